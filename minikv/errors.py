@@ -1,0 +1,47 @@
+"""Every error that minikv raises on purpose.
+
+A message is the complete text that a client or the log shows, code included, written once.
+"""
+
+
+class MinikvError(Exception):
+    """Root of all errors raised on purpose."""
+
+
+class ConfigError(MinikvError):
+    """A setting is unknown or wrong; the text is one line that names it."""
+
+
+class ProtocolError(MinikvError):
+    """The peer broke RESP: the text is sent as an error, then the connection is closed."""
+
+
+class CommandError(MinikvError):
+    """A reply with its code (`ERR ...`, `WRONGTYPE ...`); the connection stays open."""
+
+
+class WrongTypeError(CommandError):
+    """The key holds another type than the command works on."""
+
+    def __init__(self) -> None:
+        super().__init__("WRONGTYPE Operation against a key holding the wrong kind of value")
+
+
+class ArenaFull(MinikvError):
+    """The engine has no room for the new bytes; nothing was changed."""
+
+
+class RdbError(MinikvError):
+    """A dump is not what it should be: offset and reason.
+
+    offset: byte in the file at which the reader stopped.
+    """
+
+    def __init__(self, reason: str, offset: int) -> None:
+        super().__init__(f"{reason} (at offset {offset})")
+        self.reason = reason
+        self.offset = offset
+
+
+class SaveError(MinikvError):
+    """A snapshot was not written; the old dump is untouched. The text says why."""
