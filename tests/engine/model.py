@@ -1,6 +1,6 @@
 """The keyspace as dictionaries: the meaning of minikv.keyspace without its memory.
 
-Same names, arguments, results and errors as the compiled classes; every method is the shortest text that is plainly right.
+Same names, arguments, results and errors as the compiled classes; every method is the shortest text that is right.
 The engine's tests run on both, stateful tests compare the two, and command handlers can be tried on this one alone.
 What only memory can tell (bytes in use, segments, relocation) is here a plausible number.
 """
