@@ -1,0 +1,18 @@
+"""The engine: records in an arena that a forked child can read, and indexes that it cannot.
+
+    memory    reservations of address space; blocks of parent-only memory
+    arena     segments, the bitmap of live records, what is frozen by a snapshot
+    record    a record's bytes: RDB wire form
+    table     hash index from key to record
+    ordered   counted B-tree; the expiry index
+    store     one database's records, holes and indexes
+    walker    the frozen arena as a stream of RDB bytes
+
+Every module here works on bytes and addresses and is compiled by Cython.
+"""
+
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+if not any((Path(__file__).parent / f"memory{suffix}").exists() for suffix in EXTENSION_SUFFIXES):
+    raise ImportError("minikv's engine is not compiled: install the package (pip install .) or run setup.py build_ext --inplace")

@@ -1,0 +1,43 @@
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+cdef enum:
+    BLOCK_SHIFT = 12
+    BLOCK_SIZE = 4096
+    HUGE_SIZE = 2097152
+
+cdef uint8_t *reserve(size_t nbytes, bint inherited) except NULL
+cdef void give_back(uint8_t *start, size_t nbytes) noexcept nogil
+cdef void unmap(uint8_t *start, size_t nbytes) noexcept nogil
+cdef void use_huge_pages(uint8_t *start, size_t nbytes, bint huge) noexcept nogil
+
+
+cdef class BlockPool:
+    cdef uint8_t *base
+    cdef uint32_t *free_blocks      # stack of freed block numbers
+    cdef readonly uint32_t capacity
+    cdef readonly uint32_t used     # blocks handed out
+    cdef uint32_t next_fresh        # lowest block never handed out
+    cdef uint32_t free_count
+    cdef public bint poison         # tests: freed blocks are filled with a pattern
+
+    cdef uint32_t allocate(self) noexcept nogil
+    cdef void free(self, uint32_t block) noexcept nogil
+    cdef uint32_t available(self) noexcept nogil
+
+
+cdef struct Link:
+    uint64_t offset                 # bits 0-47: offset in the arena; 48-63: generation of its segment
+    uint32_t next
+    uint32_t granules
+
+
+cdef class LinkPool:
+    cdef Link *links
+    cdef readonly uint32_t capacity
+    cdef readonly uint32_t used
+    cdef uint32_t next_fresh
+    cdef uint32_t free_head
+
+    cdef uint32_t allocate(self) noexcept nogil
+    cdef void free(self, uint32_t link) noexcept nogil
+    cdef uint32_t available(self) noexcept nogil

@@ -1,0 +1,176 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Reservations of address space, and the two pools of parent-only memory.
+
+A reservation is private, anonymous and MAP_NORESERVE: it may exceed the machine's memory, and a page costs nothing until it
+is written. Inherited reservations (arena, bitmap) are what a snapshot child reads. All others are MADV_DONTFORK: the child
+has no such addresses, so the parent's writes to them are never copied.
+
+    BlockPool   4 KiB blocks: hash tables, B-tree nodes
+    LinkPool    16-byte links of singly linked lists: holes, deferred deaths
+
+Guarantees: number 0 means none; a freed block's memory goes back to the system once FREE_BLOCKS_KEPT others are free.
+"""
+
+import cython
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t, uintptr_t
+from cython.cimports.libc.string import memset
+from cython.cimports.posix.mman import (
+    MAP_ANONYMOUS,
+    MAP_FAILED,
+    MAP_NORESERVE,
+    MAP_PRIVATE,
+    PROT_READ,
+    PROT_WRITE,
+    madvise,
+    mmap,
+    munmap,
+)
+
+from minikv.errors import ArenaFull
+
+# madvise(2) advice, Linux
+MADV_DONTNEED = cython.declare(cython.int, 4)
+MADV_DONTFORK = cython.declare(cython.int, 10)
+MADV_HUGEPAGE = cython.declare(cython.int, 14)
+MADV_NOHUGEPAGE = cython.declare(cython.int, 15)
+
+# Freed blocks up to this number keep their memory, so that a table which grows and shrinks does not fault (2 MiB).
+FREE_BLOCKS_KEPT = cython.declare(uint32_t, 512)
+POISON = cython.declare(cython.int, 0xDB)
+
+
+def reserve(nbytes: cython.size_t, inherited: cython.bint) -> cython.pointer[uint8_t]:
+    """Address space of `nbytes`, aligned to 2 MiB; parent-only unless `inherited`."""
+    length: cython.size_t = (nbytes + HUGE_SIZE - 1) & ~cython.cast(cython.size_t, HUGE_SIZE - 1)
+    mapped: cython.p_void = mmap(
+        cython.NULL, length + HUGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0
+    )
+    if mapped == MAP_FAILED:
+        raise ArenaFull(f"can't reserve {nbytes} bytes of address space")
+    start: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], mapped)
+    slack: cython.size_t = cython.cast(cython.size_t, (-cython.cast(uintptr_t, start)) & (HUGE_SIZE - 1))
+    if slack:
+        munmap(start, slack)
+    if slack < HUGE_SIZE:
+        munmap(start + slack + length, HUGE_SIZE - slack)
+    start += slack
+    if not inherited:
+        madvise(start, length, MADV_DONTFORK)
+    return start
+
+
+def give_back(start: cython.pointer[uint8_t], nbytes: cython.size_t) -> cython.void:
+    """Return the memory behind whole pages to the system; they read as zero afterwards."""
+    madvise(start, nbytes, MADV_DONTNEED)
+
+
+def unmap(start: cython.pointer[uint8_t], nbytes: cython.size_t) -> cython.void:
+    """End a reservation of `nbytes`."""
+    if start != cython.NULL:
+        munmap(start, (nbytes + HUGE_SIZE - 1) & ~cython.cast(cython.size_t, HUGE_SIZE - 1))
+
+
+def use_huge_pages(start: cython.pointer[uint8_t], nbytes: cython.size_t, huge: cython.bint) -> cython.void:
+    """Advise the kernel to back these addresses by 2 MiB pages, or by 4 KiB pages."""
+    madvise(start, nbytes, MADV_HUGEPAGE if huge else MADV_NOHUGEPAGE)
+
+
+class BlockPool:
+    """Blocks of 4 KiB: block b lies at base + b * 4096."""
+
+    def __cinit__(self, nbytes: cython.size_t, huge_pages: cython.bint = False):
+        blocks: cython.size_t = nbytes >> BLOCK_SHIFT
+        self.capacity = cython.cast(uint32_t, min(blocks, 0xFFFFFFFF))
+        self.base = reserve(cython.cast(cython.size_t, self.capacity) << BLOCK_SHIFT, False)
+        self.free_blocks = cython.cast(
+            cython.pointer[uint32_t], reserve(cython.cast(cython.size_t, self.capacity) * 4, False)
+        )
+        # The first 2 MiB stay in small pages: a server with few keys does not pay for a huge one.
+        if huge_pages and nbytes > 2 * HUGE_SIZE:
+            use_huge_pages(self.base + HUGE_SIZE, nbytes - HUGE_SIZE & ~cython.cast(cython.size_t, HUGE_SIZE - 1), True)
+        self.next_fresh = 1
+
+    def __dealloc__(self):
+        unmap(self.base, cython.cast(cython.size_t, self.capacity) << BLOCK_SHIFT)
+        unmap(cython.cast(cython.pointer[uint8_t], self.free_blocks), cython.cast(cython.size_t, self.capacity) * 4)
+
+    def allocate(self) -> uint32_t:
+        """A block with undefined content; 0 when the pool is full."""
+        block: uint32_t
+        if self.free_count:
+            self.free_count -= 1
+            block = self.free_blocks[self.free_count]
+        elif self.next_fresh < self.capacity:
+            block = self.next_fresh
+            self.next_fresh += 1
+        else:
+            return 0
+        self.used += 1
+        return block
+
+    def free(self, block: uint32_t) -> cython.void:
+        """Take a block back."""
+        address: cython.pointer[uint8_t] = self.base + (cython.cast(cython.size_t, block) << BLOCK_SHIFT)
+        if self.poison:
+            memset(address, POISON, BLOCK_SIZE)
+        elif self.free_count >= FREE_BLOCKS_KEPT:
+            give_back(address, BLOCK_SIZE)
+        self.free_blocks[self.free_count] = block
+        self.free_count += 1
+        self.used -= 1
+        if self.used == 0:
+            give_back(self.base, cython.cast(cython.size_t, self.next_fresh) << BLOCK_SHIFT)
+            self.free_count = 0
+            self.next_fresh = 1
+
+    def available(self) -> uint32_t:
+        """Blocks that can still be allocated."""
+        return self.free_count + (self.capacity - self.next_fresh)
+
+
+class LinkPool:
+    """Links of 16 bytes, addressed by number."""
+
+    def __cinit__(self, nbytes: cython.size_t):
+        self.capacity = cython.cast(uint32_t, min(nbytes // cython.sizeof(Link), 0xFFFFFFFF))
+        self.links = cython.cast(
+            cython.pointer[Link], reserve(cython.cast(cython.size_t, self.capacity) * cython.sizeof(Link), False)
+        )
+        self.next_fresh = 1
+
+    def __dealloc__(self):
+        unmap(
+            cython.cast(cython.pointer[uint8_t], self.links),
+            cython.cast(cython.size_t, self.capacity) * cython.sizeof(Link),
+        )
+
+    def allocate(self) -> uint32_t:
+        """A link with undefined content; 0 when the pool is full."""
+        link: uint32_t = self.free_head
+        if link:
+            self.free_head = self.links[link].next
+        elif self.next_fresh < self.capacity:
+            link = self.next_fresh
+            self.next_fresh += 1
+        else:
+            return 0
+        self.used += 1
+        return link
+
+    def free(self, link: uint32_t) -> cython.void:
+        """Take a link back; the memory of all goes back when none is in use."""
+        self.links[link].next = self.free_head
+        self.free_head = link
+        self.used -= 1
+        if self.used == 0:
+            give_back(
+                cython.cast(cython.pointer[uint8_t], self.links),
+                (cython.cast(cython.size_t, self.next_fresh) * cython.sizeof(Link) + BLOCK_SIZE - 1)
+                & ~cython.cast(cython.size_t, BLOCK_SIZE - 1),
+            )
+            self.free_head = 0
+            self.next_fresh = 1
+
+    def available(self) -> uint32_t:
+        """Links that can still be allocated."""
+        return self.capacity - 1 - self.used
