@@ -1,6 +1,7 @@
 """Build of the compiled modules; everything else stands in pyproject.toml.
 
-A module is compiled if its first line starts with `# cython:`. That line also names the checks which the module turns off.
+A module is compiled if its first line starts with `# cython:`. That line also names the checks which the module turns
+off.
 """
 
 from pathlib import Path
@@ -13,9 +14,7 @@ ROOT = Path(__file__).parent
 
 def compiled_modules() -> list[Extension]:
     """One extension for each marked module, named by its path."""
-    marked = [
-        path for path in sorted((ROOT / "minikv").rglob("*.py")) if path.read_text().startswith("# cython:")
-    ]
+    marked = [path for path in sorted((ROOT / "minikv").rglob("*.py")) if path.read_text().startswith("# cython:")]
     return [
         Extension(
             ".".join(path.relative_to(ROOT).with_suffix("").parts),

@@ -1,0 +1,235 @@
+"""Fixtures and options of the whole suite.
+
+`pair` is what most tests of commands want: a connection to minikv and one to a real redis-server, over RESP2 and RESP3
+in turn, both servers empty. Tests that change settings start their own servers with `start_minikv`, `start_redis` or
+`fresh_pair`; whatever they start is gone when they end.
+
+The oracle is a redis-server 7.0 of the distribution. Without it the run stops, unless `--no-oracle` says that this is
+known; a run under CI never goes without.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Generator, Iterator
+
+import hypothesis
+import pytest
+
+pytest.register_assert_rewrite("tests.harness")
+
+from tests.harness import MINIKV, ClientPair, Server  # noqa: E402 (after register_assert_rewrite)
+
+ORACLE_VERSION = "7.0."
+IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+LOG_OFFSETS = pytest.StashKey[dict[Server, int]]()
+RUNNING = pytest.StashKey[list[Server]]()
+
+hypothesis.settings.register_profile("dev", max_examples=60, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("ci", max_examples=150, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("long", max_examples=3000, deadline=None, print_blob=True)
+
+# -- options, seed and oracle ------------------------------------------------------------------------------------------
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("minikv")
+    group.addoption("--no-oracle", action="store_true", help="leave out the tests that need a real redis-server")
+    group.addoption("--oracle", default="redis-server", help="the redis-server to compare with")
+    group.addoption("--subject", help="test this server instead of minikv (the oracle itself proves the tests)")
+    group.addoption("--seed", type=int, help="seed of all random choices; printed at the start of each run")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.seed is None:
+        config.option.seed = random.SystemRandom().randrange(2**32)
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = config.option.seed
+    if config.getoption("--hypothesis-profile") is None:
+        hypothesis.settings.load_profile("ci" if IN_CI else "dev")
+    if IN_CI and config.option.no_oracle:
+        raise pytest.UsageError("--no-oracle is not allowed where CI is set: the comparison with Redis is the point")
+    config.stash[RUNNING] = []
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    oracle = "none (--no-oracle)" if config.option.no_oracle else _oracle_description(config.option.oracle)
+    return [f"oracle: {oracle}", f"seed: {config.option.seed} (repeat with --seed {config.option.seed})"]
+
+
+def _oracle_description(command: str) -> str:
+    path = shutil.which(command)
+    if path is None:
+        return f"{command} NOT FOUND"
+    text = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout
+    version = re.search(r"v=(\S+)", text)
+    return f"{path} {version[1] if version else text.strip()}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without an oracle the run stops before its first test, unless it was told to go without."""
+    needing = [item for item in items if "oracle_command" in getattr(item, "fixturenames", ())]
+    if not needing:
+        return
+    if config.option.no_oracle:
+        for item in needing:
+            item.add_marker(pytest.mark.skip(reason="needs a real redis-server (--no-oracle)"))
+        return
+    description = _oracle_description(config.option.oracle)
+    if f" {ORACLE_VERSION}" not in description:
+        raise pytest.UsageError(
+            f"{len(needing)} tests compare minikv with a real redis-server {ORACLE_VERSION}x, but: {description}. "
+            "Install it (Debian, Ubuntu: apt-get install redis-server), name it with --oracle, "
+            "or leave these tests out with --no-oracle."
+        )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.option.no_oracle:
+        skipped = len(terminalreporter.stats.get("skipped", []))
+        terminalreporter.section("NOT COMPARED WITH REDIS", red=True, bold=True)
+        terminalreporter.line(f"--no-oracle: {skipped} tests were left out; this run says little about compatibility.")
+
+
+# -- logs of the servers at a failure ----------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    item.stash[LOG_OFFSETS] = {server: server.log_size() for server in item.config.stash[RUNNING]}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        offsets = item.stash.get(LOG_OFFSETS, {})
+        for server in item.config.stash[RUNNING]:
+            if text := server.log(offsets.get(server, 0)):
+                report.sections.append((f"log of {server!r}", text))
+    return report
+
+
+# -- servers -----------------------------------------------------------------------------------------------------------
+
+StartServer = Callable[..., Server]
+
+
+@pytest.fixture(scope="session")
+def oracle_command(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The oracle's command line; every test that needs the oracle depends on this fixture."""
+    return (request.config.option.oracle,)
+
+
+@pytest.fixture(scope="session")
+def subject_command(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    subject = request.config.option.subject
+    return tuple(subject.split()) if subject else MINIKV
+
+
+@pytest.fixture
+def start_minikv(request: pytest.FixtureRequest, subject_command: tuple[str, ...]) -> Iterator[StartServer]:
+    """Starts a minikv with settings of its own: `start_minikv(maxclients=5, tcp=True)`; gone when the test ends."""
+    yield from _starter(request.config, subject_command)
+
+
+@pytest.fixture
+def start_redis(request: pytest.FixtureRequest, oracle_command: tuple[str, ...]) -> Iterator[StartServer]:
+    """Starts a real redis-server in the same way."""
+    yield from _starter(request.config, oracle_command)
+
+
+def _starter(config: pytest.Config, command: tuple[str, ...]) -> Iterator[StartServer]:
+    started: list[Server] = []
+
+    def start(*, directory=None, tcp=False, environment=None, **settings) -> Server:  # type: ignore[no-untyped-def]
+        server = Server(command, settings, directory=directory, tcp=tcp, environment=environment)
+        started.append(server)
+        config.stash[RUNNING].append(server)
+        return server.start()
+
+    yield start
+    for server in started:
+        config.stash[RUNNING].remove(server)
+        server.dispose()
+
+
+@pytest.fixture
+def fresh_pair(start_minikv: StartServer, start_redis: StartServer) -> Iterator[Callable[..., ClientPair]]:
+    """Starts both servers with the same settings and connects: `fresh_pair(requirepass="x", resp=3)`."""
+    pairs: list[ClientPair] = []
+
+    def connect(*, resp: int = 2, **options: object) -> ClientPair:
+        pairs.append(ClientPair(start_minikv(**options), start_redis(**options), resp))
+        return pairs[-1]
+
+    yield connect
+    for pair in pairs:
+        pair.close()
+
+
+@pytest.fixture(scope="session")
+def _shared_subject(request: pytest.FixtureRequest, subject_command: tuple[str, ...]) -> Iterator[Server]:
+    yield from _shared(request.config, Server(subject_command))
+
+
+@pytest.fixture(scope="session")
+def _shared_oracle(request: pytest.FixtureRequest, oracle_command: tuple[str, ...]) -> Iterator[Server]:
+    yield from _shared(request.config, Server(oracle_command))
+
+
+def _shared(config: pytest.Config, server: Server) -> Iterator[Server]:
+    config.stash[RUNNING].append(server)
+    yield server
+    config.stash[RUNNING].remove(server)
+    server.dispose()
+
+
+@pytest.fixture
+def minikv(_shared_subject: Server) -> Server:
+    """The minikv that the whole run shares, empty; a test must not change its settings."""
+    return _emptied(_shared_subject)
+
+
+@pytest.fixture
+def oracle(_shared_oracle: Server) -> Server:
+    """The redis-server that the whole run shares, empty."""
+    return _emptied(_shared_oracle)
+
+
+def _emptied(server: Server) -> Server:
+    """The server, running (again, if the last test has brought it down) and without keys."""
+    if not server.alive:
+        server.start()
+    reply = server.call("FLUSHALL")
+    assert reply == b"+OK\r\n", reply
+    return server
+
+
+@pytest.fixture
+def resp2_pair(minikv: Server, oracle: Server) -> Iterator[ClientPair]:
+    """A connection to each of the shared servers, over RESP2."""
+    with_resp2 = ClientPair(minikv, oracle)
+    yield with_resp2
+    with_resp2.close()
+
+
+@pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
+def pair(request: pytest.FixtureRequest, minikv: Server, oracle: Server) -> Iterator[ClientPair]:
+    """A connection to each of the shared servers, over RESP2 and RESP3 in turn."""
+    with_either = ClientPair(minikv, oracle, request.param)
+    yield with_either
+    with_either.close()
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> random.Random:
+    """Random numbers that --seed repeats, the same for a test whichever others run with it."""
+    return random.Random(f"{request.config.option.seed} {request.node.nodeid}")

@@ -1,0 +1,196 @@
+"""The same commands to two servers, and their replies compared as bytes of the wire.
+
+`ClientPair.assert_same` is the whole interface: it sends each command to the subject and to the oracle and fails with
+both replies and the commands before it. Replies that may differ by nature (times, addresses, the order of a set) have
+a comparison of their own, chosen by the command's name or given with the call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tests.harness.process import Server
+from tests.harness.wire import Value, WireClient, Words, encode, parse, words
+
+Comparison = Callable[[bytes, bytes], bool]
+HISTORY = 30  # commands shown when a comparison fails
+CLOCK_SLACK_MS = 1000  # the servers get a command one after the other, on busy cores
+
+
+def exact(subject: bytes, oracle: bytes) -> bool:
+    """Equal bytes."""
+    return subject == oracle
+
+
+def unordered(subject: bytes, oracle: bytes) -> bool:
+    """The same kind of reply with the same elements in any order."""
+    left, right = parse(subject), parse(oracle)
+    if left.kind != right.kind or not isinstance(left.payload, list) or not isinstance(right.payload, list):
+        return left == right
+    return sorted(left.payload, key=repr) == sorted(right.payload, key=repr)
+
+
+def same_shape(subject: bytes, oracle: bytes) -> bool:
+    """The same kinds of values in the same places, whatever they hold."""
+    return _shape(parse(subject)) == _shape(parse(oracle))
+
+
+def _shape(value: Value) -> object:
+    if isinstance(value.payload, list):
+        return value.kind, [_shape(element) for element in value.payload]
+    return value.kind, value.payload is None
+
+
+def same_kind(subject: bytes, oracle: bytes) -> bool:
+    """Values of the same kind, whatever they hold; errors are compared as bytes."""
+    return subject == oracle if subject[:1] == b"-" else subject[:1] == oracle[:1]
+
+
+def same_error_code(subject: bytes, oracle: bytes) -> bool:
+    """Both an error with the same first word, or equal bytes."""
+    return subject == oracle or (subject[:1] == b"-" and subject.split(b" ")[0] == oracle.split(b" ")[0])
+
+
+def within(distance: int) -> Comparison:
+    """Integers that are no further apart than `distance`; negative ones (no key, no time) must be equal."""
+
+    def close(subject: bytes, oracle: bytes) -> bool:
+        left, right = parse(subject), parse(oracle)
+        if left.kind != b":" or right.kind != b":":
+            return subject == oracle
+        a, b = int(left.payload), int(right.payload)
+        return a == b if min(a, b) < 0 else abs(a - b) <= distance
+
+    return close
+
+
+DEFAULT_COMPARISONS: dict[bytes, Comparison] = {
+    b"CLIENT ID": same_kind,
+    b"CLIENT INFO": same_kind,
+    b"CLIENT LIST": same_kind,
+    b"EXPIRETIME": within(CLOCK_SLACK_MS // 1000 + 1),
+    b"INFO": same_kind,
+    b"KEYS": unordered,
+    b"LASTSAVE": same_kind,
+    b"OBJECT IDLETIME": within(CLOCK_SLACK_MS // 1000 + 1),
+    b"PEXPIRETIME": within(CLOCK_SLACK_MS),
+    b"PTTL": within(CLOCK_SLACK_MS),
+    b"RANDOMKEY": same_kind,
+    b"TIME": same_shape,
+    b"TTL": within(CLOCK_SLACK_MS // 1000),
+}
+
+
+def comparison_for(command: Words) -> Comparison:
+    """How the replies to this command are compared if the call does not say."""
+    names = [word.upper() for word in words(command)[:2]]
+    by_both = DEFAULT_COMPARISONS.get(b" ".join(names))
+    return by_both or DEFAULT_COMPARISONS.get(names[0] if names else b"", exact)
+
+
+class Outcome(NamedTuple):
+    """What a connection gave for raw bytes: everything received, and whether it was closed."""
+
+    received: bytes
+    closed: bool
+
+
+class ClientPair:
+    """One connection to the subject and one to the oracle, used in lock step.
+
+    resp: 2 or 3; 3 sends HELLO 3 first.
+    """
+
+    def __init__(self, subject: Server, oracle: Server, resp: int = 2) -> None:
+        self.servers = (subject, oracle)
+        self.resp = resp
+        self._history: deque[str] = deque(maxlen=HISTORY)
+        self._others: list[ClientPair] = []
+        self.subject: WireClient = subject.connect()
+        self.oracle: WireClient = oracle.connect()
+        if resp == 3:
+            self.subject.value("HELLO 3")
+            self.oracle.value("HELLO 3")
+
+    def assert_same(self, *commands: Words, compare: Comparison | None = None) -> list[bytes]:
+        """Sends each command to both servers; fails where the replies differ. Returns the subject's replies."""
+        __tracebackhide__ = True
+        replies = []
+        for command in commands:
+            self.oracle.send(command)
+            self.subject.send(command)
+            replies.append(self._compare_next(command, compare))
+        return replies
+
+    def _read(self, client: WireClient, command: Words) -> bytes:
+        try:
+            return client.read()
+        except (OSError, AssertionError) as error:
+            side = "oracle" if client is self.oracle else "subject"
+            raise AssertionError(self._difference(f"{command!r}: {side}: {error!r}", b"", b"")) from error
+
+    def assert_same_pipeline(self, *commands: Words) -> list[bytes]:
+        """Sends all commands in one piece; the replies must be equal bytes. Returns the subject's replies."""
+        __tracebackhide__ = True
+        request = b"".join(encode(command) for command in commands)
+        self.oracle.send_raw(request)
+        self.subject.send_raw(request)
+        replies = []
+        for command in commands:
+            replies.append(self._compare_next(command, None))
+        return replies
+
+    def _compare_next(self, command: Words, compare: Comparison | None) -> bytes:
+        __tracebackhide__ = True
+        expected, actual = self._read(self.oracle, command), self._read(self.subject, command)
+        if not (compare or comparison_for(command))(actual, expected):
+            raise AssertionError(self._difference(repr(command), actual, expected))
+        self._history.append(f"{command!r} -> {_shortened(expected)}")
+        return actual
+
+    def assert_same_raw(self, *chunks: bytes) -> Outcome:
+        """Sends raw bytes, each chunk alone; what comes back, and whether the connection closes, must be equal."""
+        __tracebackhide__ = True
+        expected = exchange(self.servers[1], self.oracle, chunks)
+        actual = exchange(self.servers[0], self.subject, chunks)
+        if actual != expected:
+            raise AssertionError(self._difference(f"raw {_shortened(b''.join(chunks))}", actual, expected))
+        self._history.append(f"raw {_shortened(b''.join(chunks))} -> {_shortened(expected.received)}")
+        return actual
+
+    def another(self, resp: int | None = None) -> ClientPair:
+        """Another connection to each of the same servers; closed together with this one."""
+        pair = ClientPair(*self.servers, resp=self.resp if resp is None else resp)
+        self._others.append(pair)
+        return pair
+
+    def close(self) -> None:
+        for pair in self._others:
+            pair.close()
+        self.subject.close()
+        self.oracle.close()
+
+    def _difference(self, what: str, actual: object, expected: object) -> str:
+        before = "".join(f"    {line}\n" for line in self._history)
+        return (
+            f"the replies differ (RESP{self.resp})\n  before:\n{before}  command: {what}\n"
+            f"    subject ({self.servers[0].name}): {_shortened(actual)}\n"
+            f"    oracle ({self.servers[1].name}): {_shortened(expected)}"
+        )
+
+
+def exchange(server: Server, client: WireClient, chunks: tuple[bytes, ...]) -> Outcome:
+    """Sends the chunks one by one, each handled before the next is sent, and takes what has come back."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        for chunk in chunks:
+            client.send_raw(chunk)
+            server.barrier()
+    return Outcome(*client.read_available())
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 2000 else f"{text[:1500]} ... {text[-400:]}"

@@ -1,0 +1,185 @@
+"""A client that sees the wire: it sends any bytes and returns the exact bytes of each reply.
+
+The splitter finds where a reply of RESP2 or RESP3 ends by counting the values that are still to come, so it needs no
+tree and reads every byte once. `parse` builds the tree, for comparisons that look inside a reply.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import Any, NamedTuple
+
+Word = bytes | str | int | float
+Words = str | tuple[Word, ...] | list[Word]
+
+TIMEOUT_S = 20.0  # generous: two busy cores; a server that does not answer at all is a failure, not a slow one
+AGGREGATES = {b"*": 1, b"~": 1, b">": 1, b"%": 2, b"|": 2}  # kind -> values for each counted element
+BLOBS = b"$=!"
+CHUNK = 1 << 20
+
+
+class Value(NamedTuple):
+    """One value of a reply: its kind (the first byte on the wire) and its payload; None stands for a null."""
+
+    kind: bytes
+    payload: Any
+
+
+class ConnectionLost(AssertionError):
+    """The server closed the connection where a reply was due."""
+
+
+def words(command: Words) -> list[bytes]:
+    """A command as a list of bytes; a string is split at blanks."""
+    parts = command.split() if isinstance(command, str) else command
+    return [part if isinstance(part, bytes) else str(part).encode() for part in parts]
+
+
+def encode(command: Words) -> bytes:
+    """A command as a client sends it: an array of bulk strings."""
+    parts = words(command)
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+
+
+class ReplySplitter:
+    """Bytes in, whole replies out."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._position = 0  # end of the values that were seen
+        self._missing = 1  # values still to come until the current reply is whole
+
+    def feed(self, data: bytes) -> None:
+        self._buffer += data
+
+    def next_reply(self) -> bytes | None:
+        """The bytes of the next whole reply, or None if more bytes are needed."""
+        while self._missing:
+            if not self._skip_value():
+                return None
+        reply = bytes(self._buffer[: self._position])
+        del self._buffer[: self._position]
+        self._position, self._missing = 0, 1
+        return reply
+
+    def rest(self) -> bytes:
+        """What is left behind the last whole reply."""
+        return bytes(self._buffer)
+
+    def _skip_value(self) -> bool:
+        line_end = self._buffer.find(b"\r\n", self._position)
+        if line_end < 0:
+            return False
+        kind = bytes(self._buffer[self._position : self._position + 1])
+        end = line_end + 2
+        more = 0
+        if kind in AGGREGATES:
+            count = int(self._buffer[self._position + 1 : line_end])
+            more = max(count, 0) * AGGREGATES[kind] + (kind == b"|")  # an attribute stands before its value
+        elif kind in BLOBS:
+            length = int(self._buffer[self._position + 1 : line_end])
+            if length >= 0:
+                end += length + 2
+            if len(self._buffer) < end:
+                return False
+        self._position = end
+        self._missing += more - 1
+        return True
+
+
+def parse(reply: bytes) -> Value:
+    """The tree of one whole reply."""
+    value, end = _parse_at(reply, 0)
+    assert end == len(reply), f"bytes behind the reply: {reply[end:]!r}"
+    return value
+
+
+def _parse_at(reply: bytes, start: int) -> tuple[Value, int]:
+    line_end = reply.index(b"\r\n", start)
+    kind, head, end = reply[start : start + 1], reply[start + 1 : line_end], line_end + 2
+    if kind not in AGGREGATES and kind not in BLOBS:
+        return Value(kind, None if kind == b"_" else head), end
+    count = int(head)
+    if count < 0:
+        return Value(kind, None), end
+    if kind in BLOBS:
+        return Value(kind, reply[end : end + count]), end + count + 2
+    elements = []
+    for _ in range(count * AGGREGATES[kind]):
+        element, end = _parse_at(reply, end)
+        elements.append(element)
+    return Value(kind, elements), end
+
+
+class WireClient:
+    """One connection to a server."""
+
+    def __init__(self, address: str | tuple[str, int], timeout_s: float = TIMEOUT_S) -> None:
+        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
+        self.socket.settimeout(timeout_s)
+        try:
+            self.socket.connect(address)
+        except BaseException:
+            self.socket.close()
+            raise
+        self._splitter = ReplySplitter()
+
+    def __enter__(self) -> WireClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def send_raw(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def send(self, command: Words) -> None:
+        self.socket.sendall(encode(command))
+
+    def read(self) -> bytes:
+        """The bytes of the next reply; waits for it."""
+        while (reply := self._splitter.next_reply()) is None:
+            data = self.socket.recv(CHUNK)
+            if not data:
+                raise ConnectionLost(f"closed where a reply was due; got {self._splitter.rest()[:200]!r}")
+            self._splitter.feed(data)
+        return reply
+
+    def call(self, command: Words) -> bytes:
+        """Sends one command and returns the bytes of its reply."""
+        self.send(command)
+        return self.read()
+
+    def value(self, command: Words) -> Any:
+        """The reply's payload: bytes, a list of Values, or None; an error reply fails the test."""
+        reply = parse(self.call(command))
+        assert reply.kind not in (b"-", b"!"), f"{command!r}: {reply.payload!r}"
+        return int(reply.payload) if reply.kind == b":" else reply.payload
+
+    def read_until_closed(self) -> bytes:
+        """All bytes until the server closes the connection; a timeout if it does not."""
+        received = bytearray(self._splitter.rest())
+        with contextlib.suppress(ConnectionResetError):
+            while data := self.socket.recv(CHUNK):
+                received += data
+        return bytes(received)
+
+    def read_available(self) -> tuple[bytes, bool]:
+        """What has arrived by now, and whether the server has closed the connection; never waits."""
+        received = bytearray(self._splitter.rest())
+        self._splitter = ReplySplitter()
+        while True:
+            try:
+                data = self.socket.recv(CHUNK, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return bytes(received), False
+            except ConnectionResetError:
+                return bytes(received), True
+            if not data:
+                return bytes(received), True
+            received += data
