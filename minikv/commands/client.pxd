@@ -1,0 +1,18 @@
+cdef class Transaction:
+    cdef public list queued
+    cdef public bint failed
+    cdef public int flags, common_flags
+    cdef public long long queued_bytes
+
+
+cdef class Client:
+    cdef public object server, keyspace, db
+    cdef public long long id
+    cdef public int resp, fd
+    cdef public bytes name, lib_name, lib_ver, user, addr, laddr
+    cdef public bint authenticated, is_unix, is_monitor, no_evict
+    cdef public double created
+    cdef public long long last_interaction_ms
+    cdef public object transaction, watch, last_command
+    cdef public bint close_after_reply, paused
+    cdef public int reply_mode

@@ -1,0 +1,89 @@
+# cython: language_level=3
+"""The client as command handlers see it (`ctx`): its state, and a way to send it something unasked.
+
+connection.Connection is a Client with a socket. A bare Client has none: replies pushed to it are dropped. Tests and
+whatever replays commands use it as it is.
+"""
+
+import time
+
+import cython
+
+# Values of Client.reply_mode (CLIENT REPLY).
+REPLY_ON = 0
+REPLY_OFF = 1
+REPLY_SKIP_NEXT = 2  # the command after this one is not answered
+REPLY_SKIP = 3  # the current command is not answered
+
+
+@cython.cclass
+class Transaction:
+    """What MULTI has collected.
+
+    queued: (Command, args) pairs, args with the name. flags: those that any of the commands has; common_flags: those
+    that all have. failed: a command was refused, EXEC will abort.
+    """
+
+    def __init__(self):
+        self.queued = []
+        self.failed = False
+        self.flags = 0
+        self.common_flags = -1
+        self.queued_bytes = 0
+
+    def add(self, command: object, args: tuple) -> None:
+        """Queue a command that passed the checks."""
+        self.queued.append((command, args))
+        self.flags |= command.flags
+        self.common_flags &= command.flags
+        self.queued_bytes += sum(map(len, args))
+
+
+@cython.cclass
+class Client:
+    """One client's state.
+
+    resp: 2 or 3. addr, laddr: b"127.0.0.1:6379", or b"/path:0" for a Unix socket. transaction: between MULTI and EXEC.
+    watch: the keyspace's Watch token while keys are watched. last_command: the table's Command last executed.
+    """
+
+    def __init__(self, server: object, client_id: int = 0):
+        self.server = server
+        self.keyspace = getattr(server, "keyspace", None)
+        self.db = self.keyspace.databases[0] if self.keyspace is not None else None
+        self.id = client_id
+        self.resp = 2
+        self.fd = -1
+        self.name = self.lib_name = self.lib_ver = b""
+        self.user = b"default"
+        self.addr = self.laddr = b""
+        self.authenticated = True
+        self.created = time.time()
+        self.last_interaction_ms = int(self.created * 1000)
+
+    def discard_transaction(self) -> None:
+        """Leave MULTI and forget the watched keys."""
+        self.transaction = None
+        self.unwatch()
+
+    def unwatch(self) -> None:
+        """Forget the watched keys."""
+        token = self.watch
+        if token is not None:
+            self.watch = None
+            for database in self.keyspace.databases:
+                database.unwatch(token)
+
+    def push(self, value: object) -> None:
+        """Send a value that is no reply to a request (a monitor line, a pub/sub message)."""
+
+    def close(self) -> None:
+        """Close the connection, without the replies that are still to be sent."""
+
+    def input_bytes(self) -> int:
+        """Bytes of unfinished or waiting requests that are held."""
+        return 0
+
+    def output_bytes(self) -> int:
+        """Bytes of replies that the peer has not taken yet."""
+        return 0

@@ -1,0 +1,198 @@
+"""What a command is, before any server exists: its name, arity, flags, keys and documentation.
+
+`@command` attaches a CommandSpec to a handler and changes nothing else; CommandTable.build collects the specs of
+the modules that it is given. A spec never changes: what a server counts about a command lives in table.Command.
+
+Flags, categories and key specifications follow COMMAND INFO of Redis 7.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+Handler = TypeVar("Handler", bound=Callable[..., object])
+
+# Flags of a command, one bit each, in the order in which COMMAND INFO lists them.
+WRITE = 1 << 0
+READONLY = 1 << 1
+DENYOOM = 1 << 2
+MODULE = 1 << 3
+ADMIN = 1 << 4
+PUBSUB = 1 << 5
+NOSCRIPT = 1 << 6
+BLOCKING = 1 << 7
+LOADING = 1 << 8
+STALE = 1 << 9
+SKIP_MONITOR = 1 << 10
+SKIP_SLOWLOG = 1 << 11
+ASKING = 1 << 12
+FAST = 1 << 13
+NO_AUTH = 1 << 14
+MAY_REPLICATE = 1 << 15
+NO_MANDATORY_KEYS = 1 << 16
+NO_ASYNC_LOADING = 1 << 17
+NO_MULTI = 1 << 18
+MOVABLEKEYS = 1 << 19
+ALLOW_BUSY = 1 << 20
+PROTECTED = 1 << 21  # needs enable-debug-command; COMMAND INFO does not show it
+
+FLAG_NAMES: tuple[tuple[int, bytes], ...] = (
+    (WRITE, b"write"),
+    (READONLY, b"readonly"),
+    (DENYOOM, b"denyoom"),
+    (MODULE, b"module"),
+    (ADMIN, b"admin"),
+    (PUBSUB, b"pubsub"),
+    (NOSCRIPT, b"noscript"),
+    (BLOCKING, b"blocking"),
+    (LOADING, b"loading"),
+    (STALE, b"stale"),
+    (SKIP_MONITOR, b"skip_monitor"),
+    (SKIP_SLOWLOG, b"skip_slowlog"),
+    (ASKING, b"asking"),
+    (FAST, b"fast"),
+    (NO_AUTH, b"no_auth"),
+    (MAY_REPLICATE, b"may_replicate"),
+    (NO_MANDATORY_KEYS, b"no_mandatory_keys"),
+    (NO_ASYNC_LOADING, b"no_async_loading"),
+    (NO_MULTI, b"no_multi"),
+    (MOVABLEKEYS, b"movablekeys"),
+    (ALLOW_BUSY, b"allow_busy"),
+)
+
+CATEGORIES = (
+    "keyspace read write set sortedset list hash string bitmap hyperloglog geo stream pubsub admin fast slow blocking "
+    "dangerous connection transaction scripting"
+).split()
+
+
+@dataclass(frozen=True)
+class KeySpec:
+    """Where keys stand among the arguments (COMMAND INFO, eighth entry).
+
+    begin: ("index", position) or ("keyword", word, start_from) or ("unknown",)
+    find:  ("range", last_key, step, limit) or ("keynum", key_num_index, first_key, step) or ("unknown",)
+    """
+
+    flags: str
+    begin: tuple[Any, ...]
+    find: tuple[Any, ...]
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class CommandSpec:
+    """One command or subcommand as COMMAND INFO and COMMAND DOCS describe it.
+
+    name is in upper case; a subcommand's is "CLIENT|ID". arity counts the name (and the subcommand's name); negative
+    means "at least". getkeys, if given, maps the whole request (name included) to its keys.
+    """
+
+    name: str
+    arity: int
+    flags: int = 0
+    keys: tuple[int, int, int] = (0, 0, 0)
+    categories: tuple[str, ...] = ()
+    tips: tuple[str, ...] = ()
+    keyspecs: tuple[KeySpec, ...] = ()
+    getkeys: Callable[[Sequence[bytes]], list[bytes]] | None = None
+    group: str = "generic"
+    since: str = "1.0.0"
+    complexity: str = ""
+    summary: str = ""
+    docs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def full_name(self) -> bytes:
+        """The name as errors and statistics show it: b"client|id"."""
+        return self.name.lower().encode()
+
+    @property
+    def parent(self) -> str | None:
+        """The container's name, for a subcommand."""
+        container_name, bar, _ = self.name.partition("|")
+        return container_name if bar else None
+
+    def flag_names(self) -> list[bytes]:
+        """The flags as COMMAND INFO lists them."""
+        return [name for bit, name in FLAG_NAMES if self.flags & bit]
+
+    def category_names(self) -> list[bytes]:
+        """All ACL categories, the implied ones included, in Redis's order."""
+        found = set(self.categories)
+        if self.flags & WRITE:
+            found.add("write")
+        if self.flags & READONLY and "scripting" not in found:
+            found.add("read")
+        if self.flags & ADMIN:
+            found |= {"admin", "dangerous"}
+        if self.flags & PUBSUB:
+            found.add("pubsub")
+        if self.flags & BLOCKING:
+            found.add("blocking")
+        found.add("fast" if self.flags & FAST else "slow")
+        return [b"@" + name.encode() for name in CATEGORIES if name in found]
+
+
+def describe(
+    name: str,
+    *,
+    arity: int,
+    flags: int = 0,
+    keys: tuple[int, int, int] = (0, 0, 0),
+    key_flags: str = "",
+    keyspecs: Sequence[KeySpec] = (),
+    getkeys: Callable[[Sequence[bytes]], list[bytes]] | None = None,
+    categories: Sequence[str] | str = (),
+    tips: Sequence[str] = (),
+    group: str = "generic",
+    since: str = "1.0.0",
+    complexity: str = "",
+    summary: str = "",
+    docs: dict[str, Any] | None = None,
+) -> CommandSpec:
+    """A CommandSpec; `keys` with `key_flags` ("RO ACCESS") becomes the key specification unless `keyspecs` says more.
+
+    categories: those which the flags do not imply ("string"), as words or a sequence.
+    """
+    if keys != (0, 0, 0) and not keyspecs:
+        first, last, step = keys
+        relative_last = last - first if last >= 0 else last
+        keyspecs = (KeySpec(key_flags, ("index", first), ("range", relative_last, step, 0)),)
+    named = tuple(categories.split()) if isinstance(categories, str) else tuple(categories)
+    unknown = set(named) - set(CATEGORIES)
+    assert not unknown, f"{name}: unknown categories {unknown}"
+    return CommandSpec(
+        name=name.upper(),
+        arity=arity,
+        flags=flags,
+        keys=keys,
+        categories=named,
+        tips=tuple(tips),
+        keyspecs=tuple(keyspecs),
+        getkeys=getkeys,
+        group=group,
+        since=since,
+        complexity=complexity,
+        summary=summary,
+        docs=docs or {},
+    )
+
+
+def command(name: str, **spec: Any) -> Callable[[Handler], Handler]:
+    """Mark a handler as the command `name`; keyword arguments as `describe`. One handler may carry several names."""
+    described = describe(name, **spec)
+
+    def attach(handler: Handler) -> Handler:
+        specs = (*getattr(handler, "__command_specs__", ()), described)
+        handler.__command_specs__ = specs  # type: ignore[attr-defined]
+        return handler
+
+    return attach
+
+
+def container(name: str, **spec: Any) -> CommandSpec:
+    """The spec of a command that only has subcommands; bind it to a name of the module."""
+    return describe(name, **spec)

@@ -1,0 +1,43 @@
+from cpython.object cimport PyObject
+
+from minikv.commands.client cimport Client
+from minikv.commands.stats cimport Stats
+
+
+cdef extern from "Python.h":
+    object PyObject_Vectorcall(object callable, PyObject **args, size_t nargs, PyObject *kwnames)
+
+
+cdef extern from "<time.h>" nogil:
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+    int clock_gettime(int clock, timespec *now)
+    enum: CLOCK_MONOTONIC
+
+
+cdef class Command:
+    cdef public object spec, handler
+    cdef public bytes full_name
+    cdef public int arity, flags
+    cdef public long long calls, usec, rejected, failed
+    cdef public dict subcommands
+    cdef int role, depth
+
+
+cdef class CommandTable:
+    cdef public dict commands
+    cdef public Stats stats
+    cdef public object services
+    cdef public int gates
+    cdef public long long slow_us, latency_us, slow_gate_us
+    cdef dict spellings
+    cdef long long mark_ns
+
+    cdef void begin_batch(self) noexcept
+    cdef object execute(self, Client client, PyObject **argv, Py_ssize_t argc)
+    cdef Command find(self, PyObject **argv, Py_ssize_t argc)
+    cdef object call(self, Client client, Command command, PyObject **argv, Py_ssize_t argc)
+    cdef object guard(self, Client client, Command command, PyObject **argv, Py_ssize_t argc)
+    cdef object refuse(self, Client client, Command command, str text)
+    cdef void note_slow(self, Client client, Command command, PyObject **argv, Py_ssize_t argc, long long elapsed_us)

@@ -1,0 +1,446 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""The table of commands and dispatch: every rule that holds for all commands stands here, none in handlers.
+
+A request is an array of `bytes` objects, the name first. `execute` finds the command, checks it and calls the handler
+as handler(client, *args) straight from that array: the slot before the first argument lends its place to the client,
+so no argument tuple is built.
+
+What may stop a command is collected in `gates`, one bit for each reason, so that an ordinary request on an ordinary
+day pays for one test. The order of the checks is that of Redis 7.0 (processCommand): unknown command, arity, protected
+commands, authentication, commands forbidden in MULTI, memory, failed save, loading, pause, queueing.
+"""
+
+import time
+
+import cython
+from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
+from cython.cimports.cpython.object import PyObject
+
+from minikv.commands.client import Transaction
+from minikv.commands.spec import (  # noqa: F401  (handlers import specs' words from here)
+    ADMIN,
+    ALLOW_BUSY,
+    ASKING,
+    BLOCKING,
+    DENYOOM,
+    FAST,
+    LOADING,
+    MAY_REPLICATE,
+    MODULE,
+    MOVABLEKEYS,
+    NO_ASYNC_LOADING,
+    NO_AUTH,
+    NO_MANDATORY_KEYS,
+    NO_MULTI,
+    NOSCRIPT,
+    PROTECTED,
+    PUBSUB,
+    READONLY,
+    SKIP_MONITOR,
+    SKIP_SLOWLOG,
+    STALE,
+    WRITE,
+    CommandSpec,
+    KeySpec,
+    command,
+    container,
+    describe,
+)
+from minikv.errors import ArenaFull, CommandError
+from minikv.protocol.reply import QUEUED
+
+# Bits of CommandTable.gates: reasons to look closer at a command before it runs.
+GATE_LOADING = 1
+GATE_MISCONF = 2
+GATE_MEMORY = 4
+GATE_PAUSE_ALL = 8
+GATE_PAUSE_WRITES = 16
+GATE_MONITORS = 32
+
+C_WRITE: cython.int = WRITE
+C_DENYOOM: cython.int = DENYOOM
+C_LOADING: cython.int = LOADING
+C_NO_AUTH: cython.int = NO_AUTH
+C_NO_MULTI: cython.int = NO_MULTI
+C_MAY_REPLICATE: cython.int = MAY_REPLICATE
+C_PROTECTED: cython.int = PROTECTED
+C_FAST: cython.int = FAST
+C_HIDDEN_FROM_MONITOR: cython.int = SKIP_MONITOR | ADMIN
+C_SKIP_SLOWLOG: cython.int = SKIP_SLOWLOG
+
+# Command.role: the few commands that the checks below treat by name.
+ROLE_ORDINARY = 0
+ROLE_EXEC = 1
+ROLE_CONTROL = 2  # DISCARD MULTI WATCH QUIT RESET: never queued
+ROLE_PING = 3
+ROLE_LEAVE = 4  # DISCARD QUIT RESET: allowed without memory inside MULTI; never queued
+ROLES = {b"exec": 1, b"multi": 2, b"watch": 2, b"discard": 4, b"quit": 4, b"reset": 4, b"ping": 3}
+
+# Spellings of names ("Get", "GET") that are remembered; more than any honest set of clients uses.
+MAX_SPELLINGS = 1024
+
+# After a command that took this long the cached clock is read again.
+STALE_CLOCK_US = 500
+
+NOAUTH = "NOAUTH Authentication required."
+OOM = "OOM command not allowed when used memory > 'maxmemory'."
+MISCONF = (
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may "
+    "modify the data set are disabled, because this instance is configured to report errors during writes if RDB "
+    "snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error."
+)
+LOADING_ERROR = "LOADING Redis is loading the dataset in memory"
+
+
+class Postponed:
+    """The type of POSTPONED."""
+
+
+# What execute returns for a command that waits (CLIENT PAUSE): the same request is executed again later.
+POSTPONED = Postponed()
+
+
+def text_of(argument: bytes, limit: int) -> str:
+    """An argument inside an error text: at most `limit` bytes, ended by a NUL as in C; any byte survives encoding."""
+    return argument[:limit].partition(b"\0")[0].decode("utf-8", "surrogateescape")
+
+
+@cython.cclass
+class Command:
+    """A command of one server: its spec, handler and counters.
+
+    calls, usec, rejected, failed: as INFO commandstats. depth: how many words the name has. subcommands: by lower-case
+    word, for a container; else None.
+    """
+
+    def __init__(self, spec: CommandSpec, handler: object):
+        self.spec = spec
+        self.handler = handler
+        self.full_name = spec.full_name
+        self.arity = spec.arity
+        self.flags = spec.flags
+        self.depth = 1 if spec.parent is None else 2
+        self.role = ROLES.get(self.full_name, ROLE_ORDINARY)
+        self.subcommands = None
+
+    def __repr__(self) -> str:
+        return f"<Command {self.full_name.decode()}>"
+
+    def reset_stats(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.calls = self.usec = self.rejected = self.failed = 0
+
+
+@cython.cclass
+class CommandTable:
+    """All commands by lower-case name, and dispatch.
+
+    slow_us: slowlog-log-slower-than (-1: off). latency_us: latency-monitor-threshold in microseconds (0: off).
+    """
+
+    def __init__(self, services: object, stats: Stats):
+        self.services = services
+        self.stats = stats
+        self.commands = {}
+        self.spellings = {}
+        self.gates = 0
+        self.set_slow_limits(-1, 0)
+
+    @staticmethod
+    def build(modules: object, services: object, stats: Stats) -> "CommandTable":
+        """A table of every command that the modules define."""
+        table = CommandTable(services, stats)
+        children = []
+        for module in modules:
+            for member in vars(module).values():
+                if isinstance(member, CommandSpec):
+                    table.commands.setdefault(member.full_name, Command(member, None)).subcommands = {}
+                    continue
+                if getattr(member, "__module__", None) != module.__name__:
+                    continue  # imported from another module, which brings it itself
+                for spec in getattr(member, "__command_specs__", ()):
+                    if spec.parent is None:
+                        table.commands[spec.full_name] = Command(spec, member)
+                    else:
+                        children.append(Command(spec, member))
+        for child in children:
+            parent_name, _, word = child.full_name.partition(b"|")
+            parent = table.commands[parent_name]
+            if parent.subcommands is None:
+                parent.subcommands = {}
+            parent.subcommands[word] = child
+        return table
+
+    def __iter__(self):
+        """Every command and subcommand."""
+        for command in self.commands.values():
+            yield command
+            if command.subcommands:
+                yield from command.subcommands.values()
+
+    def __len__(self) -> int:
+        return len(self.commands)
+
+    def lookup(self, *words: bytes) -> object:
+        """The command called `words` (b"client", b"id"), or None; the case does not matter."""
+        found = self.commands.get(words[0].lower())
+        if len(words) > 1 and found is not None:
+            return found.subcommands.get(words[1].lower()) if found.subcommands else None
+        return found
+
+    def set_slow_limits(self, slow_us: int, latency_ms: int) -> None:
+        """slowlog-log-slower-than and latency-monitor-threshold."""
+        self.slow_us = slow_us
+        self.latency_us = latency_ms * 1000
+        limits = [STALE_CLOCK_US]
+        if slow_us >= 0:
+            limits.append(slow_us)
+        if latency_ms > 0:
+            limits.append(latency_ms * 1000)
+        self.slow_gate_us = min(limits)
+
+    def open_gate(self, gate: int, is_open: bool) -> None:
+        """Set or clear one of the GATE_ bits."""
+        self.gates = self.gates | gate if is_open else self.gates & ~gate
+
+    def dispatch(self, client: Client, args: object) -> object:
+        """Execute one request given as a sequence of bytes. Errors are returned as CommandError, not raised."""
+        self.begin_batch()
+        return self.run(client, None, args)
+
+    def run(self, client: Client, command: object, args: object) -> object:
+        """Call a command that was checked before (one that MULTI queued), or, with None, find and check it first."""
+        items: tuple = tuple(args)
+        argc: cython.Py_ssize_t = len(items)
+        argv: cython.pointer(cython.pointer(PyObject)) = cython.cast(
+            cython.pointer(cython.pointer(PyObject)), PyMem_Malloc((argc + 1) * cython.sizeof(cython.pointer(PyObject)))
+        )
+        if argv == cython.NULL:
+            raise MemoryError
+        i: cython.Py_ssize_t
+        for i in range(argc):
+            argv[i] = cython.cast(cython.pointer(PyObject), items[i])
+        try:
+            if command is None:
+                return self.execute(client, argv, argc)
+            return self.call(client, command, argv, argc)
+        finally:
+            PyMem_Free(argv)
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def begin_batch(self) -> cython.void:
+        """Note the time: the first command's duration counts from here, each other's from the end of the one before."""
+        now: timespec
+        clock_gettime(CLOCK_MONOTONIC, cython.address(now))
+        self.mark_ns = cython.cast(cython.longlong, now.tv_sec) * 1000000000 + now.tv_nsec
+
+    @cython.cfunc
+    def execute(
+        self, client: Client, argv: cython.pointer(cython.pointer(PyObject)), argc: cython.Py_ssize_t
+    ) -> object:
+        """The value that answers a request; a CommandError instance if it fails, POSTPONED if it has to wait.
+
+        argv holds argc borrowed references to bytes; its slots are as before when this returns.
+        """
+        command: Command = self.find(argv, argc)
+        if command is None:
+            return self.refuse(client, None, self.explain_unknown(argv_list(argv, argc)))
+        if argc != command.arity if command.arity > 0 else argc < -command.arity:
+            name = command.full_name.decode()
+            return self.refuse(client, command, f"ERR wrong number of arguments for '{name}' command")
+        if self.gates or client.transaction is not None or not client.authenticated or command.flags & C_PROTECTED:
+            stopped = self.guard(client, command, argv, argc)
+            if stopped is not None:
+                return stopped
+        return self.call(client, command, argv, argc)
+
+    @cython.cfunc
+    def find(self, argv: cython.pointer(cython.pointer(PyObject)), argc: cython.Py_ssize_t) -> Command:
+        """The command that a request names, or None."""
+        name = cython.cast(bytes, argv[0])
+        found = self.spellings.get(name)
+        if found is None:
+            found = self.commands.get(name.lower())
+            if found is None:
+                return None
+            if len(self.spellings) < MAX_SPELLINGS:
+                self.spellings[name] = found
+        command: Command = cython.cast(Command, found)
+        if command.subcommands is None or argc == 1:
+            return command
+        return command.subcommands.get(cython.cast(bytes, argv[1]).lower())
+
+    @cython.cfunc
+    def call(
+        self,
+        client: Client,
+        command: Command,
+        argv: cython.pointer(cython.pointer(PyObject)),
+        argc: cython.Py_ssize_t,
+    ) -> object:
+        """Call the handler and count it."""
+        start_ns: cython.longlong = self.mark_ns
+        now: timespec
+        # The client takes the slot of the (sub)command's name for the length of the call.
+        place: cython.Py_ssize_t = command.depth - 1
+        name: cython.pointer(PyObject) = argv[place]
+        argv[place] = cython.cast(cython.pointer(PyObject), client)
+        client.last_command = command
+        try:
+            value = PyObject_Vectorcall(command.handler, argv + place, argc - place, cython.NULL)
+        except CommandError as error:
+            value = error.with_traceback(None)
+            command.failed += 1
+            self.stats.count_error(str(error))
+        except ArenaFull:
+            value = CommandError(OOM)
+            command.failed += 1
+            self.stats.count_error(OOM)
+        finally:
+            argv[place] = name
+        clock_gettime(CLOCK_MONOTONIC, cython.address(now))
+        self.mark_ns = cython.cast(cython.longlong, now.tv_sec) * 1000000000 + now.tv_nsec
+        elapsed_us: cython.longlong = (self.mark_ns - start_ns) // 1000
+        command.calls += 1
+        command.usec += elapsed_us
+        self.stats.commands_processed += 1
+        if elapsed_us >= self.slow_gate_us:
+            self.note_slow(client, command, argv, argc, elapsed_us)
+        if self.gates & GATE_MONITORS and not command.flags & C_HIDDEN_FROM_MONITOR:
+            feed_monitors(self.services.monitors, client, argv_list(argv, argc))
+        return value
+
+    @cython.cfunc
+    def guard(
+        self,
+        client: Client,
+        command: Command,
+        argv: cython.pointer(cython.pointer(PyObject)),
+        argc: cython.Py_ssize_t,
+    ) -> object:
+        """None if the command may run now; else what to answer instead."""
+        gates: cython.int = self.gates
+        flags: cython.int = command.flags
+        always: cython.int = flags  # flags that this and all commands queued for EXEC have
+        if command.role == ROLE_EXEC and client.transaction is not None:
+            flags |= client.transaction.flags
+            always &= client.transaction.common_flags
+        if flags & C_PROTECTED and self.services.config.enable_debug_command == "no":
+            return self.refuse(client, command, protected_text(command.full_name))
+        if not client.authenticated and not flags & C_NO_AUTH:
+            return self.refuse(client, command, NOAUTH)
+        in_multi: cython.bint = client.transaction is not None
+        if in_multi and flags & C_NO_MULTI:
+            return self.refuse(client, command, "ERR Command not allowed inside a transaction")
+        if gates & GATE_MEMORY:
+            needs_memory: cython.bint = (flags & C_DENYOOM) != 0
+            if in_multi and command.role != ROLE_EXEC and command.role != ROLE_LEAVE:
+                needs_memory = True
+            if needs_memory and self.services.keyspace.used_bytes > self.services.config.maxmemory:
+                return self.refuse(client, command, OOM)
+        if gates & GATE_MISCONF and (flags & C_WRITE or command.role == ROLE_PING):
+            return self.refuse(client, command, MISCONF)
+        if gates & GATE_LOADING and not always & C_LOADING:
+            return self.refuse(client, command, LOADING_ERROR)
+        if gates & GATE_PAUSE_ALL or (gates & GATE_PAUSE_WRITES and flags & (C_WRITE | C_MAY_REPLICATE)):
+            return POSTPONED
+        if in_multi and (command.role == ROLE_ORDINARY or command.role == ROLE_PING):
+            client.transaction.add(command, tuple(argv_list(argv, argc)))
+            return QUEUED
+        return None
+
+    @cython.cfunc
+    def refuse(self, client: Client, command: Command, text: str) -> object:
+        """The error for a command that is not executed; it spoils an open transaction."""
+        if command is not None:
+            command.rejected += 1
+        transaction = client.transaction
+        if transaction is not None:
+            if command is not None and command.role == ROLE_EXEC:
+                client.discard_transaction()
+                text = f"EXECABORT Transaction discarded because of: {text.removeprefix('ERR ')}"
+            else:
+                transaction.failed = True
+        self.stats.count_error(text)
+        return CommandError(text)
+
+    def explain_unknown(self, args: list) -> str:
+        """The error for a request that names no command."""
+        name = text_of(args[0], 128)
+        container_command = self.commands.get(args[0].lower())
+        if container_command is not None:
+            return f"ERR unknown subcommand '{text_of(args[1], 128)}'. Try {name.upper()} HELP."
+        shown = b""
+        for argument in args[1:]:
+            if len(shown) >= 128:
+                break
+            shown += b"'" + argument[: 128 - len(shown)].partition(b"\0")[0] + b"' "
+        return f"ERR unknown command '{name}', with args beginning with: {text_of(shown, len(shown))}"
+
+    @cython.cfunc
+    def note_slow(
+        self,
+        client: Client,
+        command: Command,
+        argv: cython.pointer(cython.pointer(PyObject)),
+        argc: cython.Py_ssize_t,
+        elapsed_us: cython.longlong,
+    ) -> cython.void:
+        """After a command above slow_gate_us: the clock is stale, and the logs may want to know."""
+        services = self.services
+        if elapsed_us >= STALE_CLOCK_US and services.keyspace is not None:
+            services.keyspace.tick()
+        if self.slow_us >= 0 and elapsed_us >= self.slow_us and services.slowlog is not None:
+            if not command.flags & C_SKIP_SLOWLOG:
+                services.slowlog.add(client, argv_list(argv, argc), elapsed_us)
+        if self.latency_us > 0 and elapsed_us >= self.latency_us and services.latency is not None:
+            event = "fast-command" if command.flags & C_FAST else "command"
+            services.latency.add(event, elapsed_us // 1000)
+
+    def reset_stats(self) -> None:
+        """CONFIG RESETSTAT, for the commands."""
+        for command in self:
+            command.reset_stats()
+
+
+@cython.cfunc
+def argv_list(argv: cython.pointer(cython.pointer(PyObject)), argc: cython.Py_ssize_t) -> list:
+    """The request as a list, for the paths that may be slow."""
+    args: list = []
+    i: cython.Py_ssize_t
+    for i in range(argc):
+        args.append(cython.cast(object, argv[i]))
+    return args
+
+
+def protected_text(full_name: bytes) -> str:
+    """The error for DEBUG while enable-debug-command is no."""
+    name = full_name.partition(b"|")[0].decode().upper()
+    option = f"enable-{name.lower()}-command"
+    return (
+        f"ERR {name} command not allowed. If the {option} option is set to \"local\", you can run it from a local "
+        "connection, otherwise you need to set this option in the configuration file, and then restart the server."
+    )
+
+
+def feed_monitors(monitors: object, client: Client, args: list) -> None:
+    """Show a request to every MONITOR client."""
+    from minikv.protocol.reply import Raw
+
+    seconds = time.time()
+    head = b"+%.6f [%d %s]" % (seconds, client.db.number if client.db is not None else 0, client.addr)
+    line = Raw(head + b"".join(b" " + quoted(argument) for argument in args) + b"\r\n")
+    for monitor in list(monitors):
+        monitor.push(line)
+
+
+ESCAPES = {ord("\\"): b"\\\\", ord('"'): b'\\"', 10: b"\\n", 13: b"\\r", 9: b"\\t", 7: b"\\a", 8: b"\\b"}
+
+
+def quoted(argument: bytes) -> bytes:
+    """An argument in double quotes, with unprintable bytes as escapes."""
+    shown = b"".join(
+        ESCAPES.get(byte) or (b"%c" % byte if 32 <= byte < 127 else b"\\x%02x" % byte) for byte in argument
+    )
+    return b'"' + shown + b'"'

@@ -1,0 +1,312 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""Replies: one encoder from Python values to RESP2 and RESP3.
+
+The type of a value names its wire form:
+
+    value                         RESP2                  RESP3
+    bytes                         $ bulk string          the same
+    int                           : integer              the same, ( big number beyond 64 bits
+    None                          $-1                    _
+    list, tuple                   * array                the same
+    dict                          * keys and values      % map
+    set, frozenset                * array                ~ set
+    float                         $ digits               , double
+    bool                          :1 or :0               #t or #f
+    SimpleString (OK, PONG ...)   + text                 the same
+    CommandError                  - text                 the same
+    NULL_ARRAY                    *-1                    _
+    Verbatim                      $ data                 = form and data
+    Push                          * array                > push
+    Raw                           the bytes as they are
+    NO_REPLY                      nothing
+
+A str is a bug in a handler and raises TypeError.
+"""
+
+import cython
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cython.cimports.libc.string import memcpy
+
+from minikv.errors import CommandError, MinikvError
+
+# A buffer starts small and, after a large reply, goes back to what most batches need.
+FIRST_CAPACITY = 16 * 1024
+KEPT_CAPACITY = 256 * 1024
+
+
+@cython.cclass
+class SimpleString:
+    """A status reply; the text holds no line break."""
+
+    def __init__(self, text: bytes):
+        self.text = text
+        self.wire = b"+" + text + b"\r\n"
+
+    def __repr__(self) -> str:
+        return f"SimpleString({self.text!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SimpleString) and cython.cast(SimpleString, other).text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+@cython.cclass
+class Verbatim:
+    """Text with its form (b"txt", b"mkd")."""
+
+    def __init__(self, form: bytes, data: bytes):
+        self.form = form
+        self.data = data
+
+
+@cython.cclass
+class Push:
+    """A message that answers no request."""
+
+    def __init__(self, items: object):
+        self.items = items
+
+
+@cython.cclass
+class Raw:
+    """Bytes that are RESP already."""
+
+    def __init__(self, data: bytes):
+        self.data = data
+
+
+@cython.cclass
+class Marker:
+    """The type of NULL_ARRAY and NO_REPLY."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+OK = SimpleString(b"OK")
+PONG = SimpleString(b"PONG")
+QUEUED = SimpleString(b"QUEUED")
+NULL_ARRAY = Marker("NULL_ARRAY")
+NO_REPLY = Marker("NO_REPLY")
+
+
+@cython.cclass
+class ReplyBuffer:
+    """Encoded replies in one growing piece of memory: data[0:size]."""
+
+    def __cinit__(self):
+        self.data = cython.cast(cython.p_char, PyMem_Malloc(FIRST_CAPACITY))
+        if self.data == cython.NULL:
+            raise MemoryError
+        self.capacity = FIRST_CAPACITY
+
+    def __dealloc__(self):
+        PyMem_Free(self.data)
+
+    def add(self, value: object, resp: int = 2) -> None:
+        """Encode one value."""
+        self.write_value(value, resp)
+
+    def take(self) -> bytes:
+        """Everything encoded so far; the buffer is empty afterwards."""
+        taken: bytes = self.data[: self.size]
+        self.reset()
+        return taken
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def write_value(self, value: object, resp: cython.int) -> cython.int:
+        if type(value) is bytes:
+            return self.write_bulk(
+                PyBytes_AS_STRING(cython.cast(bytes, value)), PyBytes_GET_SIZE(cython.cast(bytes, value))
+            )
+        if type(value) is SimpleString:
+            wire: bytes = cython.cast(SimpleString, value).wire
+            return self.write_bytes(PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire))
+        if value is None:
+            return self.write_bytes(b"_\r\n", 3) if resp > 2 else self.write_bytes(b"$-1\r\n", 5)
+        if type(value) is int:
+            if -(1 << 63) <= value < 1 << 63:
+                return self.write_header(b":", value)
+            return self.write_line(b"(%d" % value) if resp > 2 else self.write_line(b":%d" % value)
+        return self.write_other(value, resp)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def write_other(self, value: object, resp: cython.int) -> cython.int:
+        if isinstance(value, (list, tuple)):
+            self.write_header(b"*", len(value))
+            for item in value:
+                self.write_value(item, resp)
+        elif isinstance(value, dict):
+            self.write_header(b"%" if resp > 2 else b"*", len(value) if resp > 2 else 2 * len(value))
+            for key, item in cython.cast(dict, value).items():
+                self.write_value(key, resp)
+                self.write_value(item, resp)
+        elif isinstance(value, (set, frozenset)):
+            self.write_header(b"~" if resp > 2 else b"*", len(value))
+            for item in value:
+                self.write_value(item, resp)
+        elif isinstance(value, bool):
+            self.write_line((b"#t" if value else b"#f") if resp > 2 else (b":1" if value else b":0"))
+        elif isinstance(value, float):
+            self.write_double(value, resp)
+        elif isinstance(value, CommandError):
+            self.write_error(str(value))
+        elif value is NO_REPLY:
+            pass
+        elif value is NULL_ARRAY:
+            self.write_line(b"_" if resp > 2 else b"*-1")
+        elif isinstance(value, Verbatim):
+            self.write_verbatim(value, resp)
+        elif isinstance(value, Push):
+            items = cython.cast(Push, value).items
+            self.write_header(b">" if resp > 2 else b"*", len(items))
+            for item in items:
+                self.write_value(item, resp)
+        elif isinstance(value, Raw):
+            raw: bytes = cython.cast(Raw, value).data
+            self.write_bytes(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+        elif isinstance(value, (bytes, bytearray, memoryview)):
+            copied: bytes = bytes(value)
+            self.write_bulk(PyBytes_AS_STRING(copied), PyBytes_GET_SIZE(copied))
+        elif isinstance(value, int):
+            self.write_header(b":", value)
+        else:
+            raise TypeError(f"a handler returned {type(value).__name__}, which has no wire form")
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def write_verbatim(self, value: Verbatim, resp: cython.int) -> cython.int:
+        data: bytes = value.data
+        if resp > 2:
+            data = value.form + b":" + data
+            self.write_header(b"=", len(data))
+            return self.write_line(data)
+        return self.write_bulk(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def write_double(self, number: cython.double, resp: cython.int) -> cython.int:
+        digits = format_double(number)
+        if resp > 2:
+            return self.write_line(b"," + digits)
+        return self.write_bulk(PyBytes_AS_STRING(digits), PyBytes_GET_SIZE(digits))
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def write_error(self, text: str) -> cython.int:
+        """One line: line breaks in the text become spaces."""
+        line = text.encode("utf-8", "surrogateescape").replace(b"\r", b" ").replace(b"\n", b" ")
+        return self.write_line(b"-" + line)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def write_line(self, line: bytes) -> cython.int:
+        self.write_bytes(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
+        return self.write_bytes(b"\r\n", 2)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def write_bulk(self, data: cython.p_const_char, length: cython.Py_ssize_t) -> cython.int:
+        self.reserve(length + 32)
+        to: cython.p_char = put_number(self.data + self.size, 36, length)  # 36: a dollar sign
+        memcpy(to, data, length)
+        to += length
+        to[0] = 13
+        to[1] = 10
+        self.size = to + 2 - self.data
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def write_header(self, kind: cython.char, number: cython.longlong) -> cython.int:
+        self.reserve(32)
+        self.size = put_number(self.data + self.size, kind, number) - self.data
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def write_bytes(self, data: cython.p_const_char, length: cython.Py_ssize_t) -> cython.int:
+        self.reserve(length)
+        memcpy(self.data + self.size, data, length)
+        self.size += length
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def reserve(self, length: cython.Py_ssize_t) -> cython.int:
+        """Make room for `length` more bytes at data + size; whoever fills it moves `size`."""
+        if self.capacity - self.size < length:
+            wanted: cython.Py_ssize_t = max(2 * self.capacity, self.size + length)
+            grown: cython.p_char = cython.cast(cython.p_char, PyMem_Realloc(self.data, wanted))
+            if grown == cython.NULL:
+                raise MemoryError
+            self.data = grown
+            self.capacity = wanted
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def reset(self) -> cython.void:
+        """Forget the contents, and the memory that a large reply took."""
+        self.size = 0
+        if self.capacity > KEPT_CAPACITY:
+            smaller: cython.p_char = cython.cast(cython.p_char, PyMem_Realloc(self.data, FIRST_CAPACITY))
+            if smaller != cython.NULL:
+                self.data = smaller
+                self.capacity = FIRST_CAPACITY
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def put_number(to: cython.p_char, kind: cython.char, number: cython.longlong) -> cython.p_char:
+    """Write kind, number, CR LF (at most 23 bytes); returns the place behind."""
+    to[0] = kind
+    to += 1
+    rest: cython.ulonglong = cython.cast(cython.ulonglong, number)
+    if number < 0:
+        to[0] = 45  # `-`
+        to += 1
+        rest = 0 - rest
+    if rest < 10:
+        to[0] = 48 + cython.cast(cython.char, rest)
+        to += 1
+    else:
+        digits: cython.char[20]
+        count: cython.int = 0
+        while rest:
+            digits[count] = 48 + cython.cast(cython.char, rest % 10)
+            rest //= 10
+            count += 1
+        while count:
+            count -= 1
+            to[0] = digits[count]
+            to += 1
+    to[0] = 13
+    to[1] = 10
+    return to + 2
+
+
+def format_double(number: float) -> bytes:
+    """A double as Redis writes it: 17 significant digits, integers without a point, inf, -inf, nan."""
+    if number != number:
+        return b"nan"
+    if number in (float("inf"), float("-inf")):
+        return b"inf" if number > 0 else b"-inf"
+    return b"%.17g" % number
+
+
+def encode(value: object, resp: int = 2) -> bytes:
+    """One value as bytes."""
+    buffer = ReplyBuffer()
+    buffer.add(value, resp)
+    return buffer.take()
