@@ -1,0 +1,311 @@
+"""The settings of a running server: read at start, shown and changed by CONFIG.
+
+    config = Config.load(["redis.conf", "--port", "0"])     later words override earlier ones
+    config.port                                             typed attributes, dashes become underscores
+    config.set_many([("timeout", "5"), ("hz", "20")])       all or none
+    config.on_change("hz", restart_timer)                   told of the new value; may refuse it by ConfigError
+
+`minikv.settings` holds the table of settings, `minikv.config_file` the syntax.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TextIO
+
+from minikv import config_file
+from minikv.config_file import Line
+from minikv.errors import ConfigError
+from minikv.settings import NO_ACL, SETTINGS, OutputLimits, SavePoint, Setting, Value
+
+# The one user that minikv knows, as CONFIG REWRITE of redis-server always writes it.
+_DEFAULT_USER = {"on", "nopass", "~*", "&*", "+@all", "allkeys", "allchannels", "allcommands", "sanitize-payload"}
+
+_REFUSED_DIRECTIVES = {
+    "loadmodule": "minikv loads no modules",
+    "rename-command": "minikv does not rename commands",
+    "sentinel": "minikv has no Sentinel mode",
+}
+
+
+class Config:
+    """Each setting is an attribute; those that minikv itself reads are annotated here, the others only have no type."""
+
+    arena_huge_pages: str
+    arena_size: int
+    bind: tuple[str, ...]
+    client_output_buffer_limit: OutputLimits
+    client_query_buffer_limit: int
+    daemonize: bool
+    databases: int
+    dbfilename: str
+    dir: str
+    enable_debug_command: str
+    enable_protected_configs: str
+    hash_max_listpack_entries: int
+    hash_max_listpack_value: int
+    hll_sparse_max_bytes: int
+    hz: int
+    latency_monitor_threshold: int
+    lazyfree_lazy_user_flush: bool
+    lfu_decay_time: int
+    lfu_log_factor: int
+    list_max_listpack_size: int
+    logfile: str
+    loglevel: str
+    maxclients: int
+    maxmemory: int
+    maxmemory_policy: str
+    maxmemory_samples: int
+    pidfile: str
+    port: int
+    protected_mode: bool
+    proto_max_bulk_len: int
+    rdb_key_save_delay: int
+    rdb_save_incremental_fsync: bool
+    rdbchecksum: bool
+    rdbcompression: bool
+    requirepass: bytes
+    save: tuple[SavePoint, ...]
+    set_max_intset_entries: int
+    shutdown_on_sigint: tuple[str, ...]
+    shutdown_on_sigterm: tuple[str, ...]
+    slowlog_log_slower_than: int
+    slowlog_max_len: int
+    snapshot_writes: str
+    stop_writes_on_bgsave_error: bool
+    stream_node_max_bytes: int
+    stream_node_max_entries: int
+    supervised: str
+    tcp_backlog: int
+    tcp_keepalive: int
+    timeout: int
+    unixsocket: str
+    unixsocketperm: int
+    zset_max_listpack_entries: int
+    zset_max_listpack_value: int
+
+    def __init__(self) -> None:
+        """Every setting at its default."""
+        self.file = ""  # absolute path of the configuration file, if there is one
+        self.given: set[str] = set()  # names of the settings that a file or the command line set
+        self._settings = {setting.name: setting for setting in SETTINGS}
+        self._names = {name: setting.name for setting in SETTINGS for name in (setting.name, *setting.aliases)}
+        self._on_file: dict[str, Value] = {}  # by name, what the configuration file says
+        self._listeners: dict[str, list[Callable[[Value], None]]] = {}
+        for setting in SETTINGS:
+            setattr(self, setting.attribute, setting.default)
+        self.dir = os.getcwd()
+
+    @classmethod
+    def load(cls, arguments: Sequence[str] = (), standard_input: TextIO | None = None) -> "Config":
+        """Settings of redis-server's command line: [file] [-] [--name value ...] [-]; ConfigError.
+
+        The order of weight is file, standard input, options, wherever the `-` stands.
+        """
+        config = cls()
+        rest = list(arguments)
+        if rest and not rest[0].startswith("-"):
+            config.file = os.path.abspath(rest.pop(0))
+            config._apply(config_file.read_file(config.file))
+        config._on_file = config._values()
+        lines: list[Line] = []
+        if "-" in rest[:1] + rest[-1:]:
+            del rest[0 if rest[0] == "-" else -1]
+            lines += config_file.read_text((standard_input or sys.stdin).read(), "standard input")
+        config._apply(lines + _option_lines(rest))
+        return config
+
+    def names(self, hidden: bool = False) -> list[str]:
+        """Every name that CONFIG GET * shows, aliases too."""
+        return sorted(name for name, target in self._names.items() if hidden or not self._settings[target].hidden)
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a setting of this name or alias."""
+        return name.lower() in self._names
+
+    def get(self, name: str) -> Value:
+        """The typed value of a setting."""
+        return getattr(self, self._setting(name).attribute)
+
+    def text(self, name: str) -> str:
+        """The value as CONFIG GET shows it."""
+        return self._setting(name).kind.show(self.get(name))
+
+    def on_change(self, name: str, callback: Callable[[Value], None]) -> None:
+        """Call back with the new value after CONFIG SET; a ConfigError from there undoes the whole CONFIG SET."""
+        self._listeners.setdefault(self._setting(name).name, []).append(callback)
+
+    def set_many(self, pairs: Sequence[tuple[str, str]], local: bool = True) -> None:
+        """Change several settings, all or none; ConfigError in the words of redis-server.
+
+        local: the one who asks is on this machine (see enable-protected-configs).
+        """
+        changes: list[tuple[str, Setting, Value]] = []
+        seen: set[str] = set()
+        for name, text in pairs:
+            setting = self._check_change(name, seen, local)
+            changes.append((name, setting, self._read(name, setting, text)))
+        self._commit(changes)
+        self.given.update(setting.name for _, setting, _ in changes)
+
+    def without_effect(self, names: Iterable[str] | None = None) -> list[str]:
+        """Of the named settings (all that were given, if None), those which differ from the default in vain."""
+        chosen = self.given if names is None else {self._setting(name).name for name in names if self.knows(name)}
+        settings = (self._settings[name] for name in sorted(chosen))
+        return [s.name for s in settings if not s.effect and getattr(self, s.attribute) != s.default]
+
+    def rewrite(self) -> None:
+        """Bring the configuration file up to date, its comments and order kept; ConfigError."""
+        if not self.file:
+            raise ConfigError("The server is running without a config file")
+        on_file = self._on_file
+        try:
+            text = self._read_own_file()
+            if not text:
+                on_file = Config()._values()
+            different = {s.name: self._file_lines(s) for s in SETTINGS if self.get(s.name) != on_file[s.name]}
+            present = self._names_in(text)
+            changed = {name: lines for name, lines in different.items() if name in present}
+            added = [line for name, lines in different.items() if name not in present for line in lines]
+            config_file.write_atomically(self.file, config_file.rewrite_text(text, changed, self._names, added))
+        except OSError as error:
+            raise ConfigError(f"Rewriting config file: {os.strerror(error.errno or 0)}") from None
+        self._on_file = self._values()
+
+    def _values(self) -> dict[str, Value]:
+        return {setting.name: getattr(self, setting.attribute) for setting in SETTINGS}
+
+    def _setting(self, name: str) -> Setting:
+        return self._settings[self._names[name.lower()]]
+
+    def _apply(self, lines: Iterable[Line]) -> None:
+        """Take over the directives of files and command line, in order."""
+        needs_password = ""
+        for line in lines:
+            name, *words = line.words
+            if name == "user":
+                needs_password = self._check_user(line) or needs_password
+            else:
+                self._apply_line(name, words, line)
+        if needs_password and not self.requirepass:
+            raise ConfigError(f"{needs_password}: {NO_ACL}")
+
+    def _apply_line(self, name: str, words: list[str], line: Line) -> None:
+        if name in _REFUSED_DIRECTIVES:
+            raise ConfigError(f"{_shown(line)}: {_REFUSED_DIRECTIVES[name]}")
+        if name not in self._names:
+            raise ConfigError(f"{_shown(line)}: Bad directive or wrong number of arguments")
+        setting = self._setting(name)
+        if setting.name == "replicaof" and [word.lower() for word in words] == ["no", "one"]:
+            words = [""]
+        if setting.name == "save" and not words:
+            words = [""]
+        try:
+            value = setting.read(words, self.get(name))
+        except ValueError as error:
+            raise ConfigError(f"{_shown(line)}: {error}") from None
+        if setting.name == "save" and value and "save" in self.given:
+            value = self.save + value
+        setattr(self, setting.attribute, value)
+        self.given.add(setting.name)
+
+    @staticmethod
+    def _check_user(line: Line) -> str:
+        """Accept the default user with all rights; the line's text if it counts on requirepass."""
+        rules = {word.lower() for word in line.words[2:]}
+        passwords = {rule for rule in rules if rule.startswith("#")}
+        if line.words[1:2] != ["default"] or not rules - passwords <= _DEFAULT_USER:
+            raise ConfigError(f"{_shown(line)}: {NO_ACL}")
+        return "" if "nopass" in rules else _shown(line)
+
+    def _check_change(self, name: str, seen: set[str], local: bool) -> Setting:
+        """The setting, if CONFIG SET may change it."""
+        if not self.knows(name):
+            raise ConfigError(f"Unknown option or number of arguments for CONFIG SET - '{name}'")
+        setting = self._setting(name)
+        if not setting.mutable:
+            raise _set_failed(name, "can't set immutable config")
+        if setting.protected and not self._allows_protected(local):
+            raise _set_failed(name, "can't set protected config")
+        if name.lower() in seen:
+            raise _set_failed(name, "duplicate parameter")
+        seen.add(name.lower())
+        return setting
+
+    def _allows_protected(self, local: bool) -> bool:
+        return self.enable_protected_configs == "yes" or (self.enable_protected_configs == "local" and local)
+
+    def _read(self, name: str, setting: Setting, text: str) -> Value:
+        try:
+            return setting.read([text], self.get(name))
+        except ValueError as error:
+            raise _set_failed(name, str(error)) from None
+
+    def _commit(self, changes: list[tuple[str, Setting, Value]]) -> None:
+        """Set all values, then tell the listeners; if one refuses, everything is as before and told again."""
+        before = [(setting, getattr(self, setting.attribute)) for _, setting, _ in changes]
+        for _, setting, value in changes:
+            setattr(self, setting.attribute, value)
+        told: list[Setting] = []
+        for (name, setting, value), (_, old) in zip(changes, before, strict=True):
+            if value == old:
+                continue
+            told.append(setting)
+            try:
+                self._tell(setting)
+            except ConfigError as error:
+                for earlier, value_before in before:
+                    setattr(self, earlier.attribute, value_before)
+                for earlier in told:
+                    self._tell(earlier)
+                raise _set_failed(name, str(error)) from None
+
+    def _tell(self, setting: Setting) -> None:
+        for callback in self._listeners.get(setting.name, ()):
+            callback(getattr(self, setting.attribute))
+
+    def _read_own_file(self) -> str:
+        try:
+            with open(self.file, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
+
+    def _names_in(self, text: str) -> set[str]:
+        """The settings which the text itself (not an included file) gives."""
+        words = (config_file.split_words(line) for line in text.split("\n") if not line.lstrip().startswith("#"))
+        return {self._names[w[0].lower()] for w in words if w and w[0].lower() in self._names}
+
+    def _file_lines(self, setting: Setting) -> list[str]:
+        lines = setting.kind.lines(getattr(self, setting.attribute))
+        return [" ".join([setting.name, *map(config_file.quote, words)]) for words in lines]
+
+
+def _option_lines(arguments: Sequence[str]) -> list[Line]:
+    """`--name value ...` as directives. What follows a name is its value even if it starts with --, but for --save."""
+    lines: list[Line] = []
+    expects_value = False
+    for word in arguments:
+        is_name = word.startswith("--") and len(word) > 2
+        if is_name and (not expects_value or lines[-1].words == ["save"]):
+            lines.append(Line([word[2:].lower()], word))
+            expects_value = True
+        elif lines:
+            lines[-1].words.append(word)
+            expects_value = False
+        else:
+            raise ConfigError(f"'{word}' is not an option; settings are given as --name value")
+    return lines
+
+
+def _shown(line: Line) -> str:
+    """The directive with its place, on one line."""
+    words = " ".join(map(config_file.quote, line.words[1:]))
+    if line.place.startswith("--"):
+        return f"{line.place} {words}".rstrip()
+    return f"{line.place}: {line.words[0]} {words}".rstrip()
+
+
+def _set_failed(name: str, reason: str) -> ConfigError:
+    return ConfigError(f"CONFIG SET failed (possibly related to argument '{name}') - {reason}")
