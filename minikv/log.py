@@ -38,13 +38,17 @@ class Log:
         self.threshold = 0
         self.set_level(level)
 
+    @property
+    def level(self) -> str:
+        return LEVELS[self.threshold]
+
     def set_level(self, level: str) -> None:
         """Write lines of this level and above; one of LEVELS."""
         self.threshold = LEVELS.index(level)
 
-    def for_child(self) -> "Log":
+    def as_child(self) -> "Log":
         """The log of a process that was just forked: same target, its own pid, role C."""
-        return Log(LEVELS[self.threshold], self.path, self.fd, CHILD, self.clock)
+        return Log(self.level, self.path, self.fd, CHILD, self.clock)
 
     def check(self) -> None:
         """Open the file once, so that a wrong name shows at start; OSError."""

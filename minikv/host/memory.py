@@ -1,0 +1,36 @@
+"""Memory of the machine, from /proc/meminfo, in bytes."""
+
+from typing import NamedTuple
+
+from minikv.host.files import read_text
+
+
+class MachineMemory(NamedTuple):
+    """available_bytes: what can be allocated without swapping, by the kernel's own estimate."""
+
+    total_bytes: int
+    available_bytes: int
+    swap_total_bytes: int
+    swap_free_bytes: int
+    commit_limit_bytes: int
+    committed_bytes: int
+    huge_page_bytes: int
+
+
+def read_memory(proc: str = "/proc") -> MachineMemory:
+    """What /proc/meminfo says; fields that are missing are 0."""
+    values = {}
+    for line in (read_text(f"{proc}/meminfo") or "").splitlines():
+        name, _, rest = line.partition(":")
+        number, *unit = rest.split() or ["0"]
+        if number.isdecimal():
+            values[name] = int(number) * (1024 if unit == ["kB"] else 1)
+    return MachineMemory(
+        total_bytes=values.get("MemTotal", 0),
+        available_bytes=values.get("MemAvailable", values.get("MemFree", 0)),
+        swap_total_bytes=values.get("SwapTotal", 0),
+        swap_free_bytes=values.get("SwapFree", 0),
+        commit_limit_bytes=values.get("CommitLimit", 0),
+        committed_bytes=values.get("Committed_AS", 0),
+        huge_page_bytes=values.get("AnonHugePages", 0),
+    )
