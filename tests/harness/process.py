@@ -123,6 +123,7 @@ class Server:
     def launch(self) -> None:
         """Starts the process and does not wait for it."""
         assert not self.alive
+        self._forget_connections()
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 self.command_line(),
@@ -234,8 +235,6 @@ class Server:
     def info(self, section: str = "everything") -> dict[str, str]:
         """The fields of INFO."""
         text = self.control.value(("INFO", section)).decode()
-        if text.startswith("txt:"):
-            text = text[4:]
         return dict(line.split(":", 1) for line in text.splitlines() if ":" in line and not line.startswith("#"))
 
     def log(self, start: int = 0) -> str:

@@ -156,10 +156,12 @@ class WireClient:
         return self.read()
 
     def value(self, command: Words) -> Any:
-        """The reply's payload: bytes, a list of Values, or None; an error reply fails the test."""
+        """The reply's payload: bytes, int, a list of Values, or None; an error reply fails the test."""
         reply = parse(self.call(command))
         assert reply.kind not in (b"-", b"!"), f"{command!r}: {reply.payload!r}"
-        return int(reply.payload) if reply.kind == b":" else reply.payload
+        if reply.kind == b":":
+            return int(reply.payload)
+        return reply.payload[4:] if reply.kind == b"=" else reply.payload  # a verbatim string starts with txt:
 
     def read_until_closed(self) -> bytes:
         """All bytes until the server closes the connection; a timeout if it does not."""
@@ -173,13 +175,15 @@ class WireClient:
         """What has arrived by now, and whether the server has closed the connection; never waits."""
         received = bytearray(self._splitter.rest())
         self._splitter = ReplySplitter()
-        while True:
-            try:
-                data = self.socket.recv(CHUNK, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return bytes(received), False
-            except ConnectionResetError:
-                return bytes(received), True
-            if not data:
-                return bytes(received), True
-            received += data
+        timeout_s = self.socket.gettimeout()
+        self.socket.settimeout(0)
+        try:
+            while data := self.socket.recv(CHUNK):
+                received += data
+        except BlockingIOError:
+            return bytes(received), False
+        except ConnectionResetError:
+            pass
+        finally:
+            self.socket.settimeout(timeout_s)
+        return bytes(received), True
