@@ -1,0 +1,93 @@
+"""CONFIG: settings shown and changed at run time, the file rewritten, the statistics reset."""
+
+from typing import TYPE_CHECKING
+
+from minikv.commands.spec import ADMIN, LOADING, NOSCRIPT, STALE, command, container
+from minikv.errors import CommandError, ConfigError
+from minikv.keyspace.glob import glob_match
+from minikv.protocol.reply import OK, SimpleString
+
+if TYPE_CHECKING:
+    from minikv.commands.client import Client
+
+CONFIG = container("CONFIG", arity=-2, group="server", since="2.0.0")
+
+FLAGS = ADMIN | NOSCRIPT | LOADING | STALE
+
+HELP = """\
+CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
+GET <pattern> [<pattern> ...]
+    Settings whose names match one of the glob patterns, with their values.
+SET <name> <value> [<name> <value> ...]
+    Change settings, all of them or, if one is refused, none.
+RESETSTAT
+    Set the counters of INFO to zero.
+REWRITE
+    Write the settings that changed into the configuration file, comments and order kept.
+HELP
+    This text."""
+
+
+@command("CONFIG|GET", arity=-3, flags=FLAGS, group="server", since="2.0.0")
+def config_get(ctx: "Client", *patterns: bytes) -> dict[bytes, bytes]:
+    config = ctx.server.config
+    found: dict[str, bytes] = {}  # by the name as it is shown: a plain name is shown as it was asked for
+    seen: set[str] = set()
+    for pattern in patterns:
+        asked = pattern.decode("utf-8", "surrogateescape")
+        if any(char in asked for char in "*?["):
+            names = [name for name in config.names() if glob_match(pattern, name.encode(), True)]
+        else:
+            names = [asked] if config.knows(asked) else []
+        for name in names:
+            if name.lower() not in seen:
+                seen.add(name.lower())
+                found[name] = config.text(name).encode("utf-8", "surrogateescape")
+    return {name.encode("utf-8", "surrogateescape"): value for name, value in found.items()}
+
+
+@command("CONFIG|SET", arity=-4, flags=FLAGS, group="server", since="2.0.0")
+def config_set(ctx: "Client", *words: bytes) -> SimpleString:
+    if len(words) % 2:
+        raise CommandError("ERR syntax error")
+    texts = [word.decode("utf-8", "surrogateescape") for word in words]
+    try:
+        ctx.server.config.set_many(list(zip(texts[::2], texts[1::2], strict=True)), local=_is_local(ctx))
+    except ConfigError as error:
+        raise CommandError(f"ERR {error}") from None
+    for name in ctx.server.config.without_effect(texts[::2]):
+        ctx.server.log.notice(f"CONFIG SET: {name} is accepted and has no effect in minikv")
+    return OK
+
+
+@command("CONFIG|REWRITE", arity=2, flags=FLAGS, group="server", since="2.8.0")
+def config_rewrite(ctx: "Client") -> SimpleString:
+    log = ctx.server.log
+    try:
+        ctx.server.config.rewrite()
+    except ConfigError as error:
+        log.warning(f"CONFIG REWRITE failed: {error}")
+        raise CommandError(f"ERR {error}") from None
+    log.notice("CONFIG REWRITE executed with success.")
+    return OK
+
+
+@command("CONFIG|RESETSTAT", arity=2, flags=FLAGS, group="server", since="2.0.0")
+def config_resetstat(ctx: "Client") -> SimpleString:
+    server = ctx.server
+    server.stats.reset()
+    server.snapshots.reset_stats()
+    server.keyspace.reset_stats()
+    for each in server.table:
+        each.reset_stats()
+    return OK
+
+
+@command("CONFIG|HELP", arity=2, flags=LOADING | STALE, group="server", since="5.0.0")
+def config_help(ctx: "Client") -> list[SimpleString]:
+    return [SimpleString(line.encode()) for line in HELP.split("\n")]
+
+
+def _is_local(ctx: "Client") -> bool:
+    """Whether the client comes by the Unix socket or the loopback interface."""
+    return ctx.addr.startswith((b"/", b"127.", b"[::1]", b"::1"))
