@@ -1,0 +1,495 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Requests: bytes in, argument arrays out, no sockets (sans-IO).
+
+The reader looks at a window of input that belongs to the caller and makes one bytes object for each argument straight
+from it. What a window leaves unfinished is kept in one of two places, so that no byte is looked at twice:
+
+    a line cut in two (a header, an inline request)   -> `kept`, at most 64 KiB
+    a bulk string cut in two                          -> `bulk`, a bytes object that grows with what has come
+
+           *3\\r\\n  $3\\r\\n SET\\r\\n  $3\\r\\n key\\r\\n  $1000000\\r\\n aaaa ... | ... aaaa\\r\\n
+    args_left     3               2               1             1                        0: complete
+
+Guarantees: memory follows what was received, never what a header claims. A peer that has not authenticated makes the
+reader hold at most about 16 KiB. Any bytes give requests or ProtocolError; after a ProtocolError the reader is dead.
+
+Rules and texts are those of Redis 7.0 (networking.c: processInlineBuffer, processMultibulkBuffer); in particular the
+two bytes after a bulk string and the byte after a header's CR are not looked at.
+"""
+
+import cython
+from cython.cimports.cpython.mem import PyMem_Free, PyMem_Realloc
+from cython.cimports.cpython.object import PyObject
+from cython.cimports.libc.string import memchr, memcpy
+
+from minikv.errors import ProtocolError
+
+# The longest line without its end: a header or an inline request.
+MAX_LINE = 64 * 1024
+# What a peer may send in one request before it has authenticated.
+MAX_UNTRUSTED_ARGS = 10
+MAX_UNTRUSTED_BYTES = 16 * 1024
+MAX_ARGS = (1 << 31) - 1
+# A longer bulk string is read from the socket into its own memory, once this much of it has come.
+DIRECT_BYTES = 32 * 1024
+# The first memory for a line or bulk string that was cut.
+FIRST_BYTES = 256
+# More slots than this are given back after the request.
+KEPT_SLOTS = 1024
+FIRST_SLOTS = 8
+# A number of at most this many digits fits 64 bits without a check.
+SAFE_DIGITS = 18
+
+NEED_MORE: cython.int = 0
+COMPLETE: cython.int = 1
+
+
+@cython.cclass
+class Limits:
+    """What all readers of a server share.
+
+    max_bulk_len: proto-max-bulk-len. query_buffer_limit: client-query-buffer-limit. names, words: the first arguments
+    of at most 8 bytes seen lately, in a direct-mapped cache by their bytes as one word. The same object each time makes
+    looking up a command a comparison of pointers.
+    """
+
+    def __cinit__(self):
+        self.max_bulk_len = 512 * 1024 * 1024
+        self.query_buffer_limit = 1024 * 1024 * 1024
+
+    def __dealloc__(self):
+        i: cython.int
+        for i in range(256):
+            Py_XDECREF(self.names[i])
+
+
+@cython.cclass
+class RequestReader:
+    """Reads requests from windows of input.
+
+    `load` shows a window, `next` completes one request in argv or says that the window is used up, `release` drops
+    argv. A caller that stops in the middle of a window calls `hold`.
+    """
+
+    def __cinit__(self, limits: Limits):
+        self.limits = limits
+        self.trusted = True
+        self.bulk_len = -1
+
+    def __dealloc__(self):
+        self.release()
+        PyMem_Free(self.argv)
+        PyMem_Free(self.kept)
+        Py_XDECREF(self.bulk)
+
+    def feed(self, data: bytes) -> None:
+        """Add input; what the last window still holds comes first."""
+        rest: bytes = self.at[: self.end - self.at] if self.at != self.end else b""
+        self.source = rest + data
+        self.load(cython.cast(bytes, self.source), len(self.source))
+
+    def read(self) -> object:
+        """The next request as a list of bytes, or None if more input is needed. Raises ProtocolError."""
+        if self.next() == NEED_MORE:
+            return None
+        request: list = [cython.cast(object, self.argv[i]) for i in range(self.argc)]
+        self.release()
+        return request
+
+    @property
+    def held(self) -> int:
+        """Bytes that are kept for unfinished requests."""
+        return self.held_bytes()
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def load(self, data: cython.p_const_char, length: cython.Py_ssize_t) -> cython.void:
+        """Show the next window. It is borrowed until `next` says NEED_MORE or `hold` is called."""
+        self.at = data
+        self.end = data + length
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def hold(self) -> cython.int:
+        """Keep the rest of the window as a copy: the caller's memory is no longer needed."""
+        rest: bytes = self.at[: self.end - self.at]
+        self.source = rest
+        self.load(rest, len(rest))
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def next(self) -> cython.int:
+        """COMPLETE: argv holds a request, to be released. NEED_MORE: the window is used up."""
+        while True:
+            if self.args_left > 0:
+                return self.read_multibulk()
+            if self.at == self.end:
+                self.source = None
+                return NEED_MORE
+            first: cython.char = self.kept[0] if self.kept_len > 0 else self.at[0]
+            if first != b"*":
+                if self.read_inline() == NEED_MORE:
+                    return NEED_MORE
+                if self.argc > 0:
+                    return COMPLETE
+                continue
+            if self.read_line(b"\r", "too big mbulk count string") == NEED_MORE:
+                return NEED_MORE
+            count: cython.longlong = 0
+            if not self.read_number(cython.address(count)) or count > MAX_ARGS:
+                raise broken("invalid multibulk length")
+            if count > MAX_UNTRUSTED_ARGS and not self.trusted:
+                raise broken("unauthenticated multibulk length")
+            self.forget_line()
+            if count > 0:
+                self.args_left = count
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def release(self) -> cython.void:
+        """Drop the request in argv."""
+        i: cython.Py_ssize_t
+        for i in range(self.argc):
+            Py_DECREF(self.argv[i])
+        self.argc = 0
+        self.args_bytes = 0
+        if self.capacity > KEPT_SLOTS:
+            PyMem_Free(self.argv)
+            self.argv = cython.NULL
+            self.capacity = 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def held_bytes(self) -> cython.Py_ssize_t:
+        """Bytes kept between windows, or waiting in one that was held."""
+        return self.args_bytes + self.bulk_capacity + self.kept_len + (self.end - self.at)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def direct(self) -> cython.bint:
+        """Whether the next bytes may be read straight into a long bulk string: direct_size bytes at direct_at."""
+        missing: cython.Py_ssize_t = self.bulk_len - self.bulk_filled
+        if self.bulk == cython.NULL or self.bulk_filled < DIRECT_BYTES or missing < DIRECT_BYTES:
+            return False
+        if self.bulk_capacity - self.bulk_filled < DIRECT_BYTES:
+            self.grow_bulk(2 * self.bulk_capacity)
+        self.direct_at = bytes_data(self.bulk) + self.bulk_filled
+        self.direct_size = self.bulk_capacity - self.bulk_filled
+        return True
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def direct_filled(self, length: cython.Py_ssize_t) -> cython.int:
+        """`length` bytes were put at direct_at."""
+        self.bulk_filled += length
+        self.at = self.end = cython.NULL
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def read_multibulk(self) -> cython.int:
+        while self.args_left > 0:
+            if self.bulk_len < 0:
+                self.bulk_len = self.short_header()
+            if self.bulk_len < 0:
+                if self.at == self.end or self.read_line(b"\r", "too big bulk count string") == NEED_MORE:
+                    return NEED_MORE
+                first: cython.char = self.line_at[0] if self.line_len > 0 else 13
+                if first != b"$":
+                    raise broken(f"expected '$', got '{chr(cython.cast(cython.uchar, first))}'")
+                length: cython.longlong = 0
+                if not self.read_number(cython.address(length)) or not 0 <= length <= self.limits.max_bulk_len:
+                    raise broken("invalid bulk length")
+                if not self.trusted and self.args_bytes + length > MAX_UNTRUSTED_BYTES:
+                    raise broken("unauthenticated bulk length")
+                self.forget_line()
+                self.bulk_len = length
+            if self.read_bulk() == NEED_MORE:
+                return NEED_MORE
+        return COMPLETE
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def short_header(self) -> cython.longlong:
+        """Fast path: the length in a whole, plain header of at most 9999 bytes; -1 leaves it to the rules."""
+        at: cython.p_const_char = self.at
+        rest: cython.Py_ssize_t = self.end - at
+        if self.kept_len > 0 or rest < 8 or at[0] != b"$" or not self.trusted:
+            return -1
+        length: cython.longlong = at[1] - 48
+        if length < 0 or length > 9 or (length == 0 and at[2] != 13):
+            return -1
+        place: cython.int = 2
+        while place < 5 and 48 <= at[place] <= 57:
+            length = 10 * length + at[place] - 48
+            place += 1
+        if at[place] != 13:
+            return -1
+        self.at = at + place + 2
+        return length
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def read_bulk(self) -> cython.int:
+        """One argument of bulk_len bytes and the two bytes behind it."""
+        rest: cython.Py_ssize_t = self.end - self.at
+        if self.bulk == cython.NULL:
+            if rest >= self.bulk_len + 2:
+                self.add_argument(self.at, self.bulk_len)
+                self.at += self.bulk_len + 2
+                self.bulk_len = -1
+                self.args_left -= 1
+                return COMPLETE
+            if rest == 0:
+                return NEED_MORE
+            self.bulk_capacity = max(1, min(self.bulk_len, max(rest, FIRST_BYTES)))
+            self.bulk_filled = 0
+            self.bulk = new_bytes(cython.NULL, self.bulk_capacity)
+            self.skip = 2
+        step: cython.Py_ssize_t = min(rest, self.bulk_len - self.bulk_filled)
+        if self.bulk_filled + step > self.bulk_capacity:
+            self.grow_bulk(max(self.bulk_filled + step, 2 * self.bulk_capacity))
+        memcpy(bytes_data(self.bulk) + self.bulk_filled, self.at, step)
+        self.bulk_filled += step
+        self.at += step
+        if self.bulk_filled < self.bulk_len:
+            return NEED_MORE
+        step = min(self.skip, self.end - self.at)
+        self.at += step
+        self.skip -= step
+        if self.skip > 0:
+            return NEED_MORE
+        return self.finish_bulk()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def grow_bulk(self, wanted: cython.Py_ssize_t) -> cython.int:
+        self.bulk_capacity = 0
+        wanted = min(wanted, self.bulk_len)
+        resize_bytes(cython.address(self.bulk), wanted)
+        self.bulk_capacity = wanted
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def finish_bulk(self) -> cython.int:
+        if self.bulk_capacity != self.bulk_len:
+            resize_bytes(cython.address(self.bulk), self.bulk_len)
+        argument: cython.pointer(PyObject) = self.bulk
+        self.args_bytes += self.bulk_len
+        self.bulk = cython.NULL
+        self.bulk_capacity = self.bulk_filled = 0
+        self.bulk_len = -1
+        self.args_left -= 1
+        self.add_slot(argument)
+        return COMPLETE
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def read_inline(self) -> cython.int:
+        """One line of words; an empty one leaves argc at 0."""
+        if self.read_line(b"\n", "too big inline request") == NEED_MORE:
+            return NEED_MORE
+        line: bytes = self.line_at[: self.line_len]
+        self.forget_line()
+        words = split_words(line.removesuffix(b"\r"))
+        if words is None:
+            raise broken("unbalanced quotes in request")
+        for word in words:
+            self.add_argument(cython.cast(bytes, word), len(word))
+        return COMPLETE
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def read_line(self, terminator: cython.char, too_long: str) -> cython.int:
+        """Find a line: line_len bytes at line_at, without its end. A CR takes the byte behind it along."""
+        rest: cython.Py_ssize_t = self.end - self.at
+        after_cr: cython.Py_ssize_t = 1 if terminator == 13 else 0
+        found: cython.p_const_char
+        if self.kept_len == 0:
+            found = cython.cast(cython.p_const_char, memchr(self.at, terminator, rest))
+            if found != cython.NULL and found + after_cr < self.end:
+                self.line_at = self.at
+                self.line_len = found - self.at
+                self.at = found + 1 + after_cr
+                return COMPLETE
+            found = cython.NULL
+            self.keep(self.at, rest)
+            self.at = self.end
+        elif after_cr and self.kept[self.kept_len - 1] == 13:
+            self.at += 1
+            return self.use_kept_line()
+        else:
+            found = cython.cast(cython.p_const_char, memchr(self.at, terminator, rest))
+            step: cython.Py_ssize_t = rest if found == cython.NULL else found + 1 - self.at
+            self.keep(self.at, step)
+            self.at += step
+            if found != cython.NULL and self.at + after_cr <= self.end:
+                self.at += after_cr
+                return self.use_kept_line()
+        if self.kept_len > (MAX_LINE if self.trusted else MAX_UNTRUSTED_BYTES):
+            raise broken(too_long)
+        return NEED_MORE
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def use_kept_line(self) -> cython.int:
+        self.line_at = self.kept
+        self.line_len = self.kept_len - 1
+        return COMPLETE
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def forget_line(self) -> cython.void:
+        """The line at line_at was used."""
+        if self.kept_len > 0:
+            PyMem_Free(self.kept)
+            self.kept = cython.NULL
+            self.kept_len = self.kept_capacity = 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def keep(self, data: cython.p_const_char, length: cython.Py_ssize_t) -> cython.int:
+        """Append to the line that was cut."""
+        if self.kept_len + length > self.kept_capacity:
+            wanted: cython.Py_ssize_t = max(self.kept_len + length, 2 * self.kept_capacity, 32)
+            grown: cython.p_char = cython.cast(cython.p_char, PyMem_Realloc(self.kept, wanted))
+            if grown == cython.NULL:
+                raise MemoryError
+            self.kept = grown
+            self.kept_capacity = wanted
+        memcpy(self.kept + self.kept_len, data, length)
+        self.kept_len += length
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def read_number(self, number: cython.p_longlong) -> cython.int:
+        """The integer behind a line's first byte: 1, or 0 if it is none. As string2ll: no plus, blanks or leading zeros.
+
+        Numbers of more than 18 digits are beyond every limit and refused here.
+        """
+        place: cython.Py_ssize_t = 1
+        negative: cython.bint = self.line_len > 1 and self.line_at[1] == b"-"
+        if negative:
+            place = 2
+        digits: cython.Py_ssize_t = self.line_len - place
+        if digits < 1 or digits > SAFE_DIGITS:
+            return 0
+        if self.line_at[place] == b"0" and (digits > 1 or negative):
+            return 0
+        value: cython.longlong = 0
+        while place < self.line_len:
+            if not 48 <= self.line_at[place] <= 57:
+                return 0
+            value = 10 * value + self.line_at[place] - 48
+            place += 1
+        number[0] = -value if negative else value
+        return 1
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def add_argument(self, data: cython.p_const_char, length: cython.Py_ssize_t) -> cython.int:
+        """Add a copy of these bytes to argv; a name comes from the cache."""
+        self.args_bytes += length
+        if self.argc > 0 or length > 8 or length == 0:
+            return self.add_slot(new_bytes(data, length))
+        word: cython.ulonglong = 0
+        memcpy(cython.address(word), data, length)
+        mixed: cython.uint = cython.cast(cython.uint, word ^ (word >> 32))
+        slot: cython.uint = (mixed * cython.cast(cython.uint, 0x9E3779B1)) >> 24
+        limits: Limits = self.limits
+        cached: cython.pointer(PyObject) = limits.names[slot]
+        if cached == cython.NULL or limits.words[slot] != word or bytes_size(cached) != length:
+            Py_XDECREF(cached)
+            limits.names[slot] = cython.NULL
+            cached = limits.names[slot] = new_bytes(data, length)
+            limits.words[slot] = word
+        Py_INCREF(cached)
+        return self.add_slot(cached)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def add_slot(self, argument: cython.pointer(PyObject)) -> cython.int:
+        """Add an argument, whose reference moves into argv."""
+        if self.argc == self.capacity:
+            wanted: cython.Py_ssize_t = max(FIRST_SLOTS, 2 * self.capacity)
+            grown: cython.pointer(cython.pointer(PyObject)) = cython.cast(
+                cython.pointer(cython.pointer(PyObject)),
+                PyMem_Realloc(self.argv, wanted * cython.sizeof(cython.pointer(PyObject))),
+            )
+            if grown == cython.NULL:
+                Py_DECREF(argument)
+                raise MemoryError
+            self.argv = grown
+            self.capacity = wanted
+        self.argv[self.argc] = argument
+        self.argc += 1
+        return 0
+
+
+def broken(reason: str) -> ProtocolError:
+    """The error for a request that breaks RESP."""
+    return ProtocolError(f"ERR Protocol error: {reason}")
+
+
+BLANKS = b" \t\n\v\f\r"
+WORD_ENDS = b" \t\n\r"
+ESCAPED = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
+
+
+def split_words(line: bytes) -> object:
+    """The words of an inline request, or None if quotes are not balanced.
+
+    Double quotes know \\xHH and the escapes n r t b a; single quotes only \\'. A quote may begin inside a word but must
+    end it. The line ends at a NUL, as a C string does.
+    """
+    line = line.partition(b"\0")[0]
+    words = []
+    place = 0
+    while True:
+        while place < len(line) and line[place] in BLANKS:
+            place += 1
+        if place == len(line):
+            return words
+        word = bytearray()
+        while place < len(line) and line[place] not in WORD_ENDS:
+            if line[place] in b"\"'":
+                place = unquote(line, place, word)
+                if place < 0 or (place < len(line) and line[place] not in BLANKS):
+                    return None
+                break
+            word.append(line[place])
+            place += 1
+        words.append(bytes(word))
+
+
+def unquote(line: bytes, place: int, word: bytearray) -> int:
+    """Append what the quotes at `place` hold; returns the place behind them, or -1 if they do not end."""
+    quote = line[place]
+    place += 1
+    while place < len(line):
+        byte = line[place]
+        if byte == quote:
+            return place + 1
+        following = line[place + 1 : place + 2]
+        if byte == ord("\\") and quote == ord('"') and following:
+            digits = line[place + 2 : place + 4]
+            if following == b"x" and len(digits) == 2 and all(digit in HEX_DIGITS for digit in digits):
+                word.append(int(digits, 16))
+                place += 4
+                continue
+            word.append(ESCAPED.get(following[0], following[0]))
+            place += 2
+        elif byte == ord("\\") and quote == ord("'") and following == b"'":
+            word.append(ord("'"))
+            place += 2
+        else:
+            word.append(byte)
+            place += 1
+    return -1
+
+
+HEX_DIGITS = b"0123456789abcdefABCDEF"
