@@ -1,0 +1,113 @@
+"""Every command of the table: what COMMAND INFO says of it, and what too few or too many arguments give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness import ClientPair, Server, Value, parse
+
+# minikv's own commands and subcommands, and what it says of itself: Redis has nothing to compare with.
+OWN: frozenset[str] = frozenset()
+
+
+def described(server: Server, names: list[str]) -> dict[str, Value]:
+    """COMMAND INFO of each command and of its subcommands, by full name."""
+    found = {}
+    reply = parse(server.call(["COMMAND", "INFO", *names]))
+    for name, entry in zip(names, reply.payload, strict=True):
+        if entry.payload is not None:
+            found[name] = entry
+            found |= {sub.payload[0].payload.decode(): sub for sub in entry.payload[9].payload}
+    return found
+
+
+@pytest.fixture
+def names(minikv: Server, oracle: Server) -> list[str]:
+    """The commands that both servers have."""
+    reply = parse(minikv.call("COMMAND LIST"))
+    return sorted({element.payload.decode() for element in reply.payload} - OWN)
+
+
+def test_every_command_is_one_of_redis(names: list[str], oracle: Server) -> None:
+    assert sorted(set(names) - described(oracle, names).keys()) == []
+
+
+FIELDS = ["name", "arity", "flags", "first key", "last key", "step", "categories", "tips", "key specifications"]
+UNORDERED = {"flags", "categories", "tips", "key specifications"}
+
+
+def test_command_info_is_that_of_redis(names: list[str], minikv: Server, oracle: Server) -> None:
+    ours, theirs = described(minikv, names), described(oracle, names)
+    different = []
+    for name in sorted(ours.keys() & theirs.keys()):
+        for index, field in enumerate(FIELDS):
+            left, right = ours[name].payload[index], theirs[name].payload[index]
+            if field in UNORDERED:
+                left, right = sorted(left.payload, key=repr), sorted(right.payload, key=repr)
+            if left != right:
+                different.append(f"{name} {field}:\n    {left}\n    {right}")
+    assert not different, "\n".join(different)
+
+
+def test_every_subcommand_is_one_of_redis(names: list[str], minikv: Server, oracle: Server) -> None:
+    assert sorted(described(minikv, names).keys() - described(oracle, names).keys() - OWN) == []
+
+
+def wrong_calls(full_name: str, arity: int) -> Iterator[list[str]]:
+    """The command with one argument too few and, where there is a limit, one and several too many."""
+    command = full_name.upper().split("|")
+    least = abs(arity) - len(command)  # arguments behind the name that Redis wants
+    if least > 0:
+        yield command + ["x"] * (least - 1)
+        yield command
+    if arity > 0:
+        yield command + ["x"] * (least + 1)
+        yield command + ["x"] * (least + 5)
+
+
+def test_a_wrong_number_of_arguments_gives_the_same_error(pair: ClientPair, names: list[str]) -> None:
+    minikv, oracle = pair.servers
+    different = []
+    ours = described(minikv, names)
+    for name, entry in described(oracle, names).items():
+        if name not in ours:
+            continue
+        for call in wrong_calls(name, int(entry.payload[1].payload)):
+            replies = pair.subject.call(call), pair.oracle.call(call)
+            if replies[0] != replies[1]:
+                different.append(f"{call}: {replies[0]!r} {replies[1]!r}")
+    assert not different, "\n".join(different)
+
+
+def test_an_unknown_subcommand_gives_the_same_error(pair: ClientPair, names: list[str]) -> None:
+    containers = {name.split("|")[0] for name in described(pair.servers[0], names) if "|" in name}
+    assert containers
+    for container in sorted(containers):
+        pair.assert_same([container, "nonesuch"], [container, "NoneSuch", "x"], [container, ""], [container, "a\r\nb"])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "COMMAND INFO nonesuch",
+        "COMMAND INFO get nonesuch set",
+        "COMMAND DOCS nonesuch",
+        "COMMAND LIST FILTERBY",
+        "COMMAND LIST FILTERBY MODULE x",
+        "COMMAND LIST FILTERBY nonesuch x",
+        "COMMAND GETKEYS",
+        "COMMAND GETKEYS get",
+        "COMMAND GETKEYS nonesuch a",
+        "COMMAND GETKEYS get a",
+        "COMMAND GETKEYS mset a 1 b 2",
+        "COMMAND GETKEYS ping",
+        "COMMAND GETKEYS bitop and a b c",
+        "COMMAND GETKEYSANDFLAGS set a 1",
+        "COMMAND HELP",
+        "COMMAND COUNT x",
+    ],
+)
+def test_command_subcommands(pair: ClientPair, command: str) -> None:
+    pair.assert_same(command)
