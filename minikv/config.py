@@ -68,6 +68,7 @@ class Config:
     requirepass: bytes
     save: tuple[SavePoint, ...]
     set_max_intset_entries: int
+    set_proc_title: bool
     shutdown_on_sigint: tuple[str, ...]
     shutdown_on_sigterm: tuple[str, ...]
     slowlog_log_slower_than: int
@@ -95,7 +96,7 @@ class Config:
         self._listeners: dict[str, list[Callable[[Value], None]]] = {}
         for setting in SETTINGS:
             setattr(self, setting.attribute, setting.default)
-        self.dir = os.getcwd()
+        self.dir = _working_directory()
 
     @classmethod
     def load(cls, arguments: Sequence[str] = (), standard_input: TextIO | None = None) -> "Config":
@@ -280,6 +281,13 @@ class Config:
     def _file_lines(self, setting: Setting) -> list[str]:
         lines = setting.kind.lines(getattr(self, setting.attribute))
         return [" ".join([setting.name, *map(config_file.quote, words)]) for words in lines]
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise ConfigError(f"the working directory: {os.strerror(error.errno or 0)}") from None
 
 
 def _option_lines(arguments: Sequence[str]) -> list[Line]:

@@ -481,7 +481,7 @@ SETTINGS = (
     _unused("shutdown-timeout", NUMBER, 10),
     _unused("dynamic-hz", YES_NO, True),
     _unused("always-show-logo", YES_NO, False, mutable=False),
-    _unused("set-proc-title", YES_NO, True, mutable=False),
+    Setting("set-proc-title", YES_NO, True, mutable=False),
     _unused("proc-title-template", TitleTemplate(), "{title} {listen-addr} {server-mode}"),
     _unused("crash-log-enabled", YES_NO, True),
     _unused("crash-memcheck-enabled", YES_NO, True),

@@ -10,7 +10,7 @@ from minikv.protocol.reply import OK, SimpleString
 if TYPE_CHECKING:
     from minikv.commands.client import Client
 
-CONFIG = container("CONFIG", arity=-2, group="server", since="2.0.0")
+CONFIG = container("CONFIG", arity=-2)
 
 FLAGS = ADMIN | NOSCRIPT | LOADING | STALE
 
@@ -28,7 +28,7 @@ HELP
     This text."""
 
 
-@command("CONFIG|GET", arity=-3, flags=FLAGS, group="server", since="2.0.0")
+@command("CONFIG|GET", arity=-3, flags=FLAGS)
 def config_get(ctx: "Client", *patterns: bytes) -> dict[bytes, bytes]:
     config = ctx.server.config
     found: dict[str, bytes] = {}  # by the name as it is shown: a plain name is shown as it was asked for
@@ -46,7 +46,7 @@ def config_get(ctx: "Client", *patterns: bytes) -> dict[bytes, bytes]:
     return {name.encode("utf-8", "surrogateescape"): value for name, value in found.items()}
 
 
-@command("CONFIG|SET", arity=-4, flags=FLAGS, group="server", since="2.0.0")
+@command("CONFIG|SET", arity=-4, flags=FLAGS)
 def config_set(ctx: "Client", *words: bytes) -> SimpleString:
     if len(words) % 2:
         raise CommandError("ERR syntax error")
@@ -60,7 +60,7 @@ def config_set(ctx: "Client", *words: bytes) -> SimpleString:
     return OK
 
 
-@command("CONFIG|REWRITE", arity=2, flags=FLAGS, group="server", since="2.8.0")
+@command("CONFIG|REWRITE", arity=2, flags=FLAGS)
 def config_rewrite(ctx: "Client") -> SimpleString:
     log = ctx.server.log
     try:
@@ -72,7 +72,7 @@ def config_rewrite(ctx: "Client") -> SimpleString:
     return OK
 
 
-@command("CONFIG|RESETSTAT", arity=2, flags=FLAGS, group="server", since="2.0.0")
+@command("CONFIG|RESETSTAT", arity=2, flags=FLAGS)
 def config_resetstat(ctx: "Client") -> SimpleString:
     server = ctx.server
     server.stats.reset()
@@ -83,7 +83,7 @@ def config_resetstat(ctx: "Client") -> SimpleString:
     return OK
 
 
-@command("CONFIG|HELP", arity=2, flags=LOADING | STALE, group="server", since="5.0.0")
+@command("CONFIG|HELP", arity=2, flags=LOADING | STALE)
 def config_help(ctx: "Client") -> list[SimpleString]:
     return [SimpleString(line.encode()) for line in HELP.split("\n")]
 

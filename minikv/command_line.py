@@ -1,0 +1,197 @@
+"""minikv-server: the command line in redis-server's form, and the way from there to a running server.
+
+Order: read the settings, check what can be checked (directory, log file), leave the terminal if asked to, then say who
+starts and what was found on this machine, build the parts, run. Whatever is wrong before the server runs is one line
+on standard error and exit code 1.
+"""
+
+import os
+import sys
+
+from minikv import REDIS_VERSION, __version__
+from minikv.config import Config
+from minikv.errors import ConfigError, MinikvError
+from minikv.host import daemon, huge_pages, limits, overcommit, supervisor
+from minikv.host.system_check import check_system, report
+from minikv.keyspace.database import Keyspace
+from minikv.log import Log
+from minikv.server import Server
+
+DEFAULT_PID_FILE = "/var/run/minikv.pid"  # of a daemon that was given none
+
+HELP = """\
+Usage: minikv-server [/path/to/redis.conf] [-] [--name value ...]
+
+A Redis-compatible server whose snapshots (BGSAVE) cost next to nothing.
+
+  minikv-server                          default settings: port 6379 on loopback, dump.rdb in this directory
+  minikv-server redis.conf               settings from a file, in the syntax of redis.conf
+  minikv-server redis.conf --port 7777   options override the file
+  minikv-server --save 900 1 --save 60 10000 --maxmemory 1gb
+  echo 'maxmemory 128mb' | minikv-server -
+                                         settings from standard input; - is the first or the last argument
+  minikv-server --port 0 --unixsocket /tmp/minikv.sock
+                                         no TCP, a Unix socket alone
+
+Every setting of redis-server 7.0 is an option; the few that mean nothing here are accepted, and the log says so.
+minikv's own:
+  --arena-size BYTES                     address space reserved for data; 0 (default) takes it from the machine
+  --arena-huge-pages auto|yes|no         2 MiB pages make forks short; auto (default) tries what this kernel does
+  --snapshot-writes relocate|in-place    what a write does to a record that a snapshot still needs: write it anew
+                                         elsewhere (default), or change it and let the kernel copy the page
+
+  --check-system                         what this machine does to snapshots and what to change; exit code 1 if anything
+  -v, --version                          versions, on one line
+  -h, --help                             this text
+
+Talk to it with redis-cli or any Redis client. SHUTDOWN or Ctrl-C stops it; it saves first if save points are set."""
+
+
+def main() -> int:
+    """Run the command line of this process; the exit code."""
+    arguments = sys.argv[1:]
+    if arguments in (["-v"], ["--version"]):
+        print(version_line())
+        return 0
+    if arguments in (["-h"], ["--help"]):
+        print(HELP)
+        return 0
+    if arguments == ["--check-system"]:
+        return print_system_check()
+    try:
+        config = Config.load(arguments)
+        enter_directory(config.dir)
+        log = open_log(config)
+        check_supervision(config)
+    except ConfigError as error:
+        print(f"minikv-server: {error}", file=sys.stderr)
+        return 1
+    return start(config, log)
+
+
+def version_line() -> str:
+    """In redis-server's form."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"minikv server v={__version__} redis_version={REDIS_VERSION} bits=64 python={python}"
+
+
+def print_system_check() -> int:
+    defaults = Config()
+    findings = check_system(defaults.maxclients, defaults.tcp_backlog)
+    print(report(findings))
+    return 1 if any(finding.advice for finding in findings) else 0
+
+
+def enter_directory(path: str) -> None:
+    """Make `dir` the working directory, as Redis does; ConfigError if no dump could be written there."""
+    try:
+        os.chdir(path)
+    except OSError as error:
+        raise ConfigError(f"dir {path}: {os.strerror(error.errno or 0)}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ConfigError(f"dir {path}: no dump can be written there: Permission denied")
+
+
+def open_log(config: Config) -> Log:
+    log = Log(config.loglevel, config.logfile)
+    try:
+        log.check()
+    except OSError as error:
+        raise ConfigError(f"Can't open the log file '{log.path}': {os.strerror(error.errno or 0)}") from None
+    return log
+
+
+def check_supervision(config: Config) -> None:
+    if config.supervised == "upstart":
+        raise ConfigError("supervised upstart: minikv knows systemd only (supervised systemd, or auto)")
+
+
+def start(config: Config, log: Log) -> int:
+    """From good settings to the end of the server; the exit code."""
+    supervised = supervisor.wanted(config.supervised)
+    background = config.daemonize and not supervised
+    if background:
+        daemon.daemonize()
+        log.pid = os.getpid()
+    if config.set_proc_title:
+        daemon.set_process_name("minikv-server")
+    announce(config, log)
+    if not fit_clients(config, log):
+        return 1
+    follow_changes(config, log)
+    pages = huge_pages.choose(config.arena_huge_pages, huge_pages.read_mode(), huge_pages.probe())
+    log.notice(pages.report)
+    try:
+        keyspace = Keyspace(config.databases, config.arena_size, pages.use)
+    except (MinikvError, MemoryError, OSError) as error:
+        log.warning(f"Can't reserve memory for the arena: {str(error) or 'Cannot allocate memory'}. Aborting.")
+        return 1
+    pid_file = config.pidfile or (DEFAULT_PID_FILE if background else "")
+    try:
+        if pid_file:
+            write_pid_file(pid_file, log)
+        server = Server(config, keyspace, log, on_ready=lambda: tell_supervisor(supervised, supervisor.READY, log))
+        exit_code = server.run()
+        tell_supervisor(supervised, supervisor.STOPPING, log)
+        return exit_code
+    finally:
+        if pid_file:
+            daemon.remove_pid_file(pid_file)
+
+
+def announce(config: Config, log: Log) -> None:
+    """The first lines of the log: who starts, with which settings, on what kind of machine."""
+    log.warning("oO0OoO0OoO0Oo minikv is starting oO0OoO0OoO0Oo")
+    log.warning(f"minikv version={__version__}, redis_version={REDIS_VERSION}, bits=64, pid={log.pid}, just started")
+    if config.given or config.file:
+        log.warning("Configuration loaded")
+    else:
+        log.warning(
+            "Warning: no config file specified, using the default config. "
+            "In order to specify a config file use minikv-server /path/to/redis.conf"
+        )
+    for name in config.without_effect():
+        log.notice(f"{name} is accepted and has no effect in minikv")
+    for warning in (overcommit.warning(), limits.backlog_warning(config.tcp_backlog)):
+        if warning:
+            log.warning(warning)
+
+
+def fit_clients(config: Config, log: Log) -> bool:
+    """Bring maxclients and the limit of open files together; False if not one client fits."""
+    fitted = limits.allow_clients(config.maxclients)
+    for line in fitted.report:
+        if fitted.maxclients == config.maxclients:
+            log.notice(line)
+        else:
+            log.warning(line)
+    config.maxclients = fitted.maxclients
+    return fitted.maxclients > 0
+
+
+def follow_changes(config: Config, log: Log) -> None:
+    """What CONFIG SET changes in the process itself."""
+    config.on_change("dir", enter_directory)
+    config.on_change("loglevel", log.set_level)
+    config.on_change("maxclients", refuse_too_many_clients)
+
+
+def refuse_too_many_clients(maxclients: int) -> None:
+    possible = limits.allow_clients(maxclients).maxclients
+    if possible < maxclients:
+        raise ConfigError(
+            f"The operating system is not able to handle the specified number of clients, try with {possible}"
+        )
+
+
+def write_pid_file(path: str, log: Log) -> None:
+    try:
+        daemon.write_pid_file(path)
+    except OSError as error:
+        log.warning(f"Failed to write PID file '{path}': {os.strerror(error.errno or 0)}")
+
+
+def tell_supervisor(supervised: bool, message: str, log: Log) -> None:
+    problem = supervisor.notify(message) if supervised else ""
+    if problem:
+        log.warning(problem)
