@@ -1,0 +1,56 @@
+"""How long does a start with a dump take?
+
+Each server writes the same 1,000,000 strings of 1 KB into a dump of its own. Then each is started on its own file and
+on the others': time from the start of the process until PING is answered by PONG, and the load time that its log tells.
+The files are in the page cache: this measures the reader, not the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+
+from benchmarks.datasets import DataSet
+from benchmarks.options import Options
+from benchmarks.report import Report
+from benchmarks.servers import ServerSpec, in_turns, running
+
+KEYS = 1_000_000
+VALUE_LEN = 1024
+
+
+def run(options: Options) -> Report:
+    report = options.report("load", __doc__)
+    data = DataSet(options.scaled(KEYS), VALUE_LEN, options.seed)
+    with contextlib.ExitStack() as stack:
+        dumps = {spec: dump_of(spec, data, options, stack) for spec in options.servers}
+        for turn in range(options.rounds):
+            for writer, dump in dumps.items():
+                for spec in in_turns(options.servers, turn):
+                    measure(spec, writer, dump, data, report, options)
+    return report
+
+
+def dump_of(spec: ServerSpec, data: DataSet, options: Options, stack: contextlib.ExitStack) -> Path:
+    """A dump of the data set, written by this server; removed with the stack."""
+    kept = options.new_directory(stack) / "dump.rdb"
+    with running(spec, parent_dir=options.directory) as server:
+        client = server.client()
+        data.load(client)
+        client.command("SAVE")
+        server.dump.rename(kept)
+    with kept.open("rb") as file:
+        while file.read(1 << 20):
+            pass
+    return kept
+
+
+def measure(spec: ServerSpec, writer: ServerSpec, dump: Path, data: DataSet, report: Report, options: Options) -> None:
+    with running(spec, dump, options.directory) as server:
+        data.verify(server.client())
+        source = "its own file" if writer == spec else "another's file" if len(options.servers) > 1 else writer.name
+        report.add(f"start until PONG with {source}", "s", spec.name, server.ready_s)
+        told = re.search(r"DB loaded from disk: ([0-9.]+) seconds", server.log())
+        if told:
+            report.add(f"load time of {source} by the log", "s", spec.name, float(told[1]))

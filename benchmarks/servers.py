@@ -1,0 +1,158 @@
+"""Servers under test: started on a free port in a directory of their own, stopped by pid whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import hiredis
+
+from benchmarks import processes
+from benchmarks.client import Client
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 20.0
+
+T = TypeVar("T")
+
+# The same for all: no save points, no compression (it would measure LZF), default everything else.
+SETTINGS = {"bind": "127.0.0.1", "dbfilename": "dump.rdb", "save": "", "appendonly": "no", "rdbcompression": "no"}
+
+
+@dataclass(frozen=True)
+class ServerSpec:
+    """A name for the tables and the command that starts the server (options are appended in redis-server's form)."""
+
+    name: str
+    command: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> ServerSpec:
+        """From `NAME=COMMAND` of the command line."""
+        name, _, command = text.partition("=")
+        return cls(name, tuple(shlex.split(command or name)))
+
+
+REDIS = ServerSpec("redis-server", ("redis-server",))
+MINIKV = ServerSpec("minikv", (sys.executable, "-m", "minikv"))
+
+
+@dataclass
+class Server:
+    """A running server."""
+
+    spec: ServerSpec
+    directory: Path
+    port: int
+    process: subprocess.Popen[bytes]
+    started_at: float
+    ready_s: float = 0.0
+    clients: list[Client] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def dump(self) -> Path:
+        return self.directory / SETTINGS["dbfilename"]
+
+    def client(self) -> Client:
+        """A new connection, closed with the server."""
+        client = Client(self.port)
+        self.clients.append(client)
+        return client
+
+    def log(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")
+
+    def version(self) -> str:
+        with Client(self.port) as client:
+            info = client.info("server")
+        return info.get("minikv_version") or info["redis_version"]
+
+    def wait_until_ready(self) -> None:
+        """Return when PING is answered by PONG; `ready_s` is the time since the start."""
+        deadline = self.started_at + READY_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{self.name} ended with {self.process.returncode}:\n{self.log()[-2000:]}")
+            with contextlib.suppress(OSError, hiredis.ReplyError), Client(self.port) as client:
+                if client.command("PING") == b"PONG":
+                    self.ready_s = time.monotonic() - self.started_at
+                    return
+            time.sleep(0.001)
+        raise TimeoutError(f"{self.name} does not answer:\n{self.log()[-2000:]}")
+
+    def stop(self) -> None:
+        """End the server and its children, a stopped one too."""
+        for client in self.clients:
+            client.close()
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for child in processes.children(self.pid):
+                os.kill(child, signal.SIGKILL)
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def running(spec: ServerSpec, dump: Path | None = None, parent_dir: Path | None = None) -> Iterator[Server]:
+    """A server that answers, on a copy-free link of `dump` if given; its directory goes away with it."""
+    directory = Path(tempfile.mkdtemp(prefix=f"benchmark-{spec.name}-", dir=parent_dir))
+    if dump is not None:
+        os.link(dump, directory / SETTINGS["dbfilename"])
+    port = free_port()
+    options = [text for name, value in SETTINGS.items() for text in (f"--{name}", value)]
+    options += ["--port", str(port), "--dir", str(directory)]
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*spec.command, *options], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    server = Server(spec, directory, port, process, time.monotonic())
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def all_running(specs: Sequence[ServerSpec], parent_dir: Path | None = None) -> Iterator[list[Server]]:
+    """One server of each kind at once; idle ones take no CPU."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(running(spec, parent_dir=parent_dir)) for spec in specs]
+
+
+def in_turns(items: Sequence[T], turn: int) -> list[T]:
+    """The items, rotated by one from turn to turn, so that none is always measured first."""
+    start = turn % len(items)
+    return [*items[start:], *items[:start]]
