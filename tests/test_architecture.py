@@ -15,7 +15,18 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "minikv"
 
-ROOMS = ["__main__", "server", "connection", "commands", "protocol", "persistence", "keyspace", "engine", "host"]
+ROOMS = [
+    "__main__",
+    "command_line",
+    "server",
+    "connection",
+    "commands",
+    "protocol",
+    "persistence",
+    "keyspace",
+    "engine",
+    "host",
+]
 FOUNDATIONS = {"", "errors", "config", "config_file", "settings", "log"}  # importable by all; import each other only
 ONLY_FOUNDATIONS = {"protocol", "host"}
 
