@@ -27,7 +27,7 @@ ROOMS = [
     "engine",
     "host",
 ]
-FOUNDATIONS = {"", "errors", "config", "config_file", "settings", "log"}  # importable by all; import each other only
+FOUNDATIONS = {"", "errors", "config", "config_file", "settings", "log", "slowlog", "latency"}  # everybody may use them
 ONLY_FOUNDATIONS = {"protocol", "host"}
 
 MUTATORS = {"append", "add", "update", "pop", "clear", "extend", "insert", "remove", "discard", "setdefault", "popitem"}
@@ -66,12 +66,13 @@ def imports_of(module: str) -> Iterator[Import]:
         for node in ast.walk(condition)
     }
     for node in ast.walk(tree):
-        names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}:{node.lineno}: relative import"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
         for name in names:
             if imported := own_module(name.removeprefix("cython.cimports.")):
                 yield Import(module, imported, node.lineno, id(node) in typing_only)
@@ -184,10 +185,16 @@ def changed_in(function: ast.AST) -> Iterator[tuple[str, int]]:
     for node in ast.walk(function):
         if isinstance(node, ast.Global):
             yield from ((name, node.lineno) for name in node.names)
-        changed: ast.expr | None = None
-        if isinstance(node, ast.Subscript) and isinstance(node.ctx, (ast.Store, ast.Del)):
-            changed = node.value
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
-            changed = node.func.value
-        if isinstance(changed, ast.Name) and changed.id not in local:
-            yield changed.id, node.lineno
+        elif isinstance(node, ast.expr):
+            changed = changed_by(node)
+            if isinstance(changed, ast.Name) and changed.id not in local:
+                yield changed.id, node.lineno
+
+
+def changed_by(node: ast.expr) -> ast.expr | None:
+    """What an item assignment, a deletion or a call of a mutating method changes."""
+    if isinstance(node, ast.Subscript) and isinstance(node.ctx, (ast.Store, ast.Del)):
+        return node.value
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+        return node.func.value
+    return None

@@ -29,6 +29,12 @@ def test_raw_bytes_are_compared_with_the_close_of_the_connection(resp2_pair: Cli
     assert outcome == (b"+PONG\r\n+OK\r\n", True)
 
 
+def test_replies_inside_exec_are_compared_by_their_commands(pair: ClientPair) -> None:
+    pair.assert_same("MSET a 1 b 2 c 3", "EXPIRE a 100")
+    replies = pair.assert_same("MULTI", "KEYS *", "TTL a", "GET a", "RANDOMKEY", "SCAN 0", "EXEC")
+    assert replies[-1].startswith(b"*5\r\n")
+
+
 def test_a_second_connection_sees_the_same_servers(pair: ClientPair) -> None:
     other = pair.another()
     other.assert_same("SET shared 1")

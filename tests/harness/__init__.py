@@ -13,7 +13,7 @@ from tests.harness.compare import (
     within,
 )
 from tests.harness.process import MINIKV, Server, ServerFailed, free_port, wait_until
-from tests.harness.wire import ConnectionLost, ReplySplitter, Value, WireClient, Words, encode, parse, words
+from tests.harness.wire import ConnectionLost, ReplySplitter, Value, WireClient, Word, Words, encode, parse, words
 
 __all__ = [
     "MINIKV",
@@ -26,6 +26,7 @@ __all__ = [
     "ServerFailed",
     "Value",
     "WireClient",
+    "Word",
     "Words",
     "encode",
     "exact",

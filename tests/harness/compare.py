@@ -13,11 +13,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tests.harness.process import Server
-from tests.harness.wire import Value, WireClient, Words, encode, parse, words
+from tests.harness.wire import Value, WireClient, Words, encode, parse, split, words
 
 Comparison = Callable[[bytes, bytes], bool]
 HISTORY = 30  # commands shown when a comparison fails
 CLOCK_SLACK_MS = 1000  # the servers get a command one after the other, on busy cores
+
+CLOSE_TIMEOUT_S = 2.0
 
 
 def exact(subject: bytes, oracle: bytes) -> bool:
@@ -67,6 +69,17 @@ def within(distance: int) -> Comparison:
     return close
 
 
+def scanned(subject: bytes, oracle: bytes) -> bool:
+    """Replies to SCAN: cursors are private; where both have come to the end, the keys are the same in any order."""
+    left, right = parse(subject), parse(oracle)
+    if not isinstance(left.payload, list) or not isinstance(right.payload, list):
+        return left == right
+    (cursor, keys), (other_cursor, other_keys) = left.payload, right.payload
+    if cursor.payload != b"0" or other_cursor.payload != b"0":
+        return _shape(cursor) == _shape(other_cursor) and keys.kind == other_keys.kind
+    return sorted(keys.payload) == sorted(other_keys.payload)
+
+
 DEFAULT_COMPARISONS: dict[bytes, Comparison] = {
     b"CLIENT ID": same_kind,
     b"CLIENT INFO": same_kind,
@@ -79,9 +92,23 @@ DEFAULT_COMPARISONS: dict[bytes, Comparison] = {
     b"PEXPIRETIME": within(CLOCK_SLACK_MS),
     b"PTTL": within(CLOCK_SLACK_MS),
     b"RANDOMKEY": same_kind,
+    b"SCAN": scanned,
     b"TIME": same_shape,
     b"TTL": within(CLOCK_SLACK_MS // 1000),
 }
+
+
+def each_by(comparisons: list[Comparison]) -> Comparison:
+    """Arrays of as many elements as there are comparisons, each compared by its own; anything else as bytes."""
+
+    def compare(subject: bytes, oracle: bytes) -> bool:
+        head = b"*%d\r\n" % len(comparisons)
+        if not subject.startswith(head) or not oracle.startswith(head):
+            return subject == oracle
+        pairs = zip(split(subject[len(head) :]), split(oracle[len(head) :]), strict=True)
+        return all(same(*elements) for same, elements in zip(comparisons, pairs, strict=True))
+
+    return compare
 
 
 def comparison_for(command: Words) -> Comparison:
@@ -108,6 +135,7 @@ class ClientPair:
         self.servers = (subject, oracle)
         self.resp = resp
         self._history: deque[str] = deque(maxlen=HISTORY)
+        self._queued: list[Words] = []  # commands since MULTI: EXEC's reply holds theirs
         self._others: list[ClientPair] = []
         self.subject: WireClient = subject.connect()
         self.oracle: WireClient = oracle.connect()
@@ -124,6 +152,17 @@ class ClientPair:
             self.subject.send(command)
             replies.append(self._compare_next(command, compare))
         return replies
+
+    def _comparison_for(self, command: Words) -> Comparison:
+        if words(command)[:1] in ([b"EXEC"], [b"exec"]):
+            return each_by([comparison_for(queued) for queued in self._queued])
+        return comparison_for(command)
+
+    def _follow_transaction(self, command: Words, reply: bytes) -> None:
+        if reply == b"+QUEUED\r\n":
+            self._queued.append(command)
+        elif words(command)[:1] != [b"WATCH"]:
+            self._queued = []
 
     def _read(self, client: WireClient, command: Words) -> bytes:
         try:
@@ -146,8 +185,9 @@ class ClientPair:
     def _compare_next(self, command: Words, compare: Comparison | None) -> bytes:
         __tracebackhide__ = True
         expected, actual = self._read(self.oracle, command), self._read(self.subject, command)
-        if not (compare or comparison_for(command))(actual, expected):
+        if not (compare or self._comparison_for(command))(actual, expected):
             raise AssertionError(self._difference(repr(command), actual, expected))
+        self._follow_transaction(command, expected)
         self._history.append(f"{command!r} -> {_shortened(expected)}")
         return actual
 
@@ -156,6 +196,10 @@ class ClientPair:
         __tracebackhide__ = True
         expected = exchange(self.servers[1], self.oracle, chunks)
         actual = exchange(self.servers[0], self.subject, chunks)
+        if expected.closed and not actual.closed:
+            actual = with_late_close(self.subject, actual)
+        elif actual.closed and not expected.closed:
+            expected = with_late_close(self.oracle, expected)
         if actual != expected:
             raise AssertionError(self._difference(f"raw {_shortened(b''.join(chunks))}", actual, expected))
         self._history.append(f"raw {_shortened(b''.join(chunks))} -> {_shortened(expected.received)}")
@@ -189,6 +233,15 @@ def exchange(server: Server, client: WireClient, chunks: tuple[bytes, ...]) -> O
             client.send_raw(chunk)
             server.barrier()
     return Outcome(*client.read_available())
+
+
+def with_late_close(client: WireClient, outcome: Outcome) -> Outcome:
+    """The outcome with what still comes until the close, which may follow its reply a moment later."""
+    client.socket.settimeout(CLOSE_TIMEOUT_S)
+    try:
+        return Outcome(outcome.received + client.read_until_closed(), True)
+    except TimeoutError:
+        return outcome
 
 
 def _shortened(value: object) -> str:

@@ -88,6 +88,13 @@ class ReplySplitter:
         return True
 
 
+def split(replies: bytes) -> list[bytes]:
+    """The bytes of each of several whole replies."""
+    splitter = ReplySplitter()
+    splitter.feed(replies)
+    return list(iter(splitter.next_reply, None))
+
+
 def parse(reply: bytes) -> Value:
     """The tree of one whole reply."""
     value, end = _parse_at(reply, 0)

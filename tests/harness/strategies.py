@@ -1,0 +1,189 @@
+"""Random commands for hypothesis: valid ones, nearly valid ones, and words that lie at the edges."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from hypothesis import strategies as st
+
+from tests.harness.wire import Word
+
+T = TypeVar("T")
+
+KEYS = [b"a", b"b", b"c", b"{a}", b"", b"long key " * 8]
+key = st.sampled_from(KEYS)
+database = st.sampled_from(["0", "1", "2", "15", "16", "-1", "x"])
+small = st.integers(-20, 40).map(str)
+integer = st.one_of(
+    small,
+    st.sampled_from(["9223372036854775807", "-9223372036854775808", "9223372036854775808", "18446744073709551615"]),
+    st.sampled_from(["4294967296", "536870912", "2147483648", "007", "+1", "1.0", "1e3", " 1", "", "x", "-0", "0x10"]),
+)
+decimal = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False, width=32).map(repr),
+    st.sampled_from(["3.0e3", "-5.5", "0.1", "inf", "-inf", "nan", "1e400", "1e-5", " 1.5", "1.5 ", "0x1p3", "", "x"]),
+    integer,
+)
+value = st.one_of(
+    st.binary(max_size=12),
+    integer,
+    decimal,
+    st.sampled_from([b"x" * 44, b"x" * 45, b"\xff" * 100, b"ab" * 3000, b"hello world"]),
+)
+offset = st.one_of(
+    small, st.sampled_from(["0", "4294967295", "4294967296", "-4294967296", "1000", "x", "9223372036854775807"])
+)
+# Times are far in the future or in the past, so that the two servers' clocks cannot disagree within a test.
+seconds = st.sampled_from(
+    ["100", "1000", "-1", "0", "x", "9223372036854775807", "9223372036854776", "-9223372036854775808", "1.5"]
+)
+moment = st.sampled_from(["1", "0", "-1", "33177117420", "9223372036854775", "9223372036854775807", "x"])
+moment_ms = st.sampled_from(["1", "33177117420000", "9223372036854775807", "-5", "x"])
+condition = st.sampled_from(["NX", "XX", "GT", "LT", "nx", "GET", "KEEPTTL", "nonesuch"])
+field_type = st.sampled_from(["u8", "i8", "u1", "i64", "u63", "u64", "i5", "u0", "i65", "x8", "8", "u"])
+field_offset = st.sampled_from(["0", "8", "#0", "#1", "#3", "7", "100", "-1", "#-1", "x", "4294967296"])
+pattern = st.sampled_from(["*", "a", "?", "[ab]", "{*", "", "\\a", "[^a]", "[a-c]", "*b*", "[", "nonesuch"])
+alignment = st.sampled_from(["BYTE", "BIT", "byte", "x"])
+
+
+def call(*parts: object) -> st.SearchStrategy[list[Word]]:
+    """A command of fixed words (str) and strategies; a strategy may give one word or a list of words."""
+    return st.tuples(*(part if isinstance(part, st.SearchStrategy) else st.just(part) for part in parts)).map(flat)
+
+
+def flat(parts: tuple[object, ...]) -> list[Word]:
+    return [word for part in parts for word in (part if isinstance(part, list) else [part])]  # type: ignore[misc]
+
+
+def some(strategy: st.SearchStrategy[T], most: int = 3, least: int = 0) -> st.SearchStrategy[list[T]]:
+    return st.lists(strategy, min_size=least, max_size=most)
+
+
+def option(*parts: object) -> st.SearchStrategy[list[Word]]:
+    """Nothing or these words."""
+    return st.one_of(st.just([]), call(*parts))
+
+
+time_option = st.one_of(
+    st.just([]),
+    call("EX", seconds),
+    call("PX", st.sampled_from(["100000", "0", "-1", "x", "9223372036854775807"])),
+    call("EXAT", moment),
+    call("PXAT", moment_ms),
+    st.just(["KEEPTTL"]),
+    st.just(["PERSIST"]),
+)
+bitfield_part = st.one_of(
+    call("GET", field_type, field_offset),
+    call("SET", field_type, field_offset, integer),
+    call("INCRBY", field_type, field_offset, integer),
+    call("OVERFLOW", st.sampled_from(["WRAP", "SAT", "FAIL", "x"])),
+)
+
+keys_and_values = some(st.tuples(key, value), 3, 1).map(lambda pairs: [word for pair in pairs for word in pair])
+
+string_command = st.one_of(
+    call("SET", key, value, some(condition, 2), time_option),
+    call("SET", key, value),
+    call("GET", key),
+    call("GETDEL", key),
+    call("GETEX", key, time_option),
+    call("GETSET", key, value),
+    call("MGET", some(key, 4, 1)),
+    call(st.sampled_from(["MSET", "MSETNX"]), keys_and_values),
+    call("SETNX", key, value),
+    call("SETEX", key, seconds, value),
+    call("PSETEX", key, st.sampled_from(["100000", "0", "-1", "x"]), value),
+    call("APPEND", key, value),
+    call("STRLEN", key),
+    call(st.sampled_from(["GETRANGE", "SUBSTR"]), key, integer, integer),
+    call(
+        "SETRANGE",
+        key,
+        st.sampled_from(["0", "1", "5", "100", "5000", "-1", "x", "536870912"]),
+        st.binary(max_size=8),
+    ),
+    call(st.sampled_from(["INCR", "DECR"]), key),
+    call(st.sampled_from(["INCRBY", "DECRBY"]), key, integer),
+    call("INCRBYFLOAT", key, decimal),
+    call(
+        "LCS",
+        key,
+        key,
+        some(st.sampled_from(["LEN", "IDX", "WITHMATCHLEN", "nonesuch"]), 2),
+        option("MINMATCHLEN", small),
+    ),
+)
+
+bit_command = st.one_of(
+    call(
+        "SETBIT",
+        key,
+        st.sampled_from(["0", "1", "7", "8", "100", "9999", "-1", "x", "4294967296"]),
+        st.sampled_from(["0", "1", "2", "x"]),
+    ),
+    call("GETBIT", key, offset),
+    call("BITCOUNT", key),
+    call("BITCOUNT", key, offset, offset),
+    call("BITCOUNT", key, offset, offset, alignment),
+    call("BITPOS", key, st.sampled_from(["0", "1", "2", "x"]), some(offset, 2)),
+    call("BITPOS", key, st.sampled_from(["0", "1"]), offset, offset, alignment),
+    call("BITOP", st.sampled_from(["AND", "OR", "XOR", "NOT", "nonesuch"]), key, some(key, 3, 1)),
+    call("BITFIELD", key, some(bitfield_part)),
+    call("BITFIELD_RO", key, some(call("GET", field_type, field_offset), 2)),
+)
+
+key_command = st.one_of(
+    call(st.sampled_from(["DEL", "UNLINK", "EXISTS", "TOUCH"]), some(key, 3, 1)),
+    call(st.sampled_from(["TYPE", "TTL", "PTTL", "PERSIST", "EXPIRETIME", "PEXPIRETIME", "STRLEN"]), key),
+    call("EXPIRE", key, seconds, some(condition, 2)),
+    call("PEXPIRE", key, st.sampled_from(["100000", "-1", "x", "9223372036854775807"]), some(condition, 2)),
+    call("EXPIREAT", key, moment, some(condition, 2)),
+    call("PEXPIREAT", key, moment_ms, some(condition, 2)),
+    call(st.sampled_from(["RENAME", "RENAMENX"]), key, key),
+    call("COPY", key, key, option("DB", database), option("REPLACE")),
+    call("MOVE", key, database),
+    call("KEYS", pattern),
+    call("OBJECT", st.sampled_from(["ENCODING", "REFCOUNT", "FREQ", "IDLETIME"]), key),
+    call(
+        "SCAN",
+        st.sampled_from(["0", "x", "-1", "18446744073709551616"]),
+        call("COUNT", st.sampled_from(["1000", "0", "x"])),
+    ),
+    call("DBSIZE"),
+    call("RANDOMKEY"),
+)
+
+server_command = st.one_of(
+    call("SELECT", database),
+    call("SWAPDB", database, database),
+    call(st.sampled_from(["FLUSHDB", "FLUSHALL"]), some(st.sampled_from(["SYNC", "ASYNC", "x"]), 1)),
+    call("PING", some(value, 2)),
+    call("ECHO", value),
+    call("COMMAND", "GETKEYS", some(value, 4)),
+)
+
+transaction_command = st.sampled_from(
+    [["MULTI"], ["EXEC"], ["EXEC"], ["DISCARD"], ["WATCH", "a"], ["WATCH", "b", "c"], ["UNWATCH"]]
+)
+
+NAMES = [
+    "SET",
+    "GET",
+    "MGET",
+    "SETRANGE",
+    "GETRANGE",
+    "INCRBY",
+    "BITFIELD",
+    "BITOP",
+    "EXPIRE",
+    "COPY",
+    "RENAME",
+    "KEYS",
+]
+NAMES += ["OBJECT", "TYPE", "DEL", "MSET", "GETEX", "SUBSTR", "set", "Get", "mSET", "nonesuch"]
+nearly_a_command = call(st.sampled_from(NAMES), some(st.one_of(value, key, condition), 5))
+
+command = st.one_of(
+    string_command, string_command, bit_command, key_command, key_command, server_command, nearly_a_command
+)
