@@ -1,0 +1,56 @@
+# cython: language_level=3
+"""C's long double, which Redis counts with in INCRBYFLOAT and HINCRBYFLOAT.
+
+Python's float has 53 bits, a long double 64 on x86: "0.1" plus "0.2" is "0.3" only there. The C library reads and
+prints the numbers, as it does in Redis, so that every digit is the same.
+"""
+
+import cython
+from cython.cimports.libc import errno
+from cython.cimports.libc.stdio import snprintf
+
+LONGEST_TEXT = 5 * 1024  # bytes; Redis's buffer. The largest number has 4933 digits before its point.
+SPACES = b" \t\n\v\f\r"
+
+
+@cython.cclass
+class LongDouble:
+    """One number."""
+
+    @staticmethod
+    def parse(text: bytes) -> "LongDouble":
+        """The number that the whole text spells for strtold (so `0x10`, `1e3` and `inf` pass), None if it is none.
+
+        Leading spaces, nan, overflow and underflow to zero are refused.
+        """
+        if not 0 < len(text) < LONGEST_TEXT or text[0] in SPACES:
+            return None
+        start: cython.p_const_char = text
+        end: cython.p_char = cython.NULL
+        errno.errno = 0
+        number: cython.longdouble = strtold(start, cython.address(end))
+        failure: cython.int = errno.errno
+        if end - start != len(text) or number != number:
+            return None
+        if failure == errno.ERANGE and (number == 0 or number - number != 0):
+            return None
+        parsed: LongDouble = LongDouble.__new__(LongDouble)
+        parsed.number = number
+        return parsed
+
+    def __add__(self, other: LongDouble) -> LongDouble:
+        total: LongDouble = LongDouble.__new__(LongDouble)
+        total.number = self.number + other.number
+        return total
+
+    def is_finite(self) -> bool:
+        """Neither infinite nor nan."""
+        return self.number - self.number == 0
+
+    def text(self) -> bytes:
+        """At most 17 digits behind the point, never an exponent, no zeros at the end, no `-0`."""
+        buffer: cython.char[5120]
+        length: cython.int = snprintf(buffer, 5120, b"%.17Lf", self.number)
+        digits: bytes = buffer[:length]
+        digits = digits.rstrip(b"0").removesuffix(b".")
+        return b"0" if digits == b"-0" else digits
