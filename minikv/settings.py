@@ -77,13 +77,16 @@ class YesNo(Kind):
 
 
 class Choice(Kind):
-    def __init__(self, *choices: str) -> None:
+    """One word of several; `same` maps a word to the one that means the same and is shown for it."""
+
+    def __init__(self, *choices: str, **same: str) -> None:
         self.choices = choices
+        self.same = same
 
     def read_word(self, word: str) -> str:
         if word.lower() not in self.choices:
             raise ValueError(f"argument(s) must be one of the following: {', '.join(self.choices)}")
-        return word.lower()
+        return self.same.get(word.lower(), word.lower())
 
 
 class ShutdownOptions(Kind):
@@ -147,6 +150,16 @@ class Memory(Integer):
 
     def lines(self, value: int) -> list[list[str]]:
         return [[memory_text(value)]]
+
+
+class BacklogSize(Memory):
+    """At least 16 KiB, whatever is asked for, as in Redis."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def check(self, number: int) -> int:
+        return max(super().check(number), 16 << 10)
 
 
 class MemoryOrPercent(Kind):
@@ -219,6 +232,13 @@ class Directory(Text):
         return os.path.abspath(path)
 
 
+class HostName(Text):
+    def read_word(self, word: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9.-]*", word):
+            raise ValueError("Hostnames may only contain alphanumeric characters, hyphens or dots")
+        return super().read_word(word)
+
+
 class TitleTemplate(Text):
     variables = ("title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file")
 
@@ -267,10 +287,9 @@ class OomScores(Words):
 
 class Percentiles(Words):
     def check(self, words: tuple[str, ...]) -> tuple[float, ...]:
-        try:
-            numbers = tuple(float(word) for word in words)
-        except ValueError:
-            raise ValueError("Invalid latency-tracking-info-percentiles parameters") from None
+        if not all(re.fullmatch(r"-?[0-9]+(\.[0-9]*)?(e[0-9]{1,3})?", word) for word in words):
+            raise ValueError("Invalid latency-tracking-info-percentiles parameters")
+        numbers = tuple(float(word) for word in words)
         if not all(0.0 <= number <= 100.0 for number in numbers):
             raise ValueError("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]")
         return numbers
@@ -407,7 +426,7 @@ class Setting:
     def read(self, words: Sequence[str], current: Value) -> Value:
         """The value that the words give; ValueError if they are wrong or ask for what minikv does not do."""
         if self.kind.many and len(words) == 1 and words[0]:
-            words = words[0].split()
+            words = words[0].split(" ")
         value = self.kind.read(words, current)
         if self.refusal and value != self.default:
             raise ValueError(self.refusal)
@@ -489,7 +508,7 @@ SETTINGS = (
     _unused("watchdog-period", NUMBER, 0, hidden=True),
     _unused("ignore-warnings", TEXT, ""),
     _unused("disable-thp", YES_NO, True, mutable=False),
-    _unused("oom-score-adj", Choice("no", "yes", "relative", "absolute"), "no"),
+    _unused("oom-score-adj", Choice("no", "yes", "relative", "absolute", relative="yes"), "no"),
     _unused("oom-score-adj-values", OomScores(), (0, 200, 800)),
     _unused("server_cpulist", TEXT, "", mutable=False),
     _unused("bio_cpulist", TEXT, "", mutable=False),
@@ -595,7 +614,7 @@ SETTINGS = (
     _unused("min-replicas-max-lag", NUMBER, 10, "min-slaves-max-lag"),
     _unused("min-replicas-to-write", NUMBER, 0, "min-slaves-to-write"),
     _unused("propagation-error-behavior", Choice("ignore", "panic", "panic-on-replicas"), "ignore"),
-    _unused("repl-backlog-size", Memory(1), 1 << 20),
+    _unused("repl-backlog-size", BacklogSize(), 1 << 20),
     _unused("repl-backlog-ttl", COUNT, 3600),
     _unused("repl-disable-tcp-nodelay", YES_NO, False),
     _unused("repl-diskless-load", Choice("disabled", "on-empty-db", "swapdb"), "disabled"),
@@ -619,7 +638,7 @@ SETTINGS = (
     _unused("cluster-allow-reads-when-down", YES_NO, False),
     _unused("cluster-allow-replica-migration", YES_NO, True),
     _unused("cluster-announce-bus-port", PORT, 0),
-    _unused("cluster-announce-hostname", TEXT, ""),
+    _unused("cluster-announce-hostname", HostName(), ""),
     _unused("cluster-announce-ip", TEXT, ""),
     _unused("cluster-announce-port", PORT, 0),
     _unused("cluster-announce-tls-port", PORT, 0),
