@@ -1,0 +1,112 @@
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from minikv.engine.memory cimport LinkPool
+
+cdef extern from * nogil:
+    int __builtin_ctzll(unsigned long long) noexcept
+    int __builtin_popcountll(unsigned long long) noexcept
+
+cdef enum:
+    SEGMENT_SHIFT = 21
+    SEGMENT_SIZE = 2097152
+    GRANULE_SHIFT = 4
+    GRANULES_PER_SEGMENT = 131072
+    WORDS_PER_SEGMENT = 2048        # bitmap: one bit per granule
+    BITMAP_PER_SEGMENT = 16384      # bytes
+    PAGE_SHIFT = 12
+    PAGES_PER_SEGMENT = 512
+    STORES_MAX = 65536
+    PROGRESS_WORDS = 512
+
+cdef enum:                          # Segment.kind
+    FREE = 0
+    RECORDS                         # whole records, granule by granule
+    PAGES                           # jumbo records in runs of pages
+    RUN                             # first segment of one jumbo record's own run
+    RUN_TAIL                        # its further segments
+
+cdef enum:                          # words of the page shared with the child
+    KEYS_DONE = 0
+    BYTES_WRITTEN = 1
+    RANK_PASSED = 2
+    CHILD_PRIVATE_DIRTY = 3
+    PHASE = 4
+    ERRNO = 5
+    RANK_TOTAL = 6
+
+cdef struct Segment:                # parent-only
+    uint8_t kind
+    bint evacuating
+    uint16_t store
+    uint32_t rank                   # place in the open snapshot's walk, from 1; 0: not part of it
+    uint32_t live                   # RECORDS: granules of live records; PAGES: pages in use; RUN: number of segments
+    uint32_t deferred               # chain of deaths that wait for the child
+
+cdef struct Heap:                   # parent-only; one for each store
+    uint64_t bump                   # next free byte of the segment being filled
+    uint64_t bump_end
+    uint64_t gap                    # next free byte of the gap being filled in the segment being swept
+    uint64_t gap_end
+    uint64_t sweep_end              # end of the segment being swept, 0: none
+    uint64_t live_granules          # in record segments
+    uint32_t record_segments
+    uint32_t sweep_next             # where the next search for a segment to sweep begins
+    uint32_t page_segments
+    uint32_t page_next              # the same for runs of pages
+    uint64_t live_pages
+
+cdef struct WalkItem:               # inherited: the child reads it
+    uint32_t segment
+    uint32_t segments
+
+
+cdef class Arena:
+    cdef uint8_t *base
+    cdef uint64_t *live             # bitmap, inherited: a bit at each granule where a live record starts
+    cdef Segment *segments
+    cdef uint64_t *page_maps        # 8 words per segment: pages in use, of PAGES segments
+    cdef Heap *heaps
+    cdef LinkPool deaths
+    cdef uint64_t *progress         # MAP_SHARED with the child
+    cdef WalkItem *walk
+    cdef readonly object progress_page
+    cdef readonly uint32_t segment_count
+    cdef readonly uint32_t segments_used
+    cdef readonly uint32_t high_water       # segments ever used are below this number
+    cdef uint32_t free_hint                 # no free segment below this number
+    cdef readonly uint32_t walk_len
+    cdef readonly uint32_t drained          # walk items whose deferred deaths have been carried out
+    cdef readonly bint snapshot_is_open
+    cdef readonly bint relocating
+    cdef readonly uint64_t deferred_deaths
+    cdef public uint32_t segment_limit      # tests: fewer segments than reserved
+    cdef public bint poison                 # tests: dead records are filled with a pattern
+    cdef bint huge_pages
+
+    cdef uint8_t *at(self, uint64_t offset) noexcept nogil
+    cdef bint is_frozen(self, uint64_t offset) noexcept nogil
+    cdef bint is_jumbo(self, uint64_t offset) noexcept nogil
+    cdef bint is_live(self, uint64_t offset) noexcept nogil
+    cdef uint64_t allocate(self, uint16_t store, uint64_t nbytes) noexcept nogil
+    cdef uint64_t allocate_fresh(self, uint16_t store, uint64_t nbytes) noexcept nogil
+    cdef bint grow_in_place(self, uint64_t offset, uint64_t old_size, uint64_t new_size) noexcept nogil
+    cdef void kill(self, uint64_t offset, uint64_t nbytes) noexcept nogil
+    cdef void drop_store(self, uint16_t store) noexcept nogil
+    cdef uint32_t pick_sparse(self, uint16_t store) noexcept nogil
+
+    cdef void _set_live(self, uint64_t offset) noexcept nogil
+    cdef void _clear_live(self, uint64_t offset) noexcept nogil
+    cdef uint64_t _allocate_record(self, uint16_t store, uint32_t granules, bint fresh) noexcept nogil
+    cdef bint _find_gap(self, uint16_t store, Heap *heap, uint32_t granules) noexcept nogil
+    cdef bint _next_gap(self, Heap *heap) noexcept nogil
+    cdef bint _start_sweep(self, uint16_t store, Heap *heap) noexcept nogil
+    cdef void _leave(self, uint64_t end) noexcept nogil
+    cdef uint64_t _next_live(self, uint64_t offset, uint64_t end) noexcept nogil
+    cdef bint _refill(self, uint16_t store, Heap *heap) noexcept nogil
+    cdef uint32_t _take_segments(self, uint32_t count, uint8_t kind, uint16_t store) noexcept nogil
+    cdef void _free_segment(self, uint32_t segment) noexcept nogil
+    cdef uint64_t _allocate_pages(self, uint16_t store, uint32_t pages) noexcept nogil
+    cdef uint64_t _allocate_run(self, uint16_t store, uint64_t nbytes) noexcept nogil
+    cdef void _free_now(self, uint64_t offset, uint64_t nbytes) noexcept nogil
+    cdef void _forget_deaths(self, Segment *segment) noexcept nogil
+    cdef uint64_t drain(self, uint64_t limit) noexcept nogil

@@ -1,0 +1,715 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The arena: where records live, and what a snapshot freezes.
+
+One reservation, cut into segments of 2 MiB. A segment belongs to one store (one database's data) and is of one kind:
+
+    RECORDS     |record|record|....|record|      records of at most 32 KiB, on 16-byte granules
+    PAGES       |run of pages|..|run of pages|   jumbo records of at most 1 MiB, on 4 KiB pages
+    RUN         |one jumbo record ............|  a larger one, in consecutive segments of its own
+
+The bitmap `live` has a bit for each granule where a live record starts. It is the whole truth about record segments: a record
+tells its own size, so the space between the end of one and the next bit is free. There is no free list. Allocation takes
+bytes from the end of the segment being filled (bump); when that is full it looks for a segment with dead space and fills the
+gaps between its live records one after another (sweep), and takes a new segment when there is none.
+
+While a snapshot is open in relocating mode, every segment that existed at the fork is frozen until the child has passed it:
+nothing in it is written, its gaps are not filled, and a death in it is only queued (with its bit still set) and carried out
+by `drain` once the child is past it or gone. Two things are left to the kernel's copy-on-write on purpose: bytes of jumbo
+records that are edited in place, and nothing else.
+
+Invariants (proved by Arena.check):
+  1. live records of a segment do not overlap, and lie below its end
+  2. Segment.live equals the granules of its live records (RECORDS), its pages in use (PAGES), its segments (RUN)
+  3. a Heap's sums equal the sums over its segments
+  4. a queued death lies in a segment of the open or just ended snapshot, and its record's bit is set
+  5. a free segment has no bit set
+"""
+
+import mmap
+from typing import Any
+
+import cython
+from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.libc.string import memset
+from cython.cimports.minikv.engine.memory import HUGE_SIZE, Link, LinkPool, give_back, reserve, unmap, use_huge_pages
+from cython.cimports.minikv.engine.record import RECORD_MAX, record_size
+
+NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
+# A jumbo record of more pages than this gets segments of its own.
+RUN_MIN_PAGES = cython.declare(uint32_t, 256)
+# Gaps looked at by one allocation before it takes bytes from the segment being filled instead.
+GAPS_PER_ALLOCATION = cython.declare(cython.int, 16)
+POISON = cython.declare(cython.int, 0xDB)
+
+
+class Arena:
+    """`nbytes` of address space for `stores` databases' records."""
+
+    def __cinit__(self, nbytes: cython.size_t, huge_pages: cython.bint = True):
+        segments: cython.size_t = nbytes >> SEGMENT_SHIFT
+        self.segment_count = cython.cast(uint32_t, segments)
+        self.segment_limit = self.segment_count
+        self.base = reserve(segments << SEGMENT_SHIFT, True)
+        self.live = cython.cast(cython.pointer[uint64_t], reserve(segments * BITMAP_PER_SEGMENT, True))
+        self.walk = cython.cast(cython.pointer[WalkItem], reserve(segments * cython.sizeof(WalkItem), True))
+        self.segments = cython.cast(cython.pointer[Segment], reserve(segments * cython.sizeof(Segment), False))
+        self.page_maps = cython.cast(cython.pointer[uint64_t], reserve(segments * 64, False))
+        self.heaps = cython.cast(cython.pointer[Heap], reserve(STORES_MAX * cython.sizeof(Heap), False))
+        self.deaths = LinkPool(nbytes // 8)
+        self.huge_pages = huge_pages
+        if huge_pages:
+            use_huge_pages(self.base, segments << SEGMENT_SHIFT, True)
+            # The bitmap of the first 256 MiB stays in small pages: a server with few keys does not pay for a huge one.
+            if segments * BITMAP_PER_SEGMENT >= 2 * HUGE_SIZE:
+                use_huge_pages(
+                    cython.cast(cython.pointer[uint8_t], self.live) + HUGE_SIZE,
+                    (segments * BITMAP_PER_SEGMENT - HUGE_SIZE) & ~cython.cast(cython.size_t, HUGE_SIZE - 1),
+                    True,
+                )
+
+    def __init__(self, nbytes: int, huge_pages: bool = True) -> None:
+        self.progress_page = mmap.mmap(-1, PROGRESS_WORDS * 8, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS)
+        view: cython.uchar[::1] = self.progress_page
+        self.progress = cython.cast(cython.pointer[uint64_t], cython.address(view[0]))
+
+    def __dealloc__(self):
+        segments: cython.size_t = self.segment_count
+        unmap(self.base, segments << SEGMENT_SHIFT)
+        unmap(cython.cast(cython.pointer[uint8_t], self.live), segments * BITMAP_PER_SEGMENT)
+        unmap(cython.cast(cython.pointer[uint8_t], self.walk), segments * cython.sizeof(WalkItem))
+        unmap(cython.cast(cython.pointer[uint8_t], self.segments), segments * cython.sizeof(Segment))
+        unmap(cython.cast(cython.pointer[uint8_t], self.page_maps), segments * 64)
+        unmap(cython.cast(cython.pointer[uint8_t], self.heaps), STORES_MAX * cython.sizeof(Heap))
+
+    # Questions about an offset
+
+    def at(self, offset: uint64_t) -> cython.pointer[uint8_t]:
+        """The address of an offset; it does not survive a call that may allocate."""
+        return self.base + offset
+
+    def is_frozen(self, offset: uint64_t) -> cython.bint:
+        """True while the child may still read the record at this offset."""
+        return self.segments[offset >> SEGMENT_SHIFT].rank > self.progress[RANK_PASSED]
+
+    def is_jumbo(self, offset: uint64_t) -> cython.bint:
+        """True for a record in pages."""
+        return self.segments[offset >> SEGMENT_SHIFT].kind != RECORDS
+
+    def is_live(self, offset: uint64_t) -> cython.bint:
+        """True if a live record starts here."""
+        return (self.live[offset >> 10] >> ((offset >> GRANULE_SHIFT) & 63)) & 1
+
+    def _set_live(self, offset: uint64_t) -> cython.void:
+        self.live[offset >> 10] |= cython.cast(uint64_t, 1) << ((offset >> GRANULE_SHIFT) & 63)
+
+    def _clear_live(self, offset: uint64_t) -> cython.void:
+        self.live[offset >> 10] &= ~(cython.cast(uint64_t, 1) << ((offset >> GRANULE_SHIFT) & 63))
+
+    def _next_live(self, offset: uint64_t, end: uint64_t) -> uint64_t:
+        """The first offset from `offset` on where a live record starts; `end` if there is none before it."""
+        word: uint64_t = offset >> 10
+        last: uint64_t = (end - 1) >> 10
+        bits: uint64_t
+        if offset >= end:
+            return end
+        bits = self.live[word] >> ((offset >> GRANULE_SHIFT) & 63) << ((offset >> GRANULE_SHIFT) & 63)
+        while not bits:
+            word += 1
+            if word > last:
+                return end
+            bits = self.live[word]
+        return (word << 10) + (cython.cast(uint64_t, count_trailing_zeros(bits)) << GRANULE_SHIFT)
+
+    # Allocation
+
+    def allocate(self, store: uint16_t, nbytes: uint64_t) -> uint64_t:
+        """Room for a record, marked live; 0 when the arena is full. The caller writes it before any other call."""
+        pages: uint64_t
+        if nbytes <= RECORD_MAX:
+            return self._allocate_record(store, cython.cast(uint32_t, (nbytes + 15) >> GRANULE_SHIFT), False)
+        pages = (nbytes + 4095) >> PAGE_SHIFT
+        if pages <= RUN_MIN_PAGES:
+            return self._allocate_pages(store, cython.cast(uint32_t, pages))
+        return self._allocate_run(store, nbytes)
+
+    def allocate_fresh(self, store: uint16_t, nbytes: uint64_t) -> uint64_t:
+        """The same for a record that is being moved: never into a gap, so that what is moved becomes dense."""
+        if nbytes <= RECORD_MAX:
+            return self._allocate_record(store, cython.cast(uint32_t, (nbytes + 15) >> GRANULE_SHIFT), True)
+        return self.allocate(store, nbytes)
+
+    def _allocate_record(self, store: uint16_t, granules: uint32_t, fresh: cython.bint) -> uint64_t:
+        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
+        nbytes: uint64_t = cython.cast(uint64_t, granules) << GRANULE_SHIFT
+        offset: uint64_t
+        if heap.sweep_end and not fresh and (
+            heap.gap + nbytes <= heap.gap_end or self._find_gap(store, heap, granules)
+        ):
+            offset = heap.gap
+            heap.gap += nbytes
+        else:
+            if heap.bump + nbytes > heap.bump_end:
+                if not fresh and not heap.sweep_end and self._start_sweep(store, heap):
+                    return self._allocate_record(store, granules, False)
+                if not self._refill(store, heap):
+                    return 0
+            offset = heap.bump
+            heap.bump += nbytes
+        self._set_live(offset)
+        self.segments[offset >> SEGMENT_SHIFT].live += granules
+        heap.live_granules += granules
+        return offset
+
+    def _find_gap(self, store: uint16_t, heap: cython.pointer[Heap], granules: uint32_t) -> cython.bint:
+        """Move on to a gap of at least `granules`; False if there is none within reach."""
+        tries: cython.int = 0
+        while tries < GAPS_PER_ALLOCATION:
+            if self._next_gap(heap):
+                if (heap.gap_end - heap.gap) >> GRANULE_SHIFT >= granules:
+                    return True
+            else:
+                self._leave(heap.sweep_end)
+                heap.sweep_end = 0
+                return False
+            tries += 1
+        return False
+
+    def _next_gap(self, heap: cython.pointer[Heap]) -> cython.bint:
+        """Find the gap behind the live records at gap_end; False at the end of the segment."""
+        at: uint64_t = heap.gap_end
+        while at < heap.sweep_end and self.is_live(at):
+            at += (record_size(self.base + at) + 15) & ~cython.cast(uint64_t, 15)
+        heap.gap = at
+        heap.gap_end = self._next_live(at, heap.sweep_end)
+        return at < heap.sweep_end
+
+    def _start_sweep(self, store: uint16_t, heap: cython.pointer[Heap]) -> cython.bint:
+        """Choose the next segment of which at least an eighth is dead."""
+        steps: uint32_t
+        number: uint32_t = heap.sweep_next
+        segment: cython.pointer[Segment]
+        total: uint64_t = cython.cast(uint64_t, heap.record_segments) * GRANULES_PER_SEGMENT
+        if (total - heap.live_granules) * 8 < total:
+            return False
+        for steps in range(self.high_water):
+            number += 1
+            if number >= self.high_water:
+                number = 0
+            segment = cython.address(self.segments[number])
+            if (
+                segment.kind == RECORDS
+                and segment.store == store
+                and segment.live <= GRANULES_PER_SEGMENT // 8 * 7
+                and segment.rank <= self.progress[RANK_PASSED]
+                and not segment.evacuating
+                and cython.cast(uint64_t, number) != (heap.bump_end - 1) >> SEGMENT_SHIFT
+            ):
+                heap.sweep_next = number
+                heap.sweep_end = cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT
+                heap.gap = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (16 if number == 0 else 0)
+                heap.gap_end = heap.gap
+                return True
+        return False
+
+    def _leave(self, end: uint64_t) -> cython.void:
+        """The segment that ends at `end` is no longer being filled: give it back if it holds nothing."""
+        number: uint32_t = cython.cast(uint32_t, (end - 1) >> SEGMENT_SHIFT)
+        if end and self.segments[number].live == 0 and self.segments[number].kind == RECORDS:
+            self._free_segment(number)
+
+    def _refill(self, store: uint16_t, heap: cython.pointer[Heap]) -> cython.bint:
+        """Take a new segment to fill."""
+        number: uint32_t = self._take_segments(1, RECORDS, store)
+        if number == NO_SEGMENT:
+            return False
+        old_end: uint64_t = heap.bump_end
+        heap.record_segments += 1
+        heap.bump = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (16 if number == 0 else 0)
+        heap.bump_end = cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT
+        self._leave(old_end)
+        return True
+
+    def _take_segments(self, count: uint32_t, kind: uint8_t, store: uint16_t) -> uint32_t:
+        """The first of `count` consecutive free segments."""
+        number: uint32_t = self.free_hint
+        found: uint32_t = 0
+        limit: uint32_t = min(self.segment_limit, self.segment_count)
+        first: uint32_t
+        while number < limit:
+            found = found + 1 if self.segments[number].kind == FREE else 0
+            number += 1
+            if found == count:
+                first = number - count
+                if first == self.free_hint:
+                    self.free_hint = number
+                self.high_water = max(self.high_water, number)
+                self.segments_used += count
+                for number in range(first, first + count):
+                    self.segments[number].kind = kind if number == first else RUN_TAIL
+                    self.segments[number].store = store
+                    self.segments[number].rank = 0
+                    self.segments[number].live = 0
+                    self.segments[number].evacuating = False
+                return first
+        return NO_SEGMENT
+
+    def _free_segment(self, number: uint32_t) -> cython.void:
+        """Give one segment without live records back to the system."""
+        segment: cython.pointer[Segment] = cython.address(self.segments[number])
+        heap: cython.pointer[Heap] = cython.address(self.heaps[segment.store])
+        if segment.kind == RECORDS:
+            heap.record_segments -= 1
+        elif segment.kind == PAGES:
+            heap.page_segments -= 1
+            memset(self.page_maps + cython.cast(cython.size_t, number) * 8, 0, 64)
+        segment.kind = FREE
+        segment.rank = 0
+        segment.live = 0
+        segment.evacuating = False
+        give_back(self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE)
+        self.segments_used -= 1
+        self.free_hint = min(self.free_hint, number)
+
+    def _allocate_pages(self, store: uint16_t, pages: uint32_t) -> uint64_t:
+        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
+        steps: uint32_t
+        number: uint32_t = heap.page_next
+        first: cython.int = -1
+        segment: cython.pointer[Segment]
+        if cython.cast(uint64_t, heap.page_segments) * PAGES_PER_SEGMENT >= heap.live_pages + pages:
+            for steps in range(self.high_water):
+                if number >= self.high_water:
+                    number = 0
+                segment = cython.address(self.segments[number])
+                if (
+                    segment.kind == PAGES
+                    and segment.store == store
+                    and segment.live + pages <= PAGES_PER_SEGMENT
+                    and segment.rank <= self.progress[RANK_PASSED]
+                    and not segment.evacuating
+                ):
+                    first = find_free_pages(self.page_maps + cython.cast(cython.size_t, number) * 8, pages)
+                    if first >= 0:
+                        break
+                number += 1
+        if first < 0:
+            number = self._take_segments(1, PAGES, store)
+            if number == NO_SEGMENT:
+                return 0
+            heap.page_segments += 1
+            # Offset 0 means none: the arena's first page is not given out.
+            first = 1 if number == 0 else 0
+            if number == 0:
+                set_pages(self.page_maps, 0, 1, True)
+                self.segments[0].live = 1
+                heap.live_pages += 1
+        heap.page_next = number
+        set_pages(self.page_maps + cython.cast(cython.size_t, number) * 8, cython.cast(uint32_t, first), pages, True)
+        self.segments[number].live += pages
+        heap.live_pages += pages
+        offset: uint64_t = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (
+            cython.cast(uint64_t, first) << PAGE_SHIFT
+        )
+        self._set_live(offset)
+        return offset
+
+    def _allocate_run(self, store: uint16_t, nbytes: uint64_t) -> uint64_t:
+        """Consecutive segments; the first page of the arena is left out when the run begins there."""
+        skipped: uint64_t = 4096 if self.free_hint == 0 else 0
+        count: uint32_t = cython.cast(uint32_t, (nbytes + skipped + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT)
+        number: uint32_t = self._take_segments(count, RUN, store)
+        if number == NO_SEGMENT:
+            return 0
+        self.segments[number].live = count
+        offset: uint64_t = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (4096 if number == 0 else 0)
+        # The tail beyond the value stays untouched, which costs nothing in small pages.
+        if self.huge_pages:
+            use_huge_pages(
+                self.base + (cython.cast(uint64_t, number + count - 1) << SEGMENT_SHIFT), SEGMENT_SIZE, False
+            )
+        self._set_live(offset)
+        return offset
+
+    def grow_in_place(self, offset: uint64_t, old_size: uint64_t, new_size: uint64_t) -> cython.bint:
+        """Make room for a jumbo record to become larger where it is; False if it has to move."""
+        number: uint32_t = cython.cast(uint32_t, offset >> SEGMENT_SHIFT)
+        segment: cython.pointer[Segment] = cython.address(self.segments[number])
+        old_pages: uint64_t = (old_size + 4095) >> PAGE_SHIFT
+        new_pages: uint64_t = (new_size + 4095) >> PAGE_SHIFT
+        page: uint64_t = (offset >> PAGE_SHIFT) & (PAGES_PER_SEGMENT - 1)
+        wanted: uint32_t
+        step: uint32_t
+        map_: cython.pointer[uint64_t]
+        if segment.kind == PAGES:
+            if new_pages > RUN_MIN_PAGES or page + new_pages > PAGES_PER_SEGMENT:
+                return new_pages == old_pages
+            map_ = self.page_maps + cython.cast(cython.size_t, number) * 8
+            for wanted in range(cython.cast(uint32_t, page + old_pages), cython.cast(uint32_t, page + new_pages)):
+                if (map_[wanted >> 6] >> (wanted & 63)) & 1:
+                    return False
+            set_pages(
+                map_, cython.cast(uint32_t, page + old_pages), cython.cast(uint32_t, new_pages - old_pages), True
+            )
+            segment.live += cython.cast(uint32_t, new_pages - old_pages)
+            self.heaps[segment.store].live_pages += new_pages - old_pages
+            return True
+        wanted = cython.cast(
+            uint32_t, ((offset & (SEGMENT_SIZE - 1)) + new_size + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT
+        )
+        if number + wanted > min(self.segment_limit, self.segment_count):
+            return False
+        for step in range(number + segment.live, number + wanted):
+            if self.segments[step].kind != FREE:
+                return False
+        for step in range(number + segment.live, number + wanted):
+            self.segments[step].kind = RUN_TAIL
+            self.segments[step].store = segment.store
+            self.segments[step].rank = 0
+            self.segments_used += 1
+        if wanted > segment.live:
+            segment.live = wanted
+            self.high_water = max(self.high_water, number + wanted)
+        return True
+
+    # Deaths
+
+    def kill(self, offset: uint64_t, nbytes: uint64_t) -> cython.void:
+        """The record of `nbytes` at `offset` is no longer reachable. The caller has made sure of a free link."""
+        segment: cython.pointer[Segment] = cython.address(self.segments[offset >> SEGMENT_SHIFT])
+        link: uint32_t
+        if segment.rank <= self.progress[RANK_PASSED]:
+            self._free_now(offset, nbytes)
+            return
+        link = self.deaths.allocate()
+        self.deaths.links[link].offset = offset
+        self.deaths.links[link].granules = cython.cast(uint32_t, (nbytes + 15) >> GRANULE_SHIFT)
+        self.deaths.links[link].next = segment.deferred
+        segment.deferred = link
+        self.deferred_deaths += 1
+
+    def _free_now(self, offset: uint64_t, nbytes: uint64_t) -> cython.void:
+        number: uint32_t = cython.cast(uint32_t, offset >> SEGMENT_SHIFT)
+        segment: cython.pointer[Segment] = cython.address(self.segments[number])
+        heap: cython.pointer[Heap] = cython.address(self.heaps[segment.store])
+        units: uint32_t
+        count: uint32_t
+        self._clear_live(offset)
+        if self.poison:
+            memset(self.base + offset, POISON, nbytes)
+        if segment.kind == RECORDS:
+            units = cython.cast(uint32_t, (nbytes + 15) >> GRANULE_SHIFT)
+            segment.live -= units
+            heap.live_granules -= units
+            if (
+                segment.live == 0
+                and cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT != heap.bump_end
+                and cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT != heap.sweep_end
+            ):
+                self._free_segment(number)
+        elif segment.kind == PAGES:
+            units = cython.cast(uint32_t, (nbytes + 4095) >> PAGE_SHIFT)
+            set_pages(
+                self.page_maps + cython.cast(cython.size_t, number) * 8,
+                cython.cast(uint32_t, (offset >> PAGE_SHIFT) & (PAGES_PER_SEGMENT - 1)),
+                units,
+                False,
+            )
+            segment.live -= units
+            heap.live_pages -= units
+            if segment.live == (1 if number == 0 else 0):
+                heap.live_pages -= segment.live
+                self._free_segment(number)
+        else:
+            count = segment.live
+            if self.huge_pages:
+                use_huge_pages(
+                    self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT),
+                    cython.cast(cython.size_t, count) << SEGMENT_SHIFT,
+                    True,
+                )
+            for units in range(number, number + count):
+                self._free_segment(units)
+
+    def drop_store(self, store: uint16_t) -> cython.void:
+        """Every segment of the store at once; a child keeps its own view of them."""
+        number: uint32_t
+        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
+        for number in range(self.high_water):
+            if self.segments[number].kind != FREE and self.segments[number].store == store:
+                self._forget_deaths(cython.address(self.segments[number]))
+                if self.segments[number].kind == RUN and self.huge_pages:
+                    use_huge_pages(
+                        self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT),
+                        cython.cast(cython.size_t, self.segments[number].live) << SEGMENT_SHIFT,
+                        True,
+                    )
+                give_back(
+                    cython.cast(cython.pointer[uint8_t], self.live + cython.cast(uint64_t, number) * WORDS_PER_SEGMENT),
+                    BITMAP_PER_SEGMENT,
+                )
+                self._free_segment(number)
+        memset(heap, 0, cython.sizeof(Heap))
+
+    def _forget_deaths(self, segment: cython.pointer[Segment]) -> cython.void:
+        link: uint32_t = segment.deferred
+        following: uint32_t
+        while link:
+            following = self.deaths.links[link].next
+            self.deaths.free(link)
+            self.deferred_deaths -= 1
+            link = following
+        segment.deferred = 0
+
+    # Snapshot
+
+    def open(self, stores: list[int], relocate: bool) -> list[tuple[int, int]]:
+        """Begin a snapshot of these stores, walked in this order; returns each one's (first item, items) in `walk`.
+
+        relocate: freeze all segments; False leaves every write to the kernel's copy-on-write.
+        """
+        parts: list[tuple[int, int]] = self.plan(stores)
+        item: uint32_t
+        store: uint16_t
+        heap: cython.pointer[Heap]
+        self.snapshot_is_open = True
+        self.relocating = relocate
+        memset(self.progress, 0, PROGRESS_WORDS * 8)
+        self.progress[RANK_TOTAL] = self.walk_len
+        self.drained = 0
+        if relocate:
+            for item in range(self.walk_len):
+                self.segments[self.walk[item].segment].rank = item + 1
+            for store in stores:
+                heap = cython.address(self.heaps[store])
+                heap.bump = heap.bump_end = heap.gap = heap.gap_end = heap.sweep_end = 0
+        return parts
+
+    def plan(self, stores: list[int]) -> list[tuple[int, int]]:
+        """Lay down the order in which segments are walked, without a snapshot. Not while one is open."""
+        number: uint32_t
+        store: uint16_t
+        first: uint32_t
+        parts: list[tuple[int, int]] = []
+        self.settle()
+        self.walk_len = 0
+        for store in stores:
+            first = self.walk_len
+            for number in range(self.high_water):
+                if self.segments[number].store != store:
+                    continue
+                if self.segments[number].kind != FREE and self.segments[number].kind != RUN_TAIL:
+                    self.walk[self.walk_len].segment = number
+                    self.walk[self.walk_len].segments = (
+                        self.segments[number].live if self.segments[number].kind == RUN else 1
+                    )
+                    self.walk_len += 1
+            parts.append((first, self.walk_len - first))
+        self.drained = self.walk_len
+        return parts
+
+    def close(self) -> None:
+        """The child is gone: nothing is frozen any more. Queued deaths are left to `drain`."""
+        self.snapshot_is_open = False
+        self.relocating = False
+        self.progress[RANK_PASSED] = self.walk_len
+
+    def settle(self) -> None:
+        """Carry out every queued death that may be; after `close`, all of them."""
+        while self.drain(1 << 20):
+            pass
+
+    def drain(self, limit: uint64_t) -> uint64_t:
+        """Carry out up to `limit` deaths in segments which the child has passed; returns how many it did."""
+        done: uint64_t = 0
+        link: uint32_t
+        number: uint32_t
+        death: Link
+        segment: cython.pointer[Segment]
+        while self.drained < self.walk_len and self.drained < self.progress[RANK_PASSED]:
+            number = self.walk[self.drained].segment
+            segment = cython.address(self.segments[number])
+            segment.rank = 0
+            while segment.deferred:
+                if done == limit:
+                    return done
+                link = segment.deferred
+                death = self.deaths.links[link]
+                segment.deferred = death.next
+                self.deaths.free(link)
+                self.deferred_deaths -= 1
+                self._free_now(death.offset, cython.cast(uint64_t, death.granules) << GRANULE_SHIFT)
+                done += 1
+            # The segment that was being filled at the fork may never have held a record.
+            if (
+                segment.kind == RECORDS
+                and cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT != self.heaps[segment.store].bump_end
+                and cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT != self.heaps[segment.store].sweep_end
+            ):
+                self._leave(cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT)
+            self.drained += 1
+        return done
+
+    # Evacuation
+
+    def pick_sparse(self, store: uint16_t) -> uint32_t:
+        """The sparsest segment worth moving, when over a fifth of the store's segments is dead; NO_SEGMENT if none.
+
+        None while a snapshot is open: moving would touch what the child still reads.
+        """
+        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
+        number: uint32_t
+        best: uint32_t = NO_SEGMENT
+        best_live: uint32_t = 0xFFFFFFFF
+        segment: cython.pointer[Segment]
+        granules: uint64_t = cython.cast(uint64_t, heap.record_segments) * GRANULES_PER_SEGMENT
+        pages: uint64_t = cython.cast(uint64_t, heap.page_segments) * PAGES_PER_SEGMENT
+        # What the segments being filled can still take is not dead.
+        free: uint64_t = ((heap.bump_end - heap.bump) + (heap.gap_end - heap.gap)) >> GRANULE_SHIFT
+        records: cython.bint = heap.record_segments > 2 and (granules - heap.live_granules - free) * 5 > granules
+        in_pages: cython.bint = heap.page_segments > 1 and (pages - heap.live_pages) * 5 > pages
+        if self.snapshot_is_open or self.drained < self.walk_len or not (records or in_pages):
+            return NO_SEGMENT
+        for number in range(self.high_water):
+            segment = cython.address(self.segments[number])
+            if segment.store != store or segment.evacuating:
+                continue
+            if (
+                records
+                and segment.kind == RECORDS
+                and segment.live < GRANULES_PER_SEGMENT // 5 * 4
+                and segment.live < best_live
+                and cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT != heap.bump_end
+                and cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT != heap.sweep_end
+            ):
+                best = number
+                best_live = segment.live
+            elif (
+                in_pages
+                and segment.kind == PAGES
+                and segment.live < PAGES_PER_SEGMENT // 5 * 4
+                and segment.live * (GRANULES_PER_SEGMENT // PAGES_PER_SEGMENT) < best_live
+            ):
+                best = number
+                best_live = segment.live * (GRANULES_PER_SEGMENT // PAGES_PER_SEGMENT)
+        return best
+
+    # Figures and proof
+
+    def progress_view(self) -> memoryview:
+        """The page shared with the child, as 512 unsigned 64-bit words."""
+        return memoryview(self.progress_page).cast("Q")
+
+    def check(self) -> dict[int, Any]:
+        """Prove the invariants; returns {store: (records, record bytes)} of what is live and not awaiting death."""
+        number: uint32_t
+        heap_sums: dict[int, list[int]] = {}
+        found: dict[int, list[int]] = {}
+        segment: cython.pointer[Segment]
+        start: uint64_t
+        end: uint64_t
+        at: uint64_t
+        size: uint64_t
+        granules: uint64_t
+        pages: uint64_t
+        used: uint32_t = 0
+        deaths: uint64_t = 0
+        link: uint32_t
+        for number in range(self.segment_count if self.segment_count < 4096 else self.high_water):
+            segment = cython.address(self.segments[number])
+            start = cython.cast(uint64_t, number) << SEGMENT_SHIFT
+            end = start + SEGMENT_SIZE
+            used += segment.kind != FREE
+            if segment.kind in (FREE, RUN_TAIL):
+                assert self._next_live(start, end) == end, f"free segment {number} has a live bit"
+                assert not segment.deferred
+                continue
+            assert number < self.high_water
+            sums = heap_sums.setdefault(segment.store, [0, 0, 0, 0])
+            live = found.setdefault(segment.store, [0, 0])
+            granules = 0
+            pages = 1 if number == 0 and segment.kind == PAGES else 0
+            at = self._next_live(start, end)
+            while at < end:
+                size = record_size(self.base + at)
+                live[0] += 1
+                live[1] += size
+                granules += (size + 15) >> GRANULE_SHIFT
+                pages += (size + 4095) >> PAGE_SHIFT
+                if segment.kind == RUN:
+                    assert (at - start) + size <= cython.cast(uint64_t, segment.live) << SEGMENT_SHIFT
+                    assert self._next_live(at + 16, end) == end
+                    break
+                assert at + size <= end, f"record at {at} leaves its segment"
+                following: uint64_t = self._next_live(at + 16, end)
+                assert following >= at + size, f"record at {at} reaches into the one at {following}"
+                assert (segment.kind == PAGES) == (size > RECORD_MAX)
+                at = following
+            if segment.kind == RECORDS:
+                assert granules == segment.live, f"segment {number}: {granules} granules live, {segment.live} counted"
+                sums[0] += 1
+                sums[1] += granules
+            elif segment.kind == PAGES:
+                assert pages == segment.live, f"segment {number}: {pages} pages live, {segment.live} counted"
+                assert pages == count_pages(self.page_maps + cython.cast(cython.size_t, number) * 8)
+                sums[2] += 1
+                sums[3] += pages
+            link = segment.deferred
+            while link:
+                assert self.is_live(self.deaths.links[link].offset)
+                assert self.deaths.links[link].offset >> SEGMENT_SHIFT == number
+                live[0] -= 1
+                live[1] -= record_size(self.base + self.deaths.links[link].offset)
+                deaths += 1
+                link = self.deaths.links[link].next
+        assert used == self.segments_used
+        assert deaths == self.deferred_deaths == self.deaths.used
+        for store, sums in heap_sums.items():
+            heap: cython.pointer[Heap] = cython.address(self.heaps[cython.cast(uint16_t, store)])
+            assert sums == [heap.record_segments, heap.live_granules, heap.page_segments, heap.live_pages], (
+                f"store {store}: {sums}"
+            )
+        return {store: tuple(live) for store, live in found.items()}
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def count_trailing_zeros(bits: uint64_t) -> cython.int:
+    return __builtin_ctzll(bits)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def find_free_pages(map_: cython.pointer[uint64_t], pages: uint32_t) -> cython.int:
+    """The first of `pages` consecutive clear bits among 512; -1 if there is no such run."""
+    page: uint32_t
+    found: uint32_t = 0
+    for page in range(PAGES_PER_SEGMENT):
+        found = 0 if (map_[page >> 6] >> (page & 63)) & 1 else found + 1
+        if found == pages:
+            return cython.cast(cython.int, page + 1 - pages)
+    return -1
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def set_pages(map_: cython.pointer[uint64_t], first: uint32_t, pages: uint32_t, used: cython.bint) -> cython.void:
+    page: uint32_t
+    for page in range(first, first + pages):
+        if used:
+            map_[page >> 6] |= cython.cast(uint64_t, 1) << (page & 63)
+        else:
+            map_[page >> 6] &= ~(cython.cast(uint64_t, 1) << (page & 63))
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def count_pages(map_: cython.pointer[uint64_t]) -> cython.int:
+    word: cython.int
+    pages: cython.int = 0
+    for word in range(8):
+        pages += __builtin_popcountll(map_[word])
+    return pages

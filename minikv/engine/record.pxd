@@ -1,0 +1,130 @@
+# A record is what an RDB file holds for a key:
+#
+#     [0xFC  expire_at_ms: 8 B LE]  type: 1 B  key: length, bytes  payload
+#
+# The payload of a string (type 0) is its RDB length and its bytes. Lengths are RDB lengths:
+#
+#     00xxxxxx                        0 .. 63
+#     01xxxxxx xxxxxxxx               0 .. 16383, big endian
+#     10000000 + 4 B big endian
+#     10000001 + 8 B big endian
+#
+# Two liberties of the format are used. A string of at most 44 bytes whose length stands in the two-byte form is one that
+# OBJECT ENCODING calls raw. A jumbo record (in pages, not in a record segment) always has the expiry prefix, 0 meaning none,
+# and the nine-byte length, so that a time or a longer value changes a few bytes in place; the writer leaves an empty prefix out.
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+cdef extern from *:
+    """
+    #define minikv_swap16 __builtin_bswap16
+    #define minikv_swap32 __builtin_bswap32
+    #define minikv_swap64 __builtin_bswap64
+    """
+    uint16_t minikv_swap16(uint16_t) noexcept nogil
+    uint32_t minikv_swap32(uint32_t) noexcept nogil
+    uint64_t minikv_swap64(uint64_t) noexcept nogil
+
+cdef enum:
+    EXPIRY_OPCODE = 0xFC
+    EXPIRY_SIZE = 9
+    JUMBO_LENGTH_SIZE = 9
+    TYPE_STRING = 0
+    EMBSTR_MAX = 44                 # longer strings are raw in Redis
+    RECORD_MAX = 32768              # longer records are jumbo
+
+
+cdef inline uint32_t length_size(uint64_t length) noexcept nogil:
+    return 1 if length < 64 else 2 if length < 16384 else 5 if length <= 0xFFFFFFFFu else 9
+
+
+cdef inline uint8_t *write_length(uint8_t *at, uint64_t length, uint32_t size) noexcept nogil:
+    cdef uint16_t two
+    cdef uint32_t four
+    cdef uint64_t eight
+    if size == 1:
+        at[0] = <uint8_t>length
+    elif size == 2:
+        two = minikv_swap16(<uint16_t>(0x4000 | length))
+        memcpy(at, &two, 2)
+    elif size == 5:
+        at[0] = 0x80
+        four = minikv_swap32(<uint32_t>length)
+        memcpy(at + 1, &four, 4)
+    else:
+        at[0] = 0x81
+        eight = minikv_swap64(length)
+        memcpy(at + 1, &eight, 8)
+    return at + size
+
+
+cdef inline uint8_t *read_length(uint8_t *at, uint64_t *length) noexcept nogil:
+    cdef uint32_t four
+    cdef uint64_t eight
+    cdef uint8_t first = at[0]
+    if first < 0x40:
+        length[0] = first
+        return at + 1
+    if first < 0x80:
+        length[0] = (<uint64_t>(first & 0x3F) << 8) | at[1]
+        return at + 2
+    if first == 0x80:
+        memcpy(&four, at + 1, 4)
+        length[0] = minikv_swap32(four)
+        return at + 5
+    memcpy(&eight, at + 1, 8)
+    length[0] = minikv_swap64(eight)
+    return at + 9
+
+
+cdef inline uint8_t *skip_expiry(uint8_t *record) noexcept nogil:
+    """The type byte."""
+    return record + EXPIRY_SIZE if record[0] == EXPIRY_OPCODE else record
+
+
+cdef inline int64_t record_expire_at(uint8_t *record) noexcept nogil:
+    """Unix milliseconds; 0 for none."""
+    cdef int64_t at_ms = 0
+    if record[0] == EXPIRY_OPCODE:
+        memcpy(&at_ms, record + 1, 8)
+    return at_ms
+
+
+cdef inline uint8_t *record_key(uint8_t *record, uint64_t *key_len) noexcept nogil:
+    return read_length(skip_expiry(record) + 1, key_len)
+
+
+cdef inline uint8_t *record_payload(uint8_t *record) noexcept nogil:
+    cdef uint64_t key_len
+    cdef uint8_t *key = record_key(record, &key_len)
+    return key + key_len
+
+
+cdef inline uint64_t payload_size(uint8_t kind, uint8_t *payload) noexcept nogil:
+    """Bytes of a payload; a type that is kept in records is added here."""
+    cdef uint64_t length
+    cdef uint8_t *data = read_length(payload, &length)
+    return <uint64_t>(data - payload) + length
+
+
+cdef inline uint64_t record_size(uint8_t *record) noexcept nogil:
+    cdef uint64_t key_len
+    cdef uint8_t *key = record_key(record, &key_len)
+    cdef uint8_t *payload = key + key_len
+    return <uint64_t>(payload - record) + payload_size(skip_expiry(record)[0], payload)
+
+
+cdef inline uint8_t *write_header(
+    uint8_t *record, bint prefixed, int64_t expire_at_ms, uint8_t kind, const uint8_t *key, uint64_t key_len
+) noexcept nogil:
+    """Everything before the payload; returns where the payload goes."""
+    cdef uint8_t *at = record
+    if prefixed:
+        at[0] = EXPIRY_OPCODE
+        memcpy(at + 1, &expire_at_ms, 8)
+        at += EXPIRY_SIZE
+    at[0] = kind
+    at = write_length(at + 1, key_len, length_size(key_len))
+    memcpy(at, key, key_len)
+    return at + key_len

@@ -1,0 +1,72 @@
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from minikv.engine.arena cimport Arena
+from minikv.engine.memory cimport BlockPool
+
+cdef extern from *:
+    """
+    #if PY_VERSION_HEX >= 0x030E0000
+    #define minikv_hash_bytes Py_HashBuffer
+    #else
+    #define minikv_hash_bytes _Py_HashBytes
+    #endif
+    """
+    Py_hash_t minikv_hash_bytes(const void *, Py_ssize_t) noexcept nogil
+
+cdef extern from * nogil:
+    int __builtin_ctzll(unsigned long long) noexcept
+
+cdef enum:
+    BUCKETS = 48                    # per block
+    ENTRIES = 7                     # per bucket
+    BUCKET_SIZE = 64
+    BLOCK_ENTRIES = 336
+    CLOCKS_AT = 3072                # byte in the block
+    CLOCK_SIZE = 3
+    HEADER_AT = 4080
+    PREFIX_BITS = 22                # of the hash, kept in each entry: the deepest directory
+    TAG_BITS = 28                   # of an entry: home bucket (6 bits), prefix (22 bits)
+
+cdef struct BlockHeader:
+    uint32_t used
+    uint32_t depth
+    uint64_t unused
+
+cdef uint64_t hash_key(const uint8_t *key, uint64_t key_len) noexcept nogil
+
+
+cdef inline uint64_t slot_offset(const uint64_t *slot) noexcept nogil:
+    """Offset in the arena of the record that an entry points to; 0 for an empty entry."""
+    return slot[0] >> TAG_BITS << 4
+
+
+cdef inline void move_slot(uint64_t *slot, uint64_t offset) noexcept nogil:
+    slot[0] = (slot[0] & ((<uint64_t>1 << TAG_BITS) - 1)) | (offset >> 4 << TAG_BITS)
+
+
+cdef class Table:
+    cdef Arena arena
+    cdef BlockPool pool
+    cdef uint32_t *directory
+    cdef readonly uint32_t depth    # the directory has 2 ** depth entries; 0 and no block before the first key
+    cdef readonly uint64_t used
+    cdef readonly uint64_t blocks
+    cdef uint32_t blocks_at_depth[23]
+
+    cdef uint64_t *find(self, const uint8_t *key, uint64_t key_len, uint64_t hash_) noexcept nogil
+    cdef uint64_t *find_offset(self, uint64_t hash_, uint64_t offset) noexcept nogil
+    cdef uint64_t *find_expiring(self, uint64_t hash_, int64_t expire_at_ms) noexcept nogil
+    cdef uint64_t *insert(self, uint64_t hash_, uint64_t offset) noexcept nogil
+    cdef void remove(self, uint64_t *slot) noexcept nogil
+    cdef uint32_t get_clock(self, const uint64_t *slot) noexcept nogil
+    cdef void set_clock(self, const uint64_t *slot, uint32_t clock) noexcept nogil
+    cdef uint64_t scan_home(self, uint64_t cursor, uint64_t *offsets, uint32_t *found) noexcept nogil
+    cdef uint64_t random_offset(self, uint64_t random) noexcept nogil
+    cdef void clear(self) noexcept nogil
+
+    cdef uint8_t *_block(self, uint32_t number) noexcept nogil
+    cdef uint64_t *_insert_entry(self, uint8_t *block, uint64_t fingerprint, uint64_t entry, uint32_t clock) noexcept nogil
+    cdef bint _split(self, uint32_t index) noexcept nogil
+    cdef void _merge(self, uint32_t prefix) noexcept nogil
+    cdef uint64_t *_find_where(self, uint64_t hash_, uint64_t offset, int64_t expire_at_ms) noexcept nogil
+    cdef uint64_t _first_from(self, uint64_t random) noexcept nogil
