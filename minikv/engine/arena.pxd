@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from minikv.engine.memory cimport LinkPool
@@ -60,6 +61,7 @@ cdef struct WalkItem:               # inherited: the child reads it
     uint32_t segments
 
 
+@cython.final
 cdef class Arena:
     cdef uint8_t *base
     cdef uint64_t *live             # bitmap, inherited: a bit at each granule where a live record starts
@@ -72,6 +74,7 @@ cdef class Arena:
     cdef readonly object progress_page
     cdef readonly uint32_t segment_count
     cdef readonly uint32_t segments_used
+    cdef uint32_t stores_used               # stores that ever had a segment are below this number
     cdef readonly uint32_t high_water       # segments ever used are below this number
     cdef uint32_t free_hint                 # no free segment below this number
     cdef readonly uint32_t walk_len
@@ -79,9 +82,12 @@ cdef class Arena:
     cdef readonly bint snapshot_is_open
     cdef readonly bint relocating
     cdef readonly uint64_t deferred_deaths
+    cdef readonly uint64_t relocated_records    # since the snapshot was opened: written elsewhere because they were frozen
+    cdef readonly uint64_t relocated_bytes
     cdef public uint32_t segment_limit      # tests: fewer segments than reserved
     cdef public bint poison                 # tests: dead records are filled with a pattern
     cdef bint huge_pages
+    cdef public uint32_t new_clock          # access clock of a new entry in a table
 
     cdef uint8_t *at(self, uint64_t offset) noexcept nogil
     cdef bint is_frozen(self, uint64_t offset) noexcept nogil
@@ -89,8 +95,10 @@ cdef class Arena:
     cdef bint is_live(self, uint64_t offset) noexcept nogil
     cdef uint64_t allocate(self, uint16_t store, uint64_t nbytes) noexcept nogil
     cdef uint64_t allocate_fresh(self, uint16_t store, uint64_t nbytes) noexcept nogil
+    cdef bint fits(self, uint64_t offset, uint64_t old_size, uint64_t new_size) noexcept nogil
     cdef bint grow_in_place(self, uint64_t offset, uint64_t old_size, uint64_t new_size) noexcept nogil
     cdef void kill(self, uint64_t offset, uint64_t nbytes) noexcept nogil
+    cdef uint64_t live_bytes(self) noexcept nogil
     cdef void drop_store(self, uint16_t store) noexcept nogil
     cdef uint32_t pick_sparse(self, uint16_t store) noexcept nogil
 

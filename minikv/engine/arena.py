@@ -243,6 +243,7 @@ class Arena:
                 if first == self.free_hint:
                     self.free_hint = number
                 self.high_water = max(self.high_water, number)
+                self.stores_used = max(self.stores_used, cython.cast(uint32_t, store) + 1)
                 self.segments_used += count
                 for number in range(first, first + count):
                     self.segments[number].kind = kind if number == first else RUN_TAIL
@@ -330,6 +331,14 @@ class Arena:
         self._set_live(offset)
         return offset
 
+    def fits(self, offset: uint64_t, old_size: uint64_t, new_size: uint64_t) -> cython.bint:
+        """True if a record of `new_size` may be written over the one of `old_size`, no more and no less room taken."""
+        if self.is_frozen(offset):
+            return False
+        if not self.is_jumbo(offset):
+            return new_size <= RECORD_MAX and (old_size + 15) >> GRANULE_SHIFT == (new_size + 15) >> GRANULE_SHIFT
+        return new_size > RECORD_MAX and (old_size + 4095) >> PAGE_SHIFT == (new_size + 4095) >> PAGE_SHIFT
+
     def grow_in_place(self, offset: uint64_t, old_size: uint64_t, new_size: uint64_t) -> cython.bint:
         """Make room for a jumbo record to become larger where it is; False if it has to move."""
         number: uint32_t = cython.cast(uint32_t, offset >> SEGMENT_SHIFT)
@@ -374,13 +383,16 @@ class Arena:
     # Deaths
 
     def kill(self, offset: uint64_t, nbytes: uint64_t) -> cython.void:
-        """The record of `nbytes` at `offset` is no longer reachable. The caller has made sure of a free link."""
+        """The record of `nbytes` at `offset` is no longer reachable."""
         segment: cython.pointer[Segment] = cython.address(self.segments[offset >> SEGMENT_SHIFT])
-        link: uint32_t
-        if segment.rank <= self.progress[RANK_PASSED]:
+        link: uint32_t = 0
+        if segment.rank > self.progress[RANK_PASSED]:
+            link = self.deaths.allocate()
+        if link == 0:
+            # Should the links ever run out, a frozen record is freed at once: the child has its own view of it, and the
+            # gap is not filled before the child has passed. It costs a copied page of the bitmap.
             self._free_now(offset, nbytes)
             return
-        link = self.deaths.allocate()
         self.deaths.links[link].offset = offset
         self.deaths.links[link].granules = cython.cast(uint32_t, (nbytes + 15) >> GRANULE_SHIFT)
         self.deaths.links[link].next = segment.deferred
@@ -476,6 +488,7 @@ class Arena:
         memset(self.progress, 0, PROGRESS_WORDS * 8)
         self.progress[RANK_TOTAL] = self.walk_len
         self.drained = 0
+        self.relocated_records = self.relocated_bytes = 0
         if relocate:
             for item in range(self.walk_len):
                 self.segments[self.walk[item].segment].rank = item + 1
@@ -595,6 +608,16 @@ class Arena:
 
     # Figures and proof
 
+    def live_bytes(self) -> uint64_t:
+        """Bytes of live records, rounded to granules, pages or segments; deaths that wait included."""
+        store: uint32_t
+        total: uint64_t = 0
+        records: uint64_t = 0
+        for store in range(self.stores_used):
+            records += self.heaps[store].record_segments + self.heaps[store].page_segments
+            total += (self.heaps[store].live_granules << GRANULE_SHIFT) + (self.heaps[store].live_pages << PAGE_SHIFT)
+        return total + ((self.segments_used - records) << SEGMENT_SHIFT)
+
     def progress_view(self) -> memoryview:
         """The page shared with the child, as 512 unsigned 64-bit words."""
         return memoryview(self.progress_page).cast("Q")
@@ -707,9 +730,9 @@ def set_pages(map_: cython.pointer[uint64_t], first: uint32_t, pages: uint32_t, 
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def count_pages(map_: cython.pointer[uint64_t]) -> cython.int:
+def count_pages(map_: cython.pointer[uint64_t]) -> uint64_t:
     word: cython.int
-    pages: cython.int = 0
+    pages: uint64_t = 0
     for word in range(8):
         pages += __builtin_popcountll(map_[word])
     return pages

@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef enum:
@@ -11,6 +12,7 @@ cdef void unmap(uint8_t *start, size_t nbytes) noexcept nogil
 cdef void use_huge_pages(uint8_t *start, size_t nbytes, bint huge) noexcept nogil
 
 
+@cython.final
 cdef class BlockPool:
     cdef uint8_t *base
     cdef uint32_t *free_blocks      # stack of freed block numbers
@@ -18,19 +20,22 @@ cdef class BlockPool:
     cdef readonly uint32_t used     # blocks handed out
     cdef uint32_t next_fresh        # lowest block never handed out
     cdef uint32_t free_count
+    cdef uint32_t returned          # the lowest of the free blocks have no memory
     cdef public bint poison         # tests: freed blocks are filled with a pattern
 
     cdef uint32_t allocate(self) noexcept nogil
     cdef void free(self, uint32_t block) noexcept nogil
+    cdef uint32_t trim(self, uint32_t limit) noexcept nogil
     cdef uint32_t available(self) noexcept nogil
 
 
 cdef struct Link:
-    uint64_t offset                 # bits 0-47: offset in the arena; 48-63: generation of its segment
+    uint64_t offset                 # in the arena
     uint32_t next
     uint32_t granules
 
 
+@cython.final
 cdef class LinkPool:
     cdef Link *links
     cdef readonly uint32_t capacity

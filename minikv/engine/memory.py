@@ -8,7 +8,7 @@ has no such addresses, so the parent's writes to them are never copied.
     BlockPool   4 KiB blocks: hash tables, B-tree nodes
     LinkPool    16-byte links of singly linked lists: holes, deferred deaths
 
-Guarantees: number 0 means none; a freed block's memory goes back to the system once FREE_BLOCKS_KEPT others are free.
+Guarantees: number 0 means none; `trim` gives the memory of free blocks back, all but FREE_BLOCKS_KEPT of them.
 """
 
 import cython
@@ -100,6 +100,7 @@ class BlockPool:
         if self.free_count:
             self.free_count -= 1
             block = self.free_blocks[self.free_count]
+            self.returned = min(self.returned, self.free_count)
         elif self.next_fresh < self.capacity:
             block = self.next_fresh
             self.next_fresh += 1
@@ -110,18 +111,27 @@ class BlockPool:
 
     def free(self, block: uint32_t) -> cython.void:
         """Take a block back."""
-        address: cython.pointer[uint8_t] = self.base + (cython.cast(cython.size_t, block) << BLOCK_SHIFT)
         if self.poison:
-            memset(address, POISON, BLOCK_SIZE)
-        elif self.free_count >= FREE_BLOCKS_KEPT:
-            give_back(address, BLOCK_SIZE)
+            memset(self.base + (cython.cast(cython.size_t, block) << BLOCK_SHIFT), POISON, BLOCK_SIZE)
         self.free_blocks[self.free_count] = block
         self.free_count += 1
         self.used -= 1
         if self.used == 0:
             give_back(self.base, cython.cast(cython.size_t, self.next_fresh) << BLOCK_SHIFT)
             self.free_count = 0
+            self.returned = 0
             self.next_fresh = 1
+
+    def trim(self, limit: uint32_t) -> uint32_t:
+        """Give the memory of up to `limit` free blocks back to the system; returns how many it was."""
+        done: uint32_t = 0
+        while done < limit and self.returned + FREE_BLOCKS_KEPT < self.free_count:
+            give_back(
+                self.base + (cython.cast(cython.size_t, self.free_blocks[self.returned]) << BLOCK_SHIFT), BLOCK_SIZE
+            )
+            self.returned += 1
+            done += 1
+        return done
 
     def available(self) -> uint32_t:
         """Blocks that can still be allocated."""

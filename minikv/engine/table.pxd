@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from minikv.engine.arena cimport Arena
@@ -44,6 +45,7 @@ cdef inline void move_slot(uint64_t *slot, uint64_t offset) noexcept nogil:
     slot[0] = (slot[0] & ((<uint64_t>1 << TAG_BITS) - 1)) | (offset >> 4 << TAG_BITS)
 
 
+@cython.final
 cdef class Table:
     cdef Arena arena
     cdef BlockPool pool

@@ -212,7 +212,7 @@ class Table:
                 if header_of(block).used == BLOCK_ENTRIES:
                     return cython.NULL
                 break
-        slot = self._insert_entry(block, hash_ & 0xFF, (offset >> 4 << TAG_BITS) | tag, 0)
+        slot = self._insert_entry(block, hash_ & 0xFF, (offset >> 4 << TAG_BITS) | tag, self.arena.new_clock)
         header_of(block).used += 1
         self.used += 1
         return slot

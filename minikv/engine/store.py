@@ -1,0 +1,446 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""One database's records with the two indexes that lead to them.
+
+A store puts records into the arena, keeps the table (key to record) and the expiry index (time to key) in step with them, and
+knows when a record may be written where it is: never while it is frozen for a snapshot child, except bytes of jumbo records,
+which are left to the kernel's copy-on-write. It knows no clock: whether a time has passed is the keyspace's business.
+
+Every change either succeeds or raises ArenaFull with nothing changed: blocks are reserved first, room for the record
+comes next, and what follows cannot fail.
+
+A `slot` is an entry of the table: NULL for a key that is not there, good until the next insert or remove.
+
+Invariants (proved by Store.check):
+  1. the table holds one entry for each live record of the store, and no other
+  2. the expiry index holds (time, hash) of each record with a time, and no other
+"""
+
+import cython
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.libc.string import memcpy, memmove, memset
+from cython.cimports.minikv.engine.arena import PAGES, PAGES_PER_SEGMENT, RECORDS, SEGMENT_SHIFT, Arena, Segment
+from cython.cimports.minikv.engine.memory import BlockPool
+from cython.cimports.minikv.engine.ordered import Cursor, Entry, OrderedIndex
+from cython.cimports.minikv.engine.record import (
+    EMBSTR_MAX,
+    EXPIRY_OPCODE,
+    EXPIRY_SIZE,
+    JUMBO_LENGTH_SIZE,
+    RECORD_MAX,
+    TYPE_STRING,
+    length_size,
+    payload_size,
+    read_length,
+    record_expire_at,
+    record_key,
+    record_payload,
+    record_size,
+    skip_expiry,
+    write_header,
+    write_length,
+)
+from cython.cimports.minikv.engine.table import Table, hash_key, move_slot, slot_offset
+from cython.cimports.posix.time import CLOCK_MONOTONIC, clock_gettime, timespec
+
+from minikv.errors import ArenaFull
+
+# One change takes at most this many blocks: a split of the table, and a split of each level of the expiry index.
+BLOCKS_PER_CHANGE = cython.declare(uint32_t, 32)
+NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
+# Evacuation looks at the clock after this many records.
+RECORDS_PER_CLOCK = cython.declare(cython.int, 32)
+
+
+class Store:
+    """Store `number` of an arena; tables and trees take their blocks from `pool`."""
+
+    def __cinit__(self, arena: Arena, pool: BlockPool, number: int):
+        self.arena = arena
+        self.pool = pool
+        self.number = number
+        self.table = Table(arena, pool)
+        self.expiry = OrderedIndex(pool)
+
+    def find(
+        self, key: cython.pointer[cython.const[uint8_t]], key_len: uint64_t, hash_: uint64_t
+    ) -> cython.pointer[uint64_t]:
+        return self.table.find(key, key_len, hash_)
+
+    def record(self, slot: cython.pointer[cython.const[uint64_t]]) -> cython.pointer[uint8_t]:
+        """The record's first byte; it does not survive a change."""
+        return self.arena.base + slot_offset(slot)
+
+    # Whole records
+
+    def put_string(
+        self,
+        key: cython.pointer[cython.const[uint8_t]],
+        key_len: uint64_t,
+        hash_: uint64_t,
+        slot: cython.pointer[uint64_t],
+        value_len: uint64_t,
+        raw: cython.bint,
+        expire_at_ms: int64_t,
+    ) -> cython.pointer[uint8_t]:
+        """Make the key a string; the caller writes `value_len` bytes to the address returned before any other call."""
+        size_of_length: uint32_t = 2 if raw and value_len <= EMBSTR_MAX else length_size(value_len)
+        size: uint64_t = 1 + length_size(key_len) + key_len + size_of_length + value_len
+        prefixed: cython.bint = expire_at_ms != 0
+        record: cython.pointer[uint8_t]
+        if size + (EXPIRY_SIZE if prefixed else 0) > RECORD_MAX:
+            prefixed = True
+            size += JUMBO_LENGTH_SIZE - size_of_length
+            size_of_length = JUMBO_LENGTH_SIZE
+        if prefixed:
+            size += EXPIRY_SIZE
+        record = self.arena.base + self._place(hash_, slot, size, expire_at_ms)
+        return write_length(
+            write_header(record, prefixed, expire_at_ms, TYPE_STRING, key, key_len), value_len, size_of_length
+        )
+
+    def put_payload(
+        self,
+        key: cython.pointer[cython.const[uint8_t]],
+        key_len: uint64_t,
+        hash_: uint64_t,
+        slot: cython.pointer[uint64_t],
+        kind: uint8_t,
+        payload_len: uint64_t,
+        expire_at_ms: int64_t,
+    ) -> cython.pointer[uint8_t]:
+        """The same for a payload that the caller writes whole; not for strings."""
+        size: uint64_t = 1 + length_size(key_len) + key_len + payload_len
+        prefixed: cython.bint = expire_at_ms != 0 or size > RECORD_MAX
+        if prefixed:
+            size += EXPIRY_SIZE
+        return write_header(
+            self.arena.base + self._place(hash_, slot, size, expire_at_ms), prefixed, expire_at_ms, kind, key, key_len
+        )
+
+    def put_copy(
+        self,
+        key: cython.pointer[cython.const[uint8_t]],
+        key_len: uint64_t,
+        hash_: uint64_t,
+        slot: cython.pointer[uint64_t],
+        source: cython.pointer[cython.const[uint8_t]],
+    ) -> cython.int:
+        """Give the key the value and the time of another live record, whose bytes are at `source`."""
+        record: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], source)
+        payload: cython.pointer[uint8_t] = record_payload(record)
+        kind: uint8_t = skip_expiry(record)[0]
+        expire_at_ms: int64_t = record_expire_at(record)
+        nbytes: uint64_t = payload_size(kind, payload)
+        length: uint64_t = 0
+        data: cython.pointer[uint8_t]
+        if kind == TYPE_STRING:
+            data = read_length(payload, cython.address(length))
+            # A short string keeps the form of its length, which is what marks it as raw.
+            memcpy(
+                self.put_string(
+                    key, key_len, hash_, slot, length, length <= EMBSTR_MAX and data - payload == 2, expire_at_ms
+                ),
+                data,
+                length,
+            )
+        else:
+            memcpy(self.put_payload(key, key_len, hash_, slot, kind, nbytes, expire_at_ms), payload, nbytes)
+        return 0
+
+    def _reserve(self) -> cython.int:
+        if self.pool.available() < BLOCKS_PER_CHANGE:
+            raise ArenaFull("no memory left for the indexes")
+        return 0
+
+    def _place(
+        self, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t, expire_at_ms: int64_t
+    ) -> uint64_t:
+        """Room for a record of `size` that replaces the slot's, with the indexes already changed for it."""
+        offset: uint64_t
+        old: uint64_t
+        old_size: uint64_t
+        old_ms: int64_t = 0
+        self._reserve()
+        if slot != cython.NULL:
+            old = slot_offset(slot)
+            old_size = record_size(self.arena.base + old)
+            old_ms = record_expire_at(self.arena.base + old)
+            if self.arena.fits(old, old_size, size):
+                offset = old
+            else:
+                offset = self.arena.allocate(self.number, size)
+                if offset == 0:
+                    raise ArenaFull("the arena is full")
+                self._replace(slot, old, old_size, offset, size)
+        else:
+            offset = self.arena.allocate(self.number, size)
+            if offset == 0:
+                raise ArenaFull("the arena is full")
+            if self.table.insert(hash_, offset) == cython.NULL:
+                self.arena.kill(offset, size)
+                raise ArenaFull("the hash table is full")
+        self._move_expiry(hash_, old_ms, expire_at_ms)
+        return offset
+
+    def _replace(
+        self, slot: cython.pointer[uint64_t], old: uint64_t, old_size: uint64_t, offset: uint64_t, size: uint64_t
+    ) -> cython.int:
+        """Point the slot to a new place and let the old one die."""
+        if self.arena.is_frozen(old):
+            self.arena.relocated_records += 1
+            self.arena.relocated_bytes += size
+        self.arena.kill(old, old_size)
+        move_slot(slot, offset)
+        return 0
+
+    def _move_expiry(self, hash_: uint64_t, old_ms: int64_t, new_ms: int64_t) -> cython.int:
+        if old_ms != new_ms:
+            if new_ms:
+                self.expiry.insert(new_ms, hash_)
+            if old_ms:
+                self.expiry.remove(old_ms, hash_)
+        return 0
+
+    def remove(self, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.void:
+        """Delete the key of a slot."""
+        offset: uint64_t = slot_offset(slot)
+        record: cython.pointer[uint8_t] = self.arena.base + offset
+        expire_at_ms: int64_t = record_expire_at(record)
+        if expire_at_ms:
+            self.expiry.remove(expire_at_ms, hash_)
+        self.table.remove(slot)
+        self.arena.kill(offset, record_size(record))
+
+    def clear(self) -> cython.void:
+        """Drop everything: whole segments at a time."""
+        self.table.clear()
+        self.expiry.clear()
+        self.arena.drop_store(self.number)
+        self.evacuated_to = 0
+
+    # Parts of records
+
+    def write_range(
+        self,
+        slot: cython.pointer[uint64_t],
+        hash_: uint64_t,
+        at: uint64_t,
+        data: cython.pointer[cython.const[uint8_t]],
+        data_len: uint64_t,
+    ) -> cython.int:
+        """Write bytes into a string, which grows, with zeros in between, as far as needed. The string becomes raw."""
+        offset: uint64_t = slot_offset(slot)
+        record: cython.pointer[uint8_t] = self.arena.base + offset
+        payload: cython.pointer[uint8_t] = record_payload(record)
+        old_len: uint64_t = 0
+        old_data: cython.pointer[uint8_t] = read_length(payload, cython.address(old_len))
+        old_size: uint64_t = cython.cast(uint64_t, old_data - record) + old_len
+        new_len: uint64_t = max(old_len, at + data_len)
+        size_of_length: uint32_t = max(length_size(new_len), 2)
+        size: uint64_t = cython.cast(uint64_t, payload - record) + size_of_length + new_len
+        key: cython.pointer[uint8_t]
+        key_len: uint64_t = 0
+        new_offset: uint64_t
+        new_data: cython.pointer[uint8_t]
+        self._reserve()
+        if self.arena.is_jumbo(offset):
+            size = old_size + new_len - old_len
+            if new_len == old_len or self.arena.grow_in_place(offset, old_size, size):
+                if new_len != old_len:
+                    write_length(payload, new_len, JUMBO_LENGTH_SIZE)
+                if at > old_len:
+                    memset(old_data + old_len, 0, at - old_len)
+                memcpy(old_data + at, data, data_len)
+                return 0
+        elif old_data - payload == size_of_length and self.arena.fits(offset, old_size, size):
+            write_length(payload, new_len, size_of_length)
+            if at > old_len:
+                memset(old_data + old_len, 0, at - old_len)
+            memcpy(old_data + at, data, data_len)
+            return 0
+        # The new record is written while the old one still stands, then takes its place.
+        if size > RECORD_MAX:
+            key = record_key(record, cython.address(key_len))
+            size = EXPIRY_SIZE + 1 + length_size(key_len) + key_len + JUMBO_LENGTH_SIZE + new_len
+            new_offset = self.arena.allocate(self.number, size)
+            if new_offset == 0:
+                raise ArenaFull("the arena is full")
+            new_data = write_length(
+                write_header(
+                    self.arena.base + new_offset, True, record_expire_at(record), skip_expiry(record)[0], key, key_len
+                ),
+                new_len,
+                JUMBO_LENGTH_SIZE,
+            )
+        else:
+            new_offset = self.arena.allocate(self.number, size)
+            if new_offset == 0:
+                raise ArenaFull("the arena is full")
+            memcpy(self.arena.base + new_offset, record, cython.cast(cython.size_t, payload - record))
+            new_data = write_length(self.arena.base + new_offset + (payload - record), new_len, size_of_length)
+        memcpy(new_data, old_data, min(old_len, at))
+        if at > old_len:
+            memset(new_data + old_len, 0, at - old_len)
+        memcpy(new_data + at, data, data_len)
+        if at + data_len < old_len:
+            memcpy(new_data + at + data_len, old_data + at + data_len, old_len - at - data_len)
+        self._replace(slot, offset, old_size, new_offset, size)
+        return 0
+
+    def set_expire(self, slot: cython.pointer[uint64_t], hash_: uint64_t, at_ms: int64_t) -> cython.int:
+        """Give the key a time in Unix milliseconds, or take it away (0)."""
+        offset: uint64_t = slot_offset(slot)
+        record: cython.pointer[uint8_t] = self.arena.base + offset
+        body: cython.pointer[uint8_t] = skip_expiry(record)
+        old_ms: int64_t = record_expire_at(record)
+        old_size: uint64_t = record_size(record)
+        body_size: uint64_t = old_size - cython.cast(uint64_t, body - record)
+        size: uint64_t
+        new_offset: uint64_t = offset
+        if old_ms == at_ms:
+            return 0
+        self._reserve()
+        if self.arena.is_jumbo(offset) or (body != record and at_ms and not self.arena.is_frozen(offset)):
+            memcpy(record + 1, cython.address(at_ms), 8)
+            return self._move_expiry(hash_, old_ms, at_ms)
+        size = body_size + (EXPIRY_SIZE if at_ms else 0)
+        if size > RECORD_MAX:
+            return self._make_jumbo(slot, hash_, at_ms)
+        if not self.arena.fits(offset, old_size, size):
+            new_offset = self.arena.allocate(self.number, size)
+            if new_offset == 0:
+                raise ArenaFull("the arena is full")
+        memmove(self.arena.base + new_offset + (size - body_size), body, body_size)
+        if at_ms:
+            record = self.arena.base + new_offset
+            record[0] = EXPIRY_OPCODE
+            memcpy(record + 1, cython.address(at_ms), 8)
+        if new_offset != offset:
+            self._replace(slot, offset, old_size, new_offset, size)
+        return self._move_expiry(hash_, old_ms, at_ms)
+
+    def _make_jumbo(self, slot: cython.pointer[uint64_t], hash_: uint64_t, at_ms: int64_t) -> cython.int:
+        """set_expire for a record that just fitted without a time."""
+        offset: uint64_t = slot_offset(slot)
+        record: cython.pointer[uint8_t] = self.arena.base + offset
+        key_len: uint64_t = 0
+        key: cython.pointer[uint8_t] = record_key(record, cython.address(key_len))
+        payload: cython.pointer[uint8_t] = key + key_len
+        kind: uint8_t = skip_expiry(record)[0]
+        nbytes: uint64_t = payload_size(kind, payload)
+        size: uint64_t = EXPIRY_SIZE + 1 + length_size(key_len) + key_len
+        length: uint64_t = 0
+        data: cython.pointer[uint8_t] = payload
+        at: cython.pointer[uint8_t]
+        new_offset: uint64_t
+        if kind == TYPE_STRING:
+            data = read_length(payload, cython.address(length))
+            size += JUMBO_LENGTH_SIZE
+            nbytes = length
+        size += nbytes
+        new_offset = self.arena.allocate(self.number, size)
+        if new_offset == 0:
+            raise ArenaFull("the arena is full")
+        at = write_header(self.arena.base + new_offset, True, at_ms, kind, key, key_len)
+        if kind == TYPE_STRING:
+            at = write_length(at, length, JUMBO_LENGTH_SIZE)
+        memcpy(at, data, nbytes)
+        self._replace(slot, offset, record_size(record), new_offset, size)
+        return self._move_expiry(hash_, 0, at_ms)
+
+    # Expiry and evacuation
+
+    def find_due(self, now_ms: int64_t, hash_: cython.pointer[uint64_t]) -> cython.pointer[uint64_t]:
+        """The slot of a key whose time lies before now_ms, the longest overdue first; NULL if there is none."""
+        cursor: Cursor
+        entry: Entry
+        slot: cython.pointer[uint64_t]
+        while True:
+            cursor = self.expiry.seek_first()
+            if cursor.leaf == 0:
+                return cython.NULL
+            entry = self.expiry.entry(cursor)
+            if entry.order >= now_ms:
+                return cython.NULL
+            hash_[0] = entry.ref
+            slot = self.table.find_expiring(entry.ref, entry.order)
+            if slot != cython.NULL:
+                return slot
+            # Two keys with one hash and one time share an entry; it goes with the first of them.
+            self.expiry.remove(entry.order, entry.ref)
+
+    def evacuate(self, until_ns: int64_t) -> uint64_t:
+        """Move records out of sparse segments until the monotonic clock reaches `until_ns`; returns the bytes moved."""
+        moved: uint64_t = 0
+        number: uint32_t
+        segment: cython.pointer[Segment]
+        size: uint64_t
+        offset: uint64_t
+        key: cython.pointer[uint8_t]
+        key_len: uint64_t = 0
+        slot: cython.pointer[uint64_t]
+        time: timespec
+        records: cython.int = 0
+        while True:
+            if self.evacuated_to:
+                segment = cython.address(self.arena.segments[(self.evacuated_end - 1) >> SEGMENT_SHIFT])
+                if not segment.evacuating or segment.store != self.number or self.arena.snapshot_is_open:
+                    segment.evacuating = False
+                    self.evacuated_to = 0
+            if self.evacuated_to == 0:
+                number = self.arena.pick_sparse(self.number)
+                if number == NO_SEGMENT:
+                    return moved
+                self.arena.segments[number].evacuating = True
+                self.evacuated_to = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (16 if number == 0 else 0)
+                self.evacuated_end = cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT
+            while True:
+                self.evacuated_to = self.arena._next_live(self.evacuated_to, self.evacuated_end)
+                if self.evacuated_to >= self.evacuated_end:
+                    self.evacuated_to = 0
+                    break
+                size = record_size(self.arena.base + self.evacuated_to)
+                offset = self.arena.allocate_fresh(self.number, size)
+                if offset == 0:
+                    self.evacuated_to = 0
+                    return moved
+                memcpy(self.arena.base + offset, self.arena.base + self.evacuated_to, size)
+                key = record_key(self.arena.base + offset, cython.address(key_len))
+                slot = self.table.find_offset(hash_key(key, key_len), self.evacuated_to)
+                move_slot(slot, offset)
+                self.arena.kill(self.evacuated_to, size)
+                moved += size
+                self.evacuated_to += 16
+                records += 1
+                if records % RECORDS_PER_CLOCK == 0 or size > RECORD_MAX:
+                    clock_gettime(CLOCK_MONOTONIC, cython.address(time))
+                    if cython.cast(int64_t, time.tv_sec) * 1000000000 + time.tv_nsec >= until_ns:
+                        return moved
+
+    # Proof
+
+    def check(self) -> None:
+        """Prove the invariants, those of the table and of the expiry index included; Arena.check is for all stores."""
+        self.table.check()
+        self.expiry.check()
+        timed: set = set()
+        cursor: uint64_t = 0
+        offsets: uint64_t[336]
+        found: uint32_t = 0
+        index: uint32_t
+        key: cython.pointer[uint8_t]
+        key_len: uint64_t = 0
+        records: uint64_t = 0
+        while True:
+            cursor = self.table.scan_home(cursor, offsets, cython.address(found))
+            for index in range(found):
+                records += 1
+                key = record_key(self.arena.base + offsets[index], cython.address(key_len))
+                expire_at_ms: int64_t = record_expire_at(self.arena.base + offsets[index])
+                if expire_at_ms:
+                    timed.add((expire_at_ms, hash_key(key, key_len)))
+                    assert self.expiry.contains(expire_at_ms, hash_key(key, key_len))
+            if cursor == 0:
+                break
+        assert records == self.table.used
+        assert cython.cast(uint64_t, len(timed)) == self.expiry.count

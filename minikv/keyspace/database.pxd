@@ -1,0 +1,66 @@
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from minikv.engine.arena cimport Arena
+from minikv.engine.memory cimport BlockPool
+from minikv.engine.store cimport Store
+
+
+@cython.final
+cdef class Watch:
+    cdef bint _broken
+    cdef list keys                  # (database, key) of each watched key
+
+
+@cython.final
+cdef class Keyspace:
+    cdef readonly list databases
+    cdef Arena arena
+    cdef BlockPool pool
+    cdef list parts                 # what the open snapshot's walk covers
+    cdef object clock
+    cdef uint64_t random_state
+    cdef public int64_t now_ms
+    cdef public int64_t dirty
+    cdef public int64_t hits, misses, expired_keys, evicted_keys
+    cdef public bint active_expire
+    cdef public bint lfu
+    cdef public int lfu_log_factor
+    cdef public int lfu_decay_time
+    cdef uint64_t peak
+
+    cpdef void tick(self)
+    cdef list walk_parts(self, bint relocate, bint opening)
+    cdef uint64_t random(self) noexcept nogil
+    cdef uint32_t aged_frequency(self, uint32_t clock) noexcept nogil
+
+
+@cython.final
+cdef class Database:
+    cdef readonly Keyspace keyspace
+    cdef readonly int number
+    cdef Store store
+    cdef dict watchers              # key: list of Watch
+
+    cpdef bytes get(self, bytes key)
+    cpdef bytes get_for_write(self, bytes key)
+    cpdef set(self, bytes key, bytes value, int64_t expire_at_ms=*, bint keep_ttl=*, bint raw=*)
+    cpdef bint delete(self, bytes key) except -1
+    cpdef int lookup(self, bytes key, bint stats=*, bint touch=*) except -2
+
+    # For a loader: the address to write the value to before any other call; NULL if the key exists
+    cdef uint8_t *load_string(self, const uint8_t *key, uint64_t key_len, uint64_t value_len,
+                              int64_t expire_at_ms) except? NULL
+    cdef uint8_t *load_payload(self, const uint8_t *key, uint64_t key_len, uint8_t kind, uint64_t payload_len,
+                               int64_t expire_at_ms) except? NULL
+
+    cdef uint64_t *find(self, bytes key, uint64_t *hash_) except? NULL
+    cdef uint64_t *read(self, bytes key, uint64_t *hash_, bint stats, bint touch) except? NULL
+    cdef bytes string_at(self, const uint64_t *slot, uint64_t start, uint64_t stop)
+    cdef void touch_clock(self, const uint64_t *slot) noexcept
+    cdef int drop_expired(self, bytes key, uint64_t *slot, uint64_t hash_) except -1
+    cdef int changed(self, bytes key) except -1
+    cdef int break_watches(self, bytes key) except -1
+    cdef list collect(self, uint64_t *cursor, Py_ssize_t count)
+    cdef int copy_record(self, bytes key, Database target, bytes new_key) except -1
+    cdef int move_record(self, bytes key, Database target, bytes new_key) except -1

@@ -1,0 +1,821 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The keyspace: the only door to stored data.
+
+A Keyspace is one arena with a store for each numbered database, the clock, and the counters. A Database turns keys into
+records: it deletes a key whose time has passed before anything sees it, keeps the access clock, counts hits and misses and
+changes, and breaks the watches of keys that change. Keys and values are bytes; times are Unix milliseconds, 0 for none.
+
+Every method that changes something raises ArenaFull before it has changed anything. A time of 0 or below is not a time:
+callers delete the key instead.
+
+The access clock is Redis's: 24 bits, either seconds (LRU), or minutes in 16 bits and a logarithmic counter in 8 (LFU).
+"""
+
+import os
+from typing import Any
+
+import cython
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.string import memcpy
+from cython.cimports.minikv.engine.arena import RANK_PASSED, SEGMENT_SHIFT, Arena
+from cython.cimports.minikv.engine.memory import BlockPool
+from cython.cimports.minikv.engine.record import (
+    EMBSTR_MAX,
+    TYPE_STRING,
+    read_length,
+    record_expire_at,
+    record_key,
+    record_payload,
+    record_size,
+    skip_expiry,
+)
+from cython.cimports.minikv.engine.store import Store
+from cython.cimports.minikv.engine.table import hash_key, slot_offset
+from cython.cimports.minikv.engine.walker import Walker
+from cython.cimports.posix.time import CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
+
+from minikv.errors import ArenaFull, WrongTypeError
+
+NO_EXPIRY = 0
+MISSING = -1
+CLOCK_MASK = cython.declare(uint32_t, 0xFFFFFF)
+LFU_NEW_KEY = cython.declare(uint32_t, 5)
+# Deaths carried out by one call of `evacuate`: well under a millisecond.
+DEATHS_PER_CALL = cython.declare(uint64_t, 10_000)
+BLOCKS_PER_CALL = cython.declare(uint32_t, 256)
+# Expiry times looked at for an average.
+TTL_SAMPLES = 16
+INT64_DIGITS = 20
+GIB = 1 << 30
+ARENA_MAX = 1 << 40
+
+
+def default_arena_bytes() -> int:
+    """Address space for the arena: four times the machine's memory, 64 GiB at least."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(max(4 * memory, 64 * GIB), ARENA_MAX)
+
+
+class Watch:
+    """What a client watches; `broken` once one of the keys has changed or expired."""
+
+    def __cinit__(self):
+        self.keys = []
+
+    @property
+    def broken(self) -> bool:
+        """True for good after the first change."""
+        hash_: uint64_t = 0
+        database: Database
+        if not self._broken:
+            for database, key in self.keys:
+                database.find(key, cython.address(hash_))
+        return self._broken
+
+
+class Keyspace:
+    """All databases over one arena.
+
+    arena_bytes: address space to reserve, 0 to choose by the machine. huge_pages: back the arena by 2 MiB pages.
+    Raises ArenaFull if the address space can't be had.
+    """
+
+    def __init__(self, databases: int = 16, arena_bytes: int = 0, huge_pages: bool = True) -> None:
+        wanted = arena_bytes or default_arena_bytes()
+        while True:
+            try:
+                self.arena = Arena(wanted, huge_pages)
+                self.pool = BlockPool(wanted // 4, huge_pages)
+                break
+            except ArenaFull:
+                # A limit on address space (ulimit -v, overcommit mode 2) may be far below the default.
+                if arena_bytes or wanted < GIB // 2:
+                    raise
+                wanted //= 2
+        self.databases = [Database(self, number) for number in range(databases)]
+        self.parts = None
+        self.active_expire = True
+        self.lfu_log_factor = 10
+        self.lfu_decay_time = 1
+        self.random_state = int.from_bytes(os.urandom(8), "little") | 1
+        self.clock = None
+        self.tick()
+
+    # Clock
+
+    def tick(self) -> cython.void:
+        """Read the clock. All commands until the next call see the same time."""
+        time: timespec
+        if self.clock is not None:
+            self.now_ms = self.clock()
+        else:
+            clock_gettime(CLOCK_REALTIME, cython.address(time))
+            self.now_ms = cython.cast(int64_t, time.tv_sec) * 1000 + time.tv_nsec // 1000000
+        if self.lfu:
+            self.arena.new_clock = cython.cast(uint32_t, (self.now_ms // 60000) & 0xFFFF) << 8 | LFU_NEW_KEY
+        else:
+            self.arena.new_clock = cython.cast(uint32_t, self.now_ms // 1000) & CLOCK_MASK
+
+    def set_clock(self, clock) -> None:
+        """Take the time from clock() -> Unix ms instead; None for the system's."""
+        self.clock = clock
+        self.tick()
+
+    def random(self) -> uint64_t:
+        """64 random bits (xorshift*): for choosing keys, not for secrets."""
+        self.random_state ^= self.random_state >> 12
+        self.random_state ^= self.random_state << 25
+        self.random_state ^= self.random_state >> 27
+        return self.random_state * cython.cast(uint64_t, 2685821657736338717)
+
+    def aged_frequency(self, clock: uint32_t) -> uint32_t:
+        """The LFU counter of a clock, less what the minutes since have taken."""
+        counter: uint32_t = clock & 255
+        minutes: uint32_t = (cython.cast(uint32_t, self.now_ms // 60000) - (clock >> 8)) & 0xFFFF
+        periods: uint32_t = minutes // cython.cast(uint32_t, self.lfu_decay_time) if self.lfu_decay_time > 0 else 0
+        return counter - periods if counter > periods else 0
+
+    # Everything at once
+
+    def swap(self, a: int, b: int) -> None:
+        """The contents of two databases change places."""
+        one: Database = self.databases[a]
+        other: Database = self.databases[b]
+        if one is not other:
+            one.break_all_watches(other)
+            other.break_all_watches(one)
+            one.store, other.store = other.store, one.store
+        self.dirty += 1
+
+    def flush_all(self) -> int:
+        """Empty every database; returns the number of keys removed."""
+        return sum([database.flush() for database in self.databases])
+
+    def expire_cycle(self, limit: int) -> int:
+        """Delete up to `limit` keys whose time has passed, the longest overdue of a database first."""
+        database: Database
+        slot: cython.pointer[uint64_t]
+        hash_: uint64_t = 0
+        key_len: uint64_t = 0
+        key: cython.pointer[uint8_t]
+        done: cython.Py_ssize_t = 0
+        wanted: cython.Py_ssize_t = limit
+        for database in self.databases:
+            while done < wanted:
+                slot = database.store.find_due(self.now_ms, cython.address(hash_))
+                if slot == cython.NULL:
+                    break
+                key = record_key(database.store.record(slot), cython.address(key_len))
+                database.drop_expired(bytes_at(key, key_len) if database.watchers else b"", slot, hash_)
+                done += 1
+        return done
+
+    def evacuate(self, budget_us: int) -> int:
+        """Give memory back for at most about `budget_us`; returns the bytes moved, 0 when there is nothing to do.
+
+        Carries out deaths that waited for the snapshot's child, moves the records of sparse segments together, and trims
+        the pool of blocks.
+        """
+        database: Database
+        time: timespec
+        until_ns: int64_t
+        moved: uint64_t = 0
+        clock_gettime(CLOCK_MONOTONIC, cython.address(time))
+        until_ns = cython.cast(int64_t, time.tv_sec) * 1000000000 + time.tv_nsec + budget_us * 1000
+        self.used_bytes  # noqa: B018  keeps the peak
+        self.pool.trim(BLOCKS_PER_CALL)
+        if self.arena.drain(DEATHS_PER_CALL) == DEATHS_PER_CALL:
+            return 1
+        for database in self.databases:
+            moved += database.store.evacuate(until_ns)
+        return moved
+
+    # Figures
+
+    @property
+    def arena_bytes(self) -> int:
+        """Address space reserved for records."""
+        return cython.cast(uint64_t, self.arena.segment_count) << SEGMENT_SHIFT
+
+    @property
+    def arena_used_bytes(self) -> int:
+        """Segments in use, whole."""
+        return cython.cast(uint64_t, self.arena.segments_used) << SEGMENT_SHIFT
+
+    @property
+    def live_bytes(self) -> int:
+        """Records, rounded to granules or pages."""
+        return self.arena.live_bytes()
+
+    @property
+    def index_bytes(self) -> int:
+        """Hash tables and expiry indexes."""
+        return cython.cast(uint64_t, self.pool.used) * 4096
+
+    @property
+    def used_bytes(self) -> int:
+        """Records and indexes."""
+        used: uint64_t = self.arena.live_bytes() + cython.cast(uint64_t, self.pool.used) * 4096
+        self.peak = max(self.peak, used)
+        return used
+
+    @property
+    def peak_bytes(self) -> int:
+        """The largest used_bytes seen."""
+        self.used_bytes  # noqa: B018
+        return self.peak
+
+    def reset_peak(self) -> None:
+        self.peak = 0
+
+    def stats(self) -> dict[str, int]:
+        """Figures of the engine, by name."""
+        return {
+            "arena_bytes": self.arena_bytes,
+            "arena_used_bytes": self.arena_used_bytes,
+            "live_bytes": self.live_bytes,
+            "index_bytes": self.index_bytes,
+            "segments_used": self.arena.segments_used,
+            "deferred_deaths": self.arena.deferred_deaths,
+            "relocated_records": self.arena.relocated_records,
+            "relocated_bytes": self.arena.relocated_bytes,
+        }
+
+    def check(self) -> None:
+        """Prove the invariants of arena, tables and expiry indexes; AssertionError tells the one that is broken."""
+        database: Database
+        live: dict[int, Any] = self.arena.check()
+        for number, database in enumerate(self.databases):
+            assert database.number == number
+            database.store.check()
+            records = live.get(database.store.number, (0, 0))[0]
+            assert records == len(database), f"database {number}: {records} live records, {len(database)} keys"
+            for watchers in database.watchers.values():
+                assert watchers
+
+    def set_debug(self, poison: bool = False, segment_limit: int = 0) -> None:
+        """For tests: fill freed memory with a pattern; allow so many segments only."""
+        self.arena.poison = poison
+        self.pool.poison = poison
+        self.arena.segment_limit = segment_limit or self.arena.segment_count
+
+    # Snapshot
+
+    def snapshot_open(self, relocate: bool) -> None:
+        """Freeze what is there, right before the fork. relocate: writes go elsewhere; else the kernel copies pages."""
+        assert not self.arena.snapshot_is_open, "a snapshot is open"
+        self.parts = self.walk_parts(relocate, True)
+
+    def snapshot_close(self) -> None:
+        """The child is gone, or there was none."""
+        assert self.arena.snapshot_is_open, "no snapshot is open"
+        self.arena.close()
+        self.parts = None
+
+    def walk_parts(self, relocate: cython.bint, opening: cython.bint) -> list:
+        database: Database
+        stores = [database.store.number for database in self.databases]
+        items = self.arena.open(stores, relocate) if opening else self.arena.plan(stores)
+        return [
+            (database.number, database.store.table.used, database.store.expiry.count, first, count)
+            for database, (first, count) in zip(self.databases, items, strict=True)
+        ]
+
+    def walker(self) -> Walker:
+        """A walk through the frozen arena, or, without a snapshot, through all there is until the next change."""
+        return Walker(self.arena, self.parts if self.parts is not None else self.walk_parts(False, False))
+
+    @property
+    def snapshot_progress(self) -> memoryview:
+        """The page shared with the child: 512 unsigned 64-bit words."""
+        return self.arena.progress_view()
+
+    @property
+    def relocated_bytes(self) -> int:
+        """Since snapshot_open: bytes of records written elsewhere because they were frozen."""
+        return self.arena.relocated_bytes
+
+    @property
+    def relocated_records(self) -> int:
+        return self.arena.relocated_records
+
+    @property
+    def frozen_segments(self) -> int:
+        """Items of the open snapshot's walk (segments, or runs of them)."""
+        return self.arena.walk_len if self.arena.snapshot_is_open else 0
+
+    @property
+    def passed_segments(self) -> int:
+        """How many of them the child has passed."""
+        return self.arena.progress[RANK_PASSED] if self.arena.snapshot_is_open else 0
+
+    def load_end(self) -> None:
+        """After a load: what it counted was no change."""
+        self.dirty = 0
+
+
+class Database:
+    """One numbered database."""
+
+    def __init__(self, keyspace: Keyspace, number: int) -> None:
+        self.keyspace = keyspace
+        self.number = number
+        self.store = Store(keyspace.arena, keyspace.pool, number)
+        self.watchers = {}
+
+    # What every method stands on
+
+    def find(self, key: bytes, hash_: cython.pointer[uint64_t]) -> cython.pointer[uint64_t]:
+        """The key's slot and hash; an expired key is deleted on the way. NULL if it is not there."""
+        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key))
+        key_len: uint64_t = PyBytes_GET_SIZE(key)
+        slot: cython.pointer[uint64_t]
+        at_ms: int64_t
+        hash_[0] = hash_key(data, key_len)
+        slot = self.store.table.find(data, key_len, hash_[0])
+        if slot != cython.NULL:
+            at_ms = record_expire_at(self.store.record(slot))
+            # A key lives through the whole of its last millisecond.
+            if at_ms != 0 and self.keyspace.now_ms > at_ms:
+                self.drop_expired(key, slot, hash_[0])
+                return cython.NULL
+        return slot
+
+    def read(
+        self, key: bytes, hash_: cython.pointer[uint64_t], stats: cython.bint, touch: cython.bint
+    ) -> cython.pointer[uint64_t]:
+        slot: cython.pointer[uint64_t] = self.find(key, hash_)
+        if slot == cython.NULL:
+            self.keyspace.misses += stats
+        else:
+            self.keyspace.hits += stats
+            if touch:
+                self.touch_clock(slot)
+        return slot
+
+    def touch_clock(self, slot: cython.pointer[cython.const[uint64_t]]) -> cython.void:
+        keyspace: Keyspace = self.keyspace
+        counter: uint32_t
+        above: uint32_t
+        if not keyspace.lfu:
+            self.store.table.set_clock(slot, keyspace.arena.new_clock)
+            return
+        counter = keyspace.aged_frequency(self.store.table.get_clock(slot))
+        above = counter - LFU_NEW_KEY if counter > LFU_NEW_KEY else 0
+        # Counts a hit with probability 1 / (above * factor + 1).
+        if counter < 255 and keyspace.random() % (above * cython.cast(uint32_t, keyspace.lfu_log_factor) + 1) == 0:
+            counter += 1
+        self.store.table.set_clock(slot, (keyspace.arena.new_clock & ~cython.cast(uint32_t, 255)) | counter)
+
+    def drop_expired(self, key: bytes, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.int:
+        self.store.remove(slot, hash_)
+        self.keyspace.expired_keys += 1
+        return self.break_watches(key)
+
+    def changed(self, key: bytes) -> cython.int:
+        self.keyspace.dirty += 1
+        return self.break_watches(key)
+
+    def break_watches(self, key: bytes) -> cython.int:
+        watch: Watch
+        if self.watchers:
+            for watch in self.watchers.get(key, ()):
+                watch._broken = True
+        return 0
+
+    def break_all_watches(self, incoming: Database) -> None:
+        """For keys that are here or come in: their values change."""
+        hash_: uint64_t = 0
+        for key in list(self.watchers):
+            if self.find(key, cython.address(hash_)) != cython.NULL or (
+                incoming.find(key, cython.address(hash_)) != cython.NULL
+            ):
+                self.break_watches(key)
+
+    def string_at(self, slot: cython.pointer[cython.const[uint64_t]], start: uint64_t, stop: uint64_t) -> bytes:
+        """Bytes start to stop of a string, both clamped to its length."""
+        record: cython.pointer[uint8_t] = self.store.record(slot)
+        length: uint64_t = 0
+        data: cython.pointer[uint8_t]
+        if skip_expiry(record)[0] != TYPE_STRING:
+            raise WrongTypeError
+        data = read_length(record_payload(record), cython.address(length))
+        stop = min(stop, length)
+        start = min(start, stop)
+        return bytes_at(data + start, stop - start)
+
+    # Size
+
+    def __len__(self) -> int:
+        return self.store.table.used
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def expires(self) -> int:
+        """Keys with a time."""
+        return self.store.expiry.count
+
+    def average_ttl_ms(self) -> int:
+        """Estimated from keys at even distances in the order of their times."""
+        count = self.store.expiry.count
+        if count == 0:
+            return 0
+        samples = min(count, TTL_SAMPLES)
+        times = [self.store.expiry.at((2 * step + 1) * count // (2 * samples))[0] for step in range(samples)]
+        return max(0, sum(times) // samples - self.keyspace.now_ms)
+
+    # Reads
+
+    def lookup(self, key: bytes, stats: cython.bint = True, touch: cython.bint = True) -> cython.int:
+        """The RDB type of the key's value, or -1."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), stats, touch)
+        if slot == cython.NULL:
+            return -1
+        return skip_expiry(self.store.record(slot))[0]
+
+    def get(self, key: bytes) -> bytes:
+        """A string's value; None if there is no such key. Raises WrongTypeError."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), True, True)
+        if slot == cython.NULL:
+            return None
+        return self.string_at(slot, 0, ~cython.cast(uint64_t, 0))
+
+    def get_for_write(self, key: bytes) -> bytes:
+        """The same for a command that writes: counts neither hit nor miss."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), False, True)
+        if slot == cython.NULL:
+            return None
+        return self.string_at(slot, 0, ~cython.cast(uint64_t, 0))
+
+    def strlen(self, key: bytes) -> int:
+        """A string's length, 0 if there is no such key."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), True, True)
+        length: uint64_t = 0
+        if slot == cython.NULL:
+            return 0
+        if skip_expiry(self.store.record(slot))[0] != TYPE_STRING:
+            raise WrongTypeError
+        read_length(record_payload(self.store.record(slot)), cython.address(length))
+        return length
+
+    def get_range(self, key: bytes, start: int, stop: int) -> bytes:
+        """Bytes start to stop (not included) of a string, clamped to it; empty if there is no such key."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), False, True)
+        if slot == cython.NULL:
+            return b""
+        return self.string_at(slot, max(start, 0), max(stop, 0))
+
+    # Writes
+
+    def set(
+        self,
+        key: bytes,
+        value: bytes,
+        expire_at_ms: int64_t = 0,
+        keep_ttl: cython.bint = False,
+        raw: cython.bint = False,
+    ) -> None:
+        """Make the key a string, whatever it was. raw: OBJECT ENCODING says raw even if the value is short."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        value_len: uint64_t = PyBytes_GET_SIZE(value)
+        if slot != cython.NULL:
+            if keep_ttl:
+                expire_at_ms = record_expire_at(self.store.record(slot))
+            if not self.keyspace.lfu:
+                self.touch_clock(slot)
+        memcpy(
+            self.store.put_string(
+                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
+                PyBytes_GET_SIZE(key),
+                hash_,
+                slot,
+                value_len,
+                raw,
+                expire_at_ms,
+            ),
+            PyBytes_AS_STRING(value),
+            value_len,
+        )
+        self.changed(key)
+
+    def set_range(self, key: bytes, offset: int, data: bytes) -> int:
+        """Overwrite bytes of a string from `offset` on, which may lie behind its end; returns the new length."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), False, True)
+        length: uint64_t = 0
+        at: uint64_t = offset
+        data_len: uint64_t = PyBytes_GET_SIZE(data)
+        if slot == cython.NULL:
+            if data_len == 0:
+                return 0
+            self.set(key, bytes(offset) + data, 0, False, True)
+            return at + data_len
+        if skip_expiry(self.store.record(slot))[0] != TYPE_STRING:
+            raise WrongTypeError
+        read_length(record_payload(self.store.record(slot)), cython.address(length))
+        if data_len == 0:
+            return length
+        self.store.write_range(
+            slot, hash_, at, cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(data)), data_len
+        )
+        self.changed(key)
+        return max(length, at + data_len)
+
+    def append(self, key: bytes, data: bytes) -> int:
+        """Add bytes to the end of a string; returns the new length."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), False, True)
+        length: uint64_t = 0
+        if slot == cython.NULL:
+            self.set(key, data, 0, False, False)
+            return PyBytes_GET_SIZE(data)
+        if skip_expiry(self.store.record(slot))[0] != TYPE_STRING:
+            raise WrongTypeError
+        read_length(record_payload(self.store.record(slot)), cython.address(length))
+        self.store.write_range(
+            slot,
+            hash_,
+            length,
+            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(data)),
+            PyBytes_GET_SIZE(data),
+        )
+        self.changed(key)
+        return length + PyBytes_GET_SIZE(data)
+
+    def delete(self, key: bytes) -> cython.bint:
+        """True if the key was there."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        if slot == cython.NULL:
+            return False
+        self.store.remove(slot, hash_)
+        self.changed(key)
+        return True
+
+    # Expiry
+
+    def expire_at(self, key: bytes) -> int:
+        """Unix ms; 0: the key has no time; -1: there is no such key."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        return MISSING if slot == cython.NULL else record_expire_at(self.store.record(slot))
+
+    def set_expire(self, key: bytes, at_ms: int) -> bool:
+        """Give the key a time above 0; False if there is no such key."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        if slot == cython.NULL:
+            return False
+        self.store.set_expire(slot, hash_, at_ms)
+        self.changed(key)
+        return True
+
+    def persist(self, key: bytes) -> bool:
+        """Take the key's time away; False if it had none."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        if slot == cython.NULL or record_expire_at(self.store.record(slot)) == 0:
+            return False
+        self.store.set_expire(slot, hash_, 0)
+        self.changed(key)
+        return True
+
+    # Whole values
+
+    def rename(self, key: bytes, new_key: bytes) -> bool:
+        """Value and time go to new_key, overwriting it; False if there is no such key."""
+        hash_: uint64_t = 0
+        if self.find(key, cython.address(hash_)) == cython.NULL:
+            return False
+        if key != new_key:
+            self.move_record(key, self, new_key)
+            self.break_watches(new_key)
+            self.changed(key)
+        return True
+
+    def copy_to(self, key: bytes, target: Database, new_key: bytes, replace: bool) -> bool:
+        """Copy value and time; False if there is no such key, or new_key exists and is not to be replaced."""
+        hash_: uint64_t = 0
+        if self.find(key, cython.address(hash_)) == cython.NULL:
+            return False
+        if not replace and target.find(new_key, cython.address(hash_)) != cython.NULL:
+            return False
+        self.copy_record(key, target, new_key)
+        target.changed(new_key)
+        return True
+
+    def move_to(self, key: bytes, target: Database) -> bool:
+        """Move value and time to another database; False if there is no such key, or it exists there."""
+        hash_: uint64_t = 0
+        if self.find(key, cython.address(hash_)) == cython.NULL or (
+            target.find(key, cython.address(hash_)) != cython.NULL
+        ):
+            return False
+        self.move_record(key, target, key)
+        target.break_watches(key)
+        self.changed(key)
+        return True
+
+    def copy_record(self, key: bytes, target: Database, new_key: bytes) -> cython.int:
+        """The key is there, and is not new_key of the same database."""
+        hash_: uint64_t = 0
+        new_hash: uint64_t = 0
+        new_slot: cython.pointer[uint64_t] = target.find(new_key, cython.address(new_hash))
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        target.store.put_copy(
+            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(new_key)),
+            PyBytes_GET_SIZE(new_key),
+            new_hash,
+            new_slot,
+            self.store.record(slot),
+        )
+        return 0
+
+    def move_record(self, key: bytes, target: Database, new_key: bytes) -> cython.int:
+        hash_: uint64_t = 0
+        new_hash: uint64_t = 0
+        clock: uint32_t = self.store.table.get_clock(self.find(key, cython.address(hash_)))
+        self.copy_record(key, target, new_key)
+        self.store.remove(self.find(key, cython.address(hash_)), hash_)
+        target.store.table.set_clock(target.find(new_key, cython.address(new_hash)), clock)
+        return 0
+
+    def flush(self) -> int:
+        """Remove every key, whole segments at a time; returns how many there were."""
+        removed: int = self.store.table.used
+        self.break_all_watches(self)
+        self.store.clear()
+        self.keyspace.dirty += removed
+        return removed
+
+    # Many keys
+
+    def random_key(self) -> bytes | None:
+        """Any key that has not expired."""
+        offset: uint64_t
+        key_len: uint64_t = 0
+        hash_: uint64_t = 0
+        key: cython.pointer[uint8_t]
+        while True:
+            offset = self.store.table.random_offset(self.keyspace.random())
+            if offset == 0:
+                return None
+            key = record_key(self.store.arena.base + offset, cython.address(key_len))
+            found = bytes_at(key, key_len)
+            if self.find(found, cython.address(hash_)) != cython.NULL:
+                return found
+
+    def keys(self) -> list[bytes]:
+        """Every key that has not expired, in SCAN's order."""
+        cursor: uint64_t = 0
+        return self.collect(cython.address(cursor), cython.cast(cython.Py_ssize_t, self.store.table.used) + 1)
+
+    def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
+        """Go on from a cursor (0: from the beginning) for about `count` keys; returns the next cursor (0: done) and keys.
+
+        A key that is there from the first call to the last is returned; some may be returned twice.
+        """
+        at: uint64_t = cursor
+        keys: list = self.collect(cython.address(at), min(max(count, 1), 0x7FFFFFFFFFFFFFFF))
+        return at, keys
+
+    def collect(self, cursor: cython.pointer[uint64_t], count: cython.Py_ssize_t) -> list:
+        offsets: uint64_t[336]
+        found: uint32_t = 0
+        index: uint32_t
+        record: cython.pointer[uint8_t]
+        key: cython.pointer[uint8_t]
+        key_len: uint64_t = 0
+        at_ms: int64_t
+        seen: cython.Py_ssize_t = 0
+        keys: list = []
+        expired: list = []
+        while True:
+            cursor[0] = self.store.table.scan_home(cursor[0], offsets, cython.address(found))
+            for index in range(found):
+                record = self.store.arena.base + offsets[index]
+                key = record_key(record, cython.address(key_len))
+                at_ms = record_expire_at(record)
+                if at_ms != 0 and self.keyspace.now_ms > at_ms:
+                    expired.append(bytes_at(key, key_len))
+                else:
+                    keys.append(bytes_at(key, key_len))
+            seen += found
+            if cursor[0] == 0 or seen >= count:
+                break
+        for name in expired:
+            self.find(name, cython.address(offsets[0]))
+        return keys
+
+    # About a key
+
+    def encoding(self, key: bytes) -> bytes | None:
+        """The name that OBJECT ENCODING gives."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        length: uint64_t = 0
+        payload: cython.pointer[uint8_t]
+        data: cython.pointer[uint8_t]
+        if slot == cython.NULL:
+            return None
+        payload = record_payload(self.store.record(slot))
+        data = read_length(payload, cython.address(length))
+        if length > EMBSTR_MAX or data - payload == 2:
+            return b"raw"
+        return b"int" if length <= INT64_DIGITS and is_int64(bytes_at(data, length)) else b"embstr"
+
+    def idle_seconds(self, key: bytes) -> int:
+        """Seconds since the last access; -1 if there is no such key."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        if slot == cython.NULL:
+            return MISSING
+        return (cython.cast(uint32_t, self.keyspace.now_ms // 1000) - self.store.table.get_clock(slot)) & CLOCK_MASK
+
+    def frequency(self, key: bytes) -> int:
+        """The LFU counter as it is now; -1 if there is no such key."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        return MISSING if slot == cython.NULL else self.keyspace.aged_frequency(self.store.table.get_clock(slot))
+
+    def memory_usage(self, key: bytes) -> int | None:
+        """Bytes: the record with its rounding, its entry of the table, and its entry of the expiry index."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        size: uint64_t
+        unit: uint64_t
+        if slot == cython.NULL:
+            return None
+        size = record_size(self.store.record(slot))
+        unit = 4096 if self.store.arena.is_jumbo(slot_offset(slot)) else 16
+        size = (size + unit - 1) & ~(unit - 1)
+        size += self.store.table.blocks * 4096 // self.store.table.used
+        if record_expire_at(self.store.record(slot)):
+            size += self.store.expiry.blocks * 4096 // self.store.expiry.count
+        return size
+
+    # Watching
+
+    def watch(self, key: bytes, token: Watch) -> None:
+        """The token is broken when the key changes from now on."""
+        hash_: uint64_t = 0
+        self.find(key, cython.address(hash_))
+        watchers: list = self.watchers.setdefault(key, [])
+        if token not in watchers:
+            watchers.append(token)
+            token.keys.append((self, key))
+
+    def unwatch(self, token: Watch) -> None:
+        """Forget the token's keys of this database."""
+        for database, key in token.keys:
+            if database is self:
+                self.watchers[key].remove(token)
+                if not self.watchers[key]:
+                    del self.watchers[key]
+        token.keys = [pair for pair in token.keys if pair[0] is not self]
+
+    # Loading
+
+    def load_string(
+        self, key: cython.pointer[cython.const[uint8_t]], key_len: uint64_t, value_len: uint64_t, expire_at_ms: int64_t
+    ) -> cython.pointer[uint8_t]:
+        """Room for the value of a new key, to be filled before any other call; NULL if the key exists."""
+        hash_: uint64_t = hash_key(key, key_len)
+        if self.store.table.find(key, key_len, hash_) != cython.NULL:
+            return cython.NULL
+        return self.store.put_string(key, key_len, hash_, cython.NULL, value_len, False, expire_at_ms)
+
+    def load_payload(
+        self,
+        key: cython.pointer[cython.const[uint8_t]],
+        key_len: uint64_t,
+        kind: uint8_t,
+        payload_len: uint64_t,
+        expire_at_ms: int64_t,
+    ) -> cython.pointer[uint8_t]:
+        """The same for a payload of another type, in wire form."""
+        hash_: uint64_t = hash_key(key, key_len)
+        if self.store.table.find(key, key_len, hash_) != cython.NULL:
+            return cython.NULL
+        return self.store.put_payload(key, key_len, hash_, cython.NULL, kind, payload_len, expire_at_ms)
+
+
+@cython.cfunc
+@cython.inline
+def bytes_at(data: cython.pointer[uint8_t], length: uint64_t) -> bytes:
+    return PyBytes_FromStringAndSize(cython.cast(cython.p_char, data), cython.cast(cython.Py_ssize_t, length))
+
+
+def is_int64(text: bytes) -> bool:
+    """True for the decimal form of a signed 64-bit integer, as Redis writes it."""
+    digits = text[1:] if text.startswith(b"-") else text
+    return digits.isdigit() and str(int(text)).encode() == text and -(2**63) <= int(text) < 2**63
