@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +25,7 @@ from benchmarks.client import Client
 ROOT = Path(__file__).resolve().parent.parent
 READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 20.0
+PR_SET_PDEATHSIG = 1  # prctl(2)
 
 T = TypeVar("T")
 
@@ -126,23 +127,38 @@ def free_port() -> int:
 @contextlib.contextmanager
 def running(spec: ServerSpec, dump: Path | None = None, parent_dir: Path | None = None) -> Iterator[Server]:
     """A server that answers, on a copy-free link of `dump` if given; its directory goes away with it."""
-    directory = Path(tempfile.mkdtemp(prefix=f"benchmark-{spec.name}-", dir=parent_dir))
-    if dump is not None:
-        os.link(dump, directory / SETTINGS["dbfilename"])
+    with tempfile.TemporaryDirectory(prefix=f"benchmark-{spec.name}-", dir=parent_dir) as name:
+        directory = Path(name)
+        if dump is not None:
+            os.link(dump, directory / SETTINGS["dbfilename"])
+        server = start(spec, directory)
+        try:
+            server.wait_until_ready()
+            yield server
+        finally:
+            server.stop()
+
+
+def start(spec: ServerSpec, directory: Path) -> Server:
+    """Start the server; it does not answer yet."""
     port = free_port()
     options = [text for name, value in SETTINGS.items() for text in (f"--{name}", value)]
     options += ["--port", str(port), "--dir", str(directory)]
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
-            [*spec.command, *options], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            [*spec.command, *options],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            preexec_fn=die_with_parent,
         )
-    server = Server(spec, directory, port, process, time.monotonic())
-    try:
-        server.wait_until_ready()
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+    return Server(spec, directory, port, process, time.monotonic())
+
+
+def die_with_parent() -> None:
+    """In the new process: be killed when the benchmark is, even by SIGKILL, or between two of its statements."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextlib.contextmanager

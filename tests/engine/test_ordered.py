@@ -255,5 +255,5 @@ class OrderedMachine(RuleBasedStateMachine):
         assert self.index.reversed_items() == self.model[::-1]
 
 
-OrderedMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+OrderedMachine.TestCase.settings = settings(stateful_step_count=30, deadline=None)
 TestOrderedMachine = OrderedMachine.TestCase

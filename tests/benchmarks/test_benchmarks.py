@@ -1,0 +1,123 @@
+"""The benchmarks measure what they say and leave nothing behind; no test here looks at a speed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import load, processes, startup
+from benchmarks.datasets import DataSet
+from benchmarks.options import Options
+from benchmarks.report import Figure, Report
+from benchmarks.servers import REDIS, ROOT, ServerSpec, in_turns, running
+
+needs_redis = pytest.mark.usefixtures("oracle_command")
+
+OTHER_REDIS = ServerSpec("other", ("redis-server",))
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> Options:
+    return Options((REDIS, OTHER_REDIS), rounds=1, seed=7, scale=0.0005, directory=tmp_path)
+
+
+def test_table_shows_the_median_its_spread_and_the_ratio_to_the_first_server() -> None:
+    report = Report("load", "How long?", {}, {"redis": "7.0.15", "minikv": "0.1"})
+    for value in (2.0, 4.0, 3.0):
+        report.add("start", "s", "redis", value)
+        report.add("start", "s", "minikv", value / 2)
+    report.add("keys", "k", "minikv", 123456.7)
+    assert report.markdown().splitlines() == [
+        "|  | redis 7.0.15 | minikv 0.1 | minikv / redis |",
+        "| --- | ---: | ---: | ---: |",
+        "| start, s | 3 (2 to 4) | 1.5 (1 to 2) | 0.50 |",
+        "| keys, k |  | 123,457 |  |",
+    ]
+
+
+def test_ratio_pairs_the_samples_of_a_round() -> None:
+    figure = Figure("save", "s", {"a": [1.0, 100.0, 10.0], "b": [2.0, 200.0, 20.0]})
+    assert figure.ratio("b", "a") == 2.0
+    assert figure.ratio("b", "missing") is None
+
+
+def test_saved_result_names_commit_machine_and_seed(tmp_path: Path) -> None:
+    path = Report("memory", "?", {"seed": 7}, {"redis": "7.0.15"}).save(tmp_path)
+    saved = json.loads(path.read_text())
+    assert saved["options"]["seed"] == 7
+    assert set(saved) >= {"commit", "machine", "figures", "servers", "started_at"}
+    assert saved["machine"]["cores"] == os.cpu_count()
+
+
+def test_turns_rotate() -> None:
+    assert [in_turns("ab", turn) for turn in range(3)] == [["a", "b"], ["b", "a"], ["a", "b"]]
+
+
+def test_data_set_is_decided_by_its_seed_and_versions_differ() -> None:
+    data, same, other = DataSet(10, 100, 1), DataSet(10, 100, 1), DataSet(10, 100, 2)
+    assert data.value(3) == same.value(3) != other.value(3)
+    assert data.value(3, 1) != data.value(3) and len(data.value(3, 1)) == 100
+    assert len(data.key(3)) == 16
+    assert sorted(data.sample(10, 0)) == list(range(10))
+
+
+@needs_redis
+def test_verify_finds_a_lost_key_and_a_wrong_value(tmp_path: Path) -> None:
+    data = DataSet(1000, 100, 1)
+    with running(REDIS, parent_dir=tmp_path) as server:
+        client = server.client()
+        data.load(client)
+        data.verify(client)
+        client.pipeline(data.writes(range(500, 510), version=1))
+        data.verify(client, dict.fromkeys(range(500, 510), 1))
+        with pytest.raises(RuntimeError, match="wrong value"):
+            data.verify(client)
+        client.pipeline(data.deletes([0]))
+        with pytest.raises(RuntimeError, match="999 keys"):
+            data.verify(client)
+
+
+@needs_redis
+def test_child_is_stopped_and_goes_with_its_server(tmp_path: Path) -> None:
+    with running(REDIS, parent_dir=tmp_path) as server:
+        client = server.client()
+        DataSet(20_000, 1024, 1).load(client)
+        client.send("BGSAVE")
+        child = processes.stop_first_child(server.pid)
+        assert processes.state(child) == "T"
+        assert processes.pss(child) > 0
+    assert processes.state(child) in ("", "Z")
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_redis
+def test_each_server_starts_on_its_own_and_on_the_others_dump(options: Options) -> None:
+    report = load.run(options)
+    for name in ("start until PONG with its own file", "start until PONG with another's file"):
+        assert set(report.figure(name, "s").samples) == {"redis-server", "other"}
+    assert list(options.directory.iterdir()) == []
+
+
+@needs_redis
+def test_startup_takes_a_sample_of_every_server(options: Options) -> None:
+    report = startup.run(options)
+    for figure in report.figures:
+        assert {name: len(samples) for name, samples in figure.samples.items()} == {"redis-server": 1, "other": 1}
+
+
+@needs_redis
+def test_interrupted_run_stops_its_servers(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks", "memory", "--server", "redis-server", "--directory", str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True) as run:
+        while not (servers := processes.children(run.pid)):
+            assert run.poll() is None
+        run.send_signal(signal.SIGTERM)
+        assert run.wait(30) == 143
+    assert all(processes.state(server) in ("", "Z") for server in servers)
+    assert list(tmp_path.iterdir()) == []
