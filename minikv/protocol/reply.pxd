@@ -11,6 +11,10 @@ cdef class Push:
     cdef readonly object items
 
 
+cdef class Set:
+    cdef readonly object items
+
+
 cdef class Raw:
     cdef readonly bytes data
 

@@ -9,7 +9,7 @@ The type of a value names its wire form:
     None                          $-1                    _
     list, tuple                   * array                the same
     dict                          * keys and values      % map
-    set, frozenset                * array                ~ set
+    set, frozenset, Set           * array                ~ set
     float                         $ digits               , double
     bool                          :1 or :0               #t or #f
     SimpleString (OK, PONG ...)   + text                 the same
@@ -65,6 +65,14 @@ class Verbatim:
 @cython.cclass
 class Push:
     """A message that answers no request."""
+
+    def __init__(self, items: object):
+        self.items = items
+
+
+@cython.cclass
+class Set:
+    """A set in the order of its list, whose elements need not be hashable."""
 
     def __init__(self, items: object):
         self.items = items
@@ -152,6 +160,11 @@ class ReplyBuffer:
         elif isinstance(value, (set, frozenset)):
             self.write_header(b"~" if resp > 2 else b"*", len(value))
             for item in value:
+                self.write_value(item, resp)
+        elif isinstance(value, Set):
+            elements = cython.cast(Set, value).items
+            self.write_header(b"~" if resp > 2 else b"*", len(elements))
+            for item in elements:
                 self.write_value(item, resp)
         elif isinstance(value, bool):
             self.write_line((b"#t" if value else b"#f") if resp > 2 else (b":1" if value else b":0"))
