@@ -1,6 +1,7 @@
 from cpython.object cimport PyObject
 
 from minikv.commands.client cimport Client
+from minikv.commands.histogram cimport Histogram
 from minikv.commands.stats cimport Stats
 
 
@@ -22,6 +23,7 @@ cdef class Command:
     cdef public int arity, flags
     cdef public long long calls, usec, rejected, failed
     cdef public dict subcommands
+    cdef public Histogram histogram
     cdef int role, depth
 
 
@@ -30,6 +32,7 @@ cdef class CommandTable:
     cdef public Stats stats
     cdef public object services
     cdef public int gates
+    cdef public bint keeps_histograms
     cdef public long long slow_us, latency_us, slow_gate_us
     cdef dict spellings
     cdef long long mark_ns

@@ -17,6 +17,7 @@ from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
 from cython.cimports.cpython.object import PyObject
 
 from minikv.commands.client import Transaction
+from minikv.commands.histogram import Histogram
 from minikv.commands.spec import (  # noqa: F401  (handlers import specs' words from here)
     ADMIN,
     ALLOW_BUSY,
@@ -109,7 +110,7 @@ def text_of(argument: bytes, limit: int) -> str:
 class Command:
     """A command of one server: its spec, handler and counters.
 
-    calls, usec, rejected, failed: as INFO commandstats. depth: how many words the name has. subcommands: by lower-case
+    calls, usec, rejected, failed: as INFO commandstats. histogram: of the calls' durations. depth: how many words the name has. subcommands: by lower-case
     word, for a container; else None.
     """
 
@@ -122,6 +123,7 @@ class Command:
         self.depth = 1 if spec.parent is None else 2
         self.role = ROLES.get(self.full_name, ROLE_ORDINARY)
         self.subcommands = None
+        self.histogram = Histogram()
 
     def __repr__(self) -> str:
         return f"<Command {self.full_name.decode()}>"
@@ -129,6 +131,7 @@ class Command:
     def reset_stats(self) -> None:
         """CONFIG RESETSTAT."""
         self.calls = self.usec = self.rejected = self.failed = 0
+        self.histogram.clear()
 
 
 @cython.cclass
@@ -136,6 +139,7 @@ class CommandTable:
     """All commands by lower-case name, and dispatch.
 
     slow_us: slowlog-log-slower-than (-1: off). latency_us: latency-monitor-threshold in microseconds (0: off).
+    keeps_histograms: latency-tracking.
     """
 
     def __init__(self, services: object, stats: Stats):
@@ -144,6 +148,7 @@ class CommandTable:
         self.commands = {}
         self.spellings = {}
         self.gates = 0
+        self.keeps_histograms = True
         self.set_slow_limits(-1, 0)
 
     @staticmethod
@@ -302,6 +307,8 @@ class CommandTable:
         clock_gettime(CLOCK_MONOTONIC, cython.address(now))
         self.mark_ns = cython.cast(cython.longlong, now.tv_sec) * 1000000000 + now.tv_nsec
         elapsed_us: cython.longlong = (self.mark_ns - start_ns) // 1000
+        if self.keeps_histograms:
+            command.histogram.record(self.mark_ns - start_ns)
         command.calls += 1
         command.usec += elapsed_us
         self.stats.commands_processed += 1

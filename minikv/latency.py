@@ -1,0 +1,75 @@
+"""The latency monitor: moments at which the server was held up, by event.
+
+Events are `command` and `fast-command` (a handler took long), `fork` (the snapshot's fork), `expire-cycle`,
+`eviction-cycle` and whatever else calls `add`. Only what lasted at least latency-monitor-threshold milliseconds is
+kept: one sample for each second, the worst, and the last 160 of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import NamedTuple
+
+from minikv.config import Config
+
+HISTORY_SAMPLES = 160
+
+
+class Sample(NamedTuple):
+    """The longest delay of one second."""
+
+    time_s: int
+    duration_ms: int
+
+
+@dataclass
+class Event:
+    """The samples of one event, the oldest first; worst_ms is the worst since the last reset."""
+
+    worst_ms: int = 0
+    samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=HISTORY_SAMPLES))
+
+    def add(self, sample: Sample) -> None:
+        self.worst_ms = max(self.worst_ms, sample.duration_ms)
+        if self.samples and self.samples[-1].time_s == sample.time_s:
+            self.samples[-1] = max(self.samples[-1], sample)
+        else:
+            self.samples.append(sample)
+
+    @property
+    def average_ms(self) -> float:
+        return fmean(sample.duration_ms for sample in self.samples)
+
+    @property
+    def mean_deviation_ms(self) -> float:
+        """Mean distance of the samples from their average."""
+        average_ms = self.average_ms
+        return fmean(abs(sample.duration_ms - average_ms) for sample in self.samples)
+
+    def period_s(self, now_s: float) -> float:
+        """Mean time between samples, from the oldest until now."""
+        return max(now_s - self.samples[0].time_s, 1.0) / len(self.samples)
+
+
+class LatencyMonitor:
+    """All events that were ever slow enough, by name."""
+
+    def __init__(self, config: Config, clock: Callable[[], float] = time.time) -> None:
+        self.config = config
+        self.clock = clock
+        self.events: dict[str, Event] = {}
+
+    def add(self, event: str, duration_ms: int) -> None:
+        """Keep a delay if the monitor is on and the delay long enough."""
+        threshold_ms = self.config.latency_monitor_threshold
+        if threshold_ms and duration_ms >= threshold_ms:
+            self.events.setdefault(event, Event()).add(Sample(int(self.clock()), duration_ms))
+
+    def reset(self, names: list[str]) -> int:
+        """Forget some events, all if none is named; how many there were."""
+        forgotten = [name for name in names or list(self.events) if self.events.pop(name, None) is not None]
+        return len(forgotten)

@@ -1,0 +1,111 @@
+"""The slow log: the newest commands that took at least slowlog-log-slower-than microseconds.
+
+An entry keeps the request shortened as Redis does: 32 arguments of 128 bytes, the rest counted in words. Passwords are
+never kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
+
+from minikv.config import Config
+
+MAX_ARGUMENTS = 32
+MAX_ARGUMENT_BYTES = 128
+
+REDACTED = b"(redacted)"
+SECRET_SETTINGS = frozenset({b"requirepass", b"masterauth", b"masteruser", b"tls-key-file-pass"})
+
+
+class Caller(Protocol):
+    """What an entry tells about the client."""
+
+    addr: bytes
+    name: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SlowEntry:
+    """One slow command; args are shortened."""
+
+    id: int
+    time_s: int
+    duration_us: int
+    args: list[bytes]
+    addr: bytes
+    name: bytes
+
+
+class SlowLog:
+    """The newest entries, at most slowlog-max-len of them; ids go on counting through `clear`."""
+
+    def __init__(self, config: Config, clock: Callable[[], float] = time.time) -> None:
+        self.config = config
+        self.clock = clock
+        self.entries: deque[SlowEntry] = deque()
+        self.next_id = 0
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def add(self, client: Caller, args: Sequence[bytes], duration_us: int) -> None:
+        """Keep a command that the caller found slow enough."""
+        entry = SlowEntry(
+            self.next_id, int(self.clock()), duration_us, shortened(redacted(args)), client.addr, client.name
+        )
+        self.next_id += 1
+        self.entries.appendleft(entry)
+        while len(self.entries) > self.config.slowlog_max_len:
+            self.entries.pop()
+
+    def newest(self, count: int) -> list[SlowEntry]:
+        """Up to `count` entries, the newest first; -1 means all."""
+        return list(self.entries if count < 0 else islice(self.entries, count))
+
+    def clear(self) -> None:
+        """SLOWLOG RESET."""
+        self.entries.clear()
+
+
+def shortened(args: Sequence[bytes]) -> list[bytes]:
+    """The request with its last arguments and the ends of long ones replaced by how much was left out."""
+    if len(args) <= MAX_ARGUMENTS:
+        return [shortened_argument(argument) for argument in args]
+    kept = [shortened_argument(argument) for argument in args[: MAX_ARGUMENTS - 1]]
+    return [*kept, b"... (%d more arguments)" % (len(args) - len(kept))]
+
+
+def shortened_argument(argument: bytes) -> bytes:
+    more = len(argument) - MAX_ARGUMENT_BYTES
+    return argument if more <= 0 else argument[:MAX_ARGUMENT_BYTES] + b"... (%d more bytes)" % more
+
+
+def redacted(args: Sequence[bytes]) -> Sequence[bytes]:
+    """The request without what only its sender should know: AUTH, HELLO AUTH, CONFIG SET of a password."""
+    name = args[0].lower()
+    if name == b"auth":
+        return [args[0], *[REDACTED] * (len(args) - 1)]
+    if name == b"hello":
+        return redacted_after(args, b"auth", 2)
+    if name == b"config" and len(args) > 3 and args[1].lower() == b"set":
+        shown = list(args)
+        for place in range(3, len(args), 2):
+            if args[place - 1].lower() in SECRET_SETTINGS:
+                shown[place] = REDACTED
+        return shown
+    return args
+
+
+def redacted_after(args: Sequence[bytes], option: bytes, count: int) -> list[bytes]:
+    """The request with the `count` arguments behind an option hidden."""
+    shown = list(args)
+    for place, argument in enumerate(args):
+        if argument.lower() == option:
+            shown[place + 1 : place + 1 + count] = [REDACTED] * len(args[place + 1 : place + 1 + count])
+            break
+    return shown
