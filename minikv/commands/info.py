@@ -1,0 +1,298 @@
+"""INFO: the state of the server as `name:value` lines, in sections.
+
+Names, order and formats are those of Redis 7.0; a field that minikv adds begins with minikv_. Readers split values at
+commas and equals signs, so no plain value holds one.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import struct
+import time
+from collections.abc import Callable, Mapping
+
+from minikv import REDIS_VERSION, __version__
+from minikv.commands.client import Client
+from minikv.commands.histogram import percentiles_us
+from minikv.commands.memory_figures import human, measure
+from minikv.commands.spec import LOADING, STALE, command
+from minikv.protocol.reply import Verbatim
+
+Fields = Mapping[str, int | float | str]
+
+LRU_CLOCK_MASK = (1 << 24) - 1  # access clocks have 24 bits, in seconds
+REPLICATION_BACKLOG_BYTES = 1 << 20  # the default of repl-backlog-size; nothing is ever put into it
+
+
+@command(
+    "INFO",
+    arity=-1,
+    flags=LOADING | STALE,
+    categories="dangerous",
+    tips=["nondeterministic_output", "request_policy:all_shards", "response_policy:special"],
+)
+def info(ctx: Client, *names: bytes) -> Verbatim:
+    wanted = chosen_sections({name.lower().decode("utf-8", "surrogateescape") for name in names})
+    texts = [section_text(name, section(ctx)) for name, section in SECTIONS.items() if name in wanted]
+    return Verbatim(b"txt", "\r\n".join(texts).encode("utf-8", "surrogateescape"))
+
+
+def chosen_sections(names: set[str]) -> set[str]:
+    """The sections that INFO shows for these words; unknown words add nothing."""
+    chosen = names & SECTIONS.keys()
+    if names & {"all", "everything"}:
+        chosen |= SECTIONS.keys()
+    if not names or "default" in names:
+        chosen |= SECTIONS.keys() - ON_DEMAND
+    if "module_list" in names:
+        chosen.add("modules")
+    return chosen
+
+
+def section_text(name: str, fields: Fields) -> str:
+    lines = [f"# {TITLES.get(name) or name.capitalize()}"]
+    lines += [
+        f"{field}:{value:.2f}" if isinstance(value, float) else f"{field}:{value}" for field, value in fields.items()
+    ]
+    return "".join(line + "\r\n" for line in lines)
+
+
+def server_section(ctx: Client) -> Fields:
+    server = ctx.server
+    now = time.time()
+    uptime_s = max(int(now - server.started_at), 0)
+    system = platform.uname()
+    return {
+        "redis_version": REDIS_VERSION,
+        "redis_git_sha1": "00000000",
+        "redis_git_dirty": 0,
+        "redis_build_id": "0",
+        "redis_mode": "standalone",
+        "os": f"{system.system} {system.release} {system.machine}",
+        "arch_bits": struct.calcsize("P") * 8,
+        "monotonic_clock": "POSIX clock_gettime",
+        "multiplexing_api": "epoll",
+        "atomicvar_api": "none",
+        "gcc_version": "0.0.0",
+        "process_id": os.getpid(),
+        "process_supervised": server.config.supervised if server.config.supervised in ("systemd", "upstart") else "no",
+        "run_id": server.run_id,
+        "tcp_port": server.tcp_port,
+        "server_time_usec": int(now * 1_000_000),
+        "uptime_in_seconds": uptime_s,
+        "uptime_in_days": uptime_s // 86400,
+        "hz": server.config.hz,
+        "configured_hz": server.config.hz,
+        "lru_clock": int(now) & LRU_CLOCK_MASK,
+        "executable": server.executable,
+        "config_file": server.config_file,
+        "io_threads_active": 0,
+        "minikv_version": __version__,
+        "minikv_python_version": platform.python_version(),
+    }
+
+
+def clients_section(ctx: Client) -> Fields:
+    stats = ctx.server.stats
+    return {
+        "connected_clients": len(ctx.server.clients),
+        "cluster_connections": 0,
+        "maxclients": ctx.server.config.maxclients,
+        "client_recent_max_input_buffer": stats.max_input_buffer,
+        "client_recent_max_output_buffer": stats.max_output_buffer,
+        "blocked_clients": stats.blocked_clients,
+        "tracking_clients": 0,
+        "clients_in_timeout_table": 0,
+    }
+
+
+def memory_section(ctx: Client) -> Fields:
+    config = ctx.server.config
+    memory = measure(ctx)
+    return {
+        "used_memory": memory.used,
+        "used_memory_human": human(memory.used),
+        "used_memory_rss": memory.resident,
+        "used_memory_rss_human": human(memory.resident),
+        "used_memory_peak": memory.peak,
+        "used_memory_peak_human": human(memory.peak),
+        "used_memory_peak_perc": f"{memory.peak_percent:.2f}%",
+        "used_memory_overhead": memory.overhead,
+        "used_memory_startup": memory.startup,
+        "used_memory_dataset": memory.dataset,
+        "used_memory_dataset_perc": f"{memory.dataset_percent:.2f}%",
+        "allocator_allocated": memory.allocated,
+        "allocator_active": memory.active,
+        "allocator_resident": memory.resident,
+        "total_system_memory": memory.machine,
+        "total_system_memory_human": human(memory.machine),
+        "used_memory_lua": 0,
+        "used_memory_lua_human": human(0),
+        "used_memory_scripts": 0,
+        "used_memory_scripts_human": human(0),
+        "number_of_cached_scripts": 0,
+        "maxmemory": config.maxmemory,
+        "maxmemory_human": human(config.maxmemory),
+        "maxmemory_policy": config.maxmemory_policy,
+        "allocator_frag_ratio": memory.fragmentation_ratio,
+        "allocator_frag_bytes": memory.active - memory.allocated,
+        "allocator_rss_ratio": memory.resident / max(memory.active, 1),
+        "allocator_rss_bytes": memory.resident - memory.active,
+        "rss_overhead_ratio": 1.0,
+        "rss_overhead_bytes": 0,
+        "mem_fragmentation_ratio": memory.resident_ratio,
+        "mem_fragmentation_bytes": memory.resident - memory.used,
+        "mem_not_counted_for_evict": memory.not_counted,
+        "mem_clients_slaves": 0,
+        "mem_clients_normal": memory.clients,
+        "mem_aof_buffer": 0,
+        "mem_allocator": "minikv-arena",
+        "active_defrag_running": 0,
+        "lazyfree_pending_objects": 0,
+        "lazyfreed_objects": 0,
+        "minikv_arena_reserved_bytes": memory.arena_reserved,
+        "minikv_arena_used_bytes": memory.arena_used,
+        "minikv_live_bytes": memory.live,
+        "minikv_index_bytes": memory.index,
+        "minikv_keyspace_bytes": memory.keyspace,
+        "minikv_keyspace_peak_bytes": memory.keyspace_peak,
+    }
+
+
+def persistence_section(ctx: Client) -> Fields:
+    fields: Fields = ctx.server.snapshots.info_fields()
+    return fields
+
+
+def stats_section(ctx: Client) -> Fields:
+    stats, keyspace, snapshots = ctx.server.stats, ctx.keyspace, ctx.server.snapshots
+    return {
+        "total_connections_received": stats.connections_received,
+        "total_commands_processed": stats.commands_processed,
+        "instantaneous_ops_per_sec": stats.ops_per_sec,
+        "total_net_input_bytes": stats.net_input_bytes,
+        "total_net_output_bytes": stats.net_output_bytes,
+        "instantaneous_input_kbps": stats.input_kbps,
+        "instantaneous_output_kbps": stats.output_kbps,
+        "rejected_connections": stats.connections_rejected,
+        "sync_full": 0,
+        "sync_partial_ok": 0,
+        "sync_partial_err": 0,
+        "expired_keys": keyspace.expired_keys,
+        "expired_stale_perc": 0.0,
+        "expired_time_cap_reached_count": 0,
+        "evicted_keys": keyspace.evicted_keys,
+        "evicted_clients": stats.evicted_clients,
+        "keyspace_hits": keyspace.hits,
+        "keyspace_misses": keyspace.misses,
+        "pubsub_channels": 0,
+        "pubsub_patterns": 0,
+        "latest_fork_usec": snapshots.latest_fork_us,
+        "total_forks": snapshots.total_forks,
+        "migrate_cached_sockets": 0,
+        "tracking_total_keys": 0,
+        "unexpected_error_replies": stats.unexpected_error_replies,
+        "total_error_replies": stats.error_replies,
+        "dump_payload_sanitizations": 0,
+        "total_reads_processed": stats.reads_processed,
+        "total_writes_processed": stats.writes_processed,
+    }
+
+
+def replication_section(ctx: Client) -> Fields:
+    return {
+        "role": "master",
+        "connected_slaves": 0,
+        "master_failover_state": "no-failover",
+        "master_replid": ctx.server.replication_id,
+        "master_replid2": "0" * 40,
+        "master_repl_offset": 0,
+        "second_repl_offset": -1,
+        "repl_backlog_active": 0,
+        "repl_backlog_size": REPLICATION_BACKLOG_BYTES,
+        "repl_backlog_first_byte_offset": 0,
+        "repl_backlog_histlen": 0,
+    }
+
+
+def cpu_section(ctx: Client) -> Fields:
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    thread = resource.getrusage(resource.RUSAGE_THREAD)
+    return {
+        "used_cpu_sys": f"{own.ru_stime:.6f}",
+        "used_cpu_user": f"{own.ru_utime:.6f}",
+        "used_cpu_sys_children": f"{children.ru_stime:.6f}",
+        "used_cpu_user_children": f"{children.ru_utime:.6f}",
+        "used_cpu_sys_main_thread": f"{thread.ru_stime:.6f}",
+        "used_cpu_user_main_thread": f"{thread.ru_utime:.6f}",
+    }
+
+
+def modules_section(ctx: Client) -> Fields:
+    return {}
+
+
+def commandstats_section(ctx: Client) -> Fields:
+    return {
+        f"cmdstat_{found.full_name.decode()}": f"calls={found.calls},usec={found.usec},"
+        f"usec_per_call={found.usec / found.calls if found.calls else 0:.2f},"
+        f"rejected_calls={found.rejected},failed_calls={found.failed}"
+        for found in ctx.server.table
+        if found.calls or found.rejected or found.failed
+    }
+
+
+def errorstats_section(ctx: Client) -> Fields:
+    errors = ctx.server.stats.errors
+    return {f"errorstat_{field_word(code)}": f"count={count}" for code, count in sorted(errors.items())}
+
+
+def field_word(code: bytes) -> str:
+    """An error's code as part of a field's name."""
+    return code.decode("utf-8", "replace").translate({ord(sign): "_" for sign in ":,=\r\n#"})
+
+
+def latencystats_section(ctx: Client) -> Fields:
+    percents = ctx.server.config.latency_tracking_info_percentiles
+    return {
+        f"latency_percentiles_usec_{found.full_name.decode()}": ",".join(
+            f"p{percent:g}={duration_us:.3f}"
+            for percent, duration_us in zip(percents, percentiles_us(found.histogram, percents), strict=True)
+        )
+        for found in ctx.server.table
+        if found.histogram.total
+    }
+
+
+def cluster_section(ctx: Client) -> Fields:
+    return {"cluster_enabled": 0}
+
+
+def keyspace_section(ctx: Client) -> Fields:
+    return {
+        f"db{database.number}": f"keys={len(database)},expires={database.expires},avg_ttl={database.average_ttl_ms()}"
+        for database in ctx.keyspace.databases
+        if len(database)
+    }
+
+
+SECTIONS: Mapping[str, Callable[[Client], Fields]] = {
+    "server": server_section,
+    "clients": clients_section,
+    "memory": memory_section,
+    "persistence": persistence_section,
+    "stats": stats_section,
+    "replication": replication_section,
+    "cpu": cpu_section,
+    "modules": modules_section,
+    "commandstats": commandstats_section,
+    "errorstats": errorstats_section,
+    "latencystats": latencystats_section,
+    "cluster": cluster_section,
+    "keyspace": keyspace_section,
+}
+TITLES = {"cpu": "CPU"}
+ON_DEMAND = {"commandstats", "latencystats"}  # not among the sections that INFO shows without a name
