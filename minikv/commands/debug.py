@@ -1,0 +1,276 @@
+"""DEBUG: tools for tests and for looking inside. enable-debug-command decides who may use it; dispatch asks.
+
+COMMAND INFO knows DEBUG as one command, so its subcommands are chosen here.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from minikv.commands.arguments import NO_SUCH_KEY, integer
+from minikv.commands.client import Client
+from minikv.commands.digest import as_hex, keyspace_digest, value_digest
+from minikv.commands.help import help_lines
+from minikv.commands.info import LRU_CLOCK_MASK
+from minikv.commands.serialized import serialized_len
+from minikv.commands.spec import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
+from minikv.errors import CommandError, RdbError, SaveError
+from minikv.protocol.reply import OK, Push, Raw, SimpleString, Verbatim
+from minikv.settings import memory_bytes
+
+NOT_POSITIVE = "ERR value is out of range, must be positive"
+RELOAD_OPTIONS = {b"merge", b"noflush", b"nosave"}
+MAX_PACKED_THRESHOLD = 4 << 30
+
+
+class Subcommand(NamedTuple):
+    """A handler and how many arguments it takes behind its name; most is None if any number will do."""
+
+    handler: Callable[..., object]
+    least: int = 0
+    most: int | None = 0
+
+
+@command("DEBUG", arity=-2, flags=ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED)
+def debug(ctx: Client, name: bytes, *args: bytes) -> object:
+    found = SUBCOMMANDS.get(name.lower())
+    if found is None or len(args) < found.least or (found.most is not None and len(args) > found.most):
+        shown = name[:128].decode("utf-8", "surrogateescape")
+        raise CommandError(f"ERR unknown subcommand or wrong number of arguments for '{shown}'. Try DEBUG HELP.")
+    return found.handler(ctx, *args)
+
+
+# time and data
+
+
+def sleep(ctx: Client, seconds: bytes) -> SimpleString:
+    """Hold up the whole server; what is no number counts as 0."""
+    try:
+        duration_s = float(seconds)
+    except ValueError:
+        return OK
+    if duration_s > 0:
+        time.sleep(duration_s)
+    return OK
+
+
+def populate(ctx: Client, count: bytes, prefix: bytes = b"key", size: bytes = b"0") -> SimpleString:
+    """Keys that exist are left alone. Nothing counts as a change, so no save point fires."""
+    keys, value_len = (integer(number, NOT_POSITIVE) for number in (count, size))
+    if keys < 0 or value_len < 0:
+        raise CommandError(NOT_POSITIVE)
+    database, keyspace = ctx.db, ctx.keyspace
+    dirty = keyspace.dirty
+    for number in range(keys):
+        key = b"%s:%d" % (prefix, number)
+        if database.lookup(key, False, False) < 0:
+            value = b"value:%d" % number
+            database.set(key, value[:value_len].ljust(value_len, b"\0") if value_len else value)
+    keyspace.dirty = dirty
+    return OK
+
+
+def reload(ctx: Client, *options: bytes) -> SimpleString:
+    given = {option.lower() for option in options}
+    if given - RELOAD_OPTIONS:
+        raise CommandError("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")
+    try:
+        ctx.server.snapshots.reload(save=b"nosave" not in given, flush=b"noflush" not in given)
+    except SaveError as error:
+        raise CommandError(f"ERR {error}") from None
+    except (RdbError, OSError):
+        raise CommandError("ERR Error trying to load the RDB dump, check server logs.") from None
+    ctx.server.log.warning("DB reloaded by DEBUG RELOAD")
+    return OK
+
+
+def set_active_expire(ctx: Client, setting: bytes) -> SimpleString:
+    ctx.keyspace.active_expire = setting.strip()[:1] not in (b"0", b"") and setting.strip()[:1].isdigit()
+    return OK
+
+
+# looking inside
+
+
+def object_(ctx: Client, key: bytes) -> SimpleString:
+    database = ctx.db
+    idle_s = database.idle_seconds(key)
+    value = database.get_for_write(key)
+    if value is None:
+        raise CommandError(NO_SUCH_KEY)
+    encoding = database.encoding(key).decode()
+    saved_len = serialized_len(value, ctx.server.config.rdbcompression)
+    clock = (int(time.time()) - idle_s) & LRU_CLOCK_MASK
+    line = f"Value at:{id(value):#x} refcount:1 encoding:{encoding} serializedlength:{saved_len} lru:{clock}"
+    return SimpleString(f"{line} lru_seconds_idle:{idle_s}".encode())
+
+
+def htstats(ctx: Client, number: bytes, *full: bytes) -> Verbatim:
+    place = integer(number)
+    if not 0 <= place < len(ctx.keyspace.databases):
+        raise CommandError("ERR Out of range database")
+    database = ctx.keyspace.databases[place]
+    lines = [f"[Database {place}]", f" keys: {len(database)}", f" keys with an expiry: {database.expires}"]
+    lines += ["[All databases]", *(f" {name}: {value}" for name, value in ctx.keyspace.stats().items())]
+    return Verbatim(b"txt", ("\n".join(lines) + "\n").encode())
+
+
+def engine_check(ctx: Client) -> SimpleString:
+    """Prove the engine's invariants; a failure is told and logged, not hidden."""
+    try:
+        ctx.keyspace.check()
+    except AssertionError as error:
+        ctx.server.log.warning(f"DEBUG ENGINE-CHECK: {error}")
+        raise CommandError(f"ERR the engine's check failed: {error}") from None
+    return OK
+
+
+def engine_stats(ctx: Client) -> dict[bytes, int]:
+    return {name.encode(): value for name, value in ctx.keyspace.stats().items()}
+
+
+def digest(ctx: Client) -> SimpleString:
+    return SimpleString(as_hex(keyspace_digest(ctx.keyspace.databases)))
+
+
+def digest_value(ctx: Client, *keys: bytes) -> list[SimpleString]:
+    return [SimpleString(as_hex(value_digest(ctx.db, key))) for key in keys]
+
+
+# the rest
+
+
+def change_repl_id(ctx: Client) -> SimpleString:
+    ctx.server.replication_id = secrets.token_hex(20)
+    return OK
+
+
+def quicklist_packed_threshold(ctx: Client, size: bytes) -> SimpleString:
+    """Read as Redis reads it; minikv has no quicklists."""
+    threshold = memory_bytes(size.decode("utf-8", "surrogateescape"))
+    if threshold is None or not 0 <= threshold <= MAX_PACKED_THRESHOLD:
+        raise CommandError("ERR argument must be a memory value bigger than 1 and smaller than 4gb")
+    return OK
+
+
+def error(ctx: Client, message: bytes) -> SimpleString:
+    raise CommandError(message.decode("utf-8", "surrogateescape"))
+
+
+def log(ctx: Client, message: bytes) -> SimpleString:
+    ctx.server.log.warning("DEBUG LOG: " + message.decode("utf-8", "surrogateescape"))
+    return OK
+
+
+def segfault(ctx: Client) -> SimpleString:
+    """End as a crash would end it: nothing is saved, nothing is removed."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return OK
+
+
+def panic(ctx: Client) -> SimpleString:
+    os.abort()
+
+
+def protocol(ctx: Client, kind: bytes) -> object:
+    """A reply of the named type."""
+    samples: dict[bytes, object] = {
+        b"string": b"Hello World",
+        b"integer": 12345,
+        b"double": 3.141,
+        b"bignum": BIG_NUMBER if ctx.resp == 2 else Raw(b"(" + BIG_NUMBER + b"\r\n"),
+        b"null": None,
+        b"array": [0, 1, 2],
+        b"set": {0, 1, 2},
+        b"map": {0: False, 1: True, 2: False},
+        b"attrib": b"a reply behind an attribute",
+        b"push": Push([b"server-cpu-usage", 42]),
+        b"verbatim": Verbatim(b"txt", b"This is a verbatim\nstring"),
+        b"true": True,
+        b"false": False,
+    }
+    name = kind.lower()
+    if name not in samples:
+        raise CommandError(
+            f"ERR Wrong protocol type name. Please use one of the following: {'|'.join(map(bytes.decode, samples))}"
+        )
+    return samples[name]
+
+
+BIG_NUMBER = b"1234567999999999999999999999999999999"
+
+
+def help_(ctx: Client) -> list[SimpleString]:
+    return help_lines(
+        "DEBUG",
+        [
+            "ASSERT",
+            "    End the server by abort().",
+            "CHANGE-REPL-ID",
+            "    Draw another replication id.",
+            "DIGEST",
+            "    One number for the whole data set, the same as a redis-server's with the same data.",
+            "DIGEST-VALUE <key> [<key> ...]",
+            "    One number for the value of each key.",
+            "ENGINE-CHECK",
+            "    Prove the engine's invariants.",
+            "ENGINE-STATS",
+            "    Figures of the arena and the index.",
+            "ERROR <string>",
+            "    Reply with this error.",
+            "HTSTATS <dbid>",
+            "    Figures of a database and of the index.",
+            "LOG <message>",
+            "    Write a line into the log.",
+            "OBJECT <key>",
+            "    How a value is stored.",
+            "PANIC",
+            "    End the server by abort().",
+            "POPULATE <count> [<prefix>] [<size>]",
+            "    Create keys named <prefix>:<number> (key:<number>) with values of <size> bytes.",
+            "PROTOCOL <type>",
+            "    Reply with a value of this type: string, integer, double, bignum, null, array,",
+            "    set, map, attrib, push, verbatim, true, false.",
+            "QUICKLIST-PACKED-THRESHOLD <size>",
+            "    Accepted without effect.",
+            "RELOAD [option ...]",
+            "    Save the data set and load it again. Options:",
+            "    * MERGE: keys of the dump replace those that exist.",
+            "    * NOFLUSH: keep the data set while loading.",
+            "    * NOSAVE: load the dump that exists.",
+            "SEGFAULT",
+            "    End the server by SIGSEGV.",
+            "SET-ACTIVE-EXPIRE <0|1>",
+            "    Whether expired keys are removed before anybody asks for them.",
+            "SLEEP <seconds>",
+            "    Hold up the server.",
+        ],
+    )
+
+
+SUBCOMMANDS: dict[bytes, Subcommand] = {
+    b"assert": Subcommand(panic),
+    b"change-repl-id": Subcommand(change_repl_id),
+    b"digest": Subcommand(digest),
+    b"digest-value": Subcommand(digest_value, 0, None),
+    b"engine-check": Subcommand(engine_check),
+    b"engine-stats": Subcommand(engine_stats),
+    b"error": Subcommand(error, 1, 1),
+    b"help": Subcommand(help_),
+    b"htstats": Subcommand(htstats, 1, 2),
+    b"log": Subcommand(log, 1, 1),
+    b"object": Subcommand(object_, 1, 1),
+    b"panic": Subcommand(panic),
+    b"populate": Subcommand(populate, 1, 3),
+    b"protocol": Subcommand(protocol, 1, 1),
+    b"quicklist-packed-threshold": Subcommand(quicklist_packed_threshold, 1, 1),
+    b"reload": Subcommand(reload, 0, None),
+    b"segfault": Subcommand(segfault),
+    b"set-active-expire": Subcommand(set_active_expire, 1, 1),
+    b"sleep": Subcommand(sleep, 1, 1),
+}
