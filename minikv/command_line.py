@@ -1,8 +1,8 @@
 """minikv-server: the command line in redis-server's form, and the way from there to a running server.
 
-Order: read the settings, check what can be checked (directory, log file), leave the terminal if asked to, then say who
-starts and what was found on this machine, build the parts, run. Whatever is wrong before the server runs is one line
-on standard error and exit code 1.
+Order: read the settings, check what can be checked (directory, log file), become a daemon if asked to, then say who
+starts and what was found on this machine, build the parts, run. Whatever is wrong with the settings is one line on
+standard error, whatever goes wrong later a line of the log; the exit code is 1.
 """
 
 import os
@@ -15,6 +15,7 @@ from minikv.host import daemon, huge_pages, limits, overcommit, supervisor
 from minikv.host.system_check import check_system, report
 from minikv.keyspace.database import Keyspace
 from minikv.log import Log
+from minikv.persistence.snapshot import SnapshotController
 from minikv.server import Server
 
 DEFAULT_PID_FILE = "/var/run/minikv.pid"  # of a daemon that was given none
@@ -110,8 +111,9 @@ def start(config: Config, log: Log) -> int:
     """From good settings to the end of the server; the exit code."""
     supervised = supervisor.wanted(config.supervised)
     background = config.daemonize and not supervised
+    started = -1
     if background:
-        daemon.daemonize()
+        started = daemon.daemonize()
         log.pid = os.getpid()
     if config.set_proc_title:
         daemon.set_process_name("minikv-server")
@@ -130,10 +132,14 @@ def start(config: Config, log: Log) -> int:
     try:
         if pid_file:
             write_pid_file(pid_file, log)
-        server = Server(config, keyspace, log, on_ready=lambda: tell_supervisor(supervised, supervisor.READY, log))
-        exit_code = server.run()
-        tell_supervisor(supervised, supervisor.STOPPING, log)
-        return exit_code
+        server = Server(
+            config,
+            keyspace,
+            log,
+            on_ready=lambda: report_ready(started, supervised, log),
+            snapshots=lambda server: SnapshotController(config, keyspace, log, server.latency),
+        )
+        return server.run()
     finally:
         if pid_file:
             daemon.remove_pid_file(pid_file)
@@ -191,7 +197,10 @@ def write_pid_file(path: str, log: Log) -> None:
         log.warning(f"Failed to write PID file '{path}': {os.strerror(error.errno or 0)}")
 
 
-def tell_supervisor(supervised: bool, message: str, log: Log) -> None:
-    problem = supervisor.notify(message) if supervised else ""
+def report_ready(started: int, supervised: bool, log: Log) -> None:
+    """Tell whoever started the server that it serves. started: the daemon's descriptor, -1 without one."""
+    if started >= 0:
+        daemon.leave_terminal(started)
+    problem = supervisor.notify(supervisor.READY) if supervised else ""
     if problem:
         log.warning(problem)

@@ -287,7 +287,7 @@ class OomScores(Words):
 
 class Percentiles(Words):
     def check(self, words: tuple[str, ...]) -> tuple[float, ...]:
-        if not all(re.fullmatch(r"-?[0-9]+(\.[0-9]*)?(e[0-9]{1,3})?", word) for word in words):
+        if not all(re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?(e[0-9]{1,3})?", word) for word in words):
             raise ValueError("Invalid latency-tracking-info-percentiles parameters")
         numbers = tuple(float(word) for word in words)
         if not all(0.0 <= number <= 100.0 for number in numbers):

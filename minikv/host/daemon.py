@@ -4,20 +4,38 @@ import os
 import sys
 
 
-def daemonize() -> None:
-    """Go on in a grandchild that has no terminal; the caller ends here. To be called before threads and event loops."""
+def daemonize() -> int:
+    """Go on in a grandchild that belongs to no terminal. To be called before threads and event loops.
+
+    The caller's process stays until the grandchild gives the returned descriptor to `leave_terminal` (it then ends with
+    exit code 0) or ends itself (exit code 1): whoever starts a daemon learns whether it runs.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
+    reading, writing = os.pipe()
     if os.fork():
-        os._exit(0)
+        os.close(writing)
+        os._exit(0 if os.read(reading, 1) else 1)
     os.setsid()
     if os.fork():
         os._exit(0)
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(null, standard)
-    if null > 2:
-        os.close(null)
+    os.close(reading)
+    _to_null(0)
+    return writing
+
+
+def leave_terminal(started: int) -> None:
+    """The daemon runs: output goes nowhere from now on, and who started it may go on."""
+    _to_null(0, 1, 2)
+    os.write(started, b"\n")
+    os.close(started)
+
+
+def _to_null(*descriptors: int) -> None:
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for descriptor in descriptors:
+        os.dup2(null, descriptor)
+    os.close(null)
 
 
 def write_pid_file(path: str) -> None:

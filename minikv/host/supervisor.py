@@ -5,7 +5,6 @@ import socket
 from collections.abc import Mapping
 
 READY = "STATUS=Ready to accept connections\nREADY=1\n"
-STOPPING = "STATUS=Saving and stopping\nSTOPPING=1\n"
 
 
 def wanted(setting: str, environment: Mapping[str, str] = os.environ) -> bool:

@@ -13,25 +13,36 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
 
 
+DAEMON = """if True:
+    import os, sys
+    from minikv.host.daemon import daemonize, leave_terminal
+    print("before")
+    started = daemonize()
+    print("starting", flush=True)
+    if sys.argv[2] == "fails":
+        sys.exit(5)
+    leave_terminal(started)
+    print("to nobody", flush=True)
+    names = [os.readlink(f"/proc/self/fd/{fd}") for fd in (0, 1, 2)]
+    with open(sys.argv[1], "w") as answer:
+        print(os.getpid(), os.getsid(0), *names, file=answer)
+"""
+
+
 def test_a_daemon_has_no_terminal_and_its_own_session(tmp_path: Path) -> None:
     fifo = tmp_path / "answer"
     os.mkfifo(fifo)
-    script = """if True:
-        import os, sys
-        from minikv.host.daemon import daemonize
-        print("before")
-        daemonize()
-        print("to nobody")
-        names = [os.readlink(f"/proc/self/fd/{fd}") for fd in (0, 1, 2)]
-        with open(sys.argv[1], "w") as answer:
-            print(os.getpid(), os.getsid(0), os.getppid(), *names, file=answer)
-    """
-    process = subprocess.Popen([sys.executable, "-c", script, str(fifo)], stdout=subprocess.PIPE, text=True)
-    pid, session, _, *names = fifo.read_text().split()
-    assert process.communicate(timeout=60)[0] == "before\n"
+    process = subprocess.Popen([sys.executable, "-c", DAEMON, str(fifo), "runs"], stdout=subprocess.PIPE, text=True)
+    pid, session, *names = fifo.read_text().split()
+    assert process.communicate(timeout=60)[0] == "before\nstarting\n"
     assert process.returncode == 0
     assert int(session) not in (os.getsid(0), int(pid))
     assert names == ["/dev/null"] * 3
+
+
+def test_who_starts_a_daemon_that_fails_learns_it() -> None:
+    process = subprocess.run([sys.executable, "-c", DAEMON, "", "fails"], capture_output=True, text=True, timeout=60)
+    assert (process.returncode, process.stdout) == (1, "before\nstarting\n")
 
 
 def test_a_pid_file_is_removed_by_its_owner_alone(tmp_path: Path) -> None:
