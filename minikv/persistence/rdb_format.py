@@ -1,0 +1,125 @@
+"""Numbers of the RDB file format, all of them, in one place.
+
+    "REDIS" 4 digits  (AUX)*  ( SELECTDB  RESIZEDB  record* )*  EOF  CRC-64
+    record:   [EXPIRETIME_MS 8 bytes | EXPIRETIME 4 bytes]  [FREQ 1 byte | IDLE length]  type  key  value
+    strings:  length, bytes; or one of the special encodings
+
+A length, by the top bits of its first byte; a reader accepts longer forms than necessary:
+
+    00xxxxxx                      6 bits
+    01xxxxxx xxxxxxxx             14 bits, big endian
+    10000000 4 bytes              32 bits, big endian
+    10000001 8 bytes              64 bits, big endian
+    11xxxxxx                      not a length: a special string, its encoding in the low 6 bits
+
+The checksum is CRC-64 "redis" (Jones), over everything before it, 8 bytes little endian; 0 means that none was
+computed. Source: the public RDB format as written by Redis 1 to 8.
+"""
+
+MAGIC = b"REDIS"
+HEADER_LEN = 9  # magic and four digits
+VERSION_WRITTEN = 10  # Redis 7.0; every later one reads it
+OLDEST_VERSION = 1
+NEWEST_VERSION = 12
+FIRST_VERSION_WITH_CHECKSUM = 5
+CHECKSUM_LEN = 8
+CHECKSUM_MODEL = "CRC64-REDIS"  # as anycrc calls it
+
+OP_SLOT_INFO = 244
+OP_FUNCTION2 = 245
+OP_FUNCTION_PRE_GA = 246
+OP_MODULE_AUX = 247
+OP_IDLE = 248
+OP_FREQ = 249
+OP_AUX = 250
+OP_RESIZEDB = 251
+OP_EXPIRETIME_MS = 252
+OP_EXPIRETIME = 253
+OP_SELECTDB = 254
+OP_EOF = 255
+FIRST_OPCODE = OP_SLOT_INFO  # what is below is a type
+
+OPCODE_NAMES = {
+    OP_SLOT_INFO: "SLOT_INFO",
+    OP_FUNCTION2: "FUNCTION2",
+    OP_FUNCTION_PRE_GA: "FUNCTION_PRE_GA",
+    OP_MODULE_AUX: "MODULE_AUX",
+    OP_IDLE: "IDLE",
+    OP_FREQ: "FREQ",
+    OP_AUX: "AUX",
+    OP_RESIZEDB: "RESIZEDB",
+    OP_EXPIRETIME_MS: "EXPIRETIME_MS",
+    OP_EXPIRETIME: "EXPIRETIME",
+    OP_SELECTDB: "SELECTDB",
+    OP_EOF: "EOF",
+}
+
+TYPE_STRING = 0
+
+TYPE_NAMES = {
+    TYPE_STRING: "string",
+    1: "list",
+    2: "set",
+    3: "zset",
+    4: "hash",
+    5: "zset_2",
+    6: "module",
+    7: "module_2",
+    9: "hash zipmap",
+    10: "list ziplist",
+    11: "set intset",
+    12: "zset ziplist",
+    13: "hash ziplist",
+    14: "list quicklist",
+    15: "stream listpacks",
+    16: "hash listpack",
+    17: "zset listpack",
+    18: "list quicklist_2",
+    19: "stream listpacks_2",
+    20: "set listpack",
+    21: "stream listpacks_3",
+    22: "hash field-ttl (pre-GA)",
+    23: "hash field-ttl listpack (pre-GA)",
+    24: "hash field-ttl",
+    25: "hash field-ttl listpack",
+}
+
+LENGTH_6_BITS = 0x00
+LENGTH_14_BITS = 0x40
+LENGTH_32_BITS = 0x80
+LENGTH_64_BITS = 0x81
+SPECIAL_STRING = 0xC0
+
+SPECIAL_INT8 = 0
+SPECIAL_INT16 = 1
+SPECIAL_INT32 = 2
+SPECIAL_LZF = 3
+
+# An LZF back reference of 3 bytes stands for at most 264: what a compressed string of n bytes can grow to.
+LZF_LARGEST_RATIO = 88
+
+
+def encode_length(length: int) -> bytes:
+    """The shortest form of a length."""
+    if length < 1 << 6:
+        return bytes((length,))
+    if length < 1 << 14:
+        return bytes((LENGTH_14_BITS | length >> 8, length & 0xFF))
+    if length < 1 << 32:
+        return bytes((LENGTH_32_BITS,)) + length.to_bytes(4, "big")
+    return bytes((LENGTH_64_BITS,)) + length.to_bytes(8, "big")
+
+
+def encode_string(text: bytes) -> bytes:
+    """A string in its plain form: length and bytes."""
+    return encode_length(len(text)) + text
+
+
+def encode_aux(name: str, value: str | int) -> bytes:
+    """An AUX field: something about the file that a reader may ignore."""
+    return bytes((OP_AUX,)) + encode_string(name.encode()) + encode_string(str(value).encode())
+
+
+def header() -> bytes:
+    """The first bytes of a file."""
+    return MAGIC + b"%04d" % VERSION_WRITTEN
