@@ -46,6 +46,7 @@ class Config:
     hash_max_listpack_value: int
     hll_sparse_max_bytes: int
     hz: int
+    key_load_delay: int
     latency_monitor_threshold: int
     lazyfree_lazy_user_flush: bool
     lfu_decay_time: int

@@ -578,7 +578,7 @@ SETTINGS = (
     Setting("stop-writes-on-bgsave-error", YES_NO, True),
     Setting("rdb-save-incremental-fsync", YES_NO, True),
     Setting("rdb-key-save-delay", SIGNED, 0, hidden=True),
-    _unused("key-load-delay", SIGNED, 0, hidden=True),
+    Setting("key-load-delay", SIGNED, 0, hidden=True),
     _unused("loading-process-events-interval-bytes", Integer(1024, INT_MAX), 2 << 20, hidden=True),
     _unused("rdb-del-sync-files", YES_NO, False),
     _unused("sanitize-dump-payload", Choice("no", "yes", "clients"), "no"),

@@ -1,0 +1,165 @@
+"""Load the dump: at start in slices between which clients are answered, or at once for DEBUG RELOAD.
+
+A dump is loaded whole or not at all: an error is logged with offset and reason and raised, the file is left as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from minikv.errors import MinikvError
+from minikv.persistence.rdb_reader import LoadTarget, RdbReader, RecordTarget
+
+if TYPE_CHECKING:
+    from minikv.config import Config
+    from minikv.log import Log
+
+SLICE_BYTES = 512 << 10  # a few milliseconds, even of small records
+AT_ONCE_BYTES = 64 << 20
+MB = 1 << 20
+
+
+class Loader:
+    """Reads dumps into a keyspace and knows, for INFO, how far it is and what the last one held."""
+
+    def __init__(
+        self,
+        config: Config,
+        keyspace: Any,
+        log: Log,
+        *,
+        make_target: Callable[[Any], LoadTarget],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._config = config
+        self._keyspace = keyspace
+        self._log = log
+        self._make_target = make_target
+        self._clock = clock
+        self._reader: RdbReader | None = None
+        self._began_at = 0.0  # Unix seconds
+        self._used_memory = 0  # that the writer of the dump had
+        self.keys_loaded = 0
+        self.keys_expired = 0
+        self.on_change: Callable[[], None] | None = None  # loading has begun or ended
+
+    @property
+    def active(self) -> bool:
+        return self._reader is not None
+
+    async def load(self) -> None:
+        """Read the dump in slices; no dump is an empty data set. RdbError, OSError or ArenaFull."""
+        delay_us = self._config.key_load_delay
+        with self._reading() as reader:
+            while reader is not None and reader.step(SLICE_BYTES, max_keys=1 if delay_us > 0 else 0):
+                await asyncio.sleep(delay_us * 1e-6 if delay_us > 0 else 0)
+
+    def reload(self, *, flush: bool) -> None:
+        """Read the dump at once, into an emptied keyspace unless flush is False; `dirty` stays as it is."""
+        dirty = self._keyspace.dirty
+        if flush:
+            self._keyspace.flush_all()
+        try:
+            with self._reading() as reader:
+                while reader is not None and reader.step(AT_ONCE_BYTES):
+                    pass
+        except (MinikvError, OSError):
+            self._keyspace.flush_all()  # half a file is worse than none
+            raise
+        self._keyspace.dirty = dirty
+
+    @contextmanager
+    def _reading(self) -> Iterator[RdbReader | None]:
+        """The reader of the dump, None if there is no dump; what is to be said and counted around its work."""
+        path = os.path.join(self._config.dir, self._config.dbfilename)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            yield None
+            return
+        except OSError as error:
+            self._log.warning(f"Fatal error: can't open the RDB file {path} for reading: {error.strerror}")
+            raise
+        began = time.monotonic()
+        try:
+            reader = self._start(fd)
+            yield reader
+            self._keyspace.load_end()
+            self.keys_loaded, self.keys_expired = reader.keys_loaded, reader.keys_expired
+        except (MinikvError, OSError) as error:
+            self._log.warning(f"Fatal error loading the DB from {path}: {error}")
+            raise
+        finally:
+            os.close(fd)
+            self._reader = None
+            self._changed()
+        if reader.unchecked and self._config.rdbchecksum:
+            self._log.notice("RDB file was saved with checksum disabled: no check performed.")
+        self._log.notice(f"Done loading RDB, keys loaded: {self.keys_loaded}, keys expired: {self.keys_expired}.")
+        self._log.notice(f"DB loaded from disk: {time.monotonic() - began:.3f} seconds")
+
+    def _start(self, fd: int) -> RdbReader:
+        self._began_at = self._clock()
+        self._used_memory = 0
+        reader = RdbReader(
+            fd,
+            self._make_target(self._keyspace),
+            self._config.databases,
+            int(self._began_at * 1000),
+            self._config.rdbchecksum,
+            self._on_aux,
+        )
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        self._reader = reader
+        self._changed()
+        return reader
+
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
+
+    def _on_aux(self, name: bytes, value: bytes) -> None:
+        text = value.decode("utf-8", "backslashreplace")
+        number = int(value) if value.isdigit() and len(value) < 20 else 0
+        if name == b"redis-ver":
+            self._log.notice(f"Loading RDB produced by version {text}")
+        elif name == b"ctime":
+            self._log.notice(f"RDB age {max(0, int(self._began_at) - number)} seconds")
+        elif name == b"used-mem":
+            self._used_memory = number
+            self._log.notice(f"RDB memory usage when created {number / MB:.2f} Mb")
+        elif name.startswith(b"%"):  # by Redis's convention, something to tell the reader
+            self._log.notice(f"RDB '{name.decode('utf-8', 'backslashreplace')}': {text}")
+        else:
+            self._log.debug(f"RDB AUX field {name.decode('utf-8', 'backslashreplace')}: {text}")
+
+    def info_fields(self) -> dict[str, int | float | str]:
+        """The fields loading_* of INFO; none when nothing is being loaded."""
+        reader = self._reader
+        if reader is None:
+            return {}
+        done, size = reader.offset, reader.size
+        elapsed_s = self._clock() - self._began_at
+        return {
+            "loading_start_time": int(self._began_at),
+            "loading_total_bytes": size,
+            "loading_rdb_used_mem": self._used_memory,
+            "loading_loaded_bytes": done,
+            "loading_loaded_perc": f"{100 * done / size if size else 100:.2f}",
+            "loading_eta_seconds": int(elapsed_s * (size - done) / done) if done else 1,
+        }
+
+
+def slow_target(keyspace: Any) -> LoadTarget:
+    """A target for any keyspace with Database.set()."""
+
+    def receive(database: int, key: bytes, type: int, payload: bytes, expire_at_ms: int) -> None:
+        header_len = {0: 1, 1: 2}.get(payload[0] >> 6) or (5 if payload[0] == 0x80 else 9)
+        keyspace.databases[database].set(key, payload[header_len:], expire_at_ms)
+
+    return RecordTarget(receive)
