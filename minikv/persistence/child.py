@@ -1,0 +1,170 @@
+"""The snapshot child: from the fork to os._exit.
+
+The child is a copy of a running server, of which it may use almost nothing: no event loop, no garbage collection, no
+client's descriptor (a connection that the parent closes would stay open for its client until the child ends, and a
+restarted server would find its port taken). It walks the frozen arena, writes the file, and tells its parent how far
+it is through the progress page. Whatever happens, it ends here: nothing returns into the server's code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from minikv.errors import SaveError
+from minikv.persistence import progress, rdb_writer
+from minikv.persistence.cost import Figures, Pace, ReadRollup
+from minikv.persistence.disk import Disk
+from minikv.persistence.progress import Phase, Progress
+from minikv.persistence.rdb_writer import SaveSettings, Walker
+
+if TYPE_CHECKING:
+    from minikv.log import Log
+
+EXIT_SAVED = 0
+EXIT_FAILED = 1
+EXIT_KILLED_ON_PURPOSE = 255  # SIGUSR1: the parent sets no error status
+
+TITLE = b"minikv-bgsave"  # at most 15 bytes
+LOG_INTERVAL_S = 1.0
+MB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that the child needs, prepared before the fork."""
+
+    make_walker: Callable[[], Walker]
+    settings: SaveSettings
+    used_memory: int
+    progress: Progress
+    log: Log
+    disk: Disk
+    read_rollup: ReadRollup
+    signal_mask: set[
+        int | signal.Signals
+    ]  # the parent blocks all signals around the fork; this is its mask of other times
+
+
+def run(job: Job) -> NoReturn:
+    """Be the child. Never returns, never raises."""
+    status = EXIT_FAILED
+    try:
+        gc.disable()
+        log = job.log.as_child()
+        _reset_signals(log, job.signal_mask)
+        _close_descriptors(keep=-1 if log.path else log.fd)
+        _set_title()
+        status = _save(job, log)
+    except BaseException:
+        with contextlib.suppress(BaseException):
+            for line in traceback.format_exc().splitlines():
+                log.warning(line)
+    finally:
+        os._exit(status)
+
+
+def _save(job: Job, log: Log) -> int:
+    report = _Report(job, log)
+    try:
+        rdb_writer.save(job.make_walker(), job.settings, used_memory=job.used_memory, observer=report, disk=job.disk)
+    except SaveError as error:
+        cause = error.__cause__
+        job.progress.store(progress.ERRNO, cause.errno or 0 if isinstance(cause, OSError) else 0)
+        log.warning(str(error))
+        return EXIT_FAILED
+    job.progress.store(progress.PHASE, Phase.RENAMED)
+    log.notice("DB saved on disk")
+    report.finish()
+    return EXIT_SAVED
+
+
+class _Report:
+    """Follows the save, into the progress page and the log."""
+
+    def __init__(self, job: Job, log: Log) -> None:
+        self._progress = job.progress
+        self._read_rollup = job.read_rollup
+        self._log = log
+        self._pid = os.getpid()
+        self._pace = Pace()
+        self._private_dirty = Figures()
+        self._logged_at = time.monotonic()
+        job.progress.store(progress.PHASE, Phase.WALKING)
+
+    def passed(self, walker: Walker, nbytes: int) -> None:
+        self._progress.store(progress.BYTES, nbytes)
+        if self._pace.due():  # before release(): what lies behind is still ours, this is the peak
+            self._look()
+            if time.monotonic() - self._logged_at >= LOG_INTERVAL_S:
+                self._tell(self._log.verbose)
+        walker.release()
+
+    def syncing(self) -> None:
+        self._look()
+        self._progress.store(progress.PHASE, Phase.SYNCING)
+
+    def finish(self) -> None:
+        self._look()
+        self._tell(self._log.notice)
+
+    def _look(self) -> None:
+        self._pace.begin()
+        rollup = self._read_rollup(self._pid)
+        if rollup is not None:
+            self._private_dirty.add(rollup.private_dirty)
+        self._progress.store(progress.PRIVATE_DIRTY, self._private_dirty.current)
+        self._progress.store(progress.PRIVATE_DIRTY_PEAK, self._private_dirty.peak)
+        self._progress.store(progress.PRIVATE_DIRTY_AVERAGE, self._private_dirty.average)
+        self._pace.end()
+
+    def _tell(self, write: Callable[[str], None]) -> None:
+        seen = self._private_dirty
+        write(
+            f"Fork CoW for RDB: current {seen.current // MB} MB, peak {seen.peak // MB} MB,"
+            f" average {seen.average // MB} MB"
+        )
+        self._logged_at = time.monotonic()
+
+
+def _reset_signals(log: Log, mask: set[int | signal.Signals]) -> None:
+    """Forget the server's handlers: they would wake the parent's event loop through the socket that both share."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    # Ctrl-C goes to the whole process group; it means the server, which ends its child itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def end(_number: int, _frame: Any) -> NoReturn:
+        log.warning("Received SIGUSR1 in child, exiting now.")
+        os._exit(EXIT_KILLED_ON_PURPOSE)
+
+    signal.signal(signal.SIGUSR1, end)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _close_descriptors(keep: int) -> None:
+    """All but the log's. The standard ones lead nowhere: else the dump gets one's number, and a stray print."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        if fd != keep:
+            os.dup2(null, fd)
+    end = 1 + max(int(name) for name in os.listdir("/proc/self/fd"))
+    if keep > 2:
+        os.closerange(3, keep)
+        os.closerange(keep + 1, end)
+    else:
+        os.closerange(3, end)
+
+
+def _set_title() -> None:
+    with contextlib.suppress(OSError), open("/proc/self/comm", "wb", buffering=0) as comm:
+        comm.write(TITLE)

@@ -1,0 +1,61 @@
+"""The page that a snapshot child writes and its parent reads: 512 numbers of 64 bits in memory that both share.
+
+    0 keys       written to the buffer              walker.publish()
+    1 bytes      written to the file                child
+    2 rank       segments that the walk has passed  walker.publish()
+    3 dirty      the child's private dirty bytes    child, when it last looked
+    4 phase      a Phase                            child
+    5 errno      of what failed, or 0               child
+    6 segments   in all                             walker.publish()
+    7 peak       largest value of 3                 child
+    8 average    of the values of 3                 child
+
+Each number is written whole by one process only, so a reader needs no lock; numbers read together may be a moment
+apart.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+KEYS = 0
+BYTES = 1
+RANK = 2
+PRIVATE_DIRTY = 3
+PHASE = 4
+ERRNO = 5
+SEGMENTS = 6
+PRIVATE_DIRTY_PEAK = 7
+PRIVATE_DIRTY_AVERAGE = 8
+
+USED = 9
+
+
+class Phase(IntEnum):
+    """What the child is at."""
+
+    START = 0
+    WALKING = 1
+    SYNCING = 2
+    RENAMED = 3
+
+
+class Progress:
+    """Names for the numbers; a view that owns nothing."""
+
+    def __init__(self, page: Any) -> None:
+        self._numbers = memoryview(page).cast("B").cast("Q")
+
+    def reset(self) -> None:
+        """Before the fork."""
+        for index in range(USED):
+            self._numbers[index] = 0
+
+    def store(self, index: int, number: int) -> None:
+        """The child's side."""
+        self._numbers[index] = number
+
+    def load(self, index: int) -> int:
+        """The parent's side."""
+        return self._numbers[index]
