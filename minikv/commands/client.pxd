@@ -12,7 +12,7 @@ cdef class Client:
     cdef public bytes name, lib_name, lib_ver, user, addr, laddr
     cdef public bint authenticated, is_unix, is_monitor, no_evict
     cdef public double created
-    cdef public long long last_interaction_ms
+    cdef public long long last_interaction_ns
     cdef public object transaction, watch, last_command
     cdef public bint close_after_reply, paused
     cdef public int reply_mode

@@ -44,7 +44,7 @@ class Client:
     """One client's state.
 
     resp: 2 or 3. addr, laddr: b"127.0.0.1:6379", or b"/path:0" for a Unix socket. transaction: between MULTI and EXEC.
-    watch: the keyspace's Watch token while keys are watched. last_command: the table's Command last executed.
+    created: Unix time. last_interaction_ns: monotonic. watch: the keyspace's Watch token while keys are watched. last_command: the table's Command last executed.
     """
 
     def __init__(self, server: object, client_id: int = 0):
@@ -59,7 +59,7 @@ class Client:
         self.addr = self.laddr = b""
         self.authenticated = True
         self.created = time.time()
-        self.last_interaction_ms = int(self.created * 1000)
+        self.last_interaction_ns = time.monotonic_ns()
 
     def discard_transaction(self) -> None:
         """Leave MULTI and forget the watched keys."""

@@ -1,0 +1,437 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""A client with a socket: bytes in, commands executed, replies out.
+
+One read of the socket is one batch: all its requests are executed in turn, their replies are encoded into one buffer
+that all connections share, and leave in one send(2). What the kernel does not take at once goes to the transport; until
+that is drained the connection is `choked`: it neither reads nor executes, so a client that does not read its replies
+costs what one batch of replies costs.
+
+    socket -> uvloop -> hub.input ------> RequestReader -> CommandTable.execute -> hub.replies -> send(2) -> socket
+                        (or straight                                                  `-> transport.write, choked
+                         into a long bulk string)
+
+A batch stops early, and the rest of its input is kept, when the connection is choked, when a command has to wait
+(CLIENT PAUSE) or when its turn has lasted long enough for others to want theirs. `resume` goes on from there.
+"""
+
+import traceback
+
+import cython
+from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
+from cython.cimports.cpython.memoryview import PyMemoryView_FromMemory
+from cython.cimports.libc.errno import EAGAIN, EINTR, errno
+
+from minikv.commands.client import REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT, Client
+from minikv.commands.table import POSTPONED
+from minikv.errors import ProtocolError
+from minikv.protocol.reply import ReplyBuffer, encode
+from minikv.protocol.request import Limits, RequestReader
+
+# One read of a socket takes at most this much.
+READ_BYTES = 64 * 1024
+# Replies of a batch are sent before its end when they are this long.
+SEND_BYTES = 64 * 1024
+# A batch that has lasted this long lets other clients go first.
+TURN_NS = 5 * 1000 * 1000
+# The buffer protocol's flag for memory that may be written.
+PYBUF_WRITE = 0x200
+
+C_REPLY_ON: cython.int = REPLY_ON
+C_REPLY_SKIP: cython.int = REPLY_SKIP
+C_REPLY_SKIP_NEXT: cython.int = REPLY_SKIP_NEXT
+
+TOO_MANY_CLIENTS = b"-ERR max number of clients reached\r\n"
+PROTECTED = (
+    b"-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the "
+    b"default user. Only connections from the loopback interface are accepted. To let others in, either set a password "
+    b"(requirepass), or turn the mode off with CONFIG SET protected-mode no from this host (CONFIG REWRITE makes it last), "
+    b"in the configuration file, or with the option --protected-mode no. Without the mode and without a password anybody "
+    b"who reaches the port owns the data.\r\n"
+)
+
+
+@cython.cclass
+class Hub:
+    """What all connections of a server share: buffers, limits, counters, the table of commands.
+
+    input, replies: of the batch that is being served; empty between batches. tick: reads the keyspace's clock.
+    hard_limit, soft_limit, soft_seconds: client-output-buffer-limit of normal clients. local_only: protected mode is on.
+    """
+
+    def __init__(self, server: object, table: CommandTable, stats: Stats, loop: object, log: object):
+        self.server = server
+        self.table = table
+        self.stats = stats
+        self.loop = loop
+        self.log = log
+        self.clients = {}
+        self.limits = Limits()
+        self.replies = ReplyBuffer()
+        self.input = bytearray(READ_BYTES)
+        self.tick = nothing if server.keyspace is None else server.keyspace.tick
+        self.max_clients = 10000
+
+    def accept(self) -> object:
+        """A connection for a new socket (the loop's protocol factory)."""
+        self.last_id += 1
+        return Connection(self, self.last_id)
+
+    def is_serving(self, client: object) -> bool:
+        """Whether this client's batch is being executed."""
+        return self.serving is client
+
+
+def nothing() -> None:
+    """The clock of a server without a keyspace."""
+
+
+@cython.cclass
+class Connection(Client):
+    """A Client with a socket: an asyncio.BufferedProtocol (by its methods; asyncio asks for no more)."""
+
+    def __init__(self, hub: Hub, client_id: int):
+        Client.__init__(self, hub.server, client_id)
+        self.hub = hub
+        self.reader = RequestReader(hub.limits)
+        self.pushed = []
+        self.authenticated = not hub.password_needed
+        self.reader.trusted = self.authenticated
+
+    # -- called by the event loop --------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: object) -> None:
+        """A peer has connected: let it in, or say why not."""
+        hub: Hub = self.hub
+        self.transport = transport
+        self.fd = transport.get_extra_info("socket").fileno()
+        self.is_unix = not isinstance(transport.get_extra_info("sockname"), tuple)
+        self.addr, self.laddr = socket_names(transport)
+        hub.stats.connections_received += 1
+        refusal = self.refusal()
+        if refusal is not None:
+            hub.stats.connections_rejected += 1
+            self.closing = True
+            transport.write(refusal)
+            transport.close()
+            return
+        hub.clients[self.id] = self
+        # The transport asks for a pause as soon as it holds one byte: then we know that the kernel's buffer is full.
+        transport.set_write_buffer_limits(0, 0)
+        if hub.keepalive_seconds > 0 and not self.is_unix:
+            self.set_keepalive(hub.keepalive_seconds)
+        hub.log.verbose(f"Accepted {self.addr.decode('utf-8', 'surrogateescape')}")
+
+    def connection_lost(self, error: object) -> None:
+        """The socket is closed."""
+        if not self.closing or self.hub.clients.get(self.id) is self:
+            self.hub.log.verbose("Client closed connection")
+        self.closing = True
+        self.forget()
+
+    def get_buffer(self, size_hint: object) -> object:
+        """Where the next read of the socket goes."""
+        self.is_direct = self.reader.direct()
+        if self.is_direct:
+            return PyMemoryView_FromMemory(self.reader.direct_at, self.reader.direct_size, PYBUF_WRITE)
+        return self.hub.input
+
+    def buffer_updated(self, length: cython.Py_ssize_t) -> None:
+        """Bytes have come."""
+        hub: Hub = self.hub
+        hub.stats.reads_processed += 1
+        hub.stats.net_input_bytes += length
+        if self.closing:
+            return
+        if self.is_direct:
+            self.reader.direct_filled(length)
+        else:
+            self.reader.load(PyByteArray_AS_STRING(hub.input), length)
+        self.serve()
+
+    def eof_received(self) -> bool:
+        """The peer sends no more; what it was sent may still be on its way, then the transport closes."""
+        return False
+
+    def pause_writing(self) -> None:
+        """The transport holds bytes."""
+        self.choked = True
+
+    def resume_writing(self) -> None:
+        """The transport holds nothing any more."""
+        self.choked = False
+        self.soft_since_ns = 0
+        self.resume()
+
+    # -- for commands and the server -----------------------------------------------------------------------------------
+
+    def push(self, value: object) -> None:
+        """Send a value that is no reply, after the batch that is being served."""
+        if self.closing:
+            return
+        if not self.pushed:
+            self.hub.loop.call_soon(self.send_pushed)
+        self.pushed.append(encode(value, self.resp))
+
+    def close(self) -> None:
+        """Close the connection at once."""
+        if not self.closing:
+            self.closing = True
+            self.forget()
+            self.transport.abort()
+
+    def resume(self) -> None:
+        """Go on with a batch that had to stop, and with reading."""
+        if self.closing or self.choked or self.hub.serving is self:
+            return
+        if self.waiting:
+            self.serve()
+        else:
+            self.set_reading(True)
+
+    def input_bytes(self) -> int:
+        return self.reader.held_bytes()
+
+    def output_bytes(self) -> int:
+        return 0 if self.closing else self.transport.get_write_buffer_size()
+
+    def check_output(self) -> None:
+        """Close if the peer has been over the soft limit for too long (the cron asks now and then)."""
+        if not self.closing and self.choked and self.over_limits(0):
+            self.close_for_output()
+
+    def trust(self) -> None:
+        """The client has authenticated."""
+        self.authenticated = True
+        self.reader.trusted = True
+
+    # -- one batch -----------------------------------------------------------------------------------------------------
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def serve(self) -> cython.int:
+        """Execute what the reader's window holds and send the replies."""
+        hub: Hub = self.hub
+        hub.serving = self
+        self.waiting = False
+        try:
+            hub.tick()
+            hub.table.begin_batch()
+            self.last_interaction_ns = hub.table.mark_ns
+            self.waiting = self.serve_requests()
+        except ProtocolError as error:
+            self.refuse_input(error)
+        except Exception as error:
+            self.fail(error)
+        hub.serving = None
+        if hub.replies.size > 0:
+            self.send_replies()
+        if self.closing:
+            return 0
+        if self.close_after_reply:
+            self.closing = True
+            self.forget()
+            self.transport.close()
+        elif self.waiting:
+            self.reader.hold()
+            self.set_reading(False)
+        elif self.choked:
+            self.set_reading(False)
+        elif self.reading_paused:
+            self.set_reading(True)
+        if self.reader.held_bytes() > hub.limits.query_buffer_limit:
+            self.close_for_input()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def serve_requests(self) -> cython.bint:
+        """Execute requests until there is none or one has to wait (True)."""
+        hub: Hub = self.hub
+        table: CommandTable = hub.table
+        reader: RequestReader = self.reader
+        replies: ReplyBuffer = hub.replies
+        turn_ends_ns: cython.longlong = table.mark_ns + TURN_NS
+        while self.postponed or reader.next():
+            value = table.execute(self, reader.argv, reader.argc)
+            if value is POSTPONED:
+                self.postponed = True
+                return True
+            self.postponed = False
+            reader.release()
+            if self.reply_mode == C_REPLY_ON:
+                sure_size: cython.Py_ssize_t = replies.size
+                try:
+                    replies.write_value(value, self.resp)
+                except BaseException:
+                    replies.size = sure_size
+                    raise
+            elif self.reply_mode == C_REPLY_SKIP:
+                self.reply_mode = C_REPLY_ON
+            elif self.reply_mode == C_REPLY_SKIP_NEXT:
+                self.reply_mode = C_REPLY_SKIP
+            if self.close_after_reply or self.closing:
+                return False
+            if replies.size >= SEND_BYTES:
+                self.send_replies()
+                if self.choked or self.closing:
+                    return True
+            if table.mark_ns > turn_ends_ns:
+                hub.loop.call_soon(self.resume)
+                return True
+        return False
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def send_replies(self) -> cython.int:
+        """Send what hub.replies holds."""
+        replies: ReplyBuffer = self.hub.replies
+        if not self.closing:
+            if self.hub.hard_limit > 0 and self.over_limits(replies.size):
+                self.close_for_output()
+            else:
+                self.send_bytes(replies.data, replies.size)
+        replies.reset()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def send_bytes(self, data: cython.p_const_char, length: cython.Py_ssize_t) -> cython.int:
+        """To the kernel as much as it takes, the rest to the transport."""
+        sent: cython.Py_ssize_t = 0
+        stats: Stats = self.hub.stats
+        stats.writes_processed += 1
+        stats.net_output_bytes += length
+        if not self.choked:
+            sent = send(self.fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT)
+            if sent == length:
+                return 0
+            if sent < 0:
+                if errno != EAGAIN and errno != EINTR:
+                    self.close()
+                    return 0
+                sent = 0
+        rest: bytes = data[sent:length]
+        self.transport.write(rest)
+        return 0
+
+    def send_pushed(self) -> None:
+        """Send what `push` has collected."""
+        data: bytes = b"".join(self.pushed)
+        self.pushed.clear()
+        if self.closing:
+            return
+        if self.over_limits(len(data)):
+            self.close_for_output()
+        else:
+            self.send_bytes(data, len(data))
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def over_limits(self, more: cython.Py_ssize_t) -> cython.bint:
+        """Whether `more` bytes of output are too many, by client-output-buffer-limit."""
+        hub: Hub = self.hub
+        total: cython.longlong = self.transport.get_write_buffer_size() + more
+        if total > hub.stats.max_output_buffer:
+            hub.stats.max_output_buffer = total
+        if hub.hard_limit > 0 and total >= hub.hard_limit:
+            return True
+        if hub.soft_limit > 0 and total >= hub.soft_limit:
+            hub.table.begin_batch()
+            if self.soft_since_ns == 0:
+                self.soft_since_ns = hub.table.mark_ns
+            return hub.table.mark_ns - self.soft_since_ns > hub.soft_seconds * 1000000000
+        self.soft_since_ns = 0
+        return False
+
+    # -- ends ----------------------------------------------------------------------------------------------------------
+
+    def refusal(self) -> object:
+        """Why this peer may not come in, as a reply; or None."""
+        hub: Hub = self.hub
+        if len(hub.clients) >= hub.max_clients:
+            return TOO_MANY_CLIENTS
+        if hub.local_only and not self.is_unix and not self.is_loopback():
+            return PROTECTED
+        return None
+
+    def is_loopback(self) -> bool:
+        """Whether the peer is on this host."""
+        return self.is_unix or self.addr.startswith((b"127.", b"[::1]:", b"[::ffff:127."))
+
+    def refuse_input(self, error: object) -> None:
+        """The peer broke RESP: tell it, then close."""
+        hub: Hub = self.hub
+        text = str(error)
+        hub.log.verbose(f"Protocol error ({text}) from client: {self.describe()}")
+        hub.stats.count_error(text)
+        if self.reply_mode == C_REPLY_ON:
+            hub.replies.write_error(text)
+        self.close_after_reply = True
+
+    def fail(self, error: object) -> None:
+        """A bug of ours: log it, close this client, serve the others."""
+        trace = "".join(traceback.format_exception(error))
+        self.hub.log.warning(f"Unexpected error, closing client {self.describe()}\n{trace}")
+        self.hub.stats.unexpected_error_replies += 1
+        self.close_after_reply = True
+
+    def close_for_output(self) -> None:
+        self.hub.log.warning(
+            f"Client {self.describe()} scheduled to be closed ASAP for overcoming of output buffer limits."
+        )
+        self.close()
+
+    def close_for_input(self) -> None:
+        self.hub.log.warning(f"Closing client that reached max query buffer length: {self.describe()}")
+        self.close()
+
+    def describe(self) -> str:
+        """The client in a log line."""
+        return f"id={self.id} addr={self.addr.decode('utf-8', 'surrogateescape')}"
+
+    def forget(self) -> None:
+        """Leave nothing behind: registry, monitors, watched keys."""
+        self.hub.clients.pop(self.id, None)
+        self.hub.server.forget(self)
+        self.discard_transaction()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def set_reading(self, wanted: cython.bint) -> cython.int:
+        if wanted == self.reading_paused:
+            self.reading_paused = not wanted
+            if wanted:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def set_keepalive(self, seconds: cython.int) -> cython.int:
+        """Probe after `seconds` of silence, and again 3 times at a third of that."""
+        on: cython.int = 1
+        interval: cython.int = max(1, seconds // 3)
+        count: cython.int = 3
+        setsockopt(self.fd, SOL_SOCKET, SO_KEEPALIVE, cython.address(on), cython.sizeof(on))
+        setsockopt(self.fd, IPPROTO_TCP, TCP_KEEPIDLE, cython.address(seconds), cython.sizeof(on))
+        setsockopt(self.fd, IPPROTO_TCP, TCP_KEEPINTVL, cython.address(interval), cython.sizeof(on))
+        setsockopt(self.fd, IPPROTO_TCP, TCP_KEEPCNT, cython.address(count), cython.sizeof(on))
+        return 0
+
+
+def socket_names(transport: object) -> tuple:
+    """The peer's and our own address as CLIENT LIST shows them."""
+    own = transport.get_extra_info("sockname")
+    if not isinstance(own, tuple):
+        name = (own if isinstance(own, bytes) else str(own).encode("utf-8", "surrogateescape")) + b":0"
+        return name, name
+    return address_text(transport.get_extra_info("peername")), address_text(own)
+
+
+def address_text(address: object) -> bytes:
+    """b"127.0.0.1:6379" or b"[::1]:6379"; a peer that is gone already has no address."""
+    if not address:
+        return b"?:0"
+    host = address[0]
+    return (f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}").encode()
