@@ -195,14 +195,15 @@ class Connection(Client):
         return 0 if self.closing else self.transport.get_write_buffer_size()
 
     def check_output(self) -> None:
-        """Close if the peer has been over the soft limit for too long (the cron asks now and then)."""
         if not self.closing and self.choked and self.over_limits(0):
             self.close_for_output()
 
     def trust(self) -> None:
-        """The client has authenticated."""
         self.authenticated = True
         self.reader.trusted = True
+
+    def distrust(self) -> None:
+        self.authenticated = self.reader.trusted = False
 
     # -- one batch -----------------------------------------------------------------------------------------------------
 

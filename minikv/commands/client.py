@@ -74,6 +74,20 @@ class Client:
             for database in self.keyspace.databases:
                 database.unwatch(token)
 
+    def trust(self) -> None:
+        """The client has authenticated."""
+        self.authenticated = True
+
+    def distrust(self) -> None:
+        """The client has to authenticate again."""
+        self.authenticated = False
+
+    def resume(self) -> None:
+        """Go on with what had to wait."""
+
+    def check_output(self) -> None:
+        """Close the connection if it has been over the soft output limit for too long."""
+
     def push(self, value: object) -> None:
         """Send a value that is no reply to a request (a monitor line, a pub/sub message)."""
 

@@ -1,0 +1,570 @@
+"""Commands about the connection itself: PING ECHO QUIT SELECT HELLO AUTH RESET MONITOR SHUTDOWN and CLIENT."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from minikv import REDIS_VERSION
+from minikv.commands.client import REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, Client
+from minikv.commands.spec import (
+    ADMIN,
+    ALLOW_BUSY,
+    FAST,
+    LOADING,
+    NO_AUTH,
+    NO_MULTI,
+    NOSCRIPT,
+    STALE,
+    command,
+    container,
+)
+from minikv.errors import CommandError
+from minikv.protocol.reply import NO_REPLY, OK, PONG, Marker, SimpleString, Verbatim
+
+ANYTIME = LOADING | STALE
+SYNTAX_ERROR = "ERR syntax error"
+WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
+CLIENT_TYPES = (b"normal", b"slave", b"replica", b"pubsub", b"master")
+UNKNOWN_TYPES_ARE_EMPTY = (b"slave", b"replica", b"pubsub", b"master")
+
+
+def integer(argument: bytes, error: str = "ERR value is not an integer or out of range") -> int:
+    """A 64-bit integer in its only decimal spelling."""
+    digits = argument.removeprefix(b"-")
+    if not digits.isdigit() or len(digits) > 19 or (digits[0] == 48 and argument != b"0"):
+        raise CommandError(error)
+    number = int(argument)
+    if not -(1 << 63) <= number < 1 << 63:
+        raise CommandError(error)
+    return number
+
+
+@command(
+    "PING",
+    arity=-1,
+    flags=FAST,
+    categories="connection",
+    tips=("request_policy:all_shards", "response_policy:all_succeeded"),
+    group="connection",
+    complexity="O(1)",
+    summary="Answer, to show that the server lives.",
+)
+def ping(ctx: Client, *message: bytes) -> SimpleString | bytes:
+    if len(message) > 1:
+        raise CommandError("ERR wrong number of arguments for 'ping' command")
+    return message[0] if message else PONG
+
+
+@command(
+    "ECHO",
+    arity=2,
+    flags=ANYTIME | FAST,
+    categories="connection",
+    group="connection",
+    complexity="O(1)",
+    summary="Give the message back.",
+)
+def echo(ctx: Client, message: bytes) -> bytes:
+    return message
+
+
+@command(
+    "QUIT",
+    arity=-1,
+    flags=ANYTIME | NOSCRIPT | FAST | NO_AUTH | ALLOW_BUSY,
+    categories="connection",
+    group="connection",
+    complexity="O(1)",
+    summary="Close the connection.",
+)
+def quit_(ctx: Client, *ignored: bytes) -> SimpleString:
+    ctx.close_after_reply = True
+    return OK
+
+
+@command(
+    "SELECT",
+    arity=2,
+    flags=ANYTIME | FAST,
+    categories="connection",
+    group="connection",
+    complexity="O(1)",
+    summary="Choose the database of this connection.",
+)
+def select(ctx: Client, number: bytes) -> SimpleString:
+    chosen = integer(number)
+    if not -(1 << 31) <= chosen < 1 << 31:
+        raise CommandError("ERR value is not an integer or out of range")
+    if not 0 <= chosen < len(ctx.keyspace.databases):
+        raise CommandError("ERR DB index is out of range")
+    ctx.db = ctx.keyspace.databases[chosen]
+    return OK
+
+
+@command(
+    "AUTH",
+    arity=-2,
+    flags=ANYTIME | NOSCRIPT | FAST | NO_AUTH | ALLOW_BUSY,
+    categories="connection",
+    group="connection",
+    complexity="O(1)",
+    summary="Prove who you are.",
+)
+def auth(ctx: Client, *words: bytes) -> SimpleString:
+    if len(words) > 2:
+        raise CommandError(SYNTAX_ERROR)
+    if len(words) == 1 and not ctx.server.config.requirepass:
+        raise CommandError(
+            "ERR AUTH <password> called without any password configured for the default user. "
+            "Are you sure your configuration is correct?"
+        )
+    log_in(ctx, words[0] if len(words) == 2 else b"default", words[-1])
+    return OK
+
+
+def log_in(ctx: Client, username: bytes, password: bytes) -> None:
+    """Authenticate the client or raise."""
+    if not ctx.server.authenticate(username, password):
+        raise CommandError(WRONG_PASSWORD)
+    ctx.trust()
+
+
+@command(
+    "HELLO",
+    arity=-1,
+    flags=ANYTIME | NOSCRIPT | FAST | NO_AUTH | ALLOW_BUSY,
+    categories="connection",
+    group="connection",
+    since="6.0.0",
+    complexity="O(1)",
+    summary="Agree on a protocol version; say who the server is.",
+)
+def hello(ctx: Client, *words: bytes) -> dict[bytes, object]:
+    resp = ctx.resp
+    name = None
+    if words:
+        resp = integer(words[0], "ERR Protocol version is not an integer or out of range")
+        if resp not in (2, 3):
+            raise CommandError("NOPROTO unsupported protocol version")
+        name = read_hello_options(ctx, words[1:])
+    if not ctx.authenticated:
+        raise CommandError(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
+            "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at the "
+            "same time"
+        )
+    if name is not None:
+        ctx.name = name
+    ctx.resp = resp
+    return {
+        b"server": b"redis",
+        b"version": REDIS_VERSION.encode(),
+        b"proto": resp,
+        b"id": ctx.id,
+        b"mode": b"standalone",
+        b"role": b"master",
+        b"modules": [],
+    }
+
+
+def read_hello_options(ctx: Client, words: Sequence[bytes]) -> bytes | None:
+    """Obey AUTH; the name that SETNAME gives, or None."""
+    name = None
+    place = 0
+    while place < len(words):
+        option = words[place].lower()
+        if option == b"auth" and place + 2 < len(words):
+            log_in(ctx, words[place + 1], words[place + 2])
+            place += 3
+        elif option == b"setname" and place + 1 < len(words):
+            name = checked_name(words[place + 1])
+            place += 2
+        else:
+            shown = words[place].decode("utf-8", "surrogateescape")
+            raise CommandError(f"ERR Syntax error in HELLO option '{shown}'")
+    return name
+
+
+def checked_name(name: bytes, what: str = "Client names") -> bytes:
+    """A name that can stand in a line of CLIENT LIST."""
+    if any(not 33 <= byte <= 126 for byte in name):
+        raise CommandError(f"ERR {what} cannot contain spaces, newlines or special characters.")
+    return name
+
+
+@command(
+    "RESET",
+    arity=1,
+    flags=ANYTIME | NOSCRIPT | FAST | NO_AUTH | ALLOW_BUSY,
+    categories="connection",
+    group="connection",
+    since="6.2.0",
+    complexity="O(1)",
+    summary="Make the connection as good as new.",
+)
+def reset(ctx: Client) -> SimpleString:
+    ctx.discard_transaction()
+    ctx.server.forget(ctx)
+    ctx.is_monitor = False
+    if ctx.keyspace is not None:
+        ctx.db = ctx.keyspace.databases[0]
+    ctx.resp = 2
+    ctx.name = b""
+    ctx.reply_mode = REPLY_ON
+    ctx.no_evict = False
+    if ctx.server.config.requirepass:
+        ctx.distrust()
+    return SimpleString(b"RESET")
+
+
+@command(
+    "MONITOR",
+    arity=1,
+    flags=ANYTIME | NOSCRIPT | ADMIN,
+    group="server",
+    summary="Show every command that the server executes.",
+)
+def monitor(ctx: Client) -> SimpleString:
+    ctx.is_monitor = True
+    ctx.server.monitors.add(ctx)
+    ctx.server.refresh_gates()
+    return OK
+
+
+@command(
+    "SHUTDOWN",
+    arity=-1,
+    flags=ANYTIME | NOSCRIPT | ADMIN | NO_MULTI | ALLOW_BUSY,
+    group="server",
+    complexity="O(N) when saving, where N is the number of keys",
+    summary="Save if there are save points, then end the server.",
+)
+def shutdown(ctx: Client, *words: bytes) -> Marker | SimpleString:
+    options = {word.lower() for word in words}
+    if options - {b"save", b"nosave", b"now", b"force", b"abort"}:
+        raise CommandError(SYNTAX_ERROR)
+    if {b"save", b"nosave"} <= options or (b"abort" in options and len(words) > 1):
+        raise CommandError(SYNTAX_ERROR)
+    if b"abort" in options:
+        if ctx.server.abort_shutdown():
+            return OK
+        raise CommandError("ERR No shutdown in progress.")
+    save = True if b"save" in options else False if b"nosave" in options else None
+    ctx.server.request_shutdown(save=save, now=b"now" in options, force=b"force" in options)
+    ctx.close_after_reply = True
+    return NO_REPLY
+
+
+# -- CLIENT ------------------------------------------------------------------------------------------------------------
+
+CLIENT = container(
+    "CLIENT",
+    arity=-2,
+    group="connection",
+    since="2.4.0",
+    complexity="Depends on subcommand.",
+    summary="Commands about connections.",
+)
+
+OWN = ANYTIME | NOSCRIPT
+OTHERS = OWN | ADMIN
+
+HELP = b"""\
+CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
+GETNAME
+    The name of this connection.
+ID
+    The number of this connection.
+INFO
+    The line of CLIENT LIST for this connection.
+KILL <ip:port>
+    Close the connection that comes from there.
+KILL <option> <value> [<option> <value> ...]
+    Close connections. Options:
+    * ADDR <ip:port> | LADDR <ip:port>
+      By the peer's address, by the address that it connected to.
+    * ID <client-id> | TYPE <type> | USER <name>
+      By number, by type (NORMAL, MASTER, REPLICA, PUBSUB), by user.
+    * SKIPME (YES|NO)
+      Leave this connection open (default: yes).
+LIST [TYPE <type> | ID <client-id> ...]
+    A line for each connection.
+NO-EVICT (ON|OFF)
+    Keep this connection from being evicted.
+PAUSE <milliseconds> [WRITE|ALL]
+    Let commands, or only those that write, wait.
+REPLY (ON|OFF|SKIP)
+    Whether this connection gets replies.
+SETINFO (LIB-NAME|LIB-VER) <value>
+    Say which client library this is.
+SETNAME <name>
+    Give this connection a name.
+UNPAUSE
+    End a pause.
+HELP
+    This text."""
+
+
+def client_command(name: str, **spec: object) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """A subcommand of CLIENT."""
+    return command(f"CLIENT|{name}", categories="connection", group="connection", **spec)
+
+
+@client_command("ID", arity=2, flags=OWN, since="5.0.0", complexity="O(1)", summary="The connection's number.")
+def client_id(ctx: Client) -> int:
+    return ctx.id
+
+
+@client_command("GETNAME", arity=2, flags=OWN, since="2.6.9", complexity="O(1)", summary="The connection's name.")
+def client_getname(ctx: Client) -> bytes | None:
+    return ctx.name or None
+
+
+@client_command("SETNAME", arity=3, flags=OWN, since="2.6.9", complexity="O(1)", summary="Name the connection.")
+def client_setname(ctx: Client, name: bytes) -> SimpleString:
+    ctx.name = checked_name(name)
+    return OK
+
+
+@client_command("SETINFO", arity=4, flags=OWN, since="7.2.0", complexity="O(1)", summary="Name the client library.")
+def client_setinfo(ctx: Client, attribute: bytes, value: bytes) -> SimpleString:
+    """Redis has it since 7.2; client libraries send it to any server."""
+    word = attribute.lower()
+    if word == b"lib-name":
+        ctx.lib_name = checked_name(value, "lib-name")
+    elif word == b"lib-ver":
+        ctx.lib_ver = checked_name(value, "lib-ver")
+    else:
+        shown = attribute.decode("utf-8", "surrogateescape")
+        raise CommandError(f"ERR Unrecognized option '{shown}'")
+    return OK
+
+
+@client_command(
+    "INFO",
+    arity=2,
+    flags=OWN,
+    tips=("nondeterministic_output",),
+    since="6.2.0",
+    complexity="O(1)",
+    summary="This connection, as CLIENT LIST shows it.",
+)
+def client_info(ctx: Client) -> Verbatim:
+    return Verbatim(b"txt", client_line(ctx) + b"\n")
+
+
+@client_command(
+    "LIST",
+    arity=-2,
+    flags=OTHERS,
+    tips=("nondeterministic_output",),
+    since="2.4.0",
+    complexity="O(N) where N is the number of connections",
+    summary="All connections, a line each.",
+)
+def client_list(ctx: Client, *words: bytes) -> Verbatim:
+    clients = ctx.server.clients
+    chosen = list(clients.values())
+    if words:
+        option = words[0].lower()
+        if option == b"type" and len(words) == 2:
+            if checked_type(words[1]) != b"normal":
+                chosen = []
+        elif option == b"id" and len(words) > 1:
+            ids = [integer(word, "ERR Invalid client ID") for word in words[1:]]
+            chosen = [clients[number] for number in ids if number in clients]
+        else:
+            raise CommandError(SYNTAX_ERROR)
+    return Verbatim(b"txt", b"".join(client_line(client) + b"\n" for client in chosen))
+
+
+def client_line(client: Client) -> bytes:
+    """One connection: `name=value` fields as Redis 7.0 shows them."""
+    now_ns = time.monotonic_ns()
+    transaction = client.transaction
+    queued = len(transaction.queued) if transaction is not None else -1
+    multi_bytes = transaction.queued_bytes if transaction is not None else 0
+    input_bytes, output_bytes = client.input_bytes(), client.output_bytes()
+    flags = b"".join(
+        letter
+        for letter, holds in (
+            (b"O", client.is_monitor),
+            (b"x", transaction is not None),
+            (b"d", client.watch is not None and client.watch.broken),
+            (b"U", client.is_unix),
+            (b"c", client.close_after_reply),
+            (b"e", client.no_evict),
+        )
+        if holds
+    )
+    return (
+        b"id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d qbuf=%d "
+        b"qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=%s cmd=%s user=%s "
+        b"redir=-1 resp=%d"
+    ) % (
+        client.id,
+        client.addr,
+        client.laddr,
+        client.fd,
+        client.name,
+        time.time() - client.created,
+        (now_ns - client.last_interaction_ns) // 1_000_000_000,
+        flags or b"N",
+        client.db.number if client.db is not None else 0,
+        queued,
+        input_bytes,
+        multi_bytes,
+        1 if output_bytes else 0,
+        output_bytes,
+        CLIENT_BYTES + input_bytes + output_bytes + multi_bytes,
+        b"rw" if output_bytes else b"r",
+        client.last_command.full_name if client.last_command is not None else b"NULL",
+        client.user,
+        client.resp,
+    )
+
+
+# Memory of a connection that does nothing: its objects here and in the event loop.
+CLIENT_BYTES = 2048
+
+
+def checked_type(name: bytes) -> bytes:
+    """A class of clients, in lower case."""
+    lower = name.lower()
+    if lower not in CLIENT_TYPES:
+        raise CommandError(f"ERR Unknown client type '{name.decode('utf-8', 'surrogateescape')}'")
+    return lower
+
+
+@client_command(
+    "KILL",
+    arity=-3,
+    flags=OTHERS,
+    since="2.4.0",
+    complexity="O(N) where N is the number of connections",
+    summary="Close connections.",
+)
+def client_kill(ctx: Client, *words: bytes) -> SimpleString | int:
+    clients = ctx.server.clients.values()
+    if len(words) == 1:
+        found = [client for client in clients if client.addr == words[0]]
+        if not found:
+            raise CommandError("ERR No such client")
+        ctx.server.kill(found[:1])
+        return OK
+    tests = kill_tests(ctx, words)
+    found = [client for client in clients if all(test(client) for test in tests)]
+    ctx.server.kill(found)
+    return len(found)
+
+
+def kill_tests(ctx: Client, words: Sequence[bytes]) -> list[Callable[[Client], bool]]:
+    """What a client must fulfil to be closed."""
+    if len(words) % 2:
+        raise CommandError(SYNTAX_ERROR)
+    wanted: dict[bytes, Callable[[Client], bool]] = {b"skipme": lambda client: client is not ctx}
+    for option, value in zip(words[::2], words[1::2], strict=True):
+        word = option.lower()
+        wanted[word] = kill_test(ctx, word, value)
+    return list(wanted.values())
+
+
+def kill_test(ctx: Client, word: bytes, value: bytes) -> Callable[[Client], bool]:
+    """One filter of CLIENT KILL."""
+    if word == b"id":
+        number = kill_id(value)
+        return lambda client: client.id == number
+    if word == b"addr":
+        return lambda client: client.addr == value
+    if word == b"laddr":
+        return lambda client: client.laddr == value
+    if word == b"type":
+        is_normal = checked_type(value) == b"normal"
+        return lambda client: is_normal
+    if word == b"user":
+        if value != b"default":
+            raise CommandError(f"ERR No such user '{value.decode('utf-8', 'surrogateescape')}'")
+        return lambda client: client.authenticated
+    if word == b"skipme" and value.lower() in (b"yes", b"no"):
+        skip = value.lower() == b"yes"
+        return lambda client: not skip or client is not ctx
+    raise CommandError(SYNTAX_ERROR)
+
+
+def kill_id(value: bytes) -> int:
+    """A client's number."""
+    number = integer(value, "ERR client-id should be greater than 0")
+    if number < 1:
+        raise CommandError("ERR client-id should be greater than 0")
+    return number
+
+
+@client_command("PAUSE", arity=-3, flags=OTHERS, since="3.0.0", complexity="O(1)", summary="Let commands wait.")
+def client_pause(ctx: Client, timeout: bytes, *mode: bytes) -> SimpleString:
+    writes_only = False
+    if len(mode) > 1:
+        raise CommandError(SYNTAX_ERROR)
+    if mode:
+        if mode[0].lower() not in (b"write", b"all"):
+            raise CommandError("ERR CLIENT PAUSE mode must be WRITE or ALL")
+        writes_only = mode[0].lower() == b"write"
+    error = "ERR timeout is not an integer or out of range"
+    timeout_ms = integer(timeout, error)
+    if timeout_ms < 0:
+        raise CommandError("ERR timeout is negative")
+    until_ms = int(time.time() * 1000) + timeout_ms
+    if until_ms >= 1 << 63:
+        raise CommandError(error)
+    ctx.server.pause(until_ms, writes_only)
+    return OK
+
+
+@client_command("UNPAUSE", arity=2, flags=OTHERS, since="6.2.0", complexity="O(1)", summary="End a pause.")
+def client_unpause(ctx: Client) -> SimpleString:
+    ctx.server.unpause()
+    return OK
+
+
+@client_command("REPLY", arity=3, flags=OWN, since="3.2.0", complexity="O(1)", summary="Turn replies on or off.")
+def client_reply(ctx: Client, mode: bytes) -> SimpleString | Marker:
+    word = mode.lower()
+    if word == b"on":
+        ctx.reply_mode = REPLY_ON
+        return OK
+    if word == b"off":
+        ctx.reply_mode = REPLY_OFF
+    elif word == b"skip":
+        if ctx.reply_mode != REPLY_OFF:
+            ctx.reply_mode = REPLY_SKIP_NEXT
+    else:
+        raise CommandError(SYNTAX_ERROR)
+    return NO_REPLY
+
+
+@client_command(
+    "NO-EVICT", arity=3, flags=OTHERS, since="7.0.0", complexity="O(1)", summary="Keep the connection from eviction."
+)
+def client_no_evict(ctx: Client, mode: bytes) -> SimpleString:
+    word = mode.lower()
+    if word not in (b"on", b"off"):
+        raise CommandError(SYNTAX_ERROR)
+    ctx.no_evict = word == b"on"
+    return OK
+
+
+@client_command("GETREDIR", arity=2, flags=OWN, since="6.0.0", complexity="O(1)", summary="-1: no tracking here.")
+def client_getredir(ctx: Client) -> int:
+    return -1
+
+
+@client_command(
+    "TRACKINGINFO", arity=2, flags=OWN, since="6.2.0", complexity="O(1)", summary="Tracking is always off here."
+)
+def client_trackinginfo(ctx: Client) -> dict[bytes, object]:
+    return {b"flags": {b"off"}, b"redirect": -1, b"prefixes": []}
+
+
+@client_command("HELP", arity=2, flags=ANYTIME, since="5.0.0", complexity="O(1)", summary="The subcommands.")
+def client_help(ctx: Client) -> list[SimpleString]:
+    return [SimpleString(line) for line in HELP.split(b"\n")]

@@ -1,0 +1,106 @@
+"""MULTI, EXEC, DISCARD, WATCH, UNWATCH. Queueing itself is dispatch's business (commands/table.py)."""
+
+from __future__ import annotations
+
+from minikv.commands.client import Client, Transaction
+from minikv.commands.spec import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, SKIP_SLOWLOG, STALE, command
+from minikv.errors import CommandError
+from minikv.keyspace.database import Watch
+from minikv.protocol.reply import NULL_ARRAY, OK, Marker, SimpleString
+
+ANYTIME = NOSCRIPT | LOADING | STALE
+
+
+@command(
+    "MULTI",
+    arity=1,
+    flags=ANYTIME | FAST | ALLOW_BUSY,
+    categories="transaction",
+    group="transactions",
+    since="1.2.0",
+    complexity="O(1)",
+    summary="Start a transaction: queue the commands that follow.",
+)
+def multi(ctx: Client) -> SimpleString:
+    if ctx.transaction is not None:
+        raise CommandError("ERR MULTI calls can not be nested")
+    ctx.transaction = Transaction()
+    return OK
+
+
+@command(
+    "DISCARD",
+    arity=1,
+    flags=ANYTIME | FAST | ALLOW_BUSY,
+    categories="transaction",
+    group="transactions",
+    since="2.0.0",
+    complexity="O(N), when N is the number of queued commands",
+    summary="Drop the queued commands and the watched keys.",
+)
+def discard(ctx: Client) -> SimpleString:
+    if ctx.transaction is None:
+        raise CommandError("ERR DISCARD without MULTI")
+    ctx.discard_transaction()
+    return OK
+
+
+@command(
+    "EXEC",
+    arity=1,
+    flags=ANYTIME | SKIP_SLOWLOG,
+    categories="transaction",
+    group="transactions",
+    since="1.2.0",
+    complexity="That of the queued commands together",
+    summary="Execute the queued commands as one, unless a watched key has changed.",
+)
+def exec_(ctx: Client) -> list[object] | Marker:
+    transaction = ctx.transaction
+    if transaction is None:
+        raise CommandError("ERR EXEC without MULTI")
+    broken = ctx.watch is not None and ctx.watch.broken
+    ctx.discard_transaction()
+    if transaction.failed:
+        raise CommandError("EXECABORT Transaction discarded because of previous errors.")
+    if broken:
+        return NULL_ARRAY
+    table = ctx.server.table
+    return [table.run(ctx, queued, args) for queued, args in transaction.queued]
+
+
+@command(
+    "WATCH",
+    arity=-2,
+    flags=ANYTIME | FAST | ALLOW_BUSY,
+    keys=(1, -1, 1),
+    key_flags="RO",
+    categories="transaction",
+    group="transactions",
+    since="2.2.0",
+    complexity="O(1) for every key",
+    summary="Make EXEC do nothing if one of these keys changes before it.",
+)
+def watch(ctx: Client, *keys: bytes) -> SimpleString:
+    if ctx.transaction is not None:
+        raise CommandError("ERR WATCH inside MULTI is not allowed")
+    if ctx.watch is None:
+        ctx.watch = Watch()
+    for key in keys:
+        ctx.db.watch(key, ctx.watch)
+    return OK
+
+
+@command(
+    "UNWATCH",
+    arity=1,
+    flags=ANYTIME | FAST | ALLOW_BUSY,
+    categories="transaction",
+    group="transactions",
+    since="2.2.0",
+    complexity="O(1)",
+    summary="Forget the watched keys.",
+)
+def unwatch(ctx: Client) -> SimpleString:
+    ctx.unwatch()
+    return OK

@@ -1,0 +1,439 @@
+"""The server: sockets, timers, signals, and the parts put together.
+
+    server = Server(config, keyspace, log)
+    exit_code = server.run()                        the whole life, in a new event loop
+    await server.start(); await server.serve()      the same inside a running loop (tests)
+
+Life: listen -> load the dump while answering -LOADING -> ready -> serve until SHUTDOWN or a signal -> save -> close.
+The cron runs `hz` times a second: it removes expired keys, tidies the arena, closes idle clients, takes samples and
+lets the snapshot controller look after its save points.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import importlib
+import os
+import pkgutil
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any
+
+import uvloop
+
+import minikv.commands
+from minikv.commands.client import Client
+from minikv.commands.stats import Stats
+from minikv.commands.table import (
+    GATE_LOADING,
+    GATE_MEMORY,
+    GATE_MISCONF,
+    GATE_MONITORS,
+    GATE_PAUSE_ALL,
+    GATE_PAUSE_WRITES,
+    CommandTable,
+)
+from minikv.config import Config
+from minikv.connection import Hub
+from minikv.errors import CommandError, MinikvError, SaveError
+from minikv.log import Log
+
+# One run of the cron removes expired keys in portions, for at most this share of its period.
+EXPIRE_PORTION = 200
+EXPIRE_SHARE = 0.25
+# Time for moving records out of sparse segments, each run of the cron.
+EVACUATE_US = 1000
+SAMPLE_MS = 100
+# A generation-0 garbage collection each so many new containers: rare, because almost nothing here makes cycles.
+GC_THRESHOLDS = (20_000, 50, 100)
+
+
+class Server:
+    """Everything that runs: the Services of the command handlers, and the owner of their lifetimes.
+
+    clock: Unix time in seconds. snapshots: made by the `snapshots` factory, called with the server. on_ready: called
+    when clients are served. port: of the first TCP socket, 0 without one.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        keyspace: Any,
+        log: Log,
+        *,
+        on_ready: Callable[[], object] | None = None,
+        clock: Callable[[], float] = time.time,
+        snapshots: Callable[[Server], Any] | None = None,
+    ) -> None:
+        self.config = config
+        self.keyspace = keyspace
+        self.log = log
+        self.clock = clock
+        self.on_ready = on_ready
+        self.stats = Stats()
+        self.table = CommandTable.build(command_modules(), self, self.stats)
+        self.monitors: set[Client] = set()
+        self.slowlog: Any = optional_part("minikv.commands.slowlog", "SlowLog", config)
+        self.latency: Any = optional_part("minikv.commands.latency", "LatencyMonitor", config)
+        self.snapshots: Any = snapshots(self) if snapshots is not None else None
+        self.run_id = secrets.token_hex(20)
+        self.started_at = clock()
+        self.executable = sys.executable
+        self.config_file = config.file
+        self.port = 0
+        self.loading = False
+        self.pause_until_ms = 0
+        self.pause_writes_only = False
+        self.exit_code = 0
+        self.clients: dict[int, Client] = {}
+        self._sockets: list[socket.socket] = []
+        self._listeners: list[asyncio.AbstractServer] = []
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._unix_path = ""
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Run until SHUTDOWN or a signal; the process's exit code."""
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(self._run())
+
+    async def _run(self) -> int:
+        try:
+            await self.start()
+        except OSError as error:
+            self.log.warning(str(error))
+            self.log.warning("Failed listening on port %d (TCP), aborting." % self.config.port)
+            return 1
+        await self.serve()
+        return self.exit_code
+
+    async def start(self) -> None:
+        """Listen, load the dump, start the cron. OSError (with a complete message) if a socket cannot be bound."""
+        self._loop = asyncio.get_running_loop()
+        self._stopped = self._loop.create_future()
+        self._hub = Hub(self, self.table, self.stats, self._loop, self.log)
+        self.clients = self._hub.clients
+        self._follow_config()
+        self._bind()
+        for sock in self._sockets:
+            create = self._loop.create_unix_server if sock.family == socket.AF_UNIX else self._loop.create_server
+            self._listeners.append(await create(self._hub.accept, sock=sock, backlog=self.config.tcp_backlog))
+        self._handle_signals()
+        self.log.warning("Server initialized")
+        await self._load()
+        if self._stopped.done():
+            return
+        self._quiet_gc()
+        self._cron()
+        self._sample()
+        self.log.notice("Ready to accept connections")
+        if self.on_ready is not None:
+            self.on_ready()
+
+    async def serve(self) -> None:
+        """Return when the server has been stopped and everything is closed."""
+        await self._stopped
+        for timer in self._timers.values():
+            timer.cancel()
+        for listener in self._listeners:
+            listener.close()
+        for client in list(self.clients.values()):
+            client.close()
+        if self._unix_path:
+            with contextlib.suppress(OSError):
+                os.unlink(self._unix_path)
+        await asyncio.sleep(0)
+
+    async def _load(self) -> None:
+        """Load the dump; clients get -LOADING meanwhile."""
+        if self.snapshots is None:
+            return
+        self.loading = True
+        self.refresh_gates()
+        try:
+            await self.snapshots.load()
+        except MinikvError as error:
+            self.log.warning(str(error))
+            self.stop(1)
+        finally:
+            self.loading = False
+            self.refresh_gates()
+
+    def stop(self, exit_code: int = 0) -> None:
+        """End `serve`, without saving."""
+        self.exit_code = exit_code
+        if not self._stopped.done():
+            self._stopped.set_result(None)
+
+    # -- sockets -------------------------------------------------------------------------------------------------------
+
+    def _bind(self) -> None:
+        """Open every listening socket of `bind`, `port` and `unixsocket`."""
+        config = self.config
+        if config.port or not config.unixsocket:
+            for word in config.bind or ("*", "-::*"):
+                self._bind_tcp(word)
+        if config.unixsocket:
+            self._bind_unix(config.unixsocket, config.unixsocketperm)
+
+    def _bind_tcp(self, word: str) -> None:
+        """One address of `bind`; a leading dash means that it may be missing on this machine."""
+        may_fail = word.startswith("-")
+        host = word.removeprefix("-")
+        host = {"*": "0.0.0.0", "::*": "::"}.get(host, host)
+        port = self.port or self.config.port
+        sock = None
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            sock = socket.socket(family, kind, protocol)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setblocking(False)
+            sock.bind(address)
+            sock.listen(self.config.tcp_backlog)
+        except OSError as error:
+            if sock is not None:
+                sock.close()
+            reason = error.strerror or str(error)
+            missing = isinstance(error, socket.gaierror) or error.errno in UNAVAILABLE
+            if may_fail and missing:
+                return
+            raise OSError(f"Could not create server TCP listening socket {host}:{port}: bind: {reason}") from None
+        self._sockets.append(sock)
+        self.port = self.port or sock.getsockname()[1]
+
+    def _bind_unix(self, path: str, permissions: int) -> None:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.setblocking(False)
+            sock.bind(path)
+            sock.listen(self.config.tcp_backlog)
+            if permissions:
+                os.chmod(path, permissions)
+        except OSError as error:
+            sock.close()
+            reason = error.strerror or str(error)
+            raise OSError(f"Failed opening Unix socket: bind: {reason}") from None
+        self._unix_path = os.path.abspath(path)
+        self._sockets.append(sock)
+
+    @property
+    def tcp_port(self) -> int:
+        """The port of INFO."""
+        return self.port
+
+    # -- settings ------------------------------------------------------------------------------------------------------
+
+    def _follow_config(self) -> None:
+        """Bring settings to where they are used, now and at each CONFIG SET."""
+        for names, apply in (
+            (("maxclients", "tcp-keepalive", "protected-mode", "requirepass"), self._set_access),
+            (("proto-max-bulk-len", "client-query-buffer-limit", "client-output-buffer-limit"), self._set_buffers),
+            (("slowlog-log-slower-than", "latency-monitor-threshold"), self._set_slow_limits),
+            (("maxmemory", "save", "stop-writes-on-bgsave-error"), self.refresh_gates),
+        ):
+            for name in names:
+                self.config.on_change(name, lambda _, apply=apply: apply())
+            apply()
+
+    def _set_access(self) -> None:
+        hub, config = self._hub, self.config
+        hub.max_clients = config.maxclients
+        hub.keepalive_seconds = config.tcp_keepalive
+        hub.password_needed = bool(config.requirepass)
+        hub.local_only = config.protected_mode and not config.requirepass
+
+    def _set_buffers(self) -> None:
+        hub, config = self._hub, self.config
+        hub.limits.max_bulk_len = config.proto_max_bulk_len
+        hub.limits.query_buffer_limit = config.client_query_buffer_limit
+        hub.hard_limit, hub.soft_limit, hub.soft_seconds = config.client_output_buffer_limit.normal
+
+    def _set_slow_limits(self) -> None:
+        self.table.set_slow_limits(self.config.slowlog_log_slower_than, self.config.latency_monitor_threshold)
+
+    # -- services ------------------------------------------------------------------------------------------------------
+
+    def refresh_gates(self) -> None:
+        """Look again at what may stop commands."""
+        table = self.table
+        paused = self.pause_until_ms > 0
+        table.open_gate(GATE_LOADING, self.loading)
+        table.open_gate(GATE_MISCONF, self.snapshots is not None and self.snapshots.writes_denied)
+        table.open_gate(GATE_MEMORY, self.config.maxmemory > 0)
+        table.open_gate(GATE_PAUSE_ALL, paused and not self.pause_writes_only)
+        table.open_gate(GATE_PAUSE_WRITES, paused and self.pause_writes_only)
+        table.open_gate(GATE_MONITORS, bool(self.monitors))
+
+    def pause(self, until_ms: int, writes_only: bool) -> None:
+        """Postpone commands until a Unix time in milliseconds; a longer or stricter pause is not weakened."""
+        if self.pause_until_ms:
+            writes_only = writes_only and self.pause_writes_only
+            until_ms = max(until_ms, self.pause_until_ms)
+        self.pause_until_ms, self.pause_writes_only = until_ms, writes_only
+        self.refresh_gates()
+        self._later("pause", max(0, until_ms / 1000 - self.clock()), self.unpause)
+
+    def unpause(self) -> None:
+        """End the pause and run what it postponed."""
+        self.pause_until_ms, self.pause_writes_only = 0, False
+        if timer := self._timers.pop("pause", None):
+            timer.cancel()
+        self.refresh_gates()
+        for client in list(self.clients.values()):
+            self._loop.call_soon(client.resume)
+
+    def kill(self, clients: Iterable[Client]) -> None:
+        """Close connections; the one that is being served after its reply."""
+        for client in list(clients):
+            if self._hub.is_serving(client):
+                client.close_after_reply = True
+            else:
+                client.close()
+
+    def forget(self, client: Client) -> None:
+        """The client is gone."""
+        if client in self.monitors:
+            self.monitors.discard(client)
+            self.refresh_gates()
+
+    def authenticate(self, username: bytes, password: bytes) -> bool:
+        """Whether the user may come in: there is one, `default`."""
+        if username != b"default":
+            return False
+        required = self.config.requirepass
+        return not required or secrets.compare_digest(required, password)
+
+    # -- timers --------------------------------------------------------------------------------------------------------
+
+    def _later(self, name: str, seconds: float, callback: Callable[[], object]) -> None:
+        """Run the callback once; a timer of the same name is replaced."""
+        if timer := self._timers.get(name):
+            timer.cancel()
+        self._timers[name] = self._loop.call_later(seconds, callback)
+
+    def _cron(self) -> None:
+        period = 1 / self.config.hz
+        self._later("cron", period, self._cron)
+        keyspace = self.keyspace
+        if keyspace is not None:
+            keyspace.tick()
+            if keyspace.active_expire:
+                self._expire(period * EXPIRE_SHARE)
+            keyspace.evacuate(EVACUATE_US)
+        self._look_after_clients()
+        if self.snapshots is not None:
+            self.snapshots.cron()
+            self.refresh_gates()
+
+    def _expire(self, seconds: float) -> None:
+        """Remove expired keys for at most this long."""
+        ends_at = time.monotonic() + seconds
+        while self.keyspace.expire_cycle(EXPIRE_PORTION) == EXPIRE_PORTION and time.monotonic() < ends_at:
+            pass
+
+    def _look_after_clients(self) -> None:
+        """Close clients that are idle or do not read."""
+        timeout_ns = self.config.timeout * 1_000_000_000
+        soft_limit = self._hub.soft_limit
+        if not timeout_ns and not soft_limit:
+            return
+        now_ns = time.monotonic_ns()
+        for client in list(self.clients.values()):
+            if timeout_ns and now_ns - client.last_interaction_ns > timeout_ns and client not in self.monitors:
+                self.log.verbose("Closing idle client")
+                client.close()
+            elif soft_limit:
+                client.check_output()
+
+    def _sample(self) -> None:
+        self._later("sample", SAMPLE_MS / 1000, self._sample)
+        self.stats.sample(time.monotonic_ns() // 1_000_000)
+
+    @staticmethod
+    def _quiet_gc() -> None:
+        """What exists now stays for ever: the collector need not look at it again."""
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+
+    # -- shutdown ------------------------------------------------------------------------------------------------------
+
+    def _handle_signals(self) -> None:
+        self._loop.add_signal_handler(signal.SIGTERM, self._on_signal, "SIGTERM", "shutdown_on_sigterm")
+        self._loop.add_signal_handler(signal.SIGINT, self._on_signal, "SIGINT", "shutdown_on_sigint")
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+
+    def _on_signal(self, name: str, setting: str) -> None:
+        self.log.warning(f"Received {name} scheduling shutdown...")
+        # The final save may take long, and the loop does not run meanwhile: a second SIGINT must end it.
+        self._loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, self._insist)
+        options = getattr(self.config, setting)
+        save = True if "save" in options else False if "nosave" in options else None
+        try:
+            self.request_shutdown(save=save, now="now" in options, force="force" in options)
+        except CommandError:
+            self._loop.add_signal_handler(signal.SIGINT, self._on_signal, "SIGINT", "shutdown_on_sigint")
+
+    def _insist(self, signum: int, frame: object) -> None:
+        self.log.warning("You insist... exiting now.")
+        if self.snapshots is not None:
+            self.snapshots.remove_temporary_files()
+        os._exit(1)
+
+    def request_shutdown(self, *, save: bool | None, now: bool, force: bool) -> None:
+        """Save if wanted (None: if save points exist) and stop; CommandError if the save fails and force is not set."""
+        self.log.warning("User requested shutdown...")
+        if self.snapshots is not None:
+            self.snapshots.kill_child()
+            if save or (save is None and self.config.save):
+                self._save_before_exit(force)
+        if self._unix_path:
+            self.log.notice("Removing the unix socket file.")
+        self.log.warning("minikv is now ready to exit, bye bye...")
+        self.stop(0)
+
+    def _save_before_exit(self, force: bool) -> None:
+        self.log.notice("Saving the final RDB snapshot before exiting.")
+        try:
+            self.snapshots.save()
+        except SaveError:
+            if not force:
+                self.log.warning("Error trying to save the DB, can't exit.")
+                raise CommandError("ERR Errors trying to SHUTDOWN. Check logs.") from None
+            self.log.warning("Error trying to save the DB, exit anyway.")
+
+    def abort_shutdown(self) -> bool:
+        """SHUTDOWN ABORT: a shutdown here never waits (there are no replicas to wait for), so there is none to stop."""
+        return False
+
+
+# Addresses that this machine does not have or know, by errno.
+UNAVAILABLE = (97, 99)  # EAFNOSUPPORT, EADDRNOTAVAIL
+
+
+def command_modules() -> list[ModuleType]:
+    """Every module of minikv.commands."""
+    package = minikv.commands
+    return [importlib.import_module(f"{package.__name__}.{found.name}") for found in pkgutil.iter_modules(package.__path__)]
+
+
+def optional_part(module: str, name: str, *args: object) -> Any:
+    """An instance of module.name, or None as long as there is no such module."""
+    try:
+        return getattr(importlib.import_module(module), name)(*args)
+    except ModuleNotFoundError:
+        return None
