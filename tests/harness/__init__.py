@@ -13,7 +13,18 @@ from tests.harness.compare import (
     within,
 )
 from tests.harness.process import MINIKV, Server, ServerFailed, free_port, wait_until
-from tests.harness.wire import ConnectionLost, ReplySplitter, Value, WireClient, Word, Words, encode, parse, words
+from tests.harness.wire import (
+    ConnectionLost,
+    ReplySplitter,
+    Value,
+    WireClient,
+    Word,
+    Words,
+    encode,
+    parse,
+    split,
+    words,
+)
 
 __all__ = [
     "MINIKV",
@@ -36,6 +47,7 @@ __all__ = [
     "same_error_code",
     "same_kind",
     "same_shape",
+    "split",
     "unordered",
     "wait_until",
     "within",

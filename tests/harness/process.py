@@ -66,7 +66,7 @@ class Server:
     """One server process.
 
     settings: redis.conf names with underscores or dashes; a value None leaves a default of the tests out.
-    directory: the server's `dir`; a fresh one that is removed at the end unless given.
+    directory: the server's `dir`; unless given, a fresh one beside the socket and the log, removed at the end.
     """
 
     def __init__(
@@ -79,10 +79,10 @@ class Server:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.argv = argv
-        self._own_directory = directory is None
-        self.directory = directory or Path(tempfile.mkdtemp(prefix="minikv-test-"))
-        self.socket_path = str(self.directory / "server.sock")
-        self.log_path = self.directory / "server.log"
+        self._home = Path(tempfile.mkdtemp(prefix="minikv-test-"))  # short: a socket's path has room for 107 bytes
+        self.directory = directory or self._home
+        self.socket_path = str(self._home / "server.sock")
+        self.log_path = self._home / "server.log"
         self.port = free_port() if tcp else 0
         self.settings: dict[str, object] = dict(DEFAULT_SETTINGS, port=self.port)
         self.settings |= {"dir": self.directory, "unixsocket": self.socket_path}
@@ -193,8 +193,7 @@ class Server:
     def dispose(self) -> None:
         """Ends everything and removes the directory."""
         self.kill()
-        if self._own_directory:
-            shutil.rmtree(self.directory, ignore_errors=True)
+        shutil.rmtree(self._home, ignore_errors=True)
 
     def _forget_connections(self) -> None:
         if self._control is not None:
@@ -250,10 +249,15 @@ class Server:
 
     # -- what it costs ---------------------------------------------------------------------------------------------
 
+    @property
+    def process(self) -> psutil.Process:
+        """The process as psutil sees it."""
+        return psutil.Process(self.pid)
+
     def rss_bytes(self) -> int:
-        rss: int = psutil.Process(self.pid).memory_info().rss
+        rss: int = self.process.memory_info().rss
         return rss
 
     def children(self) -> list[psutil.Process]:
         """The processes that the server has started and that are still there (a saving child)."""
-        return psutil.Process(self.pid).children(recursive=True)
+        return self.process.children(recursive=True)

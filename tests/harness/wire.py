@@ -142,6 +142,9 @@ class WireClient:
     def close(self) -> None:
         self.socket.close()
 
+    def __del__(self) -> None:
+        self.socket.close()  # tests often leave a connection to its fate; that is no warning
+
     def send_raw(self, data: bytes) -> None:
         self.socket.sendall(data)
 

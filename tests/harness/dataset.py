@@ -1,0 +1,76 @@
+"""The whole content of a server, read by ordinary commands, so that two servers can be compared key by key."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from tests.harness.process import Server, wait_until
+from tests.harness.wire import Value, WireClient, Word, encode, parse, words
+
+BATCH = 1000
+Dataset = dict[int, dict[bytes, tuple[bytes, int]]]  # database -> key -> (value, expiry in Unix ms or -1)
+
+
+def pipeline(client: WireClient, commands: list[list[Word]]) -> list[Any]:
+    """The payloads of the replies to commands that are sent in batches."""
+    payloads = []
+    for start in range(0, len(commands), BATCH):
+        batch = commands[start : start + BATCH]
+        client.send_raw(b"".join(encode(command) for command in batch))
+        for command in batch:
+            reply = parse(client.read())
+            assert reply.kind not in (b"-", b"!"), f"{words(command)[:3]}: {reply.payload!r}"
+            payloads.append(reply.payload)
+    return payloads
+
+
+def contents(server: Server, databases: int = 16) -> Dataset:
+    """Every key of every database with its value and its time."""
+    found: Dataset = {}
+    with server.connect() as client:
+        for number in range(databases):
+            client.value(f"SELECT {number}")
+            keys = [_payload(element) for element in client.value("KEYS *")]
+            values = pipeline(client, [["GET", key] for key in keys])
+            times = pipeline(client, [["PEXPIRETIME", key] for key in keys])
+            if keys:
+                found[number] = {key: (value, int(at)) for key, value, at in zip(keys, values, times, strict=True)}
+    return found
+
+
+def _payload(element: Value) -> bytes:
+    payload: bytes = element.payload
+    return payload
+
+
+def differences(actual: Dataset, expected: Dataset, most: int = 10) -> list[str]:
+    """What is not the same, in words; empty if nothing."""
+    found = []
+    for number in sorted(actual.keys() | expected.keys()):
+        left, right = actual.get(number, {}), expected.get(number, {})
+        for key in sorted(left.keys() | right.keys()):
+            if left.get(key) != right.get(key):
+                found.append(f"db {number} {key!r}: {left.get(key)!r:.200} instead of {right.get(key)!r:.200}")
+    return found[:most]
+
+
+def load_dump(loader: Server, source: Server) -> Dataset:
+    """Gives the source's dump to another server, which replaces its data by it; what that server then holds."""
+    shutil.copyfile(source.dump_path, loader.dump_path)
+    reply = loader.call("DEBUG RELOAD NOSAVE")
+    assert reply == b"+OK\r\n", f"{reply!r}\n{loader.log()}"
+    return contents(loader)
+
+
+def background_save(server: Server) -> None:
+    """BGSAVE, and its end."""
+    assert server.call("BGSAVE") == b"+Background saving started\r\n"
+    wait_for_save(server)
+
+
+def wait_for_save(server: Server, timeout_s: float = 60.0) -> None:
+    """Waits until no child saves; the last save must have succeeded."""
+    wait_until(lambda: server.info("persistence")["rdb_bgsave_in_progress"] == "0", "the save ends", timeout_s)
+    status = server.info("persistence")["rdb_last_bgsave_status"]
+    assert status == "ok", f"{status}\n{server.log()}"
