@@ -30,6 +30,7 @@ import uvloop
 
 import minikv.commands
 from minikv.commands.client import Client
+from minikv.commands.memory_figures import private_bytes
 from minikv.commands.stats import Stats
 from minikv.commands.table import (
     GATE_LOADING,
@@ -43,7 +44,9 @@ from minikv.commands.table import (
 from minikv.config import Config
 from minikv.connection import Hub
 from minikv.errors import CommandError, MinikvError, SaveError
+from minikv.latency import LatencyMonitor
 from minikv.log import Log
+from minikv.slowlog import SlowLog
 
 # One run of the cron removes expired keys in portions, for at most this share of its period.
 EXPIRE_PORTION = 200
@@ -80,10 +83,12 @@ class Server:
         self.stats = Stats()
         self.table = CommandTable.build(command_modules(), self, self.stats)
         self.monitors: set[Client] = set()
-        self.slowlog: Any = optional_part("minikv.commands.slowlog", "SlowLog", config)
-        self.latency: Any = optional_part("minikv.commands.latency", "LatencyMonitor", config)
+        self.slowlog = SlowLog(config, clock)
+        self.latency = LatencyMonitor(config, clock)
         self.snapshots: Any = snapshots(self) if snapshots is not None else None
         self.run_id = secrets.token_hex(20)
+        self.replication_id = secrets.token_hex(20)
+        self.startup_bytes = private_bytes() - keyspace.used_bytes
         self.started_at = clock()
         self.executable = sys.executable
         self.config_file = config.file
@@ -429,11 +434,3 @@ def command_modules() -> list[ModuleType]:
     """Every module of minikv.commands."""
     package = minikv.commands
     return [importlib.import_module(f"{package.__name__}.{found.name}") for found in pkgutil.iter_modules(package.__path__)]
-
-
-def optional_part(module: str, name: str, *args: object) -> Any:
-    """An instance of module.name, or None as long as there is no such module."""
-    try:
-        return getattr(importlib.import_module(module), name)(*args)
-    except ModuleNotFoundError:
-        return None

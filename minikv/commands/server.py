@@ -40,6 +40,7 @@ ALL_SHARDS = ["request_policy:all_shards", "response_policy:all_succeeded"]
 @command("FLUSHALL", arity=-1, flags=WRITE, categories="keyspace dangerous", tips=ALL_SHARDS)
 def flushall(ctx: Client, *options: bytes) -> SimpleString:
     check_flush_options(options)
+    ctx.server.snapshots.kill_child()
     ctx.keyspace.flush_all()
     ctx.server.snapshots.after_flush_all()
     return OK

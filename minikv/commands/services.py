@@ -46,6 +46,8 @@ class Services(Protocol):
     log: Any
     started_at: float
     run_id: str
+    replication_id: str
+    startup_bytes: int
     loading: bool
     executable: str
     config_file: str
