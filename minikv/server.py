@@ -339,7 +339,7 @@ class Server:
             keyspace.evacuate(EVACUATE_US)
         self._look_after_clients()
         if self.snapshots is not None:
-            self.snapshots.cron()
+            self.snapshots.cron(self.clock())
             self.refresh_gates()
 
     def _expire(self, seconds: float) -> None:
