@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from minikv.errors import MinikvError
-from minikv.persistence.rdb_reader import LoadTarget, RdbReader, RecordTarget
+from minikv.persistence.engine_target import EngineTarget
+from minikv.persistence.rdb_reader import LoadTarget, RdbReader
 
 if TYPE_CHECKING:
     from minikv.config import Config
@@ -33,7 +34,7 @@ class Loader:
         keyspace: Any,
         log: Log,
         *,
-        make_target: Callable[[Any], LoadTarget],
+        make_target: Callable[[Any], LoadTarget] = EngineTarget,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
@@ -89,7 +90,6 @@ class Loader:
         try:
             reader = self._start(fd)
             yield reader
-            self._keyspace.load_end()
             self.keys_loaded, self.keys_expired = reader.keys_loaded, reader.keys_expired
         except (MinikvError, OSError) as error:
             self._log.warning(f"Fatal error loading the DB from {path}: {error}")
@@ -153,13 +153,3 @@ class Loader:
             "loading_loaded_perc": f"{100 * done / size if size else 100:.2f}",
             "loading_eta_seconds": int(elapsed_s * (size - done) / done) if done else 1,
         }
-
-
-def slow_target(keyspace: Any) -> LoadTarget:
-    """A target for any keyspace with Database.set()."""
-
-    def receive(database: int, key: bytes, type: int, payload: bytes, expire_at_ms: int) -> None:
-        header_len = {0: 1, 1: 2}.get(payload[0] >> 6) or (5 if payload[0] == 0x80 else 9)
-        keyspace.databases[database].set(key, payload[header_len:], expire_at_ms)
-
-    return RecordTarget(receive)

@@ -6,9 +6,8 @@
     3 dirty      the child's private dirty bytes    child, when it last looked
     4 phase      a Phase                            child
     5 errno      of what failed, or 0               child
-    6 segments   in all                             walker.publish()
-    7 peak       largest value of 3                 child
-    8 average    of the values of 3                 child
+    6 peak       largest value of 3                 child
+    7 average    of the values of 3                 child
 
 Each number is written whole by one process only, so a reader needs no lock; numbers read together may be a moment
 apart.
@@ -25,11 +24,10 @@ RANK = 2
 PRIVATE_DIRTY = 3
 PHASE = 4
 ERRNO = 5
-SEGMENTS = 6
-PRIVATE_DIRTY_PEAK = 7
-PRIVATE_DIRTY_AVERAGE = 8
+PRIVATE_DIRTY_PEAK = 6
+PRIVATE_DIRTY_AVERAGE = 7
 
-USED = 9
+USED = 8
 
 
 class Phase(IntEnum):

@@ -78,11 +78,8 @@ class LoadTarget:
     def select(self, number):
         return 0
 
-    def put(self, key, key_len, type, payload_len, expire_at_ms):
+    def string(self, key, key_len, value_len, expire_at_ms):
         return 0
-
-    def string_header(self, header, key_len, length, expire_at_ms):
-        return write_length(header, length)
 
     def end(self):
         return 0
@@ -90,10 +87,7 @@ class LoadTarget:
 
 @cython.cclass
 class RecordTarget(LoadTarget):
-    """Hands each record to `receive(database, key, type, payload, expire_at_ms)` as Python objects; 0: no expiry.
-
-    payload: the value in wire form. Memory: one record.
-    """
+    """Hands each record to `receive(database, key, value, expire_at_ms)` as Python objects. Memory: one record."""
 
     def __init__(self, receive):
         self._receive = receive
@@ -103,11 +97,11 @@ class RecordTarget(LoadTarget):
         self._database = number
         return 0
 
-    def put(self, key, key_len, type, payload_len, expire_at_ms):
+    def string(self, key, key_len, value_len, expire_at_ms):
         self._flush()
-        self._payload = PyBytes_FromStringAndSize(cython.NULL, payload_len)
-        self._pending = (self._database, _bytes(key, key_len), type, expire_at_ms)
-        self.room = cython.cast(Bytes, PyBytes_AS_STRING(self._payload))
+        self._value = PyBytes_FromStringAndSize(cython.NULL, value_len)
+        self._pending = (self._database, _bytes(key, key_len), expire_at_ms)
+        self.room = cython.cast(Bytes, PyBytes_AS_STRING(self._value))
         return 1
 
     def end(self):
@@ -115,9 +109,9 @@ class RecordTarget(LoadTarget):
 
     def _flush(self):
         if self._pending is not None:
-            database, key, type, expire_at_ms = self._pending
+            database, key, expire_at_ms = self._pending
             self._pending = None
-            self._receive(database, key, type, self._payload, expire_at_ms)
+            self._receive(database, key, self._value, expire_at_ms)
         return 0
 
 
@@ -580,13 +574,10 @@ class RdbReader:
     @cython.cfunc
     @cython.exceptval(check=True)
     def _room(self, length: uint64_t) -> Bytes:
-        """Put a string of this length into the target; the address for its bytes, behind its length."""
-        header = cython.declare(uint8_t[9])
-        header_len: cython.int = self._target.string_header(header, self._key_len, length, self._expire_at_ms)
-        if not self._target.put(self._key(), self._key_len, TYPE_STRING, header_len + length, self._expire_at_ms):
+        """Where the bytes of a new string of this length go."""
+        if not self._target.string(self._key(), self._key_len, length, self._expire_at_ms):
             self._fail(f"RDB has duplicated key {self._key_name()} in DB {self._database}")
-        memcpy(self._target.room, header, header_len)
-        return self._target.room + header_len
+        return self._target.room
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -625,25 +616,5 @@ class RdbReader:
 
 @cython.cfunc
 @cython.inline
-def _bytes(start: Bytes, length: uint64_t) -> bytes:
-    return PyBytes_FromStringAndSize(cython.cast(cython.p_char, start), length)
-
-
-def write_length(header, length):
-    """The shortest wire form of a length; how many bytes it takes."""
-    i: cython.int
-    nbytes: cython.int = 4
-    if length < 1 << 6:
-        header[0] = cython.cast(cython.uchar, length)
-        return 1
-    if length < 1 << 14:
-        header[0] = cython.cast(cython.uchar, LENGTH_14_BITS | length >> 8)
-        header[1] = cython.cast(cython.uchar, length & 0xFF)
-        return 2
-    header[0] = LENGTH_32_BITS
-    if length >> 32:
-        header[0] = LENGTH_64_BITS
-        nbytes = 8
-    for i in range(nbytes):
-        header[1 + i] = cython.cast(cython.uchar, length >> (8 * (nbytes - 1 - i)) & 0xFF)
-    return 1 + nbytes
+def _bytes(start: cython.pointer[cython.const[uint8_t]], length: uint64_t) -> bytes:
+    return PyBytes_FromStringAndSize(cython.cast(cython.pointer[cython.const[cython.char]], start), length)

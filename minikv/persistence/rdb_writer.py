@@ -40,11 +40,12 @@ REDIS_VERSION = "7.0.15"  # the version whose files these are
 class Walker(Protocol):
     """The engine's walk over a frozen data set, in address order."""
 
-    keys: int
-    rank: int
+    @property
+    def keys(self) -> int:
+        """Records that the walk has handed out."""
 
     def fill(
-        self, buffer: memoryview, max_keys: int = 0, compress: Callable[[bytes], bytes | None] | None = None
+        self, buffer: memoryview, max_keys: int = 0, compress: Callable[[bytes, int], bytes | None] | None = None
     ) -> int:
         """Put opcodes and records into the buffer; bytes written, 0 at the end. max_keys: 0 is no limit."""
 

@@ -29,7 +29,8 @@ from minikv.host import overcommit, smaps
 from minikv.persistence import child, progress, rdb_writer
 from minikv.persistence.cost import CostMeter, ReadRollup
 from minikv.persistence.disk import DISK, Disk
-from minikv.persistence.loading import Loader, slow_target
+from minikv.persistence.engine_target import EngineTarget
+from minikv.persistence.loading import Loader
 from minikv.persistence.progress import Phase, Progress
 from minikv.persistence.rdb_reader import LoadTarget
 from minikv.persistence.rdb_writer import SaveSettings
@@ -141,7 +142,7 @@ class SnapshotController:
         disk: Disk = DISK,
         clock: Callable[[], float] = time.time,
         read_rollup: ReadRollup = smaps.rollup,
-        make_target: Callable[[Any], LoadTarget] = slow_target,
+        make_target: Callable[[Any], LoadTarget] = EngineTarget,
     ) -> None:
         self._config = config
         self._keyspace = keyspace
@@ -524,8 +525,8 @@ class SnapshotController:
             growth_average=meter.growth.average,
             relocated_bytes=keyspace.relocated_bytes,
             relocated_records=keyspace.relocated_records,
-            segments=load(progress.SEGMENTS),
-            segments_passed=load(progress.RANK),
+            segments=keyspace.frozen_segments,
+            segments_passed=keyspace.passed_segments,
             sampled_at=sample.at if sample else 0.0,
         )
 
