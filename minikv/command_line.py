@@ -15,7 +15,6 @@ from minikv.host import daemon, huge_pages, limits, overcommit, supervisor
 from minikv.host.system_check import check_system, report
 from minikv.keyspace.database import Keyspace
 from minikv.log import Log
-from minikv.persistence.snapshot import SnapshotController
 from minikv.server import Server
 
 DEFAULT_PID_FILE = "/var/run/minikv.pid"  # of a daemon that was given none
@@ -137,7 +136,6 @@ def start(config: Config, log: Log) -> int:
             keyspace,
             log,
             on_ready=lambda: report_ready(started, supervised, log),
-            snapshots=lambda server: SnapshotController(config, keyspace, log, server.latency),
         )
         return server.run()
     finally:

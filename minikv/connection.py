@@ -165,10 +165,10 @@ class Connection(Client):
     # -- for commands and the server -----------------------------------------------------------------------------------
 
     def push(self, value: object) -> None:
-        """Send a value that is no reply, after the batch that is being served."""
+        """Send a value that is no reply: after the reply that is being made, if there is one."""
         if self.closing:
             return
-        if not self.pushed:
+        if not self.pushed and self.hub.serving is not self:
             self.hub.loop.call_soon(self.send_pushed)
         self.pushed.append(encode(value, self.resp))
 
@@ -270,6 +270,8 @@ class Connection(Client):
                 self.reply_mode = C_REPLY_ON
             elif self.reply_mode == C_REPLY_SKIP_NEXT:
                 self.reply_mode = C_REPLY_SKIP
+            if self.pushed:
+                self.add_pushed()
             if self.close_after_reply or self.closing:
                 return False
             if replies.size >= SEND_BYTES:
@@ -314,6 +316,12 @@ class Connection(Client):
         rest: bytes = data[sent:length]
         self.transport.write(rest)
         return 0
+
+    def add_pushed(self) -> None:
+        """Put what `push` has collected behind the reply."""
+        for data in self.pushed:
+            self.hub.replies.write_bytes(data, len(data))
+        self.pushed.clear()
 
     def send_pushed(self) -> None:
         """Send what `push` has collected."""

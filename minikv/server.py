@@ -24,7 +24,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from types import ModuleType
-from typing import Any
 
 import uvloop
 
@@ -43,9 +42,11 @@ from minikv.commands.table import (
 )
 from minikv.config import Config
 from minikv.connection import Hub
-from minikv.errors import CommandError, MinikvError, SaveError
+from minikv.errors import CommandError, MinikvError
+from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
+from minikv.persistence.snapshot import SnapshotController
 from minikv.slowlog import SlowLog
 
 # One run of the cron removes expired keys in portions, for at most this share of its period.
@@ -53,27 +54,28 @@ EXPIRE_PORTION = 200
 EXPIRE_SHARE = 0.25
 # Time for moving records out of sparse segments, each run of the cron.
 EVACUATE_US = 1000
+EVACUATE_AGAIN_S = 0.01
 SAMPLE_MS = 100
-# A generation-0 garbage collection each so many new containers: rare, because almost nothing here makes cycles.
+# Collections are rare: almost nothing here makes cycles. Objects made before the start are frozen.
 GC_THRESHOLDS = (20_000, 50, 100)
 
 
 class Server:
     """Everything that runs: the Services of the command handlers, and the owner of their lifetimes.
 
-    clock: Unix time in seconds. snapshots: made by the `snapshots` factory, called with the server. on_ready: called
-    when clients are served. port: of the first TCP socket, 0 without one.
+    clock: Unix time in seconds. on_ready: called when clients are served. port: of the first TCP socket, 0 without one.
+    startup_bytes: private memory of the process without the keyspace's.
     """
 
     def __init__(
         self,
         config: Config,
-        keyspace: Any,
+        keyspace: Keyspace,
         log: Log,
         *,
         on_ready: Callable[[], object] | None = None,
         clock: Callable[[], float] = time.time,
-        snapshots: Callable[[Server], Any] | None = None,
+        snapshots: SnapshotController | None = None,
     ) -> None:
         self.config = config
         self.keyspace = keyspace
@@ -85,7 +87,7 @@ class Server:
         self.monitors: set[Client] = set()
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
-        self.snapshots: Any = snapshots(self) if snapshots is not None else None
+        self.snapshots = snapshots or SnapshotController(config, keyspace, log, self.latency)
         self.run_id = secrets.token_hex(20)
         self.replication_id = secrets.token_hex(20)
         self.startup_bytes = private_bytes() - keyspace.used_bytes
@@ -93,7 +95,6 @@ class Server:
         self.executable = sys.executable
         self.config_file = config.file
         self.port = 0
-        self.loading = False
         self.pause_until_ms = 0
         self.pause_writes_only = False
         self.exit_code = 0
@@ -136,7 +137,8 @@ class Server:
         await self._load()
         if self._stopped.done():
             return
-        self._quiet_gc()
+        self.snapshots.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         self._cron()
         self._sample()
         self.log.notice("Ready to accept connections")
@@ -159,18 +161,13 @@ class Server:
 
     async def _load(self) -> None:
         """Load the dump; clients get -LOADING meanwhile."""
-        if self.snapshots is None:
-            return
-        self.loading = True
-        self.refresh_gates()
+        self.snapshots.attach(self._loop)
+        self.snapshots.on_status_change = self.refresh_gates
+        self.snapshots.remove_stale_files()
         try:
             await self.snapshots.load()
-        except MinikvError as error:
-            self.log.warning(str(error))
+        except (MinikvError, OSError):  # the log has it
             self.stop(1)
-        finally:
-            self.loading = False
-            self.refresh_gates()
 
     def stop(self, exit_code: int = 0) -> None:
         """End `serve`, without saving."""
@@ -234,6 +231,11 @@ class Server:
         self._sockets.append(sock)
 
     @property
+    def loading(self) -> bool:
+        """A dump is being read."""
+        return self.snapshots.loading
+
+    @property
     def tcp_port(self) -> int:
         """The port of INFO."""
         return self.port
@@ -275,7 +277,7 @@ class Server:
         table = self.table
         paused = self.pause_until_ms > 0
         table.open_gate(GATE_LOADING, self.loading)
-        table.open_gate(GATE_MISCONF, self.snapshots is not None and self.snapshots.writes_denied)
+        table.open_gate(GATE_MISCONF, self.snapshots.writes_denied)
         table.open_gate(GATE_MEMORY, self.config.maxmemory > 0)
         table.open_gate(GATE_PAUSE_ALL, paused and not self.pause_writes_only)
         table.open_gate(GATE_PAUSE_WRITES, paused and self.pause_writes_only)
@@ -331,22 +333,25 @@ class Server:
     def _cron(self) -> None:
         period = 1 / self.config.hz
         self._later("cron", period, self._cron)
-        keyspace = self.keyspace
-        if keyspace is not None:
-            keyspace.tick()
-            if keyspace.active_expire:
-                self._expire(period * EXPIRE_SHARE)
-            keyspace.evacuate(EVACUATE_US)
         self._look_after_clients()
-        if self.snapshots is not None:
-            self.snapshots.cron(self.clock())
-            self.refresh_gates()
+        if self.snapshots.loading:
+            return  # a value may be half-read into its place
+        self.keyspace.tick()
+        if self.keyspace.active_expire:
+            self._expire(period * EXPIRE_SHARE)
+        self._evacuate()
+        self.snapshots.cron(self.clock())
 
     def _expire(self, seconds: float) -> None:
         """Remove expired keys for at most this long."""
         ends_at = time.monotonic() + seconds
         while self.keyspace.expire_cycle(EXPIRE_PORTION) == EXPIRE_PORTION and time.monotonic() < ends_at:
             pass
+
+    def _evacuate(self) -> None:
+        """Tidy the arena; more often while there is much to do."""
+        if not self.snapshots.loading and self.keyspace.evacuate(EVACUATE_US) > 0:
+            self._later("evacuate", EVACUATE_AGAIN_S, self._evacuate)
 
     def _look_after_clients(self) -> None:
         """Close clients that are idle or do not read."""
@@ -365,13 +370,6 @@ class Server:
     def _sample(self) -> None:
         self._later("sample", SAMPLE_MS / 1000, self._sample)
         self.stats.sample(time.monotonic_ns() // 1_000_000)
-
-    @staticmethod
-    def _quiet_gc() -> None:
-        """What exists now stays for ever: the collector need not look at it again."""
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
 
     # -- shutdown ------------------------------------------------------------------------------------------------------
 
@@ -395,31 +393,18 @@ class Server:
 
     def _insist(self, signum: int, frame: object) -> None:
         self.log.warning("You insist... exiting now.")
-        if self.snapshots is not None:
-            self.snapshots.remove_temporary_files()
+        self.snapshots.remove_stale_files()
         os._exit(1)
 
     def request_shutdown(self, *, save: bool | None, now: bool, force: bool) -> None:
         """Save if wanted (None: if save points exist) and stop; CommandError if the save fails and force is not set."""
         self.log.warning("User requested shutdown...")
-        if self.snapshots is not None:
-            self.snapshots.kill_child()
-            if save or (save is None and self.config.save):
-                self._save_before_exit(force)
+        if not self.snapshots.loading and not self.snapshots.shutdown_save(save, force):
+            raise CommandError("ERR Errors trying to SHUTDOWN. Check logs.")
         if self._unix_path:
             self.log.notice("Removing the unix socket file.")
         self.log.warning("minikv is now ready to exit, bye bye...")
         self.stop(0)
-
-    def _save_before_exit(self, force: bool) -> None:
-        self.log.notice("Saving the final RDB snapshot before exiting.")
-        try:
-            self.snapshots.save()
-        except SaveError:
-            if not force:
-                self.log.warning("Error trying to save the DB, can't exit.")
-                raise CommandError("ERR Errors trying to SHUTDOWN. Check logs.") from None
-            self.log.warning("Error trying to save the DB, exit anyway.")
 
     def abort_shutdown(self) -> bool:
         """SHUTDOWN ABORT: a shutdown here never waits (there are no replicas to wait for), so there is none to stop."""
@@ -434,3 +419,4 @@ def command_modules() -> list[ModuleType]:
     """Every module of minikv.commands."""
     package = minikv.commands
     return [importlib.import_module(f"{package.__name__}.{found.name}") for found in pkgutil.iter_modules(package.__path__)]
+

@@ -45,6 +45,7 @@ class Client:
 
     resp: 2 or 3. addr, laddr: b"127.0.0.1:6379", or b"/path:0" for a Unix socket. transaction: between MULTI and EXEC.
     created: Unix time. last_interaction_ns: monotonic. watch: the keyspace's Watch token while keys are watched. last_command: the table's Command last executed.
+    in_exec: EXEC is running the queue.
     """
 
     def __init__(self, server: object, client_id: int = 0):

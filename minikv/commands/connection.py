@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from minikv import REDIS_VERSION
 from minikv.commands.client import REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, Client
+from minikv.commands.help import help_lines
 from minikv.commands.spec import (
     ADMIN,
     ALLOW_BUSY,
@@ -26,7 +27,6 @@ ANYTIME = LOADING | STALE
 SYNTAX_ERROR = "ERR syntax error"
 WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
 CLIENT_TYPES = (b"normal", b"slave", b"replica", b"pubsub", b"master")
-UNKNOWN_TYPES_ARE_EMPTY = (b"slave", b"replica", b"pubsub", b"master")
 
 
 def integer(argument: bytes, error: str = "ERR value is not an integer or out of range") -> int:
@@ -46,9 +46,6 @@ def integer(argument: bytes, error: str = "ERR value is not an integer or out of
     flags=FAST,
     categories="connection",
     tips=("request_policy:all_shards", "response_policy:all_succeeded"),
-    group="connection",
-    complexity="O(1)",
-    summary="Answer, to show that the server lives.",
 )
 def ping(ctx: Client, *message: bytes) -> SimpleString | bytes:
     if len(message) > 1:
@@ -61,9 +58,6 @@ def ping(ctx: Client, *message: bytes) -> SimpleString | bytes:
     arity=2,
     flags=ANYTIME | FAST,
     categories="connection",
-    group="connection",
-    complexity="O(1)",
-    summary="Give the message back.",
 )
 def echo(ctx: Client, message: bytes) -> bytes:
     return message
@@ -74,9 +68,6 @@ def echo(ctx: Client, message: bytes) -> bytes:
     arity=-1,
     flags=ANYTIME | NOSCRIPT | FAST | NO_AUTH | ALLOW_BUSY,
     categories="connection",
-    group="connection",
-    complexity="O(1)",
-    summary="Close the connection.",
 )
 def quit_(ctx: Client, *ignored: bytes) -> SimpleString:
     ctx.close_after_reply = True
@@ -88,9 +79,6 @@ def quit_(ctx: Client, *ignored: bytes) -> SimpleString:
     arity=2,
     flags=ANYTIME | FAST,
     categories="connection",
-    group="connection",
-    complexity="O(1)",
-    summary="Choose the database of this connection.",
 )
 def select(ctx: Client, number: bytes) -> SimpleString:
     chosen = integer(number)
@@ -107,9 +95,6 @@ def select(ctx: Client, number: bytes) -> SimpleString:
     arity=-2,
     flags=ANYTIME | NOSCRIPT | FAST | NO_AUTH | ALLOW_BUSY,
     categories="connection",
-    group="connection",
-    complexity="O(1)",
-    summary="Prove who you are.",
 )
 def auth(ctx: Client, *words: bytes) -> SimpleString:
     if len(words) > 2:
@@ -135,10 +120,6 @@ def log_in(ctx: Client, username: bytes, password: bytes) -> None:
     arity=-1,
     flags=ANYTIME | NOSCRIPT | FAST | NO_AUTH | ALLOW_BUSY,
     categories="connection",
-    group="connection",
-    since="6.0.0",
-    complexity="O(1)",
-    summary="Agree on a protocol version; say who the server is.",
 )
 def hello(ctx: Client, *words: bytes) -> dict[bytes, object]:
     resp = ctx.resp
@@ -198,10 +179,6 @@ def checked_name(name: bytes, what: str = "Client names") -> bytes:
     arity=1,
     flags=ANYTIME | NOSCRIPT | FAST | NO_AUTH | ALLOW_BUSY,
     categories="connection",
-    group="connection",
-    since="6.2.0",
-    complexity="O(1)",
-    summary="Make the connection as good as new.",
 )
 def reset(ctx: Client) -> SimpleString:
     ctx.discard_transaction()
@@ -222,8 +199,6 @@ def reset(ctx: Client) -> SimpleString:
     "MONITOR",
     arity=1,
     flags=ANYTIME | NOSCRIPT | ADMIN,
-    group="server",
-    summary="Show every command that the server executes.",
 )
 def monitor(ctx: Client) -> SimpleString:
     ctx.is_monitor = True
@@ -236,9 +211,6 @@ def monitor(ctx: Client) -> SimpleString:
     "SHUTDOWN",
     arity=-1,
     flags=ANYTIME | NOSCRIPT | ADMIN | NO_MULTI | ALLOW_BUSY,
-    group="server",
-    complexity="O(N) when saving, where N is the number of keys",
-    summary="Save if there are save points, then end the server.",
 )
 def shutdown(ctx: Client, *words: bytes) -> Marker | SimpleString:
     options = {word.lower() for word in words}
@@ -261,19 +233,16 @@ def shutdown(ctx: Client, *words: bytes) -> Marker | SimpleString:
 CLIENT = container(
     "CLIENT",
     arity=-2,
-    group="connection",
-    since="2.4.0",
-    complexity="Depends on subcommand.",
-    summary="Commands about connections.",
 )
 
 OWN = ANYTIME | NOSCRIPT
 OTHERS = OWN | ADMIN
 
-HELP = b"""\
-CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
+HELP = """\
 GETNAME
     The name of this connection.
+GETREDIR
+    The connection that tracking reports to: always -1.
 ID
     The number of this connection.
 INFO
@@ -300,34 +269,34 @@ SETINFO (LIB-NAME|LIB-VER) <value>
     Say which client library this is.
 SETNAME <name>
     Give this connection a name.
+TRACKINGINFO
+    Whether this connection is told of changed keys: never.
 UNPAUSE
-    End a pause.
-HELP
-    This text."""
+    End a pause.""".split("\n")
 
 
 def client_command(name: str, **spec: object) -> Callable[[Callable[..., object]], Callable[..., object]]:
     """A subcommand of CLIENT."""
-    return command(f"CLIENT|{name}", categories="connection", group="connection", **spec)
+    return command(f"CLIENT|{name}", categories="connection", **spec)
 
 
-@client_command("ID", arity=2, flags=OWN, since="5.0.0", complexity="O(1)", summary="The connection's number.")
+@client_command("ID", arity=2, flags=OWN)
 def client_id(ctx: Client) -> int:
     return ctx.id
 
 
-@client_command("GETNAME", arity=2, flags=OWN, since="2.6.9", complexity="O(1)", summary="The connection's name.")
+@client_command("GETNAME", arity=2, flags=OWN)
 def client_getname(ctx: Client) -> bytes | None:
     return ctx.name or None
 
 
-@client_command("SETNAME", arity=3, flags=OWN, since="2.6.9", complexity="O(1)", summary="Name the connection.")
+@client_command("SETNAME", arity=3, flags=OWN)
 def client_setname(ctx: Client, name: bytes) -> SimpleString:
     ctx.name = checked_name(name)
     return OK
 
 
-@client_command("SETINFO", arity=4, flags=OWN, since="7.2.0", complexity="O(1)", summary="Name the client library.")
+@client_command("SETINFO", arity=4, flags=OWN)
 def client_setinfo(ctx: Client, attribute: bytes, value: bytes) -> SimpleString:
     """Redis has it since 7.2; client libraries send it to any server."""
     word = attribute.lower()
@@ -346,9 +315,6 @@ def client_setinfo(ctx: Client, attribute: bytes, value: bytes) -> SimpleString:
     arity=2,
     flags=OWN,
     tips=("nondeterministic_output",),
-    since="6.2.0",
-    complexity="O(1)",
-    summary="This connection, as CLIENT LIST shows it.",
 )
 def client_info(ctx: Client) -> Verbatim:
     return Verbatim(b"txt", client_line(ctx) + b"\n")
@@ -359,9 +325,6 @@ def client_info(ctx: Client) -> Verbatim:
     arity=-2,
     flags=OTHERS,
     tips=("nondeterministic_output",),
-    since="2.4.0",
-    complexity="O(N) where N is the number of connections",
-    summary="All connections, a line each.",
 )
 def client_list(ctx: Client, *words: bytes) -> Verbatim:
     clients = ctx.server.clients
@@ -441,9 +404,6 @@ def checked_type(name: bytes) -> bytes:
     "KILL",
     arity=-3,
     flags=OTHERS,
-    since="2.4.0",
-    complexity="O(N) where N is the number of connections",
-    summary="Close connections.",
 )
 def client_kill(ctx: Client, *words: bytes) -> SimpleString | int:
     clients = ctx.server.clients.values()
@@ -500,7 +460,7 @@ def kill_id(value: bytes) -> int:
     return number
 
 
-@client_command("PAUSE", arity=-3, flags=OTHERS, since="3.0.0", complexity="O(1)", summary="Let commands wait.")
+@client_command("PAUSE", arity=-3, flags=OTHERS)
 def client_pause(ctx: Client, timeout: bytes, *mode: bytes) -> SimpleString:
     writes_only = False
     if len(mode) > 1:
@@ -520,13 +480,13 @@ def client_pause(ctx: Client, timeout: bytes, *mode: bytes) -> SimpleString:
     return OK
 
 
-@client_command("UNPAUSE", arity=2, flags=OTHERS, since="6.2.0", complexity="O(1)", summary="End a pause.")
+@client_command("UNPAUSE", arity=2, flags=OTHERS)
 def client_unpause(ctx: Client) -> SimpleString:
     ctx.server.unpause()
     return OK
 
 
-@client_command("REPLY", arity=3, flags=OWN, since="3.2.0", complexity="O(1)", summary="Turn replies on or off.")
+@client_command("REPLY", arity=3, flags=OWN)
 def client_reply(ctx: Client, mode: bytes) -> SimpleString | Marker:
     word = mode.lower()
     if word == b"on":
@@ -543,7 +503,7 @@ def client_reply(ctx: Client, mode: bytes) -> SimpleString | Marker:
 
 
 @client_command(
-    "NO-EVICT", arity=3, flags=OTHERS, since="7.0.0", complexity="O(1)", summary="Keep the connection from eviction."
+    "NO-EVICT", arity=3, flags=OTHERS
 )
 def client_no_evict(ctx: Client, mode: bytes) -> SimpleString:
     word = mode.lower()
@@ -553,18 +513,18 @@ def client_no_evict(ctx: Client, mode: bytes) -> SimpleString:
     return OK
 
 
-@client_command("GETREDIR", arity=2, flags=OWN, since="6.0.0", complexity="O(1)", summary="-1: no tracking here.")
+@client_command("GETREDIR", arity=2, flags=OWN)
 def client_getredir(ctx: Client) -> int:
     return -1
 
 
 @client_command(
-    "TRACKINGINFO", arity=2, flags=OWN, since="6.2.0", complexity="O(1)", summary="Tracking is always off here."
+    "TRACKINGINFO", arity=2, flags=OWN
 )
 def client_trackinginfo(ctx: Client) -> dict[bytes, object]:
     return {b"flags": {b"off"}, b"redirect": -1, b"prefixes": []}
 
 
-@client_command("HELP", arity=2, flags=ANYTIME, since="5.0.0", complexity="O(1)", summary="The subcommands.")
+@client_command("HELP", arity=2, flags=ANYTIME)
 def client_help(ctx: Client) -> list[SimpleString]:
-    return [SimpleString(line) for line in HELP.split(b"\n")]
+    return help_lines("CLIENT", HELP)

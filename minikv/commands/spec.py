@@ -1,4 +1,4 @@
-"""What a command is, before any server exists: its name, arity, flags, keys and documentation.
+"""What a command is, before any server exists: its name, arity, flags and keys.
 
 `@command` attaches a CommandSpec to a handler and changes nothing else; CommandTable.build collects the specs of
 the modules that it is given. A spec never changes: what a server counts about a command lives in table.Command.
@@ -9,7 +9,7 @@ Flags, categories and key specifications follow COMMAND INFO of Redis 7.0.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 Handler = TypeVar("Handler", bound=Callable[..., object])
@@ -84,10 +84,10 @@ class KeySpec:
 
 @dataclass(frozen=True)
 class CommandSpec:
-    """One command or subcommand as COMMAND INFO and COMMAND DOCS describe it.
+    """One command or subcommand as COMMAND INFO describes it.
 
     name is in upper case; a subcommand's is "CLIENT|ID". arity counts the name (and the subcommand's name); negative
-    means "at least". getkeys, if given, maps the whole request (name included) to its keys.
+    means "at least". What only COMMAND DOCS tells stands in docs.json.
     """
 
     name: str
@@ -97,12 +97,6 @@ class CommandSpec:
     categories: tuple[str, ...] = ()
     tips: tuple[str, ...] = ()
     keyspecs: tuple[KeySpec, ...] = ()
-    getkeys: Callable[[Sequence[bytes]], list[bytes]] | None = None
-    group: str = "generic"
-    since: str = "1.0.0"
-    complexity: str = ""
-    summary: str = ""
-    docs: dict[str, Any] = field(default_factory=dict)
 
     @property
     def full_name(self) -> bytes:
@@ -144,14 +138,8 @@ def describe(
     keys: tuple[int, int, int] = (0, 0, 0),
     key_flags: str = "",
     keyspecs: Sequence[KeySpec] = (),
-    getkeys: Callable[[Sequence[bytes]], list[bytes]] | None = None,
     categories: Sequence[str] | str = (),
     tips: Sequence[str] = (),
-    group: str = "generic",
-    since: str = "1.0.0",
-    complexity: str = "",
-    summary: str = "",
-    docs: dict[str, Any] | None = None,
 ) -> CommandSpec:
     """A CommandSpec; `keys` with `key_flags` ("RO ACCESS") becomes the key specification unless `keyspecs` says more.
 
@@ -172,12 +160,6 @@ def describe(
         categories=named,
         tips=tuple(tips),
         keyspecs=tuple(keyspecs),
-        getkeys=getkeys,
-        group=group,
-        since=since,
-        complexity=complexity,
-        summary=summary,
-        docs=docs or {},
     )
 
 

@@ -48,7 +48,7 @@ from minikv.commands.spec import (  # noqa: F401  (handlers import specs' words 
     describe,
 )
 from minikv.errors import ArenaFull, CommandError
-from minikv.protocol.reply import QUEUED
+from minikv.protocol.reply import QUEUED, Raw
 
 # Bits of CommandTable.gates: reasons to look closer at a command before it runs.
 GATE_LOADING = 1
@@ -66,6 +66,7 @@ C_NO_MULTI: cython.int = NO_MULTI
 C_MAY_REPLICATE: cython.int = MAY_REPLICATE
 C_PROTECTED: cython.int = PROTECTED
 C_FAST: cython.int = FAST
+C_TOUCHES_KEYS: cython.int = WRITE | READONLY
 C_HIDDEN_FROM_MONITOR: cython.int = SKIP_MONITOR | ADMIN
 C_SKIP_SLOWLOG: cython.int = SKIP_SLOWLOG
 
@@ -340,6 +341,8 @@ class CommandTable:
         in_multi: cython.bint = client.transaction is not None
         if in_multi and flags & C_NO_MULTI:
             return self.refuse(client, command, "ERR Command not allowed inside a transaction")
+        if client.is_monitor and flags & C_TOUCHES_KEYS:
+            return self.refuse(client, command, "ERR Replica can't interact with the keyspace")
         if gates & GATE_MEMORY:
             needs_memory: cython.bint = (flags & C_DENYOOM) != 0
             if in_multi and command.role != ROLE_EXEC and command.role != ROLE_LEAVE:
@@ -433,10 +436,9 @@ def protected_text(full_name: bytes) -> str:
 
 def feed_monitors(monitors: object, client: Client, args: list) -> None:
     """Show a request to every MONITOR client."""
-    from minikv.protocol.reply import Raw
-
     seconds = time.time()
-    head = b"+%.6f [%d %s]" % (seconds, client.db.number if client.db is not None else 0, client.addr)
+    peer = b"unix:" + client.addr[:-2] if client.is_unix else client.addr
+    head = b"+%.6f [%d %s]" % (seconds, client.db.number if client.db is not None else 0, peer)
     line = Raw(head + b"".join(b" " + quoted(argument) for argument in args) + b"\r\n")
     for monitor in list(monitors):
         monitor.push(line)

@@ -16,10 +16,6 @@ ANYTIME = NOSCRIPT | LOADING | STALE
     arity=1,
     flags=ANYTIME | FAST | ALLOW_BUSY,
     categories="transaction",
-    group="transactions",
-    since="1.2.0",
-    complexity="O(1)",
-    summary="Start a transaction: queue the commands that follow.",
 )
 def multi(ctx: Client) -> SimpleString:
     if ctx.transaction is not None:
@@ -33,10 +29,6 @@ def multi(ctx: Client) -> SimpleString:
     arity=1,
     flags=ANYTIME | FAST | ALLOW_BUSY,
     categories="transaction",
-    group="transactions",
-    since="2.0.0",
-    complexity="O(N), when N is the number of queued commands",
-    summary="Drop the queued commands and the watched keys.",
 )
 def discard(ctx: Client) -> SimpleString:
     if ctx.transaction is None:
@@ -50,10 +42,6 @@ def discard(ctx: Client) -> SimpleString:
     arity=1,
     flags=ANYTIME | SKIP_SLOWLOG,
     categories="transaction",
-    group="transactions",
-    since="1.2.0",
-    complexity="That of the queued commands together",
-    summary="Execute the queued commands as one, unless a watched key has changed.",
 )
 def exec_(ctx: Client) -> list[object] | Marker:
     transaction = ctx.transaction
@@ -66,7 +54,11 @@ def exec_(ctx: Client) -> list[object] | Marker:
     if broken:
         return NULL_ARRAY
     table = ctx.server.table
-    return [table.run(ctx, queued, args) for queued, args in transaction.queued]
+    ctx.in_exec = True
+    try:
+        return [table.run(ctx, queued, args) for queued, args in transaction.queued]
+    finally:
+        ctx.in_exec = False
 
 
 @command(
@@ -76,10 +68,6 @@ def exec_(ctx: Client) -> list[object] | Marker:
     keys=(1, -1, 1),
     key_flags="RO",
     categories="transaction",
-    group="transactions",
-    since="2.2.0",
-    complexity="O(1) for every key",
-    summary="Make EXEC do nothing if one of these keys changes before it.",
 )
 def watch(ctx: Client, *keys: bytes) -> SimpleString:
     if ctx.transaction is not None:
@@ -96,10 +84,6 @@ def watch(ctx: Client, *keys: bytes) -> SimpleString:
     arity=1,
     flags=ANYTIME | FAST | ALLOW_BUSY,
     categories="transaction",
-    group="transactions",
-    since="2.2.0",
-    complexity="O(1)",
-    summary="Forget the watched keys.",
 )
 def unwatch(ctx: Client) -> SimpleString:
     ctx.unwatch()
