@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from minikv.commands.help import help_lines
 from minikv.commands.spec import ADMIN, LOADING, NOSCRIPT, STALE, command, container
 from minikv.errors import CommandError, ConfigError
 from minikv.keyspace.glob import glob_match
@@ -14,18 +15,16 @@ CONFIG = container("CONFIG", arity=-2)
 
 FLAGS = ADMIN | NOSCRIPT | LOADING | STALE
 
-HELP = """\
-CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:
-GET <pattern> [<pattern> ...]
-    Settings whose names match one of the glob patterns, with their values.
-SET <name> <value> [<name> <value> ...]
-    Change settings, all of them or, if one is refused, none.
-RESETSTAT
-    Set the counters of INFO to zero.
-REWRITE
-    Write the settings that changed into the configuration file, comments and order kept.
-HELP
-    This text."""
+HELP = [
+    "GET <pattern> [<pattern> ...]",
+    "    Settings whose names match one of the glob patterns, with their values.",
+    "SET <name> <value> [<name> <value> ...]",
+    "    Change settings, all of them or, if one is refused, none.",
+    "RESETSTAT",
+    "    Set the counters of INFO to zero.",
+    "REWRITE",
+    "    Write the settings that changed into the configuration file, comments and order kept.",
+]
 
 
 @command("CONFIG|GET", arity=-3, flags=FLAGS)
@@ -77,7 +76,8 @@ def config_resetstat(ctx: "Client") -> SimpleString:
     server = ctx.server
     server.stats.reset()
     server.snapshots.reset_stats()
-    server.keyspace.reset_stats()
+    keyspace = server.keyspace
+    keyspace.hits = keyspace.misses = keyspace.expired_keys = keyspace.evicted_keys = 0
     for each in server.table:
         each.reset_stats()
     return OK
@@ -85,7 +85,7 @@ def config_resetstat(ctx: "Client") -> SimpleString:
 
 @command("CONFIG|HELP", arity=2, flags=LOADING | STALE)
 def config_help(ctx: "Client") -> list[SimpleString]:
-    return [SimpleString(line.encode()) for line in HELP.split("\n")]
+    return help_lines("CONFIG", HELP)
 
 
 def _is_local(ctx: "Client") -> bool:
