@@ -10,7 +10,7 @@ from typing import NamedTuple
 from minikv.commands import bits
 from minikv.commands.arguments import INT64_MAX, INT64_MIN, NOT_AN_INTEGER, SYNTAX_ERROR, clamp_range, integer
 from minikv.commands.client import Client
-from minikv.commands.spec import DENYOOM, FAST, READONLY, WRITE, command
+from minikv.commands.spec import DENYOOM, FAST, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError
 
 CHUNK = 256 * 1024  # bytes; several of them fit a second-level cache
@@ -53,7 +53,7 @@ def range_unit(text: bytes) -> bytes:
 # Single bits
 
 
-@command("GETBIT", arity=3, flags=READONLY | FAST, keys=(1, 1, 1))
+@command("GETBIT", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="bitmap")
 def getbit(ctx: Client, key: bytes, offset: bytes) -> int:
     place, shift = divmod(bit_offset(ctx, offset), 8)
     if place >= ctx.db.strlen(key):
@@ -61,7 +61,7 @@ def getbit(ctx: Client, key: bytes, offset: bytes) -> int:
     return ctx.db.get_range(key, place, place + 1)[0] >> (7 - shift) & 1
 
 
-@command("SETBIT", arity=4, flags=WRITE | DENYOOM, keys=(1, 1, 1))
+@command("SETBIT", arity=4, flags=WRITE | DENYOOM, keys=(1, 1, 1), key_flags="RW access update", categories="bitmap")
 def setbit(ctx: Client, key: bytes, offset: bytes, value: bytes) -> int:
     place, shift = divmod(bit_offset(ctx, offset), 8)
     bit = integer(value, BIT_VALUE_ERROR)
@@ -79,7 +79,7 @@ def setbit(ctx: Client, key: bytes, offset: bytes, value: bytes) -> int:
 # Count and search
 
 
-@command("BITCOUNT", arity=-2, flags=READONLY, keys=(1, 1, 1))
+@command("BITCOUNT", arity=-2, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="bitmap")
 def bitcount(ctx: Client, key: bytes, *limits: bytes) -> int:
     length = ctx.db.strlen(key)
     if length == 0 and ctx.db.lookup(key, False, False) == MISSING:
@@ -106,7 +106,7 @@ def count_bits(ctx: Client, key: bytes, start: int, stop: int) -> int:
     return total
 
 
-@command("BITPOS", arity=-3, flags=READONLY, keys=(1, 1, 1))
+@command("BITPOS", arity=-3, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="bitmap")
 def bitpos(ctx: Client, key: bytes, bit: bytes, *limits: bytes) -> int:
     wanted = integer(bit)
     if wanted not in (0, 1):
@@ -146,7 +146,17 @@ def find_bit(ctx: Client, key: bytes, bit: int, start: int, stop: int) -> int:
 # Combine
 
 
-@command("BITOP", arity=-4, flags=WRITE | DENYOOM, keys=(2, -1, 1))
+@command(
+    "BITOP",
+    arity=-4,
+    flags=WRITE | DENYOOM,
+    keys=(2, -1, 1),
+    keyspecs=[
+        KeySpec("OW update", ("index", 2), ("range", 0, 1, 0)),
+        KeySpec("RO access", ("index", 3), ("range", -1, 1, 0)),
+    ],
+    categories="bitmap",
+)
 def bitop(ctx: Client, operation: bytes, target: bytes, *sources: bytes) -> int:
     name = operation.upper()
     if name not in (b"AND", b"OR", b"XOR", b"NOT"):
@@ -234,7 +244,14 @@ class FieldOperation(NamedTuple):
         return low if number < low else high
 
 
-@command("BITFIELD", arity=-2, flags=WRITE | DENYOOM, keys=(1, 1, 1))
+@command(
+    "BITFIELD",
+    arity=-2,
+    flags=WRITE | DENYOOM,
+    keys=(1, 1, 1),
+    key_flags="RW access update variable_flags",
+    categories="bitmap",
+)
 def bitfield(ctx: Client, key: bytes, *words: bytes) -> list[int | None]:
     operations = field_operations(ctx, words)
     writes = [operation for operation in operations if operation.name != b"GET"]
@@ -262,7 +279,7 @@ def bitfield(ctx: Client, key: bytes, *words: bytes) -> list[int | None]:
     return results
 
 
-@command("BITFIELD_RO", arity=-2, flags=READONLY | FAST, keys=(1, 1, 1))
+@command("BITFIELD_RO", arity=-2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="bitmap")
 def bitfield_ro(ctx: Client, key: bytes, *words: bytes) -> list[int | None]:
     operations = field_operations(ctx, words)
     if any(operation.name != b"GET" for operation in operations):

@@ -45,7 +45,12 @@ def config_get(ctx: "Client", *patterns: bytes) -> dict[bytes, bytes]:
     return {name.encode("utf-8", "surrogateescape"): value for name, value in found.items()}
 
 
-@command("CONFIG|SET", arity=-4, flags=FLAGS)
+@command(
+    "CONFIG|SET",
+    arity=-4,
+    flags=FLAGS,
+    tips=["request_policy:all_nodes", "response_policy:all_succeeded"],
+)
 def config_set(ctx: "Client", *words: bytes) -> SimpleString:
     if len(words) % 2:
         raise CommandError("ERR syntax error")

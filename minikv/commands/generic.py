@@ -19,7 +19,7 @@ from minikv.commands.arguments import (
     overflows,
 )
 from minikv.commands.client import Client
-from minikv.commands.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, command, container
+from minikv.commands.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, KeySpec, command, container
 from minikv.errors import CommandError
 from minikv.keyspace.glob import glob_match
 from minikv.protocol.reply import OK, SimpleString
@@ -40,30 +40,62 @@ TYPE_NAMES = {0: b"string", 1: b"list", 2: b"set", 3: b"zset", 4: b"hash", 5: b"
 # Delete, test, touch
 
 
-@command("DEL", arity=-2, flags=WRITE, keys=(1, -1, 1))
+@command(
+    "DEL",
+    arity=-2,
+    flags=WRITE,
+    keys=(1, -1, 1),
+    key_flags="RM delete",
+    categories="keyspace",
+    tips=["request_policy:multi_shard", "response_policy:agg_sum"],
+)
 def del_(ctx: Client, *keys: bytes) -> int:
     db = ctx.db
     return sum([db.delete(key) for key in keys])
 
 
-@command("UNLINK", arity=-2, flags=WRITE | FAST, keys=(1, -1, 1))
+@command(
+    "UNLINK",
+    arity=-2,
+    flags=WRITE | FAST,
+    keys=(1, -1, 1),
+    key_flags="RM delete",
+    categories="keyspace",
+    tips=["request_policy:multi_shard", "response_policy:agg_sum"],
+)
 def unlink(ctx: Client, *keys: bytes) -> int:
     return del_(ctx, *keys)
 
 
-@command("EXISTS", arity=-2, flags=READONLY | FAST, keys=(1, -1, 1))
+@command(
+    "EXISTS",
+    arity=-2,
+    flags=READONLY | FAST,
+    keys=(1, -1, 1),
+    key_flags="RO",
+    categories="keyspace",
+    tips=["request_policy:multi_shard", "response_policy:agg_sum"],
+)
 def exists(ctx: Client, *keys: bytes) -> int:
     db = ctx.db
     return sum([db.lookup(key, True, False) != MISSING for key in keys])
 
 
-@command("TOUCH", arity=-2, flags=READONLY | FAST, keys=(1, -1, 1))
+@command(
+    "TOUCH",
+    arity=-2,
+    flags=READONLY | FAST,
+    keys=(1, -1, 1),
+    key_flags="RO",
+    categories="keyspace",
+    tips=["request_policy:multi_shard", "response_policy:agg_sum"],
+)
 def touch(ctx: Client, *keys: bytes) -> int:
     db = ctx.db
     return sum([db.lookup(key) != MISSING for key in keys])
 
 
-@command("TYPE", arity=2, flags=READONLY | FAST, keys=(1, 1, 1))
+@command("TYPE", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="keyspace")
 def type_(ctx: Client, key: bytes) -> SimpleString:
     return SimpleString(TYPE_NAMES.get(ctx.db.lookup(key, True, False), b"none"))
 
@@ -71,22 +103,22 @@ def type_(ctx: Client, key: bytes) -> SimpleString:
 # Expiry
 
 
-@command("EXPIRE", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1))
+@command("EXPIRE", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW update", categories="keyspace")
 def expire(ctx: Client, key: bytes, seconds: bytes, *options: bytes) -> int:
     return set_expire(ctx, key, options, seconds, 1000, ctx.keyspace.now_ms, "expire")
 
 
-@command("PEXPIRE", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1))
+@command("PEXPIRE", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW update", categories="keyspace")
 def pexpire(ctx: Client, key: bytes, milliseconds: bytes, *options: bytes) -> int:
     return set_expire(ctx, key, options, milliseconds, 1, ctx.keyspace.now_ms, "pexpire")
 
 
-@command("EXPIREAT", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1))
+@command("EXPIREAT", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW update", categories="keyspace")
 def expireat(ctx: Client, key: bytes, at_s: bytes, *options: bytes) -> int:
     return set_expire(ctx, key, options, at_s, 1000, 0, "expireat")
 
 
-@command("PEXPIREAT", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1))
+@command("PEXPIREAT", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW update", categories="keyspace")
 def pexpireat(ctx: Client, key: bytes, at_ms: bytes, *options: bytes) -> int:
     return set_expire(ctx, key, options, at_ms, 1, 0, "pexpireat")
 
@@ -134,22 +166,38 @@ def conditions_hold(conditions: set[bytes], current: int, at_ms: int) -> bool:
     )
 
 
-@command("TTL", arity=2, flags=READONLY | FAST, keys=(1, 1, 1))
+@command(
+    "TTL",
+    arity=2,
+    flags=READONLY | FAST,
+    keys=(1, 1, 1),
+    key_flags="RO access",
+    categories="keyspace",
+    tips=["nondeterministic_output"],
+)
 def ttl(ctx: Client, key: bytes) -> int:
     return time_of(ctx, key, ctx.keyspace.now_ms, 1000)
 
 
-@command("PTTL", arity=2, flags=READONLY | FAST, keys=(1, 1, 1))
+@command(
+    "PTTL",
+    arity=2,
+    flags=READONLY | FAST,
+    keys=(1, 1, 1),
+    key_flags="RO access",
+    categories="keyspace",
+    tips=["nondeterministic_output"],
+)
 def pttl(ctx: Client, key: bytes) -> int:
     return time_of(ctx, key, ctx.keyspace.now_ms, 1)
 
 
-@command("EXPIRETIME", arity=2, flags=READONLY | FAST, keys=(1, 1, 1))
+@command("EXPIRETIME", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="keyspace")
 def expiretime(ctx: Client, key: bytes) -> int:
     return time_of(ctx, key, 0, 1000)
 
 
-@command("PEXPIRETIME", arity=2, flags=READONLY | FAST, keys=(1, 1, 1))
+@command("PEXPIRETIME", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="keyspace")
 def pexpiretime(ctx: Client, key: bytes) -> int:
     return time_of(ctx, key, 0, 1)
 
@@ -164,7 +212,7 @@ def time_of(ctx: Client, key: bytes, base_ms: int, unit_ms: int) -> int:
     return (max(at_ms - base_ms, 0) + unit_ms // 2) // unit_ms
 
 
-@command("PERSIST", arity=2, flags=WRITE | FAST, keys=(1, 1, 1))
+@command("PERSIST", arity=2, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW update", categories="keyspace")
 def persist(ctx: Client, key: bytes) -> int:
     return int(ctx.db.persist(key))
 
@@ -172,13 +220,33 @@ def persist(ctx: Client, key: bytes) -> int:
 # Rename, copy, move
 
 
-@command("RENAME", arity=3, flags=WRITE, keys=(1, 2, 1))
+@command(
+    "RENAME",
+    arity=3,
+    flags=WRITE,
+    keys=(1, 2, 1),
+    keyspecs=[
+        KeySpec("RW access delete", ("index", 1), ("range", 0, 1, 0)),
+        KeySpec("OW update", ("index", 2), ("range", 0, 1, 0)),
+    ],
+    categories="keyspace",
+)
 def rename(ctx: Client, key: bytes, new_key: bytes) -> SimpleString:
     rename_key(ctx, key, new_key)
     return OK
 
 
-@command("RENAMENX", arity=3, flags=WRITE | FAST, keys=(1, 2, 1))
+@command(
+    "RENAMENX",
+    arity=3,
+    flags=WRITE | FAST,
+    keys=(1, 2, 1),
+    keyspecs=[
+        KeySpec("RW access delete", ("index", 1), ("range", 0, 1, 0)),
+        KeySpec("OW insert", ("index", 2), ("range", 0, 1, 0)),
+    ],
+    categories="keyspace",
+)
 def renamenx(ctx: Client, key: bytes, new_key: bytes) -> int:
     if ctx.db.lookup(new_key, False, False) != MISSING and ctx.db.lookup(key, False, False) != MISSING:
         return 0
@@ -194,7 +262,17 @@ def rename_key(ctx: Client, key: bytes, new_key: bytes) -> None:
         ctx.db.rename(key, new_key)
 
 
-@command("COPY", arity=-3, flags=WRITE | DENYOOM, keys=(1, 2, 1))
+@command(
+    "COPY",
+    arity=-3,
+    flags=WRITE | DENYOOM,
+    keys=(1, 2, 1),
+    keyspecs=[
+        KeySpec("RO access", ("index", 1), ("range", 0, 1, 0)),
+        KeySpec("OW update", ("index", 2), ("range", 0, 1, 0)),
+    ],
+    categories="keyspace",
+)
 def copy(ctx: Client, key: bytes, new_key: bytes, *options: bytes) -> int:
     target = ctx.db
     replace = False
@@ -214,7 +292,7 @@ def copy(ctx: Client, key: bytes, new_key: bytes, *options: bytes) -> int:
     return int(ctx.db.copy_to(key, target, new_key, replace))
 
 
-@command("MOVE", arity=3, flags=WRITE | FAST, keys=(1, 1, 1))
+@command("MOVE", arity=3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="keyspace")
 def move(ctx: Client, key: bytes, number: bytes) -> int:
     target = numbered_database(ctx, number)
     if target is ctx.db:
@@ -232,13 +310,21 @@ def numbered_database(ctx: Client, number: bytes) -> Database:
 # All keys
 
 
-@command("KEYS", arity=2, flags=READONLY, keys=(0, 0, 0))
+@command(
+    "KEYS",
+    arity=2,
+    flags=READONLY,
+    categories="keyspace dangerous",
+    tips=["request_policy:all_shards", "nondeterministic_output_order"],
+)
 def keys(ctx: Client, pattern: bytes) -> list[bytes]:
     found = ctx.db.keys()
     return found if pattern == b"*" else [key for key in found if glob_match(pattern, key)]
 
 
-@command("SCAN", arity=-2, flags=READONLY, keys=(0, 0, 0))
+@command(
+    "SCAN", arity=-2, flags=READONLY, categories="keyspace", tips=["nondeterministic_output", "request_policy:special"]
+)
 def scan(ctx: Client, start: bytes, *options: bytes) -> list[object]:
     place = cursor(start)
     count = SCAN_DEFAULT_COUNT
@@ -265,7 +351,13 @@ def scan(ctx: Client, start: bytes, *options: bytes) -> list[object]:
     return [b"%d" % place, found]
 
 
-@command("RANDOMKEY", arity=1, flags=READONLY, keys=(0, 0, 0))
+@command(
+    "RANDOMKEY",
+    arity=1,
+    flags=READONLY,
+    categories="keyspace",
+    tips=["request_policy:all_shards", "nondeterministic_output"],
+)
 def randomkey(ctx: Client) -> bytes | None:
     return ctx.db.random_key()
 
@@ -275,12 +367,28 @@ def randomkey(ctx: Client) -> bytes | None:
 OBJECT = container("OBJECT", arity=-2)
 
 
-@command("OBJECT|ENCODING", arity=3, flags=READONLY, keys=(2, 2, 1))
+@command(
+    "OBJECT|ENCODING",
+    arity=3,
+    flags=READONLY,
+    keys=(2, 2, 1),
+    key_flags="RO",
+    categories="keyspace",
+    tips=["nondeterministic_output"],
+)
 def object_encoding(ctx: Client, key: bytes) -> bytes | None:
     return ctx.db.encoding(key) if ctx.db.lookup(key, True, False) != MISSING else None
 
 
-@command("OBJECT|REFCOUNT", arity=3, flags=READONLY, keys=(2, 2, 1))
+@command(
+    "OBJECT|REFCOUNT",
+    arity=3,
+    flags=READONLY,
+    keys=(2, 2, 1),
+    key_flags="RO",
+    categories="keyspace",
+    tips=["nondeterministic_output"],
+)
 def object_refcount(ctx: Client, key: bytes) -> int | None:
     if ctx.db.lookup(key, True, False) == MISSING:
         return None
@@ -291,7 +399,15 @@ def object_refcount(ctx: Client, key: bytes) -> int | None:
     return 1
 
 
-@command("OBJECT|IDLETIME", arity=3, flags=READONLY, keys=(2, 2, 1))
+@command(
+    "OBJECT|IDLETIME",
+    arity=3,
+    flags=READONLY,
+    keys=(2, 2, 1),
+    key_flags="RO",
+    categories="keyspace",
+    tips=["nondeterministic_output"],
+)
 def object_idletime(ctx: Client, key: bytes) -> int | None:
     if ctx.db.lookup(key, True, False) == MISSING:
         return None
@@ -303,7 +419,15 @@ def object_idletime(ctx: Client, key: bytes) -> int | None:
     return ctx.db.idle_seconds(key)
 
 
-@command("OBJECT|FREQ", arity=3, flags=READONLY, keys=(2, 2, 1))
+@command(
+    "OBJECT|FREQ",
+    arity=3,
+    flags=READONLY,
+    keys=(2, 2, 1),
+    key_flags="RO",
+    categories="keyspace",
+    tips=["nondeterministic_output"],
+)
 def object_freq(ctx: Client, key: bytes) -> int | None:
     if ctx.db.lookup(key, True, False) == MISSING:
         return None
@@ -319,7 +443,7 @@ def counts_frequency(ctx: Client) -> bool:
     return str(ctx.server.config.maxmemory_policy).endswith("lfu")
 
 
-@command("OBJECT|HELP", arity=2, flags=LOADING | STALE, keys=(0, 0, 0))
+@command("OBJECT|HELP", arity=2, flags=LOADING | STALE, categories="keyspace")
 def object_help(ctx: Client) -> list[SimpleString]:
     lines = (
         b"OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",

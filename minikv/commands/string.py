@@ -27,12 +27,19 @@ LCS_CELL = 4  # bytes for each pair of places by which Redis limits LCS
 # Get and set
 
 
-@command("GET", arity=2, flags=READONLY | FAST, keys=(1, 1, 1))
+@command("GET", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="string")
 def get(ctx: Client, key: bytes) -> bytes | None:
     return ctx.db.get(key)
 
 
-@command("SET", arity=-3, flags=WRITE | DENYOOM, keys=(1, 1, 1))
+@command(
+    "SET",
+    arity=-3,
+    flags=WRITE | DENYOOM,
+    keys=(1, 1, 1),
+    key_flags="RW access update variable_flags",
+    categories="string",
+)
 def set_(ctx: Client, key: bytes, value: bytes, *options: bytes) -> SimpleString | bytes | None:
     if options:
         return set_with_options(ctx, key, value, options)
@@ -65,7 +72,7 @@ def set_with_options(ctx: Client, key: bytes, value: bytes, options: tuple[bytes
     return old if returns_old else OK
 
 
-@command("SETNX", arity=3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1))
+@command("SETNX", arity=3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="OW insert", categories="string")
 def setnx(ctx: Client, key: bytes, value: bytes) -> int:
     if ctx.db.lookup(key, False, False) != MISSING:
         return 0
@@ -73,26 +80,28 @@ def setnx(ctx: Client, key: bytes, value: bytes) -> int:
     return 1
 
 
-@command("SETEX", arity=4, flags=WRITE | DENYOOM, keys=(1, 1, 1))
+@command("SETEX", arity=4, flags=WRITE | DENYOOM, keys=(1, 1, 1), key_flags="OW update", categories="string")
 def setex(ctx: Client, key: bytes, seconds: bytes, value: bytes) -> SimpleString:
     ctx.db.set(key, value, expiry_time(b"EX", seconds, ctx.keyspace.now_ms, "setex"))
     return OK
 
 
-@command("PSETEX", arity=4, flags=WRITE | DENYOOM, keys=(1, 1, 1))
+@command("PSETEX", arity=4, flags=WRITE | DENYOOM, keys=(1, 1, 1), key_flags="OW update", categories="string")
 def psetex(ctx: Client, key: bytes, milliseconds: bytes, value: bytes) -> SimpleString:
     ctx.db.set(key, value, expiry_time(b"PX", milliseconds, ctx.keyspace.now_ms, "psetex"))
     return OK
 
 
-@command("GETSET", arity=3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1))
+@command(
+    "GETSET", arity=3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="string"
+)
 def getset(ctx: Client, key: bytes, value: bytes) -> bytes | None:
     old = ctx.db.get(key)
     ctx.db.set(key, value)
     return old
 
 
-@command("GETDEL", arity=2, flags=WRITE | FAST, keys=(1, 1, 1))
+@command("GETDEL", arity=2, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW access delete", categories="string")
 def getdel(ctx: Client, key: bytes) -> bytes | None:
     value = ctx.db.get(key)
     if value is not None:
@@ -100,7 +109,7 @@ def getdel(ctx: Client, key: bytes) -> bytes | None:
     return value
 
 
-@command("GETEX", arity=-2, flags=WRITE | FAST, keys=(1, 1, 1))
+@command("GETEX", arity=-2, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="string")
 def getex(ctx: Client, key: bytes, *options: bytes) -> bytes | None:
     unit = amount = b""
     persist = False
@@ -131,7 +140,15 @@ def getex(ctx: Client, key: bytes, *options: bytes) -> bytes | None:
 # Many keys
 
 
-@command("MGET", arity=-2, flags=READONLY | FAST, keys=(1, -1, 1))
+@command(
+    "MGET",
+    arity=-2,
+    flags=READONLY | FAST,
+    keys=(1, -1, 1),
+    key_flags="RO access",
+    categories="string",
+    tips=["request_policy:multi_shard"],
+)
 def mget(ctx: Client, *keys: bytes) -> list[bytes | None]:
     db = ctx.db
     values: list[bytes | None] = []
@@ -143,7 +160,15 @@ def mget(ctx: Client, *keys: bytes) -> list[bytes | None]:
     return values
 
 
-@command("MSET", arity=-3, flags=WRITE | DENYOOM, keys=(1, -1, 2))
+@command(
+    "MSET",
+    arity=-3,
+    flags=WRITE | DENYOOM,
+    keys=(1, -1, 2),
+    key_flags="OW update",
+    categories="string",
+    tips=["request_policy:multi_shard", "response_policy:all_succeeded"],
+)
 def mset(ctx: Client, *pairs: bytes) -> SimpleString:
     if len(pairs) % 2:
         raise CommandError("ERR wrong number of arguments for 'mset' command")
@@ -151,7 +176,15 @@ def mset(ctx: Client, *pairs: bytes) -> SimpleString:
     return OK
 
 
-@command("MSETNX", arity=-3, flags=WRITE | DENYOOM, keys=(1, -1, 2))
+@command(
+    "MSETNX",
+    arity=-3,
+    flags=WRITE | DENYOOM,
+    keys=(1, -1, 2),
+    key_flags="OW insert",
+    categories="string",
+    tips=["request_policy:multi_shard", "response_policy:agg_min"],
+)
 def msetnx(ctx: Client, *pairs: bytes) -> int:
     if len(pairs) % 2:
         raise CommandError("ERR wrong number of arguments for 'msetnx' command")
@@ -171,12 +204,12 @@ def set_pairs(ctx: Client, pairs: tuple[bytes, ...]) -> None:
 # Parts of a string
 
 
-@command("STRLEN", arity=2, flags=READONLY | FAST, keys=(1, 1, 1))
+@command("STRLEN", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="string")
 def strlen(ctx: Client, key: bytes) -> int:
     return ctx.db.strlen(key)
 
 
-@command("APPEND", arity=3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1))
+@command("APPEND", arity=3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW insert", categories="string")
 def append(ctx: Client, key: bytes, data: bytes) -> int:
     # A byte where the old value may not reach any more: the whole would be too long. A new key takes anything.
     room = ctx.server.config.proto_max_bulk_len - len(data)
@@ -185,7 +218,7 @@ def append(ctx: Client, key: bytes, data: bytes) -> int:
     return ctx.db.append(key, data)
 
 
-@command("SETRANGE", arity=4, flags=WRITE | DENYOOM, keys=(1, 1, 1))
+@command("SETRANGE", arity=4, flags=WRITE | DENYOOM, keys=(1, 1, 1), key_flags="RW update", categories="string")
 def setrange(ctx: Client, key: bytes, offset: bytes, data: bytes) -> int:
     start = integer(offset)
     if start < 0:
@@ -198,8 +231,8 @@ def setrange(ctx: Client, key: bytes, offset: bytes, data: bytes) -> int:
     return ctx.db.set_range(key, start, data)
 
 
-@command("SUBSTR", arity=4, flags=READONLY, keys=(1, 1, 1))
-@command("GETRANGE", arity=4, flags=READONLY, keys=(1, 1, 1))
+@command("SUBSTR", arity=4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="string")
+@command("GETRANGE", arity=4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="string")
 def getrange(ctx: Client, key: bytes, start: bytes, end: bytes) -> bytes:
     first, last = integer(start), integer(end)
     offset, stop = clamp_range(first, last, ctx.db.strlen(key))
@@ -209,22 +242,30 @@ def getrange(ctx: Client, key: bytes, start: bytes, end: bytes) -> bytes:
 # Numbers
 
 
-@command("INCR", arity=2, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1))
+@command(
+    "INCR", arity=2, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="string"
+)
 def incr(ctx: Client, key: bytes) -> int:
     return increment_by(ctx, key, 1)
 
 
-@command("DECR", arity=2, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1))
+@command(
+    "DECR", arity=2, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="string"
+)
 def decr(ctx: Client, key: bytes) -> int:
     return increment_by(ctx, key, -1)
 
 
-@command("INCRBY", arity=3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1))
+@command(
+    "INCRBY", arity=3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="string"
+)
 def incrby(ctx: Client, key: bytes, increment: bytes) -> int:
     return increment_by(ctx, key, integer(increment))
 
 
-@command("DECRBY", arity=3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1))
+@command(
+    "DECRBY", arity=3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="string"
+)
 def decrby(ctx: Client, key: bytes, decrement: bytes) -> int:
     amount = integer(decrement)
     if amount == INT64_MIN:
@@ -241,7 +282,14 @@ def increment_by(ctx: Client, key: bytes, amount: int) -> int:
     return number
 
 
-@command("INCRBYFLOAT", arity=3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1))
+@command(
+    "INCRBYFLOAT",
+    arity=3,
+    flags=WRITE | DENYOOM | FAST,
+    keys=(1, 1, 1),
+    key_flags="RW access update",
+    categories="string",
+)
 def incrbyfloat(ctx: Client, key: bytes, increment: bytes) -> bytes:
     text = ctx.db.get_for_write(key)
     number = LongDouble.parse(b"0" if text is None else text)
@@ -259,7 +307,7 @@ def incrbyfloat(ctx: Client, key: bytes, increment: bytes) -> bytes:
 # Comparison
 
 
-@command("LCS", arity=-3, flags=READONLY, keys=(1, 2, 1))
+@command("LCS", arity=-3, flags=READONLY, keys=(1, 2, 1), key_flags="RO access", categories="string")
 def lcs(ctx: Client, key1: bytes, key2: bytes, *options: bytes) -> object:
     try:
         a, b = ctx.db.get(key1) or b"", ctx.db.get(key2) or b""
