@@ -28,10 +28,18 @@ class Entry:
 
 
 class Watch:
-    """One for each client that watches; set when a watched key changes."""
+    """One for each client that watches."""
 
     def __init__(self) -> None:
-        self.broken = False
+        self.keys: set[tuple[Database, bytes]] = set()
+        self.was_broken = False
+
+    @property
+    def broken(self) -> bool:
+        """True for good after the first change of a watched key; its expiry is one."""
+        for db, key in self.keys:
+            db.find(key)
+        return self.was_broken
 
 
 def looks_like_int64(value: bytes) -> bool:
@@ -116,14 +124,14 @@ class Keyspace:
         return sum(db.flush() for db in self.databases)
 
     def expire_cycle(self, limit: int) -> int:
-        due = sorted(
-            (entry.expire_at_ms, db.number, key)
+        due = [
+            (db, key)
             for db in self.databases
-            for key, entry in db.entries.items()
+            for key, entry in sorted(db.entries.items(), key=lambda item: item[1].expire_at_ms)
             if db.is_expired(entry)
-        )[:limit]
-        for _, number, key in due:
-            self.databases[number].drop_expired(key)
+        ][:limit]
+        for db, key in due:
+            db.drop_expired(key)
         return len(due)
 
     def check(self) -> None:
@@ -190,7 +198,7 @@ class Database:
 
     def break_watches(self, key: bytes) -> None:
         for token in self.watchers.get(key, ()):
-            token.broken = True
+            token.was_broken = True
 
     def changed(self, key: bytes) -> None:
         self.keyspace.dirty += 1
@@ -376,8 +384,10 @@ class Database:
     def watch(self, key: bytes, token: Watch) -> None:
         self.find(key)
         self.watchers.setdefault(key, set()).add(token)
+        token.keys.add((self, key))
 
     def unwatch(self, token: Watch) -> None:
         for tokens in self.watchers.values():
             tokens.discard(token)
         self.watchers = {key: tokens for key, tokens in self.watchers.items() if tokens}
+        token.keys = {(db, key) for db, key in token.keys if db is not self}

@@ -320,20 +320,23 @@ def test_times_from_the_epoch_to_the_end_of_64_bits(db: Any) -> None:
         assert db.expire_at(b"later") == max(at_ms, START_MS)
 
 
-def test_expire_cycle_takes_the_oldest_first(db: Any, other: Any, keyspace: Any, clock: Clock) -> None:
+def test_expire_cycle_takes_the_longest_overdue_of_a_database_first(
+    db: Any, other: Any, keyspace: Any, clock: Clock
+) -> None:
     for i in range(10):
-        db.set(b"d%d" % i, b"x", START_MS + 10 * i)
-        other.set(b"o%d" % i, b"x", START_MS + 10 * i + 5)
+        other.set(b"%d" % i, b"x", START_MS + 10 * i)
+    db.set(b"here", b"x", START_MS)
     clock.advance(51)
     assert keyspace.expire_cycle(3) == 3
-    assert (sorted(db.keys())[:1], len(other)) == ([b"d6"], 9)  # keys() drops what is due in its own database
+    assert (len(db), len(other)) == (0, 8)
+    clock.now_ms = START_MS  # so that what is left is not due when it is looked at
+    keyspace.tick()
+    assert sorted(other.keys()) == [b"%d" % i for i in range(2, 10)]
+    clock.advance(51)
     assert keyspace.expire_cycle(1000) == 4
     assert keyspace.expire_cycle(1000) == 0
-    assert (sorted(db.keys()), sorted(other.keys())) == (
-        [b"d6", b"d7", b"d8", b"d9"],
-        [b"o5", b"o6", b"o7", b"o8", b"o9"],
-    )
-    assert keyspace.expired_keys == 11
+    assert sorted(other.keys()) == [b"6", b"7", b"8", b"9"]
+    assert keyspace.expired_keys == 7
 
 
 def test_average_ttl(db: Any) -> None:
@@ -617,8 +620,10 @@ def test_hits_and_misses(db: Any, keyspace: Any) -> None:
 
 
 def test_memory_usage_is_at_least_key_and_value(db: Any) -> None:
+    for i in range(1000):  # an index of a few keys costs more for each
+        db.set(b"%d" % i, b"x", START_MS + 1000)
     db.set(b"key", b"x" * 1000)
-    assert 1003 <= db.memory_usage(b"key") <= 1200
+    assert 1003 <= db.memory_usage(b"key") <= 1100
     assert db.memory_usage(b"none") is None
 
 
@@ -693,20 +698,38 @@ def test_what_leaves_the_key_alone_keeps_the_watch(implementation: ModuleType, d
     assert not token.broken
 
 
-def test_expiry_breaks_the_watch(implementation: ModuleType, keyspace: Any, db: Any, clock: Clock) -> None:
-    lazily, actively, before = (implementation.Watch() for _ in range(3))
-    for key in (b"lazily", b"actively", b"before"):
-        db.set(key, b"x", START_MS + 10)
-    db.watch(b"lazily", lazily)
-    db.watch(b"actively", actively)
+@pytest.mark.parametrize("how", ["nobody looks", "lazily", "actively"])
+def test_expiry_breaks_the_watch(implementation: ModuleType, keyspace: Any, db: Any, clock: Clock, how: str) -> None:
+    token, other_token = implementation.Watch(), implementation.Watch()
+    db.set(b"key", b"x", START_MS + 10)
+    db.watch(b"key", token)
+    clock.advance(10)
+    assert not token.broken
+    clock.advance(1)
+    if how == "lazily":
+        db.get(b"key")
+    if how == "actively":
+        keyspace.expire_cycle(100)
+    db.watch(b"key", other_token)
+    assert (token.broken, other_token.broken) == (True, False)
+    clock.now_ms = START_MS
+    keyspace.tick()
+    assert token.broken
+    db.unwatch(token)
+    db.unwatch(other_token)
+
+
+def test_a_key_that_was_expired_before_its_watch_breaks_nothing(
+    implementation: ModuleType, keyspace: Any, db: Any, clock: Clock
+) -> None:
+    token = implementation.Watch()
+    db.set(b"key", b"x", START_MS + 10)
     clock.advance(11)
-    db.watch(b"before", before)
-    db.get(b"lazily")
-    assert (lazily.broken, actively.broken) == (True, False)
+    db.watch(b"key", token)
     keyspace.expire_cycle(100)
-    assert (actively.broken, before.broken) == (True, False)
-    db.set(b"before", b"x")
-    assert before.broken
+    assert db.get(b"key") is None
+    assert not token.broken
+    db.unwatch(token)
 
 
 def test_creation_breaks_the_watch_of_a_missing_key(implementation: ModuleType, db: Any) -> None:
@@ -758,13 +781,28 @@ def test_a_full_arena_harms_nobody(implementation: ModuleType) -> None:
     keyspace.check()
     assert keyspace.dirty == dirty
     assert {key: db.get(key) for key in db.keys()} == stored  # noqa: SIM118
-    for key in list(stored)[::2]:
-        assert db.delete(key)
-    keyspace.evacuate(10_000_000)
-    for key in list(stored)[::2]:
-        db.set(key, stored[key])
+    assert all(db.delete(key) for key in stored)
+    db.set(b"key", b"x" * (SMALL_ARENA // 2))
     keyspace.check()
-    assert {key: db.get(key) for key in db.keys()} == stored  # noqa: SIM118
+
+
+@pytest.mark.xfail(strict=True, reason="a full arena gives up after a few gaps that are too small")
+def test_the_dead_space_of_a_full_arena_is_used_again(implementation: ModuleType) -> None:
+    if implementation is model:
+        pytest.xfail("the model has no arena")
+    keyspace = implementation.Keyspace(databases=1, arena_bytes=SMALL_ARENA)
+    db = keyspace.databases[0]
+    sizes = [100] * 20 + [8000]
+    keys = []
+    with pytest.raises(ArenaFull):
+        while True:
+            keys.append(b"key:%d" % len(keys))
+            db.set(keys[-1], b"x" * sizes[len(keys) % len(sizes)])
+    for key in keys[::2]:
+        db.delete(key)
+    for i in range(1000):
+        db.set(b"again:%d" % i, b"y" * 7000)
+    keyspace.check()
 
 
 # Clock
