@@ -19,6 +19,7 @@ from minikv.commands.arguments import (
     overflows,
 )
 from minikv.commands.client import Client
+from minikv.commands.help import help_lines
 from minikv.commands.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, KeySpec, command, container
 from minikv.errors import CommandError
 from minikv.keyspace.glob import glob_match
@@ -445,17 +446,16 @@ def counts_frequency(ctx: Client) -> bool:
 
 @command("OBJECT|HELP", arity=2, flags=LOADING | STALE, categories="keyspace")
 def object_help(ctx: Client) -> list[SimpleString]:
-    lines = (
-        b"OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        b"ENCODING <key>",
-        b"    How the value is stored.",
-        b"FREQ <key>",
-        b"    Logarithmic counter of the key's recent accesses.",
-        b"IDLETIME <key>",
-        b"    Seconds since the key was last accessed.",
-        b"REFCOUNT <key>",
-        b"    Number of references to the value.",
-        b"HELP",
-        b"    Print this help.",
+    return help_lines(
+        "OBJECT",
+        (
+            "ENCODING <key>",
+            "    How the value is stored.",
+            "FREQ <key>",
+            "    Logarithmic counter of the key's recent accesses.",
+            "IDLETIME <key>",
+            "    Seconds since the key was last accessed.",
+            "REFCOUNT <key>",
+            "    Number of references to the value.",
+        ),
     )
-    return [SimpleString(line) for line in lines]
