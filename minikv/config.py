@@ -48,6 +48,8 @@ class Config:
     hz: int
     key_load_delay: int
     latency_monitor_threshold: int
+    latency_tracking: bool
+    latency_tracking_info_percentiles: tuple[float, ...]
     lazyfree_lazy_user_flush: bool
     lfu_decay_time: int
     lfu_log_factor: int

@@ -247,7 +247,7 @@ class Server:
         for names, apply in (
             (("maxclients", "tcp-keepalive", "protected-mode", "requirepass"), self._set_access),
             (("proto-max-bulk-len", "client-query-buffer-limit", "client-output-buffer-limit"), self._set_buffers),
-            (("slowlog-log-slower-than", "latency-monitor-threshold"), self._set_slow_limits),
+            (("slowlog-log-slower-than", "latency-monitor-threshold", "latency-tracking"), self._set_slow_limits),
             (("maxmemory", "save", "stop-writes-on-bgsave-error"), self.refresh_gates),
         ):
             for name in names:
@@ -268,6 +268,7 @@ class Server:
         hub.hard_limit, hub.soft_limit, hub.soft_seconds = config.client_output_buffer_limit.normal
 
     def _set_slow_limits(self) -> None:
+        self.table.keeps_histograms = self.config.latency_tracking
         self.table.set_slow_limits(self.config.slowlog_log_slower_than, self.config.latency_monitor_threshold)
 
     # -- services ------------------------------------------------------------------------------------------------------

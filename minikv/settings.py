@@ -599,8 +599,8 @@ SETTINGS = (
     Setting("slowlog-log-slower-than", Integer(-1, LONG_MAX), 10000),
     Setting("slowlog-max-len", COUNT, 128),
     Setting("latency-monitor-threshold", COUNT, 0),
-    _unused("latency-tracking", YES_NO, True),
-    _unused("latency-tracking-info-percentiles", Percentiles(), (50.0, 99.0, 99.9)),
+    Setting("latency-tracking", YES_NO, True),
+    Setting("latency-tracking-info-percentiles", Percentiles(), (50.0, 99.0, 99.9)),
     # access and scripts
     _refused("aclfile", TEXT, "", NO_ACL),
     _unused("acllog-max-len", COUNT, 128),

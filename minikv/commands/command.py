@@ -20,7 +20,7 @@ from minikv.commands.spec import LOADING, NO_MANDATORY_KEYS, STALE, KeySpec, com
 from minikv.commands.table import Command
 from minikv.errors import CommandError
 from minikv.keyspace.glob import glob_match
-from minikv.protocol.reply import NULL_ARRAY, Set, SimpleString
+from minikv.protocol.reply import Set, SimpleString
 
 ORDER_TIP = "nondeterministic_output_order"
 
@@ -42,7 +42,7 @@ def command_count(ctx: Client) -> int:
 def command_info(ctx: Client, *names: bytes) -> list[object]:
     if not names:
         return command_(ctx)
-    return [NULL_ARRAY if found is None else description(found) for found in map(by_full_name(ctx), names)]
+    return [None if found is None else description(found) for found in map(by_full_name(ctx), names)]
 
 
 @command("COMMAND|LIST", arity=-2, flags=LOADING | STALE, categories="connection", tips=[ORDER_TIP])
@@ -141,9 +141,9 @@ def description(found: Command) -> list[object]:
         Set([SimpleString(name) for name in spec.flag_names()]),
         *spec.keys,
         Set([SimpleString(name) for name in spec.category_names()]),
-        [tip.encode() for tip in spec.tips],
+        Set([tip.encode() for tip in spec.tips]),
         Set([key_specification(keyspec) for keyspec in spec.keyspecs]),
-        [description(child) for child in (found.subcommands or {}).values()],
+        [description(child) for child in found.subcommands.values()] if found.subcommands else Set([]),
     ]
 
 

@@ -256,6 +256,8 @@ def field_word(code: bytes) -> str:
 
 
 def latencystats_section(ctx: Client) -> Fields:
+    if not ctx.server.config.latency_tracking:
+        return {}
     percents = ctx.server.config.latency_tracking_info_percentiles
     return {
         f"latency_percentiles_usec_{found.full_name.decode()}": ",".join(
