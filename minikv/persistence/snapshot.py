@@ -19,6 +19,7 @@ import os
 import select
 import signal
 import time
+import warnings
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from minikv.errors import MinikvError, SaveError
 from minikv.host import overcommit, smaps
 from minikv.persistence import child, progress, rdb_writer
+from minikv.persistence.account import Account, describe, describe_end, megabytes, own_fields
 from minikv.persistence.cost import CostMeter, ReadRollup
 from minikv.persistence.disk import DISK, Disk
 from minikv.persistence.engine_target import EngineTarget
@@ -43,7 +45,6 @@ RETRY_DELAY_S = 5  # after a failed save, as Redis
 TELL_INTERVAL_S = 1.0
 GENTLE_KILL_S = 0.05  # the child answers SIGUSR1 between two buffers, unless it is stopped or waits for the disk
 HARD_KILL_S = 5.0  # a killed child may still have to wait for the disk
-MB = 1 << 20
 
 IN_PROGRESS = "Background save already in progress"
 
@@ -68,42 +69,6 @@ class Running:
     told_bytes: int = 0
     kill_at: float = 0.0  # SIGKILL is due; 0: nobody wants it dead
     on_purpose: bool = False
-
-
-@dataclass(slots=True)
-class Account:
-    """What a snapshot has cost so far, or did in the end; bytes."""
-
-    fork_us: int = 0
-    duration_s: float = 0.0
-    keys_total: int = 0
-    keys_done: int = 0
-    bytes_written: int = 0
-    private_dirty: int = 0  # of the child: Redis's figure
-    private_dirty_peak: int = 0
-    private_dirty_average: int = 0
-    growth: int = 0  # of parent and child together, since the fork
-    growth_peak: int = 0
-    growth_average: int = 0
-    relocated_bytes: int = 0
-    relocated_records: int = 0
-    segments: int = 0
-    segments_passed: int = 0
-    sampled_at: float = 0.0  # monotonic; 0: not yet
-
-    @property
-    def percent(self) -> float:
-        """Keys done of the keys there were; 100 for an empty data set."""
-        return 100.0 * self.keys_done / self.keys_total if self.keys_total else 100.0
-
-    @property
-    def bytes_per_sec(self) -> int:
-        return int(self.bytes_written / self.duration_s) if self.duration_s > 0 else 0
-
-    @property
-    def copied_pages(self) -> int:
-        """Pages of which the child holds the only old copy, at most: the few that it wrote itself are among them."""
-        return self.private_dirty_peak // os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(slots=True)
@@ -354,11 +319,14 @@ class SnapshotController:
                 read_rollup=self._read_rollup,
                 signal_mask=mask,
             )
-            began_ns = time.perf_counter_ns()
-            pid = self._disk.fork()
-            if pid == 0:
-                child.run(job)
-            return pid, (time.perf_counter_ns() - began_ns) // 1000
+            with warnings.catch_warnings():
+                # Python 3.12 warns of forks with threads. The meter's thread takes no lock that the child needs.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                began_ns = time.perf_counter_ns()
+                pid = self._disk.fork()
+                if pid == 0:
+                    child.run(job)
+                return pid, (time.perf_counter_ns() - began_ns) // 1000
         except BaseException:
             keyspace.snapshot_close()
             raise
@@ -379,7 +347,7 @@ class SnapshotController:
         self._log.notice(f"Background saving started by pid {running.pid}")
         self._log.notice(
             f"Snapshot: fork took {running.fork_us} us; {running.keys} keys,"
-            f" {_mb(self._keyspace.arena_used_bytes)} of arena in use"
+            f" {megabytes(self._keyspace.arena_used_bytes)} of arena in use"
         )
 
     # -- the child's life
@@ -480,7 +448,7 @@ class SnapshotController:
                 self._log.warning("Background saving error")
             else:
                 self._log.warning(f"Background saving terminated by signal {-exit_code}")
-        self._log.notice(_describe_end(account))
+        self._log.notice(describe_end(account))
         if exit_code != -signal.SIGUSR1:
             self._set_status(ok=exit_code == child.EXIT_SAVED)
 
@@ -537,7 +505,7 @@ class SnapshotController:
         account = self._account(running)
         rate = (account.bytes_written - running.told_bytes) / (now - running.told)
         running.told, running.told_bytes = now, account.bytes_written
-        self._log.verbose(_describe(account, rate))
+        self._log.verbose(describe(account, rate))
 
     def info_fields(self) -> dict[str, int | float | str]:
         """The section Persistence of INFO, in its order; ends with figures of our own."""
@@ -575,49 +543,9 @@ class SnapshotController:
             "module_fork_in_progress": 0,
             "module_fork_last_cow_size": 0,
             **self._loader.info_fields(),
-            **(_own_fields("minikv_snapshot_current", account) if running else {}),
-            **_own_fields("minikv_snapshot_last", last.account),
+            **(own_fields("minikv_snapshot_current", account) if running else {}),
+            **own_fields("minikv_snapshot_last", last.account),
         }
-
-
-def _own_fields(prefix: str, account: Account) -> dict[str, int | float | str]:
-    return {
-        f"{prefix}_fork_usec": account.fork_us,
-        f"{prefix}_msec": int(account.duration_s * 1000),
-        f"{prefix}_keys": account.keys_done,
-        f"{prefix}_bytes_written": account.bytes_written,
-        f"{prefix}_bytes_per_sec": account.bytes_per_sec,
-        f"{prefix}_growth": account.growth,
-        f"{prefix}_growth_peak": account.growth_peak,
-        f"{prefix}_growth_average": account.growth_average,
-        f"{prefix}_pages_copied": account.copied_pages,
-        f"{prefix}_relocated_bytes": account.relocated_bytes,
-        f"{prefix}_relocated_records": account.relocated_records,
-        f"{prefix}_segments": account.segments,
-        f"{prefix}_segments_passed": account.segments_passed,
-    }
-
-
-def _describe(account: Account, rate: float) -> str:
-    return (
-        f"Snapshot {account.percent:.1f}%: {account.keys_done} of {account.keys_total} keys,"
-        f" {_mb(account.bytes_written)} written, {_mb(rate)}/s;"
-        f" memory growth {_mb(account.growth)}, {account.copied_pages} pages copied,"
-        f" {_mb(account.relocated_bytes)} relocated"
-    )
-
-
-def _describe_end(account: Account) -> str:
-    return (
-        f"Snapshot took {account.duration_s:.3f} s, its fork {account.fork_us} us: {account.keys_done} keys,"
-        f" {_mb(account.bytes_written)} written, {_mb(account.bytes_per_sec)}/s; memory growth {_mb(account.growth)},"
-        f" peak {_mb(account.growth_peak)}, average {_mb(account.growth_average)}; {account.copied_pages} pages copied,"
-        f" {_mb(account.relocated_bytes)} relocated in {account.relocated_records} records"
-    )
-
-
-def _mb(nbytes: float) -> str:
-    return f"{nbytes / MB:.1f} MB"
 
 
 def _open_pidfd(pid: int) -> int:
