@@ -6,14 +6,11 @@ if sys.platform != "linux":
     sys.exit(f"minikv-server: minikv needs Linux (fork, madvise and /proc are its business); this is {sys.platform}.")
 
 try:
-    from minikv.command_line import main
+    import minikv.engine  # noqa: F401  (raises if it is not compiled)
 except ImportError as error:
-    if not (error.name or "").startswith("cython"):
-        raise
-    sys.exit(
-        "minikv-server: the engine is not compiled; install minikv with pip, "
-        "or run 'python setup.py build_ext --inplace' in its checkout."
-    )
+    sys.exit(f"minikv-server: {error}")
+
+from minikv.command_line import main
 
 if __name__ == "__main__":
     sys.exit(main())

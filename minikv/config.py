@@ -226,7 +226,8 @@ class Config:
     def _check_change(self, name: str, seen: set[str], local: bool) -> Setting:
         """The setting, if CONFIG SET may change it."""
         if not self.knows(name):
-            raise ConfigError(f"Unknown option or number of arguments for CONFIG SET - '{name}'")
+            shown = name.partition("\0")[0]  # as C prints it
+            raise ConfigError(f"Unknown option or number of arguments for CONFIG SET - '{shown}'")
         setting = self._setting(name)
         if not setting.mutable:
             raise _set_failed(name, "can't set immutable config")

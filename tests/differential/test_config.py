@@ -1,0 +1,124 @@
+"""CONFIG as clients see it: patterns, all or none, what changes at once, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.harness import ClientPair, Words, encode, unordered
+
+
+@pytest.fixture(params=[2, 3])
+def config_pair(fresh_pair: Callable[..., ClientPair], request: pytest.FixtureRequest) -> Iterator[ClientPair]:
+    """Both servers for this test alone, at the settings that a test may change."""
+    yield fresh_pair(resp=request.param, enable_protected_configs="yes", bind="127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    [
+        "maxclients",
+        "MAXclients",
+        "maxcl*",
+        "MaxCl*",
+        "MAXclients maxcl*",
+        "maxcl* MAXclients",
+        "hash-max-*",
+        "*-ziplist-*",
+        "slave-priority replica-priority",
+        "nosuch",
+        "timeout nosuch hz",
+        "time?ut [st]imeout",
+        "[^a-z]*",
+        "rdb-key*",
+        "rdb-key-save-delay",
+        "*replica*",
+        "latency*",
+        "client-output-buffer-limit oom-score-adj-values",
+    ],
+)
+def test_get(pair: ClientPair, patterns: str) -> None:
+    pair.assert_same(f"CONFIG GET {patterns}", compare=unordered)
+
+
+ERRORS: list[Words] = [
+    "CONFIG",
+    "CONFIG NOSUCH",
+    "CONFIG GET",
+    "CONFIG SET",
+    "CONFIG SET timeout",
+    "CONFIG SET timeout 5 hz",
+    "CONFIG SET timeout 5 nosuch 1",
+    ("CONFIG", "SET", "no\nsuch\r\n\x00x", "1"),
+    "CONFIG SET timeout 5 timeout 6",
+    "CONFIG SET timeout 5 TIMEOUT 6",
+    "CONFIG SET timeout 5 databases 3",
+    "CONFIG SET timeout 5 hz x",
+    ("CONFIG", "SET", "timeout", b"\xff\xfe"),
+    "CONFIG REWRITE",
+    "CONFIG REWRITE now",
+    "CONFIG RESETSTAT now",
+    "CONFIG HELP me",
+    "CONFIG SET port 99999",
+    ("CONFIG", "SET", "bind", "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17"),
+    "CONFIG SET dir /nowhere",
+    "CONFIG SET dir /etc/passwd",
+    "CONFIG SET dbfilename a/b",
+    "CONFIG SET unixsocket x",
+    "CONFIG SET maxclients 0",
+]
+
+
+def test_errors_change_nothing(config_pair: ClientPair) -> None:
+    config_pair.assert_same(*ERRORS)
+    config_pair.assert_same("CONFIG GET timeout hz databases dbfilename", compare=unordered)
+
+
+def test_set_several(config_pair: ClientPair) -> None:
+    config_pair.assert_same(
+        "CONFIG SET timeout 7 hz 1000 maxmemory 1gb",
+        ("CONFIG", "SET", "save", "60 5 30 9", "requirepass", ""),
+        ("CONFIG", "GET", "save"),
+        ("CONFIG", "SET", "save", ""),
+        ("CONFIG", "GET", "save"),
+        ("CONFIG", "SET", "client-output-buffer-limit", "normal 1mb 2 3"),
+        ("CONFIG", "GET", "client-output-buffer-limit"),
+        "CONFIG SET hash-max-ziplist-entries 7",
+    )
+    config_pair.assert_same("CONFIG GET timeout hz maxmemory hash-max-*-entries", compare=unordered)
+
+
+def test_a_password_holds_from_now_on_for_new_clients(config_pair: ClientPair) -> None:
+    config_pair.assert_same(("CONFIG", "SET", "requirepass", b"s e\xffcret"), "PING")
+    other = config_pair.another(resp=2)
+    other.assert_same("PING", "AUTH wrong", ("AUTH", b"s e\xffcret"), "PING", ("CONFIG", "GET", "requirepass"))
+    config_pair.assert_same(("CONFIG", "SET", "requirepass", ""))
+    config_pair.another(resp=2).assert_same("PING")
+
+
+def test_protected_settings(fresh_pair: Callable[..., ClientPair]) -> None:
+    refused = fresh_pair()
+    refused.assert_same("CONFIG SET dir /tmp", "CONFIG SET dbfilename x")
+    allowed = fresh_pair(enable_protected_configs="local")
+    allowed.assert_same("CONFIG SET dir /tmp dbfilename x.rdb", "CONFIG GET dir", "CONFIG GET dbfilename")
+
+
+def test_inside_a_transaction(config_pair: ClientPair) -> None:
+    config_pair.assert_same("MULTI", "CONFIG SET timeout 9", "CONFIG GET timeout", "CONFIG SET timeout x", "EXEC")
+
+
+def test_pipelined(config_pair: ClientPair) -> None:
+    config_pair.assert_same_pipeline("CONFIG SET timeout 9", "PING", "CONFIG GET timeout")
+    config_pair.assert_same_raw(encode("CONFIG SET timeout 3") + b"config get timeout\r\n")
+
+
+def test_resetstat(config_pair: ClientPair) -> None:
+    config_pair.assert_same("GET nosuch", "SET a 1", "GET a", "GETRANGE", "CONFIG RESETSTAT")
+    for server in (config_pair.subject, config_pair.oracle):
+        lines = server.value("INFO everything").decode().splitlines()
+        info = dict(line.split(":", 1) for line in lines if ":" in line)
+        assert (info["keyspace_hits"], info["keyspace_misses"]) == ("0", "0"), server
+        assert int(info["total_commands_processed"]) <= 2, server
+        assert "cmdstat_get" not in info, server
+        assert "errorstat_ERR" not in info, server
