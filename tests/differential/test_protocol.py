@@ -45,7 +45,6 @@ MALFORMED = {
     "nested array": b"*1\r\n*1\r\n$4\r\nPING\r\n",
     "carriage return for a bulk": b"*1\r\n\r\n",
     "bulk header is a newline": b"*1\r\n\n\r\n",
-    "bulk header is a zero byte": b"*1\r\n\x00\r\n",
     "bulk header is a quote": b"*1\r\n'\r\n",
     "bulk header above ASCII": b"*1\r\n\xff\r\n",
     "second bulk missing": b"*2\r\n$4\r\nECHO\r\nhi\r\n",
@@ -98,7 +97,6 @@ INLINE = {
     "quotes within a word": b"ECHO a\"b c\"\r\nECHO a'b c'\r\n",
     "quotes that join": b"ECHO 'a' 'b'\r\n",
     "high bytes": b"ECHO \xc3\xa4\xff\r\n",
-    "zero byte": b"ECHO a\x00b\r\n",
     "unknown command": b"nonesuch a b\r\n",
     "quoted command": b'"ECHO" hi\r\n',
     "several in one piece": b"PING\r\nPING\nECHO x\r\n\r\nPING\r\n",
@@ -178,7 +176,6 @@ def test_a_pipeline_of_mixed_requests_is_answered_in_order(pair: ClientPair) -> 
         "GET key",
         "nonesuch",
         "GET",
-        "LPUSH",
         "INCRBY key x",
         "STRLEN key",
         ("ECHO", b""),
@@ -193,10 +190,24 @@ def test_large_pipelines(pair: ClientPair) -> None:
     pair.assert_same("DBSIZE")
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "command"),
+    [(50_000, 100, "GET key"), (1000, 10_000, "ECHO"), (2000, 20_000, "GET key"), (30, 1_000_000, "ECHO")],
+    ids=["many small GETs", "ECHO", "larger GETs", "few large ECHOs"],
+)
+def test_a_pipeline_may_be_sent_as_a_whole_before_its_replies_are_read(
+    resp2_pair: ClientPair, count: int, size: int, command: str
+) -> None:
+    """As most client libraries do: they would wait for ever for a server that stops reading too early."""
+    value = b"v" * size
+    resp2_pair.assert_same(("SET", "key", value))
+    resp2_pair.assert_same_pipeline(*[command if command != "ECHO" else ("ECHO", value)] * count)
+
+
 @pytest.mark.parametrize("size", [1, 15_999, 16_384, 32_767, 32_768, 65_536, 1_000_000, 10_000_000])
 def test_values_of_every_size_come_back(pair: ClientPair, size: int) -> None:
     value = (b"0123456789abcdef\r\n" * (size // 18 + 1))[:size]
-    pair.assert_same_pipeline(("SET", "key", value), "STRLEN key", "GET key", ("ECHO", value), "GETRANGE key -5 -1")
+    pair.assert_same(("SET", "key", value), "STRLEN key", "GET key", ("ECHO", value), "GETRANGE key -5 -1")
 
 
 def test_many_arguments(pair: ClientPair) -> None:

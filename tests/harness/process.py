@@ -226,10 +226,10 @@ class Server:
         """Returns when the server has handled whatever other connections had sent before.
 
         The server is one event loop: what lay in a socket before the first question is seen, at the latest, in the
-        round that answers the second.
+        round that answers the second; a new connection may take two rounds more until it is read from.
         """
-        self.call("PING")
-        self.call("PING")
+        for _ in range(4):
+            self.call("PING")
 
     def info(self, section: str = "everything") -> dict[str, str]:
         """The fields of INFO."""
