@@ -12,6 +12,7 @@ from minikv.commands.arguments import INT64_MAX, INT64_MIN, NOT_AN_INTEGER, SYNT
 from minikv.commands.client import Client
 from minikv.commands.spec import DENYOOM, FAST, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError
+from minikv.keyspace import RAW
 
 CHUNK = 256 * 1024  # bytes; several of them fit a second-level cache
 MISSING = -1
@@ -73,6 +74,8 @@ def setbit(ctx: Client, key: bytes, offset: bytes, value: bytes) -> int:
     changed = byte | mask if bit else byte & ~mask
     if changed != byte or not stored:
         ctx.db.set_range(key, place, b"%c" % changed)
+    else:
+        ctx.db.make_raw(key)
     return 1 if byte & mask else 0
 
 
@@ -169,7 +172,7 @@ def bitop(ctx: Client, operation: bytes, target: bytes, *sources: bytes) -> int:
         ctx.db.set(
             target,
             b"".join([combined(ctx, name, sources, stop - CHUNK, min(stop, longest)) for stop in stops]),
-            raw=True,
+            encoding=RAW,
         )
     else:
         ctx.db.delete(target)
@@ -322,8 +325,9 @@ def field_offset(ctx: Client, text: bytes, field_type: FieldType) -> int:
 
 
 def make_room(ctx: Client, key: bytes, place: int) -> bool:
-    """Let the string reach up to this byte; whether that made it longer."""
+    """Let the string reach up to this byte, ready for changes; whether that made it longer."""
     if ctx.db.get_range(key, place, place + 1):
+        ctx.db.make_raw(key)
         return False
     ctx.db.set_range(key, place, b"\0")
     return True

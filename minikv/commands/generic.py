@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from minikv.commands.arguments import (
     DB_INDEX_OUT_OF_RANGE,
     INT32_MAX,
@@ -22,14 +20,12 @@ from minikv.commands.client import Client
 from minikv.commands.help import help_lines
 from minikv.commands.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, KeySpec, command, container
 from minikv.errors import CommandError
+from minikv.keyspace import NO_EXPIRY, Database
 from minikv.keyspace.glob import glob_match
 from minikv.protocol.reply import OK, SimpleString
 
-if TYPE_CHECKING:
-    from minikv.keyspace.database import Database
 
 MISSING = -1
-NO_EXPIRY = 0
 SCAN_DEFAULT_COUNT = 10
 SHARED_INTEGERS = 10_000  # Redis keeps one object for each of 0 to 9999, which OBJECT REFCOUNT shows
 SHARED_REFCOUNT = 2**31 - 1

@@ -17,9 +17,9 @@ from minikv.commands.lcs import lcs_blocks, lcs_length
 from minikv.commands.long_double import LongDouble
 from minikv.commands.spec import DENYOOM, FAST, READONLY, WRITE, command
 from minikv.errors import CommandError, WrongTypeError
+from minikv.keyspace import AUTO, EMBSTR, NO_EXPIRY
 from minikv.protocol.reply import OK, SimpleString
 
-NO_EXPIRY = 0
 MISSING = -1
 LCS_CELL = 4  # bytes for each pair of places by which Redis limits LCS
 
@@ -300,7 +300,7 @@ def incrbyfloat(ctx: Client, key: bytes, increment: bytes) -> bytes:
     if not total.is_finite():
         raise CommandError("ERR increment would produce NaN or Infinity")
     value = total.text()
-    ctx.db.set(key, value, NO_EXPIRY, True)
+    ctx.db.set(key, value, NO_EXPIRY, True, AUTO if b"." in value else EMBSTR)
     return value
 
 

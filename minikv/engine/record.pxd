@@ -9,8 +9,8 @@
 #     10000000 + 4 B big endian
 #     10000001 + 8 B big endian
 #
-# Two liberties of the format are used. A string of at most 44 bytes whose length stands in the two-byte form is one that
-# OBJECT ENCODING calls raw. A jumbo record (in pages, not in a record segment) always has the expiry prefix, 0 meaning none,
+# Two liberties of the format are used. The length of a string of at most 44 bytes stands in the two-byte form if OBJECT
+# ENCODING has to say raw, in the five-byte form if it has to say embstr of what looks like an integer. A jumbo record (in pages, not in a record segment) always has the expiry prefix, 0 meaning none,
 # and the nine-byte length, so that a time or a longer value changes a few bytes in place; the writer leaves an empty prefix out.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -33,10 +33,28 @@ cdef enum:
     TYPE_STRING = 0
     EMBSTR_MAX = 44                 # longer strings are raw in Redis
     RECORD_MAX = 32768              # longer records are jumbo
+    # What a string's length form says of its encoding
+    ENCODING_AUTO = 0               # int, embstr or raw by the bytes
+    ENCODING_EMBSTR = 1             # never int
+    ENCODING_RAW = 2
 
 
 cdef inline uint32_t length_size(uint64_t length) noexcept nogil:
     return 1 if length < 64 else 2 if length < 16384 else 5 if length <= 0xFFFFFFFFu else 9
+
+
+cdef inline uint32_t string_length_size(uint64_t length, int encoding) noexcept nogil:
+    """Bytes of the length that marks a string's encoding."""
+    if encoding == ENCODING_AUTO or length > EMBSTR_MAX:
+        return length_size(length)
+    return 2 if encoding == ENCODING_RAW else 5
+
+
+cdef inline int string_encoding(uint64_t length, uint64_t size) noexcept nogil:
+    """The mark of a string whose length takes `size` bytes."""
+    if length > EMBSTR_MAX:
+        return ENCODING_AUTO
+    return ENCODING_RAW if size == 2 else ENCODING_EMBSTR if size == 5 else ENCODING_AUTO
 
 
 cdef inline uint8_t *write_length(uint8_t *at, uint64_t length, uint32_t size) noexcept nogil:

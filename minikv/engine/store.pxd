@@ -20,7 +20,7 @@ cdef class Store:
     cdef uint64_t *find(self, const uint8_t *key, uint64_t key_len, uint64_t hash_) noexcept nogil
     cdef uint8_t *record(self, const uint64_t *slot) noexcept nogil
     cdef uint8_t *put_string(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
-                             uint64_t value_len, bint raw, int64_t expire_at_ms) except NULL
+                             uint64_t value_len, int encoding, int64_t expire_at_ms) except NULL
     cdef uint8_t *put_payload(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
                               uint8_t kind, uint64_t payload_len, int64_t expire_at_ms) except NULL
     cdef int put_copy(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,

@@ -22,7 +22,6 @@ from cython.cimports.minikv.engine.arena import PAGES, PAGES_PER_SEGMENT, RECORD
 from cython.cimports.minikv.engine.memory import BlockPool
 from cython.cimports.minikv.engine.ordered import Cursor, Entry, OrderedIndex
 from cython.cimports.minikv.engine.record import (
-    EMBSTR_MAX,
     EXPIRY_OPCODE,
     EXPIRY_SIZE,
     JUMBO_LENGTH_SIZE,
@@ -36,6 +35,8 @@ from cython.cimports.minikv.engine.record import (
     record_payload,
     record_size,
     skip_expiry,
+    string_encoding,
+    string_length_size,
     write_header,
     write_length,
 )
@@ -79,11 +80,11 @@ class Store:
         hash_: uint64_t,
         slot: cython.pointer[uint64_t],
         value_len: uint64_t,
-        raw: cython.bint,
+        encoding: cython.int,
         expire_at_ms: int64_t,
     ) -> cython.pointer[uint8_t]:
         """Make the key a string; the caller writes `value_len` bytes to the address returned before any other call."""
-        size_of_length: uint32_t = 2 if raw and value_len <= EMBSTR_MAX else length_size(value_len)
+        size_of_length: uint32_t = string_length_size(value_len, encoding)
         size: uint64_t = 1 + length_size(key_len) + key_len + size_of_length + value_len
         prefixed: cython.bint = expire_at_ms != 0
         record: cython.pointer[uint8_t]
@@ -135,10 +136,9 @@ class Store:
         data: cython.pointer[uint8_t]
         if kind == TYPE_STRING:
             data = read_length(payload, cython.address(length))
-            # A short string keeps the form of its length, which is what marks it as raw.
             memcpy(
                 self.put_string(
-                    key, key_len, hash_, slot, length, length <= EMBSTR_MAX and data - payload == 2, expire_at_ms
+                    key, key_len, hash_, slot, length, string_encoding(length, data - payload), expire_at_ms
                 ),
                 data,
                 length,

@@ -1,5 +1,5 @@
 """The keyspace: databases, expiry, watches; the only door to stored data."""
 
-from minikv.keyspace.database import NO_EXPIRY, Database, Keyspace, Watch
+from minikv.keyspace.database import AUTO, EMBSTR, NO_EXPIRY, RAW, Database, Keyspace, Watch
 
-__all__ = ["NO_EXPIRY", "Database", "Keyspace", "Watch"]
+__all__ = ["AUTO", "EMBSTR", "NO_EXPIRY", "RAW", "Database", "Keyspace", "Watch"]

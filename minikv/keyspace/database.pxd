@@ -44,7 +44,7 @@ cdef class Database:
 
     cpdef bytes get(self, bytes key)
     cpdef bytes get_for_write(self, bytes key)
-    cpdef set(self, bytes key, bytes value, int64_t expire_at_ms=*, bint keep_ttl=*, bint raw=*)
+    cpdef set(self, bytes key, bytes value, int64_t expire_at_ms=*, bint keep_ttl=*, int encoding=*)
     cpdef bint delete(self, bytes key) except -1
     cpdef int lookup(self, bytes key, bint stats=*, bint touch=*) except -2
 

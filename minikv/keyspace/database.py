@@ -22,6 +22,9 @@ from cython.cimports.minikv.engine.arena import RANK_PASSED, SEGMENT_SHIFT, Aren
 from cython.cimports.minikv.engine.memory import BlockPool
 from cython.cimports.minikv.engine.record import (
     EMBSTR_MAX,
+    ENCODING_AUTO,
+    ENCODING_EMBSTR,
+    ENCODING_RAW,
     TYPE_STRING,
     read_length,
     record_expire_at,
@@ -29,6 +32,7 @@ from cython.cimports.minikv.engine.record import (
     record_payload,
     record_size,
     skip_expiry,
+    string_encoding,
 )
 from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.table import hash_key, slot_offset
@@ -39,6 +43,9 @@ from minikv.errors import ArenaFull, WrongTypeError
 
 NO_EXPIRY = 0
 MISSING = -1
+AUTO = ENCODING_AUTO
+EMBSTR = ENCODING_EMBSTR
+RAW = ENCODING_RAW
 CLOCK_MASK = cython.declare(uint32_t, 0xFFFFFF)
 LFU_NEW_KEY = cython.declare(uint32_t, 5)
 # Deaths carried out by one call of `evacuate`: well under a millisecond.
@@ -481,9 +488,12 @@ class Database:
         value: bytes,
         expire_at_ms: int64_t = 0,
         keep_ttl: cython.bint = False,
-        raw: cython.bint = False,
+        encoding: cython.int = ENCODING_AUTO,
     ) -> None:
-        """Make the key a string, whatever it was. raw: OBJECT ENCODING says raw even if the value is short."""
+        """Make the key a string, whatever it was.
+
+        encoding: what OBJECT ENCODING says of a short value: AUTO, EMBSTR (even if it looks like an integer) or RAW.
+        """
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
         value_len: uint64_t = PyBytes_GET_SIZE(value)
@@ -499,7 +509,7 @@ class Database:
                 hash_,
                 slot,
                 value_len,
-                raw,
+                encoding,
                 expire_at_ms,
             ),
             PyBytes_AS_STRING(value),
@@ -517,16 +527,14 @@ class Database:
         if slot == cython.NULL:
             if data_len == 0:
                 return 0
-            self.set(key, bytes(offset) + data, 0, False, True)
+            self.set(key, bytes(offset) + data, 0, False, ENCODING_RAW)
             return at + data_len
         if skip_expiry(self.store.record(slot))[0] != TYPE_STRING:
             raise WrongTypeError
         read_length(record_payload(self.store.record(slot)), cython.address(length))
         if data_len == 0:
             return length
-        self.store.write_range(
-            slot, hash_, at, cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(data)), data_len
-        )
+        self.store.write_range(slot, hash_, at, cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(data)), data_len)
         self.changed(key)
         return max(length, at + data_len)
 
@@ -536,7 +544,7 @@ class Database:
         slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), False, True)
         length: uint64_t = 0
         if slot == cython.NULL:
-            self.set(key, data, 0, False, False)
+            self.set(key, data)
             return PyBytes_GET_SIZE(data)
         if skip_expiry(self.store.record(slot))[0] != TYPE_STRING:
             raise WrongTypeError
@@ -550,6 +558,28 @@ class Database:
         )
         self.changed(key)
         return length + PyBytes_GET_SIZE(data)
+
+    def make_raw(self, key: bytes) -> None:
+        """Let OBJECT ENCODING say raw of a string; the value does not change, which is no change for anybody else."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        if slot == cython.NULL:
+            return
+        value: bytes = self.string_at(slot, 0, EMBSTR_MAX + 1)
+        if PyBytes_GET_SIZE(value) <= EMBSTR_MAX:
+            memcpy(
+                self.store.put_string(
+                    cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
+                    PyBytes_GET_SIZE(key),
+                    hash_,
+                    slot,
+                    PyBytes_GET_SIZE(value),
+                    ENCODING_RAW,
+                    record_expire_at(self.store.record(slot)),
+                ),
+                PyBytes_AS_STRING(value),
+                PyBytes_GET_SIZE(value),
+            )
 
     def delete(self, key: bytes) -> cython.bint:
         """True if the key was there."""
@@ -729,9 +759,12 @@ class Database:
             return None
         payload = record_payload(self.store.record(slot))
         data = read_length(payload, cython.address(length))
-        if length > EMBSTR_MAX or data - payload == 2:
+        mark = string_encoding(length, data - payload)
+        if length > EMBSTR_MAX or mark == ENCODING_RAW:
             return b"raw"
-        return b"int" if length <= INT64_DIGITS and is_int64(bytes_at(data, length)) else b"embstr"
+        if mark == ENCODING_AUTO and length <= INT64_DIGITS and is_int64(bytes_at(data, length)):
+            return b"int"
+        return b"embstr"
 
     def idle_seconds(self, key: bytes) -> int:
         """Seconds since the last access; -1 if there is no such key."""
@@ -792,7 +825,7 @@ class Database:
         hash_: uint64_t = hash_key(key, key_len)
         if self.store.table.find(key, key_len, hash_) != cython.NULL:
             return cython.NULL
-        return self.store.put_string(key, key_len, hash_, cython.NULL, value_len, False, expire_at_ms)
+        return self.store.put_string(key, key_len, hash_, cython.NULL, value_len, ENCODING_AUTO, expire_at_ms)
 
     def load_payload(
         self,

@@ -14,6 +14,7 @@ from hashlib import blake2b
 NO_EXPIRY = 0
 STRING = 0
 MISSING = -1
+AUTO, EMBSTR, RAW = range(3)
 EMBSTR_LIMIT = 44
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 LFU_NEW_KEY = 5
@@ -23,7 +24,7 @@ LFU_NEW_KEY = 5
 class Entry:
     value: bytes
     expire_at_ms: int = NO_EXPIRY
-    raw: bool = False
+    encoding: int = AUTO
     accessed_ms: int = 0
 
 
@@ -248,12 +249,12 @@ class Database:
     # writes
 
     def set(
-        self, key: bytes, value: bytes, expire_at_ms: int = NO_EXPIRY, keep_ttl: bool = False, raw: bool = False
+        self, key: bytes, value: bytes, expire_at_ms: int = NO_EXPIRY, keep_ttl: bool = False, encoding: int = AUTO
     ) -> None:
         old = self.find(key)
         if keep_ttl and old is not None:
             expire_at_ms = old.expire_at_ms
-        self.entries[key] = Entry(value, expire_at_ms, raw, self.keyspace.now_ms)
+        self.entries[key] = Entry(value, expire_at_ms, encoding, self.keyspace.now_ms)
         self.changed(key)
 
     def set_range(self, key: bytes, offset: int, data: bytes) -> int:
@@ -262,7 +263,7 @@ class Database:
             return 0 if old is None else len(old.value)
         before = b"" if old is None else old.value
         value = before[:offset].ljust(offset, b"\0") + data + before[offset + len(data) :]
-        self.set(key, value, keep_ttl=True, raw=True)
+        self.set(key, value, keep_ttl=True, encoding=RAW)
         return len(value)
 
     def append(self, key: bytes, data: bytes) -> int:
@@ -271,8 +272,13 @@ class Database:
             self.set(key, data)
             return len(data)
         value = old.value + data
-        self.set(key, value, keep_ttl=True, raw=True)
+        self.set(key, value, keep_ttl=True, encoding=RAW)
         return len(value)
+
+    def make_raw(self, key: bytes) -> None:
+        entry = self.find(key)
+        if entry is not None:
+            entry.encoding = RAW
 
     def delete(self, key: bytes) -> bool:
         if self.find(key) is None:
@@ -319,7 +325,7 @@ class Database:
         entry = self.find(key)
         if entry is None or (target.find(new_key) is not None and not replace):
             return False
-        target.entries[new_key] = Entry(entry.value, entry.expire_at_ms, entry.raw, self.keyspace.now_ms)
+        target.entries[new_key] = Entry(entry.value, entry.expire_at_ms, entry.encoding, self.keyspace.now_ms)
         target.changed(new_key)
         return True
 
@@ -364,9 +370,9 @@ class Database:
         entry = self.find(key)
         if entry is None:
             return None
-        if entry.raw or len(entry.value) > EMBSTR_LIMIT:
+        if entry.encoding == RAW or len(entry.value) > EMBSTR_LIMIT:
             return b"raw"
-        return b"int" if looks_like_int64(entry.value) else b"embstr"
+        return b"int" if entry.encoding == AUTO and looks_like_int64(entry.value) else b"embstr"
 
     def idle_seconds(self, key: bytes) -> int:
         entry = self.find(key)

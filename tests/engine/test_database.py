@@ -15,6 +15,7 @@ from tests.engine import model
 NO_EXPIRY = 0
 STRING = 0
 MISSING = -1
+EMBSTR, RAW = 1, 2
 START_MS = 1_700_000_000_000
 SMALL_ARENA = 64 << 20
 
@@ -571,8 +572,14 @@ def test_scan_takes_any_cursor(db: Any, cursor: int) -> None:
 def test_encoding(db: Any, value: bytes, name: bytes) -> None:
     db.set(b"key", value)
     assert db.encoding(b"key") == name
-    db.set(b"key", value, raw=True)
+    db.set(b"key", value, encoding=EMBSTR)
+    assert db.encoding(b"key") == (b"raw" if name == b"raw" else b"embstr")
+    assert db.copy_to(b"key", db, b"copy", True)
+    assert db.encoding(b"copy") == db.encoding(b"key")
+    db.set(b"key", value, encoding=RAW)
     assert db.encoding(b"key") == b"raw"
+    assert db.copy_to(b"key", db, b"copy", True)
+    assert (db.encoding(b"copy"), db.get(b"copy")) == (b"raw", value)
     db.set(b"key", value)
     assert db.encoding(b"key") == name
     assert db.encoding(b"none") is None
@@ -589,6 +596,23 @@ def test_changed_values_are_raw_until_they_are_set_anew(db: Any) -> None:
     assert db.encoding(b"other") == b"int"
     db.set_range(b"other", 0, b"9")
     assert db.encoding(b"other") == b"raw"
+
+
+@pytest.mark.parametrize("expire_at_ms", [NO_EXPIRY, START_MS + 1000])
+@pytest.mark.parametrize("size", [0, 3, 44, 45, 50_000])
+def test_make_raw_is_no_change_for_anybody_else(
+    implementation: ModuleType, keyspace: Any, db: Any, size: int, expire_at_ms: int
+) -> None:
+    token = implementation.Watch()
+    db.set(b"key", b"1" * size, expire_at_ms)
+    db.watch(b"key", token)
+    dirty = keyspace.dirty
+    db.make_raw(b"key")
+    db.make_raw(b"none")
+    assert db.encoding(b"key") == b"raw"
+    assert (db.get(b"key"), db.expire_at(b"key")) == (b"1" * size, expire_at_ms)
+    assert (len(db), keyspace.dirty, token.broken) == (1, dirty, False)
+    db.unwatch(token)
 
 
 def test_idle_time_counts_from_the_last_read(db: Any, clock: Clock) -> None:
