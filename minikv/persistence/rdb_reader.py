@@ -135,7 +135,9 @@ class RdbReader:
     _summed: uint64_t
     _checksum: uint64_t
 
-    # the key of the record at hand: in the buffer at _key_at, or decoded in _key_text
+    _record_at: uint64_t  # offset in the file of the type of the record at hand
+
+    # its key: in the buffer at _key_at, or decoded in _key_text
     _key_in_buffer: cython.bint
     _key_at: uint64_t
     _key_len: uint64_t
@@ -503,8 +505,8 @@ class RdbReader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def _record(self, type: cython.int) -> cython.int:
-        offset: uint64_t = self._base + self._at - 1
         expired: cython.bint
+        self._record_at = self._base + self._at - 1
         if type != TYPE_STRING and type not in rdb_format.TYPE_NAMES:
             self._at -= 1
             self._fail(f"Unknown RDB type {type}")
@@ -519,7 +521,7 @@ class RdbReader:
             raise RdbError(
                 f"The type {rdb_format.TYPE_NAMES[type]} ({type}) of key {self._key_name()} in DB {self._database}"
                 " is not supported",
-                offset,
+                self._record_at,
             )
         self._key_in_buffer = False
         if expired:
@@ -576,7 +578,7 @@ class RdbReader:
     def _room(self, length: uint64_t) -> Bytes:
         """Where the bytes of a new string of this length go."""
         if not self._target.string(self._key(), self._key_len, length, self._expire_at_ms):
-            self._fail(f"RDB has duplicated key {self._key_name()} in DB {self._database}")
+            raise RdbError(f"RDB has duplicated key {self._key_name()} in DB {self._database}", self._record_at)
         return self._target.room
 
     @cython.cfunc
