@@ -43,9 +43,9 @@ cdef class Connection(Client):
     cdef object transport
     cdef list pushed
     cdef RequestReader reader
-    # closing: nothing more is read, executed or sent. choked: the transport holds bytes that the peer does not take.
+    # closing: nothing more is read, executed or sent. backlogged: the transport may hold bytes. choked: too many of them.
     # waiting: the rest of a batch is held. postponed: the reader's argv is a request that could not run yet.
-    cdef bint closing, choked, waiting, postponed, reading_paused, is_direct
+    cdef bint closing, backlogged, choked, waiting, postponed, reading_paused, is_direct
     cdef long long soft_since_ns
 
     cdef int serve(self) except -1

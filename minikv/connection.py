@@ -2,12 +2,12 @@
 """A client with a socket: bytes in, commands executed, replies out.
 
 One read of the socket is one batch: all its requests are executed in turn, their replies are encoded into one buffer
-that all connections share, and leave in one send(2). What the kernel does not take at once goes to the transport; until
-that is drained the connection is `choked`: it neither reads nor executes, so a client that does not read its replies
-costs what one batch of replies costs.
+that all connections share, and leave in one send(2). What the kernel does not take at once goes to the transport. When
+the transport holds more than MAX_UNSENT bytes the connection is `choked`: it neither reads nor executes until most of
+them are gone. The bound is generous because many clients write a whole pipeline before they read its first reply.
 
     socket -> uvloop -> hub.input ------> RequestReader -> CommandTable.execute -> hub.replies -> send(2) -> socket
-                        (or straight                                                  `-> transport.write, choked
+                        (or straight                                                  `-> transport.write
                          into a long bulk string)
 
 A batch stops early, and the rest of its input is kept, when the connection is choked, when a command has to wait
@@ -31,6 +31,8 @@ from minikv.protocol.request import Limits, RequestReader
 READ_BYTES = 64 * 1024
 # Replies of a batch are sent before its end when they are this long.
 SEND_BYTES = 64 * 1024
+# The peer may leave this much unread before it is no longer read from; it is again when a quarter is left.
+MAX_UNSENT = 64 * 1024 * 1024
 # A batch that has lasted this long lets other clients go first.
 TURN_NS = 5 * 1000 * 1000
 # The buffer protocol's flag for memory that may be written.
@@ -115,8 +117,7 @@ class Connection(Client):
             transport.close()
             return
         hub.clients[self.id] = self
-        # The transport asks for a pause as soon as it holds one byte: then we know that the kernel's buffer is full.
-        transport.set_write_buffer_limits(0, 0)
+        transport.set_write_buffer_limits(MAX_UNSENT, MAX_UNSENT // 4)
         if hub.keepalive_seconds > 0 and not self.is_unix:
             self.set_keepalive(hub.keepalive_seconds)
         hub.log.verbose(f"Accepted {self.addr.decode('utf-8', 'surrogateescape')}")
@@ -153,13 +154,12 @@ class Connection(Client):
         return False
 
     def pause_writing(self) -> None:
-        """The transport holds bytes."""
+        """The transport holds more than MAX_UNSENT bytes."""
         self.choked = True
 
     def resume_writing(self) -> None:
-        """The transport holds nothing any more."""
+        """The peer has taken most of them."""
         self.choked = False
-        self.soft_since_ns = 0
         self.resume()
 
     # -- for commands and the server -----------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ class Connection(Client):
         return 0 if self.closing else self.transport.get_write_buffer_size()
 
     def check_output(self) -> None:
-        if not self.closing and self.choked and self.over_limits(0):
+        if not self.closing and self.backlogged and self.over_limits(0):
             self.close_for_output()
 
     def trust(self) -> None:
@@ -253,20 +253,21 @@ class Connection(Client):
         replies: ReplyBuffer = hub.replies
         turn_ends_ns: cython.longlong = table.mark_ns + TURN_NS
         while self.postponed or reader.next():
+            mode: cython.int = self.reply_mode
             value = table.execute(self, reader.argv, reader.argc)
             if value is POSTPONED:
                 self.postponed = True
                 return True
             self.postponed = False
             reader.release()
-            if self.reply_mode == C_REPLY_ON:
+            if mode == C_REPLY_ON or self.reply_mode == C_REPLY_ON:
                 sure_size: cython.Py_ssize_t = replies.size
                 try:
                     replies.write_value(value, self.resp)
                 except BaseException:
                     replies.size = sure_size
                     raise
-            elif self.reply_mode == C_REPLY_SKIP:
+            if self.reply_mode == C_REPLY_SKIP:
                 self.reply_mode = C_REPLY_ON
             elif self.reply_mode == C_REPLY_SKIP_NEXT:
                 self.reply_mode = C_REPLY_SKIP
@@ -304,7 +305,9 @@ class Connection(Client):
         stats: Stats = self.hub.stats
         stats.writes_processed += 1
         stats.net_output_bytes += length
-        if not self.choked:
+        if self.backlogged and self.transport.get_write_buffer_size() == 0:
+            self.backlogged = False
+        if not self.backlogged:
             sent = send(self.fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT)
             if sent == length:
                 return 0
@@ -314,6 +317,7 @@ class Connection(Client):
                     return 0
                 sent = 0
         rest: bytes = data[sent:length]
+        self.backlogged = True
         self.transport.write(rest)
         return 0
 

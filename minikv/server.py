@@ -419,5 +419,6 @@ UNAVAILABLE = (97, 99)  # EAFNOSUPPORT, EADDRNOTAVAIL
 def command_modules() -> list[ModuleType]:
     """Every module of minikv.commands."""
     package = minikv.commands
-    return [importlib.import_module(f"{package.__name__}.{found.name}") for found in pkgutil.iter_modules(package.__path__)]
-
+    return [
+        importlib.import_module(f"{package.__name__}.{found.name}") for found in pkgutil.iter_modules(package.__path__)
+    ]

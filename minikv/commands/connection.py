@@ -131,9 +131,8 @@ def hello(ctx: Client, *words: bytes) -> dict[bytes, object]:
         name = read_hello_options(ctx, words[1:])
     if not ctx.authenticated:
         raise CommandError(
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
-            "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at the "
-            "same time"
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> "
+            "option can be used to authenticate the client and select the RESP protocol version at the same time"
         )
     if name is not None:
         ctx.name = name
@@ -201,6 +200,8 @@ def reset(ctx: Client) -> SimpleString:
     flags=ANYTIME | NOSCRIPT | ADMIN,
 )
 def monitor(ctx: Client) -> SimpleString:
+    if ctx.in_exec:
+        raise CommandError("ERR MONITOR isn't allowed for DENY BLOCKING client")
     ctx.is_monitor = True
     ctx.server.monitors.add(ctx)
     ctx.server.refresh_gates()
@@ -271,6 +272,8 @@ SETNAME <name>
     Give this connection a name.
 TRACKINGINFO
     Whether this connection is told of changed keys: never.
+UNBLOCK <client-id> [TIMEOUT|ERROR]
+    Wake the connection out of a blocking command.
 UNPAUSE
     End a pause.""".split("\n")
 
@@ -486,6 +489,17 @@ def client_unpause(ctx: Client) -> SimpleString:
     return OK
 
 
+@client_command("UNBLOCK", arity=-3, flags=OTHERS)
+def client_unblock(ctx: Client, number: bytes, *reason: bytes) -> int:
+    """No command blocks yet, so there is never a client to unblock."""
+    if len(reason) > 1:
+        raise CommandError(SYNTAX_ERROR)
+    if reason and reason[0].lower() not in (b"timeout", b"error"):
+        raise CommandError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
+    integer(number)
+    return 0
+
+
 @client_command("REPLY", arity=3, flags=OWN)
 def client_reply(ctx: Client, mode: bytes) -> SimpleString | Marker:
     word = mode.lower()
@@ -502,9 +516,7 @@ def client_reply(ctx: Client, mode: bytes) -> SimpleString | Marker:
     return NO_REPLY
 
 
-@client_command(
-    "NO-EVICT", arity=3, flags=OTHERS
-)
+@client_command("NO-EVICT", arity=3, flags=OTHERS)
 def client_no_evict(ctx: Client, mode: bytes) -> SimpleString:
     word = mode.lower()
     if word not in (b"on", b"off"):
@@ -518,9 +530,7 @@ def client_getredir(ctx: Client) -> int:
     return -1
 
 
-@client_command(
-    "TRACKINGINFO", arity=2, flags=OWN
-)
+@client_command("TRACKINGINFO", arity=2, flags=OWN)
 def client_trackinginfo(ctx: Client) -> dict[bytes, object]:
     return {b"flags": {b"off"}, b"redirect": -1, b"prefixes": []}
 

@@ -48,7 +48,7 @@ from minikv.commands.spec import (  # noqa: F401  (handlers import specs' words 
     describe,
 )
 from minikv.errors import ArenaFull, CommandError
-from minikv.protocol.reply import QUEUED, Raw
+from minikv.protocol.reply import NO_REPLY, QUEUED, Raw
 
 # Bits of CommandTable.gates: reasons to look closer at a command before it runs.
 GATE_LOADING = 1
@@ -251,7 +251,8 @@ class CommandTable:
         """
         command: Command = self.find(argv, argc)
         if command is None:
-            return self.refuse(client, None, self.explain_unknown(argv_list(argv, argc)))
+            return self.refuse_unknown(client, argv_list(argv, argc))
+        client.last_command = command
         if argc != command.arity if command.arity > 0 else argc < -command.arity:
             name = command.full_name.decode()
             return self.refuse(client, command, f"ERR wrong number of arguments for '{name}' command")
@@ -292,7 +293,6 @@ class CommandTable:
         place: cython.Py_ssize_t = command.depth - 1
         name: cython.pointer(PyObject) = argv[place]
         argv[place] = cython.cast(cython.pointer(PyObject), client)
-        client.last_command = command
         try:
             value = PyObject_Vectorcall(command.handler, argv + place, argc - place, cython.NULL)
         except CommandError as error:
@@ -365,15 +365,24 @@ class CommandTable:
         """The error for a command that is not executed; it spoils an open transaction."""
         if command is not None:
             command.rejected += 1
-        transaction = client.transaction
-        if transaction is not None:
-            if command is not None and command.role == ROLE_EXEC:
-                client.discard_transaction()
-                text = f"EXECABORT Transaction discarded because of: {text.removeprefix('ERR ')}"
-            else:
-                transaction.failed = True
+        if command is not None and command.role == ROLE_EXEC:
+            client.discard_transaction()
+            text = f"EXECABORT Transaction discarded because of: {text.removeprefix('ERR ')}"
+        elif client.transaction is not None:
+            client.transaction.failed = True
         self.stats.count_error(text)
         return CommandError(text)
+
+    def refuse_unknown(self, client: Client, args: list) -> object:
+        """The error for a request that names no command; a web browser's request closes the connection."""
+        if args[0].lower() in (b"post", b"host:"):
+            self.services.log.warning(
+                "Possible SECURITY ATTACK detected: a POST or Host: line of HTTP came, perhaps from a web page that was "
+                f"led to this port. Connection from {text_of(client.addr, 128)} aborted."
+            )
+            client.close()
+            return NO_REPLY
+        return self.refuse(client, None, self.explain_unknown(args))
 
     def explain_unknown(self, args: list) -> str:
         """The error for a request that names no command."""
@@ -429,7 +438,7 @@ def protected_text(full_name: bytes) -> str:
     name = full_name.partition(b"|")[0].decode().upper()
     option = f"enable-{name.lower()}-command"
     return (
-        f"ERR {name} command not allowed. If the {option} option is set to \"local\", you can run it from a local "
+        f'ERR {name} command not allowed. If the {option} option is set to "local", you can run it from a local '
         "connection, otherwise you need to set this option in the configuration file, and then restart the server."
     )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from minikv.commands.client import Client, Transaction
+from minikv.commands.client import REPLY_OFF, Client, Transaction
 from minikv.commands.spec import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, SKIP_SLOWLOG, STALE, command
 from minikv.errors import CommandError
 from minikv.keyspace.database import Watch
-from minikv.protocol.reply import NULL_ARRAY, OK, Marker, SimpleString
+from minikv.protocol.reply import NULL_ARRAY, OK, Marker, SimpleString, Transcript
 
 ANYTIME = NOSCRIPT | LOADING | STALE
 
@@ -43,7 +43,7 @@ def discard(ctx: Client) -> SimpleString:
     flags=ANYTIME | SKIP_SLOWLOG,
     categories="transaction",
 )
-def exec_(ctx: Client) -> list[object] | Marker:
+def exec_(ctx: Client) -> Transcript | Marker:
     transaction = ctx.transaction
     if transaction is None:
         raise CommandError("ERR EXEC without MULTI")
@@ -53,12 +53,22 @@ def exec_(ctx: Client) -> list[object] | Marker:
         raise CommandError("EXECABORT Transaction discarded because of previous errors.")
     if broken:
         return NULL_ARRAY
-    table = ctx.server.table
+    return Transcript(len(transaction.queued), run_queued(ctx, transaction))
+
+
+def run_queued(ctx: Client, transaction: Transaction) -> list[tuple[object, int]]:
+    """Execute; the replies with the protocol version in which each is to be sent (HELLO may be among them)."""
+    run = ctx.server.table.run
+    replies = []
     ctx.in_exec = True
     try:
-        return [table.run(ctx, queued, args) for queued, args in transaction.queued]
+        for queued, args in transaction.queued:
+            reply = run(ctx, queued, args)
+            if ctx.reply_mode != REPLY_OFF:
+                replies.append((reply, ctx.resp))
     finally:
         ctx.in_exec = False
+    return replies
 
 
 @command(

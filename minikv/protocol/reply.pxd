@@ -15,6 +15,11 @@ cdef class Set:
     cdef readonly object items
 
 
+cdef class Transcript:
+    cdef readonly Py_ssize_t count
+    cdef readonly list items
+
+
 cdef class Raw:
     cdef readonly bytes data
 

@@ -18,6 +18,7 @@ The type of a value names its wire form:
     Verbatim                      $ data                 = form and data
     Push                          * array                > push
     Raw                           the bytes as they are
+    Transcript                    * array, each item in the version of its time
     NO_REPLY                      nothing
 
 A str is a bug in a handler and raises TypeError.
@@ -75,6 +76,15 @@ class Set:
     """A set in the order of its list, whose elements need not be hashable."""
 
     def __init__(self, items: object):
+        self.items = items
+
+
+@cython.cclass
+class Transcript:
+    """An array of `count` items made one after the other: (value, resp) pairs, fewer if some were not to be answered."""
+
+    def __init__(self, count: int, items: list):
+        self.count = count
         self.items = items
 
 
@@ -183,6 +193,10 @@ class ReplyBuffer:
             self.write_header(b">" if resp > 2 else b"*", len(items))
             for item in items:
                 self.write_value(item, resp)
+        elif isinstance(value, Transcript):
+            self.write_header(b"*", cython.cast(Transcript, value).count)
+            for item, version in cython.cast(Transcript, value).items:
+                self.write_value(item, version)
         elif isinstance(value, Raw):
             raw: bytes = cython.cast(Raw, value).data
             self.write_bytes(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))

@@ -197,7 +197,7 @@ class RequestReader:
                     return NEED_MORE
                 first: cython.char = self.line_at[0] if self.line_len > 0 else 13
                 if first != b"$":
-                    raise broken(f"expected '$', got '{chr(cython.cast(cython.uchar, first))}'")
+                    raise broken(f"expected '$', got '{one_character(first)}'")
                 length: cython.longlong = 0
                 if not self.read_number(cython.address(length)) or not 0 <= length <= self.limits.max_bulk_len:
                     raise broken("invalid bulk length")
@@ -435,6 +435,11 @@ def broken(reason: str) -> ProtocolError:
     return ProtocolError(f"ERR Protocol error: {reason}")
 
 
+def one_character(byte: cython.uchar) -> str:
+    """Any byte inside an error text."""
+    return bytes((byte,)).decode("utf-8", "surrogateescape")
+
+
 BLANKS = b" \t\n\v\f\r"
 WORD_ENDS = b" \t\n\r"
 ESCAPED = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
@@ -444,9 +449,8 @@ def split_words(line: bytes) -> object:
     """The words of an inline request, or None if quotes are not balanced.
 
     Double quotes know \\xHH and the escapes n r t b a; single quotes only \\'. A quote may begin inside a word but must
-    end it. The line ends at a NUL, as a C string does.
+    end it. A zero byte is a byte like others (Redis waits for ever behind one).
     """
-    line = line.partition(b"\0")[0]
     words = []
     place = 0
     while True:
