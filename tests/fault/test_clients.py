@@ -126,14 +126,17 @@ def test_others_are_served_while_a_client_does_not_read(start_minikv: StartServe
         assert [len(deaf.read()) for _ in range(20)] == [10 * MB + len(b"$10485760\r\n\r\n")] * 20
 
 
-@pytest.mark.parametrize("limit", ["normal 4mb 0 0", "normal 0 1mb 1"], ids=["hard", "soft"])
-def test_the_output_limit_closes_a_client_that_does_not_read(start_minikv: StartServer, limit: str) -> None:
+@pytest.mark.parametrize(
+    ("limit", "size"), [("normal 4mb 0 0", 6 * MB), ("normal 0 1mb 1", 2 * MB)], ids=["hard limit", "soft limit"]
+)
+def test_the_output_limit_closes_a_client_that_does_not_read(start_minikv: StartServer, limit: str, size: int) -> None:
     server = start_minikv(client_output_buffer_limit=limit.split())
-    server.call(("SET", "big", b"x" * 2 * MB))
+    server.call(("SET", "big", b"x" * size))
     with server.connect() as deaf:
+        assert deaf.call("PING") == b"+PONG\r\n"
         deaf.send_raw(encode("GET big") * 10)
         wait_until(lambda: connected_clients(server) == 1, "the client that does not read is closed", 10)
-        assert len(deaf.read_until_closed()) < 20 * MB
+        assert len(deaf.read_until_closed()) < 10 * size
     assert server.call("PING") == b"+PONG\r\n"
 
 
