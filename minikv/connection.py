@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
+# ruff: noqa: F821 -- names that the .pxd declares
 """A client with a socket: bytes in, commands executed, replies out.
 
 One read of the socket is one batch: all its requests are executed in turn, their replies are encoded into one buffer
@@ -45,10 +46,10 @@ C_REPLY_SKIP_NEXT: cython.int = REPLY_SKIP_NEXT
 TOO_MANY_CLIENTS = b"-ERR max number of clients reached\r\n"
 PROTECTED = (
     b"-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the "
-    b"default user. Only connections from the loopback interface are accepted. To let others in, either set a password "
-    b"(requirepass), or turn the mode off with CONFIG SET protected-mode no from this host (CONFIG REWRITE makes it last), "
-    b"in the configuration file, or with the option --protected-mode no. Without the mode and without a password anybody "
-    b"who reaches the port owns the data.\r\n"
+    b"default user. Only connections from the loopback interface are accepted. To let others in, either set a "
+    b"password (requirepass), or turn the mode off: with CONFIG SET protected-mode no from this host (CONFIG REWRITE "
+    b"makes it last), in the configuration file, or with the option --protected-mode no. Without the mode and without "
+    b"a password anybody who reaches the port owns the data.\r\n"
 )
 
 
@@ -57,7 +58,7 @@ class Hub:
     """What all connections of a server share: buffers, limits, counters, the table of commands.
 
     input, replies: of the batch that is being served; empty between batches. tick: reads the keyspace's clock.
-    hard_limit, soft_limit, soft_seconds: client-output-buffer-limit of normal clients. local_only: protected mode is on.
+    hard_limit, soft_limit, soft_seconds: client-output-buffer-limit of normal clients. local_only: protected mode.
     """
 
     def __init__(self, server: object, table: CommandTable, stats: Stats, loop: object, log: object):

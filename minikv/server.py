@@ -116,7 +116,7 @@ class Server:
             await self.start()
         except OSError as error:
             self.log.warning(str(error))
-            self.log.warning("Failed listening on port %d (TCP), aborting." % self.config.port)
+            self.log.warning(f"Failed listening on port {self.config.port} (TCP), aborting.")
             return 1
         await self.serve()
         return self.exit_code
@@ -251,7 +251,7 @@ class Server:
             (("maxmemory", "save", "stop-writes-on-bgsave-error"), self.refresh_gates),
         ):
             for name in names:
-                self.config.on_change(name, lambda _, apply=apply: apply())
+                self.config.on_change(name, ignoring_value(apply))
             apply()
 
     def _set_access(self) -> None:
@@ -414,6 +414,11 @@ class Server:
 
 # Addresses that this machine does not have or know, by errno.
 UNAVAILABLE = (97, 99)  # EAFNOSUPPORT, EADDRNOTAVAIL
+
+
+def ignoring_value(callback: Callable[[], None]) -> Callable[[object], None]:
+    """The callback as Config.on_change calls it."""
+    return lambda value: callback()
 
 
 def command_modules() -> list[ModuleType]:

@@ -43,9 +43,9 @@ class Transaction:
 class Client:
     """One client's state.
 
-    resp: 2 or 3. addr, laddr: b"127.0.0.1:6379", or b"/path:0" for a Unix socket. transaction: between MULTI and EXEC.
-    created: Unix time. last_interaction_ns: monotonic. watch: the keyspace's Watch token while keys are watched. last_command: the table's Command last executed.
-    in_exec: EXEC is running the queue.
+    resp: 2 or 3. addr, laddr: b"127.0.0.1:6379", or b"/path:0" for a Unix socket. created: Unix time.
+    last_interaction_ns: monotonic. transaction: between MULTI and EXEC. in_exec: EXEC is running the queue. watch: the
+    keyspace's Watch token while keys are watched. last_command: the table's Command last looked up.
     """
 
     def __init__(self, server: object, client_id: int = 0):

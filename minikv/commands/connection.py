@@ -275,7 +275,7 @@ TRACKINGINFO
 UNBLOCK <client-id> [TIMEOUT|ERROR]
     Wake the connection out of a blocking command.
 UNPAUSE
-    End a pause.""".split("\n")
+    End a pause."""
 
 
 def client_command(name: str, **spec: object) -> Callable[[Callable[..., object]], Callable[..., object]]:
@@ -537,4 +537,4 @@ def client_trackinginfo(ctx: Client) -> dict[bytes, object]:
 
 @client_command("HELP", arity=2, flags=ANYTIME)
 def client_help(ctx: Client) -> list[SimpleString]:
-    return help_lines("CLIENT", HELP)
+    return help_lines("CLIENT", HELP.splitlines())

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
+
+from minikv.config import Config
+from minikv.keyspace import Keyspace
+from minikv.latency import LatencyMonitor
+from minikv.log import Log
+from minikv.persistence.snapshot import SnapshotController
+from minikv.slowlog import SlowLog
 
 if TYPE_CHECKING:
     from minikv.commands.client import Client
@@ -11,67 +18,70 @@ if TYPE_CHECKING:
     from minikv.commands.table import CommandTable
 
 
-class SlowLog(Protocol):
-    """The log of slow commands; the table calls add only above slowlog-log-slower-than."""
-
-    def add(self, client: Client, args: Sequence[bytes], duration_us: int) -> None: ...
-
-
-class LatencyMonitor(Protocol):
-    """Latency events by name (`command`, `fast-command`, `fork`, ...); drops what is under latency-monitor-threshold."""
-
-    def add(self, event: str, duration_ms: int) -> None: ...
-
-
-class Snapshots(Protocol):
-    """The part of persistence's SnapshotController that commands and the server use."""
-
-    @property
-    def writes_denied(self) -> bool:
-        """MISCONF holds: stop-writes-on-bgsave-error, save points exist and the last save failed."""
-
-
 class Services(Protocol):
-    """The running server, as handlers see it."""
+    """The running server, as handlers see it.
 
-    config: Any
+    clients: by number. monitors: those that said MONITOR. started_at: Unix seconds. startup_bytes: private memory at
+    the start. pause_until_ms: Unix milliseconds, 0 without a CLIENT PAUSE.
+    """
+
+    config: Config
     table: CommandTable
-    keyspace: Any
+    keyspace: Keyspace
     stats: Stats
     clients: dict[int, Client]
     monitors: set[Client]
-    snapshots: Any
-    slowlog: Any
-    latency: Any
-    log: Any
+    snapshots: SnapshotController
+    slowlog: SlowLog
+    latency: LatencyMonitor
+    log: Log
     started_at: float
+    startup_bytes: int
     run_id: str
     replication_id: str
-    startup_bytes: int
-    loading: bool
     executable: str
     config_file: str
-    tcp_port: int
     pause_until_ms: int
     pause_writes_only: bool
 
+    @property
+    def loading(self) -> bool:
+        """A dump is being read."""
+        ...
+
+    @property
+    def tcp_port(self) -> int:
+        """The port that clients connect to, 0 without TCP."""
+        ...
+
     def refresh_gates(self) -> None:
         """Look again at what may stop commands (loading, failed save, pause, monitors). Call it when one changes."""
+        ...
 
     def pause(self, until_ms: int, writes_only: bool) -> None:
         """CLIENT PAUSE until a Unix time in milliseconds."""
+        ...
 
     def unpause(self) -> None:
         """CLIENT UNPAUSE: postponed commands run now."""
+        ...
 
     def kill(self, clients: Iterable[Client]) -> None:
         """Close connections; the client that is being served is closed after its reply."""
+        ...
+
+    def forget(self, client: Client) -> None:
+        """The client is no longer a monitor."""
+        ...
 
     def authenticate(self, username: bytes, password: bytes) -> bool:
         """Whether the user may come in."""
+        ...
 
     def request_shutdown(self, *, save: bool | None, now: bool, force: bool) -> None:
         """SHUTDOWN: save (None: if save points exist), then end; raises CommandError if the save fails."""
+        ...
 
     def abort_shutdown(self) -> bool:
         """SHUTDOWN ABORT; False if none is in progress."""
+        ...

@@ -63,9 +63,28 @@ FLAG_NAMES: tuple[tuple[int, bytes], ...] = (
 )
 
 CATEGORIES = (
-    "keyspace read write set sortedset list hash string bitmap hyperloglog geo stream pubsub admin fast slow blocking "
-    "dangerous connection transaction scripting"
-).split()
+    "keyspace",
+    "read",
+    "write",
+    "set",
+    "sortedset",
+    "list",
+    "hash",
+    "string",
+    "bitmap",
+    "hyperloglog",
+    "geo",
+    "stream",
+    "pubsub",
+    "admin",
+    "fast",
+    "slow",
+    "blocking",
+    "dangerous",
+    "connection",
+    "transaction",
+    "scripting",
+)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
+# ruff: noqa: F821 -- names that the .pxd declares
 """The table of commands and dispatch: every rule that holds for all commands stands here, none in handlers.
 
 A request is an array of `bytes` objects, the name first. `execute` finds the command, checks it and calls the handler
@@ -16,36 +17,21 @@ import cython
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
 from cython.cimports.cpython.object import PyObject
 
-from minikv.commands.client import Transaction
 from minikv.commands.histogram import Histogram
-from minikv.commands.spec import (  # noqa: F401  (handlers import specs' words from here)
+from minikv.commands.spec import (
     ADMIN,
-    ALLOW_BUSY,
-    ASKING,
-    BLOCKING,
     DENYOOM,
     FAST,
     LOADING,
     MAY_REPLICATE,
-    MODULE,
-    MOVABLEKEYS,
-    NO_ASYNC_LOADING,
     NO_AUTH,
-    NO_MANDATORY_KEYS,
     NO_MULTI,
-    NOSCRIPT,
     PROTECTED,
-    PUBSUB,
     READONLY,
     SKIP_MONITOR,
     SKIP_SLOWLOG,
-    STALE,
     WRITE,
     CommandSpec,
-    KeySpec,
-    command,
-    container,
-    describe,
 )
 from minikv.errors import ArenaFull, CommandError
 from minikv.protocol.reply import NO_REPLY, QUEUED, Raw
@@ -87,9 +73,10 @@ STALE_CLOCK_US = 500
 NOAUTH = "NOAUTH Authentication required."
 OOM = "OOM command not allowed when used memory > 'maxmemory'."
 MISCONF = (
-    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may "
-    "modify the data set are disabled, because this instance is configured to report errors during writes if RDB "
-    "snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error."
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. "
+    "Commands that may modify the data set are disabled, because this instance is configured to report errors during "
+    "writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). "
+    "Please check the Redis logs for details about the RDB error."
 )
 LOADING_ERROR = "LOADING Redis is loading the dataset in memory"
 
@@ -111,8 +98,8 @@ def text_of(argument: bytes, limit: int) -> str:
 class Command:
     """A command of one server: its spec, handler and counters.
 
-    calls, usec, rejected, failed: as INFO commandstats. histogram: of the calls' durations. depth: how many words the name has. subcommands: by lower-case
-    word, for a container; else None.
+    calls, usec, rejected, failed: as INFO commandstats. histogram: of the calls' durations. depth: how many words the
+    name has. subcommands: by lower-case word, for a container; else None.
     """
 
     def __init__(self, spec: CommandSpec, handler: object):
@@ -377,8 +364,8 @@ class CommandTable:
         """The error for a request that names no command; a web browser's request closes the connection."""
         if args[0].lower() in (b"post", b"host:"):
             self.services.log.warning(
-                "Possible SECURITY ATTACK detected: a POST or Host: line of HTTP came, perhaps from a web page that was "
-                f"led to this port. Connection from {text_of(client.addr, 128)} aborted."
+                "Possible SECURITY ATTACK detected: a POST or Host: line of HTTP came, perhaps from a web page led "
+                f"to this port. Connection from {text_of(client.addr, 128)} aborted."
             )
             client.close()
             return NO_REPLY
@@ -408,12 +395,11 @@ class CommandTable:
     ) -> cython.void:
         """After a command above slow_gate_us: the clock is stale, and the logs may want to know."""
         services = self.services
-        if elapsed_us >= STALE_CLOCK_US and services.keyspace is not None:
+        if elapsed_us >= STALE_CLOCK_US:
             services.keyspace.tick()
-        if self.slow_us >= 0 and elapsed_us >= self.slow_us and services.slowlog is not None:
-            if not command.flags & C_SKIP_SLOWLOG:
-                services.slowlog.add(client, argv_list(argv, argc), elapsed_us)
-        if self.latency_us > 0 and elapsed_us >= self.latency_us and services.latency is not None:
+        if 0 <= self.slow_us <= elapsed_us and not command.flags & C_SKIP_SLOWLOG:
+            services.slowlog.add(client, argv_list(argv, argc), elapsed_us)
+        if 0 < self.latency_us <= elapsed_us:
             event = "fast-command" if command.flags & C_FAST else "command"
             services.latency.add(event, elapsed_us // 1000)
 
@@ -434,7 +420,7 @@ def argv_list(argv: cython.pointer(cython.pointer(PyObject)), argc: cython.Py_ss
 
 
 def protected_text(full_name: bytes) -> str:
-    """The error for DEBUG while enable-debug-command is no."""
+    """The error for DEBUG where enable-debug-command forbids it."""
     name = full_name.partition(b"|")[0].decode().upper()
     option = f"enable-{name.lower()}-command"
     return (

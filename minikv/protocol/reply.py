@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
+# ruff: noqa: F821 -- names that the .pxd declares
 """Replies: one encoder from Python values to RESP2 and RESP3.
 
 The type of a value names its wire form:
@@ -29,7 +30,7 @@ from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cython.cimports.libc.string import memcpy
 
-from minikv.errors import CommandError, MinikvError
+from minikv.errors import CommandError
 
 # A buffer starts small and, after a large reply, goes back to what most batches need.
 FIRST_CAPACITY = 16 * 1024
@@ -81,7 +82,7 @@ class Set:
 
 @cython.cclass
 class Transcript:
-    """An array of `count` items made one after the other: (value, resp) pairs, fewer if some were not to be answered."""
+    """An array of `count` items made one by one: (value, resp) pairs, fewer if some were not to be answered."""
 
     def __init__(self, count: int, items: list):
         self.count = count

@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# ruff: noqa: F821 -- names that the .pxd declares
 """Requests: bytes in, argument arrays out, no sockets (sans-IO).
 
 The reader looks at a window of input that belongs to the caller and makes one bytes object for each argument straight
@@ -367,7 +368,7 @@ class RequestReader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def read_number(self, number: cython.p_longlong) -> cython.int:
-        """The integer behind a line's first byte: 1, or 0 if it is none. As string2ll: no plus, blanks or leading zeros.
+        """The integer behind a line's first byte: 1, or 0 if it is none. No plus, blanks or leading zeros.
 
         Numbers of more than 18 digits are beyond every limit and refused here.
         """

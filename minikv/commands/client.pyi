@@ -1,0 +1,53 @@
+from minikv.commands.services import Services
+from minikv.commands.table import Command
+from minikv.keyspace import Database, Keyspace, Watch
+
+REPLY_ON: int
+REPLY_OFF: int
+REPLY_SKIP_NEXT: int
+REPLY_SKIP: int
+
+class Transaction:
+    queued: list[tuple[Command, tuple[bytes, ...]]]
+    failed: bool
+    flags: int
+    common_flags: int
+    queued_bytes: int
+    def add(self, command: Command, args: tuple[bytes, ...]) -> None: ...
+
+class Client:
+    server: Services
+    keyspace: Keyspace
+    db: Database
+    id: int
+    resp: int
+    fd: int
+    name: bytes
+    lib_name: bytes
+    lib_ver: bytes
+    user: bytes
+    addr: bytes
+    laddr: bytes
+    authenticated: bool
+    is_unix: bool
+    is_monitor: bool
+    no_evict: bool
+    in_exec: bool
+    created: float
+    last_interaction_ns: int
+    transaction: Transaction | None
+    watch: Watch | None
+    last_command: Command | None
+    close_after_reply: bool
+    reply_mode: int
+    def __init__(self, server: Services, client_id: int = 0) -> None: ...
+    def discard_transaction(self) -> None: ...
+    def unwatch(self) -> None: ...
+    def trust(self) -> None: ...
+    def distrust(self) -> None: ...
+    def resume(self) -> None: ...
+    def check_output(self) -> None: ...
+    def push(self, value: object) -> None: ...
+    def close(self) -> None: ...
+    def input_bytes(self) -> int: ...
+    def output_bytes(self) -> int: ...

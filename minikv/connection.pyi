@@ -1,0 +1,28 @@
+from asyncio import AbstractEventLoop, BufferedProtocol
+
+from minikv.commands.client import Client
+from minikv.commands.services import Services
+from minikv.commands.stats import Stats
+from minikv.commands.table import CommandTable
+from minikv.log import Log
+from minikv.protocol.request import Limits
+
+class Hub:
+    limits: Limits
+    clients: dict[int, Client]
+    last_id: int
+    max_clients: int
+    hard_limit: int
+    soft_limit: int
+    soft_seconds: int
+    keepalive_seconds: int
+    password_needed: bool
+    local_only: bool
+    def __init__(
+        self, server: Services, table: CommandTable, stats: Stats, loop: AbstractEventLoop, log: Log
+    ) -> None: ...
+    def accept(self) -> Connection: ...
+    def is_serving(self, client: Client) -> bool: ...
+
+class Connection(Client, BufferedProtocol):
+    def __init__(self, hub: Hub, client_id: int) -> None: ...
