@@ -4,7 +4,8 @@ One question per file:
 
     throughput   how many requests a second, and how much of the server's CPU does one take?
     memory       how many bytes does a key cost beyond its key and value?
-    snapshot     what does BGSAVE cost: pause, time, memory?
+    snapshot     what does BGSAVE cost the clients, and how long does it take?
+    growth       how much memory does a snapshot take while clients go on?
     load         how long does a start with a dump take?
     startup      what does an empty server cost, and when does it answer?
 
