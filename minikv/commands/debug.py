@@ -84,8 +84,7 @@ def reload(ctx: Client, *options: bytes) -> SimpleString:
     except SaveError as error:
         raise CommandError(f"ERR {error}") from None
     except (RdbError, OSError):
-        raise CommandError("ERR Error trying to load the RDB dump, check server logs.") from None
-    ctx.server.log.warning("DB reloaded by DEBUG RELOAD")
+        raise CommandError("ERR Error trying to load the RDB dump") from None
     return OK
 
 
@@ -153,7 +152,7 @@ def change_repl_id(ctx: Client) -> SimpleString:
 def quicklist_packed_threshold(ctx: Client, size: bytes) -> SimpleString:
     """Read as Redis reads it; minikv has no quicklists."""
     threshold = memory_bytes(size.decode("utf-8", "surrogateescape"))
-    if threshold is None or not 0 <= threshold <= MAX_PACKED_THRESHOLD:
+    if threshold is None or not 0 <= threshold < MAX_PACKED_THRESHOLD:
         raise CommandError("ERR argument must be a memory value bigger than 1 and smaller than 4gb")
     return OK
 

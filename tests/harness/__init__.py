@@ -22,6 +22,7 @@ from tests.harness.wire import (
     Words,
     encode,
     parse,
+    plain,
     split,
     words,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "exchange",
     "free_port",
     "parse",
+    "plain",
     "same_error_code",
     "same_kind",
     "same_shape",

@@ -102,6 +102,13 @@ def parse(reply: bytes) -> Value:
     return value
 
 
+def plain(value: Value) -> Any:
+    """A tree of values as nested lists of bytes, ints and None."""
+    if isinstance(value.payload, list):
+        return [plain(element) for element in value.payload]
+    return int(value.payload) if value.kind == b":" else value.payload
+
+
 def _parse_at(reply: bytes, start: int) -> tuple[Value, int]:
     line_end = reply.index(b"\r\n", start)
     kind, head, end = reply[start : start + 1], reply[start + 1 : line_end], line_end + 2

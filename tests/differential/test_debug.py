@@ -1,0 +1,151 @@
+"""DEBUG: digests equal to those of Redis, data sets made and reloaded, errors in its words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.harness import ClientPair, Server, parse, plain, same_kind
+
+MISSING = pytest.mark.xfail(reason="the snapshot controller does not merge, and takes a missing dump for an empty one")
+
+
+def test_digests_are_those_of_redis(pair: ClientPair) -> None:
+    pair.assert_same("DEBUG DIGEST", "SET a 1", "DEBUG DIGEST", "SET b x", "DEBUG DIGEST")
+    pair.assert_same(
+        "EXPIRE b 1000", "DEBUG DIGEST", "SELECT 5", "SET a 1", ("SET", b"\x00\xff", b"\r\n"), "DEBUG DIGEST"
+    )
+    pair.assert_same(("SET", "big", "x" * 100_000), "DEBUG DIGEST", "FLUSHALL", "DEBUG DIGEST")
+
+
+def test_digest_value_tells_values_and_expiry_apart(pair: ClientPair) -> None:
+    pair.assert_same("MSET a 1 b 1 c 01", "EXPIRE b 1000", "DEBUG DIGEST-VALUE a b c nonesuch", "DEBUG DIGEST-VALUE")
+
+
+@pytest.mark.parametrize(
+    "arguments", ["3", "3 pre", "3 pre 20", "2 pre 3", "0", "1 pre 0", "x", "-1", "2 p x", "2 p -1", ""]
+)
+def test_populate_makes_the_keys_of_redis(pair: ClientPair, arguments: str) -> None:
+    pair.assert_same(f"DEBUG POPULATE {arguments}", "KEYS *", "DBSIZE", "DEBUG DIGEST", "GET pre:0", "GET key:2")
+
+
+def test_populate_leaves_what_exists_and_counts_no_change(fresh_pair: Callable[..., ClientPair]) -> None:
+    pair = fresh_pair()
+    pair.assert_same("SET key:1 mine", "DEBUG POPULATE 3", "GET key:1", "DBSIZE")
+    changes = [re.search(rb"changes_since_last_save:(\d+)", side.value("INFO")) for side in (pair.subject, pair.oracle)]
+    assert changes[0] and changes[1] and changes[0][1] == changes[1][1] == b"1"
+
+
+@pytest.mark.parametrize(
+    "value", ["", "1", "-129", "128", "70000", "-2147483648", "2147483648", "x" * 20, "x" * 21, "ab" * 70]
+)
+def test_object_tells_how_a_value_is_stored(pair: ClientPair, value: str) -> None:
+    pair.assert_same(("SET", "key", value))
+    ours, theirs = (
+        re.sub(r"Value at:0x[0-9a-f]+ refcount:\d+|lru:\d+|idle:\d+", "", side.value("DEBUG OBJECT key").decode())
+        for side in (pair.subject, pair.oracle)
+    )
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "OBJECT nonesuch",
+        "OBJECT",
+        "OBJECT a b",
+        "nonesuch",
+        "SLEEP",
+        "SLEEP 0",
+        "SLEEP x",
+        "SLEEP -1",
+        "SLEEP 0 0",
+        "SET-ACTIVE-EXPIRE",
+        "SET-ACTIVE-EXPIRE 1",
+        "HTSTATS 99",
+        "HTSTATS x",
+        "HTSTATS",
+        "CHANGE-REPL-ID",
+        "QUICKLIST-PACKED-THRESHOLD 100b",
+        "QUICKLIST-PACKED-THRESHOLD 4gb",
+        "QUICKLIST-PACKED-THRESHOLD 5gb",
+        "QUICKLIST-PACKED-THRESHOLD x",
+        "QUICKLIST-PACKED-THRESHOLD 0",
+        "ERROR boom",
+        "LOG hello",
+        "RELOAD nonesuch",
+        "PROTOCOL nonesuch",
+        "DIGEST x",
+        "POPULATE 1 2 3 4",
+        "",
+    ],
+)
+def test_arguments(pair: ClientPair, arguments: str) -> None:
+    pair.assert_same(f"DEBUG {arguments}")
+
+
+def test_errors_stay_on_one_line(pair: ClientPair) -> None:
+    pair.assert_same(("DEBUG", "ERROR", "a\r\nb"), "PING")
+
+
+@pytest.mark.parametrize(
+    "kind", ["string", "integer", "double", "bignum", "null", "array", "set", "map", "verbatim", "true", "false"]
+)
+def test_every_type_of_reply(pair: ClientPair, kind: str) -> None:
+    pair.assert_same(f"DEBUG PROTOCOL {kind}")
+
+
+def test_set_active_expire_stops_the_cycle(pair: ClientPair) -> None:
+    pair.assert_same("DEBUG SET-ACTIVE-EXPIRE 0", "SET a 1 PX 1", "DEBUG SLEEP 0.3")
+    pair.assert_same("DBSIZE", "EXISTS a", "DBSIZE", "DEBUG SET-ACTIVE-EXPIRE 1")
+
+
+def test_change_repl_id_changes_it(pair: ClientPair) -> None:
+    before = pair.subject.value("INFO replication")
+    pair.assert_same("DEBUG CHANGE-REPL-ID")
+    assert pair.subject.value("INFO replication") != before
+
+
+@pytest.mark.parametrize(
+    "options", ["", "NOSAVE", "nosave", "MERGE", pytest.param("NOSAVE NOFLUSH MERGE", marks=MISSING)]
+)
+def test_reload_brings_the_saved_data_back(fresh_pair: Callable[..., ClientPair], options: str) -> None:
+    pair = fresh_pair()
+    pair.assert_same("SET a 1", "SET b x EX 1000", "SELECT 3", ("SET", "c", "y" * 5000), "SAVE", "SET late 1")
+    pair.assert_same(f"DEBUG RELOAD {options}", "DEBUG DIGEST", "DBSIZE", "TTL a", "GET late", "SELECT 0", "GET a")
+
+
+@MISSING
+def test_reload_of_a_missing_dump(fresh_pair: Callable[..., ClientPair]) -> None:
+    fresh_pair().assert_same("SET a 1", "DEBUG RELOAD NOSAVE", "DBSIZE", compare=same_kind)
+
+
+def test_htstats_tells_the_keys(pair: ClientPair) -> None:
+    pair.assert_same("SET a 1", "SET b 1 EX 100", "DEBUG HTSTATS 0", compare=same_kind)
+    assert b" keys: 2\n keys with an expiry: 1\n" in pair.subject.value("DEBUG HTSTATS 0")
+
+
+def test_the_engine_proves_its_invariants(pair: ClientPair) -> None:
+    pair.assert_same("DEBUG POPULATE 1000 key 100", "DEL key:5", "SET key:6 1 EX 100")
+    assert pair.subject.call("DEBUG ENGINE-CHECK") == b"+OK\r\n"
+    assert plain(parse(pair.subject.call("DEBUG ENGINE-STATS")))
+
+
+def test_debug_is_refused_unless_it_is_enabled(fresh_pair: Callable[..., ClientPair]) -> None:
+    fresh_pair(enable_debug_command="no").assert_same(
+        "DEBUG SLEEP 0", "DEBUG", "DEBUG nonesuch", "MULTI", "DEBUG JMAP", "EXEC"
+    )
+
+
+def test_debug_is_local_where_it_should_be(fresh_pair: Callable[..., ClientPair]) -> None:
+    fresh_pair(enable_debug_command="local").assert_same("DEBUG SLEEP 0")
+
+
+@pytest.mark.parametrize(("subcommand", "signal"), [("SEGFAULT", 11), ("PANIC", 6), ("ASSERT", 6)])
+def test_a_wanted_crash_is_a_crash(start_minikv: Callable[..., Server], subcommand: str, signal: int) -> None:
+    server = start_minikv()
+    client = server.connect()
+    client.send(f"DEBUG {subcommand}")
+    assert server.wait() == -signal

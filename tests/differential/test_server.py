@@ -1,0 +1,104 @@
+"""FLUSHALL, FLUSHDB, SWAPDB and the commands that a server without replicas, cluster and modules still answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.harness import ClientPair, Words, parse, plain, same_error_code, same_kind, same_shape, unordered
+
+
+def test_flushdb_empties_the_selected_database_only(pair: ClientPair) -> None:
+    pair.assert_same("SET a 1", "SELECT 1", "SET b 2", "FLUSHDB", "DBSIZE", "SELECT 0", "DBSIZE", "GET a")
+
+
+def test_flushall_empties_every_database(pair: ClientPair) -> None:
+    pair.assert_same("SET a 1 EX 100", "SELECT 9", "SET b 2", "FLUSHALL", "DBSIZE", "SELECT 0", "DBSIZE", "TTL a")
+
+
+@pytest.mark.parametrize("command", ["FLUSHALL", "FLUSHDB"])
+def test_flush_options(pair: ClientPair, command: str) -> None:
+    for options in ("", "ASYNC", "SYNC", "async", "ASYNC SYNC", "x", "SYNC x", "ASYNC ASYNC"):
+        pair.assert_same("SET a 1", f"{command} {options}", "DBSIZE")
+
+
+def test_swapdb_exchanges_contents_and_expiries(pair: ClientPair) -> None:
+    pair.assert_same("SET a 1 EX 1000", "SELECT 3", "SET b 2", "SWAPDB 0 3", "KEYS *", "TTL a", "SELECT 0", "KEYS *")
+
+
+@pytest.mark.parametrize(
+    "indexes", ["0 0", "0 15", "0 16", "-1 0", "0 -1", "x 0", "0 x", "1.0 0", "01 0", "0", "0 1 2"]
+)
+def test_swapdb_indexes(pair: ClientPair, indexes: str) -> None:
+    pair.assert_same("SET a 1", f"SWAPDB {indexes}", "DBSIZE")
+
+
+def test_swapdb_breaks_the_watch_of_a_key_in_either_database(pair: ClientPair) -> None:
+    pair.assert_same("SET a 1", "WATCH a")
+    pair.another().assert_same("SWAPDB 0 1")
+    pair.assert_same("MULTI", "PING", "EXEC")
+
+
+SAME: list[Words] = [
+    "ROLE",
+    "TIME",
+    "DBSIZE",
+    "REPLICAOF NO ONE",
+    "SLAVEOF no one",
+    "REPLICAOF localhost x",
+    "REPLICAOF localhost 65536",
+    "REPLICAOF localhost -1",
+    "WAIT 0 0",
+    "WAIT 0 100",
+    "WAIT x 0",
+    "WAIT 0 x",
+    "WAIT 0 -1",
+    "READONLY",
+    "READWRITE",
+    "MODULE LIST",
+    "ACL WHOAMI",
+    "ACL USERS",
+    "ACL LIST",
+    "ACL CAT",
+    "ACL CAT nonesuch",
+    "ACL CAT read write",
+    "LOLWUT VERSION x",
+]
+
+
+@pytest.mark.parametrize("command", SAME, ids=str)
+def test_same_reply(pair: ClientPair, command: Words) -> None:
+    pair.assert_same(command)
+
+
+def test_a_real_replica_is_refused(pair: ClientPair) -> None:
+    reply = pair.subject.call("REPLICAOF localhost 6379")
+    assert reply == b"-ERR minikv does not replicate: only REPLICAOF NO ONE is possible\r\n"
+    assert plain(parse(pair.subject.call("ROLE"))) == [b"master", 0, []]
+
+
+@pytest.mark.parametrize("category", ["string", "bitmap", "transaction"])
+def test_acl_cat_lists_the_commands_of_a_category(pair: ClientPair, category: str) -> None:
+    pair.assert_same(f"ACL CAT {category}", compare=unordered)
+
+
+@pytest.mark.parametrize("container", ["ACL", "MODULE"])
+def test_help_has_the_shape_of_a_help(pair: ClientPair, container: str) -> None:
+    lines = plain(parse(pair.subject.call(f"{container} HELP")))
+    assert lines[0] == f"{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:".encode()
+    assert lines[-2:] == [b"HELP", b"    Show this text."]
+
+
+@pytest.mark.parametrize("container", ["COMMAND", "LATENCY", "MEMORY", "SLOWLOG"])
+def test_help_has_as_many_lines_as_that_of_redis(pair: ClientPair, container: str) -> None:
+    pair.assert_same(f"{container} HELP", compare=same_shape)
+
+
+@pytest.mark.parametrize("options", ["", "VERSION 5", "VERSION 5 8 2", "3 3 3", "VERSION 6 0 0", "-1 -1"])
+def test_lolwut_draws_and_tells_the_version(pair: ClientPair, options: str) -> None:
+    pair.assert_same(f"LOLWUT {options}", compare=same_kind)
+    text = pair.subject.value(f"LOLWUT {options}")
+    assert b"Redis ver. 7.0.15, minikv ver. " in text
+
+
+def test_lolwut_takes_numbers(pair: ClientPair) -> None:
+    pair.assert_same("LOLWUT VERSION 5 x", compare=same_error_code)
