@@ -154,8 +154,8 @@ def announce(config: Config, log: Log) -> None:
             "Warning: no config file specified, using the default config. "
             "In order to specify a config file use minikv-server /path/to/redis.conf"
         )
-    for name in config.without_effect():
-        log.notice(f"{name} is accepted and has no effect in minikv")
+    for caution in config.cautions():
+        log.notice(caution)
     for warning in (overcommit.warning(), limits.backlog_warning(config.tcp_backlog)):
         if warning:
             log.warning(warning)

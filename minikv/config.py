@@ -42,24 +42,16 @@ class Config:
     dir: str
     enable_debug_command: str
     enable_protected_configs: str
-    hash_max_listpack_entries: int
-    hash_max_listpack_value: int
-    hll_sparse_max_bytes: int
     hz: int
     key_load_delay: int
     latency_monitor_threshold: int
     latency_tracking: bool
     latency_tracking_info_percentiles: tuple[float, ...]
-    lazyfree_lazy_user_flush: bool
-    lfu_decay_time: int
-    lfu_log_factor: int
-    list_max_listpack_size: int
     logfile: str
     loglevel: str
     maxclients: int
     maxmemory: int
     maxmemory_policy: str
-    maxmemory_samples: int
     pidfile: str
     port: int
     protected_mode: bool
@@ -70,7 +62,6 @@ class Config:
     rdbcompression: bool
     requirepass: bytes
     save: tuple[SavePoint, ...]
-    set_max_intset_entries: int
     set_proc_title: bool
     shutdown_on_sigint: tuple[str, ...]
     shutdown_on_sigterm: tuple[str, ...]
@@ -78,16 +69,12 @@ class Config:
     slowlog_max_len: int
     snapshot_writes: str
     stop_writes_on_bgsave_error: bool
-    stream_node_max_bytes: int
-    stream_node_max_entries: int
     supervised: str
     tcp_backlog: int
     tcp_keepalive: int
     timeout: int
     unixsocket: str
     unixsocketperm: int
-    zset_max_listpack_entries: int
-    zset_max_listpack_value: int
 
     def __init__(self) -> None:
         """Every setting at its default."""
@@ -153,11 +140,11 @@ class Config:
         self._commit(changes)
         self.given.update(setting.name for _, setting, _ in changes)
 
-    def without_effect(self, names: Iterable[str] | None = None) -> list[str]:
-        """Of the named settings (all that were given, if None), those which differ from the default in vain."""
-        chosen = self.given if names is None else {self._setting(name).name for name in names if self.knows(name)}
+    def cautions(self, names: Iterable[str] | None = None) -> list[str]:
+        """What to log of the named settings (of all that were given, if None) that are not at their default."""
+        chosen = self.given if names is None else {self._setting(name).name for name in names}
         settings = (self._settings[name] for name in sorted(chosen))
-        return [s.name for s in settings if not s.effect and getattr(self, s.attribute) != s.default]
+        return [f"{s.name} {s.caution}" for s in settings if s.caution and getattr(self, s.attribute) != s.default]
 
     def rewrite(self) -> None:
         """Bring the configuration file up to date, its comments and order kept; ConfigError."""

@@ -384,12 +384,13 @@ class Setting:
 
     mutable: CONFIG SET may change it. protected: only if enable-protected-configs allows it.
     effect: it changes something in minikv. hidden: CONFIG GET shows it only by its exact name.
-    refusal: why any value but the default is refused.
+    refusal: why any value but the default is refused. caution: what whoever sets another value must know.
     """
 
     __slots__ = (
         "aliases",
         "attribute",
+        "caution",
         "default",
         "effect",
         "hidden",
@@ -411,6 +412,7 @@ class Setting:
         effect: bool = True,
         hidden: bool = False,
         refusal: str = "",
+        caution: str = "",
     ) -> None:
         self.name = name
         self.attribute = name.replace("-", "_")
@@ -422,6 +424,7 @@ class Setting:
         self.effect = effect
         self.hidden = hidden
         self.refusal = refusal
+        self.caution = caution if effect else "is accepted and has no effect in minikv"
 
     def read(self, words: Sequence[str], current: Value) -> Value:
         """The value that the words give; ValueError if they are wrong or ask for what minikv does not do."""
@@ -534,26 +537,27 @@ SETTINGS = (
             "noeviction",
         ),
         "noeviction",
+        caution="chooses between OBJECT FREQ and IDLETIME; minikv evicts nothing, above maxmemory it refuses writes",
     ),
-    Setting("maxmemory-samples", FROM_ONE, 5),
-    Setting("lfu-log-factor", NUMBER, 10),
-    Setting("lfu-decay-time", NUMBER, 1),
-    Setting("lazyfree-lazy-user-flush", YES_NO, False),
-    Setting("hash-max-listpack-entries", COUNT, 512, "hash-max-ziplist-entries"),
-    Setting("hash-max-listpack-value", MEMORY, 64, "hash-max-ziplist-value"),
-    Setting("list-max-listpack-size", SIGNED, -2, "list-max-ziplist-size"),
-    Setting("set-max-intset-entries", COUNT, 512),
-    Setting("zset-max-listpack-entries", COUNT, 128, "zset-max-ziplist-entries"),
-    Setting("zset-max-listpack-value", MEMORY, 64, "zset-max-ziplist-value"),
-    Setting("stream-node-max-bytes", MEMORY, 4096),
-    Setting("stream-node-max-entries", COUNT, 100),
-    Setting("hll-sparse-max-bytes", MEMORY, 3000),
+    _unused("maxmemory-samples", FROM_ONE, 5),
+    _unused("lfu-log-factor", NUMBER, 10),
+    _unused("lfu-decay-time", NUMBER, 1),
+    _unused("hash-max-listpack-entries", COUNT, 512, "hash-max-ziplist-entries"),
+    _unused("hash-max-listpack-value", MEMORY, 64, "hash-max-ziplist-value"),
+    _unused("list-max-listpack-size", SIGNED, -2, "list-max-ziplist-size"),
+    _unused("set-max-intset-entries", COUNT, 512),
+    _unused("zset-max-listpack-entries", COUNT, 128, "zset-max-ziplist-entries"),
+    _unused("zset-max-listpack-value", MEMORY, 64, "zset-max-ziplist-value"),
+    _unused("stream-node-max-bytes", MEMORY, 4096),
+    _unused("stream-node-max-entries", COUNT, 100),
+    _unused("hll-sparse-max-bytes", MEMORY, 3000),
     _unused("list-compress-depth", NUMBER, 0),
     _unused("maxmemory-eviction-tenacity", Integer(0, 100), 10),
     _unused("lazyfree-lazy-eviction", YES_NO, False),
     _unused("lazyfree-lazy-expire", YES_NO, False),
     _unused("lazyfree-lazy-server-del", YES_NO, False),
     _unused("lazyfree-lazy-user-del", YES_NO, False),
+    _unused("lazyfree-lazy-user-flush", YES_NO, False),
     _unused("active-expire-effort", Integer(1, 10), 1),
     _unused("activerehashing", YES_NO, True),
     _unused("activedefrag", YES_NO, False),

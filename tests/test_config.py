@@ -139,7 +139,11 @@ def test_a_relative_file_is_remembered_by_its_absolute_path(config_path: Path, m
 
 def test_old_names_and_any_case() -> None:
     config = Config.load(["--Hash-Max-ZipList-Entries", "7", "--slave-priority", "5", "--LogLevel", "VERBOSE"])
-    assert (config.hash_max_listpack_entries, config.get("replica-priority"), config.loglevel) == (7, 5, "verbose")
+    assert (config.get("hash-max-listpack-entries"), config.get("replica-priority"), config.loglevel) == (
+        7,
+        5,
+        "verbose",
+    )
 
 
 @pytest.mark.parametrize(
@@ -277,8 +281,10 @@ def test_a_listener_that_refuses_undoes_everything() -> None:
 
 def test_settings_without_effect_are_named_if_they_differ_from_the_default() -> None:
     config = Config.load(["--io-threads", "4", "--activerehashing", "yes", "--timeout", "5", "--slave-priority", "3"])
-    assert config.without_effect() == ["io-threads", "replica-priority"]
-    assert config.without_effect(["slave-priority", "timeout", "activerehashing"]) == ["replica-priority"]
+    text = "is accepted and has no effect in minikv"
+    assert config.cautions() == [f"io-threads {text}", f"replica-priority {text}"]
+    assert config.cautions(["slave-priority", "timeout", "activerehashing"]) == [f"replica-priority {text}"]
+    assert "minikv evicts nothing" in Config.load(["--maxmemory-policy", "allkeys-lru"]).cautions()[0]
 
 
 # -- CONFIG REWRITE ----------------------------------------------------------------------------------------------------

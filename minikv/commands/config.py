@@ -59,8 +59,8 @@ def config_set(ctx: "Client", *words: bytes) -> SimpleString:
         ctx.server.config.set_many(list(zip(texts[::2], texts[1::2], strict=True)), local=_is_local(ctx))
     except ConfigError as error:
         raise CommandError(f"ERR {error}") from None
-    for name in ctx.server.config.without_effect(texts[::2]):
-        ctx.server.log.notice(f"CONFIG SET: {name} is accepted and has no effect in minikv")
+    for caution in ctx.server.config.cautions(texts[::2]):
+        ctx.server.log.notice(f"CONFIG SET: {caution}")
     return OK
 
 
