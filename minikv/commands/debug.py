@@ -100,12 +100,12 @@ def object_(ctx: Client, key: bytes) -> SimpleString:
     database = ctx.db
     idle_s = database.idle_seconds(key)
     value = database.get_for_write(key)
-    if value is None:
+    encoding = database.encoding(key)
+    if value is None or encoding is None:
         raise CommandError(NO_SUCH_KEY)
-    encoding = database.encoding(key).decode()
     saved_len = serialized_len(value, ctx.server.config.rdbcompression)
     clock = (int(time.time()) - idle_s) & LRU_CLOCK_MASK
-    line = f"Value at:{id(value):#x} refcount:1 encoding:{encoding} serializedlength:{saved_len} lru:{clock}"
+    line = f"Value at:{id(value):#x} refcount:1 encoding:{encoding.decode()} serializedlength:{saved_len} lru:{clock}"
     return SimpleString(f"{line} lru_seconds_idle:{idle_s}".encode())
 
 

@@ -34,17 +34,13 @@ FORKING = (
 )
 EXPIRING = "Many keys expire at the same moment: give their times some spread."
 EVICTING = "Memory is full and keys are evicted: raise maxmemory or store less."
-DISK = "A save in the foreground stops everybody: use BGSAVE, and see that the disk is quick and not full."
 MACHINE = "If none of this fits, look for other processes that use this machine's processors, memory or disk."
 ADVICE: dict[str, tuple[str, ...]] = {
     "command": (SLOW_COMMANDS, FEWER_KEYS),
     "fast-command": (MACHINE,),
     "fork": (FORKING,),
     "expire-cycle": (EXPIRING,),
-    "expire-del": (EXPIRING,),
     "eviction-cycle": (EVICTING,),
-    "eviction-del": (EVICTING,),
-    "rdb-save": (DISK,),
 }
 
 
