@@ -116,7 +116,7 @@ def stale_files(directory: str) -> list[str]:
 
 def _is_stale(directory: str, pid: int) -> bool:
     """Nobody locks the file, and no process has its number: redis-server takes no lock, we write nothing yet."""
-    if pid != os.getpid() and os.path.exists(f"/proc/{pid}"):
+    if pid != os.getpid() and _is_alive(pid):
         return False
     try:
         fd = os.open(os.path.join(directory, temp_name(pid)), os.O_RDONLY | os.O_CLOEXEC)
@@ -129,6 +129,15 @@ def _is_stale(directory: str, pid: int) -> bool:
     finally:
         os.close(fd)
     return True
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            state = stat.read().rpartition(b")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in (b"Z", b"X")  # dead, and only not yet taken notice of
 
 
 def save(

@@ -1,0 +1,257 @@
+"""Saves that go wrong: the old dump stays, no temporary file does, status and log tell, the server serves on."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.harness import Server, wait_until
+from tests.harness.dataset import background_save, contents, load_dump, wait_for_save
+
+StartServer = Callable[..., Server]
+
+STARTED = b"+Background saving started\r\n"
+KB = 1 << 10
+
+
+def temp_files(server: Server) -> list[str]:
+    return sorted(path.name for path in server.directory.glob("temp-*.rdb"))
+
+
+def status(server: Server) -> str:
+    return server.info("persistence")["rdb_last_bgsave_status"]
+
+
+def wait_for_end(server: Server) -> None:
+    wait_until(lambda: server.info("persistence")["rdb_bgsave_in_progress"] == "0", "the save ends")
+
+
+def held_save(server: Server) -> psutil.Process:
+    """The child of a BGSAVE that takes far longer than the test."""
+    assert server.call("CONFIG SET rdb-key-save-delay 1000000") == b"+OK\r\n"
+    assert server.call("BGSAVE") == STARTED
+    wait_until(lambda: bool(temp_files(server)), "the temporary file is there")
+    (child,) = server.children()
+    return child
+
+
+@pytest.fixture
+def server(start_minikv: StartServer) -> Server:
+    """A server with some data and a dump of it."""
+    started: Server = start_minikv()
+    for index in range(100):
+        started.call(f"SET key:{index} {index}")
+    assert started.call("SAVE") == b"+OK\r\n"
+    started.call("SET after-the-dump 1")
+    return started
+
+
+# -- the child dies
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM, signal.SIGABRT])
+def test_a_child_that_is_killed_is_an_error(server: Server, number: signal.Signals) -> None:
+    old = server.dump_path.read_bytes()
+    os.kill(held_save(server).pid, number)
+    wait_for_end(server)
+    assert status(server) == "err"
+    assert f"# Background saving terminated by signal {int(number)}\n" in server.log()
+    assert server.dump_path.read_bytes() == old
+    assert temp_files(server) == []
+    assert server.call("SET a b") == b"+OK\r\n"
+    server.call("CONFIG SET rdb-key-save-delay 0")
+    background_save(server)
+
+
+def test_sigusr1_is_a_deliberate_kill_and_no_error(server: Server) -> None:
+    child = held_save(server)
+    child.send_signal(signal.SIGUSR1)
+    wait_for_end(server)
+    assert status(server) == "ok"
+    assert f"{child.pid}:C" in server.log()
+    assert "# Received SIGUSR1 in child, exiting now.\n" in server.log()
+    assert "# Background saving terminated by signal 10\n" in server.log()
+    assert temp_files(server) == []
+    assert int(server.info("persistence")["rdb_changes_since_last_save"]) == 1
+
+
+def test_ctrl_c_is_meant_for_the_server(server: Server) -> None:
+    child = held_save(server)
+    child.send_signal(signal.SIGINT)
+    server.call("CONFIG SET rdb-key-save-delay 0")
+    assert child.is_running()
+    assert server.info("persistence")["rdb_bgsave_in_progress"] == "1"
+
+
+def test_a_stopped_child_is_waited_for_and_hinders_nobody(server: Server) -> None:
+    child = held_save(server)
+    child.suspend()
+    for index in range(200):
+        assert server.call(f"SET key:{index} changed") == b"+OK\r\n"
+    fields = server.info("persistence")
+    assert fields["rdb_bgsave_in_progress"] == "1"
+    assert fields["current_save_keys_total"] == "101"
+    assert server.call("BGSAVE") == b"-ERR Background save already in progress\r\n"
+    assert server.call("BGSAVE CANCEL") == b"+Background saving cancelled\r\n"
+    wait_for_end(server)
+    assert status(server) == "ok"
+    assert temp_files(server) == []
+
+
+def test_flushall_ends_a_stopped_child(server: Server) -> None:
+    held_save(server).suspend()
+    assert server.call("FLUSHALL") == b"+OK\r\n"
+    assert server.info("persistence")["rdb_bgsave_in_progress"] == "0"
+    assert temp_files(server) == []
+
+
+def test_shutdown_ends_a_stopped_child(server: Server) -> None:
+    held_save(server).suspend()
+    assert server.stop() == 0
+    assert "# There is a child saving an .rdb. Killing it!\n" in server.log()
+    assert temp_files(server) == []
+
+
+# -- the disk says no
+
+
+def test_a_full_disk_in_mid_file(server: Server) -> None:
+    old = server.dump_path.read_bytes()
+    for index in range(500):
+        server.call(("SET", f"big:{index}", os.urandom(10 * KB)))
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1000 * KB, resource.RLIM_INFINITY))
+    assert server.call("BGSAVE") == STARTED
+    wait_for_end(server)
+    assert status(server) == "err"
+    assert "# Write error while saving DB to the disk(write): File too large\n" in server.log()
+    assert "# Background saving error\n" in server.log()
+    reply = server.call("SAVE")
+    assert reply == b"-ERR Write error while saving DB to the disk(write): File too large\r\n"
+    assert server.dump_path.read_bytes() == old
+    assert temp_files(server) == []
+    resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    background_save(server)
+
+
+def test_a_directory_that_goes_away_and_comes_back(start_minikv: StartServer, tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    directory.mkdir()
+    server = start_minikv(directory=directory)
+    server.call("SET a 1")
+    shutil.rmtree(directory)
+    assert server.call("BGSAVE") == STARTED
+    wait_for_end(server)
+    assert status(server) == "err"
+    assert f"(in server root dir {directory}) for saving: No such file or directory\n" in server.log()
+    directory.mkdir()
+    background_save(server)
+    assert server.dump_path.exists()
+
+
+def test_a_dump_that_cannot_be_replaced(server: Server) -> None:
+    server.dump_path.unlink()
+    server.dump_path.mkdir()
+    assert server.call("BGSAVE") == STARTED
+    wait_for_end(server)
+    assert status(server) == "err"
+    assert "on the final destination dump.rdb" in server.log()
+    assert temp_files(server) == []
+
+
+# -- what a failed save does to writes
+
+
+def test_writes_are_refused_after_a_failed_save_until_one_succeeds(server: Server) -> None:
+    server.call(("CONFIG", "SET", "save", "3600 100000"))
+    os.kill(held_save(server).pid, signal.SIGKILL)
+    wait_for_end(server)
+    refusal = server.call("SET a b")
+    assert refusal.startswith(
+        b"-MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist"
+    )
+    assert server.call("GET key:1") == b"$1\r\n1\r\n"
+    server.call("CONFIG SET stop-writes-on-bgsave-error no")
+    assert server.call("SET a b") == b"+OK\r\n"
+    server.call("CONFIG SET stop-writes-on-bgsave-error yes")
+    assert server.call("SET a b") == refusal
+    server.call("CONFIG SET rdb-key-save-delay 0")
+    assert server.call("SAVE") == b"+OK\r\n"
+    assert server.call("SET a b") == b"+OK\r\n"
+
+
+def test_writes_are_not_refused_without_save_points(server: Server) -> None:
+    os.kill(held_save(server).pid, signal.SIGKILL)
+    wait_for_end(server)
+    assert server.call("SET a b") == b"+OK\r\n"
+
+
+def test_a_shutdown_that_cannot_save_does_not_happen(server: Server) -> None:
+    server.dump_path.unlink()
+    server.dump_path.mkdir()
+    assert server.call("SHUTDOWN SAVE") == b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n"
+    assert "# Error trying to save the DB, can't exit.\n" in server.log()
+    assert server.call("PING") == b"+PONG\r\n"
+    with server.connect() as client:
+        client.send_raw(b"SHUTDOWN SAVE FORCE\r\n")
+        assert client.read_until_closed() == b""
+    assert server.wait() == 0
+    assert "# Error trying to save the DB. Exit anyway.\n" in server.log()
+
+
+# -- what a save holds on to
+
+
+def test_the_child_has_nothing_open_but_its_file_and_the_log(server: Server) -> None:
+    child = held_save(server)
+    held = {os.readlink(f"/proc/{child.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{child.pid}/fd")}
+    assert held == {"/dev/null", str(server.log_path), str(server.directory / f"temp-{child.pid}.rdb")}
+
+
+def test_a_client_that_is_closed_during_a_save_sees_the_end(server: Server) -> None:
+    with server.connect() as client:
+        number = client.value("CLIENT ID")
+        held_save(server)
+        server.call(f"CLIENT KILL ID {number}")
+        assert client.read_until_closed() == b""
+
+
+def test_a_save_holds_the_moment_of_its_fork(server: Server, start_minikv: StartServer) -> None:
+    expected = contents(server)
+    server.call("CONFIG SET rdb-key-save-delay 3000")
+    assert server.call("BGSAVE") == STARTED
+    for index in range(100):
+        server.call(f"SET key:{index} changed")
+        server.call(f"SET new:{index} 1")
+    server.call("DEL key:0 key:50 key:99")
+    server.call("FLUSHDB")
+    wait_for_save(server)
+    assert load_dump(start_minikv(), server) == expected
+
+
+def test_dirty_counts_what_came_after_the_fork(server: Server) -> None:
+    server.call("CONFIG SET rdb-key-save-delay 1000")
+    assert server.info("persistence")["rdb_changes_since_last_save"] == "1"
+    assert server.call("BGSAVE") == STARTED
+    for index in range(7):
+        server.call(f"SET during:{index} 1")
+    wait_for_save(server)
+    assert server.info("persistence")["rdb_changes_since_last_save"] == "7"
+
+
+def test_the_temporary_files_of_dead_servers_are_removed_at_start(server: Server) -> None:
+    child = held_save(server)
+    server.kill()
+    stale = server.directory / f"temp-{child.pid}.rdb"
+    other = server.directory / "temp-0.rdb"
+    other.touch()
+    assert stale.exists()
+    server.start()
+    assert temp_files(server) == []
+    assert f"* Removed the stale temp RDB file {stale.name} in {server.directory}\n" in server.log()
