@@ -345,9 +345,11 @@ class Server:
 
     def _expire(self, seconds: float) -> None:
         """Remove expired keys for at most this long."""
-        ends_at = time.monotonic() + seconds
+        began_at = time.monotonic()
+        ends_at = began_at + seconds
         while self.keyspace.expire_cycle(EXPIRE_PORTION) == EXPIRE_PORTION and time.monotonic() < ends_at:
             pass
+        self.latency.add("expire-cycle", int((time.monotonic() - began_at) * 1000))
 
     def _evacuate(self) -> None:
         """Tidy the arena; more often while there is much to do."""
