@@ -48,9 +48,10 @@ def dump_of(spec: ServerSpec, data: DataSet, options: Options, stack: contextlib
 
 def measure(spec: ServerSpec, writer: ServerSpec, dump: Path, data: DataSet, report: Report, options: Options) -> None:
     with running(spec, dump, options.directory) as server:
-        data.verify(server.client())
         source = "its own file" if writer == spec else "another's file" if len(options.servers) > 1 else writer.name
         report.add(f"start until PONG with {source}", "s", spec.name, server.ready_s)
+        report.add(f"CPU time until then with {source}", "s", spec.name, server.ready_cpu_s)
         told = re.search(r"DB loaded from disk: ([0-9.]+) seconds", server.log())
         if told:
             report.add(f"load time of {source} by the log", "s", spec.name, float(told[1]))
+        data.verify(server.client())

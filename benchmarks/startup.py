@@ -24,6 +24,7 @@ def run(options: Options) -> Report:
                 time.sleep(SETTLE_S)
                 memory = processes.rollup(server.pid)
                 report.add("time to the first PING", "ms", spec.name, 1000 * server.ready_s)
+                report.add("CPU time until then", "ms", spec.name, 1000 * server.ready_cpu_s)
                 report.add("resident memory, empty", "MB", spec.name, memory["Rss"] / 1e6)
                 report.add("proportional set size, empty", "MB", spec.name, memory["Pss"] / 1e6)
     return report
