@@ -65,10 +65,10 @@ def populate(ctx: Client, count: bytes, prefix: bytes = b"key", size: bytes = b"
     if keys < 0 or value_len < 0:
         raise CommandError(NOT_POSITIVE)
     database, keyspace = ctx.db, ctx.keyspace
-    dirty = keyspace.dirty
+    dirty, was_empty = keyspace.dirty, not len(database)
     for number in range(keys):
         key = b"%s:%d" % (prefix, number)
-        if database.lookup(key, False, False) < 0:
+        if was_empty or database.lookup(key, False, False) < 0:
             value = b"value:%d" % number
             database.set(key, value[:value_len].ljust(value_len, b"\0") if value_len else value)
     keyspace.dirty = dirty

@@ -1,7 +1,9 @@
 """DEBUG DIGEST: one number for the whole data set, equal to that of a redis-server with the same data.
 
-Two ways to take something in: `stir` xors its SHA-1 (the order does not matter), `mix` hashes the result once more (the
-order matters). A digest is a 160-bit integer here.
+A digest is a 160-bit integer. Data goes into it in two ways: by `stir` its SHA-1 is xored in, so the order does not
+matter; by `mix` the result is hashed once more, so it does.
+
+    data set = database numbers mixed, keys stirred        key = name mixed, type mixed, value mixed, expiry stirred
 """
 
 from __future__ import annotations
@@ -10,16 +12,23 @@ from collections.abc import Iterable
 from hashlib import sha1
 from typing import Any
 
-STRING = 0  # Redis's number of the type
-EXPIRY_MARK = b"!!expire!!"
+DIGEST_LEN = 20
 
 
-def stir(digest: int, data: bytes) -> int:
-    return digest ^ int.from_bytes(sha1(data).digest())
+def hashed(data: bytes) -> int:
+    return int.from_bytes(sha1(data).digest())
 
 
-def mix(digest: int, data: bytes) -> int:
-    return int.from_bytes(sha1(stir(digest, data).to_bytes(20)).digest())
+def stir(digest: int, data_hash: int) -> int:
+    return digest ^ data_hash
+
+
+def mix(digest: int, data_hash: int) -> int:
+    return hashed((digest ^ data_hash).to_bytes(DIGEST_LEN))
+
+
+STRING = hashed(bytes(4))  # of Redis's number of the type, 0
+EXPIRY = hashed(b"!!expire!!")
 
 
 def value_digest(database: Any, key: bytes, start: int = 0) -> int:
@@ -27,8 +36,8 @@ def value_digest(database: Any, key: bytes, start: int = 0) -> int:
     value = database.get_for_write(key)
     if value is None:
         return 0
-    digest = mix(mix(start, STRING.to_bytes(4)), value)
-    return stir(digest, EXPIRY_MARK) if database.expire_at(key) else digest
+    digest = mix(mix(start, STRING), hashed(value))
+    return stir(digest, EXPIRY) if database.expire_at(key) else digest
 
 
 def keyspace_digest(databases: Iterable[Any]) -> int:
@@ -36,9 +45,10 @@ def keyspace_digest(databases: Iterable[Any]) -> int:
     digest = 0
     for database in databases:
         if len(database):
-            digest = mix(digest, database.number.to_bytes(4))
+            digest = mix(digest, hashed(database.number.to_bytes(4)))
             for key in database.keys():  # noqa: SIM118  (a method of Database, not of a dict)
-                digest = stir(digest, value_digest(database, key, mix(0, key)).to_bytes(20))
+                of_key = value_digest(database, key, mix(0, hashed(key)))
+                digest = stir(digest, hashed(of_key.to_bytes(DIGEST_LEN)))
     return digest
 
 
