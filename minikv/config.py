@@ -8,6 +8,7 @@
 `minikv.settings` holds the table of settings, `minikv.config_file` the syntax.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -132,13 +133,14 @@ class Config:
 
         local: the one who asks is on this machine (see enable-protected-configs).
         """
-        changes: list[tuple[str, Setting, Value]] = []
         seen: set[str] = set()
-        for name, text in pairs:
-            setting = self._check_change(name, seen, local)
-            changes.append((name, setting, self._read(name, setting, text)))
+        settings = [self._check_change(name, seen, local) for name, _ in pairs]
+        changes = [
+            (name, setting, self._read(name, setting, text))
+            for (name, text), setting in zip(pairs, settings, strict=True)
+        ]
         self._commit(changes)
-        self.given.update(setting.name for _, setting, _ in changes)
+        self.given.update(setting.name for setting in settings)
 
     def cautions(self, names: Iterable[str] | None = None) -> list[str]:
         """What to log of the named settings (of all that were given, if None) that are not at their default."""
@@ -250,7 +252,8 @@ class Config:
                 for earlier, value_before in before:
                     setattr(self, earlier.attribute, value_before)
                 for earlier in told:
-                    self._tell(earlier)
+                    with contextlib.suppress(ConfigError):
+                        self._tell(earlier)
                 raise _set_failed(name, str(error)) from None
 
     def _tell(self, setting: Setting) -> None:
