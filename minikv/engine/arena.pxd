@@ -16,7 +16,7 @@ cdef enum:
     BITMAP_PER_SEGMENT = 16384      # bytes
     PAGE_SHIFT = 12
     PAGES_PER_SEGMENT = 512
-    STORES_MAX = 65536
+    STORES_MAX = 1048576            # databases, then spread collections
     PROGRESS_WORDS = 512
 
 cdef enum:                          # Segment.kind
@@ -37,8 +37,9 @@ cdef enum:                          # words of the page shared with the child
 
 cdef struct Segment:                # parent-only
     uint8_t kind
-    bint evacuating
-    uint16_t store
+    uint8_t evacuating
+    uint8_t small                   # backed by 4 KiB pages on purpose
+    uint32_t store
     uint32_t rank                   # place in the open snapshot's walk, from 1; 0: not part of it
     uint32_t live                   # RECORDS: granules of live records; PAGES: pages in use; RUN: number of segments
     uint32_t deferred               # chain of deaths that wait for the child
@@ -55,6 +56,19 @@ cdef struct Heap:                   # parent-only; one for each store
     uint32_t page_segments
     uint32_t page_next              # the same for runs of pages
     uint64_t live_pages
+    uint32_t kind                   # of the records: KEYS, or the type of the collection whose elements they are
+    uint32_t dropping
+    uint32_t walk_first             # items of the plan
+    uint32_t walk_count
+
+cdef struct Spread:                 # inherited: a spread collection, at the number of its store
+    uint64_t root                   # offset of the key's record; 0: there is no such collection
+    uint64_t count                  # elements
+    uint64_t head                   # list: first node
+    uint32_t owner                  # store that the key is in
+    uint32_t kind                   # RDB type
+    uint32_t walk_first             # items of the plan
+    uint32_t walk_count
 
 cdef struct WalkItem:               # inherited: the child reads it
     uint32_t segment
@@ -68,6 +82,7 @@ cdef class Arena:
     cdef Segment *segments
     cdef uint64_t *page_maps        # 8 words per segment: pages in use, of PAGES segments
     cdef Heap *heaps
+    cdef Spread *spreads
     cdef LinkPool deaths
     cdef uint64_t *progress         # MAP_SHARED with the child
     cdef WalkItem *walk
@@ -93,28 +108,32 @@ cdef class Arena:
     cdef bint is_frozen(self, uint64_t offset) noexcept nogil
     cdef bint is_jumbo(self, uint64_t offset) noexcept nogil
     cdef bint is_live(self, uint64_t offset) noexcept nogil
-    cdef uint64_t allocate(self, uint16_t store, uint64_t nbytes) noexcept nogil
-    cdef uint64_t allocate_fresh(self, uint16_t store, uint64_t nbytes) noexcept nogil
+    cdef uint64_t allocate(self, uint32_t store, uint64_t nbytes) noexcept nogil
+    cdef uint64_t allocate_fresh(self, uint32_t store, uint64_t nbytes) noexcept nogil
     cdef bint fits(self, uint64_t offset, uint64_t old_size, uint64_t new_size) noexcept nogil
     cdef bint grow_in_place(self, uint64_t offset, uint64_t old_size, uint64_t new_size) noexcept nogil
     cdef void kill(self, uint64_t offset, uint64_t nbytes) noexcept nogil
     cdef uint64_t live_bytes(self) noexcept nogil
-    cdef void drop_store(self, uint16_t store) noexcept nogil
-    cdef uint32_t pick_sparse(self, uint16_t store) noexcept nogil
+    cdef void drop_store(self, uint32_t store) noexcept nogil
+    cdef void drop_marked(self) noexcept nogil
+    cdef uint32_t pick_sparse(self, uint32_t store) noexcept nogil
 
     cdef void _set_live(self, uint64_t offset) noexcept nogil
     cdef void _clear_live(self, uint64_t offset) noexcept nogil
-    cdef uint64_t _allocate_record(self, uint16_t store, uint32_t granules, bint fresh) noexcept nogil
-    cdef bint _find_gap(self, uint16_t store, Heap *heap, uint32_t granules) noexcept nogil
+    cdef uint64_t _allocate_record(self, uint32_t store, uint32_t granules, bint fresh) noexcept nogil
+    cdef bint _find_gap(self, uint32_t store, Heap *heap, uint32_t granules) noexcept nogil
     cdef bint _next_gap(self, Heap *heap) noexcept nogil
-    cdef bint _start_sweep(self, uint16_t store, Heap *heap) noexcept nogil
+    cdef bint _start_sweep(self, uint32_t store, Heap *heap) noexcept nogil
     cdef void _leave(self, uint64_t end) noexcept nogil
     cdef uint64_t _next_live(self, uint64_t offset, uint64_t end) noexcept nogil
-    cdef bint _refill(self, uint16_t store, Heap *heap) noexcept nogil
-    cdef uint32_t _take_segments(self, uint32_t count, uint8_t kind, uint16_t store) noexcept nogil
+    cdef bint _refill(self, uint32_t store, Heap *heap) noexcept nogil
+    cdef uint32_t _take_segments(self, uint32_t count, uint8_t kind, uint32_t store) noexcept nogil
     cdef void _free_segment(self, uint32_t segment) noexcept nogil
-    cdef uint64_t _allocate_pages(self, uint16_t store, uint32_t pages) noexcept nogil
-    cdef uint64_t _allocate_run(self, uint16_t store, uint64_t nbytes) noexcept nogil
+    cdef uint64_t allocate_pages(self, uint32_t store, uint32_t pages) noexcept nogil
+    cdef void free_pages(self, uint64_t offset, uint32_t pages) noexcept nogil
+    cdef void _make_small(self, uint32_t number) noexcept nogil
+    cdef uint64_t _allocate_run(self, uint32_t store, uint64_t nbytes) noexcept nogil
     cdef void _free_now(self, uint64_t offset, uint64_t nbytes) noexcept nogil
     cdef void _forget_deaths(self, Segment *segment) noexcept nogil
+    cdef void _plan_store(self, uint32_t store) noexcept nogil
     cdef uint64_t drain(self, uint64_t limit) noexcept nogil

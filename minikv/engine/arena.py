@@ -29,10 +29,10 @@ import mmap
 from typing import Any
 
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memset
 from cython.cimports.minikv.engine.memory import HUGE_SIZE, Link, LinkPool, give_back, reserve, unmap, use_huge_pages
-from cython.cimports.minikv.engine.record import RECORD_MAX, record_size
+from cython.cimports.minikv.engine.record import KEYS, RECORD_MAX, TYPE_LIST, entry_size
 
 NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
 # A jumbo record of more pages than this gets segments of its own.
@@ -55,6 +55,7 @@ class Arena:
         self.segments = cython.cast(cython.pointer[Segment], reserve(segments * cython.sizeof(Segment), False))
         self.page_maps = cython.cast(cython.pointer[uint64_t], reserve(segments * 64, False))
         self.heaps = cython.cast(cython.pointer[Heap], reserve(STORES_MAX * cython.sizeof(Heap), False))
+        self.spreads = cython.cast(cython.pointer[Spread], reserve(STORES_MAX * cython.sizeof(Spread), True))
         self.deaths = LinkPool(nbytes // 8)
         self.huge_pages = huge_pages
         if huge_pages:
@@ -80,6 +81,7 @@ class Arena:
         unmap(cython.cast(cython.pointer[uint8_t], self.segments), segments * cython.sizeof(Segment))
         unmap(cython.cast(cython.pointer[uint8_t], self.page_maps), segments * 64)
         unmap(cython.cast(cython.pointer[uint8_t], self.heaps), STORES_MAX * cython.sizeof(Heap))
+        unmap(cython.cast(cython.pointer[uint8_t], self.spreads), STORES_MAX * cython.sizeof(Spread))
 
     # Questions about an offset
 
@@ -122,23 +124,28 @@ class Arena:
 
     # Allocation
 
-    def allocate(self, store: uint16_t, nbytes: uint64_t) -> uint64_t:
+    def allocate(self, store: uint32_t, nbytes: uint64_t) -> uint64_t:
         """Room for a record, marked live; 0 when the arena is full. The caller writes it before any other call."""
         pages: uint64_t
+        offset: uint64_t
         if nbytes <= RECORD_MAX:
             return self._allocate_record(store, cython.cast(uint32_t, (nbytes + 15) >> GRANULE_SHIFT), False)
         pages = (nbytes + 4095) >> PAGE_SHIFT
         if pages <= RUN_MIN_PAGES:
-            return self._allocate_pages(store, cython.cast(uint32_t, pages))
-        return self._allocate_run(store, nbytes)
+            offset = self.allocate_pages(store, cython.cast(uint32_t, pages))
+        else:
+            offset = self._allocate_run(store, nbytes)
+        if offset:
+            self._set_live(offset)
+        return offset
 
-    def allocate_fresh(self, store: uint16_t, nbytes: uint64_t) -> uint64_t:
+    def allocate_fresh(self, store: uint32_t, nbytes: uint64_t) -> uint64_t:
         """The same for a record that is being moved: never into a gap, so that what is moved becomes dense."""
         if nbytes <= RECORD_MAX:
             return self._allocate_record(store, cython.cast(uint32_t, (nbytes + 15) >> GRANULE_SHIFT), True)
         return self.allocate(store, nbytes)
 
-    def _allocate_record(self, store: uint16_t, granules: uint32_t, fresh: cython.bint) -> uint64_t:
+    def _allocate_record(self, store: uint32_t, granules: uint32_t, fresh: cython.bint) -> uint64_t:
         heap: cython.pointer[Heap] = cython.address(self.heaps[store])
         nbytes: uint64_t = cython.cast(uint64_t, granules) << GRANULE_SHIFT
         offset: uint64_t
@@ -160,7 +167,7 @@ class Arena:
         heap.live_granules += granules
         return offset
 
-    def _find_gap(self, store: uint16_t, heap: cython.pointer[Heap], granules: uint32_t) -> cython.bint:
+    def _find_gap(self, store: uint32_t, heap: cython.pointer[Heap], granules: uint32_t) -> cython.bint:
         """Move on to a gap of at least `granules`; False if there is none within reach."""
         tries: cython.int = 0
         while tries < GAPS_PER_ALLOCATION:
@@ -178,12 +185,12 @@ class Arena:
         """Find the gap behind the live records at gap_end; False at the end of the segment."""
         at: uint64_t = heap.gap_end
         while at < heap.sweep_end and self.is_live(at):
-            at += (record_size(self.base + at) + 15) & ~cython.cast(uint64_t, 15)
+            at += (entry_size(heap.kind, self.base + at) + 15) & ~cython.cast(uint64_t, 15)
         heap.gap = at
         heap.gap_end = self._next_live(at, heap.sweep_end)
         return at < heap.sweep_end
 
-    def _start_sweep(self, store: uint16_t, heap: cython.pointer[Heap]) -> cython.bint:
+    def _start_sweep(self, store: uint32_t, heap: cython.pointer[Heap]) -> cython.bint:
         """Choose the next segment of which at least an eighth is dead."""
         steps: uint32_t
         number: uint32_t = heap.sweep_next
@@ -217,19 +224,22 @@ class Arena:
         if end and self.segments[number].live == 0 and self.segments[number].kind == RECORDS:
             self._free_segment(number)
 
-    def _refill(self, store: uint16_t, heap: cython.pointer[Heap]) -> cython.bint:
+    def _refill(self, store: uint32_t, heap: cython.pointer[Heap]) -> cython.bint:
         """Take a new segment to fill."""
         number: uint32_t = self._take_segments(1, RECORDS, store)
         if number == NO_SEGMENT:
             return False
         old_end: uint64_t = heap.bump_end
+        # A collection's first segment is mostly empty: it need not take a huge page.
+        if heap.kind != KEYS and heap.record_segments == 0:
+            self._make_small(number)
         heap.record_segments += 1
         heap.bump = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (16 if number == 0 else 0)
         heap.bump_end = cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT
         self._leave(old_end)
         return True
 
-    def _take_segments(self, count: uint32_t, kind: uint8_t, store: uint16_t) -> uint32_t:
+    def _take_segments(self, count: uint32_t, kind: uint8_t, store: uint32_t) -> uint32_t:
         """The first of `count` consecutive free segments."""
         number: uint32_t = self.free_hint
         found: uint32_t = 0
@@ -243,7 +253,7 @@ class Arena:
                 if first == self.free_hint:
                     self.free_hint = number
                 self.high_water = max(self.high_water, number)
-                self.stores_used = max(self.stores_used, cython.cast(uint32_t, store) + 1)
+                self.stores_used = max(self.stores_used, store + 1)
                 self.segments_used += count
                 for number in range(first, first + count):
                     self.segments[number].kind = kind if number == first else RUN_TAIL
@@ -251,6 +261,7 @@ class Arena:
                     self.segments[number].rank = 0
                     self.segments[number].live = 0
                     self.segments[number].evacuating = False
+                    self.segments[number].small = False
                 return first
         return NO_SEGMENT
 
@@ -267,11 +278,15 @@ class Arena:
         segment.rank = 0
         segment.live = 0
         segment.evacuating = False
+        if segment.small:
+            use_huge_pages(self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE, True)
+            segment.small = False
         give_back(self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE)
         self.segments_used -= 1
         self.free_hint = min(self.free_hint, number)
 
-    def _allocate_pages(self, store: uint16_t, pages: uint32_t) -> uint64_t:
+    def allocate_pages(self, store: uint32_t, pages: uint32_t) -> uint64_t:
+        """A run of at most 256 pages that no bit tells of: a list's node, or room for a jumbo record."""
         heap: cython.pointer[Heap] = cython.address(self.heaps[store])
         steps: uint32_t
         number: uint32_t = heap.page_next
@@ -297,6 +312,8 @@ class Arena:
             number = self._take_segments(1, PAGES, store)
             if number == NO_SEGMENT:
                 return 0
+            if heap.kind != KEYS and heap.page_segments == 0:
+                self._make_small(number)
             heap.page_segments += 1
             # Offset 0 means none: the arena's first page is not given out.
             first = 1 if number == 0 else 0
@@ -311,10 +328,9 @@ class Arena:
         offset: uint64_t = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (
             cython.cast(uint64_t, first) << PAGE_SHIFT
         )
-        self._set_live(offset)
         return offset
 
-    def _allocate_run(self, store: uint16_t, nbytes: uint64_t) -> uint64_t:
+    def _allocate_run(self, store: uint32_t, nbytes: uint64_t) -> uint64_t:
         """Consecutive segments; the first page of the arena is left out when the run begins there."""
         skipped: uint64_t = 4096 if self.free_hint == 0 else 0
         count: uint32_t = cython.cast(uint32_t, (nbytes + skipped + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT)
@@ -324,12 +340,14 @@ class Arena:
         self.segments[number].live = count
         offset: uint64_t = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (4096 if number == 0 else 0)
         # The tail beyond the value stays untouched, which costs nothing in small pages.
-        if self.huge_pages:
-            use_huge_pages(
-                self.base + (cython.cast(uint64_t, number + count - 1) << SEGMENT_SHIFT), SEGMENT_SIZE, False
-            )
-        self._set_live(offset)
+        self._make_small(number + count - 1)
         return offset
+
+    def _make_small(self, number: uint32_t) -> cython.void:
+        """Back a segment that will stay mostly empty by 4 KiB pages."""
+        if self.huge_pages:
+            use_huge_pages(self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE, False)
+            self.segments[number].small = True
 
     def fits(self, offset: uint64_t, old_size: uint64_t, new_size: uint64_t) -> cython.bint:
         """True if a record of `new_size` may be written over the one of `old_size`, no more and no less room taken."""
@@ -419,48 +437,52 @@ class Arena:
             ):
                 self._free_segment(number)
         elif segment.kind == PAGES:
-            units = cython.cast(uint32_t, (nbytes + 4095) >> PAGE_SHIFT)
-            set_pages(
-                self.page_maps + cython.cast(cython.size_t, number) * 8,
-                cython.cast(uint32_t, (offset >> PAGE_SHIFT) & (PAGES_PER_SEGMENT - 1)),
-                units,
-                False,
-            )
-            segment.live -= units
-            heap.live_pages -= units
-            if segment.live == (1 if number == 0 else 0):
-                heap.live_pages -= segment.live
-                self._free_segment(number)
+            self.free_pages(offset, cython.cast(uint32_t, (nbytes + 4095) >> PAGE_SHIFT))
         else:
             count = segment.live
-            if self.huge_pages:
-                use_huge_pages(
-                    self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT),
-                    cython.cast(cython.size_t, count) << SEGMENT_SHIFT,
-                    True,
-                )
             for units in range(number, number + count):
                 self._free_segment(units)
 
-    def drop_store(self, store: uint16_t) -> cython.void:
+    def free_pages(self, offset: uint64_t, pages: uint32_t) -> cython.void:
+        """Take a run of pages back; a child keeps its own view of them."""
+        number: uint32_t = cython.cast(uint32_t, offset >> SEGMENT_SHIFT)
+        segment: cython.pointer[Segment] = cython.address(self.segments[number])
+        heap: cython.pointer[Heap] = cython.address(self.heaps[segment.store])
+        set_pages(
+            self.page_maps + cython.cast(cython.size_t, number) * 8,
+            cython.cast(uint32_t, (offset >> PAGE_SHIFT) & (PAGES_PER_SEGMENT - 1)),
+            pages,
+            False,
+        )
+        segment.live -= pages
+        heap.live_pages -= pages
+        if segment.live == (1 if number == 0 else 0):
+            heap.live_pages -= segment.live
+            self._free_segment(number)
+        elif heap.kind == TYPE_LIST:
+            # Nodes are not moved together, so their memory goes back page by page.
+            give_back(self.base + offset, cython.cast(cython.size_t, pages) << PAGE_SHIFT)
+
+    def drop_store(self, store: uint32_t) -> cython.void:
         """Every segment of the store at once; a child keeps its own view of them."""
+        self.heaps[store].dropping = True
+        self.drop_marked()
+
+    def drop_marked(self) -> cython.void:
+        """The same for every store whose heap is marked, in one pass."""
         number: uint32_t
-        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
+        store: uint32_t
         for number in range(self.high_water):
-            if self.segments[number].kind != FREE and self.segments[number].store == store:
+            if self.segments[number].kind != FREE and self.heaps[self.segments[number].store].dropping:
                 self._forget_deaths(cython.address(self.segments[number]))
-                if self.segments[number].kind == RUN and self.huge_pages:
-                    use_huge_pages(
-                        self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT),
-                        cython.cast(cython.size_t, self.segments[number].live) << SEGMENT_SHIFT,
-                        True,
-                    )
                 give_back(
                     cython.cast(cython.pointer[uint8_t], self.live + cython.cast(uint64_t, number) * WORDS_PER_SEGMENT),
                     BITMAP_PER_SEGMENT,
                 )
                 self._free_segment(number)
-        memset(heap, 0, cython.sizeof(Heap))
+        for store in range(self.stores_used):
+            if self.heaps[store].dropping:
+                memset(cython.address(self.heaps[store]), 0, cython.sizeof(Heap))
 
     def _forget_deaths(self, segment: cython.pointer[Segment]) -> cython.void:
         link: uint32_t = segment.deferred
@@ -474,14 +496,14 @@ class Arena:
 
     # Snapshot
 
-    def open(self, stores: list[int], relocate: bool) -> list[tuple[int, int]]:
-        """Begin a snapshot of these stores, walked in this order; returns each one's (first item, items) in `walk`.
+    def open(self, databases: list[int], relocate: bool) -> list[tuple[int, int]]:
+        """Begin a snapshot; `databases` are their stores in order. Returns each one's (first item, items) in `walk`.
 
         relocate: freeze all segments; False leaves every write to the kernel's copy-on-write.
         """
-        parts: list[tuple[int, int]] = self.plan(stores)
+        parts: list[tuple[int, int]] = self.plan(databases)
         item: uint32_t
-        store: uint16_t
+        store: uint32_t
         heap: cython.pointer[Heap]
         self.snapshot_is_open = True
         self.relocating = relocate
@@ -492,33 +514,48 @@ class Arena:
         if relocate:
             for item in range(self.walk_len):
                 self.segments[self.walk[item].segment].rank = item + 1
-            for store in stores:
+            for store in range(self.stores_used):
                 heap = cython.address(self.heaps[store])
                 heap.bump = heap.bump_end = heap.gap = heap.gap_end = heap.sweep_end = 0
         return parts
 
-    def plan(self, stores: list[int]) -> list[tuple[int, int]]:
-        """Lay down the order in which segments are walked, without a snapshot. Not while one is open."""
+    def plan(self, databases: list[int]) -> list[tuple[int, int]]:
+        """Lay down the order in which segments are walked, without a snapshot. Not while one is open.
+
+        Databases in order, each one's segments by address; then the spread collections by number.
+        """
         number: uint32_t
-        store: uint16_t
-        first: uint32_t
-        parts: list[tuple[int, int]] = []
+        store: uint32_t
+        heap: cython.pointer[Heap]
         self.settle()
+        for store in range(self.stores_used):
+            self.heaps[store].walk_count = 0
+        for number in range(self.high_water):
+            if self.segments[number].kind != FREE and self.segments[number].kind != RUN_TAIL:
+                self.heaps[self.segments[number].store].walk_count += 1
         self.walk_len = 0
-        for store in stores:
-            first = self.walk_len
-            for number in range(self.high_water):
-                if self.segments[number].store != store:
-                    continue
-                if self.segments[number].kind != FREE and self.segments[number].kind != RUN_TAIL:
-                    self.walk[self.walk_len].segment = number
-                    self.walk[self.walk_len].segments = (
-                        self.segments[number].live if self.segments[number].kind == RUN else 1
-                    )
-                    self.walk_len += 1
-            parts.append((first, self.walk_len - first))
+        for store in databases:
+            self._plan_store(store)
+        for store in range(cython.cast(uint32_t, len(databases)), self.stores_used):
+            self._plan_store(store)
+            self.spreads[store].walk_first = self.heaps[store].walk_first
+            self.spreads[store].walk_count = self.heaps[store].walk_count
+        for store in range(self.stores_used):
+            self.heaps[store].walk_count = 0
+        for number in range(self.high_water):
+            if self.segments[number].kind != FREE and self.segments[number].kind != RUN_TAIL:
+                heap = cython.address(self.heaps[self.segments[number].store])
+                self.walk[heap.walk_first + heap.walk_count].segment = number
+                self.walk[heap.walk_first + heap.walk_count].segments = (
+                    self.segments[number].live if self.segments[number].kind == RUN else 1
+                )
+                heap.walk_count += 1
         self.drained = self.walk_len
-        return parts
+        return [(self.heaps[store].walk_first, self.heaps[store].walk_count) for store in databases]
+
+    def _plan_store(self, store: uint32_t) -> cython.void:
+        self.heaps[store].walk_first = self.walk_len
+        self.walk_len += self.heaps[store].walk_count
 
     def close(self) -> None:
         """The child is gone: nothing is frozen any more. Queued deaths are left to `drain`."""
@@ -564,7 +601,7 @@ class Arena:
 
     # Evacuation
 
-    def pick_sparse(self, store: uint16_t) -> uint32_t:
+    def pick_sparse(self, store: uint32_t) -> uint32_t:
         """The sparsest segment worth moving, when over a fifth of the store's segments is dead; NO_SEGMENT if none.
 
         None while a snapshot is open: moving would touch what the child still reads.
@@ -579,7 +616,7 @@ class Arena:
         # What the segments being filled can still take is not dead.
         free: uint64_t = ((heap.bump_end - heap.bump) + (heap.gap_end - heap.gap)) >> GRANULE_SHIFT
         records: cython.bint = heap.record_segments > 2 and (granules - heap.live_granules - free) * 5 > granules
-        in_pages: cython.bint = heap.page_segments > 1 and (pages - heap.live_pages) * 5 > pages
+        in_pages: cython.bint = heap.kind != TYPE_LIST and heap.page_segments > 1 and (pages - heap.live_pages) * 5 > pages
         if self.snapshot_is_open or self.drained < self.walk_len or not (records or in_pages):
             return NO_SEGMENT
         for number in range(self.high_water):
@@ -653,7 +690,7 @@ class Arena:
             pages = 1 if number == 0 and segment.kind == PAGES else 0
             at = self._next_live(start, end)
             while at < end:
-                size = record_size(self.base + at)
+                size = entry_size(self.heaps[segment.store].kind, self.base + at)
                 live[0] += 1
                 live[1] += size
                 granules += (size + 15) >> GRANULE_SHIFT
@@ -672,6 +709,9 @@ class Arena:
                 sums[0] += 1
                 sums[1] += granules
             elif segment.kind == PAGES:
+                if self.heaps[segment.store].kind == TYPE_LIST:
+                    # No bit tells of a node: the list's own check looks at the nodes.
+                    pages = segment.live
                 assert pages == segment.live, f"segment {number}: {pages} pages live, {segment.live} counted"
                 assert pages == count_pages(self.page_maps + cython.cast(cython.size_t, number) * 8)
                 sums[2] += 1
@@ -681,13 +721,13 @@ class Arena:
                 assert self.is_live(self.deaths.links[link].offset)
                 assert self.deaths.links[link].offset >> SEGMENT_SHIFT == number
                 live[0] -= 1
-                live[1] -= record_size(self.base + self.deaths.links[link].offset)
+                live[1] -= entry_size(self.heaps[segment.store].kind, self.base + self.deaths.links[link].offset)
                 deaths += 1
                 link = self.deaths.links[link].next
         assert used == self.segments_used
         assert deaths == self.deferred_deaths == self.deaths.used
         for store, sums in heap_sums.items():
-            heap: cython.pointer[Heap] = cython.address(self.heaps[cython.cast(uint16_t, store)])
+            heap: cython.pointer[Heap] = cython.address(self.heaps[cython.cast(uint32_t, store)])
             assert sums == [heap.record_segments, heap.live_granules, heap.page_segments, heap.live_pages], (
                 f"store {store}: {sums}"
             )

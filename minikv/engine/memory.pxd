@@ -7,6 +7,7 @@ cdef enum:
     HUGE_SIZE = 2097152
 
 cdef uint8_t *reserve(size_t nbytes, bint inherited) except NULL
+cdef uint8_t *try_reserve(size_t nbytes, bint inherited) noexcept nogil
 cdef void give_back(uint8_t *start, size_t nbytes) noexcept nogil
 cdef void unmap(uint8_t *start, size_t nbytes) noexcept nogil
 cdef void use_huge_pages(uint8_t *start, size_t nbytes, bint huge) noexcept nogil

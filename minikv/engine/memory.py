@@ -41,12 +41,20 @@ POISON = cython.declare(cython.int, 0xDB)
 
 def reserve(nbytes: cython.size_t, inherited: cython.bint) -> cython.pointer[uint8_t]:
     """Address space of `nbytes`, aligned to 2 MiB; parent-only unless `inherited`."""
+    start: cython.pointer[uint8_t] = try_reserve(nbytes, inherited)
+    if start == cython.NULL:
+        raise ArenaFull(f"can't reserve {nbytes} bytes of address space")
+    return start
+
+
+def try_reserve(nbytes: cython.size_t, inherited: cython.bint) -> cython.pointer[uint8_t]:
+    """The same for code without exceptions: NULL if it can't be had."""
     length: cython.size_t = (nbytes + HUGE_SIZE - 1) & ~cython.cast(cython.size_t, HUGE_SIZE - 1)
     mapped: cython.p_void = mmap(
         cython.NULL, length + HUGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0
     )
     if mapped == MAP_FAILED:
-        raise ArenaFull(f"can't reserve {nbytes} bytes of address space")
+        return cython.NULL
     start: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], mapped)
     slack: cython.size_t = cython.cast(cython.size_t, (-cython.cast(uintptr_t, start)) & (HUGE_SIZE - 1))
     if slack:

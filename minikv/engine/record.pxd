@@ -9,8 +9,13 @@
 #     10000000 + 4 B big endian
 #     10000001 + 8 B big endian
 #
+# The payload of a packed collection (list 1, set 2, hash 4, zset_2 5) is a private 4-byte size, which the writer leaves out,
+# and the bytes of the file: the number of elements in the two-byte form, then the elements. That of a spread collection is
+# private altogether: its elements are entries of a store of its own, see stores.py.
+#
 # Two liberties of the format are used. The length of a string of at most 44 bytes stands in the two-byte form if OBJECT
-# ENCODING has to say raw, in the five-byte form if it has to say embstr of what looks like an integer. A jumbo record (in pages, not in a record segment) always has the expiry prefix, 0 meaning none,
+# ENCODING has to say raw, in the five-byte form if it has to say embstr of what looks like an integer. A jumbo record (in
+# pages, not in a record segment) always has the expiry prefix, 0 meaning none,
 # and the nine-byte length, so that a time or a longer value changes a few bytes in place; the writer leaves an empty prefix out.
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -31,6 +36,15 @@ cdef enum:
     EXPIRY_SIZE = 9
     JUMBO_LENGTH_SIZE = 9
     TYPE_STRING = 0
+    TYPE_LIST = 1
+    TYPE_SET = 2
+    TYPE_HASH = 4
+    TYPE_ZSET = 5                   # zset_2: scores are 8-byte doubles
+    KEYS = 0                        # kind of a database's own entries; those of a collection are of its type
+    SCORE_SIZE = 8
+    PACKED_HEADER = 4               # size of the bytes that follow
+    SPREAD_PAYLOAD = 8              # SPREAD_MARK, number of the store that holds the elements
+    SPREAD_MARK = 0xFFFFFFFFu
     EMBSTR_MAX = 44                 # longer strings are raw in Redis
     RECORD_MAX = 32768              # longer records are jumbo
     # What a string's length form says of its encoding
@@ -119,11 +133,20 @@ cdef inline uint8_t *record_payload(uint8_t *record) noexcept nogil:
     return key + key_len
 
 
-cdef inline uint64_t payload_size(uint8_t kind, uint8_t *payload) noexcept nogil:
-    """Bytes of a payload; a type that is kept in records is added here."""
+cdef inline uint64_t string_size(uint8_t *at) noexcept nogil:
+    """Bytes of an RDB string, its length included."""
     cdef uint64_t length
-    cdef uint8_t *data = read_length(payload, &length)
-    return <uint64_t>(data - payload) + length
+    cdef uint8_t *data = read_length(at, &length)
+    return <uint64_t>(data - at) + length
+
+
+cdef inline uint64_t payload_size(uint8_t kind, uint8_t *payload) noexcept nogil:
+    """Bytes of a payload: a string, the bytes of a packed collection with their size, or the number of a spread one."""
+    cdef uint32_t size
+    if kind == TYPE_STRING:
+        return string_size(payload)
+    memcpy(&size, payload, 4)
+    return SPREAD_PAYLOAD if size == SPREAD_MARK else PACKED_HEADER + size
 
 
 cdef inline uint64_t record_size(uint8_t *record) noexcept nogil:
@@ -131,6 +154,26 @@ cdef inline uint64_t record_size(uint8_t *record) noexcept nogil:
     cdef uint8_t *key = record_key(record, &key_len)
     cdef uint8_t *payload = key + key_len
     return <uint64_t>(payload - record) + payload_size(skip_expiry(record)[0], payload)
+
+
+cdef inline uint8_t *entry_key(uint32_t kind, uint8_t *entry, uint64_t *key_len) noexcept nogil:
+    """What a table finds an entry by: a record's key, or an element (the field of a hash, the member of a set)."""
+    if kind == KEYS:
+        return record_key(entry, key_len)
+    return read_length(entry, key_len)
+
+
+cdef inline uint64_t entry_size(uint32_t kind, uint8_t *entry) noexcept nogil:
+    """Bytes of a record, or of an element: field and value, member, member and score."""
+    cdef uint64_t size
+    if kind == KEYS:
+        return record_size(entry)
+    size = string_size(entry)
+    if kind == TYPE_HASH:
+        size += string_size(entry + size)
+    elif kind == TYPE_ZSET:
+        size += SCORE_SIZE
+    return size
 
 
 cdef inline uint8_t *write_header(

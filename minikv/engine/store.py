@@ -16,16 +16,18 @@ Invariants (proved by Store.check):
 """
 
 import cython
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memmove, memset
-from cython.cimports.minikv.engine.arena import PAGES, PAGES_PER_SEGMENT, RECORDS, SEGMENT_SHIFT, Arena, Segment
-from cython.cimports.minikv.engine.memory import BlockPool
+from cython.cimports.minikv.engine.arena import Arena
 from cython.cimports.minikv.engine.ordered import Cursor, Entry, OrderedIndex
 from cython.cimports.minikv.engine.record import (
     EXPIRY_OPCODE,
     EXPIRY_SIZE,
     JUMBO_LENGTH_SIZE,
+    PACKED_HEADER,
     RECORD_MAX,
+    SPREAD_MARK,
+    SPREAD_PAYLOAD,
     TYPE_STRING,
     length_size,
     payload_size,
@@ -40,32 +42,28 @@ from cython.cimports.minikv.engine.record import (
     write_header,
     write_length,
 )
-from cython.cimports.minikv.engine.table import Table, hash_key, move_slot, slot_offset
-from cython.cimports.posix.time import CLOCK_MONOTONIC, clock_gettime, timespec
+from cython.cimports.minikv.engine.stores import Stores, spread_of
+from cython.cimports.minikv.engine.table import hash_key, slot_offset
 
 from minikv.errors import ArenaFull
 
-# One change takes at most this many blocks: a split of the table, and a split of each level of the expiry index.
-BLOCKS_PER_CHANGE = cython.declare(uint32_t, 32)
-NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
-# Evacuation looks at the clock after this many records.
-RECORDS_PER_CLOCK = cython.declare(cython.int, 32)
 
 
 class Store:
-    """Store `number` of an arena; tables and trees take their blocks from `pool`."""
+    """Store `number`, one of a database's keys."""
 
-    def __cinit__(self, arena: Arena, pool: BlockPool, number: int):
-        self.arena = arena
-        self.pool = pool
+    def __cinit__(self, stores: Stores, number: int):
+        self.stores = stores
+        self.arena = stores.arena
+        self.tables = stores.tables
         self.number = number
-        self.table = Table(arena, pool)
-        self.expiry = OrderedIndex(pool)
+        self.table = cython.address(stores.indexes[self.number].table)
+        self.expiry = OrderedIndex(stores.pool)
 
     def find(
         self, key: cython.pointer[cython.const[uint8_t]], key_len: uint64_t, hash_: uint64_t
     ) -> cython.pointer[uint64_t]:
-        return self.table.find(key, key_len, hash_)
+        return self.tables.find(self.table, key, key_len, hash_)
 
     def record(self, slot: cython.pointer[cython.const[uint64_t]]) -> cython.pointer[uint8_t]:
         """The record's first byte; it does not survive a change."""
@@ -147,51 +145,83 @@ class Store:
             memcpy(self.put_payload(key, key_len, hash_, slot, kind, nbytes, expire_at_ms), payload, nbytes)
         return 0
 
-    def _reserve(self) -> cython.int:
-        if self.pool.available() < BLOCKS_PER_CHANGE:
-            raise ArenaFull("no memory left for the indexes")
+    def splice(
+        self, slot: cython.pointer[uint64_t], at: uint64_t, removed: uint64_t, inserted: uint64_t
+    ) -> cython.pointer[uint8_t]:
+        """Replace `removed` bytes of a packed collection, `at` bytes into its payload, by `inserted` ones.
+
+        Returns where the caller writes them before any other call; it keeps the number of elements right too.
+        """
+        old: uint64_t = slot_offset(slot)
+        record: cython.pointer[uint8_t] = self.arena.base + old
+        payload: cython.pointer[uint8_t] = record_payload(record)
+        start: uint64_t = cython.cast(uint64_t, payload - record) + at
+        size: uint64_t = record_size(record)
+        new_size: uint64_t = size - removed + inserted
+        packed: uint32_t = 0
+        offset: uint64_t = old
+        memcpy(cython.address(packed), payload, PACKED_HEADER)
+        packed = cython.cast(uint32_t, packed - removed + inserted)
+        if self.arena.fits(old, size, new_size):
+            memmove(record + start + inserted, record + start + removed, size - start - removed)
+        else:
+            self.stores.reserve()
+            offset = self.arena.allocate(self.number, new_size)
+            if offset == 0:
+                raise ArenaFull("the arena is full")
+            memcpy(self.arena.base + offset, record, start)
+            memcpy(self.arena.base + offset + start + inserted, record + start + removed, size - start - removed)
+            self.stores.replace(slot, old, size, offset, new_size)
+        record = self.arena.base + offset
+        memcpy(record_payload(record), cython.address(packed), PACKED_HEADER)
+        return record + start
+
+    def put_root(
+        self,
+        key: cython.pointer[cython.const[uint8_t]],
+        key_len: uint64_t,
+        hash_: uint64_t,
+        slot: cython.pointer[uint64_t],
+        kind: uint8_t,
+        spread: uint32_t,
+        expire_at_ms: int64_t,
+    ) -> cython.int:
+        """Make the key the root of a spread collection, whose elements are there already."""
+        words: uint32_t[2]
+        payload: cython.pointer[uint8_t] = self.put_payload(
+            key, key_len, hash_, slot, kind, SPREAD_PAYLOAD, expire_at_ms
+        )
+        words[0] = SPREAD_MARK
+        words[1] = spread
+        memcpy(payload, words, SPREAD_PAYLOAD)
+        self.arena.spreads[spread].owner = self.number
+        self._moved(slot_offset(self.tables.find(self.table, key, key_len, hash_)))
         return 0
 
     def _place(
         self, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t, expire_at_ms: int64_t
     ) -> uint64_t:
         """Room for a record of `size` that replaces the slot's, with the indexes already changed for it."""
-        offset: uint64_t
-        old: uint64_t
-        old_size: uint64_t
         old_ms: int64_t = 0
-        self._reserve()
+        offset: uint64_t
+        spread: uint32_t = 0
+        record: cython.pointer[uint8_t]
         if slot != cython.NULL:
-            old = slot_offset(slot)
-            old_size = record_size(self.arena.base + old)
-            old_ms = record_expire_at(self.arena.base + old)
-            if self.arena.fits(old, old_size, size):
-                offset = old
-            else:
-                offset = self.arena.allocate(self.number, size)
-                if offset == 0:
-                    raise ArenaFull("the arena is full")
-                self._replace(slot, old, old_size, offset, size)
-        else:
-            offset = self.arena.allocate(self.number, size)
-            if offset == 0:
-                raise ArenaFull("the arena is full")
-            if self.table.insert(hash_, offset) == cython.NULL:
-                self.arena.kill(offset, size)
-                raise ArenaFull("the hash table is full")
+            record = self.arena.base + slot_offset(slot)
+            old_ms = record_expire_at(record)
+            spread = spread_of(skip_expiry(record)[0], record_payload(record))
+        offset = self.stores.place(self.number, hash_, slot, size)
+        if spread:
+            self.stores.drop(spread)
         self._move_expiry(hash_, old_ms, expire_at_ms)
         return offset
 
-    def _replace(
-        self, slot: cython.pointer[uint64_t], old: uint64_t, old_size: uint64_t, offset: uint64_t, size: uint64_t
-    ) -> cython.int:
-        """Point the slot to a new place and let the old one die."""
-        if self.arena.is_frozen(old):
-            self.arena.relocated_records += 1
-            self.arena.relocated_bytes += size
-        self.arena.kill(old, old_size)
-        move_slot(slot, offset)
-        return 0
+    def _moved(self, offset: uint64_t) -> cython.void:
+        """The record now at `offset` came from elsewhere: tell the collection whose root it is."""
+        record: cython.pointer[uint8_t] = self.arena.base + offset
+        spread: uint32_t = spread_of(skip_expiry(record)[0], record_payload(record))
+        if spread:
+            self.arena.spreads[spread].root = offset
 
     def _move_expiry(self, hash_: uint64_t, old_ms: int64_t, new_ms: int64_t) -> cython.int:
         if old_ms != new_ms:
@@ -202,21 +232,29 @@ class Store:
         return 0
 
     def remove(self, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.void:
-        """Delete the key of a slot."""
+        """Delete the key of a slot, with all its elements."""
+        record: cython.pointer[uint8_t] = self.record(slot)
+        spread: uint32_t = spread_of(skip_expiry(record)[0], record_payload(record))
+        self.remove_root(slot, hash_)
+        if spread:
+            self.stores.drop(spread)
+
+    def remove_root(self, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.void:
+        """Delete the key of a slot; the elements of a spread collection stay, for another root."""
         offset: uint64_t = slot_offset(slot)
         record: cython.pointer[uint8_t] = self.arena.base + offset
         expire_at_ms: int64_t = record_expire_at(record)
         if expire_at_ms:
             self.expiry.remove(expire_at_ms, hash_)
-        self.table.remove(slot)
+        self.tables.remove(self.table, slot)
         self.arena.kill(offset, record_size(record))
 
     def clear(self) -> cython.void:
         """Drop everything: whole segments at a time."""
-        self.table.clear()
+        self.stores.drop_owned(self.number)
+        self.tables.clear(self.table)
         self.expiry.clear()
         self.arena.drop_store(self.number)
-        self.evacuated_to = 0
 
     # Parts of records
 
@@ -242,7 +280,7 @@ class Store:
         key_len: uint64_t = 0
         new_offset: uint64_t
         new_data: cython.pointer[uint8_t]
-        self._reserve()
+        self.stores.reserve()
         if self.arena.is_jumbo(offset):
             size = old_size + new_len - old_len
             if new_len == old_len or self.arena.grow_in_place(offset, old_size, size):
@@ -284,7 +322,7 @@ class Store:
         memcpy(new_data + at, data, data_len)
         if at + data_len < old_len:
             memcpy(new_data + at + data_len, old_data + at + data_len, old_len - at - data_len)
-        self._replace(slot, offset, old_size, new_offset, size)
+        self.stores.replace(slot, offset, old_size, new_offset, size)
         return 0
 
     def set_expire(self, slot: cython.pointer[uint64_t], hash_: uint64_t, at_ms: int64_t) -> cython.int:
@@ -299,7 +337,7 @@ class Store:
         new_offset: uint64_t = offset
         if old_ms == at_ms:
             return 0
-        self._reserve()
+        self.stores.reserve()
         if self.arena.is_jumbo(offset) or (body != record and at_ms and not self.arena.is_frozen(offset)):
             memcpy(record + 1, cython.address(at_ms), 8)
             return self._move_expiry(hash_, old_ms, at_ms)
@@ -316,7 +354,8 @@ class Store:
             record[0] = EXPIRY_OPCODE
             memcpy(record + 1, cython.address(at_ms), 8)
         if new_offset != offset:
-            self._replace(slot, offset, old_size, new_offset, size)
+            self.stores.replace(slot, offset, old_size, new_offset, size)
+            self._moved(new_offset)
         return self._move_expiry(hash_, old_ms, at_ms)
 
     def _make_jumbo(self, slot: cython.pointer[uint64_t], hash_: uint64_t, at_ms: int64_t) -> cython.int:
@@ -345,10 +384,10 @@ class Store:
         if kind == TYPE_STRING:
             at = write_length(at, length, JUMBO_LENGTH_SIZE)
         memcpy(at, data, nbytes)
-        self._replace(slot, offset, record_size(record), new_offset, size)
+        self.stores.replace(slot, offset, record_size(record), new_offset, size)
         return self._move_expiry(hash_, 0, at_ms)
 
-    # Expiry and evacuation
+    # Expiry
 
     def find_due(self, now_ms: int64_t, hash_: cython.pointer[uint64_t]) -> cython.pointer[uint64_t]:
         """The slot of a key whose time lies before now_ms, the longest overdue first; NULL if there is none."""
@@ -363,65 +402,17 @@ class Store:
             if entry.order >= now_ms:
                 return cython.NULL
             hash_[0] = entry.ref
-            slot = self.table.find_expiring(entry.ref, entry.order)
+            slot = self.tables.find_expiring(self.table, entry.ref, entry.order)
             if slot != cython.NULL:
                 return slot
             # Two keys with one hash and one time share an entry; it goes with the first of them.
             self.expiry.remove(entry.order, entry.ref)
 
-    def evacuate(self, until_ns: int64_t) -> uint64_t:
-        """Move records out of sparse segments until the monotonic clock reaches `until_ns`; returns the bytes moved."""
-        moved: uint64_t = 0
-        number: uint32_t
-        segment: cython.pointer[Segment]
-        size: uint64_t
-        offset: uint64_t
-        key: cython.pointer[uint8_t]
-        key_len: uint64_t = 0
-        slot: cython.pointer[uint64_t]
-        time: timespec
-        records: cython.int = 0
-        while True:
-            if self.evacuated_to:
-                segment = cython.address(self.arena.segments[(self.evacuated_end - 1) >> SEGMENT_SHIFT])
-                if not segment.evacuating or segment.store != self.number or self.arena.snapshot_is_open:
-                    segment.evacuating = False
-                    self.evacuated_to = 0
-            if self.evacuated_to == 0:
-                number = self.arena.pick_sparse(self.number)
-                if number == NO_SEGMENT:
-                    return moved
-                self.arena.segments[number].evacuating = True
-                self.evacuated_to = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (16 if number == 0 else 0)
-                self.evacuated_end = cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT
-            while True:
-                self.evacuated_to = self.arena._next_live(self.evacuated_to, self.evacuated_end)
-                if self.evacuated_to >= self.evacuated_end:
-                    self.evacuated_to = 0
-                    break
-                size = record_size(self.arena.base + self.evacuated_to)
-                offset = self.arena.allocate_fresh(self.number, size)
-                if offset == 0:
-                    self.evacuated_to = 0
-                    return moved
-                memcpy(self.arena.base + offset, self.arena.base + self.evacuated_to, size)
-                key = record_key(self.arena.base + offset, cython.address(key_len))
-                slot = self.table.find_offset(hash_key(key, key_len), self.evacuated_to)
-                move_slot(slot, offset)
-                self.arena.kill(self.evacuated_to, size)
-                moved += size
-                self.evacuated_to += 16
-                records += 1
-                if records % RECORDS_PER_CLOCK == 0 or size > RECORD_MAX:
-                    clock_gettime(CLOCK_MONOTONIC, cython.address(time))
-                    if cython.cast(int64_t, time.tv_sec) * 1000000000 + time.tv_nsec >= until_ns:
-                        return moved
-
     # Proof
 
     def check(self) -> None:
         """Prove the invariants, those of the table and of the expiry index included; Arena.check is for all stores."""
-        self.table.check()
+        self.tables.check(self.table)
         self.expiry.check()
         timed: set = set()
         cursor: uint64_t = 0
@@ -432,7 +423,7 @@ class Store:
         key_len: uint64_t = 0
         records: uint64_t = 0
         while True:
-            cursor = self.table.scan_home(cursor, offsets, cython.address(found))
+            cursor = self.tables.scan_home(self.table, cursor, offsets, cython.address(found))
             for index in range(found):
                 records += 1
                 key = record_key(self.arena.base + offsets[index], cython.address(key_len))

@@ -45,30 +45,39 @@ cdef inline void move_slot(uint64_t *slot, uint64_t offset) noexcept nogil:
     slot[0] = (slot[0] & ((<uint64_t>1 << TAG_BITS) - 1)) | (offset >> 4 << TAG_BITS)
 
 
+cdef struct TableState:             # parent-only; all zero for an empty table
+    uint32_t *directory             # 2 ** depth block numbers; NULL before the first key
+    uint32_t only                   # the directory of depth 0
+    uint32_t directory_block        # where a directory of up to 1024 entries lies, 0: none
+    uint32_t *directory_map         # a larger one, NULL: none
+    uint32_t depth
+    uint32_t kind                   # of the entries: 0 records by key, else elements of a collection, by its RDB type
+    uint64_t used
+    uint64_t blocks
+    uint32_t blocks_at_depth[23]
+
+
 @cython.final
-cdef class Table:
+cdef class Tables:
     cdef Arena arena
     cdef BlockPool pool
-    cdef uint32_t *directory
-    cdef readonly uint32_t depth    # the directory has 2 ** depth entries; 0 and no block before the first key
-    cdef readonly uint64_t used
-    cdef readonly uint64_t blocks
-    cdef uint32_t blocks_at_depth[23]
 
-    cdef uint64_t *find(self, const uint8_t *key, uint64_t key_len, uint64_t hash_) noexcept nogil
-    cdef uint64_t *find_offset(self, uint64_t hash_, uint64_t offset) noexcept nogil
-    cdef uint64_t *find_expiring(self, uint64_t hash_, int64_t expire_at_ms) noexcept nogil
-    cdef uint64_t *insert(self, uint64_t hash_, uint64_t offset) noexcept nogil
-    cdef void remove(self, uint64_t *slot) noexcept nogil
+    cdef uint64_t *find(self, TableState *table, const uint8_t *key, uint64_t key_len, uint64_t hash_) noexcept nogil
+    cdef uint64_t *find_offset(self, TableState *table, uint64_t hash_, uint64_t offset) noexcept nogil
+    cdef uint64_t *find_expiring(self, TableState *table, uint64_t hash_, int64_t expire_at_ms) noexcept nogil
+    cdef uint64_t *insert(self, TableState *table, uint64_t hash_, uint64_t offset) noexcept nogil
+    cdef void remove(self, TableState *table, uint64_t *slot) noexcept nogil
     cdef uint32_t get_clock(self, const uint64_t *slot) noexcept nogil
     cdef void set_clock(self, const uint64_t *slot, uint32_t clock) noexcept nogil
-    cdef uint64_t scan_home(self, uint64_t cursor, uint64_t *offsets, uint32_t *found) noexcept nogil
-    cdef uint64_t random_offset(self, uint64_t random) noexcept nogil
-    cdef void clear(self) noexcept nogil
+    cdef uint64_t scan_home(self, TableState *table, uint64_t cursor, uint64_t *offsets, uint32_t *found) noexcept nogil
+    cdef uint64_t random_offset(self, TableState *table, uint64_t random) noexcept nogil
+    cdef void clear(self, TableState *table) noexcept nogil
+    cdef void check(self, TableState *table) except *
 
     cdef uint8_t *_block(self, uint32_t number) noexcept nogil
+    cdef uint64_t *_find_where(self, TableState *table, uint64_t hash_, uint64_t offset, int64_t expire_at_ms) noexcept nogil
     cdef uint64_t *_insert_entry(self, uint8_t *block, uint64_t fingerprint, uint64_t entry, uint32_t clock) noexcept nogil
-    cdef bint _split(self, uint32_t index) noexcept nogil
-    cdef void _merge(self, uint32_t prefix) noexcept nogil
-    cdef uint64_t *_find_where(self, uint64_t hash_, uint64_t offset, int64_t expire_at_ms) noexcept nogil
-    cdef uint64_t _first_from(self, uint64_t random) noexcept nogil
+    cdef bint _double_directory(self, TableState *table) noexcept nogil
+    cdef bint _split(self, TableState *table, uint32_t index) noexcept nogil
+    cdef void _merge(self, TableState *table, uint32_t prefix) noexcept nogil
+    cdef uint64_t _first_from(self, TableState *table, uint64_t random) noexcept nogil

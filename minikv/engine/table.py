@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Hash index from keys to records, over parent-only memory.
+"""Hash indexes over parent-only memory: from keys to records, and from elements of a large collection to their records.
 
 Extendible hashing: a directory of 2**depth block numbers, indexed by the first bits of the hash, leads to blocks of 4 KiB. A
 block that becomes full splits in two by the next bit, and two half-empty buddies merge again: the table grows and shrinks a
@@ -22,24 +22,25 @@ SCAN walks prefixes in order and, in a block, home buckets in order. Its cursor 
 that split are finished in two halves, and a block that has been merged since is walked again from its first home bucket, so
 a key that stays in the table is always returned.
 
-Invariants (proved by Table.check):
+Invariants (proved by Tables.check):
   1. every entry points to a live record whose key hashes to its prefix, home and fingerprint
   2. overflow counts the entries that passed a bucket (sticks at 255)
-  3. header.used counts a block's entries; Table.used all; a block of depth d fills 2**(depth - d) directory places in a row
+  3. header.used counts a block's entries; TableState.used all; a block of depth d fills 2**(depth - d) directory places in a row
 """
 
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.minikv.engine.arena import Arena
-from cython.cimports.minikv.engine.memory import BLOCK_SHIFT, BLOCK_SIZE, BlockPool, give_back, reserve, unmap
-from cython.cimports.minikv.engine.record import record_expire_at, record_key
+from cython.cimports.minikv.engine.memory import BLOCK_SHIFT, BLOCK_SIZE, BlockPool, try_reserve, unmap
+from cython.cimports.minikv.engine.record import entry_key, record_expire_at, record_key
 
 # A block splits at 88 % of its 336 entries: beyond that, searches pass more than a bucket and a half on average.
 SPLIT_AT = cython.declare(uint32_t, 296)
 # Buddies merge when both together fill this much; far enough from SPLIT_AT that a steady size does neither.
 MERGE_AT = cython.declare(uint32_t, 160)
 DIRECTORY_MAX_BYTES = cython.declare(cython.size_t, 4 << 22)
+DIRECTORY_IN_BLOCK = cython.declare(uint32_t, 1024)
 ONES = cython.declare(uint64_t, 0x0101010101010101)
 # The high bit of each fingerprint's byte; the overflow count's byte is left out.
 HIGH_BITS = cython.declare(uint64_t, 0x0080808080808080)
@@ -96,18 +97,14 @@ def matches_in(meta: uint64_t, fingerprint: uint64_t) -> uint64_t:
     return (different - ONES) & ~different & HIGH_BITS
 
 
-class Table:
-    """The index of one store."""
+class Tables:
+    """Operations on hash tables, each a TableState: a database's keys, or the elements of a collection."""
 
     def __cinit__(self, arena: Arena, pool: BlockPool):
         assert cython.sizeof(BlockHeader) == 16
         assert BUCKETS * BUCKET_SIZE == CLOCKS_AT and CLOCKS_AT + BLOCK_ENTRIES * CLOCK_SIZE <= HEADER_AT
         self.arena = arena
         self.pool = pool
-        self.directory = cython.cast(cython.pointer[uint32_t], reserve(DIRECTORY_MAX_BYTES, False))
-
-    def __dealloc__(self):
-        unmap(cython.cast(cython.pointer[uint8_t], self.directory), DIRECTORY_MAX_BYTES)
 
     def _block(self, number: uint32_t) -> cython.pointer[uint8_t]:
         return self.pool.base + (cython.cast(cython.size_t, number) << BLOCK_SHIFT)
@@ -115,7 +112,7 @@ class Table:
     # Search
 
     def find(
-        self, key: cython.pointer[cython.const[uint8_t]], key_len: uint64_t, hash_: uint64_t
+        self, table: cython.pointer[TableState], key: cython.pointer[cython.const[uint8_t]], key_len: uint64_t, hash_: uint64_t
     ) -> cython.pointer[uint64_t]:
         """The entry of a key; NULL if it is not there. Valid until the next insert or remove."""
         block: cython.pointer[uint8_t]
@@ -128,9 +125,9 @@ class Table:
         steps: cython.int
         stored: cython.pointer[uint8_t]
         stored_len: uint64_t = 0
-        if self.used == 0:
+        if table.used == 0:
             return cython.NULL
-        block = self._block(self.directory[(tag & PREFIX_MASK) >> (PREFIX_BITS - self.depth)])
+        block = self._block(table.directory[(tag & PREFIX_MASK) >> (PREFIX_BITS - table.depth)])
         for steps in range(BUCKETS):
             bucket = bucket_of(block, home)
             matches = matches_in(bucket[0], hash_ & 0xFF)
@@ -139,7 +136,7 @@ class Table:
                 matches &= matches - 1
                 entry = bucket[slot]
                 if (entry & TAG_MASK) == tag and entry > TAG_MASK:
-                    stored = record_key(self.arena.base + (entry >> TAG_BITS << 4), cython.address(stored_len))
+                    stored = entry_key(table.kind, self.arena.base + (entry >> TAG_BITS << 4), cython.address(stored_len))
                     if stored_len == key_len and memcmp(stored, key, key_len) == 0:
                         return bucket + slot
             if bucket[0] >> 56 == 0:
@@ -147,15 +144,15 @@ class Table:
             home = 0 if home + 1 == BUCKETS else home + 1
         return cython.NULL
 
-    def find_offset(self, hash_: uint64_t, offset: uint64_t) -> cython.pointer[uint64_t]:
+    def find_offset(self, table: cython.pointer[TableState], hash_: uint64_t, offset: uint64_t) -> cython.pointer[uint64_t]:
         """The entry that points to `offset`, given its key's hash."""
-        return self._find_where(hash_, offset, 0)
+        return self._find_where(table, hash_, offset, 0)
 
-    def find_expiring(self, hash_: uint64_t, expire_at_ms: int64_t) -> cython.pointer[uint64_t]:
+    def find_expiring(self, table: cython.pointer[TableState], hash_: uint64_t, expire_at_ms: int64_t) -> cython.pointer[uint64_t]:
         """The entry of a record with this expiry time, given its key's hash."""
-        return self._find_where(hash_, 0, expire_at_ms)
+        return self._find_where(table, hash_, 0, expire_at_ms)
 
-    def _find_where(self, hash_: uint64_t, offset: uint64_t, expire_at_ms: int64_t) -> cython.pointer[uint64_t]:
+    def _find_where(self, table: cython.pointer[TableState], hash_: uint64_t, offset: uint64_t, expire_at_ms: int64_t) -> cython.pointer[uint64_t]:
         block: cython.pointer[uint8_t]
         bucket: cython.pointer[uint64_t]
         tag: uint64_t = tag_of(hash_)
@@ -165,9 +162,9 @@ class Table:
         record: cython.pointer[uint8_t]
         key: cython.pointer[uint8_t]
         key_len: uint64_t = 0
-        if self.used == 0:
+        if table.used == 0:
             return cython.NULL
-        block = self._block(self.directory[(tag & PREFIX_MASK) >> (PREFIX_BITS - self.depth)])
+        block = self._block(table.directory[(tag & PREFIX_MASK) >> (PREFIX_BITS - table.depth)])
         for steps in range(BUCKETS):
             bucket = bucket_of(block, home)
             for slot in range(1, ENTRIES + 1):
@@ -189,32 +186,33 @@ class Table:
 
     # Change
 
-    def insert(self, hash_: uint64_t, offset: uint64_t) -> cython.pointer[uint64_t]:
+    def insert(self, table: cython.pointer[TableState], hash_: uint64_t, offset: uint64_t) -> cython.pointer[uint64_t]:
         """Add the entry of a key that is not there. NULL, and nothing changed, when there is no room for it."""
         tag: uint64_t = tag_of(hash_)
         number: uint32_t
         block: cython.pointer[uint8_t]
         slot: cython.pointer[uint64_t]
-        if self.blocks == 0:
+        if table.blocks == 0:
             number = self.pool.allocate()
             if number == 0:
                 return cython.NULL
             memset(self._block(number), 0, BLOCK_SIZE)
-            self.directory[0] = number
-            self.blocks = 1
-            self.blocks_at_depth[0] = 1
+            table.directory = cython.address(table.only)
+            table.only = number
+            table.blocks = 1
+            table.blocks_at_depth[0] = 1
         while True:
-            number = self.directory[(tag & PREFIX_MASK) >> (PREFIX_BITS - self.depth)]
+            number = table.directory[(tag & PREFIX_MASK) >> (PREFIX_BITS - table.depth)]
             block = self._block(number)
             if header_of(block).used < SPLIT_AT:
                 break
-            if not self._split(cython.cast(uint32_t, (tag & PREFIX_MASK) >> (PREFIX_BITS - self.depth))):
+            if not self._split(table, cython.cast(uint32_t, (tag & PREFIX_MASK) >> (PREFIX_BITS - table.depth))):
                 if header_of(block).used == BLOCK_ENTRIES:
                     return cython.NULL
                 break
         slot = self._insert_entry(block, hash_ & 0xFF, (offset >> 4 << TAG_BITS) | tag, self.arena.new_clock)
         header_of(block).used += 1
-        self.used += 1
+        table.used += 1
         return slot
 
     def _insert_entry(
@@ -236,7 +234,7 @@ class Table:
                 bucket[0] += cython.cast(uint64_t, 1) << 56
             home = 0 if home + 1 == BUCKETS else home + 1
 
-    def remove(self, slot: cython.pointer[uint64_t]) -> cython.void:
+    def remove(self, table: cython.pointer[TableState], slot: cython.pointer[uint64_t]) -> cython.void:
         """Take an entry out."""
         block: cython.pointer[uint8_t] = cython.cast(
             cython.pointer[uint8_t], cython.cast(uintptr_t, slot) & ~cython.cast(uintptr_t, BLOCK_SIZE - 1)
@@ -252,15 +250,15 @@ class Table:
             home = 0 if home + 1 == BUCKETS else home + 1
         slot[0] = 0
         header_of(block).used -= 1
-        self.used -= 1
-        if self.used == 0:
-            self.clear()
+        table.used -= 1
+        if table.used == 0:
+            self.clear(table)
         elif header_of(block).used < MERGE_AT // 2 and header_of(block).depth:
-            self._merge(prefix)
+            self._merge(table, prefix)
 
-    def _split(self, index: uint32_t) -> cython.bint:
+    def _split(self, table: cython.pointer[TableState], index: uint32_t) -> cython.bint:
         """Split the block at a place of the directory; False if it cannot be split further."""
-        number: uint32_t = self.directory[index]
+        number: uint32_t = table.directory[index]
         block: cython.pointer[uint8_t] = self._block(number)
         depth: uint32_t = header_of(block).depth
         new_number: uint32_t
@@ -278,24 +276,23 @@ class Table:
         new_number = self.pool.allocate()
         if new_number == 0:
             return False
-        if depth == self.depth:
-            # The directory doubles in place, from its end.
-            for place in range((1 << self.depth) - 1, -1, -1):
-                self.directory[2 * place] = self.directory[2 * place + 1] = self.directory[place]
-            self.depth += 1
+        if depth == table.depth:
+            if not self._double_directory(table):
+                self.pool.free(new_number)
+                return False
             index *= 2
-        span = 1 << (self.depth - depth - 1)
+        span = 1 << (table.depth - depth - 1)
         index &= ~(2 * span - 1)
         for place in range(index + span, index + 2 * span):
-            self.directory[place] = new_number
+            table.directory[place] = new_number
         new_block = self._block(new_number)
         memcpy(old, block, BLOCK_SIZE)
         memset(block, 0, BLOCK_SIZE)
         memset(new_block, 0, BLOCK_SIZE)
         header_of(block).depth = header_of(new_block).depth = depth + 1
-        self.blocks += 1
-        self.blocks_at_depth[depth] -= 1
-        self.blocks_at_depth[depth + 1] += 2
+        table.blocks += 1
+        table.blocks_at_depth[depth] -= 1
+        table.blocks_at_depth[depth + 1] += 2
         for bucket in range(BUCKETS):
             entries = bucket_of(old, bucket)
             for slot in range(1, ENTRIES + 1):
@@ -310,14 +307,38 @@ class Table:
                 header_of(target).used += 1
         return True
 
-    def _merge(self, prefix: uint32_t) -> cython.void:
+    def _double_directory(self, table: cython.pointer[TableState]) -> cython.bint:
+        """Give each entry of the directory two places; False when there is no memory for it."""
+        size: uint32_t = cython.cast(uint32_t, 1) << table.depth
+        old: cython.pointer[uint32_t] = table.directory
+        place: cython.int
+        if size == 1 and table.directory_block == 0:
+            table.directory_block = self.pool.allocate()
+            if table.directory_block == 0:
+                return False
+            table.directory = cython.cast(cython.pointer[uint32_t], self._block(table.directory_block))
+        elif size * 2 > DIRECTORY_IN_BLOCK and table.directory_map == cython.NULL:
+            table.directory_map = cython.cast(cython.pointer[uint32_t], try_reserve(DIRECTORY_MAX_BYTES, False))
+            if table.directory_map == cython.NULL:
+                return False
+            table.directory = table.directory_map
+        # From the end, since old and new may be the same memory.
+        for place in range(cython.cast(cython.int, size) - 1, -1, -1):
+            table.directory[2 * place + 1] = table.directory[2 * place] = old[place]
+        if table.directory_map != cython.NULL and table.directory_block:
+            self.pool.free(table.directory_block)
+            table.directory_block = 0
+        table.depth += 1
+        return True
+
+    def _merge(self, table: cython.pointer[TableState], prefix: uint32_t) -> cython.void:
         """Merge the block of a prefix with its buddy if both are sparse."""
-        index: uint32_t = prefix >> (PREFIX_BITS - self.depth)
-        block: cython.pointer[uint8_t] = self._block(self.directory[index])
+        index: uint32_t = prefix >> (PREFIX_BITS - table.depth)
+        block: cython.pointer[uint8_t] = self._block(table.directory[index])
         depth: uint32_t = header_of(block).depth
-        span: uint32_t = 1 << (self.depth - depth)
+        span: uint32_t = 1 << (table.depth - depth)
         buddy_index: uint32_t = (index & ~(span - 1)) ^ span
-        buddy_number: uint32_t = self.directory[buddy_index]
+        buddy_number: uint32_t = table.directory[buddy_index]
         buddy: cython.pointer[uint8_t] = self._block(buddy_number)
         place: uint32_t
         bucket: cython.int
@@ -338,33 +359,35 @@ class Table:
         header_of(block).used += header_of(buddy).used
         header_of(block).depth = depth - 1
         for place in range(buddy_index, buddy_index + span):
-            self.directory[place] = self.directory[index]
+            table.directory[place] = table.directory[index]
         self.pool.free(buddy_number)
-        self.blocks -= 1
-        self.blocks_at_depth[depth] -= 2
-        self.blocks_at_depth[depth - 1] += 1
-        while self.depth and self.blocks_at_depth[self.depth] == 0:
-            self.depth -= 1
-            for place in range(1 << self.depth):
-                self.directory[place] = self.directory[2 * place]
+        table.blocks -= 1
+        table.blocks_at_depth[depth] -= 2
+        table.blocks_at_depth[depth - 1] += 1
+        while table.depth and table.blocks_at_depth[table.depth] == 0:
+            table.depth -= 1
+            for place in range(1 << table.depth):
+                table.directory[place] = table.directory[2 * place]
 
-    def clear(self) -> cython.void:
+    def clear(self, table: cython.pointer[TableState]) -> cython.void:
         """Forget every entry and give the blocks back."""
         place: uint32_t = 0
         block: cython.pointer[uint8_t]
         number: uint32_t
-        if self.blocks == 0:
+        kind: uint32_t
+        if table.blocks == 0:
             return
-        while place < cython.cast(uint32_t, 1) << self.depth:
-            number = self.directory[place]
+        while place < cython.cast(uint32_t, 1) << table.depth:
+            number = table.directory[place]
             block = self._block(number)
-            place += 1 << (self.depth - header_of(block).depth)
+            place += 1 << (table.depth - header_of(block).depth)
             self.pool.free(number)
-        give_back(cython.cast(cython.pointer[uint8_t], self.directory), DIRECTORY_MAX_BYTES)
-        memset(self.blocks_at_depth, 0, cython.sizeof(self.blocks_at_depth))
-        self.depth = 0
-        self.used = 0
-        self.blocks = 0
+        if table.directory_block:
+            self.pool.free(table.directory_block)
+        unmap(cython.cast(cython.pointer[uint8_t], table.directory_map), DIRECTORY_MAX_BYTES)
+        kind = table.kind
+        memset(table, 0, cython.sizeof(TableState))
+        table.kind = kind
 
     # Access clocks
 
@@ -380,7 +403,7 @@ class Table:
     # Iteration
 
     def scan_home(
-        self, cursor: uint64_t, offsets: cython.pointer[uint64_t], found: cython.pointer[uint32_t]
+        self, table: cython.pointer[TableState], cursor: uint64_t, offsets: cython.pointer[uint64_t], found: cython.pointer[uint32_t]
     ) -> uint64_t:
         """The records of one home bucket into `offsets` (room for 336); the next cursor, 0 at the end."""
         prefix: uint64_t = (cursor >> 11) & PREFIX_MASK
@@ -392,9 +415,9 @@ class Table:
         steps: cython.int
         slot: cython.int
         found[0] = 0
-        if self.used == 0:
+        if table.used == 0:
             return 0
-        block = self._block(self.directory[prefix >> (PREFIX_BITS - self.depth)])
+        block = self._block(table.directory[prefix >> (PREFIX_BITS - table.depth)])
         depth = header_of(block).depth
         if depth < (cursor >> 6) & 31 or home >= BUCKETS:
             home = 0
@@ -413,32 +436,32 @@ class Table:
         prefix = ((prefix >> (PREFIX_BITS - depth)) + 1) << (PREFIX_BITS - depth)
         return prefix << 11 if prefix <= PREFIX_MASK else 0
 
-    def random_offset(self, random: uint64_t) -> uint64_t:
+    def random_offset(self, table: cython.pointer[TableState], random: uint64_t) -> uint64_t:
         """A record chosen by 64 random bits: uniform up to the difference in blocks' fill; 0 if there is none."""
         tries: cython.int
         block: cython.pointer[uint8_t]
         place: uint64_t
-        if self.used == 0:
+        if table.used == 0:
             return 0
         for tries in range(64):
-            block = self._block(self.directory[(random >> 42) >> (PREFIX_BITS - self.depth)])
+            block = self._block(table.directory[(random >> 42) >> (PREFIX_BITS - table.depth)])
             place = (random & 0xFFFF) * BLOCK_ENTRIES >> 16
             place = slot_offset(bucket_of(block, place // ENTRIES) + 1 + place % ENTRIES)
             if place:
                 return place
             # The multiplier of Knuth's MMIX generator spreads the bits for the next try.
             random = random * cython.cast(uint64_t, 6364136223846793005) + cython.cast(uint64_t, 1442695040888963407)
-        return self._first_from(random)
+        return self._first_from(table, random)
 
-    def _first_from(self, random: uint64_t) -> uint64_t:
+    def _first_from(self, table: cython.pointer[TableState], random: uint64_t) -> uint64_t:
         """The first record at or behind a random place of a sparse table."""
-        count: uint64_t = cython.cast(uint64_t, BLOCK_ENTRIES) << self.depth
+        count: uint64_t = cython.cast(uint64_t, BLOCK_ENTRIES) << table.depth
         place: uint64_t = (random >> 11) % count
         steps: uint64_t
         offset: uint64_t
         for steps in range(count):
             offset = slot_offset(
-                bucket_of(self._block(self.directory[place // BLOCK_ENTRIES]), place % BLOCK_ENTRIES // ENTRIES)
+                bucket_of(self._block(table.directory[place // BLOCK_ENTRIES]), place % BLOCK_ENTRIES // ENTRIES)
                 + 1
                 + place % ENTRIES
             )
@@ -447,7 +470,7 @@ class Table:
             place = 0 if place + 1 == count else place + 1
         return 0
 
-    def check(self) -> None:
+    def check(self, table: cython.pointer[TableState]) -> None:
         """Prove the invariants."""
         place: uint32_t
         span: uint32_t
@@ -465,13 +488,13 @@ class Table:
         blocks: uint64_t = 0
         in_block: uint32_t
         depths: dict = {}
-        while self.blocks and place < cython.cast(uint32_t, 1) << self.depth:
-            block = self._block(self.directory[place])
-            assert header_of(block).depth <= self.depth
-            span = 1 << (self.depth - header_of(block).depth)
+        while table.blocks and place < cython.cast(uint32_t, 1) << table.depth:
+            block = self._block(table.directory[place])
+            assert header_of(block).depth <= table.depth
+            span = 1 << (table.depth - header_of(block).depth)
             assert place % span == 0
             for other in range(place, place + span):
-                assert self.directory[other] == self.directory[place]
+                assert table.directory[other] == table.directory[place]
             depths[header_of(block).depth] = depths.get(header_of(block).depth, 0) + 1
             passed: list = [0] * BUCKETS
             in_block = 0
@@ -482,14 +505,16 @@ class Table:
                         continue
                     in_block += 1
                     assert self.arena.is_live(slot_offset(entries + slot))
-                    key = record_key(self.arena.base + slot_offset(entries + slot), cython.address(key_len))
+                    key = entry_key(
+                        table.kind, self.arena.base + slot_offset(entries + slot), cython.address(key_len)
+                    )
                     hash_ = hash_key(key, key_len)
                     assert (entries[slot] & TAG_MASK) == tag_of(hash_)
                     assert cython.cast(cython.pointer[uint8_t], entries)[slot - 1] == (hash_ & 0xFF)
-                    assert (hash_ >> 42) >> (PREFIX_BITS - self.depth) >> (self.depth - header_of(block).depth) == (
-                        place >> (self.depth - header_of(block).depth)
+                    assert (hash_ >> 42) >> (PREFIX_BITS - table.depth) >> (table.depth - header_of(block).depth) == (
+                        place >> (table.depth - header_of(block).depth)
                     )
-                    assert self.find(key, key_len, hash_) == entries + slot
+                    assert self.find(table, key, key_len, hash_) == entries + slot
                     at = home_of(hash_)
                     while at != cython.cast(uint64_t, bucket):
                         passed[at] += 1
@@ -501,9 +526,9 @@ class Table:
             used += in_block
             blocks += 1
             place += span
-        assert used == self.used and blocks == self.blocks
+        assert used == table.used and blocks == table.blocks
         for other in range(23):
-            assert self.blocks_at_depth[other] == depths.get(other, 0)
+            assert table.blocks_at_depth[other] == depths.get(other, 0)
 
 
 @cython.cfunc

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from minikv.engine.arena cimport Arena
 from minikv.engine.memory cimport BlockPool
 from minikv.engine.store cimport Store
+from minikv.engine.stores cimport Stores
 
 
 @cython.final
@@ -17,6 +18,7 @@ cdef class Keyspace:
     cdef readonly list databases
     cdef Arena arena
     cdef BlockPool pool
+    cdef Stores stores
     cdef list parts                 # what the open snapshot's walk covers
     cdef object clock
     cdef uint64_t random_state

@@ -35,6 +35,7 @@ from cython.cimports.minikv.engine.record import (
     string_encoding,
 )
 from cython.cimports.minikv.engine.store import Store
+from cython.cimports.minikv.engine.stores import Stores
 from cython.cimports.minikv.engine.table import hash_key, slot_offset
 from cython.cimports.minikv.engine.walker import Walker
 from cython.cimports.posix.time import CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
@@ -100,6 +101,7 @@ class Keyspace:
                 if arena_bytes or wanted < GIB // 2:
                     raise
                 wanted //= 2
+        self.stores = Stores(self.arena, self.pool, databases)
         self.databases = [Database(self, number) for number in range(databases)]
         self.parts = None
         self.active_expire = True
@@ -184,19 +186,15 @@ class Keyspace:
         Carries out deaths that waited for the snapshot's child, moves the records of sparse segments together, and trims
         the pool of blocks.
         """
-        database: Database
         time: timespec
         until_ns: int64_t
-        moved: uint64_t = 0
         clock_gettime(CLOCK_MONOTONIC, cython.address(time))
         until_ns = cython.cast(int64_t, time.tv_sec) * 1000000000 + time.tv_nsec + budget_us * 1000
         self.used_bytes  # noqa: B018  keeps the peak
         self.pool.trim(BLOCKS_PER_CALL)
         if self.arena.drain(DEATHS_PER_CALL) == DEATHS_PER_CALL:
             return 1
-        for database in self.databases:
-            moved += database.store.evacuate(until_ns)
-        return moved
+        return self.stores.evacuate(until_ns)
 
     # Figures
 
@@ -328,7 +326,7 @@ class Database:
     def __init__(self, keyspace: Keyspace, number: int) -> None:
         self.keyspace = keyspace
         self.number = number
-        self.store = Store(keyspace.arena, keyspace.pool, number)
+        self.store = Store(keyspace.stores, number)
         self.watchers = {}
 
     # What every method stands on
@@ -340,7 +338,7 @@ class Database:
         slot: cython.pointer[uint64_t]
         at_ms: int64_t
         hash_[0] = hash_key(data, key_len)
-        slot = self.store.table.find(data, key_len, hash_[0])
+        slot = self.store.find(data, key_len, hash_[0])
         if slot != cython.NULL:
             at_ms = record_expire_at(self.store.record(slot))
             # A key lives through the whole of its last millisecond.
@@ -366,14 +364,14 @@ class Database:
         counter: uint32_t
         above: uint32_t
         if not keyspace.lfu:
-            self.store.table.set_clock(slot, keyspace.arena.new_clock)
+            self.store.tables.set_clock(slot, keyspace.arena.new_clock)
             return
-        counter = keyspace.aged_frequency(self.store.table.get_clock(slot))
+        counter = keyspace.aged_frequency(self.store.tables.get_clock(slot))
         above = counter - LFU_NEW_KEY if counter > LFU_NEW_KEY else 0
         # Counts a hit with probability 1 / (above * factor + 1).
         if counter < 255 and keyspace.random() % (above * cython.cast(uint32_t, keyspace.lfu_log_factor) + 1) == 0:
             counter += 1
-        self.store.table.set_clock(slot, (keyspace.arena.new_clock & ~cython.cast(uint32_t, 255)) | counter)
+        self.store.tables.set_clock(slot, (keyspace.arena.new_clock & ~cython.cast(uint32_t, 255)) | counter)
 
     def drop_expired(self, key: bytes, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.int:
         self.store.remove(slot, hash_)
@@ -673,10 +671,10 @@ class Database:
     def move_record(self, key: bytes, target: Database, new_key: bytes) -> cython.int:
         hash_: uint64_t = 0
         new_hash: uint64_t = 0
-        clock: uint32_t = self.store.table.get_clock(self.find(key, cython.address(hash_)))
+        clock: uint32_t = self.store.tables.get_clock(self.find(key, cython.address(hash_)))
         self.copy_record(key, target, new_key)
         self.store.remove(self.find(key, cython.address(hash_)), hash_)
-        target.store.table.set_clock(target.find(new_key, cython.address(new_hash)), clock)
+        target.store.tables.set_clock(target.find(new_key, cython.address(new_hash)), clock)
         return 0
 
     def flush(self) -> int:
@@ -696,7 +694,7 @@ class Database:
         hash_: uint64_t = 0
         key: cython.pointer[uint8_t]
         while True:
-            offset = self.store.table.random_offset(self.keyspace.random())
+            offset = self.store.tables.random_offset(self.store.table, self.keyspace.random())
             if offset == 0:
                 return None
             key = record_key(self.store.arena.base + offset, cython.address(key_len))
@@ -730,7 +728,7 @@ class Database:
         keys: list = []
         expired: list = []
         while True:
-            cursor[0] = self.store.table.scan_home(cursor[0], offsets, cython.address(found))
+            cursor[0] = self.store.tables.scan_home(self.store.table, cursor[0], offsets, cython.address(found))
             for index in range(found):
                 record = self.store.arena.base + offsets[index]
                 key = record_key(record, cython.address(key_len))
@@ -772,13 +770,13 @@ class Database:
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
         if slot == cython.NULL:
             return MISSING
-        return (cython.cast(uint32_t, self.keyspace.now_ms // 1000) - self.store.table.get_clock(slot)) & CLOCK_MASK
+        return (cython.cast(uint32_t, self.keyspace.now_ms // 1000) - self.store.tables.get_clock(slot)) & CLOCK_MASK
 
     def frequency(self, key: bytes) -> int:
         """The LFU counter as it is now; -1 if there is no such key."""
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
-        return MISSING if slot == cython.NULL else self.keyspace.aged_frequency(self.store.table.get_clock(slot))
+        return MISSING if slot == cython.NULL else self.keyspace.aged_frequency(self.store.tables.get_clock(slot))
 
     def memory_usage(self, key: bytes) -> int | None:
         """Bytes: the record with its rounding, its entry of the table, and its entry of the expiry index."""
@@ -823,7 +821,7 @@ class Database:
     ) -> cython.pointer[uint8_t]:
         """Room for the value of a new key, to be filled before any other call; NULL if the key exists."""
         hash_: uint64_t = hash_key(key, key_len)
-        if self.store.table.find(key, key_len, hash_) != cython.NULL:
+        if self.store.find(key, key_len, hash_) != cython.NULL:
             return cython.NULL
         return self.store.put_string(key, key_len, hash_, cython.NULL, value_len, ENCODING_AUTO, expire_at_ms)
 
@@ -837,7 +835,7 @@ class Database:
     ) -> cython.pointer[uint8_t]:
         """The same for a payload of another type, in wire form."""
         hash_: uint64_t = hash_key(key, key_len)
-        if self.store.table.find(key, key_len, hash_) != cython.NULL:
+        if self.store.find(key, key_len, hash_) != cython.NULL:
             return cython.NULL
         return self.store.put_payload(key, key_len, hash_, cython.NULL, kind, payload_len, expire_at_ms)
 

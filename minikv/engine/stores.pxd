@@ -1,0 +1,49 @@
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from minikv.engine.arena cimport Arena
+from minikv.engine.memory cimport BlockPool
+from minikv.engine.table cimport Tables, TableState
+
+cdef struct Index:                  # parent-only: what leads to the entries of a store
+    TableState table
+#TREES    OrderedState order              # sorted set: by (score, member)
+    uint32_t next_free              # number of the next free store, while this one is free
+
+
+@cython.final
+cdef class Stores:
+    cdef readonly Arena arena
+    cdef readonly BlockPool pool
+    cdef Tables tables
+#TREES    cdef OrderedTrees trees
+    cdef Index *indexes
+    cdef readonly uint32_t databases    # stores 0 to databases - 1
+    cdef uint32_t next_fresh            # lowest store never used
+    cdef uint32_t free_head
+    cdef readonly uint64_t spreads      # spread collections that exist
+    cdef uint32_t evacuated             # store whose segment is being evacuated
+    cdef uint64_t evacuated_to          # next entry to move, 0: no segment is being evacuated
+    cdef uint64_t evacuated_end
+    cdef uint32_t evacuated_next        # store to look at next
+
+    cdef int reserve(self) except -1
+    cdef uint64_t place(self, uint32_t store, uint64_t hash_, uint64_t *slot, uint64_t size) except 0
+    cdef void replace(self, uint64_t *slot, uint64_t old, uint64_t old_size, uint64_t offset, uint64_t size) noexcept nogil
+    cdef uint32_t create(self, uint32_t kind, uint32_t owner) except 0
+    cdef void drop(self, uint32_t store) noexcept nogil
+    cdef void drop_owned(self, uint32_t owner) noexcept nogil
+    cdef void _forget(self, uint32_t store) noexcept nogil
+    cdef uint64_t evacuate(self, int64_t until_ns) noexcept nogil
+    cdef bint _pick(self) noexcept nogil
+    cdef bint _move(self, uint64_t old) noexcept nogil
+
+
+cdef inline uint32_t spread_of(uint8_t kind, uint8_t *payload) noexcept nogil:
+    """Number of the store with the elements, if this is the payload of a spread collection; else 0."""
+    cdef uint32_t words[2]
+    if kind == 0:
+        return 0
+    memcpy(words, payload, 8)
+    return words[1] if words[0] == 0xFFFFFFFFu else 0

@@ -1,0 +1,228 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""All stores of an arena: the databases' keys, and the elements of each spread collection.
+
+A store is a set of entries found by a hash table: records by their keys, or elements (a hash's field and value, a set's member,
+a sorted set's member and score) by their first string. Its entries lie in segments of its own. Whether an entry is a record
+or an element makes a difference in two places only: how its key and size are read (record.pxd), and who else knows where it
+lies: a sorted set's tree knows its elements, and a spread collection knows the record of its key (its root).
+
+    store 0 .. databases - 1    keys
+    store databases ..          spread collections, numbered as they come; numbers are used again
+
+What the snapshot child needs of a spread collection (its root, its number of elements) stands in Arena.spreads, which is
+inherited; its table and tree stand in `indexes`, which are not.
+
+A change either succeeds or raises ArenaFull with nothing changed: `reserve` makes sure of the blocks that it may take, room
+in the arena comes next, and what follows cannot fail.
+"""
+
+import cython
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.minikv.engine.arena import SEGMENT_SHIFT, STORES_MAX, Arena, Segment
+from cython.cimports.minikv.engine.memory import BlockPool, reserve, unmap
+#TREES from cython.cimports.minikv.engine.ordered import OrderedTrees
+from cython.cimports.minikv.engine.record import (
+    KEYS,
+    RECORD_MAX,
+    TYPE_ZSET,
+    entry_key,
+    entry_size,
+    record_payload,
+    skip_expiry,
+)
+from cython.cimports.minikv.engine.table import Tables, hash_key, move_slot, slot_offset
+from cython.cimports.posix.time import CLOCK_MONOTONIC, clock_gettime, timespec
+
+from minikv.errors import ArenaFull
+
+# One change takes at most this many blocks: a split of a table with its directory, and a split of each level of a tree.
+BLOCKS_PER_CHANGE = cython.declare(uint32_t, 32)
+NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
+# Evacuation looks at the clock after this many entries, and at this many stores in one call.
+ENTRIES_PER_CLOCK = cython.declare(cython.int, 32)
+STORES_PER_CALL = cython.declare(uint32_t, 4096)
+
+
+class Stores:
+    """Stores of `arena`, the first `databases` of them for keys; tables and trees take their blocks from `pool`."""
+
+    def __cinit__(self, arena: Arena, pool: BlockPool, databases: int):
+        self.arena = arena
+        self.pool = pool
+        self.databases = databases
+        self.next_fresh = databases
+        self.tables = Tables(arena, pool)
+        #TREES self.trees = OrderedTrees(pool)
+        #TREES self.trees.arena_base = arena.base
+        self.indexes = cython.cast(cython.pointer[Index], reserve(STORES_MAX * cython.sizeof(Index), False))
+
+    def __dealloc__(self):
+        unmap(cython.cast(cython.pointer[uint8_t], self.indexes), STORES_MAX * cython.sizeof(Index))
+
+    # Entries
+
+    def reserve(self) -> cython.int:
+        """Make sure that a change finds the blocks it needs."""
+        if self.pool.available() < BLOCKS_PER_CHANGE:
+            raise ArenaFull("no memory left for the indexes")
+        return 0
+
+    def place(self, store: uint32_t, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t) -> uint64_t:
+        """Room for an entry of `size`: a new one (slot NULL), or one that replaces the slot's, where it is if it may.
+
+        The caller writes it before any other call.
+        """
+        offset: uint64_t
+        old: uint64_t
+        old_size: uint64_t
+        self.reserve()
+        if slot != cython.NULL:
+            old = slot_offset(slot)
+            old_size = entry_size(self.indexes[store].table.kind, self.arena.base + old)
+            if self.arena.fits(old, old_size, size):
+                return old
+        offset = self.arena.allocate(store, size)
+        if offset == 0:
+            raise ArenaFull("the arena is full")
+        if slot != cython.NULL:
+            self.replace(slot, old, old_size, offset, size)
+        elif self.tables.insert(cython.address(self.indexes[store].table), hash_, offset) == cython.NULL:
+            self.arena.kill(offset, size)
+            raise ArenaFull("the hash table is full")
+        return offset
+
+    def replace(
+        self, slot: cython.pointer[uint64_t], old: uint64_t, old_size: uint64_t, offset: uint64_t, size: uint64_t
+    ) -> cython.void:
+        """Point the slot to a new place and let the old one die."""
+        if self.arena.is_frozen(old):
+            self.arena.relocated_records += 1
+            self.arena.relocated_bytes += size
+        self.arena.kill(old, old_size)
+        move_slot(slot, offset)
+
+    # Spread collections
+
+    def create(self, kind: uint32_t, owner: uint32_t) -> uint32_t:
+        """An empty spread collection for a key of the store `owner`; the caller sets its root."""
+        store: uint32_t = self.free_head
+        self.reserve()
+        if store:
+            self.free_head = self.indexes[store].next_free
+        elif self.next_fresh < STORES_MAX:
+            store = self.next_fresh
+            self.next_fresh += 1
+        else:
+            raise ArenaFull("too many large collections")
+        memset(cython.address(self.indexes[store]), 0, cython.sizeof(Index))
+        memset(cython.address(self.arena.spreads[store]), 0, cython.sizeof(self.arena.spreads[store]))
+        self.indexes[store].table.kind = kind
+        self.arena.heaps[store].kind = kind
+        self.arena.spreads[store].kind = kind
+        self.arena.spreads[store].owner = owner
+        self.spreads += 1
+        return store
+
+    def drop(self, store: uint32_t) -> cython.void:
+        """End a spread collection: its elements go by whole segments."""
+        self._forget(store)
+        self.arena.drop_marked()
+
+    def drop_owned(self, owner: uint32_t) -> cython.void:
+        """End every spread collection of a database."""
+        store: uint32_t
+        for store in range(self.databases, self.next_fresh):
+            if self.arena.spreads[store].kind and self.arena.spreads[store].owner == owner:
+                self._forget(store)
+
+    def _forget(self, store: uint32_t) -> cython.void:
+        """Give a collection's indexes back and mark its heap; drop_marked does the rest."""
+        self.tables.clear(cython.address(self.indexes[store].table))
+        #TREES self.trees.clear(cython.address(self.indexes[store].order))
+        self.arena.heaps[store].dropping = True
+        self.arena.spreads[store].kind = 0
+        self.arena.spreads[store].root = 0
+        self.indexes[store].next_free = self.free_head
+        self.free_head = store
+        self.spreads -= 1
+
+    # Evacuation
+
+    def evacuate(self, until_ns: int64_t) -> uint64_t:
+        """Move entries out of sparse segments until the monotonic clock reaches `until_ns`; returns the bytes moved."""
+        moved: uint64_t = 0
+        size: uint64_t
+        segment: cython.pointer[Segment]
+        time: timespec
+        entries: cython.int = 0
+        while True:
+            if self.evacuated_to:
+                segment = cython.address(self.arena.segments[(self.evacuated_end - 1) >> SEGMENT_SHIFT])
+                if not segment.evacuating or self.arena.snapshot_is_open:
+                    segment.evacuating = False
+                    self.evacuated_to = 0
+            if self.evacuated_to == 0 and not self._pick():
+                return moved
+            while True:
+                self.evacuated_to = self.arena._next_live(self.evacuated_to, self.evacuated_end)
+                if self.evacuated_to >= self.evacuated_end:
+                    self.evacuated_to = 0
+                    break
+                size = entry_size(self.indexes[self.evacuated].table.kind, self.arena.base + self.evacuated_to)
+                if not self._move(self.evacuated_to):
+                    self.evacuated_to = 0
+                    return moved
+                moved += size
+                self.evacuated_to += 16
+                entries += 1
+                if entries % ENTRIES_PER_CLOCK == 0 or size > RECORD_MAX:
+                    clock_gettime(CLOCK_MONOTONIC, cython.address(time))
+                    if cython.cast(int64_t, time.tv_sec) * 1000000000 + time.tv_nsec >= until_ns:
+                        return moved
+
+    def _pick(self) -> cython.bint:
+        """Choose a segment to evacuate; the stores take turns."""
+        number: uint32_t
+        steps: uint32_t
+        for steps in range(min(self.next_fresh, STORES_PER_CALL)):
+            if self.evacuated_next >= self.next_fresh:
+                self.evacuated_next = 0
+            number = self.arena.pick_sparse(self.evacuated_next)
+            if number != NO_SEGMENT:
+                self.evacuated = self.evacuated_next
+                self.arena.segments[number].evacuating = True
+                self.evacuated_to = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (16 if number == 0 else 0)
+                self.evacuated_end = cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT
+                return True
+            self.evacuated_next += 1
+        return False
+
+    def _move(self, old: uint64_t) -> cython.bint:
+        """Move one entry; False when there is no room."""
+        index: cython.pointer[Index] = cython.address(self.indexes[self.evacuated])
+        kind: uint32_t = index.table.kind
+        size: uint64_t = entry_size(kind, self.arena.base + old)
+        offset: uint64_t = self.arena.allocate_fresh(self.evacuated, size)
+        key: cython.pointer[uint8_t]
+        key_len: uint64_t = 0
+        spread: uint32_t
+        score: cython.double = 0.0
+        entry: cython.pointer[uint8_t]
+        if offset == 0:
+            return False
+        entry = self.arena.base + offset
+        memcpy(entry, self.arena.base + old, size)
+        key = entry_key(kind, entry, cython.address(key_len))
+        move_slot(
+            self.tables.find_offset(cython.address(index.table), hash_key(key, key_len), old), offset
+        )
+        if kind == KEYS:
+            spread = spread_of(skip_expiry(entry)[0], record_payload(entry))
+            if spread:
+                self.arena.spreads[spread].root = offset
+        elif kind == TYPE_ZSET:
+            memcpy(cython.address(score), entry + size - 8, 8)
+            pass #TREES self.trees.move(cython.address(index.order), score, key, key_len, offset)
+        self.arena.kill(old, size)
+        return True
