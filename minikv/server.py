@@ -166,12 +166,16 @@ class Server:
         self.snapshots.remove_stale_files()
         try:
             await self.snapshots.load()
+        except asyncio.CancelledError:
+            if not self._stopped.done():
+                raise
         except (MinikvError, OSError):  # the log has it
             self.stop(1)
 
     def stop(self, exit_code: int = 0) -> None:
         """End `serve`, without saving."""
         self.exit_code = exit_code
+        self.snapshots.stop_loading()
         if not self._stopped.done():
             self._stopped.set_result(None)
 

@@ -43,6 +43,7 @@ class Loader:
         self._make_target = make_target
         self._clock = clock
         self._reader: RdbReader | None = None
+        self._stopped = False
         self._began_at = 0.0  # Unix seconds
         self._used_memory = 0  # that the writer of the dump had
         self.keys_loaded = 0
@@ -54,11 +55,17 @@ class Loader:
         return self._reader is not None
 
     async def load(self) -> None:
-        """Read the dump in slices; no dump is an empty data set. RdbError, OSError or ArenaFull."""
+        """Read the dump in slices; no dump is an empty data set. RdbError, OSError, ArenaFull, or CancelledError."""
         delay_us = self._config.key_load_delay
         with self._reading() as reader:
             while reader is not None and reader.step(SLICE_BYTES, max_keys=1 if delay_us > 0 else 0):
                 await asyncio.sleep(delay_us * 1e-6 if delay_us > 0 else 0)
+                if self._stopped:
+                    raise asyncio.CancelledError("the server stops")
+
+    def stop(self) -> None:
+        """End load() after its slice: the server is to stop, with half a data set that nobody must save."""
+        self._stopped = True
 
     def reload(self, *, flush: bool) -> None:
         """Read the dump at once, into an emptied keyspace unless flush is False; `dirty` stays as it is."""

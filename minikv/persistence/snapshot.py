@@ -193,6 +193,10 @@ class SnapshotController:
         """Read the dump, if there is one; RdbError or OSError after having said why in the log."""
         await self._loader.load()
 
+    def stop_loading(self) -> None:
+        """The server stops: load() ends with CancelledError."""
+        self._loader.stop()
+
     def freeze(self) -> None:
         """Take what exists out of the garbage collector's sight: its marks would be page copies during a snapshot."""
         gc.collect()
