@@ -198,7 +198,7 @@ class RequestReader:
                     return NEED_MORE
                 first: cython.char = self.line_at[0] if self.line_len > 0 else 13
                 if first != b"$":
-                    raise broken(f"expected '$', got '{one_character(first)}'")
+                    raise broken(f"expected '$', got '{one_character(cython.cast(cython.uchar, first))}'")
                 length: cython.longlong = 0
                 if not self.read_number(cython.address(length)) or not 0 <= length <= self.limits.max_bulk_len:
                     raise broken("invalid bulk length")
