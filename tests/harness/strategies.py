@@ -162,7 +162,7 @@ encoding_command = st.one_of(
     call("INCRBY", key, small),
     call("RENAME", key, key),
     call("COPY", key, key, option("REPLACE")),
-    call("OBJECT", st.sampled_from(["ENCODING", "REFCOUNT"]), key),
+    call("OBJECT", "ENCODING", key),
 )
 
 server_command = st.one_of(
