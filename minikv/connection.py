@@ -364,13 +364,9 @@ class Connection(Client):
         hub: Hub = self.hub
         if len(hub.clients) >= hub.max_clients:
             return TOO_MANY_CLIENTS
-        if hub.local_only and not self.is_unix and not self.is_loopback():
+        if hub.local_only and not self.is_local():
             return PROTECTED
         return None
-
-    def is_loopback(self) -> bool:
-        """Whether the peer is on this host."""
-        return self.is_unix or self.addr.startswith((b"127.", b"[::1]:", b"[::ffff:127."))
 
     def refuse_input(self, error: object) -> None:
         """The peer broke RESP: tell it, then close."""

@@ -95,6 +95,10 @@ class Client:
     def close(self) -> None:
         """Close the connection, without the replies that are still to be sent."""
 
+    def is_local(self) -> bool:
+        """Whether the peer is on this host."""
+        return self.is_unix or self.addr.startswith((b"127.", b"[::1]:", b"[::ffff:127."))
+
     def input_bytes(self) -> int:
         """Bytes of unfinished or waiting requests that are held."""
         return 0

@@ -56,7 +56,7 @@ def config_set(ctx: "Client", *words: bytes) -> SimpleString:
         raise CommandError("ERR syntax error")
     texts = [word.decode("utf-8", "surrogateescape") for word in words]
     try:
-        ctx.server.config.set_many(list(zip(texts[::2], texts[1::2], strict=True)), local=_is_local(ctx))
+        ctx.server.config.set_many(list(zip(texts[::2], texts[1::2], strict=True)), local=ctx.is_local())
     except ConfigError as error:
         raise CommandError(f"ERR {error}") from None
     for caution in ctx.server.config.cautions(texts[::2]):
@@ -91,8 +91,3 @@ def config_resetstat(ctx: "Client") -> SimpleString:
 @command("CONFIG|HELP", arity=2, flags=LOADING | STALE)
 def config_help(ctx: "Client") -> list[SimpleString]:
     return help_lines("CONFIG", HELP)
-
-
-def _is_local(ctx: "Client") -> bool:
-    """Whether the client comes by the Unix socket or the loopback interface."""
-    return ctx.addr.startswith((b"/", b"127.", b"[::1]", b"::1"))

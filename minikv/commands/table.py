@@ -321,7 +321,7 @@ class CommandTable:
         if command.role == ROLE_EXEC and client.transaction is not None:
             flags |= client.transaction.flags
             always &= client.transaction.common_flags
-        if flags & C_PROTECTED and self.services.config.enable_debug_command == "no":
+        if flags & C_PROTECTED and not may_debug(self.services.config.enable_debug_command, client):
             return self.refuse(client, command, protected_text(command.full_name))
         if not client.authenticated and not flags & C_NO_AUTH:
             return self.refuse(client, command, NOAUTH)
@@ -417,6 +417,11 @@ def argv_list(argv: cython.pointer(cython.pointer(PyObject)), argc: cython.Py_ss
     for i in range(argc):
         args.append(cython.cast(object, argv[i]))
     return args
+
+
+def may_debug(setting: str, client: Client) -> bool:
+    """Whether enable-debug-command lets the client use DEBUG."""
+    return setting == "yes" or (setting == "local" and client.is_local())
 
 
 def protected_text(full_name: bytes) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable
 
 import pytest
 
-from tests.harness import ClientPair, Server, parse, plain, same_kind
+from tests.harness import ClientPair, Server, WireClient, parse, plain, same_kind
 
 MISSING = pytest.mark.xfail(reason="the snapshot controller does not merge, and takes a missing dump for an empty one")
 
@@ -141,6 +142,26 @@ def test_debug_is_refused_unless_it_is_enabled(fresh_pair: Callable[..., ClientP
 
 def test_debug_is_local_where_it_should_be(fresh_pair: Callable[..., ClientPair]) -> None:
     fresh_pair(enable_debug_command="local").assert_same("DEBUG SLEEP 0")
+
+
+def test_strangers_may_not_debug_where_it_is_local(start_minikv: Callable[..., Server]) -> None:
+    address = own_address()
+    server = start_minikv(enable_debug_command="local", tcp=True, bind=f"127.0.0.1 {address}", protected_mode="no")
+    with server.connect(tcp=True) as client:
+        assert client.call("DEBUG SLEEP 0") == b"+OK\r\n"
+    with WireClient((address, server.port)) as client:
+        assert client.call("DEBUG SLEEP 0").startswith(b"-ERR DEBUG command not allowed.")
+
+
+def own_address() -> str:
+    """An address of this host that is not the loopback's; nothing is sent to find it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this host has only its loopback interface")
+        address: str = probe.getsockname()[0]
+        return address
 
 
 @pytest.mark.parametrize(("subcommand", "signal"), [("SEGFAULT", 11), ("PANIC", 6), ("ASSERT", 6)])
