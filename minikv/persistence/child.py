@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from minikv.errors import SaveError
 from minikv.persistence import progress, rdb_writer
-from minikv.persistence.cost import Figures, Pace, ReadRollup
+from minikv.persistence.cost import Figures, Pace, ReadRollup, rollup_or_none
 from minikv.persistence.disk import Disk
 from minikv.persistence.progress import Phase, Progress
 from minikv.persistence.rdb_writer import SaveSettings, Walker
@@ -117,7 +117,7 @@ class _Report:
 
     def _look(self) -> None:
         self._pace.begin()
-        rollup = self._read_rollup(self._pid)
+        rollup = rollup_or_none(self._read_rollup, self._pid)
         if rollup is not None:
             self._private_dirty.add(rollup.private_dirty)
         self._progress.store(progress.PRIVATE_DIRTY, self._private_dirty.current)

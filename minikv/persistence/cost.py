@@ -30,6 +30,14 @@ SHARE = 0.01  # of the time that looking may take
 ReadRollup = Callable[[int], MemoryUse | None]  # by pid; None: the process is gone
 
 
+def rollup_or_none(read: ReadRollup, pid: int) -> MemoryUse | None:
+    """The figures of a process; None also if they are hidden from us, as after a change of the user."""
+    try:
+        return read(pid)
+    except OSError:
+        return None
+
+
 class Figures:
     """Last, largest and mean of a quantity."""
 
@@ -110,7 +118,7 @@ class CostMeter:
             self.growth.add(private_dirty_bytes)
 
     def _run(self) -> None:
-        parent = self._read(self._parent_pid)
+        parent = rollup_or_none(self._read, self._parent_pid)
         if parent is None:
             return
         self.baseline_bytes = parent.rss
@@ -122,7 +130,8 @@ class CostMeter:
             wait_s = pace.end()
 
     def _look(self) -> None:
-        parent, child = self._read(self._parent_pid), self._read(self._child_pid)
+        parent = rollup_or_none(self._read, self._parent_pid)
+        child = rollup_or_none(self._read, self._child_pid)
         if parent is None or child is None or not child.rss or self._stop.is_set():
             return  # a process that has ended, but was not reaped yet, has no memory
         sample = Sample(

@@ -208,7 +208,12 @@ class SnapshotController:
         """SAVE: write the dump while nothing else happens; SaveError."""
         if self._running:
             raise SaveError(IN_PROGRESS)
-        self._counters.saves += 1
+        self._counters.saves += 1  # as in Redis, other saves in this process are not counted
+        self._save_here()
+
+    def _save_here(self) -> None:
+        if self._running:
+            raise SaveError(IN_PROGRESS)
         try:
             rdb_writer.save(
                 self._keyspace.walker(),
@@ -229,7 +234,7 @@ class SnapshotController:
         self.kill_child()
         if self._config.save:
             with contextlib.suppress(SaveError):
-                self.save()
+                self._save_here()
 
     def shutdown_save(self, save: bool | None = None, force: bool = False) -> bool:
         """The last save. save: None means, if save points exist. False: the server must not exit, the log says why."""
@@ -240,7 +245,7 @@ class SnapshotController:
             return True
         self._log.notice("Saving the final RDB snapshot before exiting.")
         try:
-            self.save()
+            self._save_here()
         except SaveError:
             if force:
                 self._log.warning("Error trying to save the DB. Exit anyway.")
@@ -254,7 +259,7 @@ class SnapshotController:
         if self._running:
             raise SaveError(IN_PROGRESS)
         if save:
-            self.save()
+            self._save_here()
         self._loader.reload(flush=flush)
         self._log.warning("DB reloaded by DEBUG RELOAD")
 
