@@ -35,6 +35,7 @@ from minikv.commands.spec import (
 )
 from minikv.errors import ArenaFull, CommandError
 from minikv.protocol.reply import NO_REPLY, QUEUED, Raw
+from minikv.slowlog import redacted
 
 # Bits of CommandTable.gates: reasons to look closer at a command before it runs.
 GATE_LOADING = 1
@@ -435,11 +436,11 @@ def protected_text(full_name: bytes) -> str:
 
 
 def feed_monitors(monitors: object, client: Client, args: list) -> None:
-    """Show a request to every MONITOR client."""
+    """Show a request to every MONITOR client, without its passwords."""
     seconds = time.time()
     peer = b"unix:" + client.addr[:-2] if client.is_unix else client.addr
     head = b"+%.6f [%d %s]" % (seconds, client.db.number if client.db is not None else 0, peer)
-    line = Raw(head + b"".join(b" " + quoted(argument) for argument in args) + b"\r\n")
+    line = Raw(head + b"".join(b" " + quoted(argument) for argument in redacted(args)) + b"\r\n")
     for monitor in list(monitors):
         monitor.push(line)
 
