@@ -4,7 +4,8 @@
     arena     segments, the bitmap of live records, what is frozen by a snapshot
     record    a record's bytes: RDB wire form
     table     hash index from key to record
-    ordered   counted B-tree; the expiry index
+    ordered   counted B-trees; the expiry index, the order of sorted sets
+    scored    one tree of a sorted set as an object, for tests
     store     one database's records, holes and indexes
     walker    the frozen arena as a stream of RDB bytes
 

@@ -1,8 +1,9 @@
-"""Layouts and C surface of the ordered index; the head of ordered.py explains them."""
+"""Layouts and C surface of the ordered trees; the head of ordered.py explains them."""
 
 cimport cython
 from libc.stddef cimport size_t
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from minikv.engine.memory cimport BlockPool
 
@@ -11,9 +12,22 @@ cdef enum:
     INNER_CAPACITY = 145
     MAX_LEVELS = 12  # inner nodes have 48 children or more: 85 * 48 ** 10 entries are beyond any memory
 
+cdef struct OrderedState:  # one tree; 24 zero bytes are an empty one
+    uint64_t count   # entries
+    uint64_t blocks  # blocks held
+    uint32_t root    # 0: none
+    uint32_t root_level
+
 cdef struct Entry:
     int64_t order
     uint64_t ref
+
+cdef struct Probe:  # a place between entries; which ones are below it is said in ordered.py
+    int64_t order
+    uint64_t ref           # plain trees
+    const uint8_t *member  # trees of elements; NULL: all of one order are equal
+    uint64_t member_len
+    bint after             # behind the entries that are equal, not before them
 
 cdef struct Cursor:  # an entry's place; leaf 0: none. The next insert, remove or clear makes it invalid
     uint32_t leaf
@@ -42,13 +56,117 @@ cdef struct Path:  # by level, 0 is the leaf: the node there, and the place in i
     uint32_t index[MAX_LEVELS]
 
 
+cdef inline Probe at_pair(int64_t order, uint64_t ref) noexcept nogil:
+    """Before (order, ref); plain trees."""
+    cdef Probe probe
+    probe.order = order
+    probe.ref = ref
+    probe.member = NULL
+    probe.member_len = 0
+    probe.after = False
+    return probe
+
+
+cdef inline Probe at_order(int64_t order, bint after) noexcept nogil:
+    """Before or after all entries of one order; trees of elements."""
+    cdef Probe probe = at_pair(order, 0)
+    probe.after = after
+    return probe
+
+
+cdef inline Probe at_member(int64_t order, const uint8_t *member, uint64_t member_len, bint after) noexcept nogil:
+    """Before or after (order, member); trees of elements. `member` is not NULL, even if it is empty."""
+    cdef Probe probe = at_pair(order, 0)
+    probe.member = member
+    probe.member_len = member_len
+    probe.after = after
+    return probe
+
+
+cdef inline int64_t order_of_score(double score) noexcept nogil:
+    """A number that sorts as the score does: -inf first, -0.0 as 0.0, inf last. Not for NaN."""
+    cdef int64_t bits
+    score += 0.0  # makes 0.0 of -0.0
+    memcpy(&bits, &score, 8)
+    # Negative doubles rise as their magnitude bits fall: turn those bits over.
+    return bits if bits >= 0 else bits ^ <int64_t> 0x7FFFFFFFFFFFFFFF
+
+
+cdef inline double score_of_order(int64_t order) noexcept nogil:
+    cdef double score
+    if order < 0:
+        order ^= <int64_t> 0x7FFFFFFFFFFFFFFF
+    memcpy(&score, &order, 8)
+    return score
+
+
+@cython.final
+cdef class OrderedTrees:
+    cdef readonly BlockPool pool
+    cdef const uint8_t *elements  # where refs are offsets of elements; NULL: plain trees
+
+    # Changing. The probe is exact: at_pair, or at_member with after=False
+    cdef bint insert(self, OrderedState *state, const Probe *probe, uint64_t ref) except -1 nogil
+    cdef bint remove(self, OrderedState *state, const Probe *probe) noexcept nogil
+    cdef bint move(self, OrderedState *state, const Probe *probe, uint64_t ref) noexcept nogil
+    cdef void clear(self, OrderedState *state) noexcept nogil
+
+    # Asking
+    cdef bint contains(self, const OrderedState *state, const Probe *probe) noexcept nogil
+    cdef uint64_t rank(self, const OrderedState *state, const Probe *probe) noexcept nogil
+    cdef Probe at_lex(self, const OrderedState *state, const uint8_t *member, uint64_t member_len,
+                      bint after) noexcept nogil
+    cdef object check(self, const OrderedState *state)
+
+    # Cursors
+    cdef Cursor seek(self, const OrderedState *state, const Probe *probe) noexcept nogil
+    cdef Cursor seek_first(self, const OrderedState *state) noexcept nogil
+    cdef Cursor seek_last(self, const OrderedState *state) noexcept nogil
+    cdef Cursor seek_rank(self, const OrderedState *state, uint64_t rank) noexcept nogil
+    cdef Cursor following(self, Cursor cursor) noexcept nogil
+    cdef Cursor preceding(self, Cursor cursor) noexcept nogil
+    cdef inline Entry entry(self, Cursor cursor) noexcept nogil:
+        cdef Leaf *leaf = self.leaf(cursor.leaf)
+        cdef Entry entry
+        entry.order = leaf.order[cursor.index]
+        entry.ref = leaf.ref[cursor.index]
+        return entry
+
+    # Nodes
+    cdef inline Leaf *leaf(self, uint32_t block) noexcept nogil:
+        return <Leaf *> (self.pool.base + (<size_t> block << 12))
+    cdef inline Inner *inner(self, uint32_t block) noexcept nogil:
+        return <Inner *> (self.pool.base + (<size_t> block << 12))
+    cdef bint descend(self, const OrderedState *state, const Probe *probe, Path *path) noexcept nogil
+    cdef bint make_room(self, OrderedState *state, Path *path) noexcept nogil
+    cdef bint spill(self, const OrderedState *state, Path *path) noexcept nogil
+    cdef bint reserve(self, OrderedState *state, uint32_t needed, uint32_t *blocks) noexcept nogil
+    cdef void grow_root(self, OrderedState *state, uint32_t block) noexcept nogil
+    cdef void split(self, Path *path, uint32_t level, uint32_t right) noexcept nogil
+    cdef void shrink(self, OrderedState *state, Path *path) noexcept nogil
+    cdef void start_leaf(self, uint32_t block) noexcept nogil
+    cdef void link_after(self, uint32_t left, uint32_t right) noexcept nogil
+    cdef void unlink_after(self, uint32_t left) noexcept nogil
+    cdef void count_on_path(self, OrderedState *state, const Path *path, int64_t change) noexcept nogil
+    cdef void separate_path(self, const OrderedState *state, const Path *path) noexcept nogil
+    cdef void separate(self, uint32_t above, uint32_t at, uint32_t level) noexcept nogil
+    cdef void even(self, uint32_t above, uint32_t at, uint32_t level) noexcept nogil
+    cdef void merge(self, OrderedState *state, uint32_t above, uint32_t at, uint32_t level) noexcept nogil
+    cdef void transfer(self, uint32_t target, uint32_t at, uint32_t source, uint32_t start, uint32_t n,
+                       uint32_t level) noexcept nogil
+    cdef uint64_t entries_of(self, uint32_t block, uint32_t start, uint32_t n, uint32_t level) noexcept nogil
+    cdef void release(self, OrderedState *state, uint32_t block, uint32_t level) noexcept nogil
+    cdef void drop_block(self, OrderedState *state, uint32_t block) noexcept nogil
+    cdef object check_node(self, const OrderedState *state, uint32_t block, uint32_t level, int64_t order,
+                           uint64_t ref, set nodes, list leaves)
+    cdef object check_chain(self, const OrderedState *state, list leaves)
+    cdef bint rises(self, int64_t order, uint64_t ref, int64_t next_order, uint64_t next_ref) noexcept nogil
+
+
 @cython.final
 cdef class OrderedIndex:
-    cdef readonly BlockPool pool
-    cdef readonly uint64_t count   # entries
-    cdef readonly uint64_t blocks  # blocks held
-    cdef uint32_t root
-    cdef uint32_t root_level
+    cdef OrderedTrees trees
+    cdef OrderedState state
 
     # For the engine and for Python
     cpdef bint insert(self, int64_t order, uint64_t ref) except -1 nogil
@@ -65,36 +183,6 @@ cdef class OrderedIndex:
     cdef Cursor following(self, Cursor cursor) noexcept nogil
     cdef Cursor preceding(self, Cursor cursor) noexcept nogil
     cdef inline Entry entry(self, Cursor cursor) noexcept nogil:
-        cdef Leaf *leaf = self.leaf(cursor.leaf)
-        cdef Entry entry
-        entry.order = leaf.order[cursor.index]
-        entry.ref = leaf.ref[cursor.index]
-        return entry
+        return self.trees.entry(cursor)
 
-    # Nodes
-    cdef inline Leaf *leaf(self, uint32_t block) noexcept nogil:
-        return <Leaf *> (self.pool.base + (<size_t> block << 12))
-    cdef inline Inner *inner(self, uint32_t block) noexcept nogil:
-        return <Inner *> (self.pool.base + (<size_t> block << 12))
-    cdef bint descend(self, int64_t order, uint64_t ref, Path *path) noexcept nogil
-    cdef bint make_room(self, Path *path) noexcept nogil
-    cdef bint spill(self, Path *path) noexcept nogil
-    cdef bint reserve(self, uint32_t needed, uint32_t *blocks) noexcept nogil
-    cdef void grow_root(self, uint32_t block) noexcept nogil
-    cdef void split(self, Path *path, uint32_t level, uint32_t right) noexcept nogil
-    cdef void shrink(self, Path *path) noexcept nogil
-    cdef void start_leaf(self, uint32_t block) noexcept nogil
-    cdef void link_after(self, uint32_t left, uint32_t right) noexcept nogil
-    cdef void unlink_after(self, uint32_t left) noexcept nogil
-    cdef void separate(self, uint32_t above, uint32_t at, uint32_t level) noexcept nogil
-    cdef void drop_block(self, uint32_t block) noexcept nogil
-    cdef void even(self, uint32_t above, uint32_t at, uint32_t level) noexcept nogil
-    cdef void merge(self, uint32_t above, uint32_t at, uint32_t level) noexcept nogil
-    cdef void transfer(self, uint32_t target, uint32_t at, uint32_t source, uint32_t start, uint32_t n,
-                       uint32_t level) noexcept nogil
-    cdef uint64_t entries_of(self, uint32_t block, uint32_t start, uint32_t n, uint32_t level) noexcept nogil
-    cdef void release(self, uint32_t block, uint32_t level) noexcept nogil
     cdef tuple pair(self, Cursor cursor)
-    cdef object check_node(self, uint32_t block, uint32_t level, int64_t order, uint64_t ref, set nodes,
-                             list leaves)
-    cdef object check_chain(self, list leaves)

@@ -1,12 +1,25 @@
 # cython: cdivision=True
-"""Counted B-tree of (order, ref) pairs over parent-only memory.
+"""Counted B-trees of (order, ref) entries over parent-only memory.
 
-`order` is a signed 64-bit number (an expiry time in ms, a score), `ref` any unsigned 64-bit number that tells equal
-orders apart (a record's offset). Pairs are unique and sorted by order, then by ref. The tree answers what sampling only
-guesses: which entry is the first, which is the n-th, how many lie below a pair.
+`order` is a signed 64-bit number (an expiry time in ms, a score), `ref` an unsigned one that tells equal orders apart.
+A tree answers what sampling only guesses: which entry is the first, which is the n-th, how many lie below a place. Two
+kinds of trees differ in how entries of equal order are sorted:
+
+    plain          by ref as a number (the expiry index: time, hash of the key)
+    of elements    by the bytes of the element that ref leads to (a sorted set: score, member); the element lies at
+                   elements + ref and is a string in RDB wire form, its length and then its bytes
+
+A tree is not an object. It is a struct of 24 bytes, OrderedState, which lies wherever its owner wants; there may be
+hundreds of thousands of them. OrderedTrees holds what all trees of one kind have in common and does the work;
+OrderedIndex is one plain tree as an object, for the engine and for Python.
+
+A search is for a Probe, a place between entries, so it needs no ref and nothing that is stored: before or after all
+entries of an order (at_order), before or after (order, member) (at_member), the same where all orders are equal
+(at_lex), before a pair (at_pair). How many entries are below it (`rank`) and which is the first that is not (`seek`)
+give every range by score, by member and by rank. An exact probe, one that can equal an entry, names what to change.
 
 Every node is one 4 KiB block of a BlockPool, which lies in memory that a snapshot child does not inherit: no write to
-the tree is ever copied. Within a node each field has its own column, so that a binary search reads one dense array:
+a tree is ever copied. Within a node each field has its own column, so that a binary search reads one dense array:
 
     leaf   | count | previous | next | order x 255           | ref x 255             |
     bytes  0       4          8      16                      2056                    4096
@@ -14,8 +27,11 @@ the tree is ever copied. Within a node each field has its own column, so that a 
     inner  | count |       | order x 145 | ref x 145 | entries x 145 | child x 145 | unused |
     bytes  0       4       16            1176        2336            3496          4076     4096
 
-    child i of an inner node holds the pairs p with separator[i] <= p < separator[i + 1], where separator[i] is
-    (order[i], ref[i]); entries[i] is how many those are. Leaves are a chain in both directions.
+    child i of an inner node holds the entries e with separator[i] <= e < separator[i + 1], where separator[i] is
+    (order[i], ref[i]), its first entry; entries[i] is how many those are. Leaves are a chain in both directions.
+
+A separator is always exact, never a mere bound left by an entry that is gone: its ref is followed to an element, which
+must be there. So a change of a leaf's first entry goes up the path until that leaf is not the first below a node.
 
 A full leaf first evens out with a neighbour of the same parent that has room and is split only when both are crowded:
 random inserts leave nodes about four fifths full, rising ones (the usual case with times) well above nine tenths. An
@@ -23,19 +39,19 @@ entry costs about 20 bytes and never more than 50. A node that falls below a thi
 together then leave a quarter free, or evens out with it; so neither rule undoes at once what the other has just done.
 
 Invariants (proved by `check`):
-  1. pairs rise strictly from the first leaf to the last, which the chain visits in the order of the tree
-  2. each separator is at most its child's first pair and above the last pair of the child before;
-     separator[0] of a node equals the separator that its parent has for it, on the left edge (INT64_MIN, 0)
+  1. entries rise strictly from the first leaf to the last, which the chain visits in the order of the tree
+  2. each separator is the first entry below its child
   3. all leaves are at level 0; nodes other than the root are at least a third full; an inner root has two children
-  4. entries[i] is the number of pairs below child i, and `count` is that of the whole tree
+  4. entries[i] is the number of entries below child i, and `count` is that of the whole tree
   5. `blocks` is the number of nodes; an empty tree holds none
 
-Complexity: O(log n) for everything but `clear`, `check` and `items`; a cursor moves on in O(1).
+Complexity: O(log n) for everything but `clear`, `check` and `items`; a cursor moves on in O(1). Elements are read only
+where orders are equal.
 """
 
 import cython
-from cython.cimports.libc.stdint import INT64_MIN, int64_t, uint32_t, uint64_t
-from cython.cimports.libc.string import memmove
+from cython.cimports.libc.stdint import INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.string import memcmp, memmove
 from cython.cimports.minikv.engine.memory import BlockPool
 from cython.cimports.minikv.engine.ordered import (
     INNER_CAPACITY,
@@ -45,12 +61,17 @@ from cython.cimports.minikv.engine.ordered import (
     Entry,
     Inner,
     Leaf,
+    OrderedState,
     Path,
+    Probe,
+    at_member,
+    at_pair,
 )
+from cython.cimports.minikv.engine.record import read_length
 
 from minikv.errors import ArenaFull
 
-assert cython.sizeof(Leaf) == 4096 and cython.sizeof(Inner) <= 4096
+assert cython.sizeof(Leaf) == 4096 and cython.sizeof(Inner) <= 4096 and cython.sizeof(OrderedState) == 24
 
 
 @cython.cfunc
@@ -62,30 +83,61 @@ def capacity(level: uint32_t) -> uint32_t:
 
 
 @cython.cfunc
-@cython.inline
 @cython.exceptval(check=False)
 @cython.nogil
-def is_below(a_order: int64_t, a_ref: uint64_t, b_order: int64_t, b_ref: uint64_t) -> cython.bint:
-    return a_order < b_order or (a_order == b_order and a_ref < b_ref)
+def compare_members(
+    a: cython.pointer(cython.const[uint8_t]),
+    a_len: uint64_t,
+    b: cython.pointer(cython.const[uint8_t]),
+    b_len: uint64_t,
+) -> cython.int:
+    """Below, at or above 0 as member a is below, equal to or above member b, byte by byte."""
+    order: cython.int = memcmp(a, b, min(a_len, b_len))
+    if order:
+        return order
+    return -1 if a_len < b_len else a_len > b_len
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+@cython.nogil
+def compare_equal_orders(
+    elements: cython.pointer(cython.const[uint8_t]), ref: uint64_t, probe: cython.pointer(cython.const[Probe])
+) -> cython.int:
+    """The same for an entry of the probe's order and the probe; 0 only if the probe is exact."""
+    order: cython.int = 0
+    member: cython.pointer(cython.const[uint8_t])
+    member_len: uint64_t = 0
+    if elements == cython.NULL:
+        return -1 if ref < probe.ref else ref > probe.ref
+    if probe.member == cython.NULL:
+        return -1 if probe.after else 1
+    member = read_length(cython.cast(cython.pointer(uint8_t), elements) + ref, cython.address(member_len))
+    order = compare_members(member, member_len, probe.member, probe.member_len)
+    return -1 if order == 0 and probe.after else order
 
 
 @cython.cfunc
 @cython.inline
 @cython.exceptval(check=False)
 @cython.nogil
-def lower_bound(
-    orders: cython.pointer(int64_t),
-    refs: cython.pointer(uint64_t),
+def count_below(
+    elements: cython.pointer(cython.const[uint8_t]),
+    orders: cython.pointer(cython.const[int64_t]),
+    refs: cython.pointer(cython.const[uint64_t]),
     n: uint32_t,
-    order: int64_t,
-    ref: uint64_t,
+    probe: cython.pointer(cython.const[Probe]),
+    limit: cython.int,
 ) -> uint32_t:
-    """How many of the `n` sorted pairs are below (order, ref)."""
+    """How many of the `n` sorted entries are below the probe (limit 0), or not above it (limit 1)."""
     low: uint32_t = 0
     middle: uint32_t
+    order: int64_t = probe.order
     while low < n:
         middle = (low + n) >> 1
-        if is_below(orders[middle], refs[middle], order, ref):
+        if orders[middle] < order or (
+            orders[middle] == order and compare_equal_orders(elements, refs[middle], probe) < limit
+        ):
             low = middle + 1
         else:
             n = middle
@@ -94,173 +146,165 @@ def lower_bound(
 
 @cython.final
 @cython.cclass
-class OrderedIndex:
-    """Sorted set of (order, ref) pairs in blocks of `pool`, which must outlive it; blocks go back with `clear`."""
+class OrderedTrees:
+    """What all trees of one kind share; their blocks are of `pool`. Whoever wants trees of elements sets `elements`."""
 
     def __cinit__(self, pool: BlockPool):
         self.pool = pool
 
-    def __len__(self) -> int:
-        return self.count
-
     # Changing
 
-    def insert(self, order: int64_t, ref: uint64_t) -> cython.bint:
-        """Add a pair; False if it was there. ArenaFull leaves the tree as it was."""
+    def insert(
+        self, state: cython.pointer(OrderedState), probe: cython.pointer(cython.const[Probe]), ref: uint64_t
+    ) -> cython.bint:
+        """Add an entry at an exact probe; False if it was there. ArenaFull leaves the tree as it was.
+
+        `ref` is only stored: its element may be written afterwards, but before the next operation.
+        """
         path = cython.declare(Path)
         leaf: cython.pointer(Leaf)
-        level: uint32_t
-        inner: cython.pointer(Inner)
         at: uint32_t
-        if not self.root and not self.reserve(1, cython.address(self.root)):
-            with cython.gil:
-                raise ArenaFull("no block for an ordered index")
-        if self.count == 0:
-            self.start_leaf(self.root)
-        if self.descend(order, ref, cython.address(path)):
+        if state.count == 0:
+            if not self.reserve(state, 1, cython.address(state.root)):
+                with cython.gil:
+                    raise ArenaFull("no block for an ordered tree")
+            self.start_leaf(state.root)
+        if self.descend(state, probe, cython.address(path)):
             return False
         if self.leaf(path.block[0]).count == LEAF_CAPACITY:
-            if not self.make_room(cython.address(path)):
+            if not self.make_room(state, cython.address(path)):
                 with cython.gil:
-                    raise ArenaFull("no block for an ordered index")
-            self.descend(order, ref, cython.address(path))
+                    raise ArenaFull("no block for an ordered tree")
+            self.descend(state, probe, cython.address(path))
         leaf = self.leaf(path.block[0])
         at = path.index[0]
         self.transfer(path.block[0], at + 1, path.block[0], at, leaf.count - at, 0)
-        leaf.order[at] = order
+        leaf.order[at] = probe.order
         leaf.ref[at] = ref
         leaf.count += 1
-        for level in range(1, self.root_level + 1):
-            inner = self.inner(path.block[level])
-            inner.entries[path.index[level]] += 1
-        self.count += 1
+        self.count_on_path(state, cython.address(path), 1)
+        if at == 0:
+            self.separate_path(state, cython.address(path))
         return True
 
-    def remove(self, order: int64_t, ref: uint64_t) -> cython.bint:
-        """Take a pair out; False if it was not there. Never needs memory."""
+    def remove(self, state: cython.pointer(OrderedState), probe: cython.pointer(cython.const[Probe])) -> cython.bint:
+        """Take the entry at an exact probe out; False if there is none. Never needs memory.
+
+        Its element must still be readable, and may be overwritten afterwards: nothing in the tree leads to it any more.
+        """
         path = cython.declare(Path)
-        level: uint32_t
         leaf: cython.pointer(Leaf)
-        inner: cython.pointer(Inner)
         at: uint32_t
-        if not self.root or not self.descend(order, ref, cython.address(path)):
+        if not self.descend(state, probe, cython.address(path)):
             return False
         leaf = self.leaf(path.block[0])
         at = path.index[0]
         leaf.count -= 1
         self.transfer(path.block[0], at, path.block[0], at + 1, leaf.count - at, 0)
-        for level in range(1, self.root_level + 1):
-            inner = self.inner(path.block[level])
-            inner.entries[path.index[level]] -= 1
-        self.count -= 1
-        self.shrink(cython.address(path))
+        self.count_on_path(state, cython.address(path), -1)
+        if at == 0:
+            self.separate_path(state, cython.address(path))
+        self.shrink(state, cython.address(path))
         return True
 
-    def clear(self):
-        """Forget every pair and give all blocks back."""
-        if self.root:
-            self.release(self.root, self.root_level)
-        self.root = 0
-        self.root_level = 0
-        self.count = 0
+    def move(
+        self, state: cython.pointer(OrderedState), probe: cython.pointer(cython.const[Probe]), ref: uint64_t
+    ) -> cython.bint:
+        """Tell the entry at an exact probe that its element has been copied to `ref`; False if there is no such entry.
+
+        The old copy must still be readable. Not for plain trees, where another ref is another entry.
+        """
+        path = cython.declare(Path)
+        if not self.descend(state, probe, cython.address(path)):
+            return False
+        self.leaf(path.block[0]).ref[path.index[0]] = ref
+        if path.index[0] == 0:
+            self.separate_path(state, cython.address(path))
+        return True
+
+    def clear(self, state: cython.pointer(OrderedState)):
+        """Forget every entry and give all blocks back; reads the inner nodes only."""
+        if state.root:
+            self.release(state, state.root, state.root_level)
+        state.root = 0
+        state.root_level = 0
+        state.count = 0
 
     # Asking
 
-    def contains(self, order: int64_t, ref: uint64_t) -> cython.bint:
+    def contains(
+        self, state: cython.pointer(cython.const[OrderedState]), probe: cython.pointer(cython.const[Probe])
+    ) -> cython.bint:
         path = cython.declare(Path)
-        return self.root != 0 and self.descend(order, ref, cython.address(path))
+        return self.descend(state, probe, cython.address(path))
 
-    def rank(self, order: int64_t, ref: uint64_t) -> uint64_t:
-        """How many pairs are below (order, ref), which need not be in the tree."""
+    def rank(
+        self, state: cython.pointer(cython.const[OrderedState]), probe: cython.pointer(cython.const[Probe])
+    ) -> uint64_t:
+        """How many entries are below the probe."""
         path = cython.declare(Path)
         level: uint32_t
         below: uint64_t
-        if not self.root:
-            return 0
-        self.descend(order, ref, cython.address(path))
+        self.descend(state, probe, cython.address(path))
         below = path.index[0]
-        for level in range(1, self.root_level + 1):
+        for level in range(1, state.root_level + 1):
             below += self.entries_of(path.block[level], 0, path.index[level], level)
         return below
 
-    def first(self) -> tuple[int, int] | None:
-        return self.pair(self.seek_first())
+    def at_lex(
+        self,
+        state: cython.pointer(cython.const[OrderedState]),
+        member: cython.pointer(cython.const[uint8_t]),
+        member_len: uint64_t,
+        after: cython.bint,
+    ) -> Probe:
+        """Before or after `member` in a tree of elements that all have one order, whatever it is.
 
-    def last(self) -> tuple[int, int] | None:
-        return self.pair(self.seek_last())
-
-    def ceiling(self, order: int64_t, ref: uint64_t) -> tuple[int, int] | None:
-        """The first pair that is not below (order, ref)."""
-        return self.pair(self.seek(order, ref))
-
-    def at(self, rank: uint64_t) -> tuple[int, int] | None:
-        """The pair that has `rank` pairs below it."""
-        return self.pair(self.seek_rank(rank))
-
-    def items(self, order: int64_t = INT64_MIN, ref: uint64_t = 0, limit: uint64_t = 0) -> list[tuple[int, int]]:
-        """The pairs from (order, ref) on, at most `limit` of them (0: all)."""
-        found: list = []
-        cursor: Cursor = self.seek(order, ref)
-        while cursor.leaf and (limit == 0 or cython.cast(uint64_t, len(found)) < limit):
-            found.append(self.pair(cursor))
-            cursor = self.following(cursor)
-        return found
-
-    def reversed_items(self) -> list[tuple[int, int]]:
-        found: list = []
-        cursor: Cursor = self.seek_last()
-        while cursor.leaf:
-            found.append(self.pair(cursor))
-            cursor = self.preceding(cursor)
-        return found
+        If they have not, this is a place among those of the lowest order, or behind them.
+        """
+        cursor: Cursor = self.seek_first(state)
+        order: int64_t = self.leaf(cursor.leaf).order[0] if cursor.leaf else 0
+        return at_member(order, member, member_len, after)
 
     # Cursors
 
-    def pair(self, cursor: Cursor) -> tuple:
-        entry = cython.declare(Entry)
-        if cursor.leaf == 0:
-            return None
-        entry = self.entry(cursor)
-        return (entry.order, entry.ref)
+    def seek(
+        self, state: cython.pointer(cython.const[OrderedState]), probe: cython.pointer(cython.const[Probe])
+    ) -> Cursor:
+        """The first entry that is not below the probe."""
+        path = cython.declare(Path)
+        cursor = cython.declare(Cursor)
+        self.descend(state, probe, cython.address(path))
+        cursor.leaf = path.block[0]
+        cursor.index = path.index[0]
+        if cursor.leaf and cursor.index == self.leaf(cursor.leaf).count:
+            cursor.leaf = self.leaf(cursor.leaf).next
+            cursor.index = 0
+        return cursor
 
-    def seek_first(self) -> Cursor:
+    def seek_first(self, state: cython.pointer(cython.const[OrderedState])) -> Cursor:
         cursor = cython.declare(Cursor)
         _level: uint32_t
-        cursor.leaf = self.root
+        cursor.leaf = state.root
         cursor.index = 0
-        for _level in range(self.root_level):
+        for _level in range(state.root_level):
             cursor.leaf = self.inner(cursor.leaf).child[0]
         return cursor
 
-    def seek_last(self) -> Cursor:
+    def seek_last(self, state: cython.pointer(cython.const[OrderedState])) -> Cursor:
         cursor = cython.declare(Cursor)
         _level: uint32_t
         inner: cython.pointer(Inner)
-        cursor.leaf = self.root
+        cursor.leaf = state.root
         cursor.index = 0
-        for _level in range(self.root_level):
+        for _level in range(state.root_level):
             inner = self.inner(cursor.leaf)
             cursor.leaf = inner.child[inner.count - 1]
         if cursor.leaf:
             cursor.index = self.leaf(cursor.leaf).count - 1
         return cursor
 
-    def seek(self, order: int64_t, ref: uint64_t) -> Cursor:
-        """The first entry that is not below (order, ref)."""
-        path = cython.declare(Path)
-        cursor = cython.declare(Cursor)
-        cursor.leaf = 0
-        cursor.index = 0
-        if self.root:
-            self.descend(order, ref, cython.address(path))
-            cursor.leaf = path.block[0]
-            cursor.index = path.index[0]
-            if cursor.index == self.leaf(cursor.leaf).count:
-                cursor.leaf = self.leaf(cursor.leaf).next
-                cursor.index = 0
-        return cursor
-
-    def seek_rank(self, rank: uint64_t) -> Cursor:
+    def seek_rank(self, state: cython.pointer(cython.const[OrderedState]), rank: uint64_t) -> Cursor:
         """The entry with `rank` entries below it; none if there are not that many."""
         cursor = cython.declare(Cursor)
         _level: uint32_t
@@ -268,10 +312,10 @@ class OrderedIndex:
         inner: cython.pointer(Inner)
         cursor.leaf = 0
         cursor.index = 0
-        if rank >= self.count:
+        if rank >= state.count:
             return cursor
-        cursor.leaf = self.root
-        for _level in range(self.root_level):
+        cursor.leaf = state.root
+        for _level in range(state.root_level):
             inner = self.inner(cursor.leaf)
             child = 0
             while rank >= inner.entries[child]:
@@ -299,29 +343,62 @@ class OrderedIndex:
 
     # Down and up again
 
-    def descend(self, order: int64_t, ref: uint64_t, path: cython.pointer(Path)) -> cython.bint:
-        """Fill `path` to the place of the pair in its leaf; True if it is there. The tree must have a root."""
-        block: uint32_t = self.root
-        level: uint32_t = self.root_level
+    def descend(
+        self,
+        state: cython.pointer(cython.const[OrderedState]),
+        probe: cython.pointer(cython.const[Probe]),
+        path: cython.pointer(Path),
+    ) -> cython.bint:
+        """Fill `path` to the probe's place in a leaf, block 0 in an empty tree; True if an entry equals the probe."""
+        block: uint32_t = state.root
+        level: uint32_t = state.root_level
         at: uint32_t
         inner: cython.pointer(Inner)
         leaf: cython.pointer(Leaf)
+        if block == 0:
+            path.block[0] = 0
+            path.index[0] = 0
+            return False
         while level:
             inner = self.inner(block)
-            at = lower_bound(inner.order, inner.ref, inner.count, order, ref)
-            if at == inner.count or is_below(order, ref, inner.order[at], inner.ref[at]):
-                at -= 1  # never below 0: separator[0] is at most the pair (invariant 2)
+            # Separator 0 is not asked: what is below it goes there too.
+            at = count_below(self.elements, inner.order + 1, inner.ref + 1, inner.count - 1, probe, 1)
             path.block[level] = block
             path.index[level] = at
             block = inner.child[at]
             level -= 1
         leaf = self.leaf(block)
-        at = lower_bound(leaf.order, leaf.ref, leaf.count, order, ref)
+        at = count_below(self.elements, leaf.order, leaf.ref, leaf.count, probe, 0)
         path.block[0] = block
         path.index[0] = at
-        return at < leaf.count and leaf.order[at] == order and leaf.ref[at] == ref
+        return (
+            at < leaf.count
+            and leaf.order[at] == probe.order
+            and compare_equal_orders(self.elements, leaf.ref[at], probe) == 0
+        )
 
-    def make_room(self, path: cython.pointer(Path)) -> cython.bint:
+    def count_on_path(
+        self, state: cython.pointer(OrderedState), path: cython.pointer(cython.const[Path]), change: int64_t
+    ):
+        """Add `change` to the number of entries of every node above the leaf of `path`, and of the tree."""
+        level: uint32_t
+        inner: cython.pointer(Inner)
+        for level in range(1, state.root_level + 1):
+            inner = self.inner(path.block[level])
+            inner.entries[path.index[level]] += change
+        state.count += change
+
+    def separate_path(
+        self, state: cython.pointer(cython.const[OrderedState]), path: cython.pointer(cython.const[Path])
+    ):
+        """Set the separators that the first entry of the leaf of `path` is: up to where that leaf is not the first."""
+        level: uint32_t
+        for level in range(1, state.root_level + 1):
+            self.separate(path.block[level], path.index[level], level - 1)
+            if path.index[level]:
+                break
+
+    def make_room(self, state: cython.pointer(OrderedState), path: cython.pointer(Path)) -> cython.bint:
         """Give the full leaf at the end of `path` room; False, and nothing changed, if the pool is too full for that.
 
         All blocks are taken before the first node changes. Splits go from the top down: a parent then always has room.
@@ -329,32 +406,32 @@ class OrderedIndex:
         fresh = cython.declare(uint32_t[MAX_LEVELS])
         level: uint32_t = 0
         needed: uint32_t = 1
-        if self.spill(path):
+        if self.spill(state, path):
             return True
-        while level < self.root_level and self.inner(path.block[level + 1]).count == INNER_CAPACITY:
+        while level < state.root_level and self.inner(path.block[level + 1]).count == INNER_CAPACITY:
             level += 1
             needed += 1
-        if level == self.root_level:
+        if level == state.root_level:
             needed += 1
-        if not self.reserve(needed, fresh):
+        if not self.reserve(state, needed, fresh):
             return False
-        if level == self.root_level:
+        if level == state.root_level:
             needed -= 1
-            self.grow_root(fresh[needed])
-            path.block[self.root_level] = self.root
-            path.index[self.root_level] = 0
+            self.grow_root(state, fresh[needed])
+            path.block[state.root_level] = state.root
+            path.index[state.root_level] = 0
         while needed:
             needed -= 1
             self.split(path, needed, fresh[needed])
         return True
 
-    def spill(self, path: cython.pointer(Path)) -> cython.bint:
+    def spill(self, state: cython.pointer(cython.const[OrderedState]), path: cython.pointer(Path)) -> cython.bint:
         """Even the full leaf out with the emptier of its neighbours, if that gains an eighth of a leaf or more."""
         parent: cython.pointer(Inner)
         at: uint32_t
         left_room: uint32_t = 0
         right_room: uint32_t = 0
-        if self.root_level == 0:
+        if state.root_level == 0:
             return False
         parent = self.inner(path.block[1])
         at = path.index[1]
@@ -367,7 +444,9 @@ class OrderedIndex:
         self.even(path.block[1], at - 1 if left_room > right_room else at, 0)
         return True
 
-    def reserve(self, needed: uint32_t, blocks: cython.pointer(uint32_t)) -> cython.bint:
+    def reserve(
+        self, state: cython.pointer(OrderedState), needed: uint32_t, blocks: cython.pointer(uint32_t)
+    ) -> cython.bint:
         """Take `needed` blocks from the pool, or none and False."""
         taken: uint32_t = 0
         while taken < needed:
@@ -378,7 +457,7 @@ class OrderedIndex:
                     self.pool.free(blocks[taken])
                 return False
             taken += 1
-        self.blocks += needed
+        state.blocks += needed
         return True
 
     def start_leaf(self, block: uint32_t):
@@ -387,16 +466,15 @@ class OrderedIndex:
         leaf.previous = 0
         leaf.next = 0
 
-    def grow_root(self, block: uint32_t):
+    def grow_root(self, state: cython.pointer(OrderedState), block: uint32_t):
         """Put an inner node with the old root as its only child on top; the caller splits that child at once."""
         root: cython.pointer(Inner) = self.inner(block)
         root.count = 1
-        root.order[0] = INT64_MIN
-        root.ref[0] = 0
-        root.entries[0] = self.count
-        root.child[0] = self.root
-        self.root = block
-        self.root_level += 1
+        root.entries[0] = state.count
+        root.child[0] = state.root
+        self.separate(block, 0, state.root_level)
+        state.root = block
+        state.root_level += 1
 
     def split(self, path: cython.pointer(Path), level: uint32_t, right: uint32_t):
         """Move the upper half of the node at `level` of `path` to the new node `right`; the path stays true."""
@@ -429,14 +507,14 @@ class OrderedIndex:
         if follower:
             self.leaf(follower).previous = right
 
-    def shrink(self, path: cython.pointer(Path)):
+    def shrink(self, state: cython.pointer(OrderedState), path: cython.pointer(Path)):
         """After a removal: repair what `path` left less than a third full, and give up levels that hold one node."""
         level: uint32_t = 0
         parent: cython.pointer(Inner)
         at: uint32_t
         child: uint32_t
         together: uint32_t
-        while level < self.root_level and self.leaf(path.block[level]).count < capacity(level) // 3:
+        while level < state.root_level and self.leaf(path.block[level]).count < capacity(level) // 3:
             parent = self.inner(path.block[level + 1])
             at = path.index[level + 1]
             if at:
@@ -445,15 +523,15 @@ class OrderedIndex:
             if together > capacity(level) * 3 // 4:
                 self.even(path.block[level + 1], at, level)
                 break
-            self.merge(path.block[level + 1], at, level)
+            self.merge(state, path.block[level + 1], at, level)
             level += 1
-        while self.root_level and self.inner(self.root).count == 1:
-            child = self.inner(self.root).child[0]
-            self.drop_block(self.root)
-            self.root = child
-            self.root_level -= 1
-        if self.count == 0:
-            self.clear()
+        while state.root_level and self.inner(state.root).count == 1:
+            child = self.inner(state.root).child[0]
+            self.drop_block(state, state.root)
+            state.root = child
+            state.root_level -= 1
+        if state.count == 0:
+            self.clear(state)
 
     def even(self, above: uint32_t, at: uint32_t, level: uint32_t):
         """Share what children `at` and `at + 1` (at `level`) of the node `above` hold equally between them."""
@@ -483,7 +561,7 @@ class OrderedIndex:
         self.leaf(right).count = left_count + right_count - goal
         self.separate(above, at + 1, level)
 
-    def merge(self, above: uint32_t, at: uint32_t, level: uint32_t):
+    def merge(self, state: cython.pointer(OrderedState), above: uint32_t, at: uint32_t, level: uint32_t):
         """Move all that child `at + 1` (at `level`) of the node `above` holds into child `at`, and free it."""
         parent: cython.pointer(Inner) = self.inner(above)
         left: uint32_t = parent.child[at]
@@ -496,7 +574,7 @@ class OrderedIndex:
         parent.entries[at] += parent.entries[at + 1]
         parent.count -= 1
         self.transfer(above, at + 1, above, at + 2, parent.count - at - 1, level + 1)
-        self.drop_block(right)
+        self.drop_block(state, right)
 
     def unlink_after(self, left: uint32_t):
         follower: uint32_t = self.leaf(self.leaf(left).next).next
@@ -507,7 +585,7 @@ class OrderedIndex:
     # One node
 
     def separate(self, above: uint32_t, at: uint32_t, level: uint32_t):
-        """Set separator `at` of the node `above` to the first pair of its child, which is at `level`."""
+        """Set separator `at` of the node `above` to the first entry below its child, which is at `level`."""
         parent: cython.pointer(Inner) = self.inner(above)
         child: uint32_t = parent.child[at]
         if level:
@@ -533,7 +611,7 @@ class OrderedIndex:
             memmove(to_leaf.ref + at, from_leaf.ref + start, n * cython.sizeof(uint64_t))
 
     def entries_of(self, block: uint32_t, start: uint32_t, n: uint32_t, level: uint32_t) -> uint64_t:
-        """How many pairs lie below the places `start` to `start + n` of a node."""
+        """How many entries lie below the places `start` to `start + n` of a node."""
         inner: cython.pointer(Inner) = self.inner(block)
         total: uint64_t = 0
         at: uint32_t
@@ -543,35 +621,45 @@ class OrderedIndex:
             total += inner.entries[at]
         return total
 
-    def release(self, block: uint32_t, level: uint32_t):
+    def release(self, state: cython.pointer(OrderedState), block: uint32_t, level: uint32_t):
         """Free a node and all that is under it."""
         inner: cython.pointer(Inner) = self.inner(block)
         at: uint32_t
         if level:
             for at in range(inner.count):
-                self.release(inner.child[at], level - 1)
-        self.drop_block(block)
+                self.release(state, inner.child[at], level - 1)
+        self.drop_block(state, block)
 
-    def drop_block(self, block: uint32_t):
+    def drop_block(self, state: cython.pointer(OrderedState), block: uint32_t):
         self.pool.free(block)
-        self.blocks -= 1
+        state.blocks -= 1
 
     # Proof
 
-    def check(self) -> None:
+    def check(self, state: cython.pointer(cython.const[OrderedState])) -> object:
         """Prove the invariants in the head of this file; AssertionError names the one that does not hold."""
         leaves: list = []
         nodes: set = set()
-        if self.root:
-            self.check_node(self.root, self.root_level, INT64_MIN, 0, nodes, leaves)
-        self.check_chain(leaves)
-        assert cython.cast(uint64_t, len(nodes)) == self.blocks, f"{len(nodes)} nodes in {self.blocks} blocks"
-        assert (self.root == 0) == (self.count == 0), "an empty tree holds a node"
+        first: Cursor = self.seek_first(state)
+        if state.root:
+            entry: Entry = self.entry(first)
+            self.check_node(state, state.root, state.root_level, entry.order, entry.ref, nodes, leaves)
+        self.check_chain(state, leaves)
+        assert cython.cast(uint64_t, len(nodes)) == state.blocks, f"{len(nodes)} nodes in {state.blocks} blocks"
+        assert (state.root == 0) == (state.count == 0), "an empty tree holds a node"
+        return None
 
     def check_node(
-        self, block: uint32_t, level: uint32_t, order: int64_t, ref: uint64_t, nodes: set, leaves: list
+        self,
+        state: cython.pointer(cython.const[OrderedState]),
+        block: uint32_t,
+        level: uint32_t,
+        order: int64_t,
+        ref: uint64_t,
+        nodes: set,
+        leaves: list,
     ) -> object:
-        """Prove one node and what is under it, given its parent's separator; the number of its pairs."""
+        """Prove one node and what is under it, given its parent's separator; the number of its entries."""
         inner: cython.pointer(Inner) = self.inner(block)
         n: uint32_t = inner.count
         at: uint32_t
@@ -579,37 +667,162 @@ class OrderedIndex:
         assert block != 0 and block not in nodes, f"block {block} is in the tree twice"
         nodes.add(block)
         assert n <= capacity(level), f"block {block} is overfull: {n}"
-        fewest = capacity(level) // 3 if block != self.root else 2 if level else 1
+        fewest = capacity(level) // 3 if block != state.root else 2 if level else 1
         assert n >= fewest, f"block {block} at level {level} holds {n}, fewer than {fewest}"
         if level == 0:
-            leaves.append((block, order, ref))
+            leaves.append(block)
+            leaf: cython.pointer(Leaf) = self.leaf(block)
+            assert (leaf.order[0], leaf.ref[0]) == (order, ref), f"leaf {block} does not start with its separator"
             return n
         assert (inner.order[0], inner.ref[0]) == (order, ref), f"separator 0 of block {block} is not its parent's"
         for at in range(n):
-            below = self.check_node(inner.child[at], level - 1, inner.order[at], inner.ref[at], nodes, leaves)
-            assert below == inner.entries[at], f"child {at} of block {block}: {below} pairs, not {inner.entries[at]}"
+            below = self.check_node(state, inner.child[at], level - 1, inner.order[at], inner.ref[at], nodes, leaves)
+            assert below == inner.entries[at], f"child {at} of block {block}: {below} entries, not {inner.entries[at]}"
             total += below
         return total
 
-    def check_chain(self, leaves: list) -> object:
-        """Prove the order of all pairs along the leaves, given as (block, separator's order, separator's ref)."""
+    def check_chain(self, state: cython.pointer(cython.const[OrderedState]), leaves: list) -> object:
+        """Prove the order of all entries along the leaves, given in the order of the tree."""
         before: uint32_t = 0
         total: uint64_t = 0
         at: uint32_t
         leaf: cython.pointer(Leaf)
-        last = None
-        for place, (block, order, ref) in enumerate(leaves):
+        last: cython.pointer(Leaf)
+        for place, block in enumerate(leaves):
             leaf = self.leaf(block)
             assert leaf.previous == before, f"leaf {block} has the wrong previous"
-            assert leaf.next == (leaves[place + 1][0] if place + 1 < len(leaves) else 0), f"leaf {block}: wrong next"
-            assert last is None or last < (order, ref), f"separator of leaf {block} is not above the leaf before"
-            assert (leaf.order[0], leaf.ref[0]) >= (order, ref), f"leaf {block} starts below its separator"
+            assert leaf.next == (leaves[place + 1] if place + 1 < len(leaves) else 0), f"leaf {block}: wrong next"
+            if before:
+                last = self.leaf(before)
+                assert self.rises(last.order[last.count - 1], last.ref[last.count - 1], leaf.order[0], leaf.ref[0]), (
+                    f"leaf {block} does not start above the leaf before"
+                )
             for at in range(1, leaf.count):
-                assert is_below(leaf.order[at - 1], leaf.ref[at - 1], leaf.order[at], leaf.ref[at]), (
+                assert self.rises(leaf.order[at - 1], leaf.ref[at - 1], leaf.order[at], leaf.ref[at]), (
                     f"leaf {block}: place {at} is out of order"
                 )
-            last = (leaf.order[leaf.count - 1], leaf.ref[leaf.count - 1])
             before = block
             total += leaf.count
-        assert total == self.count, f"{total} pairs, not {self.count}"
+        assert total == state.count, f"{total} entries, not {state.count}"
         return None
+
+    def rises(self, order: int64_t, ref: uint64_t, next_order: int64_t, next_ref: uint64_t) -> cython.bint:
+        """Whether the entry (order, ref) is below the entry (next_order, next_ref)."""
+        probe: Probe = at_pair(next_order, next_ref)
+        if self.elements != cython.NULL:
+            probe.member = read_length(
+                cython.cast(cython.pointer(uint8_t), self.elements) + next_ref, cython.address(probe.member_len)
+            )
+        return order < next_order or (
+            order == next_order and compare_equal_orders(self.elements, ref, cython.address(probe)) < 0
+        )
+
+
+@cython.final
+@cython.cclass
+class OrderedIndex:
+    """One plain tree: a sorted set of (order, ref) pairs in blocks of `pool`; they go back with `clear`."""
+
+    def __cinit__(self, pool: BlockPool):
+        self.trees = OrderedTrees(pool)
+
+    def __len__(self) -> int:
+        return self.state.count
+
+    @property
+    def pool(self) -> BlockPool:
+        return self.trees.pool
+
+    @property
+    def count(self) -> int:
+        return self.state.count
+
+    @property
+    def blocks(self) -> int:
+        return self.state.blocks
+
+    def insert(self, order: int64_t, ref: uint64_t) -> cython.bint:
+        """Add a pair; False if it was there. ArenaFull leaves the tree as it was."""
+        probe: Probe = at_pair(order, ref)
+        return self.trees.insert(cython.address(self.state), cython.address(probe), ref)
+
+    def remove(self, order: int64_t, ref: uint64_t) -> cython.bint:
+        """Take a pair out; False if it was not there. Never needs memory."""
+        probe: Probe = at_pair(order, ref)
+        return self.trees.remove(cython.address(self.state), cython.address(probe))
+
+    def clear(self):
+        """Forget every pair and give all blocks back."""
+        self.trees.clear(cython.address(self.state))
+
+    def contains(self, order: int64_t, ref: uint64_t) -> cython.bint:
+        probe: Probe = at_pair(order, ref)
+        return self.trees.contains(cython.address(self.state), cython.address(probe))
+
+    def rank(self, order: int64_t, ref: uint64_t) -> uint64_t:
+        """How many pairs are below (order, ref), which need not be in the tree."""
+        probe: Probe = at_pair(order, ref)
+        return self.trees.rank(cython.address(self.state), cython.address(probe))
+
+    def first(self) -> tuple[int, int] | None:
+        return self.pair(self.seek_first())
+
+    def last(self) -> tuple[int, int] | None:
+        return self.pair(self.seek_last())
+
+    def ceiling(self, order: int64_t, ref: uint64_t) -> tuple[int, int] | None:
+        """The first pair that is not below (order, ref)."""
+        return self.pair(self.seek(order, ref))
+
+    def at(self, rank: uint64_t) -> tuple[int, int] | None:
+        """The pair that has `rank` pairs below it."""
+        return self.pair(self.seek_rank(rank))
+
+    def items(self, order: int64_t = INT64_MIN, ref: uint64_t = 0, limit: uint64_t = 0) -> list[tuple[int, int]]:
+        """The pairs from (order, ref) on, at most `limit` of them (0: all)."""
+        found: list = []
+        cursor: Cursor = self.seek(order, ref)
+        while cursor.leaf and (limit == 0 or cython.cast(uint64_t, len(found)) < limit):
+            found.append(self.pair(cursor))
+            cursor = self.following(cursor)
+        return found
+
+    def reversed_items(self) -> list[tuple[int, int]]:
+        found: list = []
+        cursor: Cursor = self.seek_last()
+        while cursor.leaf:
+            found.append(self.pair(cursor))
+            cursor = self.preceding(cursor)
+        return found
+
+    def pair(self, cursor: Cursor) -> tuple:
+        entry = cython.declare(Entry)
+        if cursor.leaf == 0:
+            return None
+        entry = self.entry(cursor)
+        return (entry.order, entry.ref)
+
+    def seek_first(self) -> Cursor:
+        return self.trees.seek_first(cython.address(self.state))
+
+    def seek_last(self) -> Cursor:
+        return self.trees.seek_last(cython.address(self.state))
+
+    def seek(self, order: int64_t, ref: uint64_t) -> Cursor:
+        """The first entry that is not below (order, ref)."""
+        probe: Probe = at_pair(order, ref)
+        return self.trees.seek(cython.address(self.state), cython.address(probe))
+
+    def seek_rank(self, rank: uint64_t) -> Cursor:
+        """The entry with `rank` entries below it; none if there are not that many."""
+        return self.trees.seek_rank(cython.address(self.state), rank)
+
+    def following(self, cursor: Cursor) -> Cursor:
+        return self.trees.following(cursor)
+
+    def preceding(self, cursor: Cursor) -> Cursor:
+        return self.trees.preceding(cursor)
+
+    def check(self) -> None:
+        """Prove the invariants in the head of this file; AssertionError names the one that does not hold."""
+        self.trees.check(cython.address(self.state))
