@@ -6,6 +6,7 @@ A dump is loaded whole or not at all: an error is logged with offset and reason 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -34,7 +35,7 @@ class Loader:
         keyspace: Any,
         log: Log,
         *,
-        make_target: Callable[[Any], LoadTarget] = EngineTarget,
+        make_target: Callable[..., LoadTarget] = EngineTarget,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
@@ -57,7 +58,7 @@ class Loader:
     async def load(self) -> None:
         """Read the dump in slices; no dump is an empty data set. RdbError, OSError, ArenaFull, or CancelledError."""
         delay_us = self._config.key_load_delay
-        with self._reading() as reader:
+        with self._reading(self._make_target(self._keyspace)) as reader:
             while reader is not None and reader.step(SLICE_BYTES, max_keys=1 if delay_us > 0 else 0):
                 await asyncio.sleep(delay_us * 1e-6 if delay_us > 0 else 0)
                 if self._stopped:
@@ -67,24 +68,33 @@ class Loader:
         """End load() after its slice: the server is to stop, with half a data set that nobody must save."""
         self._stopped = True
 
-    def reload(self, *, flush: bool) -> None:
-        """Read the dump at once, into an emptied keyspace unless flush is False; `dirty` stays as it is."""
+    def reload(self, *, flush: bool = True, merge: bool = False) -> None:
+        """Read the dump at once; `dirty` stays as it is. RdbError, OSError (also if there is none), ArenaFull.
+
+        flush: empty the keyspace before. merge: keys of the dump replace those that are there; else they are an error.
+        """
         dirty = self._keyspace.dirty
         if flush:
             self._keyspace.flush_all()
         try:
-            with self._reading() as reader:
-                while reader is not None and reader.step(AT_ONCE_BYTES):
+            with self._reading(self._make_target(self._keyspace, merge)) as reader:
+                if reader is None:
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
+                while reader.step(AT_ONCE_BYTES):
                     pass
         except (MinikvError, OSError):
             self._keyspace.flush_all()  # half a file is worse than none
             raise
         self._keyspace.dirty = dirty
 
+    @property
+    def _path(self) -> str:
+        return os.path.join(self._config.dir, self._config.dbfilename)
+
     @contextmanager
-    def _reading(self) -> Iterator[RdbReader | None]:
+    def _reading(self, target: LoadTarget) -> Iterator[RdbReader | None]:
         """The reader of the dump, None if there is no dump; what is to be said and counted around its work."""
-        path = os.path.join(self._config.dir, self._config.dbfilename)
+        path = self._path
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -95,7 +105,7 @@ class Loader:
             raise
         began = time.monotonic()
         try:
-            reader = self._start(fd)
+            reader = self._start(fd, target)
             yield reader
             self.keys_loaded, self.keys_expired = reader.keys_loaded, reader.keys_expired
         except (MinikvError, OSError) as error:
@@ -110,12 +120,12 @@ class Loader:
         self._log.notice(f"Done loading RDB, keys loaded: {self.keys_loaded}, keys expired: {self.keys_expired}.")
         self._log.notice(f"DB loaded from disk: {time.monotonic() - began:.3f} seconds")
 
-    def _start(self, fd: int) -> RdbReader:
+    def _start(self, fd: int, target: LoadTarget) -> RdbReader:
         self._began_at = self._clock()
         self._used_memory = 0
         reader = RdbReader(
             fd,
-            self._make_target(self._keyspace),
+            target,
             self._config.databases,
             int(self._began_at * 1000),
             self._config.rdbchecksum,

@@ -107,7 +107,7 @@ class SnapshotController:
         disk: Disk = DISK,
         clock: Callable[[], float] = time.time,
         read_rollup: ReadRollup = smaps.rollup,
-        make_target: Callable[[Any], LoadTarget] = EngineTarget,
+        make_target: Callable[..., LoadTarget] = EngineTarget,
     ) -> None:
         self._config = config
         self._keyspace = keyspace
@@ -254,13 +254,13 @@ class SnapshotController:
             return False
         return True
 
-    def reload(self, save: bool = True, flush: bool = True) -> None:
-        """DEBUG RELOAD: write the dump and read it again, at once; SaveError, RdbError."""
+    def reload(self, save: bool = True, flush: bool = True, merge: bool = False) -> None:
+        """DEBUG RELOAD: write the dump and read it again, at once; SaveError, RdbError, OSError. See Loader.reload."""
         if self._running:
             raise SaveError(IN_PROGRESS)
         if save:
             self._save_here()
-        self._loader.reload(flush=flush)
+        self._loader.reload(flush=flush, merge=merge)
         self._log.warning("DB reloaded by DEBUG RELOAD")
 
     # -- background saving

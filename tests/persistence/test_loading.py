@@ -202,6 +202,21 @@ def test_reload_without_flush_adds_to_the_data(bench: Bench) -> None:
     assert bench.dataset() == {0: {b"from": (b"disk", 0), b"in": (b"memory", 0)}}
 
 
+def test_reload_can_replace_keys_that_are_there(bench: Bench) -> None:
+    bench.path.write_bytes(rdb(pair(b"both", b"disk") + pair(b"from", b"disk")))
+    bench.keyspace.databases[0].set(b"both", b"memory", 4_000_000_000_000)
+    bench.keyspace.databases[0].set(b"in", b"memory")
+    bench.loader.reload(flush=False, merge=True)
+    assert bench.dataset() == {0: {b"both": (b"disk", 0), b"from": (b"disk", 0), b"in": (b"memory", 0)}}
+
+
+def test_reload_without_a_dump_is_an_error(bench: Bench) -> None:
+    bench.keyspace.databases[0].set(b"in", b"memory")
+    with pytest.raises(FileNotFoundError):
+        bench.loader.reload()
+    assert bench.dataset() == {}
+
+
 def test_a_reload_that_fails_leaves_nothing_half(bench: Bench) -> None:
     body = pair(b"a", b"1") + pair(b"a", b"2")
     bench.path.write_bytes(rdb(body))
