@@ -149,10 +149,8 @@ class Arena:
         heap: cython.pointer[Heap] = cython.address(self.heaps[store])
         nbytes: uint64_t = cython.cast(uint64_t, granules) << GRANULE_SHIFT
         offset: uint64_t
-        if (
-            heap.sweep_end
-            and not fresh
-            and (heap.gap + nbytes <= heap.gap_end or self._find_gap(store, heap, granules))
+        if heap.sweep_end and not fresh and (
+            heap.gap + nbytes <= heap.gap_end or self._find_gap(store, heap, granules)
         ):
             offset = heap.gap
             heap.gap += nbytes
@@ -376,11 +374,15 @@ class Arena:
             for wanted in range(cython.cast(uint32_t, page + old_pages), cython.cast(uint32_t, page + new_pages)):
                 if (map_[wanted >> 6] >> (wanted & 63)) & 1:
                     return False
-            set_pages(map_, cython.cast(uint32_t, page + old_pages), cython.cast(uint32_t, new_pages - old_pages), True)
+            set_pages(
+                map_, cython.cast(uint32_t, page + old_pages), cython.cast(uint32_t, new_pages - old_pages), True
+            )
             segment.live += cython.cast(uint32_t, new_pages - old_pages)
             self.heaps[segment.store].live_pages += new_pages - old_pages
             return True
-        wanted = cython.cast(uint32_t, ((offset & (SEGMENT_SIZE - 1)) + new_size + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT)
+        wanted = cython.cast(
+            uint32_t, ((offset & (SEGMENT_SIZE - 1)) + new_size + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT
+        )
         if number + wanted > min(self.segment_limit, self.segment_count):
             return False
         for step in range(number + segment.live, number + wanted):
@@ -614,9 +616,7 @@ class Arena:
         # What the segments being filled can still take is not dead.
         free: uint64_t = ((heap.bump_end - heap.bump) + (heap.gap_end - heap.gap)) >> GRANULE_SHIFT
         records: cython.bint = heap.record_segments > 2 and (granules - heap.live_granules - free) * 5 > granules
-        in_pages: cython.bint = (
-            heap.kind != TYPE_LIST and heap.page_segments > 1 and (pages - heap.live_pages) * 5 > pages
-        )
+        in_pages: cython.bint = heap.kind != TYPE_LIST and heap.page_segments > 1 and (pages - heap.live_pages) * 5 > pages
         if self.snapshot_is_open or self.drained < self.walk_len or not (records or in_pages):
             return NO_SEGMENT
         for number in range(self.high_water):

@@ -48,6 +48,7 @@ from cython.cimports.minikv.engine.table import hash_key, slot_offset
 from minikv.errors import ArenaFull
 
 
+
 class Store:
     """Store `number`, one of a database's keys."""
 

@@ -21,8 +21,7 @@ from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.arena import SEGMENT_SHIFT, STORES_MAX, Arena, Segment
 from cython.cimports.minikv.engine.memory import BlockPool, reserve, unmap
-
-# TREES from cython.cimports.minikv.engine.ordered import OrderedTrees
+#TREES from cython.cimports.minikv.engine.ordered import OrderedTrees
 from cython.cimports.minikv.engine.record import (
     KEYS,
     RECORD_MAX,
@@ -54,8 +53,8 @@ class Stores:
         self.databases = databases
         self.next_fresh = databases
         self.tables = Tables(arena, pool)
-        # TREES self.trees = OrderedTrees(pool)
-        # TREES self.trees.arena_base = arena.base
+        #TREES self.trees = OrderedTrees(pool)
+        #TREES self.trees.arena_base = arena.base
         self.indexes = cython.cast(cython.pointer[Index], reserve(STORES_MAX * cython.sizeof(Index), False))
 
     def __dealloc__(self):
@@ -140,7 +139,7 @@ class Stores:
     def _forget(self, store: uint32_t) -> cython.void:
         """Give a collection's indexes back and mark its heap; drop_marked does the rest."""
         self.tables.clear(cython.address(self.indexes[store].table))
-        # TREES self.trees.clear(cython.address(self.indexes[store].order))
+        #TREES self.trees.clear(cython.address(self.indexes[store].order))
         self.arena.heaps[store].dropping = True
         self.arena.spreads[store].kind = 0
         self.arena.spreads[store].root = 0
@@ -215,13 +214,15 @@ class Stores:
         entry = self.arena.base + offset
         memcpy(entry, self.arena.base + old, size)
         key = entry_key(kind, entry, cython.address(key_len))
-        move_slot(self.tables.find_offset(cython.address(index.table), hash_key(key, key_len), old), offset)
+        move_slot(
+            self.tables.find_offset(cython.address(index.table), hash_key(key, key_len), old), offset
+        )
         if kind == KEYS:
             spread = spread_of(skip_expiry(entry)[0], record_payload(entry))
             if spread:
                 self.arena.spreads[spread].root = offset
         elif kind == TYPE_ZSET:
             memcpy(cython.address(score), entry + size - 8, 8)
-            pass  # TREES self.trees.move(cython.address(index.order), score, key, key_len, offset)
+            pass #TREES self.trees.move(cython.address(index.order), score, key, key_len, offset)
         self.arena.kill(old, size)
         return True

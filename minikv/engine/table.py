@@ -112,11 +112,7 @@ class Tables:
     # Search
 
     def find(
-        self,
-        table: cython.pointer[TableState],
-        key: cython.pointer[cython.const[uint8_t]],
-        key_len: uint64_t,
-        hash_: uint64_t,
+        self, table: cython.pointer[TableState], key: cython.pointer[cython.const[uint8_t]], key_len: uint64_t, hash_: uint64_t
     ) -> cython.pointer[uint64_t]:
         """The entry of a key; NULL if it is not there. Valid until the next insert or remove."""
         block: cython.pointer[uint8_t]
@@ -140,9 +136,7 @@ class Tables:
                 matches &= matches - 1
                 entry = bucket[slot]
                 if (entry & TAG_MASK) == tag and entry > TAG_MASK:
-                    stored = entry_key(
-                        table.kind, self.arena.base + (entry >> TAG_BITS << 4), cython.address(stored_len)
-                    )
+                    stored = entry_key(table.kind, self.arena.base + (entry >> TAG_BITS << 4), cython.address(stored_len))
                     if stored_len == key_len and memcmp(stored, key, key_len) == 0:
                         return bucket + slot
             if bucket[0] >> 56 == 0:
@@ -150,21 +144,15 @@ class Tables:
             home = 0 if home + 1 == BUCKETS else home + 1
         return cython.NULL
 
-    def find_offset(
-        self, table: cython.pointer[TableState], hash_: uint64_t, offset: uint64_t
-    ) -> cython.pointer[uint64_t]:
+    def find_offset(self, table: cython.pointer[TableState], hash_: uint64_t, offset: uint64_t) -> cython.pointer[uint64_t]:
         """The entry that points to `offset`, given its key's hash."""
         return self._find_where(table, hash_, offset, 0)
 
-    def find_expiring(
-        self, table: cython.pointer[TableState], hash_: uint64_t, expire_at_ms: int64_t
-    ) -> cython.pointer[uint64_t]:
+    def find_expiring(self, table: cython.pointer[TableState], hash_: uint64_t, expire_at_ms: int64_t) -> cython.pointer[uint64_t]:
         """The entry of a record with this expiry time, given its key's hash."""
         return self._find_where(table, hash_, 0, expire_at_ms)
 
-    def _find_where(
-        self, table: cython.pointer[TableState], hash_: uint64_t, offset: uint64_t, expire_at_ms: int64_t
-    ) -> cython.pointer[uint64_t]:
+    def _find_where(self, table: cython.pointer[TableState], hash_: uint64_t, offset: uint64_t, expire_at_ms: int64_t) -> cython.pointer[uint64_t]:
         block: cython.pointer[uint8_t]
         bucket: cython.pointer[uint64_t]
         tag: uint64_t = tag_of(hash_)
@@ -415,11 +403,7 @@ class Tables:
     # Iteration
 
     def scan_home(
-        self,
-        table: cython.pointer[TableState],
-        cursor: uint64_t,
-        offsets: cython.pointer[uint64_t],
-        found: cython.pointer[uint32_t],
+        self, table: cython.pointer[TableState], cursor: uint64_t, offsets: cython.pointer[uint64_t], found: cython.pointer[uint32_t]
     ) -> uint64_t:
         """The records of one home bucket into `offsets` (room for 336); the next cursor, 0 at the end."""
         prefix: uint64_t = (cursor >> 11) & PREFIX_MASK
@@ -521,7 +505,9 @@ class Tables:
                         continue
                     in_block += 1
                     assert self.arena.is_live(slot_offset(entries + slot))
-                    key = entry_key(table.kind, self.arena.base + slot_offset(entries + slot), cython.address(key_len))
+                    key = entry_key(
+                        table.kind, self.arena.base + slot_offset(entries + slot), cython.address(key_len)
+                    )
                     hash_ = hash_key(key, key_len)
                     assert (entries[slot] & TAG_MASK) == tag_of(hash_)
                     assert cython.cast(cython.pointer[uint8_t], entries)[slot - 1] == (hash_ & 0xFF)
