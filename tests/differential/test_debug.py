@@ -107,9 +107,7 @@ def test_change_repl_id_changes_it(pair: ClientPair) -> None:
     assert pair.subject.value("INFO replication") != before
 
 
-@pytest.mark.parametrize(
-    "options", ["", "NOSAVE", "nosave", "MERGE", pytest.param("NOSAVE NOFLUSH MERGE", marks=MISSING)]
-)
+@pytest.mark.parametrize("options", ["", "NOSAVE", "nosave", "MERGE", "NOSAVE NOFLUSH MERGE"])
 def test_reload_brings_the_saved_data_back(fresh_pair: Callable[..., ClientPair], options: str) -> None:
     pair = fresh_pair()
     pair.assert_same("SET a 1", "SET b x EX 1000", "SELECT 3", ("SET", "c", "y" * 5000), "SAVE", "SET late 1")
