@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import importlib
 import os
@@ -42,7 +43,7 @@ from minikv.commands.table import (
 )
 from minikv.config import Config
 from minikv.connection import Hub
-from minikv.errors import CommandError, MinikvError
+from minikv.errors import CommandError, ConfigError, MinikvError
 from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
@@ -99,8 +100,10 @@ class Server:
         self.pause_writes_only = False
         self.exit_code = 0
         self.clients: dict[int, Client] = {}
-        self._sockets: list[socket.socket] = []
-        self._listeners: list[asyncio.AbstractServer] = []
+        self._listening: tuple[tuple[str, ...], int] | None = None  # the bind and port that TCP listens on
+        self._tcp_listeners: list[asyncio.AbstractServer] = []
+        self._unix_listener: asyncio.AbstractServer | None = None
+        self._accepting: asyncio.Task[None] | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._unix_path = ""
 
@@ -128,10 +131,12 @@ class Server:
         self._hub = Hub(self, self.table, self.stats, self._loop, self.log)
         self.clients = self._hub.clients
         self._follow_config()
-        self._bind()
-        for sock in self._sockets:
-            create = self._loop.create_unix_server if sock.family == socket.AF_UNIX else self._loop.create_server
-            self._listeners.append(await create(self._hub.accept, sock=sock, backlog=self.config.tcp_backlog))
+        await self._accept_tcp(self._open_tcp())
+        if self.config.unixsocket:
+            sock = self._open_unix(self.config.unixsocket, self.config.unixsocketperm)
+            self._unix_listener = await self._loop.create_unix_server(
+                self._hub.accept, sock=sock, backlog=self.config.tcp_backlog
+            )
         self._handle_signals()
         self.log.warning("Server initialized")
         await self._load()
@@ -150,8 +155,11 @@ class Server:
         await self._stopped
         for timer in self._timers.values():
             timer.cancel()
-        for listener in self._listeners:
-            listener.close()
+        if self._accepting is not None:
+            await self._accepting
+        self._close_tcp()
+        if self._unix_listener is not None:
+            self._unix_listener.close()
         for client in list(self.clients.values()):
             client.close()
         if self._unix_path:
@@ -181,21 +189,62 @@ class Server:
 
     # -- sockets -------------------------------------------------------------------------------------------------------
 
-    def _bind(self) -> None:
-        """Open every listening socket of `bind`, `port` and `unixsocket`."""
+    def _open_tcp(self) -> list[socket.socket]:
+        """Listen on every address of `bind`; all have one port, which the system chooses if `port` is 0."""
         config = self.config
-        if config.port or not config.unixsocket:
-            for word in config.bind or ("*", "-::*"):
-                self._bind_tcp(word)
-        if config.unixsocket:
-            self._bind_unix(config.unixsocket, config.unixsocketperm)
+        sockets: list[socket.socket] = []
+        port = config.port
+        try:
+            if port or not config.unixsocket:
+                for word in config.bind or ("*", "-::*"):
+                    sock = self._open_address(word, port)
+                    if sock is not None:
+                        sockets.append(sock)
+                        port = sock.getsockname()[1]
+        except OSError:
+            for sock in sockets:
+                sock.close()
+            raise
+        self.port = port
+        self._listening = (config.bind, config.port)
+        return sockets
 
-    def _bind_tcp(self, word: str) -> None:
+    async def _accept_tcp(self, sockets: list[socket.socket]) -> None:
+        for sock in sockets:
+            self._tcp_listeners.append(
+                await self._loop.create_server(self._hub.accept, sock=sock, backlog=self.config.tcp_backlog)
+            )
+
+    def _close_tcp(self) -> None:
+        for listener in self._tcp_listeners:
+            listener.close()
+        self._tcp_listeners = []
+
+    def _listen_anew(self, failure: str) -> None:
+        """CONFIG SET port, bind: ConfigError if that fails; being told of the values before brings them back.
+
+        A new port is opened before the old one is closed. Other addresses of one port may overlap with those before
+        (127.0.0.1, then *), so there the old sockets have to go first.
+        """
+        before = self._listening
+        if before == (self.config.bind, self.config.port):
+            return
+        if before is None or before[1] == self.config.port:
+            self._close_tcp()
+            self._listening = None
+        try:
+            sockets = self._open_tcp()
+        except OSError as error:
+            self.log.warning(str(error))
+            raise ConfigError(failure) from None
+        self._close_tcp()
+        self._accepting = self._loop.create_task(self._accept_tcp(sockets))
+
+    def _open_address(self, word: str, port: int) -> socket.socket | None:
         """One address of `bind`; a leading dash means that it may be missing on this machine."""
         may_fail = word.startswith("-")
         host = word.removeprefix("-")
         host = {"*": "0.0.0.0", "::*": "::"}.get(host, host)
-        port = self.port or self.config.port
         sock = None
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -212,12 +261,11 @@ class Server:
             reason = error.strerror or str(error)
             missing = isinstance(error, socket.gaierror) or error.errno in UNAVAILABLE
             if may_fail and missing:
-                return
+                return None
             raise OSError(f"Could not create server TCP listening socket {host}:{port}: bind: {reason}") from None
-        self._sockets.append(sock)
-        self.port = self.port or sock.getsockname()[1]
+        return sock
 
-    def _bind_unix(self, path: str, permissions: int) -> None:
+    def _open_unix(self, path: str, permissions: int) -> socket.socket:
         with contextlib.suppress(OSError):
             os.unlink(path)
         sock = socket.socket(socket.AF_UNIX)
@@ -232,7 +280,7 @@ class Server:
             reason = error.strerror or str(error)
             raise OSError(f"Failed opening Unix socket: bind: {reason}") from None
         self._unix_path = os.path.abspath(path)
-        self._sockets.append(sock)
+        return sock
 
     @property
     def loading(self) -> bool:
@@ -257,6 +305,11 @@ class Server:
             for name in names:
                 self.config.on_change(name, ignoring_value(apply))
             apply()
+        for name, failure in (
+            ("port", "Unable to listen on this port. Check server logs."),
+            ("bind", "Failed to bind to specified addresses."),
+        ):
+            self.config.on_change(name, ignoring_value(functools.partial(self._listen_anew, failure)))
 
     def _set_access(self) -> None:
         hub, config = self._hub, self.config
