@@ -111,6 +111,7 @@ def clients_section(ctx: Client) -> Fields:
 def memory_section(ctx: Client) -> Fields:
     config = ctx.server.config
     memory = measure(ctx)
+    engine = ctx.keyspace.stats()
     return {
         "used_memory": memory.used,
         "used_memory_human": human(memory.used),
@@ -154,6 +155,8 @@ def memory_section(ctx: Client) -> Fields:
         "lazyfreed_objects": 0,
         "minikv_arena_reserved_bytes": memory.arena_reserved,
         "minikv_arena_used_bytes": memory.arena_used,
+        "minikv_arena_segments_used": engine["segments_used"],
+        "minikv_arena_huge_pages": "yes" if engine["huge_pages"] else "no",
         "minikv_live_bytes": memory.live,
         "minikv_index_bytes": memory.index,
         "minikv_keyspace_bytes": memory.keyspace,

@@ -29,8 +29,8 @@ FEWER_KEYS = (
     "KEYS, and commands with thousands of keys or very large values, hold up everybody else: use SCAN and small steps."
 )
 FORKING = (
-    "The fork of a snapshot takes time that grows with the number of pages. With 2 MiB pages (arena-huge-pages) a fork "
-    "takes well under a millisecond for each GB; the log of the start tells which were chosen."
+    "The fork of a snapshot takes time that grows with the number of pages. With 2 MiB pages a fork takes well under a "
+    "millisecond for each GB: see minikv_arena_huge_pages in INFO memory, and the setting arena-huge-pages."
 )
 EXPIRING = "Many keys expire at the same moment: give their times some spread."
 EVICTING = "Memory is full and keys are evicted: raise maxmemory or store less."

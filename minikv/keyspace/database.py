@@ -241,6 +241,7 @@ class Keyspace:
             "arena_used_bytes": self.arena_used_bytes,
             "live_bytes": self.live_bytes,
             "index_bytes": self.index_bytes,
+            "huge_pages": int(self.arena.huge_pages),
             "segments_used": self.arena.segments_used,
             "deferred_deaths": self.arena.deferred_deaths,
             "relocated_records": self.arena.relocated_records,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
-from tests.harness import ClientPair, Words, parse, plain, same_error_code, same_kind, same_shape, unordered
+from tests.harness import ClientPair, Words, parse, plain, same_error_code, same_kind, same_shape, unordered, wait_until
 
 
 def test_flushdb_empties_the_selected_database_only(pair: ClientPair) -> None:
@@ -13,6 +15,35 @@ def test_flushdb_empties_the_selected_database_only(pair: ClientPair) -> None:
 
 def test_flushall_empties_every_database(pair: ClientPair) -> None:
     pair.assert_same("SET a 1 EX 100", "SELECT 9", "SET b 2", "FLUSHALL", "DBSIZE", "SELECT 0", "DBSIZE", "TTL a")
+
+
+def test_flushall_empties_the_dump_where_save_points_exist(fresh_pair: Callable[..., ClientPair]) -> None:
+    pair = fresh_pair(save="3600 1")
+    pair.assert_same("SET a 1", "SAVE", "SET b 1", "FLUSHALL")
+    assert_same_fields(pair, "rdb_changes_since_last_save", "rdb_last_bgsave_status")
+    pair.assert_same("DEBUG RELOAD NOSAVE", "DBSIZE")
+
+
+def test_flushall_leaves_the_dump_where_none_exist(fresh_pair: Callable[..., ClientPair]) -> None:
+    pair = fresh_pair()
+    pair.assert_same("SET a 1", "SAVE", "SET b 1", "FLUSHALL")
+    assert_same_fields(pair, "rdb_changes_since_last_save", "rdb_last_bgsave_status")
+    pair.assert_same("DEBUG RELOAD NOSAVE", "DBSIZE")
+
+
+@pytest.mark.parametrize("save", ["", "3600 1"])
+def test_flushall_ends_a_running_save(fresh_pair: Callable[..., ClientPair], save: str) -> None:
+    pair = fresh_pair(save=save, rdb_key_save_delay=100_000)
+    pair.assert_same("DEBUG POPULATE 100", "BGSAVE", "FLUSHALL", "DBSIZE")
+    for server in pair.servers:
+        wait_until(lambda server=server: server.info()["rdb_bgsave_in_progress"] == "0", "the child is gone")
+    assert_same_fields(pair, "rdb_last_bgsave_status", "rdb_changes_since_last_save")
+    pair.assert_same("CONFIG SET rdb-key-save-delay 0", "SET a 1", "BGSAVE")
+
+
+def assert_same_fields(pair: ClientPair, *names: str) -> None:
+    ours, theirs = (server.info() for server in pair.servers)
+    assert {name: ours[name] for name in names} == {name: theirs[name] for name in names}
 
 
 @pytest.mark.parametrize("command", ["FLUSHALL", "FLUSHDB"])
@@ -79,6 +110,12 @@ def test_a_real_replica_is_refused(pair: ClientPair) -> None:
 @pytest.mark.parametrize("category", ["string", "bitmap", "transaction"])
 def test_acl_cat_lists_the_commands_of_a_category(pair: ClientPair, category: str) -> None:
     pair.assert_same(f"ACL CAT {category}", compare=unordered)
+
+
+def test_acl_list_tells_of_a_password_but_not_the_password(fresh_pair: Callable[..., ClientPair]) -> None:
+    pair = fresh_pair()
+    pair.assert_same("CONFIG SET requirepass secret", "ACL LIST", "AUTH secret", "ACL LIST", "ACL WHOAMI")
+    assert b"secret" not in pair.subject.call("ACL LIST")
 
 
 @pytest.mark.parametrize("container", ["ACL", "MODULE"])
