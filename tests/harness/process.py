@@ -96,7 +96,7 @@ class Server:
 
     @property
     def name(self) -> str:
-        return "minikv" if self.argv == MINIKV else Path(self.argv[0]).name
+        return "minikv" if "minikv" in self.argv else Path(self.argv[0]).name
 
     @property
     def pid(self) -> int:
