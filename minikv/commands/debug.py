@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from minikv.commands.arguments import NO_SUCH_KEY, integer
+from minikv.commands.arguments import NO_SUCH_KEY, STRING_TOO_LONG, integer
 from minikv.commands.client import Client
 from minikv.commands.digest import as_hex, keyspace_digest, value_digest
 from minikv.commands.help import help_lines
@@ -26,6 +26,7 @@ from minikv.settings import memory_bytes
 NOT_POSITIVE = "ERR value is out of range, must be positive"
 RELOAD_OPTIONS = {b"merge", b"noflush", b"nosave"}
 MAX_PACKED_THRESHOLD = 4 << 30
+LONGEST_SLEEP_S = 1e9  # longer than any server lives, and still a time that the system takes
 
 
 class Subcommand(NamedTuple):
@@ -55,7 +56,7 @@ def sleep(ctx: Client, seconds: bytes) -> SimpleString:
     except ValueError:
         return OK
     if duration_s > 0:
-        time.sleep(duration_s)
+        time.sleep(min(duration_s, LONGEST_SLEEP_S))
     return OK
 
 
@@ -64,6 +65,8 @@ def populate(ctx: Client, count: bytes, prefix: bytes = b"key", size: bytes = b"
     keys, value_len = (integer(number, NOT_POSITIVE) for number in (count, size))
     if keys < 0 or value_len < 0:
         raise CommandError(NOT_POSITIVE)
+    if value_len > ctx.server.config.proto_max_bulk_len:
+        raise CommandError(STRING_TOO_LONG)
     database, keyspace = ctx.db, ctx.keyspace
     dirty, was_empty = keyspace.dirty, not len(database)
     for number in range(keys):

@@ -28,6 +28,7 @@ from minikv.commands.spec import (
 from minikv.errors import CommandError
 from minikv.protocol.reply import OK, SimpleString, Verbatim
 
+MAX_COLUMNS, MAX_ROWS = 240, 60  # of LOLWUT's picture: drawn in some 10 ms
 NO_CLUSTER = "ERR This instance has cluster support disabled"
 NO_REPLICATION = "ERR minikv does not replicate: only REPLICAOF NO ONE is possible"
 
@@ -98,7 +99,7 @@ def lolwut(ctx: Client, *options: bytes) -> Verbatim:
         del sizes[:2]
     numbers = [integer(size) for size in sizes[:2]]
     columns, rows = (numbers + [64, 12][len(numbers) :])[:2]
-    picture = garden(min(max(columns, 1), 1000), min(max(rows, 1), 1000), seed=time.time_ns())
+    picture = garden(min(max(columns, 1), MAX_COLUMNS), min(max(rows, 1), MAX_ROWS), seed=time.time_ns())
     return Verbatim(b"txt", f"{picture}\nRedis ver. {REDIS_VERSION}, minikv ver. {__version__}\n".encode())
 
 
