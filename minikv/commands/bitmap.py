@@ -242,8 +242,8 @@ class FieldOperation(NamedTuple):
             return None
         if self.overflow == b"WRAP":
             return self.type.decode(number)
-        if self.name == b"SET" and not self.type.signed:
-            return high  # Redis takes the operand for an unsigned number: -1 is the largest
+        if self.name == b"SET" and (not self.type.signed or high - number > INT64_MAX):
+            return high  # where Redis compares 64-bit numbers, these have gone round to the other end
         return low if number < low else high
 
 
