@@ -124,6 +124,38 @@ class Stores:
         self.spreads += 1
         return store
 
+    def clone(self, source: uint32_t, owner: uint32_t) -> uint32_t:
+        """A copy of a spread collection for another key; the caller sets its root."""
+        kind: uint32_t = self.indexes[source].table.kind
+        store: uint32_t = self.create(kind, owner)
+        cursor: uint64_t = 0
+        offsets: uint64_t[336]
+        found: uint32_t = 0
+        at: uint32_t
+        size: uint64_t
+        key: cython.pointer[uint8_t]
+        key_len: uint64_t = 0
+        try:
+            while True:
+                cursor = self.tables.scan_home(
+                    cython.address(self.indexes[source].table), cursor, offsets, cython.address(found)
+                )
+                for at in range(found):
+                    key = entry_key(kind, self.arena.base + offsets[at], cython.address(key_len))
+                    size = entry_size(kind, self.arena.base + offsets[at])
+                    memcpy(
+                        self.arena.base + self.place(store, hash_key(key, key_len), cython.NULL, size),
+                        self.arena.base + offsets[at],
+                        size,
+                    )
+                if cursor == 0:
+                    break
+        except ArenaFull:
+            self.drop(store)
+            raise
+        self.arena.spreads[store].count = self.arena.spreads[source].count
+        return store
+
     def drop(self, store: uint32_t) -> cython.void:
         """End a spread collection: its elements go by whole segments."""
         self._forget(store)

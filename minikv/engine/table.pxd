@@ -53,6 +53,7 @@ cdef struct TableState:             # parent-only; all zero for an empty table
     uint32_t depth
     uint32_t kind                   # of the entries: 0 records by key, else elements of a collection, by its RDB type
     uint64_t used
+    uint64_t changes                # inserts and removes: a slot is good while this stays the same
     uint64_t blocks
     uint32_t blocks_at_depth[23]
 

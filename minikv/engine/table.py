@@ -213,6 +213,7 @@ class Tables:
         slot = self._insert_entry(block, hash_ & 0xFF, (offset >> 4 << TAG_BITS) | tag, self.arena.new_clock)
         header_of(block).used += 1
         table.used += 1
+        table.changes += 1
         return slot
 
     def _insert_entry(
@@ -251,6 +252,7 @@ class Tables:
         slot[0] = 0
         header_of(block).used -= 1
         table.used -= 1
+        table.changes += 1
         if table.used == 0:
             self.clear(table)
         elif header_of(block).used < MERGE_AT // 2 and header_of(block).depth:
@@ -374,7 +376,8 @@ class Tables:
         place: uint32_t = 0
         block: cython.pointer[uint8_t]
         number: uint32_t
-        kind: uint32_t
+        kind: uint32_t = table.kind
+        changes: uint64_t = table.changes + 1
         if table.blocks == 0:
             return
         while place < cython.cast(uint32_t, 1) << table.depth:
@@ -385,9 +388,9 @@ class Tables:
         if table.directory_block:
             self.pool.free(table.directory_block)
         unmap(cython.cast(cython.pointer[uint8_t], table.directory_map), DIRECTORY_MAX_BYTES)
-        kind = table.kind
         memset(table, 0, cython.sizeof(TableState))
         table.kind = kind
+        table.changes = changes
 
     # Access clocks
 

@@ -7,21 +7,29 @@ from minikv.engine.arena cimport Arena
 @cython.final
 cdef class Walker:
     cdef Arena arena
-    cdef list parts                 # (database, keys, keys with a time, first item, items) of each database
+    cdef list parts                 # (database, its store, keys, keys with a time, first item, items) of each database
+    cdef dict databases             # store: database
     cdef Py_ssize_t part
-    cdef uint32_t item              # next item of the walk
-    cdef uint32_t part_end          # first item of the next part
-    cdef uint64_t at                # in the item's segment: where to look for the next live record; 0: item not begun
-    cdef uint64_t end
-    cdef const uint8_t *pending     # rest of a record that did not fit into the buffer
+    cdef uint32_t spread            # next store to look at for a spread collection
+    cdef object selected            # database that the last SELECTDB named
+    cdef uint32_t kind              # of the entries in this part of the walk: KEYS, or a collection's type
+    cdef uint32_t item              # item of the walk that `at` is in
+    cdef uint32_t part_end          # first item behind this part
+    cdef uint64_t at                # next entry; 0: the part is done
+    cdef uint64_t end               # of the item's segment
+    cdef const uint8_t *pending     # rest of what did not fit into the buffer
     cdef uint64_t pending_len
     cdef object pending_owner       # what keeps `pending` alive if it does not lie in the arena
+    cdef uint32_t passed            # items that lie behind
     cdef uint32_t released
     cdef readonly uint64_t keys
 
-    cdef bint _next_record(self) except -1
-    cdef uint8_t *_opcodes(self, uint8_t *out) except NULL
+    cdef bytes _begin_part(self)
+    cdef bytes _begin_spread(self)
+    cdef bytes _select(self, object database)
+    cdef void _seek(self) noexcept
     cdef uint8_t *_drain(self, uint8_t *out, uint8_t *out_end) noexcept
-    cdef uint8_t *_plain(self, uint8_t *out, uint8_t *out_end, uint8_t *record) noexcept
-    cdef uint8_t *_compressed(self, uint8_t *out, uint8_t *out_end, uint8_t *record, object compress) except NULL
-    cdef uint8_t *_string(self, uint8_t *out, uint8_t *out_end, uint8_t *data, uint64_t length, object compress) except NULL
+    cdef uint8_t *_copy(self, uint8_t *out, uint8_t *out_end, const uint8_t *start, uint64_t nbytes, object owner) noexcept
+    cdef uint8_t *_record(self, uint8_t *out, uint8_t *out_end, uint8_t *record, object compress) except NULL
+    cdef uint8_t *_element(self, uint8_t *out, uint8_t *out_end, uint8_t *entry, object compress) except NULL
+    cdef uint8_t *_string(self, uint8_t *out, uint8_t *out_end, uint8_t *string, object compress) except NULL

@@ -1,10 +1,12 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""The arena as a stream of RDB bytes: SELECTDB and RESIZEDB for each database, then its records.
+"""The arena as a stream of RDB bytes: each database's records, then each spread collection with its elements.
 
-A walk goes through the segments that Arena.plan laid down, database by database and in address order, and finds the live
-records by their bits. It reads the arena, the bitmap and the walk's items, all inherited, and its own fields: nothing that
-belongs to the parent alone. Records are copied as they are, except that an empty expiry prefix is left out, and that strings
-are replaced by their LZF form if a `compress` function is given.
+A walk goes through the items that Arena.plan laid down and finds the live entries of each by their bits. It reads the arena,
+the bitmap, the items and the table of spread collections, all inherited, and its own fields: nothing that belongs to the
+parent alone. Entries are copied as they are, except for what is private to the arena: an empty expiry prefix, the size of a
+packed collection, the root of a spread one. With a `compress` function, strings are replaced by their LZF form.
+
+    SELECTDB 0, RESIZEDB, record, record ...    SELECTDB 1 ...    [SELECTDB n,] key, count, element, element ...   ...
 
 In a child, `publish` tells the parent how far the walk is, and `release` gives the memory that it has passed back: behind
 the walk the parent's writes cost no copies.
@@ -22,27 +24,32 @@ from cython.cimports.minikv.engine.arena import (
     SEGMENT_SIZE,
     WORDS_PER_SEGMENT,
     Arena,
+    Spread,
 )
 from cython.cimports.minikv.engine.memory import give_back
 from cython.cimports.minikv.engine.record import (
     EXPIRY_OPCODE,
     EXPIRY_SIZE,
+    KEYS,
+    PACKED_HEADER,
     RECORD_MAX,
+    TYPE_HASH,
     TYPE_STRING,
+    entry_size,
     length_size,
     read_length,
     record_expire_at,
-    record_key,
+    record_payload,
     record_size,
     skip_expiry,
+    string_size,
     write_length,
 )
+from cython.cimports.minikv.engine.stores import spread_of
 
 OPCODE_SELECTDB = cython.declare(cython.int, 0xFE)
 OPCODE_RESIZEDB = cython.declare(cython.int, 0xFB)
 LZF_STRING = cython.declare(cython.int, 0xC3)
-# SELECTDB with its number and RESIZEDB with both sizes, at most
-OPCODES_MAX = cython.declare(uint64_t, 32)
 # Redis does not try to compress shorter strings; longer ones than the maximum would double the child's memory.
 COMPRESS_MIN = cython.declare(uint64_t, 21)
 COMPRESS_MAX = cython.declare(uint64_t, 16 << 20)
@@ -51,16 +58,18 @@ BUFFER_MIN = cython.declare(uint64_t, RECORD_MAX + 64)
 
 
 class Walker:
-    """One walk through `arena` by `parts`: (database number, keys, keys with a time, first item, items) in order."""
+    """One walk through `arena` by parts: (database, its store, keys, keys with a time, first item, items) in order."""
 
     def __cinit__(self, arena: Arena, parts: list):
         self.arena = arena
         self.parts = parts
+        self.databases = {part[1]: part[0] for part in parts}
+        self.spread = len(parts)
 
     @property
     def rank(self) -> int:
         """Items of the walk (segments or runs of segments) that lie behind."""
-        return self.item
+        return self.passed
 
     def fill(self, buffer, max_keys: int = 0, compress=None) -> int:
         """Write RDB bytes into a writable buffer of at least 64 KiB; returns how many, 0 at the end.
@@ -72,66 +81,111 @@ class Walker:
         out: cython.pointer[uint8_t] = start
         out_end: cython.pointer[uint8_t] = start + view.shape[0]
         keys_end: uint64_t = self.keys + cython.cast(uint64_t, max_keys) if max_keys else ~cython.cast(uint64_t, 0)
-        record: cython.pointer[uint8_t]
+        entry: cython.pointer[uint8_t]
+        opcodes: bytes
         if view.shape[0] < 2 * RECORD_MAX:
             raise ValueError("the buffer is too small for a record")
         if self.pending_len:
             out = self._drain(out, out_end)
         while self.pending_len == 0 and out + BUFFER_MIN <= out_end and self.keys < keys_end:
-            if self.at == 0 or self.at >= self.end:
-                # A database that begins is announced before its first record.
-                if self.item == self.part_end and self.part < len(self.parts) and self.at == 0:
-                    out = self._opcodes(out)
-                if not self._next_record():
+            if self.at == 0:
+                opcodes = self._begin_part()
+                if opcodes is None:
                     break
+                out = self._copy(
+                    out, out_end, cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(opcodes)), len(opcodes), opcodes
+                )
+                self._seek()
                 continue
-            record = self.arena.base + self.at
-            if compress is None:
-                out = self._plain(out, out_end, record)
+            entry = self.arena.base + self.at
+            if self.kind == KEYS:
+                out = self._record(out, out_end, entry, compress)
             else:
-                out = self._compressed(out, out_end, record, compress)
-            self.keys += 1
+                out = self._element(out, out_end, entry, compress)
             self.at = self.arena._next_live(self.at + 16, self.end)
+            if self.at >= self.end:
+                self.item += 1
+                self._seek()
+        if self.pending_len == 0:
+            self.passed = self.item
         return out - start
 
-    def _opcodes(self, out: cython.pointer[uint8_t]) -> cython.pointer[uint8_t]:
-        """Begin the next part that has keys."""
-        database: uint64_t
-        keys: uint64_t
-        timed: uint64_t
-        first: uint32_t
-        items: uint32_t
+    def _seek(self) -> cython.void:
+        """Go to the first live entry from the item on; `at` becomes 0 if the part has none."""
+        segment: uint64_t
+        while self.item < self.part_end:
+            segment = self.arena.walk[self.item].segment
+            self.end = (segment + 1) << SEGMENT_SHIFT
+            # Granule 0 of the arena is never an entry, so 0 can stand for none.
+            self.at = self.arena._next_live((segment << SEGMENT_SHIFT) + (16 if segment == 0 else 0), self.end)
+            if self.at < self.end:
+                return
+            self.item += 1
+        self.at = 0
+
+    def _begin_part(self) -> bytes:
+        """Go on to the next database or spread collection; what the file says of it first. None: the walk is over."""
         while self.part < len(self.parts):
-            database, keys, timed, first, items = self.parts[self.part]
+            database, _, keys, timed, first, items = self.parts[self.part]
             self.part += 1
+            self.kind = KEYS
             self.item = first
             self.part_end = first + items
             if keys:
-                out[0] = OPCODE_SELECTDB
-                out = write_length(out + 1, database, length_size(database))
-                out[0] = OPCODE_RESIZEDB
-                out = write_length(out + 1, keys, length_size(keys))
-                return write_length(out, timed, length_size(timed))
-        return out
+                return self._select(database) + bytes([OPCODE_RESIZEDB]) + length_bytes(keys) + length_bytes(timed)
+        return self._begin_spread()
 
-    def _next_record(self) -> cython.bint:
-        """Go to the next live record, or to the end of a part (at becomes 0); False at the end of the walk."""
-        segment: uint64_t
-        while True:
-            if self.at:
-                self.item += 1
-            if self.item == self.part_end:
-                self.at = 0
-                return self.part < len(self.parts)
-            segment = self.arena.walk[self.item].segment
-            self.end = (segment + 1) << SEGMENT_SHIFT
-            # Granule 0 of the arena is never a record, so 0 can stand for "not begun".
-            self.at = self.arena._next_live((segment << SEGMENT_SHIFT) + (16 if segment == 0 else 0), self.end)
-            if self.at < self.end:
-                return True
+    def _begin_spread(self) -> bytes:
+        spread: cython.pointer[Spread]
+        record: cython.pointer[uint8_t]
+        payload: cython.pointer[uint8_t]
+        while self.spread < self.arena.stores_used:
+            spread = cython.address(self.arena.spreads[self.spread])
+            self.spread += 1
+            if spread.kind and spread.walk_count:
+                self.kind = spread.kind
+                self.item = spread.walk_first
+                self.part_end = spread.walk_first + spread.walk_count
+                self.keys += 1
+                record = self.arena.base + spread.root
+                payload = record_payload(record)
+                if record_expire_at(record) == 0:
+                    record = skip_expiry(record)
+                return (
+                    self._select(self.databases[spread.owner])
+                    + PyBytes_FromStringAndSize(
+                        cython.cast(cython.p_char, record), cython.cast(cython.Py_ssize_t, payload - record)
+                    )
+                    + length_bytes(spread.count)
+                )
+        self.item = self.arena.walk_len
+        return None
+
+    def _select(self, database) -> bytes:
+        if database == self.selected:
+            return b""
+        self.selected = database
+        return bytes([OPCODE_SELECTDB]) + length_bytes(database)
+
+    def _copy(
+        self,
+        out: cython.pointer[uint8_t],
+        out_end: cython.pointer[uint8_t],
+        start: cython.pointer[cython.const[uint8_t]],
+        nbytes: uint64_t,
+        owner,
+    ) -> cython.pointer[uint8_t]:
+        """Write bytes, or as many as fit and keep the rest for the next call."""
+        if nbytes <= cython.cast(uint64_t, out_end - out):
+            memcpy(out, start, nbytes)
+            return out + nbytes
+        self.pending = start
+        self.pending_len = nbytes
+        self.pending_owner = owner
+        return self._drain(out, out_end)
 
     def _drain(self, out: cython.pointer[uint8_t], out_end: cython.pointer[uint8_t]) -> cython.pointer[uint8_t]:
-        """Continue the record that did not fit."""
+        """Continue what did not fit."""
         nbytes: uint64_t = min(self.pending_len, cython.cast(uint64_t, out_end - out))
         memcpy(out, self.pending, nbytes)
         self.pending += nbytes
@@ -140,79 +194,80 @@ class Walker:
             self.pending_owner = None
         return out + nbytes
 
-    def _plain(
-        self, out: cython.pointer[uint8_t], out_end: cython.pointer[uint8_t], record: cython.pointer[uint8_t]
+    def _record(
+        self, out: cython.pointer[uint8_t], out_end: cython.pointer[uint8_t], record: cython.pointer[uint8_t], compress
     ) -> cython.pointer[uint8_t]:
+        """A key with its value; nothing for the root of a spread collection, whose turn comes later."""
         nbytes: uint64_t = record_size(record)
+        kind: uint8_t = skip_expiry(record)[0]
+        payload: cython.pointer[uint8_t] = record_payload(record)
+        header: uint64_t
+        rest: bytes
+        if spread_of(kind, payload):
+            return out
+        self.keys += 1
         if record[0] == EXPIRY_OPCODE and record_expire_at(record) == 0:
             record += EXPIRY_SIZE
             nbytes -= EXPIRY_SIZE
-        if nbytes <= cython.cast(uint64_t, out_end - out):
-            memcpy(out, record, nbytes)
-            return out + nbytes
-        self.pending = record
-        self.pending_len = nbytes
-        return self._drain(out, out_end)
+        header = cython.cast(uint64_t, payload - record)
+        if kind == TYPE_STRING:
+            # A key of this size leaves no room to begin the value behind it.
+            if compress is None or header > RECORD_MAX // 2:
+                return self._copy(out, out_end, record, nbytes, None)
+            out = self._copy(out, out_end, record, header, None)
+            return self._string(out, out_end, payload, compress)
+        nbytes -= header + PACKED_HEADER
+        if header + nbytes <= cython.cast(uint64_t, out_end - out):
+            memcpy(out, record, header)
+            memcpy(out + header, payload + PACKED_HEADER, nbytes)
+            return out + header + nbytes
+        rest = bytes_at(record, header) + bytes_at(payload + PACKED_HEADER, nbytes)
+        return self._copy(
+            out, out_end, cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(rest)), header + nbytes, rest
+        )
 
-    def _compressed(
-        self, out: cython.pointer[uint8_t], out_end: cython.pointer[uint8_t], record: cython.pointer[uint8_t], compress
+    def _element(
+        self, out: cython.pointer[uint8_t], out_end: cython.pointer[uint8_t], entry: cython.pointer[uint8_t], compress
     ) -> cython.pointer[uint8_t]:
-        body: cython.pointer[uint8_t] = skip_expiry(record)
-        key_len: uint64_t = 0
-        key: cython.pointer[uint8_t] = record_key(record, cython.address(key_len))
-        length: uint64_t = 0
-        data: cython.pointer[uint8_t]
-        # A key of this size leaves no room to begin the value behind it.
-        if body[0] != TYPE_STRING or key_len > RECORD_MAX // 2:
-            return self._plain(out, out_end, record)
-        if record_expire_at(record):
-            memcpy(out, record, EXPIRY_SIZE)
-            out += EXPIRY_SIZE
-        out[0] = TYPE_STRING
-        out = self._string(out + 1, out_end, key, key_len, compress)
-        data = read_length(key + key_len, cython.address(length))
-        return self._string(out, out_end, data, length, compress)
+        size: uint64_t = entry_size(self.kind, entry)
+        name_size: uint64_t = string_size(entry)
+        if compress is None or name_size > RECORD_MAX // 2:
+            return self._copy(out, out_end, entry, size, None)
+        out = self._string(out, out_end, entry, compress)
+        if self.kind == TYPE_HASH:
+            return self._string(out, out_end, entry + name_size, compress)
+        return self._copy(out, out_end, entry + name_size, size - name_size, None)
 
     def _string(
-        self,
-        out: cython.pointer[uint8_t],
-        out_end: cython.pointer[uint8_t],
-        data: cython.pointer[uint8_t],
-        length: uint64_t,
-        compress,
+        self, out: cython.pointer[uint8_t], out_end: cython.pointer[uint8_t], string: cython.pointer[uint8_t], compress
     ) -> cython.pointer[uint8_t]:
         """A string in LZF form if that is shorter."""
+        length: uint64_t = 0
+        data: cython.pointer[uint8_t] = read_length(string, cython.address(length))
         packed: object = None
         packed_len: uint64_t
         if COMPRESS_MIN <= length <= COMPRESS_MAX:
-            packed = compress(
-                PyBytes_FromStringAndSize(cython.cast(cython.p_char, data), cython.cast(cython.Py_ssize_t, length)),
-                length - 4,
-            )
-        if packed is not None:
-            packed_len = len(packed)
-            out[0] = LZF_STRING
-            out = write_length(out + 1, packed_len, length_size(packed_len))
-            out = write_length(out, length, length_size(length))
-            self.pending = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(packed))
-            self.pending_len = packed_len
-            self.pending_owner = packed
-        else:
-            out = write_length(out, length, length_size(length))
-            self.pending = data
-            self.pending_len = length
-        return self._drain(out, out_end)
+            packed = compress(bytes_at(data, length), length - 4)
+        if packed is None:
+            return self._copy(out, out_end, string, cython.cast(uint64_t, data - string) + length, None)
+        packed_len = len(packed)
+        out[0] = LZF_STRING
+        out = write_length(out + 1, packed_len, length_size(packed_len))
+        out = write_length(out, length, length_size(length))
+        return self._copy(
+            out, out_end, cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(packed)), packed_len, packed
+        )
 
     def publish(self) -> None:
         """Tell the parent how far this walk is."""
         self.arena.progress[KEYS_DONE] = self.keys
-        self.arena.progress[RANK_PASSED] = self.item
+        self.arena.progress[RANK_PASSED] = self.passed
 
     def release(self) -> None:
         """Give the memory of the items that lie behind back to the system. Only in a child: the data are gone for it."""
         number: uint64_t
         count: uint64_t
-        while self.released < self.item:
+        while self.released < self.passed:
             number = self.arena.walk[self.released].segment
             count = self.arena.walk[self.released].segments
             give_back(self.arena.base + (number << SEGMENT_SHIFT), count * SEGMENT_SIZE)
@@ -221,3 +276,17 @@ class Walker:
                 count * BITMAP_PER_SEGMENT,
             )
             self.released += 1
+
+
+@cython.cfunc
+@cython.inline
+def bytes_at(data: cython.pointer[uint8_t], nbytes: uint64_t) -> bytes:
+    return PyBytes_FromStringAndSize(cython.cast(cython.p_char, data), cython.cast(cython.Py_ssize_t, nbytes))
+
+
+@cython.cfunc
+def length_bytes(length: uint64_t) -> bytes:
+    """An RDB length."""
+    out: uint8_t[9]
+    write_length(out, length, length_size(length))
+    return bytes_at(out, length_size(length))

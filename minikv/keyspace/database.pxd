@@ -64,5 +64,5 @@ cdef class Database:
     cdef int changed(self, bytes key) except -1
     cdef int break_watches(self, bytes key) except -1
     cdef list collect(self, uint64_t *cursor, Py_ssize_t count)
-    cdef int copy_record(self, bytes key, Database target, bytes new_key) except -1
+    cdef int copy_record(self, bytes key, Database target, bytes new_key, bint move) except -1
     cdef int move_record(self, bytes key, Database target, bytes new_key) except -1

@@ -35,7 +35,7 @@ from cython.cimports.minikv.engine.record import (
     string_encoding,
 )
 from cython.cimports.minikv.engine.store import Store
-from cython.cimports.minikv.engine.stores import Stores
+from cython.cimports.minikv.engine.stores import Stores, spread_of
 from cython.cimports.minikv.engine.table import hash_key, slot_offset
 from cython.cimports.minikv.engine.walker import Walker
 from cython.cimports.posix.time import CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
@@ -284,7 +284,14 @@ class Keyspace:
         stores = [database.store.number for database in self.databases]
         items = self.arena.open(stores, relocate) if opening else self.arena.plan(stores)
         return [
-            (database.number, database.store.table.used, database.store.expiry.count, first, count)
+            (
+                database.number,
+                database.store.number,
+                database.store.table.used,
+                database.store.expiry.count,
+                first,
+                count,
+            )
             for database, (first, count) in zip(self.databases, items, strict=True)
         ]
 
@@ -638,7 +645,7 @@ class Database:
             return False
         if not replace and target.find(new_key, cython.address(hash_)) != cython.NULL:
             return False
-        self.copy_record(key, target, new_key)
+        self.copy_record(key, target, new_key, False)
         target.changed(new_key)
         return True
 
@@ -654,27 +661,41 @@ class Database:
         self.changed(key)
         return True
 
-    def copy_record(self, key: bytes, target: Database, new_key: bytes) -> cython.int:
-        """The key is there, and is not new_key of the same database."""
+    def copy_record(self, key: bytes, target: Database, new_key: bytes, move: cython.bint) -> cython.int:
+        """The key is there, and is not new_key of the same database. move: its elements change hands."""
         hash_: uint64_t = 0
         new_hash: uint64_t = 0
         new_slot: cython.pointer[uint64_t] = target.find(new_key, cython.address(new_hash))
-        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
-        target.store.put_copy(
-            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(new_key)),
-            PyBytes_GET_SIZE(new_key),
-            new_hash,
-            new_slot,
-            self.store.record(slot),
-        )
+        record: cython.pointer[uint8_t] = self.store.record(self.find(key, cython.address(hash_)))
+        kind: uint8_t = skip_expiry(record)[0]
+        spread: uint32_t = spread_of(kind, record_payload(record))
+        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(new_key))
+        if not spread:
+            target.store.put_copy(data, PyBytes_GET_SIZE(new_key), new_hash, new_slot, record)
+            return 0
+        if not move:
+            spread = self.keyspace.stores.clone(spread, target.store.number)
+        try:
+            target.store.put_root(
+                data, PyBytes_GET_SIZE(new_key), new_hash, new_slot, kind, spread, record_expire_at(record)
+            )
+        except ArenaFull:
+            if not move:
+                self.keyspace.stores.drop(spread)
+            raise
         return 0
 
     def move_record(self, key: bytes, target: Database, new_key: bytes) -> cython.int:
         hash_: uint64_t = 0
         new_hash: uint64_t = 0
         clock: uint32_t = self.store.tables.get_clock(self.find(key, cython.address(hash_)))
-        self.copy_record(key, target, new_key)
-        self.store.remove(self.find(key, cython.address(hash_)), hash_)
+        slot: cython.pointer[uint64_t]
+        self.copy_record(key, target, new_key, True)
+        slot = self.find(key, cython.address(hash_))
+        if spread_of(skip_expiry(self.store.record(slot))[0], record_payload(self.store.record(slot))):
+            self.store.remove_root(slot, hash_)
+        else:
+            self.store.remove(slot, hash_)
         target.store.tables.set_clock(target.find(new_key, cython.address(new_hash)), clock)
         return 0
 

@@ -1,0 +1,33 @@
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from minikv.keyspace.database cimport Database
+
+cdef bytes string_at(uint8_t *at)
+cdef uint8_t *write_string(uint8_t *at, bytes text, uint64_t length) except NULL
+
+
+cdef class Collection:
+    cdef readonly Database database
+    cdef readonly bytes key
+    cdef uint64_t hash_
+    cdef uint64_t *slot             # NULL: the key is not there (yet)
+    cdef uint64_t changes           # TableState.changes when slot was looked up
+    cdef uint32_t kind
+    cdef uint32_t spread            # store of the elements; 0: packed
+
+    cdef bint open(self, Database database, bytes key, uint32_t kind, bint create, bint stats) except -1
+    cdef uint64_t *at_slot(self) noexcept
+    cdef uint8_t *payload(self) noexcept
+    cdef uint8_t *find_packed(self, bytes name) noexcept
+    cdef uint64_t *find_spread(self, bytes name, uint64_t *hash_) noexcept
+    cdef uint8_t *find_entry(self, bytes name) noexcept
+    cdef uint8_t *grow_packed(self, uint8_t *before, uint64_t size) except NULL
+    cdef uint8_t *place_spread(self, uint64_t hash_, uint64_t *slot, uint64_t size) except NULL
+    cdef int shrink(self, bytes name, uint8_t *entry) except -1
+    cdef bint must_spread(self, uint64_t more) noexcept
+    cdef int spread_out(self) except -1
+    cdef int changed(self) except -1
+    cdef list entries_of(self)
+    cdef list pick(self, Py_ssize_t count, bint distinct)
+    cdef object parts(self, uint8_t *entry, list out)

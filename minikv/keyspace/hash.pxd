@@ -1,0 +1,4 @@
+from minikv.keyspace.collection cimport Collection
+
+cdef class Hash(Collection):
+    pass
