@@ -5,6 +5,7 @@
     record    a record's bytes: RDB wire form
     table     hash index from key to record
     ordered   counted B-trees; the expiry index, the order of sorted sets
+    sequence  counted trees of list nodes
     scored    one tree of a sorted set as an object, for tests
     store     one database's records, holes and indexes
     walker    the frozen arena as a stream of RDB bytes
