@@ -6,7 +6,7 @@ from minikv.protocol.request cimport Limits, RequestReader
 
 
 cdef extern from "<sys/socket.h>" nogil:
-    ssize_t send(int fd, const void *data, size_t length, int flags)
+    ssize_t send_to_socket "send" (int fd, const void *data, size_t length, int flags)
     int setsockopt(int fd, int level, int name, const void *value, unsigned int length)
     enum: MSG_NOSIGNAL
     enum: MSG_DONTWAIT
@@ -35,6 +35,7 @@ cdef class Hub:
     cdef public bint password_needed, local_only
     cdef ReplyBuffer replies
     cdef bytearray input
+    cdef list unsent
     cdef Connection serving
 
 
@@ -46,11 +47,14 @@ cdef class Connection(Client):
     # closing: nothing more is read, executed or sent. backlogged: the transport may hold bytes. choked: too many of them.
     # waiting: the rest of a batch is held. postponed: the reader's argv is a request that could not run yet.
     cdef bint closing, backlogged, choked, waiting, postponed, reading_paused, is_direct
+    # This connection's part of hub.replies, while it is among hub.unsent.
+    cdef Py_ssize_t reply_at, reply_len
     cdef long long soft_since_ns
 
     cdef int serve(self) except -1
-    cdef bint serve_requests(self) except -1
-    cdef int send_replies(self) except -1
+    cdef bint serve_requests(self, Py_ssize_t start) except -1
+    cdef int send_from(self, Py_ssize_t start) except -1
+    cdef int send(self, Py_ssize_t start, Py_ssize_t length) except -1
     cdef int send_bytes(self, const char *data, Py_ssize_t length) except -1
     cdef bint over_limits(self, Py_ssize_t more) except -1
     cdef int set_reading(self, bint wanted) except -1

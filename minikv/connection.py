@@ -3,9 +3,11 @@
 """A client with a socket: bytes in, commands executed, replies out.
 
 One read of the socket is one batch: all its requests are executed in turn, their replies are encoded into one buffer
-that all connections share, and leave in one send(2). What the kernel does not take at once goes to the transport. When
-the transport holds more than MAX_UNSENT bytes the connection is `choked`: it neither reads nor executes until most of
-them are gone. The bound is generous because many clients write a whole pipeline before they read its first reply.
+that all connections share. The replies of all batches of one round of the event loop leave together at its end, in one
+send(2) for each connection (a client that is woken while the others are still being served costs more than it gains).
+What the kernel does not take at once goes to the transport. When the transport holds more than MAX_UNSENT bytes the
+connection is `choked`: it neither reads nor executes until most of them are gone. The bound is generous because many
+clients write a whole pipeline before they read its first reply.
 
     socket -> uvloop -> hub.input ------> RequestReader -> CommandTable.execute -> hub.replies -> send(2) -> socket
                         (or straight                                                  `-> transport.write
@@ -57,7 +59,8 @@ PROTECTED = (
 class Hub:
     """What all connections of a server share: buffers, limits, counters, the table of commands.
 
-    input, replies: of the batch that is being served; empty between batches. tick: reads the keyspace's clock.
+    input: what the batch that is being served has read. replies: those of this round of the event loop; `unsent` are the
+    connections that have a part of it. tick: reads the keyspace's clock.
     hard_limit, soft_limit, soft_seconds: client-output-buffer-limit of normal clients. local_only: protected mode.
     """
 
@@ -68,6 +71,7 @@ class Hub:
         self.loop = loop
         self.log = log
         self.clients = {}
+        self.unsent = []
         self.limits = Limits()
         self.replies = ReplyBuffer()
         self.input = bytearray(READ_BYTES)
@@ -78,6 +82,16 @@ class Hub:
         """A connection for a new socket (the loop's protocol factory)."""
         self.last_id += 1
         return Connection(self, self.last_id)
+
+    def send_unsent(self) -> None:
+        """Send the replies of this round; between batches only."""
+        connection: Connection
+        for connection in self.unsent:
+            if not connection.closing:
+                connection.send(connection.reply_at, connection.reply_len)
+            connection.reply_len = 0
+        self.unsent.clear()
+        self.replies.reset()
 
     def is_serving(self, client: object) -> bool:
         """Whether this client's batch is being executed."""
@@ -157,6 +171,7 @@ class Connection(Client):
     def pause_writing(self) -> None:
         """The transport holds more than MAX_UNSENT bytes."""
         self.choked = True
+        self.set_reading(False)
 
     def resume_writing(self) -> None:
         """The peer has taken most of them."""
@@ -211,22 +226,32 @@ class Connection(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def serve(self) -> cython.int:
-        """Execute what the reader's window holds and send the replies."""
+        """Execute what the reader's window holds; the replies leave at the end of the round, if nothing presses."""
         hub: Hub = self.hub
+        if self.reply_len > 0:
+            hub.send_unsent()
+        start: cython.Py_ssize_t = hub.replies.size
         hub.serving = self
         self.waiting = False
         try:
             hub.tick()
             hub.table.begin_batch()
             self.last_interaction_ns = hub.table.mark_ns
-            self.waiting = self.serve_requests()
+            self.waiting = self.serve_requests(start)
         except ProtocolError as error:
             self.refuse_input(error)
         except Exception as error:
             self.fail(error)
         hub.serving = None
-        if hub.replies.size > 0:
-            self.send_replies()
+        if hub.replies.size > start:
+            if self.closing or self.close_after_reply or self.waiting or hub.replies.size >= SEND_BYTES:
+                self.send_from(start)
+            else:
+                self.reply_at = start
+                self.reply_len = hub.replies.size - start
+                if not hub.unsent:
+                    hub.loop.call_soon(hub.send_unsent)
+                hub.unsent.append(self)
         if self.closing:
             return 0
         if self.close_after_reply:
@@ -236,9 +261,7 @@ class Connection(Client):
         elif self.waiting:
             self.reader.hold()
             self.set_reading(False)
-        elif self.choked:
-            self.set_reading(False)
-        elif self.reading_paused:
+        elif self.reading_paused and not self.choked:
             self.set_reading(True)
         if self.reader.held_bytes() > hub.limits.query_buffer_limit:
             self.close_for_input()
@@ -246,8 +269,8 @@ class Connection(Client):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def serve_requests(self) -> cython.bint:
-        """Execute requests until there is none or one has to wait (True)."""
+    def serve_requests(self, start: cython.Py_ssize_t) -> cython.bint:
+        """Execute requests until there is none or one has to wait (True). start: where the replies begin."""
         hub: Hub = self.hub
         table: CommandTable = hub.table
         reader: RequestReader = self.reader
@@ -276,8 +299,8 @@ class Connection(Client):
                 self.add_pushed()
             if self.close_after_reply or self.closing:
                 return False
-            if replies.size >= SEND_BYTES:
-                self.send_replies()
+            if replies.size - start >= SEND_BYTES:
+                self.send_from(start)
                 if self.choked or self.closing:
                     return True
             if table.mark_ns > turn_ends_ns:
@@ -287,15 +310,24 @@ class Connection(Client):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def send_replies(self) -> cython.int:
-        """Send what hub.replies holds."""
+    def send_from(self, start: cython.Py_ssize_t) -> cython.int:
+        """Send the end of hub.replies, which is this connection's, now."""
         replies: ReplyBuffer = self.hub.replies
         if not self.closing:
-            if self.hub.hard_limit > 0 and self.over_limits(replies.size):
-                self.close_for_output()
-            else:
-                self.send_bytes(replies.data, replies.size)
-        replies.reset()
+            self.send(start, replies.size - start)
+        replies.size = start
+        if start == 0:
+            replies.reset()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def send(self, start: cython.Py_ssize_t, length: cython.Py_ssize_t) -> cython.int:
+        """Send a part of hub.replies, unless the peer has too much to read already."""
+        if self.hub.hard_limit + self.hub.soft_limit > 0 and self.over_limits(length):
+            self.close_for_output()
+        else:
+            self.send_bytes(self.hub.replies.data + start, length)
         return 0
 
     @cython.cfunc
@@ -309,7 +341,7 @@ class Connection(Client):
         if self.backlogged and self.transport.get_write_buffer_size() == 0:
             self.backlogged = False
         if not self.backlogged:
-            sent = send(self.fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT)
+            sent = send_to_socket(self.fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT)
             if sent == length:
                 return 0
             if sent < 0:
@@ -330,6 +362,8 @@ class Connection(Client):
 
     def send_pushed(self) -> None:
         """Send what `push` has collected."""
+        if self.reply_len > 0:
+            self.hub.send_unsent()
         data: bytes = b"".join(self.pushed)
         self.pushed.clear()
         if self.closing:

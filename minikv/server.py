@@ -160,6 +160,7 @@ class Server:
         self._close_tcp()
         if self._unix_listener is not None:
             self._unix_listener.close()
+        self._hub.send_unsent()
         for client in list(self.clients.values()):
             client.close()
         if self._unix_path:
