@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from minikv.errors import MinikvError, SaveError
 from minikv.host import overcommit, smaps
-from minikv.persistence import child, progress, rdb_writer
+from minikv.persistence import child, progress, rdb_writer, temp_file
 from minikv.persistence.account import Account, describe, describe_end, megabytes, own_fields
 from minikv.persistence.cost import CostMeter, ReadRollup
 from minikv.persistence.disk import DISK, Disk
@@ -181,7 +181,7 @@ class SnapshotController:
         """Clear away what saves left that were killed together with their server."""
         directory = self._config.dir
         with contextlib.suppress(OSError):  # a missing directory shows at the first save
-            for name in rdb_writer.stale_files(directory):
+            for name in temp_file.stale_files(directory):
                 try:
                     os.unlink(os.path.join(directory, name))
                 except OSError as error:
@@ -470,7 +470,7 @@ class SnapshotController:
 
     def _remove_temp_file(self, running: Running) -> None:
         with contextlib.suppress(OSError):  # the child has removed it itself, or the directory is gone
-            self._disk.unlink(os.path.join(running.settings.directory, rdb_writer.temp_name(running.pid)))
+            self._disk.unlink(os.path.join(running.settings.directory, temp_file.temp_name(running.pid)))
 
     def _set_status(self, *, ok: bool) -> None:
         changed = self._last.bgsave_ok != ok

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,10 +15,10 @@ import pytest
 
 from minikv import __version__
 from minikv.errors import SaveError
-from minikv.persistence import rdb_writer
+from minikv.persistence import temp_file
 from minikv.persistence.disk import DISK, Disk
 from minikv.persistence.rdb_writer import SaveSettings, Walker, save
-from tests.persistence.rdb_files import Record, pair, read
+from tests.persistence.rdb_files import Record, crc, pair, read
 
 MB = 1 << 20
 OLD = b"the old dump"
@@ -111,37 +113,103 @@ def test_compression_is_the_walkers_work(settings: SaveSettings) -> None:
     assert callable(compress)
 
 
-def test_each_buffer_is_published_and_reported(settings: SaveSettings) -> None:
-    walker, observer = Records(*[bytes(300_000)] * 10), Observer()
-    disk = replace(DISK)
-    save(walker, settings, used_memory=0, observer=observer, disk=disk)
-    assert walker.published == [3, 6, 9, 10]
-    assert [b - a for a, b in zip(observer.lengths, observer.lengths[1:], strict=False)] == [900_000, 900_000, 300_000]
+def cached(path: str, flags: int, mode: int = 0o777) -> int:
+    """open() on a file system that knows no direct writes."""
+    if flags & os.O_DIRECT:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    return os.open(path, flags, mode)
+
+
+CACHED = replace(DISK, open=cached)
+
+
+def test_each_step_is_published_and_reported(settings: SaveSettings) -> None:
+    walker, observer = Records(*[bytes(100_000)] * 25), Observer()
+    save(walker, settings, used_memory=0, observer=observer)
+    assert walker.published[-1] == 25
+    assert len(walker.published) == len(observer.lengths) == 3
+    steps = [b - a for a, b in zip(walker.published, walker.published[1:], strict=False)]
+    assert [b - a for a, b in zip(observer.lengths, observer.lengths[1:], strict=False)] == [n * 100_000 for n in steps]
     assert observer.synced
+
+
+@pytest.mark.parametrize("disk", [DISK, CACHED], ids=["direct", "cached"])
+@pytest.mark.parametrize("incremental", [True, False])
+@pytest.mark.parametrize("size", [0, 1, 100_000, MB, 12 * MB + 4096, 12 * MB - 5])
+def test_files_of_all_sizes_are_whole(settings: SaveSettings, disk: Disk, incremental: bool, size: int) -> None:
+    body = random.Random(size).randbytes(size)
+    records = [body[start : start + 50_000] for start in range(0, size, 50_000)]
+    saved = save(Records(*records), replace(settings, incremental_fsync=incremental), used_memory=0, disk=disk)
+    data = files(settings)["dump.rdb"]
+    assert len(data) == saved.nbytes
+    assert data[-9 - size :].startswith(body + b"\xff")
+    assert data[-8:] == crc(data[:-8])
+
+
+def test_a_file_that_ends_with_a_block(settings: SaveSettings) -> None:
+    """Nothing is left for the last, unaligned write."""
+    save(Records(), settings, used_memory=0)
+    empty = len(files(settings)["dump.rdb"])
+    save(Records(bytes(MB - empty)), settings, used_memory=0)
+    assert len(files(settings)["dump.rdb"]) == MB
 
 
 def test_the_disk_works_on_one_window_and_waits_for_the_one_before(settings: SaveSettings) -> None:
     calls: list[tuple[str, int, int]] = []
     disk = replace(
-        DISK,
+        CACHED,
         start_writeback=lambda fd, offset, nbytes: calls.append(("start", offset, nbytes)),
         finish_writeback=lambda fd, offset, nbytes: calls.append(("finish", offset, nbytes)),
     )
-    save(Records(*[bytes(MB)] * 30), settings, used_memory=0, disk=disk)
+    save(Records(*[bytes(100_000)] * 300), settings, used_memory=0, disk=disk)
     starts = [call[1:] for call in calls if call[0] == "start"]
     finishes = [call[1:] for call in calls if call[0] == "finish"]
     assert len(starts) == 3
     assert finishes == starts[:-1]
     assert [offset for offset, _ in starts[1:]] == [offset + nbytes for offset, nbytes in starts[:-1]]
     calls.clear()
-    save(Records(*[bytes(MB)] * 30), replace(settings, incremental_fsync=False), used_memory=0, disk=disk)
+    save(Records(*[bytes(100_000)] * 300), replace(settings, incremental_fsync=False), used_memory=0, disk=disk)
     assert calls == []
 
 
-def test_a_write_may_take_a_part_only(settings: SaveSettings) -> None:
-    disk = replace(DISK, write=lambda fd, data: os.write(fd, data[: max(1, len(data) // 2)]))
-    save(Records(pair(b"a", b"1" * 1000)), settings, used_memory=0, disk=disk)
-    assert read(files(settings)["dump.rdb"]).keys_loaded == 1
+def test_direct_writes_are_aligned_and_need_no_windows(settings: SaveSettings) -> None:
+    sizes: list[int] = []
+
+    def write(fd: int, data: memoryview) -> int:
+        sizes.append(len(data))
+        return os.write(fd, data)
+
+    def unwanted(fd: int, offset: int, nbytes: int) -> None:
+        raise AssertionError("nothing is in the page cache")
+
+    disk = replace(DISK, write=write, start_writeback=unwanted, finish_writeback=unwanted)
+    save(Records(*[bytes(99_999)] * 200), settings, used_memory=0, disk=disk)
+    assert len(sizes) > 15
+    assert [size % 4096 for size in sizes[:-1]] == [0] * (len(sizes) - 1)
+
+
+@pytest.mark.parametrize("nth", [1, 5])
+def test_a_disk_that_wants_another_alignment_is_written_through_the_cache(settings: SaveSettings, nth: int) -> None:
+    calls = 0
+
+    def write(fd: int, data: memoryview) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == nth:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return os.write(fd, data)
+
+    save(Records(*[bytes(100_000)] * 100), settings, used_memory=0, disk=replace(DISK, write=write))
+    data = files(settings)["dump.rdb"]
+    assert data[-8:] == crc(data[:-8])
+
+
+@pytest.mark.parametrize("disk", [DISK, CACHED], ids=["direct", "cached"])
+def test_a_write_may_take_a_part_only(settings: SaveSettings, disk: Disk) -> None:
+    disk = replace(disk, write=lambda fd, data: os.write(fd, data[: max(1, len(data) // 3)]))
+    save(Records(*[bytes(100_000)] * 30), settings, used_memory=0, disk=disk)
+    data = files(settings)["dump.rdb"]
+    assert data[-8:] == crc(data[:-8])
 
 
 @pytest.mark.parametrize(("delay_us", "at_least_s"), [(2000, 0.02), (100, 0.001), (-5, 0.0)])
@@ -187,11 +255,12 @@ FAULTS = [
 def test_a_failing_call_leaves_the_old_dump(
     settings: SaveSettings, call: str, nth: int, number: int, text: str
 ) -> None:
-    disk: Disk = replace(DISK, **{call: Failing(getattr(DISK, call), number, nth)})
+    disk: Disk = replace(CACHED, **{call: Failing(getattr(CACHED, call), number, nth)})
     with pytest.raises(SaveError) as caught:
-        save(Records(*[bytes(MB)] * 20), settings, used_memory=0, disk=disk)
+        save(Records(*[bytes(100_000)] * 300), settings, used_memory=0, disk=disk)
     assert str(caught.value) == text.format(pid=os.getpid(), dir=settings.directory)
     assert files(settings) == {"dump.rdb": OLD}
+    assert threading.active_count() == 1
     assert open_files(settings) == (
         [] if call != "close" else [str(Path(settings.directory) / f"temp-{os.getpid()}.rdb")]
     )
@@ -253,7 +322,7 @@ def test_only_the_files_of_dead_writers_are_stale(tmp_path: Path) -> None:
         "temp-1.rdb.gz",
     ):
         (tmp_path / name).touch()
-    assert rdb_writer.stale_files(str(tmp_path)) == sorted([f"temp-{dead}.rdb", f"temp-{os.getpid()}.rdb"])
+    assert temp_file.stale_files(str(tmp_path)) == sorted([f"temp-{dead}.rdb", f"temp-{os.getpid()}.rdb"])
 
 
 def test_a_file_that_is_being_written_is_not_stale(settings: SaveSettings) -> None:
@@ -262,7 +331,7 @@ def test_a_file_that_is_being_written_is_not_stale(settings: SaveSettings) -> No
 
     class Looking(Records):
         def publish(self) -> None:
-            seen.append(rdb_writer.stale_files(settings.directory))
+            seen.append(temp_file.stale_files(settings.directory))
 
     save(Looking(pair(b"a", b"1")), settings, used_memory=0)
     assert seen == [[]]
