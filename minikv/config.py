@@ -53,6 +53,8 @@ class Config:
     maxclients: int
     maxmemory: int
     maxmemory_policy: str
+    lfu_log_factor: int
+    lfu_decay_time: int
     pidfile: str
     port: int
     protected_mode: bool

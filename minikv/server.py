@@ -302,6 +302,7 @@ class Server:
             (("proto-max-bulk-len", "client-query-buffer-limit", "client-output-buffer-limit"), self._set_buffers),
             (("slowlog-log-slower-than", "latency-monitor-threshold", "latency-tracking"), self._set_slow_limits),
             (("maxmemory", "save", "stop-writes-on-bgsave-error"), self.refresh_gates),
+            (("maxmemory-policy", "lfu-log-factor", "lfu-decay-time"), self._set_access_clock),
         ):
             for name in names:
                 self.config.on_change(name, ignoring_value(apply))
@@ -328,6 +329,13 @@ class Server:
     def _set_slow_limits(self) -> None:
         self.table.keeps_histograms = self.config.latency_tracking
         self.table.set_slow_limits(self.config.slowlog_log_slower_than, self.config.latency_monitor_threshold)
+
+    def _set_access_clock(self) -> None:
+        keyspace, config = self.keyspace, self.config
+        keyspace.lfu = config.maxmemory_policy.endswith("-lfu")
+        keyspace.lfu_log_factor = config.lfu_log_factor
+        keyspace.lfu_decay_time = config.lfu_decay_time
+        keyspace.tick()
 
     # -- services ------------------------------------------------------------------------------------------------------
 

@@ -437,7 +437,7 @@ def object_freq(ctx: Client, key: bytes) -> int | None:
 
 
 def counts_frequency(ctx: Client) -> bool:
-    return str(ctx.server.config.maxmemory_policy).endswith("lfu")
+    return ctx.keyspace.lfu
 
 
 @command("OBJECT|HELP", arity=2, flags=LOADING | STALE, categories="keyspace")

@@ -66,6 +66,7 @@ class Keyspace:
         self.dirty = 0
         self.hits = self.misses = self.expired_keys = self.evicted_keys = 0
         self.active_expire = True
+        self.lfu = False
         self.arena_bytes = arena_bytes or 1 << 30
         self.peak_bytes = 0
         self.relocated_bytes = self.relocated_records = 0
