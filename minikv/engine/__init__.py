@@ -8,6 +8,7 @@
     sequence  counted trees of list nodes
     scored    one tree of a sorted set as an object, for tests
     store     one database's records, holes and indexes
+    populate  memory for a load, made ready by a second thread
     walker    the frozen arena as a stream of RDB bytes
 
 Every module here works on bytes and addresses and is compiled by Cython.

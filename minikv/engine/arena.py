@@ -346,6 +346,8 @@ class Arena:
     def _make_small(self, number: uint32_t) -> cython.void:
         """Back a segment that will stay mostly empty by 4 KiB pages."""
         if self.huge_pages:
+            # A Populator may have put a huge page there already.
+            give_back(self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE)
             use_huge_pages(self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE, False)
             self.segments[number].small = True
 

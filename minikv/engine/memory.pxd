@@ -9,6 +9,7 @@ cdef enum:
 cdef uint8_t *reserve(size_t nbytes, bint inherited) except NULL
 cdef uint8_t *try_reserve(size_t nbytes, bint inherited) noexcept nogil
 cdef void give_back(uint8_t *start, size_t nbytes) noexcept nogil
+cdef bint populate(uint8_t *start, size_t nbytes) noexcept nogil
 cdef void unmap(uint8_t *start, size_t nbytes) noexcept nogil
 cdef void use_huge_pages(uint8_t *start, size_t nbytes, bint huge) noexcept nogil
 

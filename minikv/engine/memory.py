@@ -33,6 +33,7 @@ MADV_DONTNEED = cython.declare(cython.int, 4)
 MADV_DONTFORK = cython.declare(cython.int, 10)
 MADV_HUGEPAGE = cython.declare(cython.int, 14)
 MADV_NOHUGEPAGE = cython.declare(cython.int, 15)
+MADV_POPULATE_WRITE = cython.declare(cython.int, 23)
 
 # Freed blocks up to this number keep their memory, so that a table which grows and shrinks does not fault (2 MiB).
 FREE_BLOCKS_KEPT = cython.declare(uint32_t, 512)
@@ -70,6 +71,11 @@ def try_reserve(nbytes: cython.size_t, inherited: cython.bint) -> cython.pointer
 def give_back(start: cython.pointer[uint8_t], nbytes: cython.size_t) -> cython.void:
     """Return the memory behind whole pages to the system; they read as zero afterwards."""
     madvise(start, nbytes, MADV_DONTNEED)
+
+
+def populate(start: cython.pointer[uint8_t], nbytes: cython.size_t) -> cython.bint:
+    """Put memory behind whole pages, as writing to them would; False if the kernel can't or won't."""
+    return madvise(start, nbytes, MADV_POPULATE_WRITE) == 0
 
 
 def unmap(start: cython.pointer[uint8_t], nbytes: cython.size_t) -> cython.void:

@@ -20,6 +20,7 @@ from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.engine.arena import RANK_PASSED, SEGMENT_SHIFT, Arena
 from cython.cimports.minikv.engine.memory import BlockPool
+from cython.cimports.minikv.engine.populate import Populator
 from cython.cimports.minikv.engine.record import (
     EMBSTR_MAX,
     ENCODING_AUTO,
@@ -322,6 +323,10 @@ class Keyspace:
     def passed_segments(self) -> int:
         """How many of them the child has passed."""
         return self.arena.progress[RANK_PASSED] if self.arena.snapshot_is_open else 0
+
+    def populator(self, nbytes: int) -> Populator:
+        """For a load of `nbytes`: makes memory ready in a second thread."""
+        return Populator(self.arena, nbytes)
 
     def load_end(self) -> None:
         """After a load: what it counted was no change."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 SLICE_BYTES = 512 << 10  # a few milliseconds, even of small records
 AT_ONCE_BYTES = 64 << 20
+POPULATE_MIN_BYTES = 16 << 20  # a smaller dump is loaded before a second thread is of use
 MB = 1 << 20
 
 
@@ -106,7 +108,8 @@ class Loader:
         began = time.monotonic()
         try:
             reader = self._start(fd, target)
-            yield reader
+            with self._memory_made_ready(reader.size):
+                yield reader
             self.keys_loaded, self.keys_expired = reader.keys_loaded, reader.keys_expired
         except (MinikvError, OSError) as error:
             self._log.warning(f"Fatal error loading the DB from {path}: {error}")
@@ -119,6 +122,22 @@ class Loader:
             self._log.notice("RDB file was saved with checksum disabled: no check performed.")
         self._log.notice(f"Done loading RDB, keys loaded: {self.keys_loaded}, keys expired: {self.keys_expired}.")
         self._log.notice(f"DB loaded from disk: {time.monotonic() - began:.3f} seconds")
+
+    @contextmanager
+    def _memory_made_ready(self, nbytes: int) -> Iterator[None]:
+        """Let a second thread populate the arena ahead of the reader."""
+        if nbytes < POPULATE_MIN_BYTES:
+            yield
+            return
+        populator = self._keyspace.populator(nbytes)
+        thread = threading.Thread(target=populator.run, name="populate", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            populator.stop()
+            thread.join()
+            populator.finish()
 
     def _start(self, fd: int, target: LoadTarget) -> RdbReader:
         self._began_at = self._clock()

@@ -1,0 +1,14 @@
+cimport cython
+from libc.stdint cimport uint32_t
+
+from minikv.engine.arena cimport Arena
+
+
+@cython.final
+cdef class Populator:
+    cdef Arena _arena
+    cdef uint32_t _next             # the thread's; read by others when it has ended
+    cdef uint32_t _limit
+    cdef bint _stopped              # set by one thread, read by the other
+
+    cdef void _work(self) noexcept nogil

@@ -1,0 +1,59 @@
+# cython: boundscheck=False, wraparound=False
+"""Memory for a load, made ready by a second thread.
+
+The kernel clears every page before a process gets it. For a dump of 1 GB that takes longer than all else that the load
+does, so a Populator does it beside the reader: its thread faults in the segments which the arena will take next, never
+more than AHEAD of them, and never more than the dump can fill. It only touches free segments' memory, not one field of
+the arena; a segment that both threads touch at once is cleared twice and used once.
+
+    segments   | used by the load ... | ready ... | untouched
+               0               high_water      _next      _limit
+
+What has been made ready and was not needed is given back by `finish`.
+"""
+
+import cython
+from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.minikv.engine.arena import SEGMENT_SHIFT, SEGMENT_SIZE, Arena
+from cython.cimports.minikv.engine.memory import give_back, populate
+from cython.cimports.posix.unistd import usleep
+
+AHEAD = cython.declare(uint32_t, 32)  # segments: 64 MiB, which the fastest reader needs some ten milliseconds for
+PAUSE_US = cython.declare(cython.uint, 200)
+
+
+class Populator:
+    """Makes memory ready for about `nbytes` of records; `run` is for a thread of its own."""
+
+    def __cinit__(self, arena: Arena, nbytes: uint64_t):
+        self._arena = arena
+        self._next = arena.high_water
+        self._limit = cython.cast(
+            uint32_t, min(arena.high_water + (nbytes >> SEGMENT_SHIFT), cython.cast(uint64_t, arena.segment_limit))
+        )
+
+    def run(self) -> None:
+        """Work, without Python's lock, until `stop` or until there is nothing left to do."""
+        with cython.nogil:
+            self._work()
+
+    def _work(self) -> cython.void:
+        while not self._stopped and self._next < self._limit:
+            if self._next < self._arena.high_water:
+                self._next = self._arena.high_water
+            elif self._next >= self._arena.high_water + AHEAD:
+                usleep(PAUSE_US)
+            elif populate(self._arena.base + (cython.cast(uint64_t, self._next) << SEGMENT_SHIFT), SEGMENT_SIZE):
+                self._next += 1
+            else:
+                return  # Linux before 5.14, or no memory: the reader faults its pages in itself, or is told
+
+    def stop(self) -> None:
+        """Let `run` return; it may take the time of clearing one segment."""
+        self._stopped = True
+
+    def finish(self) -> None:
+        """After `run` has returned: give back what the load did not use."""
+        number: uint32_t
+        for number in range(self._arena.high_water, self._next):
+            give_back(self._arena.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE)
