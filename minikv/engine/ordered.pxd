@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from minikv.engine.memory cimport BlockPool
+from minikv.engine.record cimport read_length
 
 cdef enum:
     LEAF_CAPACITY = 255
@@ -116,6 +117,11 @@ cdef class OrderedTrees:
     cdef uint64_t rank(self, const OrderedState *state, const Probe *probe) noexcept nogil
     cdef Probe at_lex(self, const OrderedState *state, const uint8_t *member, uint64_t member_len,
                       bint after) noexcept nogil
+    cdef inline Probe at_element(self, int64_t order, uint64_t ref) noexcept nogil:
+        """Before (order, member), where the element at `ref` is the member; trees of elements."""
+        cdef uint64_t member_len
+        cdef const uint8_t *member = read_length(<uint8_t *> self.elements + ref, &member_len)
+        return at_member(order, member, member_len, False)
     cdef object check(self, const OrderedState *state)
 
     # Cursors

@@ -14,9 +14,10 @@ hundreds of thousands of them. OrderedTrees holds what all trees of one kind hav
 OrderedIndex is one plain tree as an object, for the engine and for Python.
 
 A search is for a Probe, a place between entries, so it needs no ref and nothing that is stored: before or after all
-entries of an order (at_order), before or after (order, member) (at_member), the same where all orders are equal
-(at_lex), before a pair (at_pair). How many entries are below it (`rank`) and which is the first that is not (`seek`)
-give every range by score, by member and by rank. An exact probe, one that can equal an entry, names what to change.
+entries of an order (at_order), before or after (order, member) (at_member, at_element), the same where all orders are
+equal (at_lex), before a pair (at_pair). How many entries are below it (`rank`) and which one is the first that is not
+(`seek`) give every range by score, by member and by rank. An exact probe, one that can equal an entry, names what to
+change.
 
 Every node is one 4 KiB block of a BlockPool, which lies in memory that a snapshot child does not inherit: no write to
 a tree is ever copied. Within a node each field has its own column, so that a binary search reads one dense array:
@@ -710,9 +711,7 @@ class OrderedTrees:
         """Whether the entry (order, ref) is below the entry (next_order, next_ref)."""
         probe: Probe = at_pair(next_order, next_ref)
         if self.elements != cython.NULL:
-            probe.member = read_length(
-                cython.cast(cython.pointer(uint8_t), self.elements) + next_ref, cython.address(probe.member_len)
-            )
+            probe = self.at_element(next_order, next_ref)
         return order < next_order or (
             order == next_order and compare_equal_orders(self.elements, ref, cython.address(probe)) < 0
         )

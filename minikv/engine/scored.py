@@ -101,6 +101,10 @@ class ScoredIndex:
         probe: Probe = probe_of(score, member, after)
         return self.trees.rank(cython.address(self.state), cython.address(probe))
 
+    def rank_of_element(self, score: cython.double, ref: uint64_t) -> int:
+        probe: Probe = self.trees.at_element(order_of_score(score), ref)
+        return self.trees.rank(cython.address(self.state), cython.address(probe))
+
     def rank_of_score(self, score: cython.double, after: cython.bint = False) -> int:
         probe: Probe = at_order(order_of_score(score), after)
         return self.trees.rank(cython.address(self.state), cython.address(probe))

@@ -98,6 +98,7 @@ class Sorted:
         before, after = bisect_left(self.model, (score, member)), bisect_right(self.model, (score, member))
         assert self.index.contains(score, member) is (after > before)
         assert (self.index.rank(score, member), self.index.rank(score, member, True)) == (before, after)
+        assert self.index.rank_of_element(score, self.elements.place(member)) == before
         assert self.index.seek(score, member) == self.entry(before) == self.index.at(before)
         assert self.index.seek(score, member, True) == self.entry(after) == self.index.at(after)
         before = bisect_left(self.model, score, key=lambda pair: pair[0])
