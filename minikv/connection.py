@@ -5,18 +5,21 @@
 One read of the socket is one batch: all its requests are executed in turn, their replies are encoded into one buffer
 that all connections share. The replies of all batches of one round of the event loop leave together at its end, in one
 send(2) for each connection (a client that is woken while the others are still being served costs more than it gains).
-What the kernel does not take at once goes to the transport. When the transport holds more than MAX_UNSENT bytes the
-connection is `choked`: it neither reads nor executes until most of them are gone. The bound is generous because many
-clients write a whole pipeline before they read its first reply.
+What the kernel does not take at once goes to the transport.
+
+A client that does not read its replies is held up in two steps, because many write a whole pipeline before they read
+its first reply: above MAX_UNSENT bytes of unread replies nothing is executed for it (it is `choked`), above MAX_HELD
+bytes of requests that wait nothing is read from it. A stranger that lets replies lie is closed.
 
     socket -> uvloop -> hub.input ------> RequestReader -> CommandTable.execute -> hub.replies -> send(2) -> socket
                         (or straight                                                  `-> transport.write
                          into a long bulk string)
 
-A batch stops early, and the rest of its input is kept, when the connection is choked, when a command has to wait
+A batch stops early, and the rest of its input is held, when the connection is choked, when a command has to wait
 (CLIENT PAUSE) or when its turn has lasted long enough for others to want theirs. `resume` goes on from there.
 """
 
+import collections
 import traceback
 
 import cython
@@ -34,8 +37,12 @@ from minikv.protocol.request import Limits, RequestReader
 READ_BYTES = 64 * 1024
 # Replies of a batch are sent before its end when they are this long.
 SEND_BYTES = 64 * 1024
-# The peer may leave this much unread before it is no longer read from; it is again when a quarter is left.
-MAX_UNSENT = 64 * 1024 * 1024
+# Unread replies above which nothing is executed; it goes on when a quarter is left.
+MAX_UNSENT = 16 * 1024 * 1024
+# The same for a peer that has not authenticated: it is closed.
+MAX_UNSENT_TO_STRANGERS = 4 * 1024
+# Requests that wait above which nothing is read.
+MAX_HELD = 64 * 1024 * 1024
 # A batch that has lasted this long lets other clients go first.
 TURN_NS = 5 * 1000 * 1000
 # The buffer protocol's flag for memory that may be written.
@@ -111,6 +118,7 @@ class Connection(Client):
         self.hub = hub
         self.reader = RequestReader(hub.limits)
         self.pushed = []
+        self.held = collections.deque()
         self.authenticated = not hub.password_needed
         self.reader.trusted = self.authenticated
 
@@ -146,7 +154,7 @@ class Connection(Client):
 
     def get_buffer(self, size_hint: object) -> object:
         """Where the next read of the socket goes."""
-        self.is_direct = self.reader.direct()
+        self.is_direct = not self.waiting and self.reader.direct()
         if self.is_direct:
             return PyMemoryView_FromMemory(self.reader.direct_at, self.reader.direct_size, PYBUF_WRITE)
         return self.hub.input
@@ -157,6 +165,9 @@ class Connection(Client):
         hub.stats.reads_processed += 1
         hub.stats.net_input_bytes += length
         if self.closing:
+            return
+        if self.waiting:
+            self.hold_input(length)
             return
         if self.is_direct:
             self.reader.direct_filled(length)
@@ -170,8 +181,7 @@ class Connection(Client):
 
     def pause_writing(self) -> None:
         """The transport holds more than MAX_UNSENT bytes."""
-        self.choked = True
-        self.set_reading(False)
+        self.choked = self.waiting = True
 
     def resume_writing(self) -> None:
         """The peer has taken most of them."""
@@ -196,16 +206,12 @@ class Connection(Client):
             self.transport.abort()
 
     def resume(self) -> None:
-        """Go on with a batch that had to stop, and with reading."""
-        if self.closing or self.choked or self.hub.serving is self:
-            return
-        if self.waiting:
+        """Go on with a batch that had to stop."""
+        if self.waiting and not self.closing and not self.choked and self.hub.serving is not self:
             self.serve()
-        else:
-            self.set_reading(True)
 
     def input_bytes(self) -> int:
-        return self.reader.held_bytes()
+        return self.reader.held_bytes() + self.held_len
 
     def output_bytes(self) -> int:
         return 0 if self.closing else self.transport.get_write_buffer_size()
@@ -258,10 +264,10 @@ class Connection(Client):
             self.closing = True
             self.forget()
             self.transport.close()
-        elif self.waiting:
+            return 0
+        if self.waiting:
             self.reader.hold()
-            self.set_reading(False)
-        elif self.reading_paused and not self.choked:
+        elif self.reading_paused:
             self.set_reading(True)
         if self.reader.held_bytes() > hub.limits.query_buffer_limit:
             self.close_for_input()
@@ -276,7 +282,7 @@ class Connection(Client):
         reader: RequestReader = self.reader
         replies: ReplyBuffer = hub.replies
         turn_ends_ns: cython.longlong = table.mark_ns + TURN_NS
-        while self.postponed or reader.next():
+        while self.postponed or reader.next() or self.next_held():
             mode: cython.int = self.reply_mode
             value = table.execute(self, reader.argv, reader.argc)
             if value is POSTPONED:
@@ -305,6 +311,30 @@ class Connection(Client):
                     return True
             if table.mark_ns > turn_ends_ns:
                 hub.loop.call_soon(self.resume)
+                return True
+        return False
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def hold_input(self, length: cython.Py_ssize_t) -> cython.int:
+        """Keep what was read until the requests before it have been executed."""
+        self.held.append(PyByteArray_AS_STRING(self.hub.input)[:length])
+        self.held_len += length
+        if self.held_len > MAX_HELD:
+            self.set_reading(False)
+        if self.held_len > self.hub.limits.query_buffer_limit:
+            self.close_for_input()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def next_held(self) -> cython.bint:
+        """Go on reading requests in what was held; whether there is one."""
+        while self.held:
+            data: bytes = self.held.popleft()
+            self.held_len -= len(data)
+            self.reader.load_bytes(data)
+            if self.reader.next():
                 return True
         return False
 
@@ -352,6 +382,8 @@ class Connection(Client):
         rest: bytes = data[sent:length]
         self.backlogged = True
         self.transport.write(rest)
+        if not self.authenticated and self.transport.get_write_buffer_size() > MAX_UNSENT_TO_STRANGERS:
+            self.close_for_output()
         return 0
 
     def add_pushed(self) -> None:

@@ -44,6 +44,7 @@ cdef class RequestReader:
 
     cdef void load(self, const char *data, Py_ssize_t length) noexcept
     cdef int hold(self) except -1
+    cdef int load_bytes(self, bytes data) except -1
     cdef int next(self) except -1
     cdef void release(self) noexcept
     cdef Py_ssize_t held_bytes(self) noexcept

@@ -86,8 +86,7 @@ class RequestReader:
     def feed(self, data: bytes) -> None:
         """Add input; what the last window still holds comes first."""
         rest: bytes = self.at[: self.end - self.at] if self.at != self.end else b""
-        self.source = rest + data
-        self.load(cython.cast(bytes, self.source), len(self.source))
+        self.load_bytes(rest + data)
 
     def read(self) -> object:
         """The next request as a list of bytes, or None if more input is needed. Raises ProtocolError."""
@@ -114,8 +113,14 @@ class RequestReader:
     def hold(self) -> cython.int:
         """Keep the rest of the window as a copy: the caller's memory is no longer needed."""
         rest: bytes = self.at[: self.end - self.at]
-        self.source = rest
-        self.load(rest, len(rest))
+        return self.load_bytes(rest)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def load_bytes(self, data: bytes) -> cython.int:
+        """Show the next window; the reader keeps its memory as long as it needs it."""
+        self.source = data
+        self.load(data, len(data))
         return 0
 
     @cython.cfunc
