@@ -9,13 +9,14 @@ it is through the progress page. Whatever happens, it ends here: nothing returns
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import signal
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from minikv.errors import SaveError
@@ -48,6 +49,7 @@ class Job:
     log: Log
     disk: Disk
     read_rollup: ReadRollup
+    parent_pid: int
     signal_mask: set[
         int | signal.Signals
     ]  # the parent blocks all signals around the fork; this is its mask of other times
@@ -74,7 +76,9 @@ def run(job: Job) -> NoReturn:
 def _save(job: Job, log: Log) -> int:
     report = _Report(job, log)
     try:
-        rdb_writer.save(job.make_walker(), job.settings, used_memory=job.used_memory, observer=report, disk=job.disk)
+        rdb_writer.save(
+            job.make_walker(), job.settings, used_memory=job.used_memory, observer=report, disk=_careful(job)
+        )
     except SaveError as error:
         cause = error.__cause__
         job.progress.store(progress.ERRNO, cause.errno or 0 if isinstance(cause, OSError) else 0)
@@ -84,6 +88,31 @@ def _save(job: Job, log: Log) -> int:
     log.notice("DB saved on disk")
     report.finish()
     return EXIT_SAVED
+
+
+def _careful(job: Job) -> Disk:
+    """The disk, whose rename refuses to let an orphan replace what a restarted server has saved meanwhile.
+
+    A child that has lost its server goes on: its snapshot may be the best that is left. But it must not win over a
+    later one.
+    """
+    dump = os.path.join(job.settings.directory, job.settings.filename)
+    before = _identity(dump)
+
+    def rename(source: str, target: str) -> None:
+        if os.getppid() != job.parent_pid and _identity(dump) != before:
+            raise OSError(errno.ESTALE, "the server has ended, and a later dump is there")
+        job.disk.rename(source, target)
+
+    return replace(job.disk, rename=rename)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 class _Report:

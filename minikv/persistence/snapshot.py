@@ -326,6 +326,7 @@ class SnapshotController:
                 log=self._log,
                 disk=self._disk,
                 read_rollup=self._read_rollup,
+                parent_pid=os.getpid(),
                 signal_mask=mask,
             )
             with warnings.catch_warnings():

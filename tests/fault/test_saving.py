@@ -255,3 +255,42 @@ def test_the_temporary_files_of_dead_servers_are_removed_at_start(server: Server
     server.start()
     assert temp_files(server) == []
     assert f"* Removed the stale temp RDB file {stale.name} in {server.directory}\n" in server.log()
+
+
+# -- a server that dies before its child
+
+
+def orphaned_save(server: Server) -> psutil.Process:
+    """A child that has lost its server and is about to end, in a second or so."""
+    server.call("CONFIG SET rdb-key-save-delay 10000")
+    assert server.call("BGSAVE") == STARTED
+    wait_until(lambda: bool(temp_files(server)), "the temporary file is there")
+    (child,) = server.children()
+    os.kill(server.pid, signal.SIGKILL)
+    server.wait()
+    return child
+
+
+def gone(child: psutil.Process) -> bool:
+    return not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_the_snapshot_of_a_server_that_died_is_still_made(server: Server) -> None:
+    child = orphaned_save(server)
+    wait_until(lambda: gone(child), "the orphan ends")
+    server.start()
+    assert server.call("GET after-the-dump") == b"$1\r\n1\r\n"
+
+
+def test_an_orphan_does_not_replace_a_later_dump(server: Server) -> None:
+    child = orphaned_save(server)
+    server.start()
+    server.call("SET later 1")
+    assert server.call("SAVE") == b"+OK\r\n"
+    later = server.dump_path.read_bytes()
+    assert not gone(child)
+    wait_until(lambda: gone(child), "the orphan ends")
+    assert server.dump_path.read_bytes() == later
+    assert temp_files(server) == []
+    assert f"{child.pid}:C" in server.log()
+    assert "the server has ended, and a later dump is there\n" in server.log()
