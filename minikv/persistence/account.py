@@ -20,6 +20,9 @@ class Account:
     private_dirty: int = 0  # of the child: Redis's figure
     private_dirty_peak: int = 0
     private_dirty_average: int = 0
+    baseline_pss: int = 0  # of the parent before the fork
+    parent_pss: int = 0
+    child_pss: int = 0
     growth: int = 0  # of parent and child together, since the fork
     growth_peak: int = 0
     growth_average: int = 0
@@ -52,6 +55,9 @@ def own_fields(prefix: str, account: Account) -> dict[str, int | float | str]:
         f"{prefix}_keys": account.keys_done,
         f"{prefix}_bytes_written": account.bytes_written,
         f"{prefix}_bytes_per_sec": account.bytes_per_sec,
+        f"{prefix}_pss_before": account.baseline_pss,
+        f"{prefix}_pss_parent": account.parent_pss,
+        f"{prefix}_pss_child": account.child_pss,
         f"{prefix}_growth": account.growth,
         f"{prefix}_growth_peak": account.growth_peak,
         f"{prefix}_growth_average": account.growth_average,
@@ -68,7 +74,8 @@ def describe(account: Account, rate: float) -> str:
     return (
         f"Snapshot {account.percent:.1f}%: {account.keys_done} of {account.keys_total} keys,"
         f" {megabytes(account.bytes_written)} written, {megabytes(rate)}/s;"
-        f" memory growth {megabytes(account.growth)}, {account.copied_pages} pages copied,"
+        f" memory growth {megabytes(account.growth)} (Pss of both {megabytes(account.parent_pss + account.child_pss)},"
+        f" {megabytes(account.baseline_pss)} before), {account.copied_pages} pages copied,"
         f" {megabytes(account.relocated_bytes)} relocated"
     )
 

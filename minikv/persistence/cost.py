@@ -100,6 +100,7 @@ class CostMeter:
         self._read = read
         self._stop = threading.Event()
         self.baseline_bytes = 0  # the parent's resident size at the fork; 0 until known
+        self.baseline_pss = 0  # of both at the fork, and so of the parent before it
         self.growth = Figures()
         self.private_dirty = Figures()  # of the child
         self.sample: Sample | None = None
@@ -121,7 +122,9 @@ class CostMeter:
         parent = rollup_or_none(self._read, self._parent_pid)
         if parent is None:
             return
+        child = rollup_or_none(self._read, self._child_pid)
         self.baseline_bytes = parent.rss
+        self.baseline_pss = parent.pss + (child.pss if child else 0)
         pace = Pace()
         wait_s = FIRST_INTERVAL_S
         while not self._stop.wait(wait_s):
