@@ -66,8 +66,8 @@ PROTECTED = (
 class Hub:
     """What all connections of a server share: buffers, limits, counters, the table of commands.
 
-    input: what the batch that is being served has read. replies: those of this round of the event loop; `unsent` are the
-    connections that have a part of it. tick: reads the keyspace's clock.
+    input: what the batch that is being served has read. replies: those of this round of the event loop; `unsent`: the
+    connections that have a part of them. tick: reads the keyspace's clock.
     hard_limit, soft_limit, soft_seconds: client-output-buffer-limit of normal clients. local_only: protected mode.
     """
 
