@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import pytest
@@ -180,7 +181,7 @@ def test_any_bytes_give_requests_or_a_protocol_error_however_they_are_cut(
     data: bytes, cuts: list[int], trusted: bool
 ) -> None:
     places = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
-    chunks = [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    chunks = [data[start:end] for start, end in itertools.pairwise(places)]
     whole, cut = read_all([data], trusted), read_all(chunks, trusted)
     assert cut[:2] == whole[:2]
     assert read_all(bytewise(data), trusted)[:2] == whole[:2]
