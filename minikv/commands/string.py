@@ -2,9 +2,9 @@
 
 from minikv.commands.arguments import (
     EXPIRY_UNITS,
-    INT64_MAX,
     INT64_MIN,
     NOT_A_FLOAT,
+    NOT_AN_INTEGER,
     STRING_TOO_LONG,
     SYNTAX_ERROR,
     clamp_range,
@@ -274,12 +274,12 @@ def decrby(ctx: Client, key: bytes, decrement: bytes) -> int:
 
 
 def increment_by(ctx: Client, key: bytes, amount: int) -> int:
-    text = ctx.db.get_for_write(key)
-    number = amount if text is None else integer(text) + amount
-    if not INT64_MIN <= number <= INT64_MAX:
-        raise CommandError("ERR increment or decrement would overflow")
-    ctx.db.set(key, b"%d" % number, NO_EXPIRY, True)
-    return number
+    try:
+        return ctx.db.increment(key, amount)
+    except ValueError:
+        raise CommandError(NOT_AN_INTEGER) from None
+    except OverflowError:
+        raise CommandError("ERR increment or decrement would overflow") from None
 
 
 @command(

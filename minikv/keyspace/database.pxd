@@ -7,6 +7,10 @@ from minikv.engine.store cimport Store
 from minikv.engine.stores cimport Stores
 
 
+cdef enum:
+    INT64_DIGITS = 20               # of the longest, -9223372036854775808
+
+
 @cython.final
 cdef class Watch:
     cdef bint _broken

@@ -16,7 +16,7 @@ from typing import Any
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.engine.arena import RANK_PASSED, SEGMENT_SHIFT, Arena
 from cython.cimports.minikv.engine.memory import BlockPool
@@ -55,7 +55,6 @@ DEATHS_PER_CALL = cython.declare(uint64_t, 10_000)
 BLOCKS_PER_CALL = cython.declare(uint32_t, 256)
 # Expiry times looked at for an average.
 TTL_SAMPLES = 16
-INT64_DIGITS = 20
 GIB = 1 << 30
 ARENA_MAX = 1 << 40
 
@@ -570,6 +569,44 @@ class Database:
         self.changed(key)
         return length + PyBytes_GET_SIZE(data)
 
+    def increment(self, key: bytes, amount: int64_t) -> int:
+        """Add to the integer that a string spells, 0 if there is none; returns the sum.
+
+        ValueError if it spells none, OverflowError if the sum is beyond 64 bits.
+        """
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), False, True)
+        record: cython.pointer[uint8_t]
+        data: cython.pointer[uint8_t]
+        length: uint64_t = 0
+        number: int64_t = 0
+        expire_at_ms: int64_t = 0
+        text = cython.declare(uint8_t[INT64_DIGITS])
+        if slot != cython.NULL:
+            record = self.store.record(slot)
+            if skip_expiry(record)[0] != TYPE_STRING:
+                raise WrongTypeError
+            data = read_length(record_payload(record), cython.address(length))
+            if not parse_int64(data, length, cython.address(number)):
+                raise ValueError
+            expire_at_ms = record_expire_at(record)
+        if number > INT64_MAX - amount if amount > 0 else number < INT64_MIN - amount:
+            raise OverflowError
+        number += amount
+        length = format_int64(text, number)
+        data = self.store.put_string(
+            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
+            PyBytes_GET_SIZE(key),
+            hash_,
+            slot,
+            length,
+            ENCODING_AUTO,
+            expire_at_ms,
+        )
+        memcpy(data, cython.address(text[INT64_DIGITS - length]), length)
+        self.changed(key)
+        return number
+
     def make_raw(self, key: bytes) -> None:
         """Let OBJECT ENCODING say raw of a string; the value does not change, which is no change for anybody else."""
         hash_: uint64_t = 0
@@ -778,6 +815,7 @@ class Database:
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
         length: uint64_t = 0
+        number: int64_t = 0
         payload: cython.pointer[uint8_t]
         data: cython.pointer[uint8_t]
         if slot == cython.NULL:
@@ -787,7 +825,7 @@ class Database:
         mark = string_encoding(length, data - payload)
         if length > EMBSTR_MAX or mark == ENCODING_RAW:
             return b"raw"
-        if mark == ENCODING_AUTO and length <= INT64_DIGITS and is_int64(bytes_at(data, length)):
+        if mark == ENCODING_AUTO and parse_int64(data, length, cython.address(number)):
             return b"int"
         return b"embstr"
 
@@ -875,5 +913,51 @@ def bytes_at(data: cython.pointer[uint8_t], length: uint64_t) -> bytes:
 
 def is_int64(text: bytes) -> bool:
     """True for the decimal form of a signed 64-bit integer, as Redis writes it."""
-    digits = text[1:] if text.startswith(b"-") else text
-    return digits.isdigit() and str(int(text)).encode() == text and -(2**63) <= int(text) < 2**63
+    number: int64_t = 0
+    return parse_int64(
+        cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(text)), PyBytes_GET_SIZE(text), cython.address(number)
+    )
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def parse_int64(
+    text: cython.pointer[cython.const[uint8_t]], length: uint64_t, number: cython.pointer[int64_t]
+) -> cython.bint:
+    """Read a signed 64-bit integer in its only spelling: no plus sign, no spaces, no zeros in front, no `-0`."""
+    negative: cython.bint = length > 1 and text[0] == 45  # minus
+    at: uint64_t = 1 if negative else 0
+    digit: uint8_t
+    total: uint64_t = 0
+    if length == 0 or length - at > 19 or (text[at] == 48 and length > 1):
+        return False
+    while at < length:
+        digit = text[at] - 48
+        if digit > 9:
+            return False
+        total = total * 10 + digit  # 19 digits are below 2^64
+        at += 1
+    if total > cython.cast(uint64_t, INT64_MAX) + negative:
+        return False
+    number[0] = cython.cast(int64_t, 0 - total if negative else total)
+    return True
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def format_int64(text: cython.pointer[uint8_t], number: int64_t) -> uint64_t:
+    """Write the number to the end of `text`, which has INT64_DIGITS bytes; returns how many it takes."""
+    rest: uint64_t = cython.cast(uint64_t, number)
+    at: uint64_t = INT64_DIGITS
+    if number < 0:
+        rest = 0 - rest
+    while True:
+        at -= 1
+        text[at] = cython.cast(uint8_t, 48 + rest % 10)
+        rest //= 10
+        if rest == 0:
+            break
+    if number < 0:
+        at -= 1
+        text[at] = 45
+    return INT64_DIGITS - at

@@ -267,6 +267,16 @@ class Database:
         self.set(key, value, keep_ttl=True, encoding=RAW)
         return len(value)
 
+    def increment(self, key: bytes, amount: int) -> int:
+        old = self.find(key)
+        if old is not None and not looks_like_int64(old.value):
+            raise ValueError
+        number = amount + (0 if old is None else int(old.value))
+        if not INT64_MIN <= number <= INT64_MAX:
+            raise OverflowError
+        self.set(key, b"%d" % number, keep_ttl=True)
+        return number
+
     def append(self, key: bytes, data: bytes) -> int:
         old = self.find(key)
         if old is None:

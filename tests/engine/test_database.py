@@ -239,6 +239,38 @@ def test_append(db: Any) -> None:
         assert db.get(b"key") == expected
 
 
+def test_increment_counts_from_zero_and_keeps_the_time(db: Any) -> None:
+    assert db.increment(b"key", 5) == 5
+    db.set_expire(b"key", START_MS + 5000)
+    before = db.keyspace.dirty
+    for amount in (-5, -1, 10**18, -(10**18), 100, -99):
+        db.increment(b"key", amount)
+    assert db.get(b"key") == b"0" and db.encoding(b"key") == b"int"
+    assert db.expire_at(b"key") == START_MS + 5000
+    assert db.keyspace.dirty == before + 6
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b" 1", b"1 ", b"+1", b"01", b"-0", b"-", b"--1", b"1.0", b"x", b"1\0", b"9223372036854775808",
+             b"-9223372036854775809", b"18446744073709551617", b"1" * 40]
+)  # fmt: skip
+def test_increment_takes_an_integer_in_its_only_spelling(db: Any, text: bytes) -> None:
+    db.set(b"key", text)
+    with pytest.raises(ValueError):
+        db.increment(b"key", 1)
+    assert db.get(b"key") == text and db.encoding(b"key") in (b"embstr", b"raw")
+
+
+@pytest.mark.parametrize("end, step", [(2**63 - 1, 1), (-(2**63), -1)])
+def test_increment_stops_at_64_bits(db: Any, end: int, step: int) -> None:
+    assert db.increment(b"key", end - step) == end - step
+    assert db.increment(b"key", step) == end
+    for amount in (step, end):
+        with pytest.raises(OverflowError):
+            db.increment(b"key", amount)
+    assert db.get(b"key") == b"%d" % end and db.encoding(b"key") == b"int"
+
+
 # Expiry
 
 
