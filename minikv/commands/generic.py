@@ -24,7 +24,6 @@ from minikv.keyspace import NO_EXPIRY, Database
 from minikv.keyspace.glob import glob_match
 from minikv.protocol.reply import OK, SimpleString
 
-
 MISSING = -1
 SCAN_DEFAULT_COUNT = 10
 SHARED_INTEGERS = 10_000  # Redis keeps one object for each of 0 to 9999, which OBJECT REFCOUNT shows

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-# ruff: noqa: F821 -- names that the .pxd declares
+
 """The table of commands and dispatch: every rule that holds for all commands stands here, none in handlers.
 
 A request is an array of `bytes` objects, the name first. `execute` finds the command, checks it and calls the handler

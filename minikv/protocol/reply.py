@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-# ruff: noqa: F821 -- names that the .pxd declares
+
 """Replies: one encoder from Python values to RESP2 and RESP3.
 
 The type of a value names its wire form:

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# ruff: noqa: F821 -- names that the .pxd declares
+
 """Requests: bytes in, argument arrays out, no sockets (sans-IO).
 
 The reader looks at a window of input that belongs to the caller and makes one bytes object for each argument straight

@@ -9,6 +9,7 @@ from tests.harness.process import Server, wait_until
 from tests.harness.wire import Value, WireClient, Word, encode, parse, words
 
 BATCH = 1000
+MOST_DIFFERENCES = 10
 Dataset = dict[int, dict[bytes, tuple[bytes, int]]]  # database -> key -> (value, expiry in Unix ms or -1)
 
 
@@ -44,15 +45,26 @@ def _payload(element: Value) -> bytes:
     return payload
 
 
-def differences(actual: Dataset, expected: Dataset, most: int = 10) -> list[str]:
-    """What is not the same, in words; empty if nothing."""
+def differences(actual: Dataset, expected: Dataset, *, slack_ms: int = 0) -> list[str]:
+    """What is not the same, in words; empty if nothing.
+
+    slack_ms: how far apart two times may be, if they were set by commands to two servers, one after the other.
+    """
     found = []
     for number in sorted(actual.keys() | expected.keys()):
         left, right = actual.get(number, {}), expected.get(number, {})
         for key in sorted(left.keys() | right.keys()):
-            if left.get(key) != right.get(key):
+            if not _same(left.get(key), right.get(key), slack_ms):
                 found.append(f"db {number} {key!r}: {left.get(key)!r:.200} instead of {right.get(key)!r:.200}")
-    return found[:most]
+    return found[:MOST_DIFFERENCES]
+
+
+def _same(left: tuple[bytes, int] | None, right: tuple[bytes, int] | None, slack_ms: int) -> bool:
+    if left == right:
+        return True
+    if left is None or right is None or left[0] != right[0] or min(left[1], right[1]) < 0:
+        return False
+    return abs(left[1] - right[1]) <= slack_ms
 
 
 def load_dump(loader: Server, source: Server) -> Dataset:

@@ -74,7 +74,7 @@ class Machine(RuleBasedStateMachine):
         wait_for_save(self.servers.subject)
         self.configure("rdb-key-save-delay", "0")
         assert self.saving is not None
-        assert differences(load_dump(self.servers.loader, self.servers.subject), self.saving) == []
+        assert differences(load_dump(self.servers.loader, self.servers.subject), self.saving, slack_ms=2000) == []
         self.saving = None
 
     @precondition(lambda self: self.saving is None)
@@ -105,7 +105,7 @@ class Machine(RuleBasedStateMachine):
         try:
             if self.saving is not None:
                 self.end_snapshot()
-            assert differences(contents(self.servers.subject), contents(self.servers.oracle)) == []
+            assert differences(contents(self.servers.subject), contents(self.servers.oracle), slack_ms=2000) == []
         finally:
             self.pair.close()
 
