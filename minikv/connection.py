@@ -1,5 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False
-# ruff: noqa: F821 -- names that the .pxd declares
+# cython: language_level=3, boundscheck=False, wraparound=False, auto_pickle=False
 """A client with a socket: bytes in, commands executed, replies out.
 
 One read of the socket is one batch: all its requests are executed in turn, their replies are encoded into one buffer
@@ -26,9 +25,9 @@ import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
 from cython.cimports.cpython.memoryview import PyMemoryView_FromMemory
 from cython.cimports.libc.errno import EAGAIN, EINTR, errno
+from cython.cimports.minikv.commands.table import POSTPONED
 
 from minikv.commands.client import REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT, Client
-from minikv.commands.table import POSTPONED
 from minikv.errors import ProtocolError
 from minikv.protocol.reply import ReplyBuffer, encode
 from minikv.protocol.request import Limits, RequestReader
@@ -36,21 +35,21 @@ from minikv.protocol.request import Limits, RequestReader
 # One read of a socket takes at most this much.
 READ_BYTES = 64 * 1024
 # Replies of a batch are sent before its end when they are this long.
-SEND_BYTES = 64 * 1024
+SEND_BYTES = cython.declare(cython.Py_ssize_t, 64 * 1024)
 # Unread replies above which nothing is executed; it goes on when a quarter is left.
 MAX_UNSENT = 16 * 1024 * 1024
 # The same for a peer that has not authenticated: it is closed.
-MAX_UNSENT_TO_STRANGERS = 4 * 1024
+MAX_UNSENT_TO_STRANGERS = cython.declare(cython.Py_ssize_t, 4 * 1024)
 # Requests that wait above which nothing is read.
-MAX_HELD = 64 * 1024 * 1024
+MAX_HELD = cython.declare(cython.Py_ssize_t, 64 * 1024 * 1024)
 # A batch that has lasted this long lets other clients go first.
-TURN_NS = 5 * 1000 * 1000
+TURN_NS = cython.declare(cython.longlong, 5 * 1000 * 1000)
 # The buffer protocol's flag for memory that may be written.
-PYBUF_WRITE = 0x200
+PYBUF_WRITE = cython.declare(cython.int, 0x200)
 
-C_REPLY_ON: cython.int = REPLY_ON
-C_REPLY_SKIP: cython.int = REPLY_SKIP
-C_REPLY_SKIP_NEXT: cython.int = REPLY_SKIP_NEXT
+C_REPLY_ON = cython.declare(cython.int, REPLY_ON)
+C_REPLY_SKIP = cython.declare(cython.int, REPLY_SKIP)
+C_REPLY_SKIP_NEXT = cython.declare(cython.int, REPLY_SKIP_NEXT)
 
 TOO_MANY_CLIENTS = b"-ERR max number of clients reached\r\n"
 PROTECTED = (

@@ -32,15 +32,7 @@ import minikv.commands
 from minikv.commands.client import Client
 from minikv.commands.memory_figures import private_bytes
 from minikv.commands.stats import Stats
-from minikv.commands.table import (
-    GATE_LOADING,
-    GATE_MEMORY,
-    GATE_MISCONF,
-    GATE_MONITORS,
-    GATE_PAUSE_ALL,
-    GATE_PAUSE_WRITES,
-    CommandTable,
-)
+from minikv.commands.table import CommandTable
 from minikv.config import Config
 from minikv.connection import Hub
 from minikv.errors import CommandError, ConfigError, MinikvError
@@ -341,14 +333,15 @@ class Server:
 
     def refresh_gates(self) -> None:
         """Look again at what may stop commands."""
-        table = self.table
         paused = self.pause_until_ms > 0
-        table.open_gate(GATE_LOADING, self.loading)
-        table.open_gate(GATE_MISCONF, self.snapshots.writes_denied)
-        table.open_gate(GATE_MEMORY, self.config.maxmemory > 0)
-        table.open_gate(GATE_PAUSE_ALL, paused and not self.pause_writes_only)
-        table.open_gate(GATE_PAUSE_WRITES, paused and self.pause_writes_only)
-        table.open_gate(GATE_MONITORS, bool(self.monitors))
+        self.table.set_gates(
+            loading=self.loading,
+            misconf=self.snapshots.writes_denied,
+            limited_memory=self.config.maxmemory > 0,
+            paused=paused and not self.pause_writes_only,
+            writes_paused=paused and self.pause_writes_only,
+            monitors=bool(self.monitors),
+        )
 
     def pause(self, until_ms: int, writes_only: bool) -> None:
         """Postpone commands until a Unix time in milliseconds; a longer or stricter pause is not weakened."""

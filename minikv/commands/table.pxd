@@ -17,6 +17,9 @@ cdef extern from "<time.h>" nogil:
     enum: CLOCK_MONOTONIC
 
 
+cdef object POSTPONED
+
+
 cdef class Command:
     cdef public object spec, handler
     cdef public bytes full_name

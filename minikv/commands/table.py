@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: language_level=3, boundscheck=False, wraparound=False, auto_pickle=False
 
 """The table of commands and dispatch: every rule that holds for all commands stands here, none in handlers.
 
@@ -38,38 +38,38 @@ from minikv.protocol.reply import NO_REPLY, QUEUED, Raw
 from minikv.slowlog import redacted
 
 # Bits of CommandTable.gates: reasons to look closer at a command before it runs.
-GATE_LOADING = 1
-GATE_MISCONF = 2
-GATE_MEMORY = 4
-GATE_PAUSE_ALL = 8
-GATE_PAUSE_WRITES = 16
-GATE_MONITORS = 32
+GATE_LOADING = cython.declare(cython.int, 1)
+GATE_MISCONF = cython.declare(cython.int, 2)
+GATE_MEMORY = cython.declare(cython.int, 4)
+GATE_PAUSE_ALL = cython.declare(cython.int, 8)
+GATE_PAUSE_WRITES = cython.declare(cython.int, 16)
+GATE_MONITORS = cython.declare(cython.int, 32)
 
-C_WRITE: cython.int = WRITE
-C_DENYOOM: cython.int = DENYOOM
-C_LOADING: cython.int = LOADING
-C_NO_AUTH: cython.int = NO_AUTH
-C_NO_MULTI: cython.int = NO_MULTI
-C_MAY_REPLICATE: cython.int = MAY_REPLICATE
-C_PROTECTED: cython.int = PROTECTED
-C_FAST: cython.int = FAST
-C_TOUCHES_KEYS: cython.int = WRITE | READONLY
-C_HIDDEN_FROM_MONITOR: cython.int = SKIP_MONITOR | ADMIN
-C_SKIP_SLOWLOG: cython.int = SKIP_SLOWLOG
+C_WRITE = cython.declare(cython.int, WRITE)
+C_DENYOOM = cython.declare(cython.int, DENYOOM)
+C_LOADING = cython.declare(cython.int, LOADING)
+C_NO_AUTH = cython.declare(cython.int, NO_AUTH)
+C_NO_MULTI = cython.declare(cython.int, NO_MULTI)
+C_MAY_REPLICATE = cython.declare(cython.int, MAY_REPLICATE)
+C_PROTECTED = cython.declare(cython.int, PROTECTED)
+C_FAST = cython.declare(cython.int, FAST)
+C_TOUCHES_KEYS = cython.declare(cython.int, WRITE | READONLY)
+C_HIDDEN_FROM_MONITOR = cython.declare(cython.int, SKIP_MONITOR | ADMIN)
+C_SKIP_SLOWLOG = cython.declare(cython.int, SKIP_SLOWLOG)
 
 # Command.role: the few commands that the checks below treat by name.
-ROLE_ORDINARY = 0
-ROLE_EXEC = 1
-ROLE_CONTROL = 2  # DISCARD MULTI WATCH QUIT RESET: never queued
-ROLE_PING = 3
-ROLE_LEAVE = 4  # DISCARD QUIT RESET: allowed without memory inside MULTI; never queued
+ROLE_ORDINARY = cython.declare(cython.int, 0)
+ROLE_EXEC = cython.declare(cython.int, 1)
+ROLE_CONTROL = cython.declare(cython.int, 2)  # DISCARD MULTI WATCH QUIT RESET: never queued
+ROLE_PING = cython.declare(cython.int, 3)
+ROLE_LEAVE = cython.declare(cython.int, 4)  # DISCARD QUIT RESET: allowed without memory inside MULTI; never queued
 ROLES = {b"exec": 1, b"multi": 2, b"watch": 2, b"discard": 4, b"quit": 4, b"reset": 4, b"ping": 3}
 
 # Spellings of names ("Get", "GET") that are remembered; more than any honest set of clients uses.
-MAX_SPELLINGS = 1024
+MAX_SPELLINGS = cython.declare(cython.Py_ssize_t, 1024)
 
 # After a command that took this long the cached clock is read again.
-STALE_CLOCK_US = 500
+STALE_CLOCK_US = cython.declare(cython.longlong, 500)
 
 NOAUTH = "NOAUTH Authentication required."
 OOM = "OOM command not allowed when used memory > 'maxmemory'."
@@ -193,9 +193,25 @@ class CommandTable:
             limits.append(latency_ms * 1000)
         self.slow_gate_us = min(limits)
 
-    def open_gate(self, gate: int, is_open: bool) -> None:
-        """Set or clear one of the GATE_ bits."""
-        self.gates = self.gates | gate if is_open else self.gates & ~gate
+    def set_gates(
+        self,
+        *,
+        loading: bool,
+        misconf: bool,
+        limited_memory: bool,
+        paused: bool,
+        writes_paused: bool,
+        monitors: bool,
+    ) -> None:
+        """What holds now of the reasons to look closer at a command before it runs."""
+        self.gates = (
+            GATE_LOADING * loading
+            | GATE_MISCONF * misconf
+            | GATE_MEMORY * limited_memory
+            | GATE_PAUSE_ALL * paused
+            | GATE_PAUSE_WRITES * writes_paused
+            | GATE_MONITORS * monitors
+        )
 
     def dispatch(self, client: Client, args: object) -> object:
         """Execute one request given as a sequence of bytes. Errors are returned as CommandError, not raised."""

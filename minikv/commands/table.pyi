@@ -7,12 +7,6 @@ from minikv.commands.services import Services
 from minikv.commands.spec import CommandSpec
 from minikv.commands.stats import Stats
 
-GATE_LOADING: int
-GATE_MISCONF: int
-GATE_MEMORY: int
-GATE_PAUSE_ALL: int
-GATE_PAUSE_WRITES: int
-GATE_MONITORS: int
 
 class Command:
     spec: CommandSpec
@@ -32,7 +26,6 @@ class Command:
 class CommandTable:
     commands: dict[bytes, Command]
     stats: Stats
-    gates: int
     keeps_histograms: bool
     def __init__(self, services: Services, stats: Stats) -> None: ...
     @staticmethod
@@ -41,7 +34,16 @@ class CommandTable:
     def __len__(self) -> int: ...
     def lookup(self, *words: bytes) -> Command | None: ...
     def set_slow_limits(self, slow_us: int, latency_ms: int) -> None: ...
-    def open_gate(self, gate: int, is_open: bool) -> None: ...
+    def set_gates(
+        self,
+        *,
+        loading: bool,
+        misconf: bool,
+        limited_memory: bool,
+        paused: bool,
+        writes_paused: bool,
+        monitors: bool,
+    ) -> None: ...
     def dispatch(self, client: Client, args: Sequence[bytes]) -> object: ...
     def run(self, client: Client, command: Command | None, args: Sequence[bytes]) -> object: ...
     def explain_unknown(self, args: Sequence[bytes]) -> str: ...

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False
+# cython: language_level=3, boundscheck=False, wraparound=False, auto_pickle=False
 
 """Replies: one encoder from Python values to RESP2 and RESP3.
 
@@ -33,8 +33,8 @@ from cython.cimports.libc.string import memcpy
 from minikv.errors import CommandError
 
 # A buffer starts small and, after a large reply, goes back to what most batches need.
-FIRST_CAPACITY = 16 * 1024
-KEPT_CAPACITY = 256 * 1024
+FIRST_CAPACITY = cython.declare(cython.Py_ssize_t, 16 * 1024)
+KEPT_CAPACITY = cython.declare(cython.Py_ssize_t, 256 * 1024)
 
 
 @cython.cclass

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False
 
 """Requests: bytes in, argument arrays out, no sockets (sans-IO).
 
@@ -26,23 +26,23 @@ from cython.cimports.libc.string import memchr, memcpy
 from minikv.errors import ProtocolError
 
 # The longest line without its end: a header or an inline request.
-MAX_LINE = 64 * 1024
+MAX_LINE = cython.declare(cython.Py_ssize_t, 64 * 1024)
 # What a peer may send in one request before it has authenticated.
-MAX_UNTRUSTED_ARGS = 10
-MAX_UNTRUSTED_BYTES = 16 * 1024
-MAX_ARGS = (1 << 31) - 1
+MAX_UNTRUSTED_ARGS = cython.declare(cython.Py_ssize_t, 10)
+MAX_UNTRUSTED_BYTES = cython.declare(cython.Py_ssize_t, 16 * 1024)
+MAX_ARGS = cython.declare(cython.Py_ssize_t, (1 << 31) - 1)
 # A longer bulk string is read from the socket into its own memory, once this much of it has come.
-DIRECT_BYTES = 32 * 1024
+DIRECT_BYTES = cython.declare(cython.Py_ssize_t, 32 * 1024)
 # The first memory for a line or bulk string that was cut.
-FIRST_BYTES = 256
+FIRST_BYTES = cython.declare(cython.Py_ssize_t, 256)
 # More slots than this are given back after the request.
-KEPT_SLOTS = 1024
-FIRST_SLOTS = 8
+KEPT_SLOTS = cython.declare(cython.Py_ssize_t, 1024)
+FIRST_SLOTS = cython.declare(cython.Py_ssize_t, 8)
 # A number of at most this many digits fits 64 bits without a check.
-SAFE_DIGITS = 18
+SAFE_DIGITS = cython.declare(cython.Py_ssize_t, 18)
 
-NEED_MORE: cython.int = 0
-COMPLETE: cython.int = 1
+NEED_MORE = cython.declare(cython.int, 0)
+COMPLETE = cython.declare(cython.int, 1)
 
 
 @cython.cclass
