@@ -1,3 +1,4 @@
+# cython: language_level=3
 """Arguments, read as strictly as Redis reads them: one spelling for each number, one text for each error.
 
 Every function returns the value or raises the CommandError that the client gets.
@@ -5,12 +6,15 @@ Every function returns the value or raises the CommandError that the client gets
 
 from collections.abc import Iterator
 
+import cython
+from cython.cimports.libc.stdint import int64_t
+from cython.cimports.minikv.keyspace.database import parse_int64
+
 from minikv.errors import CommandError
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 UINT64_MAX = 2**64 - 1
-LONGEST_INT64 = 20  # "-9223372036854775808"
 
 SYNTAX_ERROR = "ERR syntax error"
 NOT_AN_INTEGER = "ERR value is not an integer or out of range"
@@ -26,14 +30,11 @@ EXPIRY_UNITS = {b"EX": (1000, True), b"PX": (1, True), b"EXAT": (1000, False), b
 
 def integer(text: bytes, error: str = NOT_AN_INTEGER) -> int:
     """A 64-bit integer in its only spelling: no plus sign, no spaces, no leading zeros, no `-0`."""
-    if len(text) <= LONGEST_INT64:
-        try:
-            number = int(text)
-        except ValueError:
-            raise CommandError(error) from None
-        if b"%d" % number == text and INT64_MIN <= number <= INT64_MAX:
-            return number
-    raise CommandError(error)
+    number: int64_t = 0
+    start: cython.p_const_uchar = text
+    if not parse_int64(start, len(text), cython.address(number)):
+        raise CommandError(error)
+    return number
 
 
 def integer_between(text: bytes, low: int, high: int) -> int:

@@ -1,4 +1,5 @@
 # cython: language_level=3
+# ruff: noqa: F821 -- names that the .pxd declares
 """C's long double, which Redis counts with in INCRBYFLOAT and HINCRBYFLOAT.
 
 Python's float has 53 bits, a long double 64 on x86: "0.1" plus "0.2" is "0.3" only there. The C library reads and
@@ -18,7 +19,7 @@ class LongDouble:
     """One number."""
 
     @staticmethod
-    def parse(text: bytes) -> "LongDouble":
+    def parse(text: bytes) -> LongDouble:
         """The number that the whole text spells for strtold (so `0x10`, `1e3` and `inf` pass), None if it is none.
 
         Leading spaces, nan, overflow and underflow to zero are refused.
@@ -49,7 +50,7 @@ class LongDouble:
 
     def text(self) -> bytes:
         """At most 17 digits behind the point, never an exponent, no zeros at the end, no `-0`."""
-        buffer: cython.char[5120]
+        buffer = cython.declare(cython.char[5120])
         length: cython.int = snprintf(buffer, 5120, b"%.17Lf", self.number)
         digits: bytes = buffer[:length]
         digits = digits.rstrip(b"0").removesuffix(b".")

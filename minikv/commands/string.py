@@ -1,3 +1,4 @@
+# cython: language_level=3
 """Commands on strings."""
 
 from minikv.commands.arguments import (

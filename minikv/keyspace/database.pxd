@@ -70,3 +70,6 @@ cdef class Database:
     cdef list collect(self, uint64_t *cursor, Py_ssize_t count)
     cdef int copy_record(self, bytes key, Database target, bytes new_key, bint move) except -1
     cdef int move_record(self, bytes key, Database target, bytes new_key) except -1
+
+
+cdef bint parse_int64(const uint8_t *text, uint64_t length, int64_t *number) noexcept

@@ -1,12 +1,13 @@
 # cython: boundscheck=False, wraparound=False
 """Redis's glob patterns: `*`, `?`, `[abc]`, `[^a-z]` and `\\` before a literal byte.
 
-Every element but `*` stands for exactly one byte. So when a match fails, only the last `*` needs to take one byte more: an
-earlier one could only leave a shorter rest for the same elements. That bounds the work by pattern length times string length,
-whatever the pattern, without recursion.
+Every element but `*` stands for exactly one byte. So when a match fails, only the last `*` needs to take one byte more:
+an earlier one could only leave a shorter rest for the same elements. That bounds the work by pattern length times
+string length, whatever the pattern, without recursion.
 
-Redis's corner cases are kept (all seen on a real server): bytes in a range compare as signed, a range may be written backwards, `[a-]`
-is a range up to `]`, an unclosed class ends with the pattern, an empty string matches the empty pattern alone.
+Redis's corner cases are kept (all seen on a real server): bytes in a range compare as signed, a range may be written
+backwards, `[a-]` is a range up to `]`, an unclosed class ends with the pattern, an empty string matches the empty
+pattern alone.
 """
 
 import cython

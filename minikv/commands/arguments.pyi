@@ -1,0 +1,26 @@
+from collections.abc import Iterator
+
+from minikv.errors import CommandError
+
+INT64_MIN: int
+INT64_MAX: int
+INT32_MIN: int
+INT32_MAX: int
+UINT64_MAX: int
+SYNTAX_ERROR: str
+NOT_AN_INTEGER: str
+NOT_A_FLOAT: str
+NO_SUCH_KEY: str
+SAME_OBJECT: str
+DB_INDEX_OUT_OF_RANGE: str
+STRING_TOO_LONG: str
+EXPIRY_UNITS: dict[bytes, tuple[int, bool]]
+
+def integer(text: bytes, error: str = ...) -> int: ...
+def integer_between(text: bytes, low: int, high: int) -> int: ...
+def next_word(words: Iterator[bytes]) -> bytes: ...
+def cursor(text: bytes) -> int: ...
+def overflows(at_ms: int) -> bool: ...
+def invalid_expire_time(command_name: str) -> CommandError: ...
+def expiry_time(unit: bytes, amount: bytes, now_ms: int, command_name: str) -> int: ...
+def clamp_range(first: int, last: int, length: int) -> tuple[int, int]: ...
