@@ -29,8 +29,8 @@ IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 LOG_OFFSETS = pytest.StashKey[dict[Server, int]]()
 RUNNING = pytest.StashKey[list[Server]]()
 
-hypothesis.settings.register_profile("dev", max_examples=100, deadline=None, print_blob=True)
-hypothesis.settings.register_profile("ci", max_examples=300, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("dev", max_examples=50, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("ci", max_examples=100, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("long", max_examples=3000, deadline=None, print_blob=True)
 
 # -- options, seed and oracle ------------------------------------------------------------------------------------------
