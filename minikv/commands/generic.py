@@ -1,6 +1,5 @@
+# cython: language_level=3
 """Commands on keys of any type."""
-
-from __future__ import annotations
 
 from minikv.commands.arguments import (
     DB_INDEX_OUT_OF_RANGE,
