@@ -30,4 +30,6 @@ cdef class Collection:
     cdef int changed(self) except -1
     cdef list entries_of(self)
     cdef list pick(self, Py_ssize_t count, bint distinct)
+    cdef int draw(self, Py_ssize_t count, bint distinct, list picked) except -1
+    cdef uint8_t *random_entry(self) noexcept
     cdef object parts(self, uint8_t *entry, list out)

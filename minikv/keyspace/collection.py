@@ -162,9 +162,7 @@ class Collection:
         set_packed_count(at - place, count)
         return at
 
-    def place_spread(
-        self, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t
-    ) -> cython.pointer[uint8_t]:
+    def place_spread(self, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t) -> cython.pointer[uint8_t]:
         """Room for an element, new (slot NULL, counted) or in the place of the slot's."""
         store: Store = self.database.store
         offset: uint64_t = store.stores.place(self.spread, hash_, slot, size)
@@ -215,8 +213,7 @@ class Collection:
                     size = entry_size(self.kind, at)
                     name = entry_key(self.kind, at, cython.address(name_len))
                     memcpy(
-                        store.arena.base
-                        + store.stores.place(spread, hash_key(name, name_len), cython.NULL, size),
+                        store.arena.base + store.stores.place(spread, hash_key(name, name_len), cython.NULL, size),
                         at,
                         size,
                     )
@@ -297,33 +294,53 @@ class Collection:
                 return at, out
 
     def pick(self, count: cython.Py_ssize_t, distinct: cython.bint) -> list:
-        """Random elements, each a list of its parts; distinct: none twice, at most all."""
-        store: Store = self.database.store
+        """The parts of `count` random elements in a row; distinct: none twice, at most all."""
         size: cython.Py_ssize_t = len(self)
-        width: cython.Py_ssize_t
-        seen: set = set()
         picked: list = []
-        part: list
-        offset: uint64_t
+        if distinct:
+            count = min(count, size)
         if size == 0 or count <= 0:
             return picked
-        if not self.spread or (distinct and count * 3 > size):
-            flat = self.entries_of()
-            width = len(flat) // size
-            chosen = random.sample(range(size), min(count, size)) if distinct else random.choices(range(size), k=count)
-            return [flat[width * index : width * index + width] for index in chosen]
-        while len(picked) < count:
-            offset = store.tables.random_offset(
-                cython.address(store.stores.indexes[self.spread].table), self.database.keyspace.random()
-            )
+        if count == 1:
+            self.parts(self.random_entry(), picked)
+        elif self.spread and not (distinct and count > size // 3):
+            self.draw(count, distinct, picked)
+        else:
+            flat: list = self.entries_of()
+            width: cython.Py_ssize_t = len(flat) // size
+            for index in random.sample(range(size), count) if distinct else random.choices(range(size), k=count):
+                picked += flat[width * index : width * index + width]
+        return picked
+
+    def draw(self, count: cython.Py_ssize_t, distinct: cython.bint, picked: list) -> cython.int:
+        """Append the parts of elements drawn one by one, again if one of them came already: for few of many."""
+        base: cython.pointer[uint8_t] = self.database.store.arena.base
+        entry: cython.pointer[uint8_t]
+        seen: set = set()
+        while count:
+            entry = self.random_entry()
             if distinct:
+                offset = cython.cast(uint64_t, entry - base)
                 if offset in seen:
                     continue
                 seen.add(offset)
-            part = []
-            self.parts(store.arena.base + offset, part)
-            picked.append(part)
-        return picked
+            self.parts(entry, picked)
+            count -= 1
+        return 0
+
+    def random_entry(self) -> cython.pointer[uint8_t]:
+        """Any element of a collection that has one."""
+        store: Store = self.database.store
+        at: cython.pointer[uint8_t]
+        steps: uint64_t
+        if self.spread:
+            return store.arena.base + store.tables.random_offset(
+                cython.address(store.stores.indexes[self.spread].table), self.database.keyspace.random()
+            )
+        at = packed_first(self.payload())
+        for steps in range(self.database.keyspace.random() % packed_count(self.payload())):
+            at += entry_size(self.kind, at)
+        return at
 
 
 def string_at(at: cython.pointer[uint8_t]) -> bytes:

@@ -19,6 +19,13 @@ class Hash:
         view: Hash = Hash.__new__(Hash)
         return view if view.open(database, key, TYPE_HASH, create, stats) else None
 
+    @staticmethod
+    def to_write(database: Database, key: bytes) -> Hash:
+        """The hash of a key, for a write: the key is born with its first element. Raises WrongTypeError."""
+        view: Hash = Hash.__new__(Hash)
+        view.open(database, key, TYPE_HASH, True, False)
+        return view
+
     def get(self, field: bytes) -> bytes | None:
         """The field's value."""
         entry: cython.pointer[uint8_t] = self.find_entry(field)
@@ -107,10 +114,13 @@ class Hash:
 
     def sample(self, count: int, distinct: bool) -> list[bytes]:
         """Random fields with their values, in a row; distinct: none twice, at most all."""
-        return [part for element in self.pick(count, distinct) for part in element]
+        return self.pick(count, distinct)
 
     def encoding(self, max_entries: int, max_value: int) -> bytes:
         """listpack as long as it has so few fields, none of them or their values longer; else hashtable."""
         if len(self) > max_entries:
             return b"hashtable"
-        return b"hashtable" if any([len(part) > max_value for part in self.entries_of()]) else b"listpack"
+        for part in self.entries_of():
+            if len(part) > max_value:
+                return b"hashtable"
+        return b"listpack"

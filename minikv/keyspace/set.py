@@ -2,9 +2,13 @@
 """Sets: members. An element is one string."""
 
 import cython
-from cython.cimports.cpython.bytes import PyBytes_GET_SIZE
-from cython.cimports.libc.stdint import uint8_t, uint64_t
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.string import memcpy
+from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, PACKED_START, set_packed_count
 from cython.cimports.minikv.engine.record import TYPE_SET, length_size
+from cython.cimports.minikv.engine.store import Store
+from cython.cimports.minikv.engine.table import hash_key
 from cython.cimports.minikv.keyspace.collection import write_string
 from cython.cimports.minikv.keyspace.database import Database
 
@@ -19,6 +23,13 @@ class Set:
         """The set of a key. None: there is none, and it is not to be created. Raises WrongTypeError."""
         view: Set = Set.__new__(Set)
         return view if view.open(database, key, TYPE_SET, create, stats) else None
+
+    @staticmethod
+    def to_write(database: Database, key: bytes) -> Set:
+        """The set of a key, for a write: the key is born with its first element. Raises WrongTypeError."""
+        view: Set = Set.__new__(Set)
+        view.open(database, key, TYPE_SET, True, False)
+        return view
 
     def contains(self, member: bytes) -> bool:
         return self.find_entry(member) != cython.NULL
@@ -53,13 +64,32 @@ class Set:
     def members(self) -> list[bytes]:
         return self.entries_of()
 
+    def members_in(self, others: list, wanted: cython.bint, limit: cython.Py_ssize_t = 0) -> list[bytes]:
+        """Members that all other sets have (`wanted`), or none of them; so many at most, 0 for all."""
+        other: Set
+        entry: cython.pointer[uint8_t]
+        there: cython.bint
+        chosen: list = []
+        for member in self.members():
+            there = wanted
+            for other in others:
+                entry = other.find_entry(member)
+                there = entry != cython.NULL
+                if there != wanted:
+                    break
+            if there == wanted:
+                chosen.append(member)
+                if len(chosen) == limit:
+                    break
+        return chosen
+
     def sample(self, count: int, distinct: bool) -> list[bytes]:
         """Random members; distinct: none twice, at most all."""
-        return [element[0] for element in self.pick(count, distinct)]
+        return self.pick(count, distinct)
 
     def pop(self) -> bytes:
         """Take out a random member."""
-        member: bytes = self.pick(1, True)[0][0]
+        member: bytes = self.pick(1, True)[0]
         self.remove(member)
         return member
 
@@ -67,4 +97,89 @@ class Set:
         """intset as long as it has so few members, all of them integers; else hashtable."""
         if len(self) > max_entries:
             return b"hashtable"
-        return b"intset" if all([is_int64(member) for member in self.entries_of()]) else b"hashtable"
+        for member in self.entries_of():
+            if not is_int64(member):
+                return b"hashtable"
+        return b"intset"
+
+
+def replace_set(database: Database, key: bytes, members: object) -> int:
+    """Make the key a set of these members, all different, whatever it was before; without members it is deleted.
+
+    Returns their number. One change, or ArenaFull and none.
+    """
+    hash_: uint64_t = 0
+    size: uint64_t = 0
+    count: cython.Py_ssize_t = len(members)
+    member: bytes
+    slot: cython.pointer[uint64_t]
+    if count == 0:
+        database.delete(key)
+        return 0
+    for member in members:
+        size += length_size(PyBytes_GET_SIZE(member)) + PyBytes_GET_SIZE(member)
+    slot = database.find(key, cython.address(hash_))
+    if count <= PACKED_COUNT and size <= PACKED_MAX:
+        write_packed(database.store, key, hash_, slot, members, size)
+    else:
+        write_spread(database.store, key, hash_, slot, members)
+    database.changed(key)
+    return count
+
+
+@cython.cfunc
+def write_packed(
+    store: Store, key: bytes, hash_: uint64_t, slot: cython.pointer[uint64_t], members: object, size: uint64_t
+) -> object:
+    member: bytes
+    packed: uint32_t = cython.cast(uint32_t, PACKED_START - 4 + size)
+    at: cython.pointer[uint8_t] = store.put_payload(
+        cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
+        PyBytes_GET_SIZE(key),
+        hash_,
+        slot,
+        TYPE_SET,
+        PACKED_START + size,
+        0,
+    )
+    memcpy(at, cython.address(packed), 4)
+    set_packed_count(at, cython.cast(uint32_t, len(members)))
+    at += PACKED_START
+    for member in members:
+        at = write_string(at, member, PyBytes_GET_SIZE(member))
+    return None
+
+
+@cython.cfunc
+def write_spread(store: Store, key: bytes, hash_: uint64_t, slot: cython.pointer[uint64_t], members: object) -> object:
+    member: bytes
+    length: uint64_t
+    spread: uint32_t = store.stores.create(TYPE_SET, store.number)
+    try:
+        for member in members:
+            length = PyBytes_GET_SIZE(member)
+            write_string(
+                store.arena.base
+                + store.stores.place(
+                    spread,
+                    hash_key(cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(member)), length),
+                    cython.NULL,
+                    length_size(length) + length,
+                ),
+                member,
+                length,
+            )
+            store.arena.spreads[spread].count += 1
+        store.put_root(
+            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
+            PyBytes_GET_SIZE(key),
+            hash_,
+            slot,
+            TYPE_SET,
+            spread,
+            0,
+        )
+    except BaseException:
+        store.stores.drop(spread)
+        raise
+    return None

@@ -69,6 +69,15 @@ def within(distance: int) -> Comparison:
     return close
 
 
+def pairs_unordered(subject: bytes, oracle: bytes) -> bool:
+    """The same kind of reply (a map, or an array of names and values by turns) with the same pairs in any order."""
+    left, right = parse(subject), parse(oracle)
+    if left.kind != right.kind or not isinstance(left.payload, list) or not isinstance(right.payload, list):
+        return left == right
+    mine, theirs = (sorted(zip(side[::2], side[1::2], strict=True), key=repr) for side in (left.payload, right.payload))
+    return mine == theirs
+
+
 def scanned(subject: bytes, oracle: bytes) -> bool:
     """Replies to SCAN: cursors are private; where both have come to the end, the keys are the same in any order."""
     left, right = parse(subject), parse(oracle)
@@ -85,6 +94,10 @@ DEFAULT_COMPARISONS: dict[bytes, Comparison] = {
     b"CLIENT INFO": same_kind,
     b"CLIENT LIST": same_kind,
     b"EXPIRETIME": within(CLOCK_SLACK_MS // 1000 + 1),
+    b"HGETALL": pairs_unordered,
+    b"HKEYS": unordered,
+    b"HSCAN": scanned,
+    b"HVALS": unordered,
     b"INFO": same_kind,
     b"KEYS": unordered,
     b"LASTSAVE": same_kind,
@@ -93,6 +106,11 @@ DEFAULT_COMPARISONS: dict[bytes, Comparison] = {
     b"PTTL": within(CLOCK_SLACK_MS),
     b"RANDOMKEY": same_kind,
     b"SCAN": scanned,
+    b"SDIFF": unordered,
+    b"SINTER": unordered,
+    b"SMEMBERS": unordered,
+    b"SSCAN": scanned,
+    b"SUNION": unordered,
     b"TIME": same_shape,
     b"TTL": within(CLOCK_SLACK_MS // 1000),
 }

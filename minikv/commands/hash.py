@@ -1,0 +1,197 @@
+"""Commands on hashes."""
+
+from __future__ import annotations
+
+from minikv.commands.arguments import (
+    INT64_MAX,
+    INT64_MIN,
+    NOT_A_FLOAT,
+    SYNTAX_ERROR,
+    cursor,
+    integer,
+    integer_between,
+)
+from minikv.commands.client import Client
+from minikv.commands.long_double import LongDouble
+from minikv.commands.scan import scan_options
+from minikv.commands.spec import DENYOOM, FAST, READONLY, WRITE, command
+from minikv.errors import CommandError
+from minikv.keyspace.glob import glob_match
+from minikv.keyspace.hash import Hash
+from minikv.protocol.reply import OK, SimpleString
+
+# Fields that one HRANDFIELD with a negative count may ask for: without a limit the reply could fill the memory.
+MOST_RANDOM = 1 << 22
+OUT_OF_RANGE = "ERR value is out of range"
+UNORDERED = ["nondeterministic_output_order"]
+RANDOM = ["nondeterministic_output"]
+
+
+# Write
+
+
+@command("HSET", arity=-4, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW update", categories="hash")
+def hset(ctx: Client, key: bytes, *pairs: bytes) -> int:
+    if len(pairs) % 2:
+        raise CommandError("ERR wrong number of arguments for 'hset' command")
+    return set_pairs(ctx, key, pairs)
+
+
+@command("HMSET", arity=-4, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW update", categories="hash")
+def hmset(ctx: Client, key: bytes, *pairs: bytes) -> SimpleString:
+    if len(pairs) % 2:
+        raise CommandError("ERR wrong number of arguments for 'hmset' command")
+    set_pairs(ctx, key, pairs)
+    return OK
+
+
+def set_pairs(ctx: Client, key: bytes, pairs: tuple[bytes, ...]) -> int:
+    """How many of the fields are new."""
+    hash_ = Hash.to_write(ctx.db, key)
+    if len(pairs) == 2:
+        return int(hash_.set(pairs[0], pairs[1]))
+    return sum([hash_.set(pairs[i], pairs[i + 1]) for i in range(0, len(pairs), 2)])
+
+
+@command("HSETNX", arity=4, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW insert", categories="hash")
+def hsetnx(ctx: Client, key: bytes, field: bytes, value: bytes) -> int:
+    hash_ = Hash.to_write(ctx.db, key)
+    return 0 if hash_.contains(field) else int(hash_.set(field, value))
+
+
+@command("HDEL", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW delete", categories="hash")
+def hdel(ctx: Client, key: bytes, *fields: bytes) -> int:
+    hash_ = Hash.at(ctx.db, key, False, False)
+    return 0 if hash_ is None else sum([hash_.delete(field) for field in fields])
+
+
+@command(
+    "HINCRBY", arity=4, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="hash"
+)
+def hincrby(ctx: Client, key: bytes, field: bytes, increment: bytes) -> int:
+    amount = integer(increment)
+    hash_ = Hash.to_write(ctx.db, key)
+    text = hash_.get(field)
+    number = amount if text is None else integer(text, "ERR hash value is not an integer") + amount
+    if not INT64_MIN <= number <= INT64_MAX:
+        raise CommandError("ERR increment or decrement would overflow")
+    hash_.set(field, b"%d" % number)
+    return number
+
+
+@command(
+    "HINCRBYFLOAT",
+    arity=4,
+    flags=WRITE | DENYOOM | FAST,
+    keys=(1, 1, 1),
+    key_flags="RW access update",
+    categories="hash",
+)
+def hincrbyfloat(ctx: Client, key: bytes, field: bytes, increment: bytes) -> bytes:
+    amount = LongDouble.parse(increment)
+    if amount is None:
+        raise CommandError(NOT_A_FLOAT)
+    if not amount.is_finite():
+        raise CommandError("ERR value is NaN or Infinity")
+    hash_ = Hash.to_write(ctx.db, key)
+    text = hash_.get(field)
+    number = LongDouble.parse(b"0" if text is None else text)
+    if number is None:
+        raise CommandError("ERR hash value is not a float")
+    total = number + amount
+    if not total.is_finite():
+        raise CommandError("ERR increment would produce NaN or Infinity")
+    value = total.text()
+    hash_.set(field, value)
+    return value
+
+
+# Read
+
+
+@command("HGET", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="hash")
+def hget(ctx: Client, key: bytes, field: bytes) -> bytes | None:
+    hash_ = Hash.at(ctx.db, key)
+    return None if hash_ is None else hash_.get(field)
+
+
+@command("HMGET", arity=-3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="hash")
+def hmget(ctx: Client, key: bytes, *fields: bytes) -> list[bytes | None]:
+    hash_ = Hash.at(ctx.db, key)
+    return [None] * len(fields) if hash_ is None else [hash_.get(field) for field in fields]
+
+
+@command("HGETALL", arity=2, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="hash", tips=UNORDERED)
+def hgetall(ctx: Client, key: bytes) -> dict[bytes, bytes] | list[bytes]:
+    hash_ = Hash.at(ctx.db, key)
+    items = [] if hash_ is None else hash_.items()
+    return items if ctx.resp == 2 else dict(zip(items[::2], items[1::2], strict=True))
+
+
+@command("HKEYS", arity=2, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="hash", tips=UNORDERED)
+def hkeys(ctx: Client, key: bytes) -> list[bytes]:
+    hash_ = Hash.at(ctx.db, key)
+    return [] if hash_ is None else hash_.fields()
+
+
+@command("HVALS", arity=2, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="hash", tips=UNORDERED)
+def hvals(ctx: Client, key: bytes) -> list[bytes]:
+    hash_ = Hash.at(ctx.db, key)
+    return [] if hash_ is None else hash_.values()
+
+
+@command("HLEN", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="hash")
+def hlen(ctx: Client, key: bytes) -> int:
+    hash_ = Hash.at(ctx.db, key)
+    return 0 if hash_ is None else len(hash_)
+
+
+@command("HEXISTS", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="hash")
+def hexists(ctx: Client, key: bytes, field: bytes) -> int:
+    hash_ = Hash.at(ctx.db, key)
+    return 0 if hash_ is None else int(hash_.contains(field))
+
+
+@command("HSTRLEN", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="hash")
+def hstrlen(ctx: Client, key: bytes, field: bytes) -> int:
+    hash_ = Hash.at(ctx.db, key)
+    return 0 if hash_ is None else hash_.value_len(field)
+
+
+@command("HRANDFIELD", arity=-2, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="hash", tips=RANDOM)
+def hrandfield(ctx: Client, key: bytes, *options: bytes) -> object:
+    if options:
+        return random_fields(ctx, key, *options)
+    hash_ = Hash.at(ctx.db, key)
+    return None if hash_ is None else hash_.sample(1, True)[0]
+
+
+def random_fields(ctx: Client, key: bytes, count: bytes, *options: bytes) -> list[bytes] | list[list[bytes]]:
+    """Different fields; with a negative count as many as that, each drawn from all. In RESP3 values come in pairs."""
+    wanted = integer_between(count, -INT64_MAX, INT64_MAX)
+    if len(options) > 1 or (options and options[0].upper() != b"WITHVALUES"):
+        raise CommandError(SYNTAX_ERROR)
+    if options and abs(wanted) > INT64_MAX // 2:
+        raise CommandError(OUT_OF_RANGE)
+    hash_ = Hash.at(ctx.db, key)
+    if hash_ is None:
+        return []
+    if wanted < -MOST_RANDOM:
+        raise CommandError(OUT_OF_RANGE)
+    found = hash_.sample(abs(wanted), wanted > 0)
+    if not options:
+        return found[::2]
+    return found if ctx.resp == 2 else [found[i : i + 2] for i in range(0, len(found), 2)]
+
+
+@command("HSCAN", arity=-3, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="hash", tips=RANDOM)
+def hscan(ctx: Client, key: bytes, start: bytes, *options: bytes) -> list[object]:
+    place = cursor(start)
+    hash_ = Hash.at(ctx.db, key)
+    if hash_ is None:
+        return [b"0", []]
+    count, pattern = scan_options(options)
+    place, found = hash_.scan(place, count)
+    if pattern != b"*":
+        found = [part for i in range(0, len(found), 2) if glob_match(pattern, found[i]) for part in found[i : i + 2]]
+    return [b"%d" % place, found]
