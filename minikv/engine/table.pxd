@@ -9,6 +9,8 @@ cdef extern from *:
     #if PY_VERSION_HEX >= 0x030E0000
     #define minikv_hash_bytes Py_HashBuffer
     #else
+    /* exported by all of them, but 3.13 declares it in an internal header only */
+    PyAPI_FUNC(Py_hash_t) _Py_HashBytes(const void *, Py_ssize_t);
     #define minikv_hash_bytes _Py_HashBytes
     #endif
     """
