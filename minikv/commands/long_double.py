@@ -1,5 +1,5 @@
 # cython: language_level=3
-# ruff: noqa: F821 -- names that the .pxd declares
+
 """C's long double, which Redis counts with in INCRBYFLOAT and HINCRBYFLOAT.
 
 Python's float has 53 bits, a long double 64 on x86: "0.1" plus "0.2" is "0.3" only there. The C library reads and

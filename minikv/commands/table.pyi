@@ -7,7 +7,6 @@ from minikv.commands.services import Services
 from minikv.commands.spec import CommandSpec
 from minikv.commands.stats import Stats
 
-
 class Command:
     spec: CommandSpec
     handler: Callable[..., object] | None

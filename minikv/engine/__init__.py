@@ -18,4 +18,6 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 if not any((Path(__file__).parent / f"memory{suffix}").exists() for suffix in EXTENSION_SUFFIXES):
-    raise ImportError("minikv's engine is not compiled: install the package (pip install .) or run setup.py build_ext --inplace")
+    raise ImportError(
+        "minikv's engine is not compiled: install the package (pip install .) or run setup.py build_ext --inplace"
+    )

@@ -7,15 +7,16 @@ One reservation, cut into segments of 2 MiB. A segment belongs to one store (one
     PAGES       |run of pages|..|run of pages|   jumbo records of at most 1 MiB, on 4 KiB pages
     RUN         |one jumbo record ............|  a larger one, in consecutive segments of its own
 
-The bitmap `live` has a bit for each granule where a live record starts. It is the whole truth about record segments: a record
-tells its own size, so the space between the end of one and the next bit is free. There is no free list. Allocation takes
-bytes from the end of the segment being filled (bump); when that is full it looks for a segment with dead space and fills the
-gaps between its live records one after another (sweep), and takes a new segment when there is none.
+The bitmap `live` has a bit for each granule where a live record starts. It is the whole truth about record segments:
+a record tells its own size, so the space between the end of one and the next bit is free. There is no free list.
+Allocation takes bytes from the end of the segment being filled (bump); when that is full it looks for a segment with
+dead space and fills the gaps between its live records one after another (sweep), and takes a new segment when there
+is none.
 
-While a snapshot is open in relocating mode, every segment that existed at the fork is frozen until the child has passed it:
-nothing in it is written, its gaps are not filled, and a death in it is only queued (with its bit still set) and carried out
-by `drain` once the child is past it or gone. Two things are left to the kernel's copy-on-write on purpose: bytes of jumbo
-records that are edited in place, and nothing else.
+While a snapshot is open in relocating mode, every segment that existed at the fork is frozen until the child has
+passed it: nothing in it is written, its gaps are not filled, and a death in it is only queued (with its bit still
+set) and carried out by `drain` once the child is past it or gone. Two things are left to the kernel's copy-on-write
+on purpose: bytes of jumbo records that are edited in place, and nothing else.
 
 Invariants (proved by Arena.check):
   1. live records of a segment do not overlap, and lie below its end
@@ -149,8 +150,10 @@ class Arena:
         heap: cython.pointer[Heap] = cython.address(self.heaps[store])
         nbytes: uint64_t = cython.cast(uint64_t, granules) << GRANULE_SHIFT
         offset: uint64_t
-        if heap.sweep_end and not fresh and (
-            heap.gap + nbytes <= heap.gap_end or self._find_gap(store, heap, granules)
+        if (
+            heap.sweep_end
+            and not fresh
+            and (heap.gap + nbytes <= heap.gap_end or self._find_gap(store, heap, granules))
         ):
             offset = heap.gap
             heap.gap += nbytes
@@ -192,13 +195,13 @@ class Arena:
 
     def _start_sweep(self, store: uint32_t, heap: cython.pointer[Heap]) -> cython.bint:
         """Choose the next segment of which at least an eighth is dead."""
-        steps: uint32_t
+        _step: uint32_t
         number: uint32_t = heap.sweep_next
         segment: cython.pointer[Segment]
         total: uint64_t = cython.cast(uint64_t, heap.record_segments) * GRANULES_PER_SEGMENT
         if (total - heap.live_granules) * 8 < total:
             return False
-        for steps in range(self.high_water):
+        for _step in range(self.high_water):
             number += 1
             if number >= self.high_water:
                 number = 0
@@ -288,12 +291,12 @@ class Arena:
     def allocate_pages(self, store: uint32_t, pages: uint32_t) -> uint64_t:
         """A run of at most 256 pages that no bit tells of: a list's node, or room for a jumbo record."""
         heap: cython.pointer[Heap] = cython.address(self.heaps[store])
-        steps: uint32_t
+        _step: uint32_t
         number: uint32_t = heap.page_next
         first: cython.int = -1
         segment: cython.pointer[Segment]
         if cython.cast(uint64_t, heap.page_segments) * PAGES_PER_SEGMENT >= heap.live_pages + pages:
-            for steps in range(self.high_water):
+            for _step in range(self.high_water):
                 if number >= self.high_water:
                     number = 0
                 segment = cython.address(self.segments[number])
@@ -376,15 +379,11 @@ class Arena:
             for wanted in range(cython.cast(uint32_t, page + old_pages), cython.cast(uint32_t, page + new_pages)):
                 if (map_[wanted >> 6] >> (wanted & 63)) & 1:
                     return False
-            set_pages(
-                map_, cython.cast(uint32_t, page + old_pages), cython.cast(uint32_t, new_pages - old_pages), True
-            )
+            set_pages(map_, cython.cast(uint32_t, page + old_pages), cython.cast(uint32_t, new_pages - old_pages), True)
             segment.live += cython.cast(uint32_t, new_pages - old_pages)
             self.heaps[segment.store].live_pages += new_pages - old_pages
             return True
-        wanted = cython.cast(
-            uint32_t, ((offset & (SEGMENT_SIZE - 1)) + new_size + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT
-        )
+        wanted = cython.cast(uint32_t, ((offset & (SEGMENT_SIZE - 1)) + new_size + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT)
         if number + wanted > min(self.segment_limit, self.segment_count):
             return False
         for step in range(number + segment.live, number + wanted):
@@ -618,7 +617,9 @@ class Arena:
         # What the segments being filled can still take is not dead.
         free: uint64_t = ((heap.bump_end - heap.bump) + (heap.gap_end - heap.gap)) >> GRANULE_SHIFT
         records: cython.bint = heap.record_segments > 2 and (granules - heap.live_granules - free) * 5 > granules
-        in_pages: cython.bint = heap.kind != TYPE_LIST and heap.page_segments > 1 and (pages - heap.live_pages) * 5 > pages
+        in_pages: cython.bint = (
+            heap.kind != TYPE_LIST and heap.page_segments > 1 and (pages - heap.live_pages) * 5 > pages
+        )
         if self.snapshot_is_open or self.drained < self.walk_len or not (records or in_pages):
             return NO_SEGMENT
         for number in range(self.high_water):

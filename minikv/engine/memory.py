@@ -1,9 +1,9 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Reservations of address space, and the two pools of parent-only memory.
 
-A reservation is private, anonymous and MAP_NORESERVE: it may exceed the machine's memory, and a page costs nothing until it
-is written. Inherited reservations (arena, bitmap) are what a snapshot child reads. All others are MADV_DONTFORK: the child
-has no such addresses, so the parent's writes to them are never copied.
+A reservation is private, anonymous and MAP_NORESERVE: it may exceed the machine's memory, and a page costs nothing
+until it is written. Inherited reservations (arena, bitmap) are what a snapshot child reads. All others are
+MADV_DONTFORK: the child has no such addresses, so the parent's writes to them are never copied.
 
     BlockPool   4 KiB blocks: hash tables, B-tree nodes
     LinkPool    16-byte links of singly linked lists: holes, deferred deaths
@@ -12,7 +12,7 @@ Guarantees: number 0 means none; `trim` gives the memory of free blocks back, al
 """
 
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t, uintptr_t
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uintptr_t
 from cython.cimports.libc.string import memset
 from cython.cimports.posix.mman import (
     MAP_ANONYMOUS,

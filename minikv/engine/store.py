@@ -1,9 +1,10 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """One database's records with the two indexes that lead to them.
 
-A store puts records into the arena, keeps the table (key to record) and the expiry index (time to key) in step with them, and
-knows when a record may be written where it is: never while it is frozen for a snapshot child, except bytes of jumbo records,
-which are left to the kernel's copy-on-write. It knows no clock: whether a time has passed is the keyspace's business.
+A store puts records into the arena, keeps the table (key to record) and the expiry index (time to key) in step with
+them, and knows when a record may be written where it is: never while it is frozen for a snapshot child, except bytes
+of jumbo records, which are left to the kernel's copy-on-write. It knows no clock: whether a time has passed is the
+keyspace's business.
 
 Every change either succeeds or raises ArenaFull with nothing changed: blocks are reserved first, room for the record
 comes next, and what follows cannot fail.
@@ -18,7 +19,6 @@ Invariants (proved by Store.check):
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memmove, memset
-from cython.cimports.minikv.engine.arena import Arena
 from cython.cimports.minikv.engine.ordered import Cursor, Entry, OrderedIndex
 from cython.cimports.minikv.engine.record import (
     EXPIRY_OPCODE,
@@ -46,7 +46,6 @@ from cython.cimports.minikv.engine.stores import Stores, spread_of
 from cython.cimports.minikv.engine.table import hash_key, slot_offset
 
 from minikv.errors import ArenaFull
-
 
 
 class Store:

@@ -1,19 +1,20 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """All stores of an arena: the databases' keys, and the elements of each spread collection.
 
-A store is a set of entries found by a hash table: records by their keys, or elements (a hash's field and value, a set's member,
-a sorted set's member and score) by their first string. Its entries lie in segments of its own. Whether an entry is a record
-or an element makes a difference in two places only: how its key and size are read (record.pxd), and who else knows where it
-lies: a sorted set's tree knows its elements, and a spread collection knows the record of its key (its root).
+A store is a set of entries found by a hash table: records by their keys, or elements (a hash's field and value, a
+set's member, a sorted set's member and score) by their first string. Its entries lie in segments of its own. Whether
+an entry is a record or an element makes a difference in two places only: how its key and size are read (record.pxd),
+and who else knows where it lies: a sorted set's tree knows its elements, and a spread collection knows the record of
+its key (its root).
 
     store 0 .. databases - 1    keys
     store databases ..          spread collections, numbered as they come; numbers are used again
 
-What the snapshot child needs of a spread collection (its root, its number of elements) stands in Arena.spreads, which is
-inherited; its table and tree stand in `indexes`, which are not.
+What the snapshot child needs of a spread collection (its root, its number of elements) stands in Arena.spreads, which
+is inherited; its table and tree stand in `indexes`, which are not.
 
-A change either succeeds or raises ArenaFull with nothing changed: `reserve` makes sure of the blocks that it may take, room
-in the arena comes next, and what follows cannot fail.
+A change either succeeds or raises ArenaFull with nothing changed: `reserve` makes sure of the blocks that it may
+take, room in the arena comes next, and what follows cannot fail.
 """
 
 import cython
@@ -21,7 +22,8 @@ from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.arena import SEGMENT_SHIFT, STORES_MAX, Arena, Segment
 from cython.cimports.minikv.engine.memory import BlockPool, reserve, unmap
-#TREES from cython.cimports.minikv.engine.ordered import OrderedTrees
+
+# TREES from cython.cimports.minikv.engine.ordered import OrderedTrees
 from cython.cimports.minikv.engine.record import (
     KEYS,
     RECORD_MAX,
@@ -53,8 +55,8 @@ class Stores:
         self.databases = databases
         self.next_fresh = databases
         self.tables = Tables(arena, pool)
-        #TREES self.trees = OrderedTrees(pool)
-        #TREES self.trees.arena_base = arena.base
+        # TREES self.trees = OrderedTrees(pool)
+        # TREES self.trees.arena_base = arena.base
         self.indexes = cython.cast(cython.pointer[Index], reserve(STORES_MAX * cython.sizeof(Index), False))
 
     def __dealloc__(self):
@@ -171,7 +173,7 @@ class Stores:
     def _forget(self, store: uint32_t) -> cython.void:
         """Give a collection's indexes back and mark its heap; drop_marked does the rest."""
         self.tables.clear(cython.address(self.indexes[store].table))
-        #TREES self.trees.clear(cython.address(self.indexes[store].order))
+        # TREES self.trees.clear(cython.address(self.indexes[store].order))
         self.arena.heaps[store].dropping = True
         self.arena.spreads[store].kind = 0
         self.arena.spreads[store].root = 0
@@ -216,8 +218,8 @@ class Stores:
     def _pick(self) -> cython.bint:
         """Choose a segment to evacuate; the stores take turns."""
         number: uint32_t
-        steps: uint32_t
-        for steps in range(min(self.next_fresh, STORES_PER_CALL)):
+        _step: uint32_t
+        for _step in range(min(self.next_fresh, STORES_PER_CALL)):
             if self.evacuated_next >= self.next_fresh:
                 self.evacuated_next = 0
             number = self.arena.pick_sparse(self.evacuated_next)
@@ -246,15 +248,13 @@ class Stores:
         entry = self.arena.base + offset
         memcpy(entry, self.arena.base + old, size)
         key = entry_key(kind, entry, cython.address(key_len))
-        move_slot(
-            self.tables.find_offset(cython.address(index.table), hash_key(key, key_len), old), offset
-        )
+        move_slot(self.tables.find_offset(cython.address(index.table), hash_key(key, key_len), old), offset)
         if kind == KEYS:
             spread = spread_of(skip_expiry(entry)[0], record_payload(entry))
             if spread:
                 self.arena.spreads[spread].root = offset
         elif kind == TYPE_ZSET:
             memcpy(cython.address(score), entry + size - 8, 8)
-            pass #TREES self.trees.move(cython.address(index.order), score, key, key_len, offset)
+            pass  # TREES self.trees.move(cython.address(index.order), score, key, key_len, offset)
         self.arena.kill(old, size)
         return True

@@ -1,9 +1,10 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Hash indexes over parent-only memory: from keys to records, and from elements of a large collection to their records.
 
-Extendible hashing: a directory of 2**depth block numbers, indexed by the first bits of the hash, leads to blocks of 4 KiB. A
-block that becomes full splits in two by the next bit, and two half-empty buddies merge again: the table grows and shrinks a
-block at a time. An entry keeps 22 prefix bits and its home bucket, so that a split reads neither keys nor hashes.
+Extendible hashing: a directory of 2**depth block numbers, indexed by the first bits of the hash, leads to blocks of 4
+KiB. A block that becomes full splits in two by the next bit, and two half-empty buddies merge again: the table grows
+and shrinks a block at a time. An entry keeps 22 prefix bits and its home bucket, so that a split reads neither keys
+nor hashes.
 
     hash   |63 ........ 42| .............. |23 .... 8|7 .... 0|
              prefix                          home      fingerprint
@@ -15,17 +16,17 @@ block at a time. An entry keeps 22 prefix bits and its home bucket, so that a sp
     bucket |7 fingerprints, 1 B each|overflow 1 B|7 entries of 8 B|
     entry  |63 .... granule number of the record .... 28|27 .. home .. 22|21 .. prefix .. 0|    0: empty
 
-An entry that finds its home bucket full goes to the next one with room, round the block; every bucket that it passes counts it
-in `overflow`, so a search ends at the first bucket that nothing has passed.
+An entry that finds its home bucket full goes to the next one with room, round the block; every bucket that it passes
+counts it in `overflow`, so a search ends at the first bucket that nothing has passed.
 
-SCAN walks prefixes in order and, in a block, home buckets in order. Its cursor is (prefix, depth of the block, home): blocks
-that split are finished in two halves, and a block that has been merged since is walked again from its first home bucket, so
-a key that stays in the table is always returned.
+SCAN walks prefixes in order and, in a block, home buckets in order. Its cursor is (prefix, depth of the block, home):
+blocks that split are finished in two halves, and a block that has been merged since is walked again from its first
+home bucket, so a key that stays in the table is always returned.
 
 Invariants (proved by Tables.check):
-  1. every entry points to a live record whose key hashes to its prefix, home and fingerprint
-  2. overflow counts the entries that passed a bucket (sticks at 255)
-  3. header.used counts a block's entries; TableState.used all; a block of depth d fills 2**(depth - d) directory places in a row
+  1. every entry points to a live record whose key hashes to its prefix, home and fingerprint 2. overflow counts the
+  entries that passed a bucket (sticks at 255) 3. header.used counts a block's entries; TableState.used all; a block
+  of depth d fills 2**(depth - d) directory places in a row
 """
 
 import cython
@@ -112,7 +113,11 @@ class Tables:
     # Search
 
     def find(
-        self, table: cython.pointer[TableState], key: cython.pointer[cython.const[uint8_t]], key_len: uint64_t, hash_: uint64_t
+        self,
+        table: cython.pointer[TableState],
+        key: cython.pointer[cython.const[uint8_t]],
+        key_len: uint64_t,
+        hash_: uint64_t,
     ) -> cython.pointer[uint64_t]:
         """The entry of a key; NULL if it is not there. Valid until the next insert or remove."""
         block: cython.pointer[uint8_t]
@@ -122,13 +127,13 @@ class Tables:
         entry: uint64_t
         matches: uint64_t
         slot: cython.int
-        steps: cython.int
+        _step: cython.int
         stored: cython.pointer[uint8_t]
         stored_len: uint64_t = 0
         if table.used == 0:
             return cython.NULL
         block = self._block(table.directory[(tag & PREFIX_MASK) >> (PREFIX_BITS - table.depth)])
-        for steps in range(BUCKETS):
+        for _step in range(BUCKETS):
             bucket = bucket_of(block, home)
             matches = matches_in(bucket[0], hash_ & 0xFF)
             while matches:
@@ -136,7 +141,9 @@ class Tables:
                 matches &= matches - 1
                 entry = bucket[slot]
                 if (entry & TAG_MASK) == tag and entry > TAG_MASK:
-                    stored = entry_key(table.kind, self.arena.base + (entry >> TAG_BITS << 4), cython.address(stored_len))
+                    stored = entry_key(
+                        table.kind, self.arena.base + (entry >> TAG_BITS << 4), cython.address(stored_len)
+                    )
                     if stored_len == key_len and memcmp(stored, key, key_len) == 0:
                         return bucket + slot
             if bucket[0] >> 56 == 0:
@@ -144,20 +151,26 @@ class Tables:
             home = 0 if home + 1 == BUCKETS else home + 1
         return cython.NULL
 
-    def find_offset(self, table: cython.pointer[TableState], hash_: uint64_t, offset: uint64_t) -> cython.pointer[uint64_t]:
+    def find_offset(
+        self, table: cython.pointer[TableState], hash_: uint64_t, offset: uint64_t
+    ) -> cython.pointer[uint64_t]:
         """The entry that points to `offset`, given its key's hash."""
         return self._find_where(table, hash_, offset, 0)
 
-    def find_expiring(self, table: cython.pointer[TableState], hash_: uint64_t, expire_at_ms: int64_t) -> cython.pointer[uint64_t]:
+    def find_expiring(
+        self, table: cython.pointer[TableState], hash_: uint64_t, expire_at_ms: int64_t
+    ) -> cython.pointer[uint64_t]:
         """The entry of a record with this expiry time, given its key's hash."""
         return self._find_where(table, hash_, 0, expire_at_ms)
 
-    def _find_where(self, table: cython.pointer[TableState], hash_: uint64_t, offset: uint64_t, expire_at_ms: int64_t) -> cython.pointer[uint64_t]:
+    def _find_where(
+        self, table: cython.pointer[TableState], hash_: uint64_t, offset: uint64_t, expire_at_ms: int64_t
+    ) -> cython.pointer[uint64_t]:
         block: cython.pointer[uint8_t]
         bucket: cython.pointer[uint64_t]
         tag: uint64_t = tag_of(hash_)
         home: uint64_t = tag >> PREFIX_BITS
-        steps: cython.int
+        _step: cython.int
         slot: cython.int
         record: cython.pointer[uint8_t]
         key: cython.pointer[uint8_t]
@@ -165,7 +178,7 @@ class Tables:
         if table.used == 0:
             return cython.NULL
         block = self._block(table.directory[(tag & PREFIX_MASK) >> (PREFIX_BITS - table.depth)])
-        for steps in range(BUCKETS):
+        for _step in range(BUCKETS):
             bucket = bucket_of(block, home)
             for slot in range(1, ENTRIES + 1):
                 if (bucket[slot] & TAG_MASK) != tag or bucket[slot] <= TAG_MASK:
@@ -406,7 +419,11 @@ class Tables:
     # Iteration
 
     def scan_home(
-        self, table: cython.pointer[TableState], cursor: uint64_t, offsets: cython.pointer[uint64_t], found: cython.pointer[uint32_t]
+        self,
+        table: cython.pointer[TableState],
+        cursor: uint64_t,
+        offsets: cython.pointer[uint64_t],
+        found: cython.pointer[uint32_t],
     ) -> uint64_t:
         """The records of one home bucket into `offsets` (room for 336); the next cursor, 0 at the end."""
         prefix: uint64_t = (cursor >> 11) & PREFIX_MASK
@@ -415,7 +432,7 @@ class Tables:
         block: cython.pointer[uint8_t]
         depth: uint64_t
         bucket: cython.pointer[uint64_t]
-        steps: cython.int
+        _step: cython.int
         slot: cython.int
         found[0] = 0
         if table.used == 0:
@@ -425,7 +442,7 @@ class Tables:
         if depth < (cursor >> 6) & 31 or home >= BUCKETS:
             home = 0
         at = home
-        for steps in range(BUCKETS):
+        for _step in range(BUCKETS):
             bucket = bucket_of(block, at)
             for slot in range(1, ENTRIES + 1):
                 if bucket[slot] and (bucket[slot] & TAG_MASK) >> PREFIX_BITS == home:
@@ -441,12 +458,12 @@ class Tables:
 
     def random_offset(self, table: cython.pointer[TableState], random: uint64_t) -> uint64_t:
         """A record chosen by 64 random bits: uniform up to the difference in blocks' fill; 0 if there is none."""
-        tries: cython.int
+        _try: cython.int
         block: cython.pointer[uint8_t]
         place: uint64_t
         if table.used == 0:
             return 0
-        for tries in range(64):
+        for _try in range(64):
             block = self._block(table.directory[(random >> 42) >> (PREFIX_BITS - table.depth)])
             place = (random & 0xFFFF) * BLOCK_ENTRIES >> 16
             place = slot_offset(bucket_of(block, place // ENTRIES) + 1 + place % ENTRIES)
@@ -460,9 +477,9 @@ class Tables:
         """The first record at or behind a random place of a sparse table."""
         count: uint64_t = cython.cast(uint64_t, BLOCK_ENTRIES) << table.depth
         place: uint64_t = (random >> 11) % count
-        steps: uint64_t
+        _step: uint64_t
         offset: uint64_t
-        for steps in range(count):
+        for _step in range(count):
             offset = slot_offset(
                 bucket_of(self._block(table.directory[place // BLOCK_ENTRIES]), place % BLOCK_ENTRIES // ENTRIES)
                 + 1
@@ -508,9 +525,7 @@ class Tables:
                         continue
                     in_block += 1
                     assert self.arena.is_live(slot_offset(entries + slot))
-                    key = entry_key(
-                        table.kind, self.arena.base + slot_offset(entries + slot), cython.address(key_len)
-                    )
+                    key = entry_key(table.kind, self.arena.base + slot_offset(entries + slot), cython.address(key_len))
                     hash_ = hash_key(key, key_len)
                     assert (entries[slot] & TAG_MASK) == tag_of(hash_)
                     assert cython.cast(cython.pointer[uint8_t], entries)[slot - 1] == (hash_ & 0xFF)

@@ -1,20 +1,21 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The arena as a stream of RDB bytes: each database's records, then each spread collection with its elements.
 
-A walk goes through the items that Arena.plan laid down and finds the live entries of each by their bits. It reads the arena,
-the bitmap, the items and the table of spread collections, all inherited, and its own fields: nothing that belongs to the
-parent alone. Entries are copied as they are, except for what is private to the arena: an empty expiry prefix, the size of a
-packed collection, the root of a spread one. With a `compress` function, strings are replaced by their LZF form.
+A walk goes through the items that Arena.plan laid down and finds the live entries of each by their bits. It reads the
+arena, the bitmap, the items and the table of spread collections, all inherited, and its own fields: nothing that
+belongs to the parent alone. Entries are copied as they are, except for what is private to the arena: an empty expiry
+prefix, the size of a packed collection, the root of a spread one. With a `compress` function, strings are replaced by
+their LZF form.
 
     SELECTDB 0, RESIZEDB, record, record ...    SELECTDB 1 ...    [SELECTDB n,] key, count, element, element ...   ...
 
-In a child, `publish` tells the parent how far the walk is, and `release` gives the memory that it has passed back: behind
-the walk the parent's writes cost no copies.
+In a child, `publish` tells the parent how far the walk is, and `release` gives the memory that it has passed back:
+behind the walk the parent's writes cost no copies.
 """
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.engine.arena import (
     BITMAP_PER_SEGMENT,
@@ -93,7 +94,11 @@ class Walker:
                 if opcodes is None:
                     break
                 out = self._copy(
-                    out, out_end, cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(opcodes)), len(opcodes), opcodes
+                    out,
+                    out_end,
+                    cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(opcodes)),
+                    len(opcodes),
+                    opcodes,
                 )
                 self._seek()
                 continue
@@ -264,7 +269,7 @@ class Walker:
         self.arena.progress[RANK_PASSED] = self.passed
 
     def release(self) -> None:
-        """Give the memory of the items that lie behind back to the system. Only in a child: the data are gone for it."""
+        """Give the memory of the items that lie behind back to the system. Only in a child: it loses the data."""
         number: uint64_t
         count: uint64_t
         while self.released < self.passed:

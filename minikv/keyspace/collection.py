@@ -1,10 +1,11 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """What hashes, sets and sorted sets have in common: elements found by name, packed into one record or spread over many.
 
-A view (Hash, Set, SortedSet) is made for one command and forgotten. It sees the collection as it is, and changes it as
-it is told; another view of the same key must not change it meanwhile. A small collection is packed: its elements follow each
-other in the key's record and are looked through one by one. Beyond PACKED_MAX bytes or PACKED_COUNT elements it spreads, for
-good: each element becomes an entry of a store of its own, found by a hash table. The last element takes the key with it.
+A view (Hash, Set, SortedSet) is made for one command and forgotten. It sees the collection as it is, and changes it
+as it is told; another view of the same key must not change it meanwhile. A small collection is packed: its elements
+follow each other in the key's record and are looked through one by one. Beyond PACKED_MAX bytes or PACKED_COUNT
+elements it spreads, for good: each element becomes an entry of a store of its own, found by a hash table. The last
+element takes the key with it.
 """
 
 import random

@@ -1,9 +1,10 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The keyspace: the only door to stored data.
 
-A Keyspace is one arena with a store for each numbered database, the clock, and the counters. A Database turns keys into
-records: it deletes a key whose time has passed before anything sees it, keeps the access clock, counts hits and misses and
-changes, and breaks the watches of keys that change. Keys and values are bytes; times are Unix milliseconds, 0 for none.
+A Keyspace is one arena with a store for each numbered database, the clock, and the counters. A Database turns keys
+into records: it deletes a key whose time has passed before anything sees it, keeps the access clock, counts hits and
+misses and changes, and breaks the watches of keys that change. Keys and values are bytes; times are Unix
+milliseconds, 0 for none.
 
 Every method that changes something raises ArenaFull before it has changed anything. A time of 0 or below is not a time:
 callers delete the key instead.
@@ -183,8 +184,8 @@ class Keyspace:
     def evacuate(self, budget_us: int) -> int:
         """Give memory back for at most about `budget_us`; returns the bytes moved, 0 when there is nothing to do.
 
-        Carries out deaths that waited for the snapshot's child, moves the records of sparse segments together, and trims
-        the pool of blocks.
+        Carries out deaths that waited for the snapshot's child, moves the records of sparse segments together, and
+        trims the pool of blocks.
         """
         time: timespec
         until_ns: int64_t
@@ -772,7 +773,7 @@ class Database:
         return self.collect(cython.address(cursor), cython.cast(cython.Py_ssize_t, self.store.table.used) + 1)
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
-        """Go on from a cursor (0: from the beginning) for about `count` keys; returns the next cursor (0: done) and keys.
+        """Go on from a cursor (0: the beginning) for about `count` keys; returns the next cursor (0: done), the keys.
 
         A key that is there from the first call to the last is returned; some may be returned twice.
         """
