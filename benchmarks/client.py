@@ -6,9 +6,11 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
-import hiredis
-
 RECEIVE_BYTES = 1 << 18
+
+
+class ReplyError(Exception):
+    """The server replied with an error."""
 
 
 class Client:
@@ -17,7 +19,7 @@ class Client:
     def __init__(self, port: int, timeout_s: float = 120.0) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.reader = hiredis.Reader()
+        self.replies = self.socket.makefile("rb", RECEIVE_BYTES)
 
     def __enter__(self) -> Client:
         return self
@@ -26,24 +28,38 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        self.replies.close()
         self.socket.close()
 
     def send(self, *args: bytes | str | int) -> None:
         """Write a request; its reply is still to be read."""
-        self.socket.sendall(hiredis.pack_command(args))  # type: ignore[arg-type]  # its stub knows one argument
+        texts = [arg if isinstance(arg, bytes) else str(arg).encode() for arg in args]
+        self.socket.sendall(b"*%d\r\n" % len(texts) + b"".join(b"$%d\r\n%b\r\n" % (len(text), text) for text in texts))
 
     def receive(self) -> Any:
-        """The next reply; an error reply is raised."""
-        while True:
-            reply = self.reader.gets()
-            if reply is not False:
-                if isinstance(reply, hiredis.ReplyError):
-                    raise reply
-                return reply
-            data = self.socket.recv(RECEIVE_BYTES)
-            if not data:
-                raise ConnectionError("the server closed the connection")
-            self.reader.feed(data)
+        """The next reply: bytes, int, None or a list; an error reply is raised."""
+        line: bytes = self.replies.readline()
+        kind, rest = line[:1], line[1:-2]
+        if not line.endswith(b"\r\n"):
+            raise ConnectionError("the server closed the connection")
+        if kind == b"+":
+            return rest
+        if kind == b"-":
+            raise ReplyError(rest.decode(errors="replace"))
+        number = int(rest)
+        if kind == b":":
+            return number
+        if kind == b"$":
+            return None if number < 0 else self.receive_bytes(number)
+        if kind == b"*":
+            return None if number < 0 else [self.receive() for _ in range(number)]
+        raise ValueError(f"not a reply: {line!r}")
+
+    def receive_bytes(self, length: int) -> bytes:
+        data: bytes = self.replies.read(length + 2)
+        if len(data) < length + 2:
+            raise ConnectionError("the server closed the connection")
+        return data[:-2]
 
     def command(self, *args: bytes | str | int) -> Any:
         self.send(*args)

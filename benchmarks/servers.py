@@ -17,10 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import hiredis
-
 from benchmarks import processes
-from benchmarks.client import Client
+from benchmarks.client import Client, ReplyError
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_TIMEOUT_S = 120.0
@@ -96,7 +94,7 @@ class Server:
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise RuntimeError(f"{self.name} ended with {self.process.returncode}:\n{self.log()[-2000:]}")
-            with contextlib.suppress(OSError, hiredis.ReplyError), Client(self.port) as client:
+            with contextlib.suppress(OSError, ReplyError), Client(self.port) as client:
                 if client.command("PING") == b"PONG":
                     self.ready_s = time.monotonic() - self.started_at
                     self.ready_cpu_s = processes.cpu_s(self.pid)
