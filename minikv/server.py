@@ -40,6 +40,7 @@ from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
 from minikv.persistence.snapshot import SnapshotController
+from minikv.persistence.temp_file import temp_name
 from minikv.slowlog import SlowLog
 
 # One run of the cron removes expired keys in portions, for at most this share of its period.
@@ -455,7 +456,8 @@ class Server:
 
     def _insist(self, signum: int, frame: object) -> None:
         self.log.warning("You insist... exiting now.")
-        self.snapshots.remove_stale_files()
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(self.config.dir, temp_name(os.getpid())))
         os._exit(1)
 
     def request_shutdown(self, *, save: bool | None, now: bool, force: bool) -> None:

@@ -85,6 +85,9 @@ LOADING_ERROR = "LOADING Redis is loading the dataset in memory"
 class Postponed:
     """The type of POSTPONED."""
 
+    def __repr__(self) -> str:
+        return "POSTPONED"
+
 
 # What execute returns for a command that waits (CLIENT PAUSE): the same request is executed again later.
 POSTPONED = Postponed()

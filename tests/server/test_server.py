@@ -1,0 +1,89 @@
+"""The server's own life: signals, timers, turns, what it does with clients that it cannot serve."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable
+
+from tests.harness import Server, encode, wait_until
+
+StartServer = Callable[..., Server]
+
+
+def test_a_second_sigint_ends_a_save_that_takes_too_long(start_minikv: StartServer) -> None:
+    server = start_minikv(save="3600 1", rdb_key_save_delay=1_000_000)
+    server.call("MSET a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8")
+    os.kill(server.pid, signal.SIGINT)
+    wait_until(lambda: list(server.directory.glob("temp-*.rdb")) != [], "the final save has begun")
+    os.kill(server.pid, signal.SIGINT)
+    assert server.wait(5) == 1
+    assert "You insist... exiting now." in server.log()
+    assert list(server.directory.glob("*.rdb")) == []
+
+
+def test_sighup_is_ignored(start_minikv: StartServer) -> None:
+    server = start_minikv()
+    os.kill(server.pid, signal.SIGHUP)
+    assert server.call("PING") == b"+PONG\r\n"
+
+
+def test_expired_keys_go_without_being_asked_for(start_minikv: StartServer) -> None:
+    server = start_minikv()
+    for number in range(1000):
+        server.call(f"SET key:{number} x PX 1")
+    wait_until(lambda: server.call("DBSIZE") == b":0\r\n", "the cron has removed them")
+    assert server.info("stats")["expired_keys"] == "1000"
+
+
+def test_a_long_pipeline_lets_others_go_first(start_minikv: StartServer) -> None:
+    server = start_minikv()
+    server.call(("SET", "big", "x" * 100_000))
+    with server.connect() as busy, server.connect() as other:
+        busy.socket.sendall(encode("BITCOUNT big") * 2000)
+        assert busy.read() == b":400000\r\n"
+        assert other.call("PING") == b"+PONG\r\n"
+        waiting = int(other.value("INFO stats").split(b"total_commands_processed:")[1].split(b"\r\n")[0])
+        assert waiting < 2000
+        assert [busy.read() for _ in range(1999)] == [b":400000\r\n"] * 1999
+
+
+def test_a_pause_holds_writes_and_lets_them_run_in_order_afterwards(start_minikv: StartServer) -> None:
+    server = start_minikv()
+    with server.connect() as writer, server.connect() as other:
+        assert other.call("CLIENT PAUSE 60000 WRITE") == b"+OK\r\n"
+        writer.socket.sendall(b"".join(encode(f"APPEND a {digit}") for digit in range(5)) + encode("GET a"))
+        assert other.call("GET a") == b"$-1\r\n"
+        assert other.call("CLIENT UNPAUSE") == b"+OK\r\n"
+        assert [writer.read() for _ in range(6)] == [*(b":%d\r\n" % n for n in range(1, 6)), b"$5\r\n01234\r\n"]
+
+
+def test_a_pause_ends_by_itself(start_minikv: StartServer) -> None:
+    server = start_minikv()
+    with server.connect() as client:
+        client.call("CLIENT PAUSE 100 ALL")
+        assert client.call("SET a 1") == b"+OK\r\n"
+
+
+def test_too_many_clients_are_told_so(start_minikv: StartServer) -> None:
+    server = start_minikv(maxclients=2)
+    server.call("PING")
+    with server.connect() as second, socket.socket(socket.AF_UNIX) as third:
+        second.call("PING")
+        third.settimeout(5)
+        third.connect(server.socket_path)
+        assert third.recv(100) == b"-ERR max number of clients reached\r\n"
+        assert third.recv(100) == b""
+    assert server.info("stats")["rejected_connections"] == "1"
+
+
+def test_large_pipelines_of_a_stranger_are_not_kept(start_minikv: StartServer) -> None:
+    server = start_minikv(requirepass="secret")
+    with server.connect() as stranger:
+        stranger.socket.settimeout(5)
+        with contextlib.suppress(OSError):
+            for _ in range(1000):
+                stranger.socket.sendall(encode("PING") * 1000)
+        wait_until(lambda: server.info("clients")["connected_clients"] == "1", "the stranger is gone")
