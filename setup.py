@@ -24,7 +24,12 @@ def compiled_modules() -> list[Extension]:
         Extension(
             ".".join(path.relative_to(ROOT).with_suffix("").parts),
             [str(path.relative_to(ROOT))],
-            extra_compile_args=[*FLAGS, "-fno-strict-aliasing", "-Wno-unreachable-code"],
+            extra_compile_args=[
+                *FLAGS,
+                "-fno-strict-aliasing",
+                "-Wno-unreachable-code",
+                "-Werror=implicit-function-declaration",
+            ],
             extra_link_args=[flag for flag in FLAGS if flag.startswith("-fsanitize")],
         )
         for path in marked
