@@ -466,8 +466,12 @@ class Arena:
 
     def drop_store(self, store: uint32_t) -> cython.void:
         """Every segment of the store at once; a child keeps its own view of them."""
-        self.heaps[store].dropping = True
+        self.mark_dropping(store)
         self.drop_marked()
+
+    def mark_dropping(self, store: uint32_t) -> cython.void:
+        """Let the next drop_marked drop the store. One that never had a segment must not keep the mark for its first."""
+        self.heaps[store].dropping = store < self.stores_used
 
     def drop_marked(self) -> cython.void:
         """The same for every store whose heap is marked, in one pass."""

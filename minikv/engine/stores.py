@@ -174,7 +174,7 @@ class Stores:
         """Give a collection's indexes back and mark its heap; drop_marked does the rest."""
         self.tables.clear(cython.address(self.indexes[store].table))
         # TREES self.trees.clear(cython.address(self.indexes[store].order))
-        self.arena.heaps[store].dropping = True
+        self.arena.mark_dropping(store)
         self.arena.spreads[store].kind = 0
         self.arena.spreads[store].root = 0
         self.indexes[store].next_free = self.free_head

@@ -488,6 +488,14 @@ def test_flush(keyspace: Any, db: Any, other: Any) -> None:
     assert [len(each) for each in keyspace.databases] == [0] * 4
 
 
+def test_flush_of_an_unused_database_leaves_its_later_keys_alone(keyspace: Any, db: Any, other: Any) -> None:
+    keyspace.flush_all()
+    db.set(b"here", b"x")
+    other.set(b"there", b"x")
+    db.flush()
+    assert (db.get(b"here"), other.get(b"there")) == (None, b"x")
+
+
 def test_memory_comes_back_after_flush(keyspace: Any, db: Any) -> None:
     before = keyspace.live_bytes
     for i in range(5000):
