@@ -335,7 +335,7 @@ def make_room(ctx: Client, key: bytes, place: int) -> bool:
 
 
 def read_fields(ctx: Client, key: bytes, operations: list[FieldOperation]) -> list[int | None]:
-    ctx.db.lookup(key)  # counts the hit or miss
+    ctx.db.strlen(key)  # counts the hit or miss, checks the type
     return [read_field(ctx, key, operation) for operation in operations]
 
 
