@@ -39,6 +39,11 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
+def thread_run_s(pid: int) -> float:
+    """Seconds that the process's first thread has run, to the microsecond; waiting for a core does not count."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
 def state(pid: int) -> str:
     """One letter: R, S, D, T (stopped), Z (zombie) ...; "" if there is no such process."""
     try:
