@@ -70,7 +70,6 @@ COMMANDS: list[Words] = [
     "MOVE old 1",
     "OBJECT ENCODING old",
     "OBJECT FREQ old",
-    "MEMORY USAGE old",
     "KEYS *",
     "SCAN 0",
     "RANDOMKEY",
