@@ -3,8 +3,8 @@
 1,000,000 strings of 1 KB; nobody writes; one client pings every half millisecond. The pause is what the server tells as
 latest_fork_usec and the slowest ping from the BGSAVE until the server knows that it has ended; the slowest ping of the
 second before shows what the machine itself contributes. The save ends when the new file appears in the old one's place.
-A disk that is slower than the servers levels the save times: `--directory /dev/shm` takes it out. CPU times depend least
-on disk and neighbours: of the server until it replies (what the fork and all around it take), and of the child.
+A disk that is slower than the servers levels the save times: `--directory /dev/shm` takes it out. CPU times depend
+least on disk and neighbours: of the server until it replies (what the fork and all around it take), and of the child.
 """
 
 from __future__ import annotations
