@@ -43,6 +43,8 @@ class Config:
     dir: str
     enable_debug_command: str
     enable_protected_configs: str
+    hash_max_listpack_entries: int
+    hash_max_listpack_value: int
     hz: int
     key_load_delay: int
     latency_monitor_threshold: int
@@ -65,6 +67,7 @@ class Config:
     rdbcompression: bool
     requirepass: bytes
     save: tuple[SavePoint, ...]
+    set_max_intset_entries: int
     set_proc_title: bool
     shutdown_on_sigint: tuple[str, ...]
     shutdown_on_sigterm: tuple[str, ...]

@@ -15,11 +15,15 @@ from typing import NamedTuple
 from minikv.commands.arguments import NO_SUCH_KEY, STRING_TOO_LONG, integer
 from minikv.commands.client import Client
 from minikv.commands.digest import as_hex, keyspace_digest, value_digest
+from minikv.commands.encoding import HASH, SET, encoding_of
 from minikv.commands.help import help_lines
 from minikv.commands.info import LRU_CLOCK_MASK
-from minikv.commands.serialized import serialized_len
+from minikv.commands.serialized import length_len, serialized_len
 from minikv.commands.spec import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
 from minikv.errors import CommandError, RdbError, SaveError
+from minikv.keyspace import Database
+from minikv.keyspace.hash import Hash
+from minikv.keyspace.set import Set
 from minikv.protocol.reply import OK, Push, Raw, SimpleString, Verbatim
 from minikv.settings import memory_bytes
 
@@ -101,15 +105,24 @@ def set_active_expire(ctx: Client, setting: bytes) -> SimpleString:
 
 def object_(ctx: Client, key: bytes) -> SimpleString:
     database = ctx.db
-    idle_s = database.idle_seconds(key)
-    value = database.get_for_write(key)
-    encoding = database.encoding(key)
-    if value is None or encoding is None:
+    encoding = encoding_of(database, key, ctx.server.config)
+    if encoding is None:
         raise CommandError(NO_SUCH_KEY)
-    saved_len = serialized_len(value, ctx.server.config.rdbcompression)
+    idle_s = database.idle_seconds(key)
+    saved_len = saved_value_len(database, key, ctx.server.config.rdbcompression)
     clock = (int(time.time()) - idle_s) & LRU_CLOCK_MASK
-    line = f"Value at:{id(value):#x} refcount:1 encoding:{encoding.decode()} serializedlength:{saved_len} lru:{clock}"
+    line = f"Value at:{id(key):#x} refcount:1 encoding:{encoding.decode()} serializedlength:{saved_len} lru:{clock}"
     return SimpleString(f"{line} lru_seconds_idle:{idle_s}".encode())
+
+
+def saved_value_len(database: Database, key: bytes, compress: bool) -> int:
+    """Bytes of a value in a dump: a string, or the number of elements and their strings."""
+    kind = database.lookup(key, False, False)
+    if kind == SET and (members := Set.peek(database, key)) is not None:
+        return length_len(len(members)) + sum(serialized_len(part, compress) for part in members.members())
+    if kind == HASH and (fields := Hash.peek(database, key)) is not None:
+        return length_len(len(fields)) + sum(serialized_len(part, compress) for part in fields.items())
+    return serialized_len(database.get_for_write(key) or b"", compress)
 
 
 def htstats(ctx: Client, number: bytes, *full: bytes) -> Verbatim:

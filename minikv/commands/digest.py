@@ -3,7 +3,8 @@
 A digest is a 160-bit integer. Data goes into it in two ways: by `stir` its SHA-1 is xored in, so the order does not
 matter; by `mix` the result is hashed once more, so it does.
 
-    data set = database numbers mixed, keys stirred        key = name mixed, type mixed, value mixed, expiry stirred
+    data set = database numbers mixed, keys stirred        key = name mixed, type mixed, value, expiry stirred
+    string: mixed        set: members stirred              hash: field and value mixed, each pair stirred
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import sha1
 from typing import Any
+
+from minikv.commands.encoding import HASH, SET, STRING
+from minikv.keyspace.hash import Hash
+from minikv.keyspace.set import Set
 
 DIGEST_LEN = 20
 
@@ -27,16 +32,26 @@ def mix(digest: int, data_hash: int) -> int:
     return hashed((digest ^ data_hash).to_bytes(DIGEST_LEN))
 
 
-STRING = hashed(bytes(4))  # of Redis's number of the type, 0
+# Of Redis's numbers of the types, by RDB's.
+TYPES = {rdb: hashed(redis.to_bytes(4)) for rdb, redis in ((STRING, 0), (SET, 2), (HASH, 4))}
 EXPIRY = hashed(b"!!expire!!")
 
 
 def value_digest(database: Any, key: bytes, start: int = 0) -> int:
     """The digest of a key's value and of whether it expires, taken into `start`; 0 for a missing key."""
-    value = database.get_for_write(key)
-    if value is None:
+    kind = database.lookup(key, False, False)
+    if kind < 0:
         return 0
-    digest = mix(mix(start, STRING), hashed(value))
+    digest = mix(start, TYPES[kind])
+    if kind == STRING:
+        digest = mix(digest, hashed(database.get_for_write(key)))
+    elif kind == SET and (members := Set.peek(database, key)) is not None:
+        for member in members.members():
+            digest = stir(digest, hashed(member))
+    elif kind == HASH and (fields := Hash.peek(database, key)) is not None:
+        items = fields.items()
+        for field, value in zip(items[::2], items[1::2], strict=True):
+            digest = stir(digest, hashed(mix(mix(0, hashed(field)), hashed(value)).to_bytes(DIGEST_LEN)))
     return stir(digest, EXPIRY) if database.expire_at(key) else digest
 
 

@@ -16,6 +16,7 @@ from minikv.commands.arguments import (
     overflows,
 )
 from minikv.commands.client import Client
+from minikv.commands.encoding import encoding_of
 from minikv.commands.help import help_lines
 from minikv.commands.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, KeySpec, command, container
 from minikv.errors import CommandError
@@ -372,7 +373,9 @@ OBJECT = container("OBJECT", arity=-2)
     tips=["nondeterministic_output"],
 )
 def object_encoding(ctx: Client, key: bytes) -> bytes | None:
-    return ctx.db.encoding(key) if ctx.db.lookup(key, True, False) != MISSING else None
+    if ctx.db.lookup(key, True, False) == MISSING:
+        return None
+    return encoding_of(ctx.db, key, ctx.server.config)
 
 
 @command(

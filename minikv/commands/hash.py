@@ -1,3 +1,4 @@
+# cython: language_level=3
 """Commands on hashes."""
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ cdef class Stores:
     cdef void replace(self, uint64_t *slot, uint64_t old, uint64_t old_size, uint64_t offset, uint64_t size) noexcept nogil
     cdef uint32_t create(self, uint32_t kind, uint32_t owner) except 0
     cdef uint32_t clone(self, uint32_t source, uint32_t owner) except 0
+    cdef uint64_t memory_of(self, uint32_t store) noexcept nogil
     cdef void drop(self, uint32_t store) noexcept nogil
     cdef void drop_owned(self, uint32_t owner) noexcept nogil
     cdef void _forget(self, uint32_t store) noexcept nogil

@@ -16,7 +16,8 @@ cdef class Collection:
     cdef uint32_t kind
     cdef uint32_t spread            # store of the elements; 0: packed
 
-    cdef bint open(self, Database database, bytes key, uint32_t kind, bint create, bint stats) except -1
+    cdef bint open(self, Database database, bytes key, uint32_t kind, bint create, bint stats,
+                   bint touch=*) except -1
     cdef uint64_t *at_slot(self) noexcept
     cdef uint8_t *payload(self) noexcept
     cdef uint8_t *find_packed(self, bytes name) noexcept

@@ -48,13 +48,19 @@ class Collection:
     # The key
 
     def open(
-        self, database: Database, key: bytes, kind: uint32_t, create: cython.bint, stats: cython.bint
+        self,
+        database: Database,
+        key: bytes,
+        kind: uint32_t,
+        create: cython.bint,
+        stats: cython.bint,
+        touch: cython.bint = True,
     ) -> cython.bint:
         """Look the key up; False if it is not there and not to be created. Raises WrongTypeError."""
         self.database = database
         self.key = key
         self.kind = kind
-        self.slot = database.read(key, cython.address(self.hash_), stats and not create, True)
+        self.slot = database.read(key, cython.address(self.hash_), stats and not create, touch)
         self.changes = database.store.table.changes
         if self.slot == cython.NULL:
             return create

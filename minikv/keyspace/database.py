@@ -812,7 +812,7 @@ class Database:
     # About a key
 
     def encoding(self, key: bytes) -> bytes | None:
-        """The name that OBJECT ENCODING gives."""
+        """The name that OBJECT ENCODING gives a string; None for a missing key and for other types."""
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
         length: uint64_t = 0
@@ -820,6 +820,8 @@ class Database:
         payload: cython.pointer[uint8_t]
         data: cython.pointer[uint8_t]
         if slot == cython.NULL:
+            return None
+        if skip_expiry(self.store.record(slot))[0] != TYPE_STRING:
             return None
         payload = record_payload(self.store.record(slot))
         data = read_length(payload, cython.address(length))
@@ -845,11 +847,12 @@ class Database:
         return MISSING if slot == cython.NULL else self.keyspace.aged_frequency(self.store.tables.get_clock(slot))
 
     def memory_usage(self, key: bytes) -> int | None:
-        """Bytes: the record with its rounding, its entry of the table, and its entry of the expiry index."""
+        """Bytes: the record with its rounding, its entry of the table, its entry of the expiry index, and its elements."""
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
         size: uint64_t
         unit: uint64_t
+        spread: uint32_t
         if slot == cython.NULL:
             return None
         size = record_size(self.store.record(slot))
@@ -858,7 +861,8 @@ class Database:
         size += self.store.table.blocks * 4096 // self.store.table.used
         if record_expire_at(self.store.record(slot)):
             size += self.store.expiry.blocks * 4096 // self.store.expiry.count
-        return size
+        spread = spread_of(skip_expiry(self.store.record(slot))[0], record_payload(self.store.record(slot)))
+        return size + (self.keyspace.stores.memory_of(spread) if spread else 0)
 
     # Watching
 

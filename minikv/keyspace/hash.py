@@ -20,6 +20,12 @@ class Hash:
         return view if view.open(database, key, TYPE_HASH, create, stats) else None
 
     @staticmethod
+    def peek(database: Database, key: bytes) -> Hash | None:
+        """The same for a look from outside: counts neither hit nor access."""
+        view: Hash = Hash.__new__(Hash)
+        return view if view.open(database, key, TYPE_HASH, False, False, False) else None
+
+    @staticmethod
     def to_write(database: Database, key: bytes) -> Hash:
         """The hash of a key, for a write: the key is born with its first element. Raises WrongTypeError."""
         view: Hash = Hash.__new__(Hash)

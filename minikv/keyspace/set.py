@@ -3,12 +3,9 @@
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
-from cython.cimports.libc.string import memcpy
-from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, PACKED_START, set_packed_count
+from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.minikv.engine.record import TYPE_SET, length_size
-from cython.cimports.minikv.engine.store import Store
-from cython.cimports.minikv.engine.table import hash_key
+from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.collection import write_string
 from cython.cimports.minikv.keyspace.database import Database
 
@@ -23,6 +20,12 @@ class Set:
         """The set of a key. None: there is none, and it is not to be created. Raises WrongTypeError."""
         view: Set = Set.__new__(Set)
         return view if view.open(database, key, TYPE_SET, create, stats) else None
+
+    @staticmethod
+    def peek(database: Database, key: bytes) -> Set | None:
+        """The same for a look from outside: counts neither hit nor access."""
+        view: Set = Set.__new__(Set)
+        return view if view.open(database, key, TYPE_SET, False, False, False) else None
 
     @staticmethod
     def to_write(database: Database, key: bytes) -> Set:
@@ -109,77 +112,16 @@ def replace_set(database: Database, key: bytes, members: object) -> int:
     Returns their number. One change, or ArenaFull and none.
     """
     hash_: uint64_t = 0
-    size: uint64_t = 0
-    count: cython.Py_ssize_t = len(members)
     member: bytes
     slot: cython.pointer[uint64_t]
-    if count == 0:
+    builder: Builder
+    if not members:
         database.delete(key)
         return 0
+    builder = Builder(database, TYPE_SET)
     for member in members:
-        size += length_size(PyBytes_GET_SIZE(member)) + PyBytes_GET_SIZE(member)
+        builder.add(member, None)
     slot = database.find(key, cython.address(hash_))
-    if count <= PACKED_COUNT and size <= PACKED_MAX:
-        write_packed(database.store, key, hash_, slot, members, size)
-    else:
-        write_spread(database.store, key, hash_, slot, members)
+    builder.finish(cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key), hash_, slot, 0)
     database.changed(key)
-    return count
-
-
-@cython.cfunc
-def write_packed(
-    store: Store, key: bytes, hash_: uint64_t, slot: cython.pointer[uint64_t], members: object, size: uint64_t
-) -> object:
-    member: bytes
-    packed: uint32_t = cython.cast(uint32_t, PACKED_START - 4 + size)
-    at: cython.pointer[uint8_t] = store.put_payload(
-        cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
-        PyBytes_GET_SIZE(key),
-        hash_,
-        slot,
-        TYPE_SET,
-        PACKED_START + size,
-        0,
-    )
-    memcpy(at, cython.address(packed), 4)
-    set_packed_count(at, cython.cast(uint32_t, len(members)))
-    at += PACKED_START
-    for member in members:
-        at = write_string(at, member, PyBytes_GET_SIZE(member))
-    return None
-
-
-@cython.cfunc
-def write_spread(store: Store, key: bytes, hash_: uint64_t, slot: cython.pointer[uint64_t], members: object) -> object:
-    member: bytes
-    length: uint64_t
-    spread: uint32_t = store.stores.create(TYPE_SET, store.number)
-    try:
-        for member in members:
-            length = PyBytes_GET_SIZE(member)
-            write_string(
-                store.arena.base
-                + store.stores.place(
-                    spread,
-                    hash_key(cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(member)), length),
-                    cython.NULL,
-                    length_size(length) + length,
-                ),
-                member,
-                length,
-            )
-            store.arena.spreads[spread].count += 1
-        store.put_root(
-            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
-            PyBytes_GET_SIZE(key),
-            hash_,
-            slot,
-            TYPE_SET,
-            spread,
-            0,
-        )
-    except BaseException:
-        store.stores.drop(spread)
-        raise
-    return None
+    return len(members)

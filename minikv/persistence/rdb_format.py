@@ -55,28 +55,35 @@ OPCODE_NAMES = {
 }
 
 TYPE_STRING = 0
+TYPE_SET = 2
+TYPE_HASH = 4
+TYPE_HASH_ZIPMAP = 9
+TYPE_SET_INTSET = 11
+TYPE_HASH_ZIPLIST = 13
+TYPE_HASH_LISTPACK = 16
+TYPE_SET_LISTPACK = 20
 
 TYPE_NAMES = {
     TYPE_STRING: "string",
     1: "list",
-    2: "set",
+    TYPE_SET: "set",
     3: "zset",
-    4: "hash",
+    TYPE_HASH: "hash",
     5: "zset_2",
     6: "module",
     7: "module_2",
-    9: "hash zipmap",
+    TYPE_HASH_ZIPMAP: "hash zipmap",
     10: "list ziplist",
-    11: "set intset",
+    TYPE_SET_INTSET: "set intset",
     12: "zset ziplist",
-    13: "hash ziplist",
+    TYPE_HASH_ZIPLIST: "hash ziplist",
     14: "list quicklist",
     15: "stream listpacks",
-    16: "hash listpack",
+    TYPE_HASH_LISTPACK: "hash listpack",
     17: "zset listpack",
     18: "list quicklist_2",
     19: "stream listpacks_2",
-    20: "set listpack",
+    TYPE_SET_LISTPACK: "set listpack",
     21: "stream listpacks_3",
     22: "hash field-ttl (pre-GA)",
     23: "hash field-ttl listpack (pre-GA)",

@@ -12,6 +12,15 @@ cdef class LoadTarget:
     # Make room for a string's bytes; 0 if there is such a key already.
     cdef int string(self, const uint8_t *key, uint64_t key_len, uint64_t value_len, int64_t expire_at_ms) except -1
 
+    # A hash or set begins (kind: RDB's plain type of it); 0 if there is such a key already.
+    cdef int collection(self, const uint8_t *key, uint64_t key_len, int kind, int64_t expire_at_ms) except -1
+
+    # Its next element; value: a hash's, else None. 0 if there was one of this name already.
+    cdef int element(self, bytes name, object value) except -1
+
+    # It is whole, and not empty.
+    cdef int collection_end(self) except -1
+
     # The whole file has been read and was right.
     cdef int end(self) except -1
 
@@ -19,7 +28,8 @@ cdef class LoadTarget:
 cdef class RecordTarget(LoadTarget):
     cdef object _receive
     cdef object _pending
-    cdef bytes _value
+    cdef object _elements       # dict of a hash, set of a set
+    cdef object _value
     cdef uint64_t _database
 
     cdef int _flush(self) except -1

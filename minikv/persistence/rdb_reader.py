@@ -16,11 +16,12 @@ Guarantees, whatever the file holds:
   - a length is compared with what is left of the file before anything is reserved or read for it, so memory stays
     within the file's size (times LZF's largest ratio, for compressed strings);
   - all of the file is accepted, or RdbError is raised with offset and reason: for truncation, unknown opcodes and
-    types, lengths that do not fit, duplicate keys, a wrong checksum, bytes after the end. Nothing is skipped in
+    types, lengths that do not fit, duplicate keys and elements, a wrong checksum, bytes after the end. Nothing is skipped in
     silence but AUX fields and the hints RESIZEDB, SLOT_INFO, FREQ and IDLE;
   - no pointer into the buffer is kept over a call that may move it: a key is known by its index.
 
-Another type is one more branch in _record.
+A hash or set goes to the target element by element, over as many steps as it takes; Redis's compact encodings of small
+ones are taken apart by rdb_compact. Another type is one more branch in _record.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.posix.unistd import read
 
 from minikv.errors import RdbError
-from minikv.persistence import rdb_format
+from minikv.persistence import rdb_compact, rdb_format
 
 Bytes = cython.typedef(cython.pointer(uint8_t))
 
@@ -59,6 +60,8 @@ OP_SELECTDB = cython.declare(cython.int, rdb_format.OP_SELECTDB)
 OP_EOF = cython.declare(cython.int, rdb_format.OP_EOF)
 FIRST_OPCODE = cython.declare(cython.int, rdb_format.FIRST_OPCODE)
 TYPE_STRING = cython.declare(cython.int, rdb_format.TYPE_STRING)
+TYPE_SET = cython.declare(cython.int, rdb_format.TYPE_SET)
+TYPE_HASH = cython.declare(cython.int, rdb_format.TYPE_HASH)
 LENGTH_14_BITS = cython.declare(cython.int, rdb_format.LENGTH_14_BITS)
 LENGTH_32_BITS = cython.declare(cython.int, rdb_format.LENGTH_32_BITS)
 LENGTH_64_BITS = cython.declare(cython.int, rdb_format.LENGTH_64_BITS)
@@ -67,6 +70,15 @@ SPECIAL_INT16 = cython.declare(uint64_t, rdb_format.SPECIAL_INT16)
 SPECIAL_INT32 = cython.declare(uint64_t, rdb_format.SPECIAL_INT32)
 SPECIAL_LZF = cython.declare(uint64_t, rdb_format.SPECIAL_LZF)
 LZF_LARGEST_RATIO = cython.declare(uint64_t, rdb_format.LZF_LARGEST_RATIO)
+
+# Compact encodings: what takes them apart, and the plain type of what they hold.
+COMPACT = {
+    rdb_format.TYPE_SET_INTSET: (rdb_compact.intset_members, rdb_format.TYPE_SET),
+    rdb_format.TYPE_SET_LISTPACK: (rdb_compact.listpack_elements, rdb_format.TYPE_SET),
+    rdb_format.TYPE_HASH_LISTPACK: (rdb_compact.listpack_elements, rdb_format.TYPE_HASH),
+    rdb_format.TYPE_HASH_ZIPLIST: (rdb_compact.ziplist_elements, rdb_format.TYPE_HASH),
+    rdb_format.TYPE_HASH_ZIPMAP: (rdb_compact.zipmap_elements, rdb_format.TYPE_HASH),
+}
 
 TRUNCATED = "Short read or OOM loading DB. Unrecoverable error, aborting now."
 
@@ -81,13 +93,25 @@ class LoadTarget:
     def string(self, key, key_len, value_len, expire_at_ms):
         return 0
 
+    def collection(self, key, key_len, kind, expire_at_ms):
+        return 0
+
+    def element(self, name, value):
+        return 0
+
+    def collection_end(self):
+        return 0
+
     def end(self):
         return 0
 
 
 @cython.cclass
 class RecordTarget(LoadTarget):
-    """Hands each record to `receive(database, key, value, expire_at_ms)` as Python objects. Memory: one record."""
+    """Hands each record to `receive(database, key, value, expire_at_ms)` as Python objects. Memory: one record.
+
+    The value of a string is bytes, of a hash a dict, of a set a set.
+    """
 
     def __init__(self, receive):
         self._receive = receive
@@ -99,10 +123,31 @@ class RecordTarget(LoadTarget):
 
     def string(self, key, key_len, value_len, expire_at_ms):
         self._flush()
-        self._value = PyBytes_FromStringAndSize(cython.NULL, value_len)
+        value: bytes = PyBytes_FromStringAndSize(cython.NULL, value_len)
+        self._value = value
         self._pending = (self._database, _bytes(key, key_len), expire_at_ms)
-        self.room = cython.cast(Bytes, PyBytes_AS_STRING(self._value))
+        self.room = cython.cast(Bytes, PyBytes_AS_STRING(value))
         return 1
+
+    def collection(self, key, key_len, kind, expire_at_ms):
+        self._flush()
+        self._elements = {} if kind == TYPE_HASH else set()
+        self._pending = (self._database, _bytes(key, key_len), expire_at_ms)
+        return 1
+
+    def element(self, name, value):
+        if name in self._elements:
+            return 0
+        if value is None:
+            self._elements.add(name)
+        else:
+            self._elements[name] = value
+        return 1
+
+    def collection_end(self):
+        self._value = self._elements
+        self._elements = None
+        return self._flush()
 
     def end(self):
         return self._flush()
@@ -151,6 +196,11 @@ class RdbReader:
     _direct_to: Bytes
     _direct_left: uint64_t
 
+    # a hash or set on its way: its elements that are still to come
+    _elements_left: uint64_t
+    _elements_kind: cython.int
+    _elements_expired: cython.bint
+
     _special: cython.bint  # the length just read is the number of a special encoding
     _started: cython.bint
     _done: cython.bint
@@ -160,6 +210,7 @@ class RdbReader:
     unchecked = cython.declare(cython.bint, visibility="readonly")  # the file was written without a checksum
     keys_loaded = cython.declare(uint64_t, visibility="readonly")
     keys_expired = cython.declare(uint64_t, visibility="readonly")
+    keys_empty = cython.declare(uint64_t, visibility="readonly")  # collections without elements: nothing to load
 
     def __cinit__(self):
         self._capacity = BUFFER_LEN
@@ -197,6 +248,8 @@ class RdbReader:
         while not self._done and self._base + self._at < stop_at and self.keys_loaded + self.keys_expired < stop_keys:
             if self._direct_left:
                 self._continue_direct(budget)
+            elif self._elements_left:
+                self._continue_elements(stop_at)
             else:
                 self._item()
         return not self._done
@@ -517,12 +570,22 @@ class RdbReader:
         self._has_expiry = False
         if type == TYPE_STRING:
             self._string_value(expired)
+        elif type in (TYPE_SET, TYPE_HASH):
+            return self._begin_elements(type, self._plain_length(), expired)
+        elif type in COMPACT:
+            return self._compact_value(type, expired)
         else:
             raise RdbError(
                 f"The type {rdb_format.TYPE_NAMES[type]} ({type}) of key {self._key_name()} in DB {self._database}"
                 " is not supported",
                 self._record_at,
             )
+        return self._count(expired)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _count(self, expired: cython.bint) -> cython.int:
+        """A record is complete, but for the end of a large string."""
         self._key_in_buffer = False
         if expired:
             self.keys_expired += 1
@@ -565,6 +628,73 @@ class RdbReader:
         room = self._room(length)
         memcpy(room, self._buffer + self._at, length)
         self._at += length
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _begin_elements(self, kind: cython.int, count: uint64_t, expired: cython.bint) -> cython.int:
+        """A hash or set of `count` elements, which this step and later ones read."""
+        if count > self.size - (self._base + self._at):
+            self._fail(TRUNCATED)
+        if self._key_in_buffer:  # which does not stay
+            self._key_text = _bytes(self._buffer + self._key_at, self._key_len)
+            self._key_in_buffer = False
+        if count == 0:
+            self.keys_empty += 1
+            return 0
+        if not expired and not self._target.collection(self._key(), self._key_len, kind, self._expire_at_ms):
+            raise RdbError(f"RDB has duplicated key {self._key_name()} in DB {self._database}", self._record_at)
+        self._elements_left = count
+        self._elements_kind = kind
+        self._elements_expired = expired
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _continue_elements(self, stop_at: uint64_t) -> cython.int:
+        value: object = None
+        while self._elements_left and self._base + self._at < stop_at:
+            name = self._string()
+            if self._elements_kind == TYPE_HASH:
+                value = self._string()
+            self._store_element(name, value)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _store_element(self, name: bytes, value: object) -> cython.int:
+        if not self._elements_expired and not self._target.element(name, value):
+            self._fail(f"Duplicate element {name[:128]!r} in key {self._key_name()} of DB {self._database}")
+        self._elements_left -= 1
+        if self._elements_left == 0:
+            if not self._elements_expired:
+                self._target.collection_end()
+            self._count(self._elements_expired)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _compact_value(self, type: cython.int, expired: cython.bint) -> cython.int:
+        """A small collection in one string of another encoding."""
+        take_apart, kind = COMPACT[type]
+        value: object = None
+        index: cython.Py_ssize_t
+        width: cython.Py_ssize_t = 2 if kind == TYPE_HASH else 1
+        data = self._string()
+        try:
+            elements: list = take_apart(data)
+            if len(elements) % width:
+                raise ValueError("a field without value")
+        except ValueError as error:
+            raise RdbError(
+                f"The {rdb_format.TYPE_NAMES[type]} of key {self._key_name()} in DB {self._database} is {error}",
+                self._record_at,
+            ) from None
+        self._begin_elements(kind, len(elements) // width, expired)
+        for index in range(0, len(elements), width):
+            if width == 2:
+                value = elements[index + 1]
+            self._store_element(elements[index], value)
         return 0
 
     @cython.cfunc

@@ -1,9 +1,10 @@
 from collections.abc import Callable
+from typing import Any
 
 class LoadTarget: ...
 
 class RecordTarget(LoadTarget):
-    def __init__(self, receive: Callable[[int, bytes, bytes, int], None]) -> None: ...
+    def __init__(self, receive: Callable[[int, bytes, Any, int], None]) -> None: ...
 
 class RdbReader:
     size: int
@@ -11,6 +12,7 @@ class RdbReader:
     unchecked: bool
     keys_loaded: int
     keys_expired: int
+    keys_empty: int
     def __init__(
         self,
         fd: int,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
-from tests.harness import ClientPair, Words, parse, plain, same_shape
+from tests.harness import ClientPair, Words, pairs_unordered, parse, plain, same_shape
 
 NOT_INTEGERS = ["", "x", "1.0", "+1", " 1", "01", "-0", "9223372036854775808", "0x10"]
 NUMBERS = ["0", "1", "-1", "9223372036854775807", "-9223372036854775808", *NOT_INTEGERS]
@@ -312,3 +313,51 @@ def test_hits_misses_and_changes_are_counted(resp2_pair: ClientPair) -> None:
 def changes(client: object) -> int:
     info: bytes = client.value("INFO persistence")  # type: ignore[attr-defined]
     return int(info.split(b"rdb_changes_since_last_save:")[1].split(b"\r\n")[0])
+
+
+@pytest.mark.parametrize("thresholds", [{}, {"hash_max_listpack_entries": 4}, {"hash_max_ziplist_value": 10}])
+def test_encodings(fresh_pair: Callable[..., ClientPair], thresholds: dict[str, int]) -> None:
+    pair = fresh_pair(**thresholds)
+    for fields in (1, 4, 5, 128, 512, 513):
+        pair.assert_same("DEL h")
+        fill(pair, fields)
+        pair.assert_same("OBJECT ENCODING h", "OBJECT REFCOUNT h", "OBJECT IDLETIME h", "OBJECT FREQ h")
+    for size in (1, 10, 11, 64, 65):
+        pair.assert_same("DEL h", ["HSET", "h", "a", "x" * size], "OBJECT ENCODING h")
+        pair.assert_same("DEL h", ["HSET", "h", "x" * size, "a"], "OBJECT ENCODING h")
+    pair.assert_same("CONFIG SET hash-max-listpack-value 3", "HSET g a 1234", "OBJECT ENCODING g")
+    pair.assert_same("CONFIG GET hash-max-*", compare=pairs_unordered)
+
+
+def test_digests_are_those_of_redis(pair: ClientPair) -> None:
+    pair.assert_same("HSET h a 1", "DEBUG DIGEST-VALUE h", "DEBUG DIGEST", "HSET h b 2 c 3", "DEBUG DIGEST-VALUE h")
+    fill(pair, 1000)
+    pair.assert_same("DEBUG DIGEST-VALUE h", "EXPIRE h 1000", "DEBUG DIGEST-VALUE h none", "DEBUG DIGEST")
+
+
+@pytest.mark.parametrize("fields", [3, 3000])
+def test_debug_tells_of_a_hash(resp2_pair: ClientPair, fields: int) -> None:
+    fill(resp2_pair, fields)
+    subject = resp2_pair.subject
+    encoding = resp2_pair.oracle.value("OBJECT ENCODING h")
+    assert b"encoding:" + encoding + b" serializedlength:" in subject.value("DEBUG OBJECT h")
+    assert subject.call("DEBUG ENGINE-CHECK") == b"+OK\r\n"
+
+
+def test_memory_usage_counts_every_element(resp2_pair: ClientPair) -> None:
+    subject = resp2_pair.subject
+    fill(resp2_pair, 3)
+    small = int(subject.value("MEMORY USAGE h"))
+    assert 3 * 9 < small < 5000  # one key has the whole block of the index
+    fill(resp2_pair, 20_000, b"v" * 100)
+    large = int(subject.value("MEMORY USAGE h"))
+    assert 20_000 * 115 < large < 20_000 * 180
+
+
+@pytest.mark.parametrize("fields", [1, 3000])
+def test_a_dump_keeps_hashes(pair: ClientPair, fields: int) -> None:
+    fill(pair, fields)
+    pair.assert_same(
+        "EXPIRE h 1000", "DEBUG DIGEST", "DEBUG RELOAD", "DEBUG DIGEST", "HLEN h", "HGETALL h", "HSET h a 1"
+    )
+    pair.assert_same("DEBUG RELOAD NOSAVE NOFLUSH MERGE", "HLEN h", "DEBUG DIGEST", "DBSIZE")

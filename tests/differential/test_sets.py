@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -330,3 +331,34 @@ def counters(client: object) -> dict[str, int]:
     text: bytes = client.value("INFO everything")  # type: ignore[attr-defined]
     fields = dict(line.split(":", 1) for line in text.decode().split("\r\n") if ":" in line)
     return {name: int(fields[name]) for name in ("keyspace_hits", "keyspace_misses", "rdb_changes_since_last_save")}
+
+
+@pytest.mark.parametrize("thresholds", [{}, {"set_max_intset_entries": 4}])
+def test_encodings(fresh_pair: Callable[..., ClientPair], thresholds: dict[str, int]) -> None:
+    pair = fresh_pair(**thresholds)
+    for form in ("%d", "member:%d"):
+        for members in (1, 4, 5, 128, 512, 513):
+            pair.assert_same("DEL s")
+            fill(pair, "s", range(members), form)
+            pair.assert_same("OBJECT ENCODING s", "OBJECT REFCOUNT s", "OBJECT IDLETIME s", "OBJECT FREQ s")
+    for member in ("01", "-0", "9223372036854775807", "-9223372036854775808", "9223372036854775808", "", "+1", " 1"):
+        pair.assert_same("DEL s", ["SADD", "s", member], "OBJECT ENCODING s")
+    pair.assert_same("CONFIG SET set-max-intset-entries 1", "SADD t 1", "OBJECT ENCODING t", "SADD t 2")
+    pair.assert_same("OBJECT ENCODING t", "CONFIG GET set-max-*")
+
+
+def test_digests_are_those_of_redis(pair: ClientPair) -> None:
+    pair.assert_same("SADD s a", "DEBUG DIGEST-VALUE s", "DEBUG DIGEST", "SADD s b 1 2", "DEBUG DIGEST-VALUE s")
+    fill(pair, "s", range(1000), "%d")
+    pair.assert_same("DEBUG DIGEST-VALUE s", "EXPIRE s 1000", "DEBUG DIGEST-VALUE s none", "DEBUG DIGEST")
+
+
+@pytest.mark.parametrize("form", ["%d", "member:%d"])
+@pytest.mark.parametrize("members", [1, 3000])
+def test_a_dump_keeps_sets(pair: ClientPair, members: int, form: str) -> None:
+    fill(pair, "s", range(members), form)
+    pair.assert_same(
+        "EXPIRE s 1000", "DEBUG DIGEST", "DEBUG RELOAD", "DEBUG DIGEST", "SCARD s", "SMEMBERS s", "SADD s x"
+    )
+    pair.assert_same("DEBUG RELOAD NOSAVE NOFLUSH MERGE", "SCARD s", "DEBUG DIGEST", "DBSIZE")
+    assert pair.subject.call("DEBUG ENGINE-CHECK") == b"+OK\r\n"

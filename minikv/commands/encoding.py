@@ -1,0 +1,27 @@
+"""OBJECT ENCODING: the name that Redis's thresholds give a value, however minikv keeps it.
+
+Redis does not go back to the compact encoding when a collection shrinks; minikv's label follows what is there.
+"""
+
+from __future__ import annotations
+
+from minikv.config import Config
+from minikv.keyspace import Database
+from minikv.keyspace.hash import Hash
+from minikv.keyspace.set import Set
+
+STRING, SET, HASH = 0, 2, 4  # RDB's numbers of the types
+
+
+def encoding_of(database: Database, key: bytes, config: Config) -> bytes | None:
+    """None if there is no such key. Counts neither hit nor access; a collection may be looked through."""
+    kind = database.lookup(key, False, False)
+    if kind == SET:
+        members = Set.peek(database, key)
+        return None if members is None else members.encoding(config.set_max_intset_entries)
+    if kind == HASH:
+        fields = Hash.peek(database, key)
+        if fields is None:
+            return None
+        return fields.encoding(config.hash_max_listpack_entries, config.hash_max_listpack_value)
+    return database.encoding(key)
