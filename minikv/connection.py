@@ -410,8 +410,6 @@ class Connection(Client):
         """Whether `more` bytes of output are too many, by client-output-buffer-limit."""
         hub: Hub = self.hub
         total: cython.longlong = self.transport.get_write_buffer_size() + more
-        if total > hub.stats.max_output_buffer:
-            hub.stats.max_output_buffer = total
         if hub.hard_limit > 0 and total >= hub.hard_limit:
             return True
         if hub.soft_limit > 0 and total >= hub.soft_limit:

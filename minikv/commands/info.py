@@ -95,14 +95,14 @@ def server_section(ctx: Client) -> Fields:
 
 
 def clients_section(ctx: Client) -> Fields:
-    stats = ctx.server.stats
+    clients = ctx.server.clients.values()
     return {
-        "connected_clients": len(ctx.server.clients),
+        "connected_clients": len(clients),
         "cluster_connections": 0,
         "maxclients": ctx.server.config.maxclients,
-        "client_recent_max_input_buffer": stats.max_input_buffer,
-        "client_recent_max_output_buffer": stats.max_output_buffer,
-        "blocked_clients": stats.blocked_clients,
+        "client_recent_max_input_buffer": max((client.input_bytes() for client in clients), default=0),
+        "client_recent_max_output_buffer": max((client.output_bytes() for client in clients), default=0),
+        "blocked_clients": ctx.server.stats.blocked_clients,
         "tracking_clients": 0,
         "clients_in_timeout_table": 0,
     }

@@ -22,8 +22,6 @@ class Stats:
         self.connections_received = self.connections_rejected = self.commands_processed = 0
         self.net_input_bytes = self.net_output_bytes = self.reads_processed = self.writes_processed = 0
         self.error_replies = self.unexpected_error_replies = self.evicted_clients = 0
-        self.max_input_buffer = self.max_output_buffer = 0
-        self.latest_fork_us = self.total_forks = 0
         self.ops_per_sec = 0
         self.input_kbps = self.output_kbps = 0.0
         self.errors = {}

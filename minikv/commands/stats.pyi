@@ -9,11 +9,7 @@ class Stats:
     error_replies: int
     unexpected_error_replies: int
     evicted_clients: int
-    max_input_buffer: int
-    max_output_buffer: int
     blocked_clients: int
-    latest_fork_us: int
-    total_forks: int
     ops_per_sec: int
     input_kbps: float
     output_kbps: float
