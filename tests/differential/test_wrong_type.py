@@ -55,7 +55,6 @@ COMMANDS = [
     "TYPE key",
     "EXISTS key",
     "TOUCH key",
-    "OBJECT ENCODING key",
     "OBJECT REFCOUNT key",
     "SCAN 0 TYPE string COUNT 100",
     "SCAN 0 TYPE hash COUNT 100",

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -426,5 +427,5 @@ class KeyspaceMachine(RuleBasedStateMachine):
         self.everything_agrees()
 
 
-TestKeyspace = KeyspaceMachine.TestCase
-TestKeyspace.settings = settings(stateful_step_count=60, deadline=None)
+TestKeyspace = pytest.mark.timeout(600)(KeyspaceMachine.TestCase)
+TestKeyspace.settings = settings(stateful_step_count=40, deadline=None)
