@@ -470,7 +470,7 @@ class Arena:
         self.drop_marked()
 
     def mark_dropping(self, store: uint32_t) -> cython.void:
-        """Let the next drop_marked drop the store. One without a segment so far must not keep the mark for its first."""
+        """Let the next drop_marked drop the store. One without segments must not keep the mark for its first."""
         self.heaps[store].dropping = store < self.stores_used
 
     def drop_marked(self) -> cython.void:
