@@ -1,16 +1,18 @@
 """The page that a snapshot child writes and its parent reads: 512 numbers of 64 bits in memory that both share.
 
-    0 keys       written to the buffer              walker.publish()
-    1 bytes      written to the file                child
-    2 rank       segments that the walk has passed  walker.publish()
+    0 keys       written to the buffer              engine: Walker.publish
+    1 bytes      in the file                        child
+    2 rank       segments that the walk has passed  engine: Walker.publish; the parent too, when the child is gone
     3 dirty      the child's private dirty bytes    child, when it last looked
     4 phase      a Phase                            child
     5 errno      of what failed, or 0               child
-    6 peak       largest value of 3                 child
-    7 average    of the values of 3                 child
+    6 segments   in all                             engine, when the snapshot is opened
+    7 peak       largest value of 3                 child
+    8 average    of the values of 3                 child
 
-Each number is written whole by one process only, so a reader needs no lock; numbers read together may be a moment
-apart.
+The engine clears the page when it opens a snapshot; nobody else may, for it says which deaths are still to be carried
+out. Each number is written whole by one process only, so a reader needs no lock; numbers read together may be a
+moment apart.
 """
 
 from __future__ import annotations
@@ -24,10 +26,8 @@ RANK = 2
 PRIVATE_DIRTY = 3
 PHASE = 4
 ERRNO = 5
-PRIVATE_DIRTY_PEAK = 6
-PRIVATE_DIRTY_AVERAGE = 7
-
-USED = 8
+PRIVATE_DIRTY_PEAK = 7
+PRIVATE_DIRTY_AVERAGE = 8
 
 
 class Phase(IntEnum):
@@ -44,11 +44,6 @@ class Progress:
 
     def __init__(self, page: Any) -> None:
         self._numbers = memoryview(page).cast("B").cast("Q")
-
-    def reset(self) -> None:
-        """Before the fork."""
-        for index in range(USED):
-            self._numbers[index] = 0
 
     def store(self, index: int, number: int) -> None:
         """The child's side."""

@@ -313,7 +313,6 @@ class SnapshotController:
     def _fork(self, settings: SaveSettings) -> tuple[int, int]:
         """The child's pid and the microseconds that the fork took. Returns in the parent only."""
         keyspace = self._keyspace
-        self._progress.reset()
         keyspace.snapshot_open(self._config.snapshot_writes == "relocate")
         # A signal between the fork and the child's first lines would reach the parent's event loop through the child.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())

@@ -253,6 +253,23 @@ def test_one_save_at_a_time(bench: Bench) -> None:
     assert bench.field("rdb_saves") == 1
 
 
+def test_what_died_during_one_save_is_not_in_the_next(bench: Bench) -> None:
+    """Deaths wait for the child's end; the next snapshot may begin before anybody had time for them."""
+    for save in (bench.controller.bgsave, bench.controller.save):
+        bench.change(100)
+        bench.config.rdb_key_save_delay = 1_000_000
+        bench.controller.bgsave()
+        for index in range(90):
+            bench.database.delete(b"key:%d" % index)
+        bench.controller.kill_child()
+        bench.config.rdb_key_save_delay = 0
+        save()
+        bench.wait()
+        assert {record.key for record in read(bench.dump.read_bytes()).records} == {
+            b"key:%d" % i for i in range(90, 100)
+        }
+
+
 # -- saves in the server's own process
 
 
