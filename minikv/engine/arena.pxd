@@ -122,6 +122,7 @@ cdef class Arena:
     cdef void _set_live(self, uint64_t offset) noexcept nogil
     cdef void _clear_live(self, uint64_t offset) noexcept nogil
     cdef uint64_t _allocate_record(self, uint32_t store, uint32_t granules, bint fresh) noexcept nogil
+    cdef bint _search_gaps(self, uint32_t store, Heap *heap, uint32_t granules) noexcept nogil
     cdef bint _find_gap(self, uint32_t store, Heap *heap, uint32_t granules) noexcept nogil
     cdef bint _next_gap(self, Heap *heap) noexcept nogil
     cdef bint _start_sweep(self, uint32_t store, Heap *heap) noexcept nogil

@@ -147,28 +147,49 @@ class Arena:
         return self.allocate(store, nbytes)
 
     def _allocate_record(self, store: uint32_t, granules: uint32_t, fresh: cython.bint) -> uint64_t:
+        """From the gap being filled, else from the segment being filled, else from where there is more."""
         heap: cython.pointer[Heap] = cython.address(self.heaps[store])
         nbytes: uint64_t = cython.cast(uint64_t, granules) << GRANULE_SHIFT
         offset: uint64_t
-        if (
+        in_gap: cython.bint = (
             heap.sweep_end
             and not fresh
             and (heap.gap + nbytes <= heap.gap_end or self._find_gap(store, heap, granules))
-        ):
+        )
+        if not in_gap and heap.bump + nbytes > heap.bump_end:
+            in_gap = (
+                not fresh
+                and not heap.sweep_end
+                and self._start_sweep(store, heap)
+                and self._find_gap(store, heap, granules)
+            )
+            if not in_gap and not self._refill(store, heap):
+                in_gap = not fresh and self._search_gaps(store, heap, granules)
+                if not in_gap:
+                    return 0
+        if in_gap:
             offset = heap.gap
             heap.gap += nbytes
         else:
-            if heap.bump + nbytes > heap.bump_end:
-                if not fresh and not heap.sweep_end and self._start_sweep(store, heap):
-                    return self._allocate_record(store, granules, False)
-                if not self._refill(store, heap):
-                    return 0
             offset = heap.bump
             heap.bump += nbytes
         self._set_live(offset)
         self.segments[offset >> SEGMENT_SHIFT].live += granules
         heap.live_granules += granules
         return offset
+
+    def _search_gaps(self, store: uint32_t, heap: cython.pointer[Heap], granules: uint32_t) -> cython.bint:
+        """The arena is full: look through every gap of the store once."""
+        _step: uint32_t
+        for _step in range(heap.record_segments + 1):
+            if heap.sweep_end == 0 and not self._start_sweep(store, heap):
+                return False
+            while self._next_gap(heap):
+                if (heap.gap_end - heap.gap) >> GRANULE_SHIFT >= granules:
+                    return True
+            self._leave(heap.sweep_end)
+            heap.sweep_end = 0
+        return False
 
     def _find_gap(self, store: uint32_t, heap: cython.pointer[Heap], granules: uint32_t) -> cython.bint:
         """Move on to a gap of at least `granules`; False if there is none within reach."""

@@ -82,7 +82,9 @@ COMMANDS: list[Words] = [
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_expired_key_is_gone_for_every_command(expired: ClientPair, command: Words) -> None:
-    expired.assert_same(command, "MGET old old2 young other", "TTL old", "TTL other", "TYPE old", "EXISTS old old2", "DBSIZE")
+    expired.assert_same(
+        command, "MGET old old2 young other", "TTL old", "TTL other", "TYPE old", "EXISTS old old2", "DBSIZE"
+    )
 
 
 def test_an_expired_key_is_gone_inside_a_transaction(expired: ClientPair) -> None:
