@@ -16,8 +16,8 @@ Guarantees, whatever the file holds:
   - a length is compared with what is left of the file before anything is reserved or read for it, so memory stays
     within the file's size (times LZF's largest ratio, for compressed strings);
   - all of the file is accepted, or RdbError is raised with offset and reason: for truncation, unknown opcodes and
-    types, lengths that do not fit, duplicate keys and elements, a wrong checksum, bytes after the end. Nothing is skipped in
-    silence but AUX fields and the hints RESIZEDB, SLOT_INFO, FREQ and IDLE;
+    types, lengths that do not fit, duplicate keys and elements, a wrong checksum, bytes after the end. Nothing is
+    skipped in silence but AUX fields and the hints RESIZEDB, SLOT_INFO, FREQ and IDLE;
   - no pointer into the buffer is kept over a call that may move it: a key is known by its index.
 
 A hash or set goes to the target element by element, over as many steps as it takes; Redis's compact encodings of small
