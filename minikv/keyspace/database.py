@@ -847,7 +847,7 @@ class Database:
         return MISSING if slot == cython.NULL else self.keyspace.aged_frequency(self.store.tables.get_clock(slot))
 
     def memory_usage(self, key: bytes) -> int | None:
-        """Bytes: the record with its rounding, its entry of the table, its entry of the expiry index, and its elements."""
+        """Bytes: the record with its rounding, its entries of table and expiry index, and its elements."""
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
         size: uint64_t
