@@ -22,6 +22,7 @@ cdef class Walker:
     cdef object pending_owner       # what keeps `pending` alive if it does not lie in the arena
     cdef uint32_t passed            # items that lie behind
     cdef uint32_t released
+    cdef dict roots                 # spread collection: its header (time, type, key), as the file has it
     cdef readonly uint64_t keys
 
     cdef bytes _begin_part(self)

@@ -65,6 +65,7 @@ class Walker:
         self.arena = arena
         self.parts = parts
         self.databases = {part[1]: part[0] for part in parts}
+        self.roots = {}
         self.spread = len(parts)
 
     @property
@@ -141,27 +142,19 @@ class Walker:
         return self._begin_spread()
 
     def _begin_spread(self) -> bytes:
+        number: uint32_t
         spread: cython.pointer[Spread]
-        record: cython.pointer[uint8_t]
-        payload: cython.pointer[uint8_t]
         while self.spread < self.arena.stores_used:
-            spread = cython.address(self.arena.spreads[self.spread])
+            number = self.spread
+            spread = cython.address(self.arena.spreads[number])
             self.spread += 1
             if spread.kind and spread.walk_count:
                 self.kind = spread.kind
                 self.item = spread.walk_first
                 self.part_end = spread.walk_first + spread.walk_count
                 self.keys += 1
-                record = self.arena.base + spread.root
-                payload = record_payload(record)
-                if record_expire_at(record) == 0:
-                    record = skip_expiry(record)
                 return (
-                    self._select(self.databases[spread.owner])
-                    + PyBytes_FromStringAndSize(
-                        cython.cast(cython.p_char, record), cython.cast(cython.Py_ssize_t, payload - record)
-                    )
-                    + length_bytes(spread.count)
+                    self._select(self.databases[spread.owner]) + self.roots.pop(number) + length_bytes(spread.count)
                 )
         self.item = self.arena.walk_len
         return None
@@ -206,15 +199,18 @@ class Walker:
         nbytes: uint64_t = record_size(record)
         kind: uint8_t = skip_expiry(record)[0]
         payload: cython.pointer[uint8_t] = record_payload(record)
+        spread: uint32_t = spread_of(kind, payload)
         header: uint64_t
         rest: bytes
-        if spread_of(kind, payload):
-            return out
-        self.keys += 1
         if record[0] == EXPIRY_OPCODE and record_expire_at(record) == 0:
             record += EXPIRY_SIZE
             nbytes -= EXPIRY_SIZE
         header = cython.cast(uint64_t, payload - record)
+        if spread:
+            # Kept: when the elements' turn comes, the root's segment may have been given back.
+            self.roots[spread] = bytes_at(record, header)
+            return out
+        self.keys += 1
         if kind == TYPE_STRING:
             # A key of this size leaves no room to begin the value behind it.
             if compress is None or header > RECORD_MAX // 2:

@@ -27,10 +27,11 @@ class Builder:
         self.database = database
         self.kind = kind
 
-    def __dealloc__(self):
-        # Elements without a key are nobody's.
+    def abandon(self) -> cython.void:
+        """Give up the elements: without a key they are nobody's. Flushing the database does it too."""
         if self.spread:
             self.database.store.stores.drop(self.spread)
+            self.spread = 0
 
     def add(self, name: bytes, value: object) -> cython.bint:
         size: uint64_t = length_size(PyBytes_GET_SIZE(name)) + PyBytes_GET_SIZE(name)

@@ -119,9 +119,15 @@ def replace_set(database: Database, key: bytes, members: object) -> int:
         database.delete(key)
         return 0
     builder = Builder(database, TYPE_SET)
-    for member in members:
-        builder.add(member, None)
-    slot = database.find(key, cython.address(hash_))
-    builder.finish(cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key), hash_, slot, 0)
+    try:
+        for member in members:
+            builder.add(member, None)
+        slot = database.find(key, cython.address(hash_))
+        builder.finish(
+            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key), hash_, slot, 0
+        )
+    except BaseException:
+        builder.abandon()
+        raise
     database.changed(key)
     return len(members)
