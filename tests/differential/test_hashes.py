@@ -237,7 +237,8 @@ def test_hscan(pair: ClientPair, fields: int, options: str) -> None:
 def test_hscan_comes_past_every_field(pair: ClientPair) -> None:
     fill(pair, 5000)
     for client in (pair.subject, pair.oracle):
-        seen, cursor = {}, b"0"
+        seen: dict[bytes, bytes] = {}
+        cursor = b"0"
         while True:
             cursor, found = plain(parse(client.call(["HSCAN", "h", cursor, "COUNT", "20"])))
             seen.update(zip(found[::2], found[1::2], strict=True))

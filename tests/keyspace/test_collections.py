@@ -305,6 +305,7 @@ def stored(keyspace: Keyspace) -> Contents:
 
 
 def scanned(view: Any) -> list[bytes]:
+    found: list[bytes]
     cursor, found = view.scan(0, 100)
     while cursor:
         cursor, more = view.scan(cursor, 100)

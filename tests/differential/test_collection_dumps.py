@@ -1,0 +1,46 @@
+"""Dumps of hashes and sets go both ways between minikv and a real redis-server."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Server, parse, plain, wait_until
+
+
+def populate(server: Server, rng: random.Random) -> None:
+    with server.connect() as client:
+        for size in (1, 5, 100, 512, 513, 3000):
+            for number in range(size):
+                client.call(["HSET", f"hash:{size}", f"field:{number}", "v" * rng.choice([0, 3, 60, 64])])
+                client.call(["SADD", f"intset:{size}", rng.choice([number, 70_000 + number, 2**40 + number])])
+                client.call(["SADD", f"set:{size}", f"member:{number}"])
+        client.call(["HSET", "long", "x" * 65, "abc" * 10_000, "y" * 20_000, "1"])
+        client.call(["EXPIRE", "long", "100000"])
+
+
+@pytest.mark.parametrize("compression", ["yes", "no"])
+@pytest.mark.parametrize("to_redis", [True, False], ids=["minikv to redis", "redis to minikv"])
+def test_dumps_go_both_ways(
+    start_minikv: Callable[..., Server],
+    start_redis: Callable[..., Server],
+    tmp_path: Path,
+    rng: random.Random,
+    to_redis: bool,
+    compression: str,
+) -> None:
+    first, second = (start_minikv, start_redis) if to_redis else (start_redis, start_minikv)
+    writer = first(directory=str(tmp_path), rdbcompression=compression)
+    populate(writer, rng)
+    with writer.connect() as client:
+        digest = plain(parse(client.call("DEBUG DIGEST")))
+        assert client.call("BGSAVE").startswith(b"+")
+        wait_until(lambda: b"rdb_bgsave_in_progress:0" in client.value("INFO persistence"), "the end of the save")
+        assert b"rdb_last_bgsave_status:ok" in client.value("INFO persistence")
+    writer.kill()
+    reader = second(directory=str(tmp_path))
+    with reader.connect() as client:
+        assert plain(parse(client.call("DEBUG DIGEST"))) == digest
