@@ -14,7 +14,9 @@ from tests.harness.strategies import (
     bit_command,
     command,
     encoding_command,
+    hash_command,
     key_command,
+    set_command,
     string_command,
     transaction_command,
 )
@@ -50,6 +52,21 @@ def test_random_strings_and_bits(resp2_pair: ClientPair, commands: list[list[Wor
 @given(commands=st.lists(encoding_command, max_size=30))
 def test_random_encodings(resp2_pair: ClientPair, commands: list[list[Word]]) -> None:
     run(resp2_pair, [*commands, ["OBJECT", "ENCODING", "a"]])
+
+
+collection_command = st.one_of(hash_command, set_command, hash_command, set_command, key_command)
+
+
+@shared_servers
+@given(commands=st.lists(collection_command, max_size=40))
+def test_random_hashes_and_sets(pair: ClientPair, commands: list[list[Word]]) -> None:
+    run(pair, [*commands, ["DEBUG", "DIGEST"], ["DEBUG", "RELOAD"], ["DEBUG", "DIGEST"]])
+
+
+@shared_servers
+@given(commands=st.lists(st.one_of(transaction_command, collection_command), max_size=30))
+def test_random_transactions_on_collections(resp2_pair: ClientPair, commands: list[list[Word]]) -> None:
+    run(resp2_pair, commands)
 
 
 @shared_servers

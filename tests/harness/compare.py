@@ -109,6 +109,7 @@ DEFAULT_COMPARISONS: dict[bytes, Comparison] = {
     b"SDIFF": unordered,
     b"SINTER": unordered,
     b"SMEMBERS": unordered,
+    b"SPOP": unordered,
     b"SSCAN": scanned,
     b"SUNION": unordered,
     b"TIME": same_shape,

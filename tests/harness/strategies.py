@@ -168,6 +168,38 @@ encoding_command = st.one_of(
     call("OBJECT", "ENCODING", key),
 )
 
+# Few names, so that elements are met again; some are integers, some too long for Redis's compact encodings.
+element = st.sampled_from(
+    [b"", b"1", b"2", b"-5", b"007", b"x", b"field", b"\x00\xff", b"y" * 64, b"z" * 65, b"w" * 5000]
+)
+fields_and_values = some(st.tuples(element, value), 4, 1).map(lambda pairs: [word for pair in pairs for word in pair])
+scan_options = some(
+    st.one_of(call("MATCH", pattern), call("COUNT", st.sampled_from(["1000", "1000", "0", "x"])), st.just(["x"])), 2
+)
+
+hash_command = st.one_of(
+    call(st.sampled_from(["HSET", "HMSET"]), key, fields_and_values, some(element, 1)),
+    call("HSETNX", key, element, value),
+    call(st.sampled_from(["HGET", "HEXISTS", "HSTRLEN"]), key, element),
+    call(st.sampled_from(["HMGET", "HDEL"]), key, some(element, 4, 1)),
+    call(st.sampled_from(["HGETALL", "HKEYS", "HVALS", "HLEN"]), key),
+    call("HINCRBY", key, element, integer),
+    call("HINCRBYFLOAT", key, element, decimal),
+    call("HSCAN", key, st.sampled_from(["0", "x"]), scan_options),
+)
+
+set_command = st.one_of(
+    call(st.sampled_from(["SADD", "SADD", "SREM", "SMISMEMBER"]), key, some(element, 6, 1)),
+    call("SISMEMBER", key, element),
+    call(st.sampled_from(["SMEMBERS", "SCARD"]), key),
+    call("SPOP", key, st.sampled_from(["0", "1000", "-1", "x"])),
+    call("SMOVE", key, key, element),
+    call(st.sampled_from(["SINTER", "SUNION", "SDIFF"]), some(key, 3, 1)),
+    call(st.sampled_from(["SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE"]), key, some(key, 3, 1)),
+    call("SINTERCARD", st.sampled_from(["1", "2", "0", "x"]), some(key, 3, 1), option("LIMIT", small)),
+    call("SSCAN", key, st.sampled_from(["0", "x"]), scan_options),
+)
+
 server_command = st.one_of(
     call("SELECT", database),
     call("SWAPDB", database, database),
