@@ -4,10 +4,11 @@
 The kernel clears every page before a process gets it. For a dump of 1 GB that takes longer than all else that the load
 does, so a Populator does it beside the reader: its thread faults in the segments which the arena will take next, never
 more than AHEAD of them, and never more than the dump can fill. It only touches free segments' memory, not one field of
-the arena; a segment that both threads touch at once is cleared twice and used once.
+the arena. A segment that both threads faulted in at once would be cleared twice, so the thread stays clear of those
+that the reader comes to first: a reader that is faster faults some in itself, the thread the ones behind them.
 
-    segments   | used by the load ... | ready ... | untouched
-               0               high_water      _next      _limit
+    segments   | used by the load | the reader's | ready ...  | untouched
+               0           high_water     + DISTANCE        _next       _limit
 
 What has been made ready and was not needed is given back by `finish`.
 """
@@ -19,6 +20,7 @@ from cython.cimports.minikv.engine.memory import give_back, populate
 from cython.cimports.posix.unistd import usleep
 
 AHEAD = cython.declare(uint32_t, 32)  # segments: 64 MiB, which the fastest reader needs some ten milliseconds for
+DISTANCE = cython.declare(uint32_t, 2)
 PAUSE_US = cython.declare(cython.uint, 200)
 
 
@@ -39,8 +41,8 @@ class Populator:
 
     def _work(self) -> cython.void:
         while not self._stopped and self._next < self._limit:
-            if self._next < self._arena.high_water:
-                self._next = self._arena.high_water
+            if self._next < self._arena.high_water + DISTANCE:
+                self._next = self._arena.high_water + DISTANCE
             elif self._next >= self._arena.high_water + AHEAD:
                 usleep(PAUSE_US)
             elif populate(self._arena.base + (cython.cast(uint64_t, self._next) << SEGMENT_SHIFT), SEGMENT_SIZE):
