@@ -4,11 +4,12 @@ from libc.string cimport memcpy
 
 from minikv.engine.arena cimport Arena
 from minikv.engine.memory cimport BlockPool
+from minikv.engine.ordered cimport OrderedState, OrderedTrees, Probe
 from minikv.engine.table cimport Tables, TableState
 
 cdef struct Index:                  # parent-only: what leads to the entries of a store
     TableState table
-#TREES    OrderedState order              # sorted set: by (score, member)
+    OrderedState order              # sorted set: by (score, member)
     uint32_t next_free              # number of the next free store, while this one is free
 
 
@@ -17,7 +18,7 @@ cdef class Stores:
     cdef readonly Arena arena
     cdef readonly BlockPool pool
     cdef Tables tables
-#TREES    cdef OrderedTrees trees
+    cdef OrderedTrees trees
     cdef Index *indexes
     cdef readonly uint32_t databases    # stores 0 to databases - 1
     cdef uint32_t next_fresh            # lowest store never used
@@ -31,6 +32,10 @@ cdef class Stores:
     cdef int reserve(self) except -1
     cdef uint64_t place(self, uint32_t store, uint64_t hash_, uint64_t *slot, uint64_t size) except 0
     cdef void replace(self, uint64_t *slot, uint64_t old, uint64_t old_size, uint64_t offset, uint64_t size) noexcept nogil
+    cdef int add(self, uint32_t store, uint8_t *entry) except -1
+    cdef int order_entry(self, uint32_t store, uint64_t offset) except -1
+    cdef int forget_order(self, uint32_t store, uint64_t offset) except -1
+    cdef int rescore(self, uint32_t store, uint64_t *slot, double score) except -1
     cdef uint32_t create(self, uint32_t kind, uint32_t owner) except 0
     cdef uint32_t clone(self, uint32_t source, uint32_t owner) except 0
     cdef uint64_t memory_of(self, uint32_t store) noexcept nogil
@@ -40,6 +45,8 @@ cdef class Stores:
     cdef uint64_t evacuate(self, int64_t until_ns) noexcept nogil
     cdef bint _pick(self) noexcept nogil
     cdef bint _move(self, uint64_t old) noexcept nogil
+    cdef object check_order(self, uint32_t store)
+    cdef Probe _at_entry(self, uint64_t offset) noexcept nogil
 
 
 cdef inline uint32_t spread_of(uint8_t kind, uint8_t *payload) noexcept nogil:

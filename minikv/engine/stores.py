@@ -22,11 +22,18 @@ from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.arena import GRANULE_SHIFT, PAGE_SHIFT, SEGMENT_SHIFT, STORES_MAX, Arena, Segment
 from cython.cimports.minikv.engine.memory import BLOCK_SIZE, BlockPool, reserve, unmap
-
-# TREES from cython.cimports.minikv.engine.ordered import OrderedTrees
+from cython.cimports.minikv.engine.ordered import (
+    Cursor,
+    OrderedState,
+    OrderedTrees,
+    Probe,
+    at_member,
+    order_of_score,
+)
 from cython.cimports.minikv.engine.record import (
     KEYS,
     RECORD_MAX,
+    SCORE_SIZE,
     TYPE_ZSET,
     entry_key,
     entry_size,
@@ -55,8 +62,8 @@ class Stores:
         self.databases = databases
         self.next_fresh = databases
         self.tables = Tables(arena, pool)
-        # TREES self.trees = OrderedTrees(pool)
-        # TREES self.trees.arena_base = arena.base
+        self.trees = OrderedTrees(pool)
+        self.trees.elements = arena.base
         self.indexes = cython.cast(cython.pointer[Index], reserve(STORES_MAX * cython.sizeof(Index), False))
 
     def __dealloc__(self):
@@ -104,6 +111,65 @@ class Stores:
         self.arena.kill(old, old_size)
         move_slot(slot, offset)
 
+    def add(self, store: uint32_t, entry: cython.pointer[uint8_t]) -> cython.int:
+        """Copy an element that lies elsewhere into a spread collection, which has none of its name."""
+        kind: uint32_t = self.indexes[store].table.kind
+        size: uint64_t = entry_size(kind, entry)
+        key_len: uint64_t = 0
+        key: cython.pointer[uint8_t] = entry_key(kind, entry, cython.address(key_len))
+        offset: uint64_t = self.place(store, hash_key(key, key_len), cython.NULL, size)
+        memcpy(self.arena.base + offset, entry, size)
+        self.arena.spreads[store].count += 1
+        return self.order_entry(store, offset)
+
+    # The order of a sorted set
+
+    def order_entry(self, store: uint32_t, offset: uint64_t) -> cython.int:
+        """Tell the tree of a new element, which `place` has made sure of blocks for; nothing if there is no tree."""
+        probe: Probe
+        if self.indexes[store].table.kind == TYPE_ZSET:
+            probe = self._at_entry(offset)
+            self.trees.insert(cython.address(self.indexes[store].order), cython.address(probe), offset)
+        return 0
+
+    def forget_order(self, store: uint32_t, offset: uint64_t) -> cython.int:
+        """Tell the tree of an element that is about to go; nothing if there is no tree."""
+        probe: Probe
+        if self.indexes[store].table.kind == TYPE_ZSET:
+            probe = self._at_entry(offset)
+            self.trees.remove(cython.address(self.indexes[store].order), cython.address(probe))
+        return 0
+
+    def rescore(self, store: uint32_t, slot: cython.pointer[uint64_t], score: cython.double) -> cython.int:
+        """Give the element of a slot another score, where it is if it is not frozen.
+
+        The tree has to read the element to find it, so a copy is complete before the old one dies.
+        """
+        old: uint64_t = slot_offset(slot)
+        size: uint64_t = entry_size(TYPE_ZSET, self.arena.base + old)
+        offset: uint64_t = old
+        self.reserve()
+        if not self.arena.fits(old, size, size):
+            offset = self.arena.allocate(store, size)
+            if offset == 0:
+                raise ArenaFull("the arena is full")
+            memcpy(self.arena.base + offset, self.arena.base + old, size)
+        self.forget_order(store, old)
+        memcpy(self.arena.base + offset + size - SCORE_SIZE, cython.address(score), SCORE_SIZE)
+        self.order_entry(store, offset)
+        if offset != old:
+            self.replace(slot, old, size, offset, size)
+        return 0
+
+    def _at_entry(self, offset: uint64_t) -> Probe:
+        """The exact place of an element in its tree."""
+        member_len: uint64_t = 0
+        entry: cython.pointer[uint8_t] = self.arena.base + offset
+        member: cython.pointer[uint8_t] = entry_key(TYPE_ZSET, entry, cython.address(member_len))
+        score: cython.double = 0.0
+        memcpy(cython.address(score), member + member_len, SCORE_SIZE)
+        return at_member(order_of_score(score), member, member_len, False)
+
     # Spread collections
 
     def create(self, kind: uint32_t, owner: uint32_t) -> uint32_t:
@@ -134,28 +200,18 @@ class Stores:
         offsets: uint64_t[336]
         found: uint32_t = 0
         at: uint32_t
-        size: uint64_t
-        key: cython.pointer[uint8_t]
-        key_len: uint64_t = 0
         try:
             while True:
                 cursor = self.tables.scan_home(
                     cython.address(self.indexes[source].table), cursor, offsets, cython.address(found)
                 )
                 for at in range(found):
-                    key = entry_key(kind, self.arena.base + offsets[at], cython.address(key_len))
-                    size = entry_size(kind, self.arena.base + offsets[at])
-                    memcpy(
-                        self.arena.base + self.place(store, hash_key(key, key_len), cython.NULL, size),
-                        self.arena.base + offsets[at],
-                        size,
-                    )
+                    self.add(store, self.arena.base + offsets[at])
                 if cursor == 0:
                     break
         except ArenaFull:
             self.drop(store)
             raise
-        self.arena.spreads[store].count = self.arena.spreads[source].count
         return store
 
     def memory_of(self, store: uint32_t) -> uint64_t:
@@ -181,13 +237,47 @@ class Stores:
     def _forget(self, store: uint32_t) -> cython.void:
         """Give a collection's indexes back and mark its heap; drop_marked does the rest."""
         self.tables.clear(cython.address(self.indexes[store].table))
-        # TREES self.trees.clear(cython.address(self.indexes[store].order))
+        self.trees.clear(cython.address(self.indexes[store].order))
         self.arena.mark_dropping(store)
         self.arena.spreads[store].kind = 0
         self.arena.spreads[store].root = 0
         self.indexes[store].next_free = self.free_head
         self.free_head = store
         self.spreads -= 1
+
+    # Proof
+
+    def check(self) -> None:
+        """Prove the tables and trees of all spread collections: both lead to all elements and to nothing else."""
+        store: uint32_t
+        for store in range(self.databases, self.next_fresh):
+            if not self.arena.spreads[store].kind:
+                continue
+            self.tables.check(cython.address(self.indexes[store].table))
+            assert self.indexes[store].table.used == self.arena.spreads[store].count
+            if self.indexes[store].table.kind == TYPE_ZSET:
+                self.check_order(store)
+
+    def check_order(self, store: uint32_t) -> object:
+        cursor: uint64_t = 0
+        offsets: uint64_t[336]
+        found: uint32_t = 0
+        at: uint32_t
+        probe: Probe
+        place: Cursor
+        order: cython.pointer[OrderedState] = cython.address(self.indexes[store].order)
+        self.trees.check(order)
+        assert order.count == self.arena.spreads[store].count
+        while True:
+            cursor = self.tables.scan_home(
+                cython.address(self.indexes[store].table), cursor, offsets, cython.address(found)
+            )
+            for at in range(found):
+                probe = self._at_entry(offsets[at])
+                place = self.trees.seek(order, cython.address(probe))
+                assert place.leaf and self.trees.entry(place).ref == offsets[at]
+            if cursor == 0:
+                return None
 
     # Evacuation
 
@@ -249,7 +339,7 @@ class Stores:
         key: cython.pointer[uint8_t]
         key_len: uint64_t = 0
         spread: uint32_t
-        score: cython.double = 0.0
+        probe: Probe
         entry: cython.pointer[uint8_t]
         if offset == 0:
             return False
@@ -262,7 +352,7 @@ class Stores:
             if spread:
                 self.arena.spreads[spread].root = offset
         elif kind == TYPE_ZSET:
-            memcpy(cython.address(score), entry + size - 8, 8)
-            pass  # TREES self.trees.move(cython.address(index.order), score, key, key_len, offset)
+            probe = self._at_entry(offset)
+            self.trees.move(cython.address(index.order), cython.address(probe), offset)
         self.arena.kill(old, size)
         return True

@@ -25,7 +25,6 @@ from cython.cimports.minikv.engine.packed import (
     set_packed_count,
 )
 from cython.cimports.minikv.engine.record import (
-    entry_key,
     entry_size,
     length_size,
     read_length,
@@ -192,6 +191,7 @@ class Collection:
             self.spread = 0
         elif self.spread:
             slot = self.find_spread(name, cython.address(hash_))
+            store.stores.forget_order(self.spread, cython.cast(uint64_t, entry - store.arena.base))
             store.tables.remove(cython.address(store.stores.indexes[self.spread].table), slot)
             store.arena.kill(cython.cast(uint64_t, entry - store.arena.base), size)
             store.arena.spreads[self.spread].count -= 1
@@ -207,9 +207,6 @@ class Collection:
         spread: uint32_t = store.stores.create(self.kind, store.number)
         at: cython.pointer[uint8_t]
         end: cython.pointer[uint8_t]
-        name: cython.pointer[uint8_t]
-        name_len: uint64_t = 0
-        size: uint64_t
         expire_at_ms: cython.longlong = 0
         try:
             if self.at_slot() != cython.NULL:
@@ -217,15 +214,8 @@ class Collection:
                 at = packed_first(self.payload())
                 end = packed_end(self.payload())
                 while at < end:
-                    size = entry_size(self.kind, at)
-                    name = entry_key(self.kind, at, cython.address(name_len))
-                    memcpy(
-                        store.arena.base + store.stores.place(spread, hash_key(name, name_len), cython.NULL, size),
-                        at,
-                        size,
-                    )
-                    store.arena.spreads[spread].count += 1
-                    at += size
+                    store.stores.add(spread, at)
+                    at += entry_size(self.kind, at)
             store.put_root(
                 cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self.key)),
                 PyBytes_GET_SIZE(self.key),

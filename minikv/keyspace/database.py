@@ -253,6 +253,7 @@ class Keyspace:
         """Prove the invariants of arena, tables and expiry indexes; AssertionError tells the one that is broken."""
         database: Database
         live: dict[int, Any] = self.arena.check()
+        self.stores.check()
         for number, database in enumerate(self.databases):
             assert database.number == number
             database.store.check()

@@ -1,0 +1,10 @@
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from minikv.engine.ordered cimport OrderedState, Probe
+from minikv.keyspace.collection cimport Collection
+
+cdef class SortedSet(Collection):
+    cdef OrderedState *order(self) noexcept
+    cdef uint8_t *packed_place(self, double score, bytes member) noexcept
+    cdef int rescore_packed(self, uint8_t *entry, bytes member, uint64_t size, double score) except -1
+    cdef uint64_t count_below(self, const Probe *probe) noexcept

@@ -1,0 +1,364 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Sorted sets: members with scores, in the order of (score, bytes of the member). An element is a string and a double.
+
+A packed one has its elements in that order and is looked through from the start. A spread one has a tree besides its
+hash table (Stores.indexes[store].order): its entries are the elements' places in the arena, so whatever moves an
+element or changes its score tells the tree.
+
+Scores are never NaN; the caller sees to that. -0.0 equals 0.0 in the order, but is given back as it came.
+"""
+
+import cython
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.string import memcmp, memcpy, memmove
+from cython.cimports.minikv.engine.ordered import (
+    Cursor,
+    OrderedState,
+    OrderedTrees,
+    Probe,
+    at_member,
+    at_order,
+    order_of_score,
+)
+from cython.cimports.minikv.engine.packed import (
+    PACKED_COUNT,
+    PACKED_MAX,
+    PACKED_START,
+    packed_end,
+    packed_first,
+    set_packed_count,
+)
+from cython.cimports.minikv.engine.record import SCORE_SIZE, TYPE_ZSET, length_size, read_length, string_size
+from cython.cimports.minikv.engine.store import Store
+from cython.cimports.minikv.engine.table import hash_key, slot_offset
+from cython.cimports.minikv.keyspace.collection import string_at, write_string
+from cython.cimports.minikv.keyspace.database import Database
+
+
+class SortedSet:
+    """A view of one sorted set; make it with SortedSet.at."""
+
+    @staticmethod
+    def at(database: Database, key: bytes, create: cython.bint = False, stats: cython.bint = True) -> SortedSet | None:
+        """The sorted set of a key. None: there is none, and it is not to be created. Raises WrongTypeError."""
+        view: SortedSet = SortedSet.__new__(SortedSet)
+        return view if view.open(database, key, TYPE_ZSET, create, stats) else None
+
+    @staticmethod
+    def to_write(database: Database, key: bytes) -> SortedSet:
+        """The sorted set of a key, for a write: the key is born with its first element. Raises WrongTypeError."""
+        view: SortedSet = SortedSet.__new__(SortedSet)
+        view.open(database, key, TYPE_ZSET, True, False)
+        return view
+
+    def score(self, member: bytes) -> float | None:
+        entry: cython.pointer[uint8_t] = self.find_entry(member)
+        return None if entry == cython.NULL else score_at(entry)
+
+    # Changing
+
+    def set(self, member: bytes, score: cython.double) -> bool:
+        """Give a member a score, which is not NaN. True if the member is new; an equal score changes nothing."""
+        size: uint64_t = element_size(member)
+        entry: cython.pointer[uint8_t] = self.find_entry(member)
+        store: Store = self.database.store
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t]
+        if entry != cython.NULL and score_at(entry) == score:
+            return False
+        if not self.spread and entry == cython.NULL and self.must_spread(size):
+            self.spread_out()
+        if self.spread:
+            slot = self.find_spread(member, cython.address(hash_))
+            if slot == cython.NULL:
+                place: cython.pointer[uint8_t] = self.place_spread(hash_, cython.NULL, size)
+                write_element(place, member, score)
+                store.stores.order_entry(self.spread, cython.cast(uint64_t, place - store.arena.base))
+            else:
+                store.stores.rescore(self.spread, slot, score)
+        elif entry == cython.NULL:
+            entry = cython.NULL if self.at_slot() == cython.NULL else self.packed_place(score, member)
+            write_element(self.grow_packed(entry, size), member, score)
+            entry = cython.NULL
+        else:
+            self.rescore_packed(entry, member, size, score)
+        self.changed()
+        return entry == cython.NULL
+
+    def remove(self, member: bytes) -> bool:
+        """True if the member was there; the last one takes the key with it."""
+        entry: cython.pointer[uint8_t] = self.find_entry(member)
+        if entry == cython.NULL:
+            return False
+        self.shrink(member, entry)
+        return True
+
+    def packed_place(self, score: cython.double, member: bytes) -> cython.pointer[uint8_t]:
+        """The first packed element behind (score, member), or the end of all."""
+        at: cython.pointer[uint8_t] = packed_first(self.payload())
+        end: cython.pointer[uint8_t] = packed_end(self.payload())
+        probe: Probe = probe_of(score, member)
+        while at < end and compare(at, cython.address(probe)) < 0:
+            at += string_size(at) + SCORE_SIZE
+        return at
+
+    def rescore_packed(
+        self, entry: cython.pointer[uint8_t], member: bytes, size: uint64_t, score: cython.double
+    ) -> cython.int:
+        """Take an element with its new score to its new place; those in between make room."""
+        payload: cython.pointer[uint8_t] = self.payload()
+        old: uint64_t = cython.cast(uint64_t, entry - payload)
+        new: uint64_t = cython.cast(uint64_t, self.packed_place(score, member) - payload)
+        # Nothing is inserted: this is the way to a payload that may be written.
+        payload = self.database.store.splice(self.slot, PACKED_START, 0, 0) - PACKED_START
+        if new > old:
+            new -= size
+            memmove(payload + old, payload + old + size, new - old)
+        else:
+            memmove(payload + new + size, payload + new, old - new)
+        write_element(payload + new, member, score)
+        return 0
+
+    # Ranks
+
+    def order(self) -> cython.pointer[OrderedState]:
+        return cython.address(self.database.store.stores.indexes[self.spread].order)
+
+    def count_below(self, probe: cython.pointer[cython.const[Probe]]) -> uint64_t:
+        """How many elements are below a place."""
+        at: cython.pointer[uint8_t]
+        end: cython.pointer[uint8_t]
+        count: uint64_t = 0
+        if self.at_slot() == cython.NULL:
+            return 0
+        if self.spread:
+            return self.database.store.stores.trees.rank(self.order(), probe)
+        at = packed_first(self.payload())
+        end = packed_end(self.payload())
+        while at < end and compare(at, probe) < 0:
+            at += string_size(at) + SCORE_SIZE
+            count += 1
+        return count
+
+    def rank(self, member: bytes) -> int | None:
+        """How many members are below this one."""
+        entry: cython.pointer[uint8_t] = self.find_entry(member)
+        probe: Probe
+        if entry == cython.NULL:
+            return None
+        probe = probe_of(score_at(entry), member)
+        return self.count_below(cython.address(probe))
+
+    def rank_of_score(self, score: cython.double, after: cython.bint) -> int:
+        """How many members have a lower score, or one that is not higher (`after`)."""
+        probe: Probe = at_order(order_of_score(score), after)
+        return self.count_below(cython.address(probe))
+
+    def rank_of_member_bound(self, member: bytes, after: cython.bint) -> int:
+        """How many members are below one, which need not be there, or not above it (`after`); all scores are equal."""
+        score: cython.double = 0.0
+        probe: Probe
+        if self.at_slot() == cython.NULL:
+            return 0
+        if self.spread:
+            probe = self.database.store.stores.trees.at_lex(
+                self.order(),
+                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(member)),
+                PyBytes_GET_SIZE(member),
+                after,
+            )
+        else:
+            score = score_at(packed_first(self.payload()))
+            probe = probe_of(score, member)
+            probe.after = after
+        return self.count_below(cython.address(probe))
+
+    def by_rank(self, start: cython.longlong, stop: cython.longlong, reverse: cython.bint = False) -> list:
+        """(member, score) of the ranks from `start` to before `stop`, clamped; reverse: ranks count from the top."""
+        size: cython.longlong = len(self)
+        cursor: Cursor
+        trees: OrderedTrees = self.database.store.stores.trees
+        base: cython.pointer[uint8_t] = self.database.store.arena.base
+        at: cython.pointer[uint8_t]
+        index: cython.longlong
+        found: list = []
+        start = max(start, 0)
+        stop = min(stop, size)
+        if start >= stop:
+            return found
+        if self.spread:
+            cursor = trees.seek_rank(self.order(), size - 1 - start if reverse else start)
+            for index in range(start, stop):
+                self.parts(base + trees.entry(cursor).ref, found)
+                cursor = trees.preceding(cursor) if reverse else trees.following(cursor)
+            return found
+        if reverse:
+            start, stop = size - stop, size - start
+        at = packed_first(self.payload())
+        for index in range(stop):
+            if index >= start:
+                self.parts(at, found)
+            at += string_size(at) + SCORE_SIZE
+        if reverse:
+            found.reverse()
+        return found
+
+    # Others
+
+    def parts(self, entry: cython.pointer[uint8_t], out: list) -> object:
+        out.append((string_at(entry), score_at(entry)))
+
+    def sample(self, count: int, distinct: bool) -> list[tuple[bytes, float]]:
+        """Random members with their scores; distinct: none twice, at most all."""
+        return self.pick(count, distinct)
+
+    def encoding(self, max_entries: int, max_value: int) -> bytes:
+        """listpack as long as it has so few members, none of them longer; else skiplist."""
+        if len(self) > max_entries:
+            return b"skiplist"
+        for member, _ in self.entries_of():
+            if len(member) > max_value:
+                return b"skiplist"
+        return b"listpack"
+
+
+def replace_sorted_set(database: Database, key: bytes, pairs: object) -> int:
+    """Make the key a sorted set of (member, score) pairs, all members different, whatever it was before.
+
+    Without pairs it is deleted. Returns their number. One change, or ArenaFull and none.
+    """
+    hash_: uint64_t = 0
+    size: uint64_t = 0
+    count: cython.Py_ssize_t = len(pairs)
+    slot: cython.pointer[uint64_t]
+    if count == 0:
+        database.delete(key)
+        return 0
+    for member, _ in pairs:
+        size += element_size(member)
+    slot = database.find(key, cython.address(hash_))
+    if count <= PACKED_COUNT and size <= PACKED_MAX:
+        write_packed(database.store, key, hash_, slot, pairs, size)
+    else:
+        write_spread(database.store, key, hash_, slot, pairs)
+    database.changed(key)
+    return count
+
+
+@cython.cfunc
+def write_packed(
+    store: Store, key: bytes, hash_: uint64_t, slot: cython.pointer[uint64_t], pairs: object, size: uint64_t
+) -> object:
+    packed: uint32_t = cython.cast(uint32_t, PACKED_START - 4 + size)
+    # Redis has 0.0 and -0.0 equal too, so the member decides between them.
+    in_order: list = sorted([(score, member) for member, score in pairs])
+    at: cython.pointer[uint8_t] = store.put_payload(
+        cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
+        PyBytes_GET_SIZE(key),
+        hash_,
+        slot,
+        TYPE_ZSET,
+        PACKED_START + size,
+        0,
+    )
+    memcpy(at, cython.address(packed), 4)
+    set_packed_count(at, cython.cast(uint32_t, len(in_order)))
+    at += PACKED_START
+    for score, member in in_order:
+        at = write_element(at, member, score)
+    return None
+
+
+@cython.cfunc
+def write_spread(store: Store, key: bytes, hash_: uint64_t, slot: cython.pointer[uint64_t], pairs: object) -> object:
+    member: bytes
+    offset: uint64_t
+    data: cython.pointer[uint8_t]
+    spread: uint32_t = store.stores.create(TYPE_ZSET, store.number)
+    try:
+        for member, score in pairs:
+            data = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(member))
+            offset = store.stores.place(
+                spread, hash_key(data, PyBytes_GET_SIZE(member)), cython.NULL, element_size(member)
+            )
+            write_element(store.arena.base + offset, member, score)
+            store.arena.spreads[spread].count += 1
+            store.stores.order_entry(spread, offset)
+        store.put_root(
+            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
+            PyBytes_GET_SIZE(key),
+            hash_,
+            slot,
+            TYPE_ZSET,
+            spread,
+            0,
+        )
+    except BaseException:
+        store.stores.drop(spread)
+        raise
+    return None
+
+
+# One element
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def element_size(member: bytes) -> uint64_t:
+    member_len: uint64_t = PyBytes_GET_SIZE(member)
+    return length_size(member_len) + member_len + SCORE_SIZE
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def score_at(entry: cython.pointer[uint8_t]) -> cython.double:
+    score: cython.double = 0.0
+    memcpy(cython.address(score), entry + string_size(entry), SCORE_SIZE)
+    return score
+
+
+@cython.cfunc
+@cython.inline
+def write_element(at: cython.pointer[uint8_t], member: bytes, score: cython.double) -> cython.pointer[uint8_t]:
+    """Write an element; returns the address behind it."""
+    at = write_string(at, member, PyBytes_GET_SIZE(member))
+    memcpy(at, cython.address(score), SCORE_SIZE)
+    return at + SCORE_SIZE
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def probe_of(score: cython.double, member: bytes) -> Probe:
+    """The exact place of a member, in whose bytes the probe points."""
+    return at_member(
+        order_of_score(score),
+        cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(member)),
+        PyBytes_GET_SIZE(member),
+        False,
+    )
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def compare(entry: cython.pointer[uint8_t], probe: cython.pointer[cython.const[Probe]]) -> cython.int:
+    """Below, at or above 0 as a packed element is below a probe, equal to it or above it, as in a tree."""
+    member_len: uint64_t = 0
+    member: cython.pointer[uint8_t] = read_length(entry, cython.address(member_len))
+    score: cython.double = 0.0
+    found: cython.int
+    memcpy(cython.address(score), member + member_len, SCORE_SIZE)
+    order = order_of_score(score)
+    if order != probe.order:
+        return -1 if order < probe.order else 1
+    if probe.member == cython.NULL:
+        return -1 if probe.after else 1
+    found = memcmp(member, probe.member, min(member_len, probe.member_len))
+    if found:
+        return found
+    if member_len == probe.member_len:
+        return -1 if probe.after else 0
+    return -1 if member_len < probe.member_len else 1
