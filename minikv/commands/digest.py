@@ -5,6 +5,7 @@ matter; by `mix` the result is hashed once more, so it does.
 
     data set = database numbers mixed, keys stirred        key = name mixed, type mixed, value, expiry stirred
     string: mixed        set: members stirred              hash: field and value mixed, each pair stirred
+                                                           sorted set: the same with member and score
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from collections.abc import Iterable
 from hashlib import sha1
 from typing import Any
 
-from minikv.commands.encoding import HASH, SET, STRING
+from minikv.commands.encoding import HASH, SET, SORTED_SET, STRING
 from minikv.keyspace.hash import Hash
 from minikv.keyspace.set import Set
+from minikv.keyspace.sorted_set import SortedSet
 
 DIGEST_LEN = 20
 
@@ -33,8 +35,13 @@ def mix(digest: int, data_hash: int) -> int:
 
 
 # Of Redis's numbers of the types, by RDB's.
-TYPES = {rdb: hashed(redis.to_bytes(4)) for rdb, redis in ((STRING, 0), (SET, 2), (HASH, 4))}
+TYPES = {rdb: hashed(redis.to_bytes(4)) for rdb, redis in ((STRING, 0), (SET, 2), (HASH, 4), (SORTED_SET, 3))}
 EXPIRY = hashed(b"!!expire!!")
+
+
+def pair_digest(name: bytes, value: bytes) -> int:
+    """The hash of a field with its value, or of a member with its score, to be stirred."""
+    return hashed(mix(mix(0, hashed(name)), hashed(value)).to_bytes(DIGEST_LEN))
 
 
 def value_digest(database: Any, key: bytes, start: int = 0) -> int:
@@ -51,7 +58,10 @@ def value_digest(database: Any, key: bytes, start: int = 0) -> int:
     elif kind == HASH and (fields := Hash.peek(database, key)) is not None:
         items = fields.items()
         for field, value in zip(items[::2], items[1::2], strict=True):
-            digest = stir(digest, hashed(mix(mix(0, hashed(field)), hashed(value)).to_bytes(DIGEST_LEN)))
+            digest = stir(digest, pair_digest(field, value))
+    elif kind == SORTED_SET and (scored := SortedSet.peek(database, key)) is not None:
+        for member, score in scored.by_rank(0, len(scored)):
+            digest = stir(digest, pair_digest(member, b"%.17g" % score))
     return stir(digest, EXPIRY) if database.expire_at(key) else digest
 
 

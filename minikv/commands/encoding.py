@@ -9,8 +9,9 @@ from minikv.config import Config
 from minikv.keyspace import Database
 from minikv.keyspace.hash import Hash
 from minikv.keyspace.set import Set
+from minikv.keyspace.sorted_set import SortedSet
 
-STRING, SET, HASH = 0, 2, 4  # RDB's numbers of the types
+STRING, SET, HASH, SORTED_SET = 0, 2, 4, 5  # RDB's numbers of the types
 
 
 def encoding_of(database: Database, key: bytes, config: Config) -> bytes | None:
@@ -24,4 +25,9 @@ def encoding_of(database: Database, key: bytes, config: Config) -> bytes | None:
         if fields is None:
             return None
         return fields.encoding(config.hash_max_listpack_entries, config.hash_max_listpack_value)
+    if kind == SORTED_SET:
+        scored = SortedSet.peek(database, key)
+        if scored is None:
+            return None
+        return scored.encoding(config.zset_max_listpack_entries, config.zset_max_listpack_value)
     return database.encoding(key)

@@ -5,7 +5,7 @@ A packed one has its elements in that order and is looked through from the start
 hash table (Stores.indexes[store].order): its entries are the elements' places in the arena, so whatever moves an
 element or changes its score tells the tree.
 
-Scores are never NaN; the caller sees to that. -0.0 equals 0.0 in the order, but is given back as it came.
+Scores are never NaN; the caller sees to that. -0.0 becomes 0.0.
 """
 
 import cython
@@ -46,6 +46,12 @@ class SortedSet:
         return view if view.open(database, key, TYPE_ZSET, create, stats) else None
 
     @staticmethod
+    def peek(database: Database, key: bytes) -> SortedSet | None:
+        """The same for a look from outside: counts neither hit nor access."""
+        view: SortedSet = SortedSet.__new__(SortedSet)
+        return view if view.open(database, key, TYPE_ZSET, False, False, False) else None
+
+    @staticmethod
     def to_write(database: Database, key: bytes) -> SortedSet:
         """The sorted set of a key, for a write: the key is born with its first element. Raises WrongTypeError."""
         view: SortedSet = SortedSet.__new__(SortedSet)
@@ -76,7 +82,7 @@ class SortedSet:
                 write_element(place, member, score)
                 store.stores.order_entry(self.spread, cython.cast(uint64_t, place - store.arena.base))
             else:
-                store.stores.rescore(self.spread, slot, score)
+                store.stores.rescore(self.spread, slot, score + 0.0)
         elif entry == cython.NULL:
             entry = cython.NULL if self.at_slot() == cython.NULL else self.packed_place(score, member)
             write_element(self.grow_packed(entry, size), member, score)
@@ -251,7 +257,6 @@ def write_packed(
     store: Store, key: bytes, hash_: uint64_t, slot: cython.pointer[uint64_t], pairs: object, size: uint64_t
 ) -> object:
     packed: uint32_t = cython.cast(uint32_t, PACKED_START - 4 + size)
-    # Redis has 0.0 and -0.0 equal too, so the member decides between them.
     in_order: list = sorted([(score, member) for member, score in pairs])
     at: cython.pointer[uint8_t] = store.put_payload(
         cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
@@ -325,6 +330,7 @@ def score_at(entry: cython.pointer[uint8_t]) -> cython.double:
 def write_element(at: cython.pointer[uint8_t], member: bytes, score: cython.double) -> cython.pointer[uint8_t]:
     """Write an element; returns the address behind it."""
     at = write_string(at, member, PyBytes_GET_SIZE(member))
+    score += 0.0  # makes 0.0 of -0.0
     memcpy(at, cython.address(score), SCORE_SIZE)
     return at + SCORE_SIZE
 

@@ -1,0 +1,467 @@
+"""Commands on sorted sets: members, ranks, ranges.
+
+Any range is two ranks, so ranges by rank, by score and by member differ only in how their bounds are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from minikv.commands.arguments import INT64_MAX, NOT_A_FLOAT, SYNTAX_ERROR, cursor, integer, integer_between
+from minikv.commands.client import Client
+from minikv.commands.double import parse_bound, parse_double
+from minikv.commands.encoding import encoding_of
+from minikv.commands.scan import scan_options
+from minikv.commands.spec import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
+from minikv.errors import CommandError
+from minikv.keyspace.glob import glob_match
+from minikv.keyspace.sorted_set import SortedSet, replace_sorted_set
+from minikv.protocol.reply import NULL_ARRAY, format_double
+
+Pairs = Sequence[tuple[bytes, float]]
+# The ranks, from and to before, that a range means in a sorted set.
+Ranks = Callable[[SortedSet], tuple[int, int]]
+
+# Members that one ZRANDMEMBER with a negative count may ask for: without a limit the reply could fill the memory.
+MOST_RANDOM = 1 << 22
+# ZSCAN shows an integral score of a listpack in full up to here, as Redis keeps it as an integer.
+INTEGRAL_MAX = INT64_MAX // 2
+OUT_OF_RANGE = "ERR value is out of range"
+NOT_POSITIVE = "ERR value is out of range, must be positive"
+NOT_A_NUMBER = "ERR resulting score is not a number (NaN)"
+BAD_SCORES = "ERR min or max is not a float"
+BAD_MEMBERS = "ERR min or max not valid string range item"
+
+
+def paired(ctx: Client, pairs: Pairs, scores: bool) -> list[object]:
+    """Members as a reply; with scores they come in pairs in RESP3, in a row in RESP2."""
+    if not scores:
+        return [member for member, _ in pairs]
+    return [list(pair) for pair in pairs] if ctx.resp == 3 else [part for pair in pairs for part in pair]
+
+
+# Members
+
+
+@command("ZADD", arity=-4, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW update", categories="sortedset")
+def zadd(ctx: Client, key: bytes, *words: bytes) -> int | float | None:
+    return add(ctx, key, words, set())
+
+
+@command(
+    "ZINCRBY",
+    arity=4,
+    flags=WRITE | DENYOOM | FAST,
+    keys=(1, 1, 1),
+    key_flags="RW access update",
+    categories="sortedset",
+)
+def zincrby(ctx: Client, key: bytes, *words: bytes) -> int | float | None:
+    return add(ctx, key, words, {b"INCR"})
+
+
+def add(ctx: Client, key: bytes, words: tuple[bytes, ...], options: set[bytes]) -> int | float | None:
+    first = 0
+    while first < len(words) and words[first].upper() in (b"NX", b"XX", b"CH", b"INCR", b"GT", b"LT"):
+        options.add(words[first].upper())
+        first += 1
+    count = len(words) - first
+    if count % 2 or not count:
+        raise CommandError(SYNTAX_ERROR)
+    check_options(options, count // 2)
+    scores = [score_of(text) for text in words[first::2]]
+    set_ = SortedSet.at(ctx.db, key, b"XX" not in options, False)
+    score: float | None = None
+    added = updated = 0
+    for i, number in enumerate(scores if set_ is not None else []):
+        assert set_ is not None
+        member = words[first + 1 + 2 * i]
+        old = set_.score(member)
+        score = new_score(old, number, options)
+        if score is not None and score != old:
+            set_.set(member, score)
+            added += old is None
+            updated += old is not None
+    if b"INCR" in options:
+        return score
+    return added + updated if b"CH" in options else added
+
+
+def check_options(options: set[bytes], pairs: int) -> None:
+    if {b"NX", b"XX"} <= options:
+        raise CommandError("ERR XX and NX options at the same time are not compatible")
+    if len(options & {b"GT", b"LT", b"NX"}) > 1:
+        raise CommandError("ERR GT, LT, and/or NX options at the same time are not compatible")
+    if b"INCR" in options and pairs > 1:
+        raise CommandError("ERR INCR option supports a single increment-element pair")
+
+
+def new_score(old: float | None, number: float, options: set[bytes]) -> float | None:
+    """What the member's score becomes, perhaps what it was; None if the options want nothing done."""
+    if old is None:
+        return None if b"XX" in options else number
+    if b"NX" in options:
+        return None
+    if b"INCR" in options:
+        number += old
+        if number != number:
+            raise CommandError(NOT_A_NUMBER)
+    if (b"LT" in options and number >= old) or (b"GT" in options and number <= old):
+        return None
+    return number
+
+
+def score_of(text: bytes, error: str = NOT_A_FLOAT) -> float:
+    number = parse_double(text)
+    if number is None:
+        raise CommandError(error)
+    return number
+
+
+@command("ZREM", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW delete", categories="sortedset")
+def zrem(ctx: Client, key: bytes, *members: bytes) -> int:
+    set_ = SortedSet.at(ctx.db, key, False, False)
+    return 0 if set_ is None else sum([set_.remove(member) for member in members])
+
+
+@command("ZCARD", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="sortedset")
+def zcard(ctx: Client, key: bytes) -> int:
+    set_ = SortedSet.at(ctx.db, key)
+    return 0 if set_ is None else len(set_)
+
+
+@command("ZSCORE", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+def zscore(ctx: Client, key: bytes, member: bytes) -> float | None:
+    set_ = SortedSet.at(ctx.db, key)
+    return None if set_ is None else set_.score(member)
+
+
+@command("ZMSCORE", arity=-3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+def zmscore(ctx: Client, key: bytes, *members: bytes) -> list[float | None]:
+    set_ = SortedSet.at(ctx.db, key)
+    return [None if set_ is None else set_.score(member) for member in members]
+
+
+@command("ZRANK", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+def zrank(ctx: Client, key: bytes, member: bytes) -> int | None:
+    set_ = SortedSet.at(ctx.db, key)
+    return None if set_ is None else set_.rank(member)
+
+
+@command("ZREVRANK", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+def zrevrank(ctx: Client, key: bytes, member: bytes) -> int | None:
+    set_ = SortedSet.at(ctx.db, key)
+    rank = None if set_ is None else set_.rank(member)
+    return None if set_ is None or rank is None else len(set_) - 1 - rank
+
+
+@command(
+    "ZRANDMEMBER",
+    arity=-2,
+    flags=READONLY,
+    keys=(1, 1, 1),
+    key_flags="RO access",
+    categories="sortedset",
+    tips=["nondeterministic_output"],
+)
+def zrandmember(ctx: Client, key: bytes, *options: bytes) -> object:
+    if options:
+        return random_members(ctx, key, *options)
+    set_ = SortedSet.at(ctx.db, key)
+    return None if set_ is None else set_.sample(1, True)[0][0]
+
+
+def random_members(ctx: Client, key: bytes, count: bytes, *options: bytes) -> list[object]:
+    """Different members; with a negative count as many as that, each drawn from all."""
+    wanted = integer_between(count, -INT64_MAX, INT64_MAX)
+    if len(options) > 1 or (options and options[0].upper() != b"WITHSCORES"):
+        raise CommandError(SYNTAX_ERROR)
+    if options and abs(wanted) > INT64_MAX // 2:
+        raise CommandError(OUT_OF_RANGE)
+    set_ = SortedSet.at(ctx.db, key)
+    if set_ is None:
+        return []
+    if wanted < -MOST_RANDOM:
+        raise CommandError(OUT_OF_RANGE)
+    return paired(ctx, set_.sample(abs(wanted), wanted > 0), bool(options))
+
+
+@command(
+    "ZSCAN",
+    arity=-3,
+    flags=READONLY,
+    keys=(1, 1, 1),
+    key_flags="RO access",
+    categories="sortedset",
+    tips=["nondeterministic_output"],
+)
+def zscan(ctx: Client, key: bytes, start: bytes, *options: bytes) -> list[object]:
+    place = cursor(start)
+    set_ = SortedSet.at(ctx.db, key)
+    if set_ is None:
+        return [b"0", []]
+    count, pattern = scan_options(options)
+    place, found = set_.scan(place, count)
+    packed = encoding_of(ctx.db, key, ctx.server.config) == b"listpack"
+    flat: list[bytes] = []
+    for member, score in found:
+        if pattern == b"*" or glob_match(pattern, member):
+            integral = packed and abs(score) <= INTEGRAL_MAX and score == int(score)
+            flat += (member, b"%d" % int(score) if integral else format_double(score))
+    return [b"%d" % place, flat]
+
+
+# Ranges
+
+
+def by_rank(first: bytes, last: bytes) -> Ranks:
+    """Ranks, inclusive, which may count from the end."""
+    start, end = integer(first), integer(last)
+
+    def ranks(set_: SortedSet) -> tuple[int, int]:
+        size = len(set_)
+        low = start + size if start < 0 else start
+        high = end + size if end < 0 else end
+        return max(low, 0), high + 1
+
+    return ranks
+
+
+def by_score(low: bytes, high: bytes) -> Ranks:
+    """Scores; a bound after `(` is not part of the range."""
+    bounds = []
+    for text in (low, high):
+        open_ = text.startswith(b"(")
+        number = parse_bound(text[1:] if open_ else text)
+        if number is None:
+            raise CommandError(BAD_SCORES)
+        bounds.append((number, open_))
+    (least, after), (most, before) = bounds
+    return lambda set_: (set_.rank_of_score(least, after), set_.rank_of_score(most, not before))
+
+
+def by_member(low: bytes, high: bytes) -> Ranks:
+    """Members: `[` and `(` tell if the bound is part of the range; `-` is below all of them, `+` above."""
+    for text in (low, high):
+        if text[:1] not in (b"[", b"(") and not (text[:1] in (b"-", b"+") and text[1:2] in (b"", b"\0")):
+            raise CommandError(BAD_MEMBERS)
+    least, most = low, high
+
+    def rank(set_: SortedSet, bound: bytes, after: bool) -> int:
+        if bound[:1] == b"-":
+            return 0
+        return len(set_) if bound[:1] == b"+" else set_.rank_of_member_bound(bound[1:], after)
+
+    return lambda set_: (rank(set_, least, least[:1] == b"("), rank(set_, most, most[:1] == b"["))
+
+
+@command("ZCOUNT", arity=4, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+def zcount(ctx: Client, key: bytes, low: bytes, high: bytes) -> int:
+    return count_of(ctx, key, by_score(low, high))
+
+
+@command("ZLEXCOUNT", arity=4, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+def zlexcount(ctx: Client, key: bytes, low: bytes, high: bytes) -> int:
+    return count_of(ctx, key, by_member(low, high))
+
+
+def count_of(ctx: Client, key: bytes, ranks: Ranks) -> int:
+    set_ = SortedSet.at(ctx.db, key)
+    if set_ is None:
+        return 0
+    start, stop = ranks(set_)
+    return max(stop - start, 0)
+
+
+@command("ZRANGE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+def zrange(ctx: Client, key: bytes, *words: bytes) -> list[object]:
+    return reply_range(ctx, key, Range(words))
+
+
+@command("ZREVRANGE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+def zrevrange(ctx: Client, key: bytes, *words: bytes) -> list[object]:
+    return reply_range(ctx, key, Range(words, by=b"", reverse=True))
+
+
+@command("ZRANGEBYSCORE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+def zrangebyscore(ctx: Client, key: bytes, *words: bytes) -> list[object]:
+    return reply_range(ctx, key, Range(words, by=b"BYSCORE", reverse=False))
+
+
+@command("ZREVRANGEBYSCORE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+def zrevrangebyscore(ctx: Client, key: bytes, *words: bytes) -> list[object]:
+    return reply_range(ctx, key, Range(words, by=b"BYSCORE", reverse=True))
+
+
+@command("ZRANGEBYLEX", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+def zrangebylex(ctx: Client, key: bytes, *words: bytes) -> list[object]:
+    return reply_range(ctx, key, Range(words, by=b"BYLEX", reverse=False))
+
+
+@command("ZREVRANGEBYLEX", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+def zrevrangebylex(ctx: Client, key: bytes, *words: bytes) -> list[object]:
+    return reply_range(ctx, key, Range(words, by=b"BYLEX", reverse=True))
+
+
+@command(
+    "ZRANGESTORE",
+    arity=-5,
+    flags=WRITE | DENYOOM,
+    keys=(1, 2, 1),
+    keyspecs=[
+        KeySpec("OW update", ("index", 1), ("range", 0, 1, 0)),
+        KeySpec("RO access", ("index", 2), ("range", 0, 1, 0)),
+    ],
+    categories="sortedset",
+)
+def zrangestore(ctx: Client, destination: bytes, source: bytes, *words: bytes) -> int:
+    wanted = Range(words, store=True)
+    set_ = SortedSet.at(ctx.db, source)
+    return replace_sorted_set(ctx.db, destination, [] if set_ is None else wanted.of(set_))
+
+
+class Range:
+    """What ZRANGE and its kin ask for: two bounds and options, which the old names of the command fix in part."""
+
+    def __init__(
+        self, words: tuple[bytes, ...], by: bytes | None = None, reverse: bool | None = None, store: bool = False
+    ):
+        low, high, *options = words
+        self.scores = False
+        offset, limit = 0, -1
+        place = 0
+        while place < len(options):
+            word = options[place].upper()
+            if word == b"WITHSCORES" and not store:
+                self.scores = True
+            elif word == b"LIMIT" and place + 2 < len(options):
+                offset, limit = integer(options[place + 1]), integer(options[place + 2])
+                place += 2
+            elif word == b"REV" and reverse is None:
+                reverse = True
+            elif word in (b"BYLEX", b"BYSCORE") and by is None:
+                by = word
+            else:
+                raise CommandError(SYNTAX_ERROR)
+            place += 1
+        self.offset, self.limit = offset, limit
+        self.reverse = bool(reverse)
+        if limit != -1 and not by:
+            raise CommandError(
+                "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX"
+            )
+        if self.scores and by == b"BYLEX":
+            raise CommandError("ERR syntax error, WITHSCORES not supported in combination with BYLEX")
+        self.counted = not by
+        if by and self.reverse:
+            low, high = high, low
+        self.ranks = (by_score if by == b"BYSCORE" else by_member if by else by_rank)(low, high)
+
+    def of(self, set_: SortedSet) -> Pairs:
+        start, stop = self.ranks(set_)
+        if self.counted:
+            return set_.by_rank(start, min(stop, len(set_)), self.reverse)
+        if self.offset < 0:
+            return []
+        if self.reverse:
+            start, stop = len(set_) - stop, len(set_) - start
+        # A range may be empty the other way round.
+        start = min(start + self.offset, len(set_))
+        if self.limit >= 0:
+            stop = min(stop, start + self.limit)
+        return set_.by_rank(start, stop, self.reverse)
+
+
+def reply_range(ctx: Client, key: bytes, wanted: Range) -> list[object]:
+    set_ = SortedSet.at(ctx.db, key)
+    return [] if set_ is None else paired(ctx, wanted.of(set_), wanted.scores)
+
+
+# Taking out
+
+
+@command("ZREMRANGEBYRANK", arity=4, flags=WRITE, keys=(1, 1, 1), key_flags="RW delete", categories="sortedset")
+def zremrangebyrank(ctx: Client, key: bytes, first: bytes, last: bytes) -> int:
+    return remove_range(ctx, key, by_rank(first, last))
+
+
+@command("ZREMRANGEBYSCORE", arity=4, flags=WRITE, keys=(1, 1, 1), key_flags="RW delete", categories="sortedset")
+def zremrangebyscore(ctx: Client, key: bytes, low: bytes, high: bytes) -> int:
+    return remove_range(ctx, key, by_score(low, high))
+
+
+@command("ZREMRANGEBYLEX", arity=4, flags=WRITE, keys=(1, 1, 1), key_flags="RW delete", categories="sortedset")
+def zremrangebylex(ctx: Client, key: bytes, low: bytes, high: bytes) -> int:
+    return remove_range(ctx, key, by_member(low, high))
+
+
+def remove_range(ctx: Client, key: bytes, ranks: Ranks) -> int:
+    set_ = SortedSet.at(ctx.db, key, False, False)
+    if set_ is None:
+        return 0
+    found = set_.by_rank(*ranks(set_))
+    for member, _ in found:
+        set_.remove(member)
+    return len(found)
+
+
+@command("ZPOPMIN", arity=-2, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW access delete", categories="sortedset")
+def zpopmin(ctx: Client, key: bytes, *options: bytes) -> list[object]:
+    return pop_end(ctx, key, options, False)
+
+
+@command("ZPOPMAX", arity=-2, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW access delete", categories="sortedset")
+def zpopmax(ctx: Client, key: bytes, *options: bytes) -> list[object]:
+    return pop_end(ctx, key, options, True)
+
+
+def pop_end(ctx: Client, key: bytes, options: tuple[bytes, ...], highest: bool) -> list[object]:
+    """Without a count one member and its score, not in a pair even in RESP3."""
+    if len(options) > 1:
+        raise CommandError(SYNTAX_ERROR)
+    count = integer(options[0], NOT_POSITIVE) if options else 1
+    if count < 0:
+        raise CommandError(NOT_POSITIVE)
+    set_ = SortedSet.at(ctx.db, key, False, False)
+    popped = [] if set_ is None else take(set_, count, highest)
+    return paired(ctx, popped, True) if options else [part for pair in popped for part in pair]
+
+
+def take(set_: SortedSet, count: int, highest: bool) -> Pairs:
+    found = set_.by_rank(0, min(count, len(set_)), highest)
+    for member, _ in found:
+        set_.remove(member)
+    return found
+
+
+@command(
+    "ZMPOP",
+    arity=-4,
+    flags=WRITE | MOVABLEKEYS,
+    keyspecs=[KeySpec("RW access delete", ("index", 1), ("keynum", 0, 1, 1))],
+    categories="sortedset",
+)
+def zmpop(ctx: Client, numkeys: bytes, *words: bytes) -> object:
+    keys = at_least_one(numkeys, "ERR numkeys should be greater than 0")
+    if keys >= len(words) or words[keys].upper() not in (b"MIN", b"MAX"):
+        raise CommandError(SYNTAX_ERROR)
+    count = 1
+    options = words[keys + 1 :]
+    if options:
+        if options[0].upper() != b"COUNT" or len(options) == 1:
+            raise CommandError(SYNTAX_ERROR)
+        count = at_least_one(options[1], "ERR count should be greater than 0")
+        if len(options) > 2:
+            raise CommandError(SYNTAX_ERROR)
+    for key in words[:keys]:
+        set_ = SortedSet.at(ctx.db, key, False, False)
+        if set_ is not None:
+            return [key, [list(pair) for pair in take(set_, count, words[keys].upper() == b"MAX")]]
+    return NULL_ARRAY
+
+
+def at_least_one(text: bytes, error: str) -> int:
+    number = integer(text, error)
+    if number < 1:
+        raise CommandError(error)
+    return number
