@@ -1,3 +1,4 @@
+# cython: language_level=3
 """Commands on sorted sets: members, ranks, ranges.
 
 Any range is two ranks, so ranges by rank, by score and by member differ only in how their bounds are read.
@@ -222,7 +223,7 @@ def by_rank(first: bytes, last: bytes) -> Ranks:
         size = len(set_)
         low = start + size if start < 0 else start
         high = end + size if end < 0 else end
-        return max(low, 0), high + 1
+        return min(max(low, 0), size), min(high, size - 1) + 1
 
     return ranks
 
@@ -347,9 +348,7 @@ class Range:
         self.offset, self.limit = offset, limit
         self.reverse = bool(reverse)
         if limit != -1 and not by:
-            raise CommandError(
-                "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX"
-            )
+            raise CommandError("ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX")
         if self.scores and by == b"BYLEX":
             raise CommandError("ERR syntax error, WITHSCORES not supported in combination with BYLEX")
         self.counted = not by
@@ -360,7 +359,7 @@ class Range:
     def of(self, set_: SortedSet) -> Pairs:
         start, stop = self.ranks(set_)
         if self.counted:
-            return set_.by_rank(start, min(stop, len(set_)), self.reverse)
+            return set_.by_rank(start, stop, self.reverse)
         if self.offset < 0:
             return []
         if self.reverse:

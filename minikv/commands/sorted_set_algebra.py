@@ -1,3 +1,4 @@
+# cython: language_level=3
 """Unions, intersections and differences of sorted sets; plain sets take part with a score of 1 for each member."""
 
 from __future__ import annotations
@@ -105,9 +106,7 @@ class Request:
         """Members of the first source that no other has."""
         first, *others = self.sources
         return {
-            member: score
-            for member, score in first.pairs()
-            if all(other.score(member) is None for other in others)
+            member: score for member, score in first.pairs() if all(other.score(member) is None for other in others)
         }
 
 

@@ -31,7 +31,7 @@ from cython.cimports.minikv.engine.packed import (
 )
 from cython.cimports.minikv.engine.record import SCORE_SIZE, TYPE_ZSET, length_size, read_length, string_size
 from cython.cimports.minikv.engine.store import Store
-from cython.cimports.minikv.engine.table import hash_key, slot_offset
+from cython.cimports.minikv.engine.table import hash_key
 from cython.cimports.minikv.keyspace.collection import string_at, write_string
 from cython.cimports.minikv.keyspace.database import Database
 
