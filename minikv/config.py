@@ -45,6 +45,8 @@ class Config:
     enable_protected_configs: str
     hash_max_listpack_entries: int
     hash_max_listpack_value: int
+    zset_max_listpack_entries: int
+    zset_max_listpack_value: int
     hz: int
     key_load_delay: int
     latency_monitor_threshold: int
