@@ -3,8 +3,8 @@
 Each server writes the same 1,000,000 strings of 1 KB into a dump of its own. Then each is started on its own file and
 on the others': time from the start of the process until PING is answered by PONG, and the load time that its log tells.
 The files are in the page cache: this measures the reader, not the disk. Before each start as much memory as the servers
-take is used and freed: on a virtual machine, memory that nobody has touched for a while costs the host's time first, which
-would be put down to whoever comes after a server that used other pages.
+take is used and freed: on a virtual machine, memory that nobody has touched for a while costs the host's time first,
+which would be put down to whoever comes after a server that used other pages.
 """
 
 from __future__ import annotations
