@@ -120,7 +120,8 @@ class Loader:
             self._changed()
         if reader.unchecked and self._config.rdbchecksum:
             self._log.notice("RDB file was saved with checksum disabled: no check performed.")
-        self._log.notice(f"Done loading RDB, keys loaded: {self.keys_loaded}, keys expired: {self.keys_expired}.")
+        empty = f", empty keys skipped: {reader.keys_empty}" if reader.keys_empty else ""
+        self._log.notice(f"Done loading RDB, keys loaded: {self.keys_loaded}, keys expired: {self.keys_expired}{empty}.")
         self._log.notice(f"DB loaded from disk: {time.monotonic() - began:.3f} seconds")
 
     @contextmanager
