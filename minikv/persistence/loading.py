@@ -120,8 +120,10 @@ class Loader:
             self._changed()
         if reader.unchecked and self._config.rdbchecksum:
             self._log.notice("RDB file was saved with checksum disabled: no check performed.")
-        empty = f", empty keys skipped: {reader.keys_empty}" if reader.keys_empty else ""
-        self._log.notice(f"Done loading RDB, keys loaded: {self.keys_loaded}, keys expired: {self.keys_expired}{empty}.")
+        counts = f"keys loaded: {self.keys_loaded}, keys expired: {self.keys_expired}"
+        if reader.keys_empty:
+            counts += f", empty keys skipped: {reader.keys_empty}"
+        self._log.notice(f"Done loading RDB, {counts}.")
         self._log.notice(f"DB loaded from disk: {time.monotonic() - began:.3f} seconds")
 
     @contextmanager
