@@ -17,12 +17,13 @@ cdef class Builder:
     cdef set names                  # of its elements, once there are many
     cdef uint8_t packed[FIRST_PACKED]
 
-    # Add an element; value: a hash's, else None. False: there is one of this name already.
+    # Add an element; value: a hash's, a sorted set's score as a float, else None. False: there is one of this name already.
     cdef bint add(self, bytes name, object value) except -1
     # Make it the value of a key, whatever that was (slot NULL: nothing); not without elements.
     cdef int finish(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
                     int64_t expire_at_ms) except -1
     cdef void abandon(self) noexcept
     cdef int spread_out(self) except -1
+    cdef int put_in_order(self) except -1
     cdef int add_spread(self, bytes name, object value, uint64_t size) except -1
     cdef bint has_packed(self, bytes name) except -1

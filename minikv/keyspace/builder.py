@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""A hash or set built whole before any key has it: for the loader, and for results that replace what was there.
+"""A hash, set or sorted set built whole before any key has it: for the loader, and for results that replace another.
 
 Elements gather in a buffer until they are too many for one record; then they spread over a store of their own. The key
 is touched last and once, so a full arena, or elements that turn out to be wrong, leave it as it was.
@@ -10,7 +10,7 @@ from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringA
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp, memcpy
 from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, PACKED_START, set_packed_count
-from cython.cimports.minikv.engine.record import entry_key, entry_size, length_size, read_length
+from cython.cimports.minikv.engine.record import SCORE_SIZE, TYPE_ZSET, entry_size, length_size, read_length
 from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.table import hash_key
 from cython.cimports.minikv.keyspace.collection import write_string
@@ -36,7 +36,7 @@ class Builder:
     def add(self, name: bytes, value: object) -> cython.bint:
         size: uint64_t = length_size(PyBytes_GET_SIZE(name)) + PyBytes_GET_SIZE(name)
         if value is not None:
-            size += length_size(PyBytes_GET_SIZE(value)) + PyBytes_GET_SIZE(value)
+            size += SCORE_SIZE if self.kind == TYPE_ZSET else length_size(len(value)) + len(value)
         if not self.spread:
             if self.has_packed(name):
                 return False
@@ -76,27 +76,18 @@ class Builder:
         """Give the elements a store of their own."""
         store: Store = self.database.store
         at: cython.pointer[uint8_t] = self.packed
-        name: cython.pointer[uint8_t]
-        name_len: uint64_t = 0
-        size: uint64_t
         self.names = None
         self.spread = store.stores.create(self.kind, store.number)
         while at < self.packed + self.size:
-            size = entry_size(self.kind, at)
-            name = entry_key(self.kind, at, cython.address(name_len))
-            memcpy(
-                store.arena.base + store.stores.place(self.spread, hash_key(name, name_len), cython.NULL, size),
-                at,
-                size,
-            )
-            store.arena.spreads[self.spread].count += 1
-            at += size
+            store.stores.add(self.spread, at)
+            at += entry_size(self.kind, at)
         return 0
 
     def add_spread(self, name: bytes, value: object, size: uint64_t) -> cython.int:
         store: Store = self.database.store
         data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(name))
         hash_: uint64_t = hash_key(data, PyBytes_GET_SIZE(name))
+        offset: uint64_t
         if (
             store.tables.find(
                 cython.address(store.stores.indexes[self.spread].table), data, PyBytes_GET_SIZE(name), hash_
@@ -104,13 +95,30 @@ class Builder:
             != cython.NULL
         ):
             return False
-        write_element(
-            store.arena.base + store.stores.place(self.spread, hash_, cython.NULL, size),
-            name,
-            value,
-        )
+        offset = store.stores.place(self.spread, hash_, cython.NULL, size)
+        write_element(store.arena.base + offset, name, value)
         store.arena.spreads[self.spread].count += 1
+        store.stores.order_entry(self.spread, offset)
         return True
+
+    def put_in_order(self) -> cython.int:
+        """Sort the packed elements of a sorted set."""
+        at: cython.pointer[uint8_t] = self.packed
+        data: cython.pointer[uint8_t]
+        length: uint64_t = 0
+        score: cython.double = 0.0
+        pairs: list = []
+        while at < self.packed + self.size:
+            data = read_length(at, cython.address(length))
+            at = data + length + SCORE_SIZE
+            memcpy(cython.address(score), data + length, SCORE_SIZE)
+            pairs.append((score, PyBytes_FromStringAndSize(cython.cast(cython.p_char, data), length)))
+        pairs.sort()
+        at = self.packed
+        for number, name in pairs:
+            write_element(at, name, number)
+            at += entry_size(self.kind, at)
+        return 0
 
     def finish(
         self,
@@ -127,6 +135,8 @@ class Builder:
             store.put_root(key, key_len, hash_, slot, cython.cast(uint8_t, self.kind), self.spread, expire_at_ms)
             self.spread = 0
             return 0
+        if self.kind == TYPE_ZSET:
+            self.put_in_order()
         payload = store.put_payload(
             key, key_len, hash_, slot, cython.cast(uint8_t, self.kind), PACKED_START + self.size, expire_at_ms
         )
@@ -139,7 +149,11 @@ class Builder:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def write_element(at: cython.pointer[uint8_t], name: bytes, value: object) -> cython.int:
+    score: cython.double
     at = write_string(at, name, PyBytes_GET_SIZE(name))
-    if value is not None:
+    if isinstance(value, float):
+        score = value + 0.0  # makes 0.0 of -0.0
+        memcpy(at, cython.address(score), SCORE_SIZE)
+    elif value is not None:
         write_string(at, value, PyBytes_GET_SIZE(value))
     return 0

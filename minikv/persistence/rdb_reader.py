@@ -62,6 +62,8 @@ FIRST_OPCODE = cython.declare(cython.int, rdb_format.FIRST_OPCODE)
 TYPE_STRING = cython.declare(cython.int, rdb_format.TYPE_STRING)
 TYPE_SET = cython.declare(cython.int, rdb_format.TYPE_SET)
 TYPE_HASH = cython.declare(cython.int, rdb_format.TYPE_HASH)
+TYPE_ZSET = cython.declare(cython.int, rdb_format.TYPE_ZSET)
+TYPE_ZSET_2 = cython.declare(cython.int, rdb_format.TYPE_ZSET_2)
 LENGTH_14_BITS = cython.declare(cython.int, rdb_format.LENGTH_14_BITS)
 LENGTH_32_BITS = cython.declare(cython.int, rdb_format.LENGTH_32_BITS)
 LENGTH_64_BITS = cython.declare(cython.int, rdb_format.LENGTH_64_BITS)
@@ -78,6 +80,8 @@ COMPACT = {
     rdb_format.TYPE_HASH_LISTPACK: (rdb_compact.listpack_elements, rdb_format.TYPE_HASH),
     rdb_format.TYPE_HASH_ZIPLIST: (rdb_compact.ziplist_elements, rdb_format.TYPE_HASH),
     rdb_format.TYPE_HASH_ZIPMAP: (rdb_compact.zipmap_elements, rdb_format.TYPE_HASH),
+    rdb_format.TYPE_ZSET_LISTPACK: (rdb_compact.listpack_elements, rdb_format.TYPE_ZSET_2),
+    rdb_format.TYPE_ZSET_ZIPLIST: (rdb_compact.ziplist_elements, rdb_format.TYPE_ZSET_2),
 }
 
 TRUNCATED = "Short read or OOM loading DB. Unrecoverable error, aborting now."
@@ -131,7 +135,7 @@ class RecordTarget(LoadTarget):
 
     def collection(self, key, key_len, kind, expire_at_ms):
         self._flush()
-        self._elements = {} if kind == TYPE_HASH else set()
+        self._elements = set() if kind == TYPE_SET else {}
         self._pending = (self._database, _bytes(key, key_len), expire_at_ms)
         return 1
 
@@ -570,7 +574,7 @@ class RdbReader:
         self._has_expiry = False
         if type == TYPE_STRING:
             self._string_value(expired)
-        elif type in (TYPE_SET, TYPE_HASH):
+        elif type in (TYPE_SET, TYPE_HASH, TYPE_ZSET, TYPE_ZSET_2):
             return self._begin_elements(type, self._plain_length(), expired)
         elif type in COMPACT:
             return self._compact_value(type, expired)
@@ -642,7 +646,9 @@ class RdbReader:
         if count == 0:
             self.keys_empty += 1
             return 0
-        if not expired and not self._target.collection(self._key(), self._key_len, kind, self._expire_at_ms):
+        if not expired and not self._target.collection(
+            self._key(), self._key_len, TYPE_ZSET_2 if kind == TYPE_ZSET else kind, self._expire_at_ms
+        ):
             raise RdbError(f"RDB has duplicated key {self._key_name()} in DB {self._database}", self._record_at)
         self._elements_left = count
         self._elements_kind = kind
@@ -657,8 +663,42 @@ class RdbReader:
             name = self._string()
             if self._elements_kind == TYPE_HASH:
                 value = self._string()
+            elif self._elements_kind != TYPE_SET:
+                value = self._score()
             self._store_element(name, value)
         return 0
+
+    @cython.cfunc
+    def _score(self) -> object:
+        """A sorted set's score: 8 bytes, or in older files a length and digits, where lengths above 252 are words."""
+        bits: uint64_t
+        number: cython.double = 0.0
+        length: uint64_t
+        if self._elements_kind == TYPE_ZSET_2:
+            bits = self._little_endian(8)
+            memcpy(cython.address(number), cython.address(bits), 8)
+            if number != number:
+                self._fail(f"A score of key {self._key_name()} in DB {self._database} is not a number")
+            return number
+        length = self._little_endian(1)
+        if length == 253:
+            self._fail(f"A score of key {self._key_name()} in DB {self._database} is not a number")
+        if length > 253:
+            return float("inf") if length == 254 else float("-inf")
+        self._need(length)
+        text = _bytes(self._buffer + self._at, length)
+        self._at += length
+        return self._score_of(text)
+
+    @cython.cfunc
+    def _score_of(self, text: bytes) -> object:
+        try:
+            number = float(text) if b"_" not in text else float("nan")
+        except ValueError:
+            number = float("nan")
+        if number != number:
+            self._fail(f"A score of key {self._key_name()} in DB {self._database} is not a number")
+        return number
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -679,7 +719,7 @@ class RdbReader:
         take_apart, kind = COMPACT[type]
         value: object = None
         index: cython.Py_ssize_t
-        width: cython.Py_ssize_t = 2 if kind == TYPE_HASH else 1
+        width: cython.Py_ssize_t = 1 if kind == TYPE_SET else 2
         data = self._string()
         try:
             elements: list = take_apart(data)
@@ -693,7 +733,7 @@ class RdbReader:
         self._begin_elements(kind, len(elements) // width, expired)
         for index in range(0, len(elements), width):
             if width == 2:
-                value = elements[index + 1]
+                value = elements[index + 1] if kind == TYPE_HASH else self._score_of(elements[index + 1])
             self._store_element(elements[index], value)
         return 0
 

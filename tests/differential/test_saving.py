@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 from collections.abc import Callable
 
@@ -175,3 +176,26 @@ def test_a_dump_of_many_sizes_survives_many_changes(
     assert differences(contents(server), expected) == []
     server.call("SAVE")
     assert differences(load_dump(start_redis(), server), expected) == []
+
+
+@pytest.mark.parametrize("settings", [{}, {"zset_max_listpack_entries": 0}])
+def test_sorted_sets_go_from_one_server_to_the_other(
+    fresh_pair: Callable[..., ClientPair], settings: dict[str, int]
+) -> None:
+    pair = fresh_pair(**settings)
+    scores = ["0", "-0.5", "1e17", "inf", "-inf", "0.1", "123456", "-4503599627370497"]
+    for count in (1, 8, 128, 600, 3000):
+        for start in range(0, count, 100):
+            numbers = range(start, min(start + 100, count))
+            pair.assert_same(["ZADD", f"z{count}", *(part for n in numbers for part in (scores[n % 8], f"member:{n}"))])
+    pair.assert_same("PEXPIREAT z8 4102444800000", "DEBUG DIGEST", "DEBUG RELOAD", "DEBUG DIGEST")
+    digest = pair.servers[1].call("DEBUG DIGEST")
+    for source, loader in (pair.servers, pair.servers[::-1]):
+        assert source.call("SAVE") == b"+OK\r\n"
+        shutil.copyfile(source.dump_path, loader.dump_path)
+        assert loader.call("DEBUG RELOAD NOSAVE") == b"+OK\r\n"
+        assert loader.call("DEBUG DIGEST") == digest
+    for count in (1, 8, 128, 600, 3000):
+        pair.assert_same(
+            f"ZRANGE z{count} 0 -1 WITHSCORES", f"ZRANGE z{count} (0 +inf BYSCORE", f"OBJECT ENCODING z{count}"
+        )

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from minikv.errors import RdbError
 from minikv.keyspace.database import Keyspace
+from minikv.keyspace.sorted_set import SortedSet
 from minikv.persistence import rdb_format
 from minikv.persistence.engine_target import EngineTarget
 from minikv.persistence.rdb_reader import RdbReader, RecordTarget
@@ -202,7 +203,7 @@ def test_a_slice_can_end_after_a_number_of_keys() -> None:
     [
         (b"\x1e" + plain(b"k"), "Unknown RDB type 30", 9),
         (b"\xf3", "Unknown RDB type 243", 9),
-        (b"\x11" + plain(b"a key"), "The type zset listpack (17) of key 'a key' in DB 0 is not supported", 9),
+        (b"\x12" + plain(b"a key"), "The type list quicklist_2 (18) of key 'a key' in DB 0 is not supported", 9),
         (
             SELECTDB + b"\x04\x0f" + plain(b"s"),
             "The type stream listpacks (15) of key 's' in DB 4 is not supported",
@@ -388,3 +389,36 @@ def test_a_directory_is_no_dump(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Is a directory"):
         read_fd(fd)
     os.close(fd)
+
+
+def old_score(score: bytes) -> bytes:
+    return bytes([len(score)]) + score
+
+
+@pytest.mark.parametrize(
+    ("score", "expected"),
+    [
+        (old_score(b"1.5"), 1.5),
+        (old_score(b"-3"), -3.0),
+        (b"\xfe", float("inf")),
+        (b"\xff", float("-inf")),
+        (b"\xfd", None),
+        (old_score(b"x"), None),
+        (old_score(b"1_0"), None),
+        (old_score(b""), None),
+    ],
+)
+def test_scores_of_old_files(score: bytes, expected: float | None) -> None:
+    keyspace = Keyspace(1, 64 * MB)
+    with open_bytes(rdb(b"\x03" + plain(b"z") + b"\x01" + plain(b"member") + score)) as fd:
+        reader = RdbReader(fd, EngineTarget(keyspace), 16, 0)
+        if expected is None:
+            with pytest.raises(RdbError, match="not a number"):
+                reader.step(1 << 20)
+            return
+        while reader.step(1 << 20):
+            pass
+    sorted_set = SortedSet.at(keyspace.databases[0], b"z")
+    assert sorted_set is not None
+    assert sorted_set.by_rank(0, 2) == [(b"member", expected)]
+    keyspace.check()
