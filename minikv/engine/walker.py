@@ -153,9 +153,7 @@ class Walker:
                 self.item = spread.walk_first
                 self.part_end = spread.walk_first + spread.walk_count
                 self.keys += 1
-                return (
-                    self._select(self.databases[spread.owner]) + self.roots.pop(number) + length_bytes(spread.count)
-                )
+                return self._select(self.databases[spread.owner]) + self.roots.pop(number) + length_bytes(spread.count)
         self.item = self.arena.walk_len
         return None
 
