@@ -378,6 +378,9 @@ class Connection(Client):
                     self.close()
                     return 0
                 sent = 0
+        if not self.authenticated and length - sent > MAX_UNSENT_TO_STRANGERS:
+            self.close_for_output()  # before the rest is held: many strangers may come in one round
+            return 0
         rest: bytes = data[sent:length]
         self.backlogged = True
         self.transport.write(rest)
