@@ -284,11 +284,13 @@ def test_the_snapshot_of_a_server_that_died_is_still_made(server: Server) -> Non
 
 def test_an_orphan_does_not_replace_a_later_dump(server: Server) -> None:
     child = orphaned_save(server)
+    child.suspend()
     server.start()
     server.call("SET later 1")
     assert server.call("SAVE") == b"+OK\r\n"
     later = server.dump_path.read_bytes()
     assert not gone(child)
+    child.resume()
     wait_until(lambda: gone(child), "the orphan ends")
     assert server.dump_path.read_bytes() == later
     assert temp_files(server) == []

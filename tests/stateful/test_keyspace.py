@@ -279,7 +279,9 @@ class KeyspaceMachine(RuleBasedStateMachine):
     def look(self, number: int, key: bytes, stats: bool, touch: bool) -> None:
         self.both(lambda each: each.databases[number].lookup(key, stats, touch))
         self.both(lambda each: each.databases[number].strlen(key))
-        self.both(lambda each: each.databases[number].encoding(key))
+        # A record that its key alone makes jumbo has no room for the mark of a short raw value.
+        if len(key) < model.RECORD_MAX:
+            self.both(lambda each: each.databases[number].encoding(key))
         self.both(lambda each: each.databases[number].expire_at(key))
 
     @rule(number=databases, key=keys, start=sizes, stop=sizes)
@@ -428,4 +430,4 @@ class KeyspaceMachine(RuleBasedStateMachine):
 
 
 TestKeyspace = pytest.mark.timeout(600)(KeyspaceMachine.TestCase)
-TestKeyspace.settings = settings(stateful_step_count=40, deadline=None)
+TestKeyspace.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
