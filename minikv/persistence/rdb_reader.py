@@ -563,6 +563,7 @@ class RdbReader:
     @cython.exceptval(-1, check=False)
     def _record(self, type: cython.int) -> cython.int:
         expired: cython.bint
+        count: uint64_t
         self._record_at = self._base + self._at - 1
         if type != TYPE_STRING and type not in rdb_format.TYPE_NAMES:
             self._at -= 1
@@ -575,7 +576,10 @@ class RdbReader:
         if type == TYPE_STRING:
             self._string_value(expired)
         elif type in (TYPE_SET, TYPE_HASH, TYPE_ZSET, TYPE_ZSET_2):
-            return self._begin_elements(type, self._plain_length(), expired)
+            count = self._plain_length()
+            if count > self.size - (self._base + self._at):  # an element takes a byte at least
+                self._fail(TRUNCATED)
+            return self._begin_elements(type, count, expired)
         elif type in COMPACT:
             return self._compact_value(type, expired)
         else:
@@ -637,9 +641,7 @@ class RdbReader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def _begin_elements(self, kind: cython.int, count: uint64_t, expired: cython.bint) -> cython.int:
-        """A hash or set of `count` elements, which this step and later ones read."""
-        if count > self.size - (self._base + self._at):
-            self._fail(TRUNCATED)
+        """A collection of `count` elements, which the caller or later steps give."""
         if self._key_in_buffer:  # which does not stay
             self._key_text = _bytes(self._buffer + self._key_at, self._key_len)
             self._key_in_buffer = False

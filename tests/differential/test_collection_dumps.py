@@ -44,3 +44,13 @@ def test_dumps_go_both_ways(
     reader = second(directory=str(tmp_path))
     with reader.connect() as client:
         assert plain(parse(client.call("DEBUG DIGEST"))) == digest
+
+
+def test_a_dump_may_end_with_a_compact_collection_of_many_elements(
+    start_minikv: Callable[..., Server], start_redis: Callable[..., Server], tmp_path: Path
+) -> None:
+    writer = start_redis(directory=str(tmp_path))
+    writer.call("HSET hash " + " ".join(f"{number} {number}" for number in range(100)))
+    assert writer.call("SAVE") == b"+OK\r\n"
+    writer.kill()
+    assert start_minikv(directory=str(tmp_path)).call("HLEN hash") == b":100\r\n"
