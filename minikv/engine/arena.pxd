@@ -62,11 +62,10 @@ cdef struct Heap:                   # parent-only; one for each store
     uint32_t walk_count
 
 cdef struct Spread:                 # inherited: a spread collection, at the number of its store
-    uint64_t root                   # offset of the key's record; 0: there is no such collection
     uint64_t count                  # elements
     uint64_t head                   # list: first node
     uint32_t owner                  # store that the key is in
-    uint32_t kind                   # RDB type
+    uint32_t kind                   # RDB type; 0: there is no such collection
     uint32_t walk_first             # items of the plan
     uint32_t walk_count
 
@@ -104,7 +103,6 @@ cdef class Arena:
     cdef bint huge_pages
     cdef public uint32_t new_clock          # access clock of a new entry in a table
 
-    cdef uint8_t *at(self, uint64_t offset) noexcept nogil
     cdef bint is_frozen(self, uint64_t offset) noexcept nogil
     cdef bint is_jumbo(self, uint64_t offset) noexcept nogil
     cdef bint is_live(self, uint64_t offset) noexcept nogil

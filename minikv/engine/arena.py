@@ -86,10 +86,6 @@ class Arena:
 
     # Questions about an offset
 
-    def at(self, offset: uint64_t) -> cython.pointer[uint8_t]:
-        """The address of an offset; it does not survive a call that may allocate."""
-        return self.base + offset
-
     def is_frozen(self, offset: uint64_t) -> cython.bint:
         """True while the child may still read the record at this offset."""
         return self.segments[offset >> SEGMENT_SHIFT].rank > self.progress[RANK_PASSED]

@@ -36,6 +36,5 @@ cdef class Store:
     cdef void clear(self) noexcept nogil
 
     cdef uint64_t _place(self, uint64_t hash_, uint64_t *slot, uint64_t size, int64_t expire_at_ms) except 0
-    cdef void _moved(self, uint64_t offset) noexcept nogil
     cdef int _move_expiry(self, uint64_t hash_, int64_t old_ms, int64_t new_ms) except -1
     cdef int _make_jumbo(self, uint64_t *slot, uint64_t hash_, int64_t at_ms) except -1

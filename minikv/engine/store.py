@@ -194,7 +194,6 @@ class Store:
         words[1] = spread
         memcpy(payload, words, SPREAD_PAYLOAD)
         self.arena.spreads[spread].owner = self.number
-        self._moved(slot_offset(self.tables.find(self.table, key, key_len, hash_)))
         return 0
 
     def _place(
@@ -214,13 +213,6 @@ class Store:
             self.stores.drop(spread)
         self._move_expiry(hash_, old_ms, expire_at_ms)
         return offset
-
-    def _moved(self, offset: uint64_t) -> cython.void:
-        """The record now at `offset` came from elsewhere: tell the collection whose root it is."""
-        record: cython.pointer[uint8_t] = self.arena.base + offset
-        spread: uint32_t = spread_of(skip_expiry(record)[0], record_payload(record))
-        if spread:
-            self.arena.spreads[spread].root = offset
 
     def _move_expiry(self, hash_: uint64_t, old_ms: int64_t, new_ms: int64_t) -> cython.int:
         if old_ms != new_ms:
@@ -354,7 +346,6 @@ class Store:
             memcpy(record + 1, cython.address(at_ms), 8)
         if new_offset != offset:
             self.stores.replace(slot, offset, old_size, new_offset, size)
-            self._moved(new_offset)
         return self._move_expiry(hash_, old_ms, at_ms)
 
     def _make_jumbo(self, slot: cython.pointer[uint64_t], hash_: uint64_t, at_ms: int64_t) -> cython.int:

@@ -4,14 +4,13 @@
 A store is a set of entries found by a hash table: records by their keys, or elements (a hash's field and value, a
 set's member, a sorted set's member and score) by their first string. Its entries lie in segments of its own. Whether
 an entry is a record or an element makes a difference in two places only: how its key and size are read (record.pxd),
-and who else knows where it lies: a sorted set's tree knows its elements, and a spread collection knows the record of
-its key (its root).
+and who else knows where it lies: a sorted set's tree knows its elements.
 
     store 0 .. databases - 1    keys
     store databases ..          spread collections, numbered as they come; numbers are used again
 
-What the snapshot child needs of a spread collection (its root, its number of elements) stands in Arena.spreads, which
-is inherited; its table and tree stand in `indexes`, which are not.
+The record of a spread collection's key (its root) holds the collection's number. What the snapshot child needs besides
+(the number of elements) stands in Arena.spreads, which is inherited; table and tree stand in `indexes`, which are not.
 
 A change either succeeds or raises ArenaFull with nothing changed: `reserve` makes sure of the blocks that it may
 take, room in the arena comes next, and what follows cannot fail.
@@ -31,14 +30,11 @@ from cython.cimports.minikv.engine.ordered import (
     order_of_score,
 )
 from cython.cimports.minikv.engine.record import (
-    KEYS,
     RECORD_MAX,
     SCORE_SIZE,
     TYPE_ZSET,
     entry_key,
     entry_size,
-    record_payload,
-    skip_expiry,
 )
 from cython.cimports.minikv.engine.table import Tables, hash_key, move_slot, slot_offset
 from cython.cimports.posix.time import CLOCK_MONOTONIC, clock_gettime, timespec
@@ -240,7 +236,6 @@ class Stores:
         self.trees.clear(cython.address(self.indexes[store].order))
         self.arena.mark_dropping(store)
         self.arena.spreads[store].kind = 0
-        self.arena.spreads[store].root = 0
         self.indexes[store].next_free = self.free_head
         self.free_head = store
         self.spreads -= 1
@@ -338,7 +333,6 @@ class Stores:
         offset: uint64_t = self.arena.allocate_fresh(self.evacuated, size)
         key: cython.pointer[uint8_t]
         key_len: uint64_t = 0
-        spread: uint32_t
         probe: Probe
         entry: cython.pointer[uint8_t]
         if offset == 0:
@@ -347,11 +341,7 @@ class Stores:
         memcpy(entry, self.arena.base + old, size)
         key = entry_key(kind, entry, cython.address(key_len))
         move_slot(self.tables.find_offset(cython.address(index.table), hash_key(key, key_len), old), offset)
-        if kind == KEYS:
-            spread = spread_of(skip_expiry(entry)[0], record_payload(entry))
-            if spread:
-                self.arena.spreads[spread].root = offset
-        elif kind == TYPE_ZSET:
+        if kind == TYPE_ZSET:
             probe = self._at_entry(offset)
             self.trees.move(cython.address(index.order), cython.address(probe), offset)
         self.arena.kill(old, size)
