@@ -18,6 +18,7 @@
 # pages, not in a record segment) always has the expiry prefix, 0 meaning none,
 # and the nine-byte length, so that a time or a longer value changes a few bytes in place; the writer leaves an empty prefix out.
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -108,6 +109,10 @@ cdef inline uint8_t *read_length(uint8_t *at, uint64_t *length) noexcept nogil:
     memcpy(&eight, at + 1, 8)
     length[0] = minikv_swap64(eight)
     return at + 9
+
+
+cdef inline bytes bytes_at(const uint8_t *data, uint64_t nbytes):
+    return PyBytes_FromStringAndSize(<const char *>data, <Py_ssize_t>nbytes)
 
 
 cdef inline uint8_t *skip_expiry(uint8_t *record) noexcept nogil:

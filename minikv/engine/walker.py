@@ -14,7 +14,7 @@ behind the walk the parent's writes cost no copies.
 """
 
 import cython
-from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING
 from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.engine.arena import (
@@ -36,6 +36,7 @@ from cython.cimports.minikv.engine.record import (
     RECORD_MAX,
     TYPE_HASH,
     TYPE_STRING,
+    bytes_at,
     entry_size,
     length_size,
     read_length,
@@ -275,12 +276,6 @@ class Walker:
                 count * BITMAP_PER_SEGMENT,
             )
             self.released += 1
-
-
-@cython.cfunc
-@cython.inline
-def bytes_at(data: cython.pointer[uint8_t], nbytes: uint64_t) -> bytes:
-    return PyBytes_FromStringAndSize(cython.cast(cython.p_char, data), cython.cast(cython.Py_ssize_t, nbytes))
 
 
 @cython.cfunc

@@ -6,11 +6,18 @@ is touched last and once, so a full arena, or elements that turn out to be wrong
 """
 
 import cython
-from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp, memcpy
 from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, PACKED_START, set_packed_count
-from cython.cimports.minikv.engine.record import SCORE_SIZE, TYPE_ZSET, entry_size, length_size, read_length
+from cython.cimports.minikv.engine.record import (
+    SCORE_SIZE,
+    TYPE_ZSET,
+    bytes_at,
+    entry_size,
+    length_size,
+    read_length,
+)
 from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.table import hash_key
 from cython.cimports.minikv.keyspace.collection import write_string
@@ -59,7 +66,7 @@ class Builder:
             self.names = set()
             while at < end:
                 data = read_length(at, cython.address(length))
-                self.names.add(PyBytes_FromStringAndSize(cython.cast(cython.p_char, data), length))
+                self.names.add(bytes_at(data, length))
                 at += entry_size(self.kind, at)
         if self.names is not None:
             return name in self.names
@@ -112,7 +119,7 @@ class Builder:
             data = read_length(at, cython.address(length))
             at = data + length + SCORE_SIZE
             memcpy(cython.address(score), data + length, SCORE_SIZE)
-            pairs.append((score, PyBytes_FromStringAndSize(cython.cast(cython.p_char, data), length)))
+            pairs.append((score, bytes_at(data, length)))
         pairs.sort()
         at = self.packed
         for number, name in pairs:

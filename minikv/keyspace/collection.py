@@ -11,7 +11,7 @@ element takes the key with it.
 import random
 
 import cython
-from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.engine.packed import (
@@ -25,6 +25,7 @@ from cython.cimports.minikv.engine.packed import (
     set_packed_count,
 )
 from cython.cimports.minikv.engine.record import (
+    bytes_at,
     entry_size,
     length_size,
     read_length,
@@ -344,7 +345,7 @@ def string_at(at: cython.pointer[uint8_t]) -> bytes:
     """The RDB string at an address."""
     length: uint64_t = 0
     data: cython.pointer[uint8_t] = read_length(at, cython.address(length))
-    return PyBytes_FromStringAndSize(cython.cast(cython.p_char, data), cython.cast(cython.Py_ssize_t, length))
+    return bytes_at(data, length)
 
 
 def write_string(at: cython.pointer[uint8_t], text: bytes, length: uint64_t) -> cython.pointer[uint8_t]:

@@ -16,7 +16,7 @@ import os
 from typing import Any
 
 import cython
-from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.engine.arena import RANK_PASSED, SEGMENT_SHIFT, Arena
@@ -28,6 +28,7 @@ from cython.cimports.minikv.engine.record import (
     ENCODING_EMBSTR,
     ENCODING_RAW,
     TYPE_STRING,
+    bytes_at,
     read_length,
     record_expire_at,
     record_key,
@@ -909,12 +910,6 @@ class Database:
         if self.store.find(key, key_len, hash_) != cython.NULL:
             return cython.NULL
         return self.store.put_payload(key, key_len, hash_, cython.NULL, kind, payload_len, expire_at_ms)
-
-
-@cython.cfunc
-@cython.inline
-def bytes_at(data: cython.pointer[uint8_t], length: uint64_t) -> bytes:
-    return PyBytes_FromStringAndSize(cython.cast(cython.p_char, data), cython.cast(cython.Py_ssize_t, length))
 
 
 def is_int64(text: bytes) -> bool:
