@@ -121,9 +121,10 @@ cdef class Arena:
     cdef void _clear_live(self, uint64_t offset) noexcept nogil
     cdef uint64_t _allocate_record(self, uint32_t store, uint32_t granules, bint fresh) noexcept nogil
     cdef bint _search_gaps(self, uint32_t store, Heap *heap, uint32_t granules) noexcept nogil
-    cdef bint _find_gap(self, uint32_t store, Heap *heap, uint32_t granules) noexcept nogil
+    cdef bint _find_gap(self, Heap *heap, uint32_t granules, int tries) noexcept nogil
     cdef bint _next_gap(self, Heap *heap) noexcept nogil
     cdef bint _start_sweep(self, uint32_t store, Heap *heap) noexcept nogil
+    cdef bint _is_filling(self, uint32_t number) noexcept nogil
     cdef void _leave(self, uint64_t end) noexcept nogil
     cdef uint64_t _next_live(self, uint64_t offset, uint64_t end) noexcept nogil
     cdef bint _refill(self, uint32_t store, Heap *heap) noexcept nogil
@@ -137,3 +138,12 @@ cdef class Arena:
     cdef void _forget_deaths(self, Segment *segment) noexcept nogil
     cdef void _plan_store(self, uint32_t store) noexcept nogil
     cdef uint64_t drain(self, uint64_t limit) noexcept nogil
+
+
+cdef inline uint64_t segment_start(uint64_t number) noexcept nogil:
+    """Offset of the first record that a segment may hold: offset 0 means none, so it is never given out."""
+    return (number << SEGMENT_SHIFT) + (16 if number == 0 else 0)
+
+
+cdef inline uint64_t segment_end(uint64_t number) noexcept nogil:
+    return (number + 1) << SEGMENT_SHIFT

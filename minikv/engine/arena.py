@@ -117,7 +117,7 @@ class Arena:
             if word > last:
                 return end
             bits = self.live[word]
-        return (word << 10) + (cython.cast(uint64_t, count_trailing_zeros(bits)) << GRANULE_SHIFT)
+        return (word << 10) + (cython.cast(uint64_t, __builtin_ctzll(bits)) << GRANULE_SHIFT)
 
     # Allocation
 
@@ -150,14 +150,14 @@ class Arena:
         in_gap: cython.bint = (
             heap.sweep_end
             and not fresh
-            and (heap.gap + nbytes <= heap.gap_end or self._find_gap(store, heap, granules))
+            and (heap.gap + nbytes <= heap.gap_end or self._find_gap(heap, granules, GAPS_PER_ALLOCATION))
         )
         if not in_gap and heap.bump + nbytes > heap.bump_end:
             in_gap = (
                 not fresh
                 and not heap.sweep_end
                 and self._start_sweep(store, heap)
-                and self._find_gap(store, heap, granules)
+                and self._find_gap(heap, granules, GAPS_PER_ALLOCATION)
             )
             if not in_gap and not self._refill(store, heap):
                 in_gap = not fresh and self._search_gaps(store, heap, granules)
@@ -180,25 +180,20 @@ class Arena:
         for _step in range(heap.record_segments + 1):
             if heap.sweep_end == 0 and not self._start_sweep(store, heap):
                 return False
-            while self._next_gap(heap):
-                if (heap.gap_end - heap.gap) >> GRANULE_SHIFT >= granules:
-                    return True
-            self._leave(heap.sweep_end)
-            heap.sweep_end = 0
+            if self._find_gap(heap, granules, GRANULES_PER_SEGMENT):
+                return True
         return False
 
-    def _find_gap(self, store: uint32_t, heap: cython.pointer[Heap], granules: uint32_t) -> cython.bint:
-        """Move on to a gap of at least `granules`; False if there is none within reach."""
-        tries: cython.int = 0
-        while tries < GAPS_PER_ALLOCATION:
-            if self._next_gap(heap):
-                if (heap.gap_end - heap.gap) >> GRANULE_SHIFT >= granules:
-                    return True
-            else:
+    def _find_gap(self, heap: cython.pointer[Heap], granules: uint32_t, tries: cython.int) -> cython.bint:
+        """Move on to a gap of at least `granules`, past `tries` others at most; the sweep ends with its segment."""
+        _try: cython.int
+        for _try in range(tries):
+            if not self._next_gap(heap):
                 self._leave(heap.sweep_end)
                 heap.sweep_end = 0
                 return False
-            tries += 1
+            if (heap.gap_end - heap.gap) >> GRANULE_SHIFT >= granules:
+                return True
         return False
 
     def _next_gap(self, heap: cython.pointer[Heap]) -> cython.bint:
@@ -229,14 +224,18 @@ class Arena:
                 and segment.live <= GRANULES_PER_SEGMENT // 8 * 7
                 and segment.rank <= self.progress[RANK_PASSED]
                 and not segment.evacuating
-                and cython.cast(uint64_t, number) != (heap.bump_end - 1) >> SEGMENT_SHIFT
+                and segment_end(number) != heap.bump_end
             ):
                 heap.sweep_next = number
-                heap.sweep_end = cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT
-                heap.gap = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (16 if number == 0 else 0)
-                heap.gap_end = heap.gap
+                heap.sweep_end = segment_end(number)
+                heap.gap = heap.gap_end = segment_start(number)
                 return True
         return False
+
+    def _is_filling(self, number: uint32_t) -> cython.bint:
+        """True for a segment that its store is filling or sweeping."""
+        heap: cython.pointer[Heap] = cython.address(self.heaps[self.segments[number].store])
+        return segment_end(number) == heap.bump_end or segment_end(number) == heap.sweep_end
 
     def _leave(self, end: uint64_t) -> cython.void:
         """The segment that ends at `end` is no longer being filled: give it back if it holds nothing."""
@@ -254,8 +253,8 @@ class Arena:
         if heap.kind != KEYS and heap.record_segments == 0:
             self._make_small(number)
         heap.record_segments += 1
-        heap.bump = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (16 if number == 0 else 0)
-        heap.bump_end = cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT
+        heap.bump = segment_start(number)
+        heap.bump_end = segment_end(number)
         self._leave(old_end)
         return True
 
@@ -448,11 +447,7 @@ class Arena:
             units = cython.cast(uint32_t, (nbytes + 15) >> GRANULE_SHIFT)
             segment.live -= units
             heap.live_granules -= units
-            if (
-                segment.live == 0
-                and cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT != heap.bump_end
-                and cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT != heap.sweep_end
-            ):
+            if segment.live == 0 and not self._is_filling(number):
                 self._free_segment(number)
         elif segment.kind == PAGES:
             self.free_pages(offset, cython.cast(uint32_t, (nbytes + 4095) >> PAGE_SHIFT))
@@ -612,12 +607,8 @@ class Arena:
                 self._free_now(death.offset, cython.cast(uint64_t, death.granules) << GRANULE_SHIFT)
                 done += 1
             # The segment that was being filled at the fork may never have held a record.
-            if (
-                segment.kind == RECORDS
-                and cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT != self.heaps[segment.store].bump_end
-                and cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT != self.heaps[segment.store].sweep_end
-            ):
-                self._leave(cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT)
+            if not self._is_filling(number):
+                self._leave(segment_end(number))
             self.drained += 1
         return done
 
@@ -652,8 +643,7 @@ class Arena:
                 and segment.kind == RECORDS
                 and segment.live < GRANULES_PER_SEGMENT // 5 * 4
                 and segment.live < best_live
-                and cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT != heap.bump_end
-                and cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT != heap.sweep_end
+                and not self._is_filling(number)
             ):
                 best = number
                 best_live = segment.live
@@ -756,13 +746,6 @@ class Arena:
                 f"store {store}: {sums}"
             )
         return {store: tuple(live) for store, live in found.items()}
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def count_trailing_zeros(bits: uint64_t) -> cython.int:
-    return __builtin_ctzll(bits)
 
 
 @cython.cfunc

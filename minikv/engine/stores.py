@@ -19,7 +19,16 @@ take, room in the arena comes next, and what follows cannot fail.
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.minikv.engine.arena import GRANULE_SHIFT, PAGE_SHIFT, SEGMENT_SHIFT, STORES_MAX, Arena, Segment
+from cython.cimports.minikv.engine.arena import (
+    GRANULE_SHIFT,
+    PAGE_SHIFT,
+    SEGMENT_SHIFT,
+    STORES_MAX,
+    Arena,
+    Segment,
+    segment_end,
+    segment_start,
+)
 from cython.cimports.minikv.engine.memory import BLOCK_SIZE, BlockPool, reserve, unmap
 from cython.cimports.minikv.engine.ordered import (
     Cursor,
@@ -319,8 +328,8 @@ class Stores:
             if number != NO_SEGMENT:
                 self.evacuated = self.evacuated_next
                 self.arena.segments[number].evacuating = True
-                self.evacuated_to = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (16 if number == 0 else 0)
-                self.evacuated_end = cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT
+                self.evacuated_to = segment_start(number)
+                self.evacuated_end = segment_end(number)
                 return True
             self.evacuated_next += 1
         return False

@@ -26,6 +26,8 @@ from cython.cimports.minikv.engine.arena import (
     WORDS_PER_SEGMENT,
     Arena,
     Spread,
+    segment_end,
+    segment_start,
 )
 from cython.cimports.minikv.engine.memory import give_back
 from cython.cimports.minikv.engine.record import (
@@ -122,9 +124,8 @@ class Walker:
         segment: uint64_t
         while self.item < self.part_end:
             segment = self.arena.walk[self.item].segment
-            self.end = (segment + 1) << SEGMENT_SHIFT
-            # Granule 0 of the arena is never an entry, so 0 can stand for none.
-            self.at = self.arena._next_live((segment << SEGMENT_SHIFT) + (16 if segment == 0 else 0), self.end)
+            self.end = segment_end(segment)
+            self.at = self.arena._next_live(segment_start(segment), self.end)
             if self.at < self.end:
                 return
             self.item += 1
