@@ -45,8 +45,6 @@ from cython.cimports.minikv.engine.record import (
 from cython.cimports.minikv.engine.stores import Stores, spread_of
 from cython.cimports.minikv.engine.table import hash_key, slot_offset
 
-from minikv.errors import ArenaFull
-
 
 class Store:
     """Store `number`, one of a database's keys."""
@@ -165,9 +163,7 @@ class Store:
             memmove(record + start + inserted, record + start + removed, size - start - removed)
         else:
             self.stores.reserve()
-            offset = self.arena.allocate(self.number, new_size)
-            if offset == 0:
-                raise ArenaFull("the arena is full")
+            offset = self.stores.allocate(self.number, new_size)
             memcpy(self.arena.base + offset, record, start)
             memcpy(self.arena.base + offset + start + inserted, record + start + removed, size - start - removed)
             self.stores.replace(slot, old, size, offset, new_size)
@@ -252,7 +248,6 @@ class Store:
     def write_range(
         self,
         slot: cython.pointer[uint64_t],
-        hash_: uint64_t,
         at: uint64_t,
         data: cython.pointer[cython.const[uint8_t]],
         data_len: uint64_t,
@@ -291,9 +286,7 @@ class Store:
         if size > RECORD_MAX:
             key = record_key(record, cython.address(key_len))
             size = EXPIRY_SIZE + 1 + length_size(key_len) + key_len + JUMBO_LENGTH_SIZE + new_len
-            new_offset = self.arena.allocate(self.number, size)
-            if new_offset == 0:
-                raise ArenaFull("the arena is full")
+            new_offset = self.stores.allocate(self.number, size)
             new_data = write_length(
                 write_header(
                     self.arena.base + new_offset, True, record_expire_at(record), skip_expiry(record)[0], key, key_len
@@ -302,9 +295,7 @@ class Store:
                 JUMBO_LENGTH_SIZE,
             )
         else:
-            new_offset = self.arena.allocate(self.number, size)
-            if new_offset == 0:
-                raise ArenaFull("the arena is full")
+            new_offset = self.stores.allocate(self.number, size)
             memcpy(self.arena.base + new_offset, record, cython.cast(cython.size_t, payload - record))
             new_data = write_length(self.arena.base + new_offset + (payload - record), new_len, size_of_length)
         memcpy(new_data, old_data, min(old_len, at))
@@ -336,9 +327,7 @@ class Store:
         if size > RECORD_MAX:
             return self._make_jumbo(slot, hash_, at_ms)
         if not self.arena.fits(offset, old_size, size):
-            new_offset = self.arena.allocate(self.number, size)
-            if new_offset == 0:
-                raise ArenaFull("the arena is full")
+            new_offset = self.stores.allocate(self.number, size)
         memmove(self.arena.base + new_offset + (size - body_size), body, body_size)
         if at_ms:
             record = self.arena.base + new_offset
@@ -367,9 +356,7 @@ class Store:
             size += JUMBO_LENGTH_SIZE
             nbytes = length
         size += nbytes
-        new_offset = self.arena.allocate(self.number, size)
-        if new_offset == 0:
-            raise ArenaFull("the arena is full")
+        new_offset = self.stores.allocate(self.number, size)
         at = write_header(self.arena.base + new_offset, True, at_ms, kind, key, key_len)
         if kind == TYPE_STRING:
             at = write_length(at, length, JUMBO_LENGTH_SIZE)

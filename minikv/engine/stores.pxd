@@ -30,6 +30,7 @@ cdef class Stores:
     cdef uint32_t evacuated_next        # store to look at next
 
     cdef int reserve(self) except -1
+    cdef uint64_t allocate(self, uint32_t store, uint64_t size) except 0
     cdef uint64_t place(self, uint32_t store, uint64_t hash_, uint64_t *slot, uint64_t size) except 0
     cdef void replace(self, uint64_t *slot, uint64_t old, uint64_t old_size, uint64_t offset, uint64_t size) noexcept nogil
     cdef int add(self, uint32_t store, uint8_t *entry) except -1

@@ -82,6 +82,13 @@ class Stores:
             raise ArenaFull("no memory left for the indexes")
         return 0
 
+    def allocate(self, store: uint32_t, size: uint64_t) -> uint64_t:
+        """Room for an entry of `size`. The caller writes it before any other call."""
+        offset: uint64_t = self.arena.allocate(store, size)
+        if offset == 0:
+            raise ArenaFull("the arena is full")
+        return offset
+
     def place(self, store: uint32_t, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t) -> uint64_t:
         """Room for an entry of `size`: a new one (slot NULL), or one that replaces the slot's, where it is if it may.
 
@@ -96,9 +103,7 @@ class Stores:
             old_size = entry_size(self.indexes[store].table.kind, self.arena.base + old)
             if self.arena.fits(old, old_size, size):
                 return old
-        offset = self.arena.allocate(store, size)
-        if offset == 0:
-            raise ArenaFull("the arena is full")
+        offset = self.allocate(store, size)
         if slot != cython.NULL:
             self.replace(slot, old, old_size, offset, size)
         elif self.tables.insert(cython.address(self.indexes[store].table), hash_, offset) == cython.NULL:
@@ -155,9 +160,7 @@ class Stores:
         offset: uint64_t = old
         self.reserve()
         if not self.arena.fits(old, size, size):
-            offset = self.arena.allocate(store, size)
-            if offset == 0:
-                raise ArenaFull("the arena is full")
+            offset = self.allocate(store, size)
             memcpy(self.arena.base + offset, self.arena.base + old, size)
         self.forget_order(store, old)
         memcpy(self.arena.base + offset + size - SCORE_SIZE, cython.address(score), SCORE_SIZE)

@@ -547,7 +547,7 @@ class Database:
         read_length(record_payload(self.store.record(slot)), cython.address(length))
         if data_len == 0:
             return length
-        self.store.write_range(slot, hash_, at, cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(data)), data_len)
+        self.store.write_range(slot, at, cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(data)), data_len)
         self.changed(key)
         return max(length, at + data_len)
 
@@ -564,7 +564,6 @@ class Database:
         read_length(record_payload(self.store.record(slot)), cython.address(length))
         self.store.write_range(
             slot,
-            hash_,
             length,
             cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(data)),
             PyBytes_GET_SIZE(data),
