@@ -62,7 +62,7 @@ def hsetnx(ctx: Client, key: bytes, field: bytes, value: bytes) -> int:
 
 @command("HDEL", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW delete", categories="hash")
 def hdel(ctx: Client, key: bytes, *fields: bytes) -> int:
-    hash_ = Hash.at(ctx.db, key, False, False)
+    hash_ = Hash.at(ctx.db, key, False)
     return 0 if hash_ is None else sum([hash_.delete(field) for field in fields])
 
 

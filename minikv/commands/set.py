@@ -40,7 +40,7 @@ def sadd(ctx: Client, key: bytes, *members: bytes) -> int:
 
 @command("SREM", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW delete", categories="set")
 def srem(ctx: Client, key: bytes, *members: bytes) -> int:
-    set_ = Set.at(ctx.db, key, False, False)
+    set_ = Set.at(ctx.db, key, False)
     return 0 if set_ is None else sum([set_.remove(member) for member in members])
 
 
@@ -80,7 +80,7 @@ def smembers(ctx: Client, key: bytes) -> reply.Set:
     categories="set",
 )
 def smove(ctx: Client, source: bytes, destination: bytes, member: bytes) -> int:
-    from_set = Set.at(ctx.db, source, False, False)
+    from_set = Set.at(ctx.db, source, False)
     if from_set is None:
         return 0
     to_set = Set.to_write(ctx.db, destination)
@@ -115,7 +115,7 @@ def sscan(ctx: Client, key: bytes, start: bytes, *options: bytes) -> list[object
 def spop(ctx: Client, key: bytes, *options: bytes) -> bytes | reply.Set | None:
     if options:
         return pop_many(ctx, key, *options)
-    set_ = Set.at(ctx.db, key, False, False)
+    set_ = Set.at(ctx.db, key, False)
     return None if set_ is None else set_.pop()
 
 
@@ -125,7 +125,7 @@ def pop_many(ctx: Client, key: bytes, count: bytes, *rest: bytes) -> reply.Set:
     wanted = integer(count, NOT_POSITIVE)
     if wanted < 0:
         raise CommandError(NOT_POSITIVE)
-    set_ = Set.at(ctx.db, key, False, False)
+    set_ = Set.at(ctx.db, key, False)
     if set_ is None:
         return reply.Set([])
     popped = set_.sample(wanted, True)

@@ -71,7 +71,7 @@ def add(ctx: Client, key: bytes, words: tuple[bytes, ...], options: set[bytes]) 
         raise CommandError(SYNTAX_ERROR)
     check_options(options, count // 2)
     scores = [score_of(text) for text in words[first::2]]
-    set_ = SortedSet.at(ctx.db, key, b"XX" not in options, False)
+    set_ = SortedSet.at(ctx.db, key, False) if b"XX" in options else SortedSet.to_write(ctx.db, key)
     score: float | None = None
     added = updated = 0
     for i, number in enumerate(scores if set_ is not None else []):
@@ -121,7 +121,7 @@ def score_of(text: bytes, error: str = NOT_A_FLOAT) -> float:
 
 @command("ZREM", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW delete", categories="sortedset")
 def zrem(ctx: Client, key: bytes, *members: bytes) -> int:
-    set_ = SortedSet.at(ctx.db, key, False, False)
+    set_ = SortedSet.at(ctx.db, key, False)
     return 0 if set_ is None else sum([set_.remove(member) for member in members])
 
 
@@ -395,7 +395,7 @@ def zremrangebylex(ctx: Client, key: bytes, low: bytes, high: bytes) -> int:
 
 
 def remove_range(ctx: Client, key: bytes, ranks: Ranks) -> int:
-    set_ = SortedSet.at(ctx.db, key, False, False)
+    set_ = SortedSet.at(ctx.db, key, False)
     if set_ is None:
         return 0
     found = set_.by_rank(*ranks(set_))
@@ -421,7 +421,7 @@ def pop_end(ctx: Client, key: bytes, options: tuple[bytes, ...], highest: bool) 
     count = integer(options[0], NOT_POSITIVE) if options else 1
     if count < 0:
         raise CommandError(NOT_POSITIVE)
-    set_ = SortedSet.at(ctx.db, key, False, False)
+    set_ = SortedSet.at(ctx.db, key, False)
     popped = [] if set_ is None else take(set_, count, highest)
     return paired(ctx, popped, True) if options else [part for pair in popped for part in pair]
 
@@ -453,7 +453,7 @@ def zmpop(ctx: Client, numkeys: bytes, *words: bytes) -> object:
         if len(options) > 2:
             raise CommandError(SYNTAX_ERROR)
     for key in words[:keys]:
-        set_ = SortedSet.at(ctx.db, key, False, False)
+        set_ = SortedSet.at(ctx.db, key, False)
         if set_ is not None:
             return [key, [list(pair) for pair in take(set_, count, words[keys].upper() == b"MAX")]]
     return NULL_ARRAY

@@ -135,7 +135,7 @@ def source_of(ctx: Client, key: bytes) -> Source:
     try:
         return Source(SortedSet.at(ctx.db, key), None)
     except WrongTypeError:
-        return Source(None, Set.at(ctx.db, key, False, False))
+        return Source(None, Set.at(ctx.db, key, False))
 
 
 def reply_scores(ctx: Client, scores: Scores, with_scores: bool) -> list[object]:

@@ -16,8 +16,7 @@ cdef class Collection:
     cdef uint32_t kind
     cdef uint32_t spread            # store of the elements; 0: packed
 
-    cdef bint open(self, Database database, bytes key, uint32_t kind, bint create, bint stats,
-                   bint touch=*) except -1
+    cdef bint open(self, Database database, bytes key, uint32_t kind, bint stats, bint touch=*) except -1
     cdef uint64_t *at_slot(self) noexcept
     cdef uint8_t *payload(self) noexcept
     cdef uint8_t *find_packed(self, bytes name) noexcept
@@ -30,6 +29,7 @@ cdef class Collection:
     cdef int spread_out(self) except -1
     cdef int changed(self) except -1
     cdef list entries_of(self)
+    cdef list gather(self, uint64_t *cursor, Py_ssize_t wanted)
     cdef list pick(self, Py_ssize_t count, bint distinct)
     cdef int draw(self, Py_ssize_t count, bint distinct, list picked) except -1
     cdef uint8_t *random_entry(self) noexcept

@@ -12,7 +12,7 @@ import random
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import INT64_MAX, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.engine.packed import (
     PACKED_COUNT,
@@ -52,18 +52,17 @@ class Collection:
         database: Database,
         key: bytes,
         kind: uint32_t,
-        create: cython.bint,
         stats: cython.bint,
         touch: cython.bint = True,
     ) -> cython.bint:
-        """Look the key up; False if it is not there and not to be created. Raises WrongTypeError."""
+        """Look the key up; False if it is not there. Raises WrongTypeError."""
         self.database = database
         self.key = key
         self.kind = kind
-        self.slot = database.read(key, cython.address(self.hash_), stats and not create, touch)
+        self.slot = database.read(key, cython.address(self.hash_), stats, touch)
         self.changes = database.store.table.changes
         if self.slot == cython.NULL:
-            return create
+            return False
         record: cython.pointer[uint8_t] = database.store.record(self.slot)
         if skip_expiry(record)[0] != kind:
             raise WrongTypeError
@@ -240,56 +239,43 @@ class Collection:
 
     def entries_of(self) -> list:
         """All elements' parts in a row."""
-        store: Store = self.database.store
-        out: list = []
-        at: cython.pointer[uint8_t]
-        end: cython.pointer[uint8_t]
         cursor: uint64_t = 0
-        offsets: uint64_t[336]
-        found: uint32_t = 0
-        index: uint32_t
-        if self.at_slot() == cython.NULL:
-            return out
-        if not self.spread:
-            at = packed_first(self.payload())
-            end = packed_end(self.payload())
-            while at < end:
-                self.parts(at, out)
-                at += entry_size(self.kind, at)
-            return out
-        while True:
-            cursor = store.tables.scan_home(
-                cython.address(store.stores.indexes[self.spread].table),
-                cursor,
-                offsets,
-                cython.address(found),
-            )
-            for index in range(found):
-                self.parts(store.arena.base + offsets[index], out)
-            if cursor == 0:
-                return out
+        return self.gather(cython.address(cursor), INT64_MAX)
 
     def scan(self, cursor: int, count: int) -> tuple[int, list]:
         """Go on from a cursor for about `count` elements; the next cursor (0: done) and the elements' parts."""
-        store: Store = self.database.store
         at: uint64_t = cursor
-        seen: cython.Py_ssize_t = 0
-        wanted: cython.Py_ssize_t = max(count, 1)
+        found: list = self.gather(cython.address(at), max(count, 1))
+        return at, found
+
+    def gather(self, cursor: cython.pointer[uint64_t], wanted: cython.Py_ssize_t) -> list:
+        """The parts of at least so many elements from the cursor on, which goes on behind them, to 0 at the end."""
+        store: Store = self.database.store
+        out: list = []
+        entry: cython.pointer[uint8_t]
+        end: cython.pointer[uint8_t]
         offsets: uint64_t[336]
         found: uint32_t = 0
         index: uint32_t
-        out: list = []
         if not self.spread:
-            return 0, self.entries_of()
-        while True:
-            at = store.tables.scan_home(
-                cython.address(store.stores.indexes[self.spread].table), at, offsets, cython.address(found)
+            cursor[0] = 0
+            if self.at_slot() != cython.NULL:
+                entry = packed_first(self.payload())
+                end = packed_end(self.payload())
+                while entry < end:
+                    self.parts(entry, out)
+                    entry += entry_size(self.kind, entry)
+            return out
+        while wanted > 0:
+            cursor[0] = store.tables.scan_home(
+                cython.address(store.stores.indexes[self.spread].table), cursor[0], offsets, cython.address(found)
             )
             for index in range(found):
                 self.parts(store.arena.base + offsets[index], out)
-            seen += found
-            if at == 0 or seen >= wanted:
-                return at, out
+            if cursor[0] == 0:
+                break
+            wanted -= found
+        return out
 
     def pick(self, count: cython.Py_ssize_t, distinct: cython.bint) -> list:
         """The parts of `count` random elements in a row; distinct: none twice, at most all."""

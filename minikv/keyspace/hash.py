@@ -14,22 +14,22 @@ class Hash:
     """A view of one hash; make it with Hash.at."""
 
     @staticmethod
-    def at(database: Database, key: bytes, create: cython.bint = False, stats: cython.bint = True) -> Hash | None:
-        """The hash of a key. None: there is none, and it is not to be created. Raises WrongTypeError."""
+    def at(database: Database, key: bytes, stats: cython.bint = True) -> Hash | None:
+        """The hash of a key. None: there is none. Raises WrongTypeError."""
         view: Hash = Hash.__new__(Hash)
-        return view if view.open(database, key, TYPE_HASH, create, stats) else None
+        return view if view.open(database, key, TYPE_HASH, stats) else None
 
     @staticmethod
     def peek(database: Database, key: bytes) -> Hash | None:
         """The same for a look from outside: counts neither hit nor access."""
         view: Hash = Hash.__new__(Hash)
-        return view if view.open(database, key, TYPE_HASH, False, False, False) else None
+        return view if view.open(database, key, TYPE_HASH, False, False) else None
 
     @staticmethod
     def to_write(database: Database, key: bytes) -> Hash:
         """The hash of a key, for a write: the key is born with its first element. Raises WrongTypeError."""
         view: Hash = Hash.__new__(Hash)
-        view.open(database, key, TYPE_HASH, True, False)
+        view.open(database, key, TYPE_HASH, False)
         return view
 
     def get(self, field: bytes) -> bytes | None:

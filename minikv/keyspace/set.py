@@ -16,22 +16,22 @@ class Set:
     """A view of one set; make it with Set.at."""
 
     @staticmethod
-    def at(database: Database, key: bytes, create: cython.bint = False, stats: cython.bint = True) -> Set | None:
-        """The set of a key. None: there is none, and it is not to be created. Raises WrongTypeError."""
+    def at(database: Database, key: bytes, stats: cython.bint = True) -> Set | None:
+        """The set of a key. None: there is none. Raises WrongTypeError."""
         view: Set = Set.__new__(Set)
-        return view if view.open(database, key, TYPE_SET, create, stats) else None
+        return view if view.open(database, key, TYPE_SET, stats) else None
 
     @staticmethod
     def peek(database: Database, key: bytes) -> Set | None:
         """The same for a look from outside: counts neither hit nor access."""
         view: Set = Set.__new__(Set)
-        return view if view.open(database, key, TYPE_SET, False, False, False) else None
+        return view if view.open(database, key, TYPE_SET, False, False) else None
 
     @staticmethod
     def to_write(database: Database, key: bytes) -> Set:
         """The set of a key, for a write: the key is born with its first element. Raises WrongTypeError."""
         view: Set = Set.__new__(Set)
-        view.open(database, key, TYPE_SET, True, False)
+        view.open(database, key, TYPE_SET, False)
         return view
 
     def contains(self, member: bytes) -> bool:

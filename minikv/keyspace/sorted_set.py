@@ -40,22 +40,22 @@ class SortedSet:
     """A view of one sorted set; make it with SortedSet.at."""
 
     @staticmethod
-    def at(database: Database, key: bytes, create: cython.bint = False, stats: cython.bint = True) -> SortedSet | None:
-        """The sorted set of a key. None: there is none, and it is not to be created. Raises WrongTypeError."""
+    def at(database: Database, key: bytes, stats: cython.bint = True) -> SortedSet | None:
+        """The sorted set of a key. None: there is none. Raises WrongTypeError."""
         view: SortedSet = SortedSet.__new__(SortedSet)
-        return view if view.open(database, key, TYPE_ZSET, create, stats) else None
+        return view if view.open(database, key, TYPE_ZSET, stats) else None
 
     @staticmethod
     def peek(database: Database, key: bytes) -> SortedSet | None:
         """The same for a look from outside: counts neither hit nor access."""
         view: SortedSet = SortedSet.__new__(SortedSet)
-        return view if view.open(database, key, TYPE_ZSET, False, False, False) else None
+        return view if view.open(database, key, TYPE_ZSET, False, False) else None
 
     @staticmethod
     def to_write(database: Database, key: bytes) -> SortedSet:
         """The sorted set of a key, for a write: the key is born with its first element. Raises WrongTypeError."""
         view: SortedSet = SortedSet.__new__(SortedSet)
-        view.open(database, key, TYPE_ZSET, True, False)
+        view.open(database, key, TYPE_ZSET, False)
         return view
 
     def score(self, member: bytes) -> float | None:
