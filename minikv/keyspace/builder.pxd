@@ -22,6 +22,8 @@ cdef class Builder:
     # Make it the value of a key, whatever that was (slot NULL: nothing); not without elements.
     cdef int finish(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
                     int64_t expire_at_ms) except -1
+    # The same for any key, known by its bytes, which then has no time.
+    cdef int put(self, bytes key) except -1
     cdef void abandon(self) noexcept
     cdef int spread_out(self) except -1
     cdef int put_in_order(self) except -1

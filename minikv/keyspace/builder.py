@@ -127,6 +127,12 @@ class Builder:
             at += entry_size(self.kind, at)
         return 0
 
+    def put(self, key: bytes) -> cython.int:
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.database.find(key, cython.address(hash_))
+        self.finish(cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key), hash_, slot, 0)
+        return self.database.changed(key)
+
     def finish(
         self,
         key: cython.pointer[cython.const[uint8_t]],

@@ -2,7 +2,7 @@
 """Sets: members. An element is one string."""
 
 import cython
-from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cython.cimports.cpython.bytes import PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.minikv.engine.record import TYPE_SET, length_size
 from cython.cimports.minikv.keyspace.builder import Builder
@@ -111,9 +111,7 @@ def replace_set(database: Database, key: bytes, members: object) -> int:
 
     Returns their number. One change, or ArenaFull and none.
     """
-    hash_: uint64_t = 0
     member: bytes
-    slot: cython.pointer[uint64_t]
     builder: Builder
     if not members:
         database.delete(key)
@@ -122,12 +120,8 @@ def replace_set(database: Database, key: bytes, members: object) -> int:
     try:
         for member in members:
             builder.add(member, None)
-        slot = database.find(key, cython.address(hash_))
-        builder.finish(
-            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key), hash_, slot, 0
-        )
+        builder.put(key)
     except BaseException:
         builder.abandon()
         raise
-    database.changed(key)
     return len(members)

@@ -10,7 +10,7 @@ Scores are never NaN; the caller sees to that. -0.0 becomes 0.0.
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.libc.string import memcmp, memcpy, memmove
 from cython.cimports.minikv.engine.ordered import (
     Cursor,
@@ -22,16 +22,13 @@ from cython.cimports.minikv.engine.ordered import (
     order_of_score,
 )
 from cython.cimports.minikv.engine.packed import (
-    PACKED_COUNT,
-    PACKED_MAX,
     PACKED_START,
     packed_end,
     packed_first,
-    set_packed_count,
 )
 from cython.cimports.minikv.engine.record import SCORE_SIZE, TYPE_ZSET, length_size, read_length, string_size
 from cython.cimports.minikv.engine.store import Store
-from cython.cimports.minikv.engine.table import hash_key
+from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.collection import string_at, write_string
 from cython.cimports.minikv.keyspace.database import Database
 
@@ -234,75 +231,20 @@ def replace_sorted_set(database: Database, key: bytes, pairs: object) -> int:
 
     Without pairs it is deleted. Returns their number. One change, or ArenaFull and none.
     """
-    hash_: uint64_t = 0
-    size: uint64_t = 0
-    count: cython.Py_ssize_t = len(pairs)
-    slot: cython.pointer[uint64_t]
-    if count == 0:
+    member: bytes
+    builder: Builder
+    if not pairs:
         database.delete(key)
         return 0
-    for member, _ in pairs:
-        size += element_size(member)
-    slot = database.find(key, cython.address(hash_))
-    if count <= PACKED_COUNT and size <= PACKED_MAX:
-        write_packed(database.store, key, hash_, slot, pairs, size)
-    else:
-        write_spread(database.store, key, hash_, slot, pairs)
-    database.changed(key)
-    return count
-
-
-@cython.cfunc
-def write_packed(
-    store: Store, key: bytes, hash_: uint64_t, slot: cython.pointer[uint64_t], pairs: object, size: uint64_t
-) -> object:
-    packed: uint32_t = cython.cast(uint32_t, PACKED_START - 4 + size)
-    in_order: list = sorted([(score, member) for member, score in pairs])
-    at: cython.pointer[uint8_t] = store.put_payload(
-        cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
-        PyBytes_GET_SIZE(key),
-        hash_,
-        slot,
-        TYPE_ZSET,
-        PACKED_START + size,
-        0,
-    )
-    memcpy(at, cython.address(packed), 4)
-    set_packed_count(at, cython.cast(uint32_t, len(in_order)))
-    at += PACKED_START
-    for score, member in in_order:
-        at = write_element(at, member, score)
-    return None
-
-
-@cython.cfunc
-def write_spread(store: Store, key: bytes, hash_: uint64_t, slot: cython.pointer[uint64_t], pairs: object) -> object:
-    member: bytes
-    offset: uint64_t
-    data: cython.pointer[uint8_t]
-    spread: uint32_t = store.stores.create(TYPE_ZSET, store.number)
+    builder = Builder(database, TYPE_ZSET)
     try:
         for member, score in pairs:
-            data = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(member))
-            offset = store.stores.place(
-                spread, hash_key(data, PyBytes_GET_SIZE(member)), cython.NULL, element_size(member)
-            )
-            write_element(store.arena.base + offset, member, score)
-            store.arena.spreads[spread].count += 1
-            store.stores.order_entry(spread, offset)
-        store.put_root(
-            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
-            PyBytes_GET_SIZE(key),
-            hash_,
-            slot,
-            TYPE_ZSET,
-            spread,
-            0,
-        )
+            builder.add(member, float(score))
+        builder.put(key)
     except BaseException:
-        store.stores.drop(spread)
+        builder.abandon()
         raise
-    return None
+    return len(pairs)
 
 
 # One element
