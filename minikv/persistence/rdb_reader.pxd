@@ -1,16 +1,29 @@
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
+cdef enum:
+    DIRECT_LEN = 65536      # strings from this length on go straight to their place, or to the target in pieces
+
 
 cdef class LoadTarget:
     # Where a reader puts what it finds. All calls come in the order of the file; expire_at_ms 0 is no expiry.
 
     cdef uint8_t *room      # where the bytes of the last value go; the caller writes them all before the next call
+    cdef bint in_pieces     # set by the target: it has no room for strings of DIRECT_LEN, but takes their pieces
+
+    # Of the record at hand, set by the reader before the first call about it.
+    cdef uint64_t record_at     # offset in the file of its first byte, opcodes before the type included
+    cdef int record_type
+    cdef bint has_expiry        # tells an expiry at 0 from none
+    cdef int string_encoding    # special encoding of a string's value, -1 for none
 
     # What follows belongs to this database.
     cdef int select(self, uint64_t number) except -1
 
     # Make room for a string's bytes; 0 if there is such a key already.
     cdef int string(self, const uint8_t *key, uint64_t key_len, uint64_t value_len, int64_t expire_at_ms) except -1
+
+    # The next bytes of a string of DIRECT_LEN or more, if the target takes pieces; they are valid during the call.
+    cdef int piece(self, const uint8_t *start, uint64_t nbytes) except -1
 
     # A hash or set begins (kind: RDB's plain type of it); 0 if there is such a key already.
     cdef int collection(self, const uint8_t *key, uint64_t key_len, int kind, int64_t expire_at_ms) except -1
@@ -20,6 +33,9 @@ cdef class LoadTarget:
 
     # It is whole, and not empty.
     cdef int collection_end(self) except -1
+
+    # All of the record has been given, the file goes on at this offset.
+    cdef int record_end(self, uint64_t offset) except -1
 
     # The whole file has been read and was right.
     cdef int end(self) except -1

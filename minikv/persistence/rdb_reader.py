@@ -38,6 +38,7 @@ from cython.cimports.libc.errno import EINTR, errno
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc, realloc
 from cython.cimports.libc.string import memcpy, memmove
+from cython.cimports.minikv.persistence.rdb_reader import DIRECT_LEN
 from cython.cimports.posix.unistd import read
 
 from minikv.errors import RdbError
@@ -46,7 +47,6 @@ from minikv.persistence import rdb_compact, rdb_format
 Bytes = cython.typedef(cython.pointer(uint8_t))
 
 BUFFER_LEN = cython.declare(uint64_t, 1 << 20)
-DIRECT_LEN = cython.declare(uint64_t, 1 << 16)  # strings from this length on go straight to their place
 READ_LEN = cython.declare(uint64_t, 1 << 20)  # at most, in one system call: the cache still holds it for the checksum
 
 OP_SLOT_INFO = cython.declare(cython.int, rdb_format.OP_SLOT_INFO)
@@ -97,6 +97,9 @@ class LoadTarget:
     def string(self, key, key_len, value_len, expire_at_ms):
         return 0
 
+    def piece(self, start, nbytes):
+        return 0
+
     def collection(self, key, key_len, kind, expire_at_ms):
         return 0
 
@@ -104,6 +107,9 @@ class LoadTarget:
         return 0
 
     def collection_end(self):
+        return 0
+
+    def record_end(self, offset):
         return 0
 
     def end(self):
@@ -196,15 +202,17 @@ class RdbReader:
     _has_expiry: cython.bint
     _expire_at_ms: int64_t
 
-    # a large string on its way from the file to its place
+    # a large string on its way from the file to its place, or to a target that takes it in pieces
     _direct_to: Bytes
     _direct_left: uint64_t
+    _pieces_left: uint64_t
 
     # a hash or set on its way: its elements that are still to come
     _elements_left: uint64_t
     _elements_kind: cython.int
     _elements_expired: cython.bint
 
+    _prefixed: cython.bint  # an opcode that belongs to the next record has been read
     _special: cython.bint  # the length just read is the number of a special encoding
     _started: cython.bint
     _done: cython.bint
@@ -212,6 +220,7 @@ class RdbReader:
     size = cython.declare(uint64_t, visibility="readonly")
     version = cython.declare(cython.int, visibility="readonly")
     unchecked = cython.declare(cython.bint, visibility="readonly")  # the file was written without a checksum
+    code = cython.declare(cython.int, visibility="readonly")  # opcode or type of the item at hand; -1: not yet read
     keys_loaded = cython.declare(uint64_t, visibility="readonly")
     keys_expired = cython.declare(uint64_t, visibility="readonly")
     keys_empty = cython.declare(uint64_t, visibility="readonly")  # collections without elements: nothing to load
@@ -232,6 +241,7 @@ class RdbReader:
         self._now_ms = now_ms
         self._verify = verify
         self._on_aux = on_aux
+        self.code = -1
         self._crc = anycrc.Model(rdb_format.CHECKSUM_MODEL)
         self.size = os.fstat(fd).st_size
 
@@ -239,6 +249,13 @@ class RdbReader:
     def offset(self) -> int:
         """Bytes of the file that have been read and understood."""
         return self._base + self._at
+
+    @property
+    def key(self) -> bytes | None:
+        """The key of the record at hand, None outside of records or if it was not read."""
+        if not 0 <= self.code < FIRST_OPCODE or not (self._key_in_buffer or self._key_text is not None):
+            return None
+        return _bytes(self._key(), self._key_len)
 
     def step(self, budget_bytes, max_keys=0) -> bool:
         """Read on for about so many bytes, or until max_keys more keys (0: any number); False at the end."""
@@ -252,6 +269,8 @@ class RdbReader:
         while not self._done and self._base + self._at < stop_at and self.keys_loaded + self.keys_expired < stop_keys:
             if self._direct_left:
                 self._continue_direct(budget)
+            elif self._pieces_left:
+                self._continue_pieces(stop_at)
             elif self._elements_left:
                 self._continue_elements(stop_at)
             else:
@@ -506,19 +525,27 @@ class RdbReader:
     @cython.exceptval(-1, check=False)
     def _item(self) -> cython.int:
         """One opcode or one record."""
-        code: cython.int = self._byte()
+        code: cython.int
+        self.code = -1
+        if not self._prefixed:
+            self._target.record_at = self._base + self._at
+        self._prefixed = False
+        code = self._byte()
+        self.code = code
         if code < FIRST_OPCODE:
             return self._record(code)
         if code == OP_EXPIRETIME_MS:
             self._expire_at_ms = cython.cast(int64_t, self._little_endian(8))
-            self._has_expiry = True
+            self._has_expiry = self._prefixed = True
         elif code == OP_EXPIRETIME:
             self._expire_at_ms = cython.cast(int64_t, cython.cast(cython.int, self._little_endian(4))) * 1000
-            self._has_expiry = True
+            self._has_expiry = self._prefixed = True
         elif code == OP_FREQ:
             self._byte()
+            self._prefixed = True
         elif code == OP_IDLE:
             self._plain_length()
+            self._prefixed = True
         elif code == OP_SELECTDB:
             self._select()
         elif code == OP_RESIZEDB:  # a hint: the index grows as it must
@@ -565,6 +592,9 @@ class RdbReader:
         expired: cython.bint
         count: uint64_t
         self._record_at = self._base + self._at - 1
+        self._target.record_type = type
+        self._target.has_expiry = self._has_expiry
+        self._key_text = None
         if type != TYPE_STRING and type not in rdb_format.TYPE_NAMES:
             self._at -= 1
             self._fail(f"Unknown RDB type {type}")
@@ -624,7 +654,9 @@ class RdbReader:
     def _string_value(self, expired: cython.bint) -> cython.int:
         room: Bytes
         length: uint64_t = self._length()
+        self._target.string_encoding = -1
         if self._special:
+            self._target.string_encoding = cython.cast(cython.int, length)
             text = self._special_string(length)
             return 0 if expired else self._store_string(text)
         if expired:
@@ -636,7 +668,7 @@ class RdbReader:
         room = self._room(length)
         memcpy(room, self._buffer + self._at, length)
         self._at += length
-        return 0
+        return self._target.record_end(self._base + self._at)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -711,6 +743,7 @@ class RdbReader:
         if self._elements_left == 0:
             if not self._elements_expired:
                 self._target.collection_end()
+                self._target.record_end(self._base + self._at)
             self._count(self._elements_expired)
         return 0
 
@@ -742,8 +775,12 @@ class RdbReader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def _store_string(self, text: bytes) -> cython.int:
-        memcpy(self._room(len(text)), PyBytes_AS_STRING(text), len(text))
-        return 0
+        room: Bytes = self._room(len(text))
+        if self._target.in_pieces and len(text) >= DIRECT_LEN:
+            self._target.piece(cython.cast(Bytes, PyBytes_AS_STRING(text)), len(text))
+        else:
+            memcpy(room, PyBytes_AS_STRING(text), len(text))
+        return self._target.record_end(self._base + self._at)
 
     @cython.cfunc
     @cython.exceptval(check=True)
@@ -761,11 +798,16 @@ class RdbReader:
         if length > self.size - (self._base + self._at):
             self._fail(TRUNCATED)
         self._direct_to = self._room(length)
+        if self._target.in_pieces:
+            self._pieces_left = length
+            return 0
         ahead = min(length, self._tail - self._at)
         memcpy(self._direct_to, self._buffer + self._at, ahead)
         self._at += ahead
         self._direct_to += ahead
         self._direct_left = length - ahead
+        if self._direct_left == 0:
+            self._target.record_end(self._base + self._at)
         return 0
 
     @cython.cfunc
@@ -785,6 +827,22 @@ class RdbReader:
             self._direct_to += got
             self._direct_left -= got
             budget -= got
+        if self._direct_left == 0:
+            self._target.record_end(self._base)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _continue_pieces(self, stop_at: uint64_t) -> cython.int:
+        piece: uint64_t
+        while self._pieces_left and self._base + self._at < stop_at:
+            piece = min(self._pieces_left, cython.cast(uint64_t, DIRECT_LEN))
+            self._need(piece)
+            self._target.piece(self._buffer + self._at, piece)
+            self._at += piece
+            self._pieces_left -= piece
+        if self._pieces_left == 0:
+            self._target.record_end(self._base + self._at)
         return 0
 
 

@@ -10,6 +10,7 @@ class RdbReader:
     size: int
     version: int
     unchecked: bool
+    code: int
     keys_loaded: int
     keys_expired: int
     keys_empty: int
@@ -24,4 +25,6 @@ class RdbReader:
     ) -> None: ...
     @property
     def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
     def step(self, budget_bytes: int, max_keys: int = 0) -> bool: ...
