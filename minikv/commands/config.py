@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from minikv.commands.arguments import SYNTAX_ERROR
 from minikv.commands.help import help_lines
 from minikv.commands.spec import ADMIN, LOADING, NOSCRIPT, STALE, command, container
 from minikv.errors import CommandError, ConfigError
@@ -53,7 +54,7 @@ def config_get(ctx: "Client", *patterns: bytes) -> dict[bytes, bytes]:
 )
 def config_set(ctx: "Client", *words: bytes) -> SimpleString:
     if len(words) % 2:
-        raise CommandError("ERR syntax error")
+        raise CommandError(SYNTAX_ERROR)
     texts = [word.decode("utf-8", "surrogateescape") for word in words]
     try:
         ctx.server.config.set_many(list(zip(texts[::2], texts[1::2], strict=True)), local=ctx.is_local())

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from minikv import REDIS_VERSION
+from minikv.commands.arguments import NOT_AN_INTEGER, SYNTAX_ERROR, integer
 from minikv.commands.client import REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, Client
 from minikv.commands.help import help_lines
 from minikv.commands.spec import (
@@ -24,20 +25,8 @@ from minikv.errors import CommandError
 from minikv.protocol.reply import NO_REPLY, OK, PONG, Marker, SimpleString, Verbatim
 
 ANYTIME = LOADING | STALE
-SYNTAX_ERROR = "ERR syntax error"
 WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
 CLIENT_TYPES = (b"normal", b"slave", b"replica", b"pubsub", b"master")
-
-
-def integer(argument: bytes, error: str = "ERR value is not an integer or out of range") -> int:
-    """A 64-bit integer in its only decimal spelling."""
-    digits = argument.removeprefix(b"-")
-    if not digits.isdigit() or len(digits) > 19 or (digits[0] == 48 and argument != b"0"):
-        raise CommandError(error)
-    number = int(argument)
-    if not -(1 << 63) <= number < 1 << 63:
-        raise CommandError(error)
-    return number
 
 
 @command(
@@ -83,7 +72,7 @@ def quit_(ctx: Client, *ignored: bytes) -> SimpleString:
 def select(ctx: Client, number: bytes) -> SimpleString:
     chosen = integer(number)
     if not -(1 << 31) <= chosen < 1 << 31:
-        raise CommandError("ERR value is not an integer or out of range")
+        raise CommandError(NOT_AN_INTEGER)
     if not 0 <= chosen < len(ctx.keyspace.databases):
         raise CommandError("ERR DB index is out of range")
     ctx.db = ctx.keyspace.databases[chosen]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from minikv.commands.arguments import SYNTAX_ERROR
 from minikv.commands.spec import ADMIN, FAST, LOADING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, command
 from minikv.errors import CommandError, SaveError
 from minikv.protocol.reply import OK, SimpleString
@@ -32,7 +33,7 @@ def bgsave(ctx: Client, *options: bytes) -> SimpleString:
     """SCHEDULE waits for its turn; CANCEL, from Valkey 8.1, ends or forgets the save."""
     option = options[0].upper() if len(options) == 1 else b""
     if options and option not in (b"SCHEDULE", b"CANCEL"):
-        raise CommandError("ERR syntax error")
+        raise CommandError(SYNTAX_ERROR)
     snapshots = ctx.server.snapshots
     if option == b"CANCEL":
         return _cancel(ctx)
