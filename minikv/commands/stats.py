@@ -41,10 +41,6 @@ class Stats:
         self.input_kbps = (current[2] - oldest[2]) * 1000 / 1024 / elapsed_ms
         self.output_kbps = (current[3] - oldest[3]) * 1000 / 1024 / elapsed_ms
 
-    def record_error(self, text: str) -> None:
-        """Count an error reply by its code."""
-        self.count_error(text)
-
     @cython.cfunc
     def count_error(self, text: str) -> cython.void:
         self.error_replies += 1

@@ -57,8 +57,6 @@ cdef class Database:
     # For a loader: the address to write the value to before any other call; NULL if the key exists
     cdef uint8_t *load_string(self, const uint8_t *key, uint64_t key_len, uint64_t value_len,
                               int64_t expire_at_ms) except? NULL
-    cdef uint8_t *load_payload(self, const uint8_t *key, uint64_t key_len, uint8_t kind, uint64_t payload_len,
-                               int64_t expire_at_ms) except? NULL
 
     cdef uint64_t *find(self, bytes key, uint64_t *hash_) except? NULL
     cdef uint64_t *read(self, bytes key, uint64_t *hash_, bint stats, bint touch) except? NULL

@@ -233,9 +233,6 @@ class Keyspace:
         self.used_bytes  # noqa: B018
         return self.peak
 
-    def reset_peak(self) -> None:
-        self.peak = 0
-
     def stats(self) -> dict[str, int]:
         """Figures of the engine, by name."""
         return {
@@ -895,20 +892,6 @@ class Database:
         if self.store.find(key, key_len, hash_) != cython.NULL:
             return cython.NULL
         return self.store.put_string(key, key_len, hash_, cython.NULL, value_len, ENCODING_AUTO, expire_at_ms)
-
-    def load_payload(
-        self,
-        key: cython.pointer[cython.const[uint8_t]],
-        key_len: uint64_t,
-        kind: uint8_t,
-        payload_len: uint64_t,
-        expire_at_ms: int64_t,
-    ) -> cython.pointer[uint8_t]:
-        """The same for a payload of another type, in wire form."""
-        hash_: uint64_t = hash_key(key, key_len)
-        if self.store.find(key, key_len, hash_) != cython.NULL:
-            return cython.NULL
-        return self.store.put_payload(key, key_len, hash_, cython.NULL, kind, payload_len, expire_at_ms)
 
 
 def is_int64(text: bytes) -> bool:
