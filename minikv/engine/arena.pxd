@@ -95,6 +95,7 @@ cdef class Arena:
     cdef readonly uint32_t drained          # walk items whose deferred deaths have been carried out
     cdef readonly bint snapshot_is_open
     cdef readonly bint relocating
+    cdef readonly uint64_t live_bytes       # live records, rounded to granules, pages or segments; deaths that wait included
     cdef readonly uint64_t deferred_deaths
     cdef readonly uint64_t relocated_records    # since the snapshot was opened: written elsewhere because they were frozen
     cdef readonly uint64_t relocated_bytes
@@ -111,7 +112,7 @@ cdef class Arena:
     cdef bint fits(self, uint64_t offset, uint64_t old_size, uint64_t new_size) noexcept nogil
     cdef bint grow_in_place(self, uint64_t offset, uint64_t old_size, uint64_t new_size) noexcept nogil
     cdef void kill(self, uint64_t offset, uint64_t nbytes) noexcept nogil
-    cdef uint64_t live_bytes(self) noexcept nogil
+    cdef uint64_t heap_bytes(self, uint32_t store) noexcept nogil
     cdef void drop_store(self, uint32_t store) noexcept nogil
     cdef void drop_marked(self) noexcept nogil
     cdef void mark_dropping(self, uint32_t store) noexcept nogil

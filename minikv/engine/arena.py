@@ -172,6 +172,7 @@ class Arena:
         self._set_live(offset)
         self.segments[offset >> SEGMENT_SHIFT].live += granules
         heap.live_granules += granules
+        self.live_bytes += nbytes
         return offset
 
     def _search_gaps(self, store: uint32_t, heap: cython.pointer[Heap], granules: uint32_t) -> cython.bint:
@@ -293,6 +294,8 @@ class Arena:
         elif segment.kind == PAGES:
             heap.page_segments -= 1
             memset(self.page_maps + cython.cast(cython.size_t, number) * 8, 0, 64)
+        else:
+            self.live_bytes -= SEGMENT_SIZE
         segment.kind = FREE
         segment.rank = 0
         segment.live = 0
@@ -340,10 +343,12 @@ class Arena:
                 set_pages(self.page_maps, 0, 1, True)
                 self.segments[0].live = 1
                 heap.live_pages += 1
+                self.live_bytes += 1 << PAGE_SHIFT
         heap.page_next = number
         set_pages(self.page_maps + cython.cast(cython.size_t, number) * 8, cython.cast(uint32_t, first), pages, True)
         self.segments[number].live += pages
         heap.live_pages += pages
+        self.live_bytes += cython.cast(uint64_t, pages) << PAGE_SHIFT
         offset: uint64_t = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (
             cython.cast(uint64_t, first) << PAGE_SHIFT
         )
@@ -357,6 +362,7 @@ class Arena:
         if number == NO_SEGMENT:
             return 0
         self.segments[number].live = count
+        self.live_bytes += cython.cast(uint64_t, count) << SEGMENT_SHIFT
         offset: uint64_t = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (4096 if number == 0 else 0)
         # The tail beyond the value stays untouched, which costs nothing in small pages.
         self._make_small(number + count - 1)
@@ -398,6 +404,7 @@ class Arena:
             set_pages(map_, cython.cast(uint32_t, page + old_pages), cython.cast(uint32_t, new_pages - old_pages), True)
             segment.live += cython.cast(uint32_t, new_pages - old_pages)
             self.heaps[segment.store].live_pages += new_pages - old_pages
+            self.live_bytes += (new_pages - old_pages) << PAGE_SHIFT
             return True
         wanted = cython.cast(uint32_t, ((offset & (SEGMENT_SIZE - 1)) + new_size + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT)
         if number + wanted > min(self.segment_limit, self.segment_count):
@@ -410,6 +417,7 @@ class Arena:
             self.segments[step].store = segment.store
             self.segments[step].rank = 0
             self.segments_used += 1
+            self.live_bytes += SEGMENT_SIZE
         if wanted > segment.live:
             segment.live = wanted
             self.high_water = max(self.high_water, number + wanted)
@@ -447,6 +455,7 @@ class Arena:
             units = cython.cast(uint32_t, (nbytes + 15) >> GRANULE_SHIFT)
             segment.live -= units
             heap.live_granules -= units
+            self.live_bytes -= cython.cast(uint64_t, units) << GRANULE_SHIFT
             if segment.live == 0 and not self._is_filling(number):
                 self._free_segment(number)
         elif segment.kind == PAGES:
@@ -469,8 +478,10 @@ class Arena:
         )
         segment.live -= pages
         heap.live_pages -= pages
+        self.live_bytes -= cython.cast(uint64_t, pages) << PAGE_SHIFT
         if segment.live == (1 if number == 0 else 0):
             heap.live_pages -= segment.live
+            self.live_bytes -= cython.cast(uint64_t, segment.live) << PAGE_SHIFT
             self._free_segment(number)
         elif heap.kind == TYPE_LIST:
             # Nodes are not moved together, so their memory goes back page by page.
@@ -499,6 +510,7 @@ class Arena:
                 self._free_segment(number)
         for store in range(self.stores_used):
             if self.heaps[store].dropping:
+                self.live_bytes -= self.heap_bytes(store)
                 memset(cython.address(self.heaps[store]), 0, cython.sizeof(Heap))
 
     def _forget_deaths(self, segment: cython.pointer[Segment]) -> cython.void:
@@ -659,15 +671,9 @@ class Arena:
 
     # Figures and proof
 
-    def live_bytes(self) -> uint64_t:
-        """Bytes of live records, rounded to granules, pages or segments; deaths that wait included."""
-        store: uint32_t
-        total: uint64_t = 0
-        records: uint64_t = 0
-        for store in range(self.stores_used):
-            records += self.heaps[store].record_segments + self.heaps[store].page_segments
-            total += (self.heaps[store].live_granules << GRANULE_SHIFT) + (self.heaps[store].live_pages << PAGE_SHIFT)
-        return total + ((self.segments_used - records) << SEGMENT_SHIFT)
+    def heap_bytes(self, store: uint32_t) -> uint64_t:
+        """Bytes of a store's live records outside runs, rounded to granules or pages."""
+        return (self.heaps[store].live_granules << GRANULE_SHIFT) + (self.heaps[store].live_pages << PAGE_SHIFT)
 
     def progress_view(self) -> memoryview:
         """The page shared with the child, as 512 unsigned 64-bit words."""
@@ -687,12 +693,15 @@ class Arena:
         pages: uint64_t
         used: uint32_t = 0
         deaths: uint64_t = 0
+        live_bytes: uint64_t = 0
         link: uint32_t
         for number in range(self.segment_count if self.segment_count < 4096 else self.high_water):
             segment = cython.address(self.segments[number])
             start = cython.cast(uint64_t, number) << SEGMENT_SHIFT
             end = start + SEGMENT_SIZE
             used += segment.kind != FREE
+            if segment.kind in (RUN, RUN_TAIL):
+                live_bytes += SEGMENT_SIZE
             if segment.kind in (FREE, RUN_TAIL):
                 assert self._next_live(start, end) == end, f"free segment {number} has a live bit"
                 assert not segment.deferred
@@ -745,6 +754,8 @@ class Arena:
             assert sums == [heap.record_segments, heap.live_granules, heap.page_segments, heap.live_pages], (
                 f"store {store}: {sums}"
             )
+            live_bytes += self.heap_bytes(cython.cast(uint32_t, store))
+        assert live_bytes == self.live_bytes, f"{live_bytes} bytes live, {self.live_bytes} counted"
         return {store: tuple(live) for store, live in found.items()}
 
 

@@ -20,8 +20,6 @@ import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.arena import (
-    GRANULE_SHIFT,
-    PAGE_SHIFT,
     SEGMENT_SHIFT,
     STORES_MAX,
     Arena,
@@ -224,11 +222,7 @@ class Stores:
 
     def memory_of(self, store: uint32_t) -> uint64_t:
         """Bytes of a spread collection: its elements, rounded to granules or pages, and the blocks of its table."""
-        return (
-            (self.arena.heaps[store].live_granules << GRANULE_SHIFT)
-            + (self.arena.heaps[store].live_pages << PAGE_SHIFT)
-            + self.indexes[store].table.blocks * BLOCK_SIZE
-        )
+        return self.arena.heap_bytes(store) + self.indexes[store].table.blocks * BLOCK_SIZE
 
     def drop(self, store: uint32_t) -> cython.void:
         """End a spread collection: its elements go by whole segments."""

@@ -213,7 +213,7 @@ class Keyspace:
     @property
     def live_bytes(self) -> int:
         """Records, rounded to granules or pages."""
-        return self.arena.live_bytes()
+        return self.arena.live_bytes
 
     @property
     def index_bytes(self) -> int:
@@ -223,7 +223,7 @@ class Keyspace:
     @property
     def used_bytes(self) -> int:
         """Records and indexes."""
-        used: uint64_t = self.arena.live_bytes() + cython.cast(uint64_t, self.pool.used) * 4096
+        used: uint64_t = self.arena.live_bytes + cython.cast(uint64_t, self.pool.used) * 4096
         self.peak = max(self.peak, used)
         return used
 
