@@ -1,0 +1,3 @@
+EMPTY_SKETCH: bytes
+
+def self_test() -> str: ...
