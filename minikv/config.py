@@ -47,6 +47,7 @@ class Config:
     hash_max_listpack_value: int
     zset_max_listpack_entries: int
     zset_max_listpack_value: int
+    hll_sparse_max_bytes: int
     hz: int
     key_load_delay: int
     latency_monitor_threshold: int

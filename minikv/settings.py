@@ -550,7 +550,7 @@ SETTINGS = (
     Setting("zset-max-listpack-value", MEMORY, 64, "zset-max-ziplist-value"),
     _unused("stream-node-max-bytes", MEMORY, 4096),
     _unused("stream-node-max-entries", COUNT, 100),
-    _unused("hll-sparse-max-bytes", MEMORY, 3000),
+    Setting("hll-sparse-max-bytes", MEMORY, 3000),
     _unused("list-compress-depth", NUMBER, 0),
     _unused("maxmemory-eviction-tenacity", Integer(0, 100), 10),
     _unused("lazyfree-lazy-eviction", YES_NO, False),

@@ -15,6 +15,7 @@ from tests.harness.strategies import (
     command,
     encoding_command,
     hash_command,
+    hyperloglog_command,
     key_command,
     set_command,
     string_command,
@@ -60,6 +61,12 @@ collection_command = st.one_of(hash_command, set_command, hash_command, set_comm
 @shared_servers
 @given(commands=st.lists(collection_command, max_size=40))
 def test_random_hashes_and_sets(pair: ClientPair, commands: list[list[Word]]) -> None:
+    run(pair, [*commands, ["DEBUG", "DIGEST"], ["DEBUG", "RELOAD"], ["DEBUG", "DIGEST"]])
+
+
+@shared_servers
+@given(commands=st.lists(st.one_of(hyperloglog_command, hyperloglog_command, key_command), max_size=40))
+def test_random_hyperloglogs(pair: ClientPair, commands: list[list[Word]]) -> None:
     run(pair, [*commands, ["DEBUG", "DIGEST"], ["DEBUG", "RELOAD"], ["DEBUG", "DIGEST"]])
 
 

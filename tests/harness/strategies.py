@@ -200,6 +200,27 @@ set_command = st.one_of(
     call("SSCAN", key, st.sampled_from(["0", "x"]), scan_options),
 )
 
+sketch = st.sampled_from(
+    [
+        b"HYLL\x01" + bytes(11) + b"\x7f\xff",
+        b"HYLL\x01" + bytes(10) + b"\x80\x7f\xfd\x88",
+        b"HYLL\x01" + bytes(10) + b"\x80\x40\x40\x90",
+        b"HYLL\x00" + bytes(10) + b"\x80" + b"\x21\x84\x10" * 4096,
+        b"HYLL\x00" + bytes(11),
+    ]
+)
+hyperloglog_command = st.one_of(
+    call("PFADD", key, some(value, 6)),
+    call("PFADD", key, some(integer, 40)),
+    call("PFCOUNT", some(key, 3, 1)),
+    call("PFMERGE", key, some(key, 3)),
+    call("PFDEBUG", st.sampled_from(["ENCODING", "DECODE", "TODENSE", "x"]), key),
+    call("SET", key, sketch),
+    call("GET", key),
+    call("OBJECT", "ENCODING", key),
+    call("APPEND", key, st.binary(max_size=3)),
+)
+
 server_command = st.one_of(
     call("SELECT", database),
     call("SWAPDB", database, database),
