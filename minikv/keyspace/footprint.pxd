@@ -1,0 +1,23 @@
+from libc.stdint cimport uint32_t, uint64_t
+
+
+cdef class Footprint:
+    cdef uint32_t kind
+    cdef uint64_t header            # bytes of the record before its payload
+    cdef bint prefixed              # by an expiry
+    cdef uint64_t value_len         # of a string
+    cdef uint64_t count             # elements added
+    cdef uint64_t size              # their bytes
+    cdef uint64_t entries           # their bytes as entries of a store of their own
+
+    # A new record; has_expiry: it has a time.
+    cdef void begin(self, uint32_t kind, uint64_t key_len, bint has_expiry) noexcept
+
+    # The value of a string.
+    cdef void string(self, uint64_t value_len) noexcept
+
+    # One more element: the lengths of its strings; a hash alone has values, a sorted set's scores are known.
+    cdef void add(self, uint64_t name_len, uint64_t value_len) noexcept
+
+    # What it all takes.
+    cdef uint64_t nbytes(self) noexcept

@@ -1,0 +1,75 @@
+# cython: boundscheck=False, wraparound=False
+"""How many bytes of the arena a key would take, without an arena: the arithmetic of Store and Builder alone.
+
+What counts is the record and the elements, each rounded as the arena rounds it. The indexes are not in the arena, and
+not counted. Whoever changes how the engine lays records out changes this too; tests compare it with the real thing.
+"""
+
+import cython
+from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, PACKED_START
+from cython.cimports.minikv.engine.record import (
+    EXPIRY_SIZE,
+    JUMBO_LENGTH_SIZE,
+    RECORD_MAX,
+    SCORE_SIZE,
+    SPREAD_PAYLOAD,
+    TYPE_HASH,
+    TYPE_STRING,
+    TYPE_ZSET,
+    length_size,
+)
+
+GRANULE = cython.declare(uint64_t, 16)
+PAGE = cython.declare(uint64_t, 4096)
+SEGMENT = cython.declare(uint64_t, 2 << 20)
+RUN_MIN = cython.declare(uint64_t, 1 << 20)  # what is longer has segments of its own, as arena.RUN_MIN_PAGES says
+
+
+class Footprint:
+    """Of one record after the other: begin, string or add as often as there are elements, nbytes."""
+
+    def begin(self, kind: uint32_t, key_len: uint64_t, has_expiry: cython.bint) -> cython.void:
+        self.kind = kind
+        self.header = 1 + length_size(key_len) + key_len + (EXPIRY_SIZE if has_expiry else 0)
+        self.prefixed = has_expiry
+        self.value_len = self.count = self.size = self.entries = 0
+
+    def string(self, value_len: uint64_t) -> cython.void:
+        self.value_len = value_len
+
+    def add(self, name_len: uint64_t, value_len: uint64_t) -> cython.void:
+        size: uint64_t = length_size(name_len) + name_len
+        if self.kind == TYPE_HASH:
+            size += length_size(value_len) + value_len
+        elif self.kind == TYPE_ZSET:
+            size += SCORE_SIZE
+        self.count += 1
+        self.size += size
+        self.entries += rounded(size)
+
+    def nbytes(self) -> uint64_t:
+        if self.kind == TYPE_STRING:
+            return self._record(length_size(self.value_len) + self.value_len)
+        if self.count <= PACKED_COUNT and self.size <= PACKED_MAX:
+            return self._record(PACKED_START + self.size)
+        return self._record(SPREAD_PAYLOAD) + self.entries
+
+    def _record(self, payload_len: uint64_t) -> uint64_t:
+        """A whole record; one of many pages always has room for a time, and the longest form of a string's length."""
+        size: uint64_t = self.header + payload_len
+        if size > RECORD_MAX:
+            if not self.prefixed:
+                size += EXPIRY_SIZE
+            if self.kind == TYPE_STRING:
+                size += JUMBO_LENGTH_SIZE - length_size(self.value_len)
+        return rounded(size)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def rounded(size: uint64_t) -> uint64_t:
+    """Up to granules, pages or segments, as the arena deals them out."""
+    unit: uint64_t = GRANULE if size <= RECORD_MAX else PAGE if size <= RUN_MIN else SEGMENT
+    return (size + unit - 1) & ~(unit - 1)
