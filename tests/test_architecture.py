@@ -18,6 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "minikv"
 ROOMS = [
     "__main__",
     "command_line",
+    "tools",
     "server",
     "connection",
     "commands",

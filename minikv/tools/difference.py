@@ -1,0 +1,76 @@
+"""What differs between two files, however large and in whatever order their keys are.
+
+Each record becomes a row of a table: which file, database, key, type, expiry, digest of the content. SQLite keeps the
+table in a temporary file, sorts it by database and key without taking more memory, and hands out the keys whose rows
+are not twice the same. Memory is SQLite's cache and one key; disk, in $SQLITE_TMPDIR, $TMPDIR or /var/tmp, about 200
+bytes and twice the key for each record while both files' records are sorted.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from minikv.tools.record_types import type_name
+from minikv.tools.visitor import Record
+
+BATCH = 1000  # rows to a call
+CACHE_KIB = 64 << 10
+
+SCHEMA = f"""
+    PRAGMA journal_mode = OFF;
+    PRAGMA synchronous = OFF;
+    PRAGMA temp_store = FILE;
+    PRAGMA cache_size = -{CACHE_KIB};
+    CREATE TABLE record (side, database, key, type, expire_at_ms, digest);
+"""
+
+DIFFERENCES = """
+    SELECT database, key,
+        max(type) FILTER (WHERE side = 0), max(type) FILTER (WHERE side = 1),
+        max(expire_at_ms) FILTER (WHERE side = 0), max(expire_at_ms) FILTER (WHERE side = 1),
+        min(digest) <> max(digest)
+    FROM record GROUP BY database, key
+    HAVING count(*) <> 2 OR min(side) = max(side)
+        OR min(type) <> max(type) OR min(digest) <> max(digest)
+        OR count(expire_at_ms) = 1 OR min(expire_at_ms) <> max(expire_at_ms)
+"""
+
+
+class Difference(NamedTuple):
+    """One key that is not the same in both files. A type of None: the file has no such key."""
+
+    database: int
+    key: bytes
+    types: tuple[str | None, str | None]
+    expiries: tuple[int | None, int | None]
+    contents_differ: bool
+
+
+class Comparison:
+    """Takes the records of both files, then tells the differences in the order of database and key."""
+
+    def __init__(self) -> None:
+        self._table = sqlite3.connect("", isolation_level=None)
+        self._table.executescript(SCHEMA)
+        self._table.execute("BEGIN")
+        self._rows: list[tuple[int, int, bytes, str, int | None, bytes]] = []
+
+    def close(self) -> None:
+        self._table.close()
+
+    def add(self, side: int, record: Record, digest: bytes) -> None:
+        """side: 0 or 1."""
+        self._rows.append((side, record.database, record.key, type_name(record), record.expire_at_ms, digest))
+        if len(self._rows) == BATCH:
+            self._flush()
+
+    def differences(self) -> Iterator[Difference]:
+        self._flush()
+        for database, key, type_a, type_b, expiry_a, expiry_b, contents_differ in self._table.execute(DIFFERENCES):
+            yield Difference(database, key, (type_a, type_b), (expiry_a, expiry_b), bool(contents_differ))
+
+    def _flush(self) -> None:
+        self._table.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", self._rows)
+        self._rows.clear()

@@ -1,0 +1,62 @@
+"""What a record holds, whatever its encoding, as 16 bytes.
+
+Two values are equal if their digests are: strings byte by byte, lists in order, the others as sets of elements. An
+element's strings go into BLAKE2 with their lengths, so that their borders count; the digests of elements that have no
+order are added up. The key of the hash is random, so nobody can make a file with another value of the same digest.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable
+from hashlib import blake2b
+
+from minikv.tools.record_types import ORDERED
+from minikv.tools.visitor import Record, Visitor
+
+DIGEST_LEN = 16
+MODULUS = 1 << 8 * DIGEST_LEN
+
+lengths = struct.Struct("<QQ").pack
+
+
+class Digester(Visitor):
+    """Gives each record with its digest to `receive`. Digests of one digester's `secret` alone can be compared."""
+
+    takes_pieces = True
+    takes_elements = True
+
+    def __init__(self, receive: Callable[[Record, bytes], None], secret: bytes) -> None:
+        self._receive = receive
+        self._secret = secret
+        self._in_order = blake2b()
+        self._sum = 0
+        self._is_ordered = False
+
+    @staticmethod
+    def new_secret() -> bytes:
+        return os.urandom(16)
+
+    def begin(self, record: Record) -> None:
+        self._in_order = blake2b(digest_size=DIGEST_LEN, key=self._secret)
+        self._sum = 0
+        self._is_ordered = record.kind in ORDERED
+
+    def piece(self, data: bytes) -> None:
+        self._in_order.update(data)
+
+    def element(self, name: bytes, value: bytes | float | None) -> None:
+        if isinstance(value, float):
+            value = struct.pack("<d", value + 0.0)  # makes 0.0 of -0.0
+        elif value is None:
+            value = b""
+        data = lengths(len(name), len(value)) + name + value
+        if self._is_ordered:
+            self._in_order.update(data)
+        else:
+            self._sum += int.from_bytes(blake2b(data, digest_size=DIGEST_LEN, key=self._secret).digest())
+
+    def end(self, record: Record) -> None:
+        digest = self._in_order.digest() if self._is_ordered else (self._sum % MODULUS).to_bytes(DIGEST_LEN)
+        self._receive(record, digest)

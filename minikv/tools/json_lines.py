@@ -1,0 +1,66 @@
+"""Records as JSON, one to a line, written as they are read."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from typing import TextIO
+
+from minikv.persistence import rdb_format
+from minikv.tools.record_types import type_name
+from minikv.tools.text import readable
+from minikv.tools.visitor import Record, Visitor
+
+quoted = json.JSONEncoder(ensure_ascii=False).encode
+
+BRACKETS = {"string": ('"', '"'), "list": ("[", "]"), "set": ("[", "]"), "hash": ("{", "}"), "zset": ("{", "}")}
+
+
+class JsonLines(Visitor):
+    """Writes what it is shown."""
+
+    takes_pieces = True
+    takes_elements = True
+
+    def __init__(self, out: TextIO) -> None:
+        self._write = out.write
+        self._closing = ""
+        self._comma = ""
+        self._pieces = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def begin(self, record: Record) -> None:
+        name = type_name(record)
+        expiry = "" if record.expire_at_ms is None else f'"expire_at_ms":{record.expire_at_ms},'
+        opening, self._closing = BRACKETS[name]
+        self._comma = ""
+        self._write(
+            f'{{"database":{record.database},"key":{quoted(readable(record.key))},"type":"{name}",'
+            f'{expiry}"value":{opening}'
+        )
+
+    def piece(self, data: bytes) -> None:
+        """A character of UTF-8 may be cut in two by the end of a piece."""
+        self._write(quoted(self._pieces.decode(data.replace(b"\\", b"\\\\")))[1:-1])
+
+    def element(self, name: bytes, value: bytes | float | None) -> None:
+        text = self._comma + quoted(readable(name))
+        if isinstance(value, bytes):
+            text += ":" + quoted(readable(value))
+        elif value is not None:
+            text += ":" + number(value)
+        self._write(text)
+        self._comma = ","
+
+    def end(self, record: Record) -> None:
+        if record.kind == rdb_format.TYPE_STRING:
+            self.piece_end()
+        self._write(self._closing + "}\n")
+
+    def piece_end(self) -> None:
+        self._write(quoted(self._pieces.decode(b"", final=True))[1:-1])
+
+
+def number(score: float) -> str:
+    """A score; JSON has no infinite numbers, so these are strings."""
+    text = repr(score)
+    return f'"{text}"' if "n" in text else text

@@ -1,0 +1,190 @@
+"""minikv-rdb: look into dumps without a server."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from functools import partial
+from typing import TextIO
+
+from minikv.errors import MinikvError
+from minikv.tools.difference import Comparison, Difference
+from minikv.tools.digest import Digester
+from minikv.tools.filters import Filter
+from minikv.tools.json_lines import JsonLines
+from minikv.tools.reading import visit
+from minikv.tools.record_types import TYPES
+from minikv.tools.tables import Keys, Largest, Memory
+from minikv.tools.text import in_a_line
+from minikv.tools.visitor import Visitor
+
+SAME, DIFFERENT, TROUBLE = 0, 1, 2  # exit codes, as diff has them
+
+DESCRIPTION = """\
+Look into RDB files: dumps of Redis 1 to 8 (versions 1 to 12), Valkey (80) and minikv, of every type and encoding.
+
+  minikv-rdb json dump.rdb > dump.jsonl
+  minikv-rdb keys dump.rdb --match 'user:*' --db 0
+  minikv-rdb memory dump.rdb --type hash > hashes.csv
+  minikv-rdb largest 20 dump.rdb
+  minikv-rdb diff monday.rdb tuesday.rdb
+
+Keys whose time has passed are shown too. Memory stays the same however large the file is: a few megabytes, and the
+largest single element (of large strings, only a piece). A file that is not whole, or whose checksum is wrong, ends a
+command with the offset and the reason, after what was read until there."""
+
+EPILOG = r"""text:
+  Keys and values may hold any bytes. They are written as UTF-8; a backslash is written twice, a byte that is no UTF-8
+  as \xHH. Where a line must stay a line (keys, memory, largest, diff), so are the bytes of control characters and line
+  separators; in JSON these have JSON's own escapes. To get the bytes back: \\ is a backslash, \xHH a byte, all else
+  the bytes of its UTF-8.
+
+exit code:
+  0; for diff, 0 if the files hold the same, else 1; 2 if a file cannot be read or the command line is wrong."""
+
+JSON = """\
+Write all records as JSON, one object to a line:
+
+  {"database":0,"key":"k","type":"hash","expire_at_ms":1700000000000,"value":{"field":"value"}}
+
+expire_at_ms (Unix time) is left out if the key has none. The value of a string is a string, of a list or set an array
+of strings, of a hash an object, of a sorted set an object of numbers ("inf" and "-inf" are strings). Elements are in
+the order of the file."""
+
+MEMORY = """\
+Write what each key takes, as CSV with a heading:
+
+  database, type, key
+  file_bytes             in the file, from its expiry or type to its last byte
+  arena_bytes            that minikv would take for the record and its elements (not for indexes)
+  encoding               in the file: plain, int, lzf, ziplist, listpack, intset, zipmap, quicklist ...
+  elements               1 for a string
+  largest_element_bytes  of the longest string, member, field or value
+  expire_at_ms           Unix time; empty if the key has none"""
+
+LARGEST = "Write the N keys that take most of minikv's arena, as the memory command writes them, the largest first."
+
+DIFF = """\
+Write how the data of two files differ, sorted by database and key:
+
+  - 0 key: string                only in A
+  + 0 key: list                  only in B
+  ! 0 key: string, now a list    in both, but not the same: type, value, expiry
+
+Encodings and the order of keys, fields and members make no difference. The exit code is 1 if anything differs.
+
+Each record becomes a row with a digest of its value in a table on disk, which SQLite sorts: about 200 bytes and twice
+the key for each record, in $SQLITE_TMPDIR, $TMPDIR or /var/tmp."""
+
+
+def main() -> int:
+    """Run the command line of this process; the exit code."""
+    options = parser().parse_args()
+    out = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="\n", write_through=False)
+    try:
+        code = run(options, out)
+        out.flush()
+        return code
+    except BrokenPipeError:  # who reads, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SAME
+    except (MinikvError, OSError) as error:
+        out.flush()
+        print(f"minikv-rdb: {error}", file=sys.stderr)
+        return TROUBLE
+    except KeyboardInterrupt:
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--db", type=int, action="append", default=[], metavar="N", help="this database only")
+    common.add_argument("--type", choices=TYPES.values(), action="append", default=[], help="this type only")
+    common.add_argument("--match", type=os.fsencode, metavar="PATTERN", help="keys that match this glob only (as KEYS)")
+    common.add_argument("--quiet", action="store_true", help="no progress bar, even if it takes long")
+    top = argparse.ArgumentParser(
+        "minikv-rdb", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, summary: str, description: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            help=summary,
+            description=description,
+            parents=[common],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    add("json", "records as JSON, one to a line", JSON).add_argument("file")
+    add("keys", "keys, one to a line", "Write the keys, one to a line, in the order of the file.").add_argument("file")
+    add("memory", "what each key takes, as CSV", MEMORY).add_argument("file")
+    largest = add("largest", "the N largest keys", LARGEST)
+    largest.add_argument("count", type=positive, metavar="N")
+    largest.add_argument("file")
+    diff = add("diff", "what differs between two files", DIFF)
+    diff.add_argument("file", metavar="A")
+    diff.add_argument("other", metavar="B")
+    return top
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number <= 0:
+        raise ValueError
+    return number
+
+
+def run(options: argparse.Namespace, out: TextIO) -> int:
+    """Do what a parsed command line says. RdbError, OSError."""
+    chosen = Filter(frozenset(options.db), frozenset(options.type), options.match)
+    at_the_end = options.command in ("largest", "diff")  # what writes as it reads would write over the bar
+    bar = not options.quiet and (at_the_end or not out.isatty())
+    if options.command == "diff":
+        return diff(options.file, options.other, chosen, out, bar=bar)
+    visitor: Visitor
+    if options.command == "largest":
+        visitor = Largest(options.count)
+        visit(options.file, visitor, chosen.wants, bar=bar)
+        visitor.report(out)
+        return SAME
+    visitor = {"json": JsonLines, "keys": Keys, "memory": Memory}[options.command](out)
+    visit(options.file, visitor, chosen.wants, bar=bar)
+    return SAME
+
+
+def diff(path_a: str, path_b: str, chosen: Filter, out: TextIO, *, bar: bool) -> int:
+    """Write the differences; the exit code."""
+    comparison = Comparison()
+    secret = Digester.new_secret()
+    for side, path in enumerate((path_a, path_b)):
+        visit(path, Digester(partial(comparison.add, side), secret), chosen.wants, bar=bar)
+    code = SAME
+    for found in comparison.differences():
+        out.write(describe(found))
+        code = DIFFERENT
+    return code
+
+
+def describe(found: Difference) -> str:
+    """A difference as a line."""
+    name = f"{found.database} {in_a_line(found.key)}"
+    before, now = found.types
+    if now is None:
+        return f"- {name}: {before}\n"
+    if before is None:
+        return f"+ {name}: {now}\n"
+    parts = []
+    if before != now:
+        parts.append(f"{before}, now a {now}")
+    elif found.contents_differ:
+        parts.append("value")
+    if found.expiries[0] != found.expiries[1]:
+        parts.append("expiry {}, now {}".format(*("none" if at_ms is None else at_ms for at_ms in found.expiries)))
+    return f"! {name}: {'; '.join(parts)}\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

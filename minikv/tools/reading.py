@@ -1,0 +1,54 @@
+"""One pass over a file, with a progress bar if it takes long."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+from minikv.persistence.rdb_reader import LoadTarget, RdbReader
+from minikv.tools.visitor import Record, Visitor, VisitorTarget
+
+STEP_BYTES = 256 << 10
+BAR_AFTER_S = 1  # a bar that comes and goes at once only disturbs
+ANY_DATABASE = 2**31
+NEVER_MS = -(2**63)  # at this time no key has expired: all of them are shown
+
+
+@contextmanager
+def reader_of(
+    path: str, target: LoadTarget, on_aux: Callable[[bytes, bytes], None] | None = None
+) -> Iterator[RdbReader]:
+    """A reader that takes all keys, expired or not, of however many databases. OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        yield RdbReader(fd, target, ANY_DATABASE, NEVER_MS, True, on_aux)
+    finally:
+        os.close(fd)
+
+
+def read_all(reader: RdbReader, label: str, *, bar: bool) -> None:
+    """Read to the end. RdbError, OSError."""
+    with tqdm(
+        desc=label,
+        total=reader.size,
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        file=sys.stderr,
+        delay=BAR_AFTER_S,
+        leave=False,
+        disable=not (bar and sys.stderr.isatty()),
+    ) as progress:
+        while reader.step(STEP_BYTES):
+            progress.update(reader.offset - progress.n)
+
+
+def visit(path: str, visitor: Visitor, wants: Callable[[Record], bool] | None = None, *, bar: bool = False) -> None:
+    """Show a visitor the file. RdbError, OSError."""
+    with reader_of(path, VisitorTarget(visitor, wants)) as reader:
+        read_all(reader, os.path.basename(path), bar=bar)

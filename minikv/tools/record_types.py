@@ -1,0 +1,37 @@
+"""What users call the types of RDB files: the name that TYPE replies, and how the file holds them."""
+
+from __future__ import annotations
+
+from minikv.persistence import rdb_format
+from minikv.tools.visitor import Record
+
+TYPES = {
+    rdb_format.TYPE_STRING: "string",
+    1: "list",
+    rdb_format.TYPE_SET: "set",
+    rdb_format.TYPE_HASH: "hash",
+    rdb_format.TYPE_ZSET_2: "zset",
+    15: "stream",
+}
+
+ORDERED = {rdb_format.TYPE_STRING, 1, 15}  # what they hold stands in an order that counts
+
+STRING_ENCODINGS = {
+    -1: "plain",
+    rdb_format.SPECIAL_INT8: "int",
+    rdb_format.SPECIAL_INT16: "int",
+    rdb_format.SPECIAL_INT32: "int",
+    rdb_format.SPECIAL_LZF: "lzf",
+}
+
+
+def type_name(record: Record) -> str:
+    """As TYPE replies it."""
+    return TYPES[record.kind]
+
+
+def encoding_name(record: Record) -> str:
+    """How the file holds the value: plain, or the name of a special or compact encoding."""
+    if record.kind == rdb_format.TYPE_STRING:
+        return STRING_ENCODINGS[record.string_encoding]
+    return rdb_format.TYPE_NAMES[record.rdb_type].partition(" ")[2] or "plain"

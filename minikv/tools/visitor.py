@@ -1,0 +1,190 @@
+# cython: boundscheck=False, wraparound=False
+"""The server's reader with nobody behind it who stores anything: what it finds is shown to a Visitor.
+
+So the tools understand what the server understands, and refuse what it refuses, for the same reason and at the same
+offset. Memory: one element, or one compact encoding, or a piece of a large string.
+"""
+
+from __future__ import annotations
+
+import cython
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
+from cython.cimports.libc.stdlib import free, malloc
+from cython.cimports.minikv.engine.record import TYPE_STRING, bytes_at
+from cython.cimports.minikv.keyspace.footprint import Footprint
+from cython.cimports.minikv.persistence.rdb_reader import DIRECT_LEN, LoadTarget
+
+
+class Visitor:
+    """Who is shown a file. All calls come in its order; a method that is not needed is left as it is here.
+
+    begin, piece or element as often as there are, end: for each record that is wanted. Who has no use for the pieces
+    of strings, or for elements, leaves that flag False; then there are no such calls.
+    """
+
+    takes_pieces = False
+    takes_elements = False
+
+    def begin(self, record: Record) -> object:
+        """A record's content follows; sizes and counts are not known yet. False: there was such a key already."""
+
+    def piece(self, data: bytes) -> None:
+        """The next bytes of a string."""
+
+    def element(self, name: bytes, value: object) -> object:
+        """The next element, with the value of a hash's field or the score of a sorted set's member.
+
+        False: there was one of this name already. As with keys, the reader then refuses the file.
+        """
+
+    def end(self, record: Record) -> None:
+        """The record is complete."""
+
+    def select(self, number: int) -> None:
+        """What follows is in this database."""
+
+
+@cython.final
+@cython.cclass
+class Record:
+    """One key as a file holds it. Sizes and counts are complete when the visitor's `end` gets it."""
+
+    database = cython.declare(uint64_t, visibility="readonly")
+    key = cython.declare(bytes, visibility="readonly")
+    kind = cython.declare(cython.int, visibility="readonly")  # plain RDB type of what it is
+    rdb_type = cython.declare(cython.int, visibility="readonly")  # RDB type as it stands in the file
+    string_encoding = cython.declare(cython.int, visibility="readonly")  # special encoding of the value, -1 for none
+    expire_at_ms = cython.declare(object, visibility="readonly")  # None for none
+    offset = cython.declare(uint64_t, visibility="readonly")  # of its first byte in the file
+    nbytes = cython.declare(uint64_t, visibility="readonly")  # in the file
+    arena_bytes = cython.declare(uint64_t, visibility="readonly")  # that it would take in the arena
+    elements = cython.declare(uint64_t, visibility="readonly")  # 1 for a string
+    largest = cython.declare(uint64_t, visibility="readonly")  # bytes of the longest string in it
+
+
+@cython.final
+@cython.cclass
+class VisitorTarget(LoadTarget):
+    """Shows a visitor what a reader finds: all records, or those for which wants(record) is true."""
+
+    _visitor: object
+    _wants: object
+    _takes_pieces: cython.bint
+    _takes_elements: cython.bint
+    _database: uint64_t
+    _record: Record
+    _wanted: cython.bint  # the record at hand
+    _footprint: Footprint
+    _text: bytes  # of a string that the reader is to fill
+    _scratch: cython.pointer[uint8_t]  # room for strings that nobody wants
+
+    def __cinit__(self):
+        self._scratch = cython.cast(cython.pointer[uint8_t], malloc(DIRECT_LEN))
+        if self._scratch == cython.NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self._scratch)
+
+    def __init__(self, visitor: Visitor, wants=None):
+        self._visitor = visitor
+        self._wants = wants
+        self._takes_pieces = visitor.takes_pieces
+        self._takes_elements = visitor.takes_elements
+        self._footprint = Footprint()
+        self.in_pieces = True
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def select(self, number: uint64_t) -> cython.int:
+        self._database = number
+        self._visitor.select(number)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def string(
+        self,
+        key: cython.pointer[cython.const[uint8_t]],
+        key_len: uint64_t,
+        value_len: uint64_t,
+        expire_at_ms: int64_t,
+    ) -> cython.int:
+        if not self._begin(key, key_len, TYPE_STRING, expire_at_ms):
+            return 0
+        self._footprint.string(value_len)
+        self._record.elements = 1
+        self._record.largest = value_len
+        self._text = None
+        self.room = self._scratch
+        if value_len < DIRECT_LEN and self._wanted and self._takes_pieces:
+            self._text = PyBytes_FromStringAndSize(cython.NULL, value_len)
+            self.room = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self._text))
+        return 1
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def piece(self, start: cython.pointer[cython.const[uint8_t]], nbytes: uint64_t) -> cython.int:
+        if self._wanted and self._takes_pieces:
+            self._visitor.piece(bytes_at(start, nbytes))
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def collection(
+        self,
+        key: cython.pointer[cython.const[uint8_t]],
+        key_len: uint64_t,
+        kind: cython.int,
+        expire_at_ms: int64_t,
+    ) -> cython.int:
+        return self._begin(key, key_len, kind, expire_at_ms)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def element(self, name: bytes, value: object) -> cython.int:
+        name_len: uint64_t = PyBytes_GET_SIZE(name)
+        value_len: uint64_t = len(value) if isinstance(value, bytes) else 0
+        self._record.elements += 1
+        self._record.largest = max(self._record.largest, max(name_len, value_len))
+        self._footprint.add(name_len, value_len)
+        if self._wanted and self._takes_elements:
+            return self._visitor.element(name, value) is not False
+        return 1
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def record_end(self, offset: uint64_t) -> cython.int:
+        record: Record = self._record
+        if not self._wanted:
+            return 0
+        if self._text is not None:
+            self._visitor.piece(self._text)
+        record.nbytes = offset - record.offset
+        record.arena_bytes = self._footprint.nbytes()
+        self._visitor.end(record)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _begin(
+        self,
+        key: cython.pointer[cython.const[uint8_t]],
+        key_len: uint64_t,
+        kind: cython.int,
+        expire_at_ms: int64_t,
+    ) -> cython.int:
+        record: Record = Record()
+        record.database = self._database
+        record.key = bytes_at(key, key_len)
+        record.kind = kind
+        record.rdb_type = self.record_type
+        record.string_encoding = self.string_encoding if kind == TYPE_STRING else -1
+        record.expire_at_ms = expire_at_ms if self.has_expiry else None
+        record.offset = self.record_at
+        self._record = record
+        self._footprint.begin(kind, key_len, self.has_expiry)
+        self._text = None
+        self._wanted = self._wants is None or self._wants(record)
+        return not self._wanted or self._visitor.begin(record) is not False
