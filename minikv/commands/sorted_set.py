@@ -13,11 +13,11 @@ from minikv.commands.client import Client
 from minikv.commands.double import parse_bound, parse_double
 from minikv.commands.encoding import encoding_of
 from minikv.commands.scan import scan_options
-from minikv.commands.spec import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
+from minikv.commands.spec import DENYOOM, FAST, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError
 from minikv.keyspace.glob import glob_match
 from minikv.keyspace.sorted_set import SortedSet, replace_sorted_set
-from minikv.protocol.reply import NULL_ARRAY, format_double
+from minikv.protocol.reply import format_double
 
 Pairs = Sequence[tuple[bytes, float]]
 # The ranks, from and to before, that a range means in a sorted set.
@@ -28,7 +28,6 @@ MOST_RANDOM = 1 << 22
 # ZSCAN shows an integral score of a listpack in full up to here, as Redis keeps it as an integer.
 INTEGRAL_MAX = INT64_MAX // 2
 OUT_OF_RANGE = "ERR value is out of range"
-NOT_POSITIVE = "ERR value is out of range, must be positive"
 NOT_A_NUMBER = "ERR resulting score is not a number (NaN)"
 BAD_SCORES = "ERR min or max is not a float"
 BAD_MEMBERS = "ERR min or max not valid string range item"
@@ -402,65 +401,3 @@ def remove_range(ctx: Client, key: bytes, ranks: Ranks) -> int:
     for member, _ in found:
         set_.remove(member)
     return len(found)
-
-
-@command("ZPOPMIN", arity=-2, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW access delete", categories="sortedset")
-def zpopmin(ctx: Client, key: bytes, *options: bytes) -> list[object]:
-    return pop_end(ctx, key, options, False)
-
-
-@command("ZPOPMAX", arity=-2, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW access delete", categories="sortedset")
-def zpopmax(ctx: Client, key: bytes, *options: bytes) -> list[object]:
-    return pop_end(ctx, key, options, True)
-
-
-def pop_end(ctx: Client, key: bytes, options: tuple[bytes, ...], highest: bool) -> list[object]:
-    """Without a count one member and its score, not in a pair even in RESP3."""
-    if len(options) > 1:
-        raise CommandError(SYNTAX_ERROR)
-    count = integer(options[0], NOT_POSITIVE) if options else 1
-    if count < 0:
-        raise CommandError(NOT_POSITIVE)
-    set_ = SortedSet.at(ctx.db, key, False)
-    popped = [] if set_ is None else take(set_, count, highest)
-    return paired(ctx, popped, True) if options else [part for pair in popped for part in pair]
-
-
-def take(set_: SortedSet, count: int, highest: bool) -> Pairs:
-    found = set_.by_rank(0, min(count, len(set_)), highest)
-    for member, _ in found:
-        set_.remove(member)
-    return found
-
-
-@command(
-    "ZMPOP",
-    arity=-4,
-    flags=WRITE | MOVABLEKEYS,
-    keyspecs=[KeySpec("RW access delete", ("index", 1), ("keynum", 0, 1, 1))],
-    categories="sortedset",
-)
-def zmpop(ctx: Client, numkeys: bytes, *words: bytes) -> object:
-    keys = at_least_one(numkeys, "ERR numkeys should be greater than 0")
-    if keys >= len(words) or words[keys].upper() not in (b"MIN", b"MAX"):
-        raise CommandError(SYNTAX_ERROR)
-    count = 1
-    options = words[keys + 1 :]
-    if options:
-        if options[0].upper() != b"COUNT" or len(options) == 1:
-            raise CommandError(SYNTAX_ERROR)
-        count = at_least_one(options[1], "ERR count should be greater than 0")
-        if len(options) > 2:
-            raise CommandError(SYNTAX_ERROR)
-    for key in words[:keys]:
-        set_ = SortedSet.at(ctx.db, key, False)
-        if set_ is not None:
-            return [key, [list(pair) for pair in take(set_, count, words[keys].upper() == b"MAX")]]
-    return NULL_ARRAY
-
-
-def at_least_one(text: bytes, error: str) -> int:
-    number = integer(text, error)
-    if number < 1:
-        raise CommandError(error)
-    return number
