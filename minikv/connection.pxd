@@ -45,8 +45,8 @@ cdef class Connection(Client):
     cdef list pushed
     cdef RequestReader reader
     # closing: nothing more is read, executed or sent. backlogged: the transport may hold bytes. choked: too many of them.
-    # waiting: input is held, first what the reader has of it, then the chunks of `held`. postponed: the reader's argv is a request that could not run yet.
-    cdef bint closing, backlogged, choked, waiting, postponed, reading_paused, is_direct
+    # waiting: input is held, first what the reader has of it, then the chunks of `held`. paused: the reader's argv is a request that could not run yet.
+    cdef bint closing, backlogged, choked, waiting, reading_paused, is_direct
     # This connection's part of hub.replies, while it is among hub.unsent.
     cdef Py_ssize_t reply_at, reply_len
     cdef Py_ssize_t held_len
@@ -56,6 +56,7 @@ cdef class Connection(Client):
     cdef bint serve_requests(self, Py_ssize_t start) except -1
     cdef int hold_input(self, Py_ssize_t length) except -1
     cdef bint next_held(self) except -1
+    cdef void finish_reply_mode(self) noexcept
     cdef int send_from(self, Py_ssize_t start) except -1
     cdef int send(self, Py_ssize_t start, Py_ssize_t length) except -1
     cdef int send_bytes(self, const char *data, Py_ssize_t length) except -1

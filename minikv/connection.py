@@ -15,10 +15,12 @@ bytes of requests that wait nothing is read from it. A stranger that lets replie
                          into a long bulk string)
 
 A batch stops early, and the rest of its input is held, when the connection is choked, when a command has to wait
-(CLIENT PAUSE) or when its turn has lasted long enough for others to want theirs. `resume` goes on from there.
+(CLIENT PAUSE, or `blocked` by a key that is not there yet) or when its turn has lasted long enough for others to want
+theirs. `resume` goes on from there; a blocked client first needs its `answer`.
 """
 
 import collections
+import time
 import traceback
 
 import cython
@@ -197,6 +199,22 @@ class Connection(Client):
             self.hub.loop.call_soon(self.send_pushed)
         self.pushed.append(encode(value, self.resp))
 
+    def answer(self, value: object) -> None:
+        """Send the reply of the command that has blocked; what came behind it is executed in the next round."""
+        if self.closing:
+            return
+        if self.reply_mode == C_REPLY_ON:
+            self.pushed.append(encode(value, self.resp))
+        self.finish_reply_mode()
+        self.hub.loop.call_soon(self.go_on)
+
+    def go_on(self) -> None:
+        """After `answer`."""
+        self.last_interaction_ns = time.monotonic_ns()
+        if self.pushed:
+            self.send_pushed()
+        self.resume()
+
     def close(self) -> None:
         """Close the connection at once."""
         if not self.closing:
@@ -206,7 +224,8 @@ class Connection(Client):
 
     def resume(self) -> None:
         """Go on with a batch that had to stop."""
-        if self.waiting and not self.closing and not self.choked and self.hub.serving is not self:
+        may_serve: cython.bint = self.waiting and not self.closing and not self.choked and self.blocked is None
+        if may_serve and self.hub.serving is not self:
             self.serve()
 
     def input_bytes(self) -> int:
@@ -281,14 +300,15 @@ class Connection(Client):
         reader: RequestReader = self.reader
         replies: ReplyBuffer = hub.replies
         turn_ends_ns: cython.longlong = table.mark_ns + TURN_NS
-        while self.postponed or reader.next() or self.next_held():
+        while self.paused or reader.next() or self.next_held():
             mode: cython.int = self.reply_mode
             value = table.execute(self, reader.argv, reader.argc)
-            if value is POSTPONED:
-                self.postponed = True
+            self.paused = value is POSTPONED and self.blocked is None
+            if self.paused:
                 return True
-            self.postponed = False
             reader.release()
+            if value is POSTPONED:
+                return True
             if mode == C_REPLY_ON or self.reply_mode == C_REPLY_ON:
                 sure_size: cython.Py_ssize_t = replies.size
                 try:
@@ -296,10 +316,7 @@ class Connection(Client):
                 except BaseException:
                     replies.size = sure_size
                     raise
-            if self.reply_mode == C_REPLY_SKIP:
-                self.reply_mode = C_REPLY_ON
-            elif self.reply_mode == C_REPLY_SKIP_NEXT:
-                self.reply_mode = C_REPLY_SKIP
+            self.finish_reply_mode()
             if self.pushed:
                 self.add_pushed()
             if self.close_after_reply or self.closing:
@@ -312,6 +329,16 @@ class Connection(Client):
                 hub.loop.call_soon(self.resume)
                 return True
         return False
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def finish_reply_mode(self) -> cython.void:
+        """CLIENT REPLY SKIP, after a command."""
+        if self.reply_mode == C_REPLY_SKIP:
+            self.reply_mode = C_REPLY_ON
+        elif self.reply_mode == C_REPLY_SKIP_NEXT:
+            self.reply_mode = C_REPLY_SKIP
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

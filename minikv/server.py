@@ -29,6 +29,7 @@ from types import ModuleType
 import uvloop
 
 import minikv.commands
+from minikv.commands.blocking import Blocking
 from minikv.commands.client import Client
 from minikv.commands.memory_figures import private_bytes
 from minikv.commands.stats import Stats
@@ -78,6 +79,7 @@ class Server:
         self.on_ready = on_ready
         self.stats = Stats()
         self.table = CommandTable.build(command_modules(), self, self.stats)
+        self.blocking = Blocking(self.table, keyspace, self._call_later)
         self.monitors: set[Client] = set()
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
@@ -372,6 +374,7 @@ class Server:
 
     def forget(self, client: Client) -> None:
         """The client is gone."""
+        self.blocking.forget(client)
         if client in self.monitors:
             self.monitors.discard(client)
             self.refresh_gates()
@@ -391,6 +394,10 @@ class Server:
             timer.cancel()
         self._timers[name] = self._loop.call_later(seconds, callback)
 
+    def _call_later(self, seconds: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:
+        """The event loop's, which is not there from the beginning."""
+        return self._loop.call_later(seconds, callback, *args)
+
     def _cron(self) -> None:
         period = 1 / self.config.hz
         self._later("cron", period, self._cron)
@@ -409,6 +416,7 @@ class Server:
         ends_at = began_at + seconds
         while self.keyspace.expire_cycle(EXPIRE_PORTION) == EXPIRE_PORTION and time.monotonic() < ends_at:
             pass
+        self.blocking.wake()
         self.latency.add("expire-cycle", int((time.monotonic() - began_at) * 1000))
 
     def _evacuate(self) -> None:
@@ -424,7 +432,8 @@ class Server:
             return
         now_ns = time.monotonic_ns()
         for client in list(self.clients.values()):
-            if timeout_ns and now_ns - client.last_interaction_ns > timeout_ns and client not in self.monitors:
+            waits = client.blocked is not None or client.paused or client in self.monitors
+            if timeout_ns and now_ns - client.last_interaction_ns > timeout_ns and not waits:
                 self.log.verbose("Closing idle client")
                 client.close()
             elif soft_limit:

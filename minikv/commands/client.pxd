@@ -13,6 +13,6 @@ cdef class Client:
     cdef public bint authenticated, is_unix, is_monitor, no_evict, in_exec
     cdef public double created
     cdef public long long last_interaction_ns
-    cdef public object transaction, watch, last_command
+    cdef public object transaction, watch, last_command, blocked
     cdef public bint close_after_reply, paused
     cdef public int reply_mode

@@ -45,7 +45,8 @@ class Client:
 
     resp: 2 or 3. addr, laddr: b"127.0.0.1:6379", or b"/path:0" for a Unix socket. created: Unix time.
     last_interaction_ns: monotonic. transaction: between MULTI and EXEC. in_exec: EXEC is running the queue. watch: the
-    keyspace's Watch token while keys are watched. last_command: the table's Command last looked up.
+    keyspace's Watch token while keys are watched. last_command: the table's Command last looked up. blocked: the
+    blocking.Waiting of the command that waits for a key. paused: a command waits for the end of CLIENT PAUSE.
     """
 
     def __init__(self, server: object, client_id: int = 0):
@@ -88,6 +89,13 @@ class Client:
 
     def check_output(self) -> None:
         """Close the connection if it has been over the soft output limit for too long."""
+
+    def answer(self, value: object) -> None:
+        """Send the reply of the command that has waited, and go on with the requests behind it."""
+
+    def fail(self, error: object) -> None:
+        """Log a bug of ours, which ends the connection."""
+        raise error
 
     def push(self, value: object) -> None:
         """Send a value that is no reply to a request (a monitor line, a pub/sub message)."""

@@ -22,7 +22,7 @@ from minikv.commands.spec import (
     container,
 )
 from minikv.errors import CommandError
-from minikv.protocol.reply import NO_REPLY, OK, PONG, Marker, SimpleString, Verbatim
+from minikv.protocol.reply import NO_REPLY, NULL_ARRAY, OK, PONG, Marker, SimpleString, Verbatim
 
 ANYTIME = LOADING | STALE
 WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
@@ -345,6 +345,7 @@ def client_line(client: Client) -> bytes:
         letter
         for letter, holds in (
             (b"O", client.is_monitor),
+            (b"b", client.paused or client.blocked is not None),
             (b"x", transaction is not None),
             (b"d", client.watch is not None and client.watch.broken),
             (b"U", client.is_unix),
@@ -480,13 +481,15 @@ def client_unpause(ctx: Client) -> SimpleString:
 
 @client_command("UNBLOCK", arity=-3, flags=OTHERS)
 def client_unblock(ctx: Client, number: bytes, *reason: bytes) -> int:
-    """No command blocks yet, so there is never a client to unblock."""
     if len(reason) > 1:
-        raise CommandError(SYNTAX_ERROR)
+        raise CommandError("ERR unknown subcommand or wrong number of arguments for 'UNBLOCK'. Try CLIENT HELP.")
     if reason and reason[0].lower() not in (b"timeout", b"error"):
         raise CommandError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
-    integer(number)
-    return 0
+    client = ctx.server.clients.get(integer(number))
+    outcome: object = NULL_ARRAY
+    if reason and reason[0].lower() == b"error":
+        outcome = CommandError("UNBLOCKED client unblocked via CLIENT UNBLOCK")
+    return int(client is not None and ctx.server.blocking.unblock(client, outcome))
 
 
 @client_command("REPLY", arity=3, flags=OWN)

@@ -102,9 +102,9 @@ def clients_section(ctx: Client) -> Fields:
         "maxclients": ctx.server.config.maxclients,
         "client_recent_max_input_buffer": max((client.input_bytes() for client in clients), default=0),
         "client_recent_max_output_buffer": max((client.output_bytes() for client in clients), default=0),
-        "blocked_clients": ctx.server.stats.blocked_clients,
+        "blocked_clients": sum(client.paused or client.blocked is not None for client in clients),
         "tracking_clients": 0,
-        "clients_in_timeout_table": 0,
+        "clients_in_timeout_table": ctx.server.blocking.timeouts,
     }
 
 

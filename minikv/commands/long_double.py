@@ -8,10 +8,13 @@ prints the numbers, as it does in Redis, so that every digit is the same.
 
 import cython
 from cython.cimports.libc import errno
+from cython.cimports.libc.math import ceill
 from cython.cimports.libc.stdio import snprintf
 
 LONGEST_TEXT = 5 * 1024  # bytes; Redis's buffer. The largest number has 4933 digits before its point.
 SPACES = b" \t\n\v\f\r"
+INT64_MIN = -(2**63)
+LOWEST = cython.declare(cython.longdouble, -9223372036854775808.0)
 
 
 @cython.cclass
@@ -47,6 +50,13 @@ class LongDouble:
     def is_finite(self) -> bool:
         """Neither infinite nor nan."""
         return self.number - self.number == 0
+
+    def thousandths(self) -> int:
+        """A thousand times the number, rounded up; the smallest integer for what is beyond 64 bits, as on x86."""
+        scaled: cython.longdouble = ceill(self.number * 1000)
+        if not LOWEST <= scaled < -LOWEST:
+            return INT64_MIN
+        return cython.cast(cython.longlong, scaled)
 
     def text(self) -> bytes:
         """At most 17 digits behind the point, never an exponent, no zeros at the end, no `-0`."""

@@ -13,6 +13,7 @@ from minikv.persistence.snapshot import SnapshotController
 from minikv.slowlog import SlowLog
 
 if TYPE_CHECKING:
+    from minikv.commands.blocking import Blocking
     from minikv.commands.client import Client
     from minikv.commands.stats import Stats
     from minikv.commands.table import CommandTable
@@ -30,6 +31,7 @@ class Services(Protocol):
     keyspace: Keyspace
     stats: Stats
     clients: dict[int, Client]
+    blocking: Blocking
     monitors: set[Client]
     snapshots: SnapshotController
     slowlog: SlowLog

@@ -9,7 +9,6 @@ class Stats:
     error_replies: int
     unexpected_error_replies: int
     evicted_clients: int
-    blocked_clients: int
     ops_per_sec: int
     input_kbps: float
     output_kbps: float

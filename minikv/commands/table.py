@@ -34,7 +34,7 @@ from minikv.commands.spec import (
     CommandSpec,
 )
 from minikv.errors import ArenaFull, CommandError
-from minikv.protocol.reply import NO_REPLY, QUEUED, Raw
+from minikv.protocol.reply import NO_REPLY, POSTPONED, QUEUED, Raw
 from minikv.slowlog import redacted
 
 # Bits of CommandTable.gates: reasons to look closer at a command before it runs.
@@ -44,6 +44,8 @@ GATE_MEMORY = cython.declare(cython.int, 4)
 GATE_PAUSE_ALL = cython.declare(cython.int, 8)
 GATE_PAUSE_WRITES = cython.declare(cython.int, 16)
 GATE_MONITORS = cython.declare(cython.int, 32)
+# Not a reason to stop: somebody waits for a key, which the command may change.
+GATE_WAITING = cython.declare(cython.int, 64)
 
 C_WRITE = cython.declare(cython.int, WRITE)
 C_DENYOOM = cython.declare(cython.int, DENYOOM)
@@ -80,17 +82,6 @@ MISCONF = (
     "Please check the Redis logs for details about the RDB error."
 )
 LOADING_ERROR = "LOADING Redis is loading the dataset in memory"
-
-
-class Postponed:
-    """The type of POSTPONED."""
-
-    def __repr__(self) -> str:
-        return "POSTPONED"
-
-
-# What execute returns for a command that waits (CLIENT PAUSE): the same request is executed again later.
-POSTPONED = Postponed()
 
 
 def text_of(argument: bytes, limit: int) -> str:
@@ -208,13 +199,18 @@ class CommandTable:
     ) -> None:
         """What holds now of the reasons to look closer at a command before it runs."""
         self.gates = (
-            GATE_LOADING * loading
+            self.gates & GATE_WAITING
+            | GATE_LOADING * loading
             | GATE_MISCONF * misconf
             | GATE_MEMORY * limited_memory
             | GATE_PAUSE_ALL * paused
             | GATE_PAUSE_WRITES * writes_paused
             | GATE_MONITORS * monitors
         )
+
+    def set_waiting(self, waiting: bool) -> None:
+        """Whether any client waits for a key."""
+        self.gates = self.gates | GATE_WAITING if waiting else self.gates & ~GATE_WAITING
 
     def dispatch(self, client: Client, args: object) -> object:
         """Execute one request given as a sequence of bytes. Errors are returned as CommandError, not raised."""
@@ -254,6 +250,9 @@ class CommandTable:
     ) -> object:
         """The value that answers a request; a CommandError instance if it fails, POSTPONED if it has to wait.
 
+        For the end of CLIENT PAUSE: the same request is executed again then. For a key (commands/blocking.py): the
+        client is `blocked` and gets its answer later.
+
         argv holds argc borrowed references to bytes; its slots are as before when this returns.
         """
         command: Command = self.find(argv, argc)
@@ -267,6 +266,8 @@ class CommandTable:
             stopped = self.guard(client, command, argv, argc)
             if stopped is not None:
                 return stopped
+            if self.gates & GATE_WAITING:
+                return self.call_and_wake(client, command, argv, argc)
         return self.call(client, command, argv, argc)
 
     @cython.cfunc
@@ -303,28 +304,88 @@ class CommandTable:
         try:
             value = PyObject_Vectorcall(command.handler, argv + place, argc - place, cython.NULL)
         except CommandError as error:
-            value = error.with_traceback(None)
-            command.failed += 1
-            self.stats.count_error(str(error))
+            value = self.failed(command, error)
         except ArenaFull:
-            value = CommandError(OOM)
-            command.failed += 1
-            self.stats.count_error(OOM)
+            value = self.failed(command, CommandError(OOM))
         finally:
             argv[place] = name
         clock_gettime(CLOCK_MONOTONIC, cython.address(now))
         self.mark_ns = cython.cast(cython.longlong, now.tv_sec) * 1000000000 + now.tv_nsec
         elapsed_us: cython.longlong = (self.mark_ns - start_ns) // 1000
-        if self.keeps_histograms:
-            command.histogram.record(self.mark_ns - start_ns)
         command.calls += 1
         command.usec += elapsed_us
         self.stats.commands_processed += 1
-        if elapsed_us >= self.slow_gate_us:
-            self.note_slow(client, command, argv, argc, elapsed_us)
+        if value is POSTPONED:
+            # Its whole duration is known when it is answered.
+            waiting = client.blocked
+            waiting.command = command
+            waiting.request = argv_list(argv, argc)
+            waiting.elapsed_ns = self.mark_ns - start_ns
+        else:
+            if self.keeps_histograms:
+                command.histogram.record(self.mark_ns - start_ns)
+            if elapsed_us >= self.slow_gate_us:
+                event = "fast-command" if command.flags & C_FAST else "command"
+                self.note_slow(client, command, argv_list(argv, argc), elapsed_us, event)
         if self.gates & GATE_MONITORS and not command.flags & C_HIDDEN_FROM_MONITOR:
             feed_monitors(self.services.monitors, client, argv_list(argv, argc))
         return value
+
+    @cython.cfunc
+    def failed(self, command: Command, error: object) -> object:
+        """Count a CommandError; returns it as the value that answers."""
+        command.failed += 1
+        self.stats.count_error(str(error))
+        return error.with_traceback(None)
+
+    @cython.cfunc
+    def call_and_wake(
+        self,
+        client: Client,
+        command: Command,
+        argv: cython.pointer(cython.pointer(PyObject)),
+        argc: cython.Py_ssize_t,
+    ) -> object:
+        """Call the handler, then serve the clients that have waited for what it changed."""
+        value = self.call(client, command, argv, argc)
+        if self.services.keyspace.ready and not client.in_exec:
+            self.services.blocking.wake()
+            self.begin_batch()
+        return value
+
+    def call_again(self, waiting: object, key: bytes) -> object:
+        """Let a command that waits look at a key: its value, a CommandError, or POSTPONED if it goes on waiting."""
+        command: Command = waiting.command
+        self.begin_batch()
+        start_ns: cython.longlong = self.mark_ns
+        try:
+            value = waiting.serve(waiting.client, key)
+        except CommandError as error:
+            value = self.failed(command, error)
+        except ArenaFull:
+            value = self.failed(command, CommandError(OOM))
+        if value is not POSTPONED:
+            self.begin_batch()
+            self.count_answered(waiting, self.mark_ns - start_ns)
+        return value
+
+    def count_answered(self, waiting: object, elapsed_ns: cython.longlong) -> None:
+        """A command that has waited has taken this long, beside what it took before."""
+        command: Command = waiting.command
+        command.usec += elapsed_ns // 1000
+        elapsed_ns += waiting.elapsed_ns
+        if self.keeps_histograms:
+            command.histogram.record(elapsed_ns)
+        if elapsed_ns // 1000 >= self.slow_gate_us:
+            self.note_slow(waiting.client, command, waiting.request, elapsed_ns // 1000, "command-unblocking")
+
+    def count_unblocked(self, waiting: object, value: object) -> None:
+        """A command that has waited ends without its purpose; the value may be a CommandError."""
+        command: Command = waiting.command
+        command.failed += 1
+        if isinstance(value, CommandError):
+            self.stats.count_error(str(value))
+        self.count_answered(waiting, 0)
 
     @cython.cfunc
     def guard(
@@ -406,21 +467,15 @@ class CommandTable:
 
     @cython.cfunc
     def note_slow(
-        self,
-        client: Client,
-        command: Command,
-        argv: cython.pointer(cython.pointer(PyObject)),
-        argc: cython.Py_ssize_t,
-        elapsed_us: cython.longlong,
+        self, client: Client, command: Command, args: list, elapsed_us: cython.longlong, event: str
     ) -> cython.void:
         """After a command above slow_gate_us: the clock is stale, and the logs may want to know."""
         services = self.services
         if elapsed_us >= STALE_CLOCK_US:
             services.keyspace.tick()
         if 0 <= self.slow_us <= elapsed_us and not command.flags & C_SKIP_SLOWLOG:
-            services.slowlog.add(client, argv_list(argv, argc), elapsed_us)
+            services.slowlog.add(client, args, elapsed_us)
         if 0 < self.latency_us <= elapsed_us:
-            event = "fast-command" if command.flags & C_FAST else "command"
             services.latency.add(event, elapsed_us // 1000)
 
     def reset_stats(self) -> None:

@@ -111,6 +111,8 @@ class Keyspace:
         self.lfu_decay_time = 1
         self.random_state = int.from_bytes(os.urandom(8), "little") | 1
         self.clock = None
+        self.ready = {}
+        self.awaited = Watch()
         self.tick()
 
     # Clock
@@ -398,7 +400,10 @@ class Database:
         watch: Watch
         if self.watchers:
             for watch in self.watchers.get(key, ()):
-                watch._broken = True
+                if watch is self.keyspace.awaited:
+                    self.keyspace.ready[self.number, key] = None
+                else:
+                    watch._broken = True
         return 0
 
     def break_all_watches(self, incoming: Database) -> None:
@@ -881,6 +886,16 @@ class Database:
                 if not self.watchers[key]:
                     del self.watchers[key]
         token.keys = [pair for pair in token.keys if pair[0] is not self]
+
+    def wait_for(self, key: bytes) -> None:
+        """Let every change of the key, its expiry too, put (database number, key) into keyspace.ready, until forget."""
+        self.watchers.setdefault(key, []).append(self.keyspace.awaited)
+
+    def forget(self, key: bytes) -> None:
+        """End what wait_for began."""
+        self.watchers[key].remove(self.keyspace.awaited)
+        if not self.watchers[key]:
+            del self.watchers[key]
 
     # Loading
 

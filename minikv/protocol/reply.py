@@ -99,7 +99,7 @@ class Raw:
 
 @cython.cclass
 class Marker:
-    """The type of NULL_ARRAY and NO_REPLY."""
+    """The type of NULL_ARRAY, NO_REPLY and POSTPONED."""
 
     def __init__(self, name: str):
         self.name = name
@@ -113,6 +113,8 @@ PONG = SimpleString(b"PONG")
 QUEUED = SimpleString(b"QUEUED")
 NULL_ARRAY = Marker("NULL_ARRAY")
 NO_REPLY = Marker("NO_REPLY")
+# The command waits; its reply comes later.
+POSTPONED = Marker("POSTPONED")
 
 
 @cython.cclass

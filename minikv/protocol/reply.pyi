@@ -35,6 +35,7 @@ PONG: SimpleString
 QUEUED: SimpleString
 NULL_ARRAY: Marker
 NO_REPLY: Marker
+POSTPONED: Marker
 
 class ReplyBuffer:
     def add(self, value: object, resp: int = 2) -> None: ...

@@ -1,0 +1,249 @@
+# cython: language_level=3
+"""Commands that wait until a key is ready: one mechanism for all of them.
+
+A handler that finds nothing to do returns `block(...)`. Its client then waits: the connection reads but does not
+execute what it sends, until the command is answered.
+
+    handler -> block -> Blocking.queues <- Blocking.wake <- dispatch, after the command (or EXEC) that changed a key
+                              |                 `-> serve(client, key) -> Client.answer
+                        Database.wait_for: changes of these keys are noted in Keyspace.ready
+
+Who has waited longest for a key is served first. A key is looked at after the whole transaction that changed it, keys
+in the order of their first change; what a served client changes itself (BLMOVE) wakes others in a further round. A
+client waits no longer when it is answered, when its time is up, by CLIENT UNBLOCK, or because it is gone.
+
+A key that is overwritten by one of the awaited type wakes as a new one does; Redis 7.0 leaves its clients waiting.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from asyncio import TimerHandle
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from minikv.commands.client import Client
+from minikv.commands.long_double import LongDouble
+from minikv.commands.table import Command, CommandTable
+from minikv.errors import CommandError
+from minikv.keyspace import Database, Keyspace
+from minikv.protocol.reply import NULL_ARRAY, POSTPONED
+
+# Looks at one key that may be ready, as a handler of the client's: its reply, POSTPONED if there is nothing for it.
+Serve = Callable[[Client, bytes], object]
+
+# A timer is set for no longer than this, and again when it has run out.
+LONGEST_TIMER_S = 24 * 3600.0
+
+
+class Waiting:
+    """One command that waits. ends_at: on the monotonic clock, infinite without a timeout.
+
+    command, request, elapsed_ns: what dispatch notes, for the statistics.
+    """
+
+    __slots__ = (
+        "client",
+        "command",
+        "database",
+        "elapsed_ns",
+        "ends_at",
+        "keys",
+        "kind",
+        "lost",
+        "request",
+        "serve",
+        "timer",
+    )
+
+    def __init__(
+        self,
+        client: Client,
+        keys: Iterable[bytes],
+        kind: int,
+        serve: Serve,
+        lost: CommandError | None,
+        ends_at: float,
+    ):
+        self.client = client
+        self.database: Database = client.db
+        self.keys = list(dict.fromkeys(keys))
+        self.kind = kind
+        self.serve = serve
+        self.lost = lost
+        self.ends_at = ends_at
+        self.timer: TimerHandle | None = None
+        self.command: Command | None = None
+        self.request: list[bytes] = []
+        self.elapsed_ns = 0
+
+
+def block(
+    ctx: Client,
+    keys: Iterable[bytes],
+    timeout_ms: int,
+    kind: int,
+    serve: Serve,
+    *,
+    lost: CommandError | None = None,
+    otherwise: object = NULL_ARRAY,
+) -> object:
+    """Let the client wait for one of the keys to be a `kind` (RDB type) that has something for it.
+
+    A handler returns what this returns: POSTPONED, or `otherwise` where nobody may wait (inside EXEC). timeout_ms: 0
+    for ever; the client gets a null array when it has passed. serve(ctx, key): called after each change of a key that
+    is a `kind`, any change; may raise CommandError. lost: the client's answer when a key is no longer a `kind`; None:
+    it goes on waiting.
+    """
+    if ctx.in_exec:
+        return otherwise
+    ends_at = time.monotonic() + timeout_ms / 1000 if timeout_ms else math.inf
+    ctx.server.blocking.add(Waiting(ctx, keys, kind, serve, lost, ends_at))
+    return POSTPONED
+
+
+def first_ready(
+    ctx: Client, keys: Iterable[bytes], timeout_ms: int, kind: int, serve: Serve, *, otherwise: object = NULL_ARRAY
+) -> object:
+    """What `serve` makes of the first key that is ready; the client waits if none is."""
+    for key in keys:
+        value = serve(ctx, key)
+        if value is not POSTPONED:
+            return value
+    return block(ctx, keys, timeout_ms, kind, serve, otherwise=otherwise)
+
+
+def timeout_in_seconds(text: bytes) -> int:
+    """A timeout such as `0.5`, in milliseconds, rounded up. One beyond 64 bits counts as negative, as in Redis."""
+    number = LongDouble.parse(text)
+    if number is None:
+        raise CommandError("ERR timeout is not a float or out of range")
+    timeout_ms = number.thousandths()
+    if timeout_ms < 0:
+        raise CommandError("ERR timeout is negative")
+    return timeout_ms
+
+
+class Blocking:
+    """All clients of a server that wait for keys.
+
+    queues: by (database number, key), by type, the oldest first. call_later: the event loop's.
+    """
+
+    def __init__(self, table: CommandTable, keyspace: Keyspace, call_later: Callable[..., TimerHandle]):
+        self.table = table
+        self.keyspace = keyspace
+        self.call_later = call_later
+        self.queues: dict[tuple[int, bytes], dict[int, OrderedDict[Waiting, None]]] = {}
+        self.count = 0
+        self.timeouts = 0
+
+    def add(self, waiting: Waiting) -> None:
+        """The client waits from now on."""
+        number = waiting.database.number
+        for key in waiting.keys:
+            queues = self.queues.get((number, key))
+            if queues is None:
+                queues = self.queues[number, key] = {}
+                waiting.database.wait_for(key)
+            queues.setdefault(waiting.kind, OrderedDict())[waiting] = None
+        waiting.client.blocked = waiting
+        self.count += 1
+        self.table.set_waiting(True)
+        if waiting.ends_at < math.inf:
+            self.timeouts += 1
+            self.set_timer(waiting)
+
+    def remove(self, waiting: Waiting) -> None:
+        """The client waits no longer."""
+        number = waiting.database.number
+        for key in waiting.keys:
+            queues = self.queues[number, key]
+            queue = queues[waiting.kind]
+            del queue[waiting]
+            if not queue:
+                del queues[waiting.kind]
+                if not queues:
+                    del self.queues[number, key]
+                    waiting.database.forget(key)
+        if waiting.timer is not None:
+            waiting.timer.cancel()
+            self.timeouts -= 1
+        waiting.client.blocked = None
+        self.count -= 1
+        self.table.set_waiting(self.count > 0)
+
+    def forget(self, client: Client) -> None:
+        """The client is gone."""
+        if client.blocked is not None:
+            self.remove(client.blocked)
+
+    def answer(self, waiting: Waiting, value: object) -> None:
+        self.remove(waiting)
+        waiting.client.answer(value)
+
+    def unblock(self, client: Client, value: object) -> bool:
+        """CLIENT UNBLOCK: answer a client with a value or an error; False if it does not wait."""
+        waiting = client.blocked
+        if waiting is None:
+            return False
+        self.table.count_unblocked(waiting, value)
+        self.answer(waiting, value)
+        return True
+
+    # Time
+
+    def set_timer(self, waiting: Waiting) -> None:
+        seconds = min(max(waiting.ends_at - time.monotonic(), 0), LONGEST_TIMER_S)
+        waiting.timer = self.call_later(seconds, self.look_at_clock, waiting)
+
+    def look_at_clock(self, waiting: Waiting) -> None:
+        """A timer has run out, perhaps a little early."""
+        if time.monotonic() < waiting.ends_at:
+            self.set_timer(waiting)
+        else:
+            self.answer(waiting, NULL_ARRAY)
+
+    # Keys
+
+    def wake(self) -> None:
+        """Serve whoever waits for the keys in Keyspace.ready, until nothing more becomes ready by that."""
+        keyspace = self.keyspace
+        while keyspace.ready:
+            ready = keyspace.ready
+            keyspace.ready = {}
+            for number, key in ready:
+                self.look_at(keyspace.databases[number], key)
+
+    def look_at(self, database: Database, key: bytes) -> None:
+        """Serve who waits for a key, as far as it goes."""
+        queues = self.queues.get((database.number, key))
+        if queues is None:
+            return
+        kind = database.lookup(key, False, False)
+        for other in [other for other in queues if other != kind]:
+            for waiting in [waiting for waiting in queues[other] if waiting.lost is not None]:
+                self.table.count_unblocked(waiting, waiting.lost)
+                self.answer(waiting, waiting.lost)
+        queue = queues.get(kind)
+        if queue is None:
+            return
+        for _ in range(len(queue)):
+            waiting = next(iter(queue))
+            queue.move_to_end(waiting)  # who is not served comes round to where it was
+            self.serve(waiting, key)
+            if database.lookup(key, False, False) != kind:
+                return
+
+    def serve(self, waiting: Waiting, key: bytes) -> None:
+        client = waiting.client
+        try:
+            value = self.table.call_again(waiting, key)
+        except Exception as error:
+            # A bug of that command's must not hit the client whose command is being executed.
+            client.fail(error)
+            client.close()
+            return
+        if value is not POSTPONED:
+            self.answer(waiting, value)
