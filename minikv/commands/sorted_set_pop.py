@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from minikv.commands.arguments import SYNTAX_ERROR, integer
+from minikv.commands.blocking import Serve, first_ready, timeout_in_seconds
 from minikv.commands.client import Client
+from minikv.commands.encoding import SORTED_SET
 from minikv.commands.sorted_set import Pairs, paired
-from minikv.commands.spec import FAST, MOVABLEKEYS, WRITE, KeySpec, command
+from minikv.commands.spec import BLOCKING, FAST, MOVABLEKEYS, NOSCRIPT, WRITE, KeySpec, command
 from minikv.errors import CommandError
 from minikv.keyspace.sorted_set import SortedSet
-from minikv.protocol.reply import NULL_ARRAY
+from minikv.protocol.reply import NULL_ARRAY, POSTPONED
 
 NOT_POSITIVE = "ERR value is out of range, must be positive"
 
@@ -50,10 +54,18 @@ def take(set_: SortedSet, count: int, highest: bool) -> Pairs:
     keyspecs=[KeySpec("RW access delete", ("index", 1), ("keynum", 0, 1, 1))],
     categories="sortedset",
 )
-def zmpop(ctx: Client, numkeys: bytes, *words: bytes) -> object:
-    keys = at_least_one(numkeys, "ERR numkeys should be greater than 0")
+def zmpop(ctx: Client, *words: bytes) -> object:
+    keys, pop = many_of_first(words)
+    return next((popped for key in keys if (popped := pop(ctx, key)) is not POSTPONED), NULL_ARRAY)
+
+
+def many_of_first(words: Sequence[bytes]) -> tuple[Sequence[bytes], Serve]:
+    """The keys of ZMPOP, and what to do with the first of them that is there."""
+    keys = at_least_one(words[0], "ERR numkeys should be greater than 0")
+    words = words[1:]
     if keys >= len(words) or words[keys].upper() not in (b"MIN", b"MAX"):
         raise CommandError(SYNTAX_ERROR)
+    highest = words[keys].upper() == b"MAX"
     count = 1
     options = words[keys + 1 :]
     if options:
@@ -62,11 +74,12 @@ def zmpop(ctx: Client, numkeys: bytes, *words: bytes) -> object:
         count = at_least_one(options[1], "ERR count should be greater than 0")
         if len(options) > 2:
             raise CommandError(SYNTAX_ERROR)
-    for key in words[:keys]:
+
+    def pop(ctx: Client, key: bytes) -> object:
         set_ = SortedSet.at(ctx.db, key, False)
-        if set_ is not None:
-            return [key, [list(pair) for pair in take(set_, count, words[keys].upper() == b"MAX")]]
-    return NULL_ARRAY
+        return POSTPONED if set_ is None else [key, [list(pair) for pair in take(set_, count, highest)]]
+
+    return words[:keys], pop
 
 
 def at_least_one(text: bytes, error: str) -> int:
@@ -74,3 +87,52 @@ def at_least_one(text: bytes, error: str) -> int:
     if number < 1:
         raise CommandError(error)
     return number
+
+
+# Waiting
+
+
+@command(
+    "BZPOPMIN",
+    arity=-3,
+    flags=WRITE | NOSCRIPT | BLOCKING | FAST,
+    keys=(1, -2, 1),
+    key_flags="RW access delete",
+    categories="sortedset",
+)
+def bzpopmin(ctx: Client, *words: bytes) -> object:
+    return first_ready(ctx, words[:-1], timeout_in_seconds(words[-1]), SORTED_SET, pop_lowest)
+
+
+@command(
+    "BZPOPMAX",
+    arity=-3,
+    flags=WRITE | NOSCRIPT | BLOCKING | FAST,
+    keys=(1, -2, 1),
+    key_flags="RW access delete",
+    categories="sortedset",
+)
+def bzpopmax(ctx: Client, *words: bytes) -> object:
+    return first_ready(ctx, words[:-1], timeout_in_seconds(words[-1]), SORTED_SET, pop_highest)
+
+
+def pop_lowest(ctx: Client, key: bytes) -> object:
+    set_ = SortedSet.at(ctx.db, key, False)
+    return POSTPONED if set_ is None else [key, *take(set_, 1, False)[0]]
+
+
+def pop_highest(ctx: Client, key: bytes) -> object:
+    set_ = SortedSet.at(ctx.db, key, False)
+    return POSTPONED if set_ is None else [key, *take(set_, 1, True)[0]]
+
+
+@command(
+    "BZMPOP",
+    arity=-5,
+    flags=WRITE | BLOCKING | MOVABLEKEYS,
+    keyspecs=[KeySpec("RW access delete", ("index", 2), ("keynum", 0, 1, 1))],
+    categories="sortedset",
+)
+def bzmpop(ctx: Client, timeout: bytes, *words: bytes) -> object:
+    keys, pop = many_of_first(words)
+    return first_ready(ctx, keys, timeout_in_seconds(timeout), SORTED_SET, pop)
