@@ -20,6 +20,7 @@ import fcntl
 import mmap
 import os
 import re
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NoReturn
@@ -62,6 +63,7 @@ class TempFile:
         self._used = 0  # bytes in the first block, which is being filled; the second one is free or being written
         self._thread: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
+        self._begun = threading.Semaphore(0)
         self._incremental = incremental
         self._written = 0
         self._window_start = 0
@@ -118,7 +120,8 @@ class TempFile:
         whole = self._used - self._used % ALIGNMENT
         rest = self._used - whole
         other[:rest] = filled[whole : self._used]
-        self._writing = self._thread.submit(self._write, filled[:whole])
+        self._writing = self._thread.submit(self._write_beside, filled[:whole])
+        self._begun.acquire()
         self._blocks = [other, filled]
         self._used = rest
 
@@ -129,6 +132,11 @@ class TempFile:
             writing.result()
 
     # -- writing, in the thread or after its end
+
+    def _write_beside(self, data: memoryview) -> None:
+        """Write while the walk goes on, which keeps the interpreter's lock: so it waits until this has begun."""
+        self._begun.release()
+        self._write(data)
 
     def _write(self, data: memoryview) -> None:
         while data:
