@@ -16,7 +16,7 @@ from minikv.tools.record_types import type_name
 from minikv.tools.visitor import Record
 
 BATCH = 1000  # rows to a call
-CACHE_KIB = 64 << 10
+CACHE_KIB = 8 << 10
 
 SCHEMA = f"""
     PRAGMA journal_mode = OFF;

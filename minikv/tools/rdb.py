@@ -31,8 +31,8 @@ Look into RDB files: dumps of Redis 1 to 8 (versions 1 to 12), Valkey (80) and m
   minikv-rdb largest 20 dump.rdb
   minikv-rdb diff monday.rdb tuesday.rdb
 
-Keys whose time has passed are shown too. Memory stays the same however large the file is: a few megabytes, and the
-largest single element (of large strings, only a piece). A file that is not whole, or whose checksum is wrong, ends a
+Keys whose time has passed are shown too. Memory stays the same however large the file is: about
+50 MB, and the largest single element (of large strings, only a piece). A file that is not whole, or whose checksum is wrong, ends a
 command with the offset and the reason, after what was read until there."""
 
 EPILOG = r"""text:
