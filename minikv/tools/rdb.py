@@ -31,9 +31,9 @@ Look into RDB files: dumps of Redis 1 to 8 (versions 1 to 12), Valkey (80) and m
   minikv-rdb largest 20 dump.rdb
   minikv-rdb diff monday.rdb tuesday.rdb
 
-Keys whose time has passed are shown too. Memory stays the same however large the file is: about
-50 MB, and the largest single element (of large strings, only a piece). A file that is not whole, or whose checksum is wrong, ends a
-command with the offset and the reason, after what was read until there."""
+Keys whose time has passed are shown too. Memory stays the same however large the file is: about 50 MB, and the largest
+single element (of a large string, only a piece). A file that is not whole, or whose checksum is wrong, ends a command
+with the offset and the reason, after what was read until there."""
 
 EPILOG = r"""text:
   Keys and values may hold any bytes. They are written as UTF-8; a backslash is written twice, a byte that is no UTF-8
