@@ -14,6 +14,7 @@ from tests.harness.compare import (
     within,
 )
 from tests.harness.process import MINIKV, Server, ServerFailed, free_port, wait_until
+from tests.harness.scene import Scene
 from tests.harness.wire import (
     ConnectionLost,
     ReplySplitter,
@@ -35,6 +36,7 @@ __all__ = [
     "ConnectionLost",
     "Outcome",
     "ReplySplitter",
+    "Scene",
     "Server",
     "ServerFailed",
     "Value",
