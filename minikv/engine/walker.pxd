@@ -20,6 +20,7 @@ cdef class Walker:
     cdef const uint8_t *pending     # rest of what did not fit into the buffer
     cdef uint64_t pending_len
     cdef object pending_owner       # what keeps `pending` alive if it does not lie in the arena
+    cdef uint32_t in_vain           # strings since the last one that compression made shorter
     cdef uint32_t passed            # items that lie behind
     cdef uint32_t released
     cdef dict roots                 # spread collection: its header (time, type, key), as the file has it

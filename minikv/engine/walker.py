@@ -57,6 +57,10 @@ LZF_STRING = cython.declare(cython.int, 0xC3)
 # Redis does not try to compress shorter strings; longer ones than the maximum would double the child's memory.
 COMPRESS_MIN = cython.declare(uint64_t, 21)
 COMPRESS_MAX = cython.declare(uint64_t, 16 << 20)
+# After so many strings in a row that did not become shorter, one in sixteen is tried: data that is compressed already,
+# or random, would otherwise cost more processor time than all the rest of the save.
+VAIN_TRIES = cython.declare(uint32_t, 64)
+VAIN_MASK = cython.declare(uint32_t, 15)
 # Room that `fill` needs before it begins a record: the largest one outside pages, or a short string's header.
 BUFFER_MIN = cython.declare(uint64_t, RECORD_MAX + 64)
 
@@ -242,15 +246,18 @@ class Walker:
     def _string(
         self, out: cython.pointer[uint8_t], out_end: cython.pointer[uint8_t], string: cython.pointer[uint8_t], compress
     ) -> cython.pointer[uint8_t]:
-        """A string in LZF form if that is shorter."""
+        """A string in LZF form if that is shorter, and seems worth trying."""
         length: uint64_t = 0
         data: cython.pointer[uint8_t] = read_length(string, cython.address(length))
         packed: object = None
         packed_len: uint64_t
         if COMPRESS_MIN <= length <= COMPRESS_MAX:
-            packed = compress(bytes_at(data, length), length - 4)
+            self.in_vain += 1
+            if self.in_vain <= VAIN_TRIES or self.in_vain & VAIN_MASK == 0:
+                packed = compress(bytes_at(data, length), length - 4)
         if packed is None:
             return self._copy(out, out_end, string, cython.cast(uint64_t, data - string) + length, None)
+        self.in_vain = 0
         packed_len = len(packed)
         out[0] = LZF_STRING
         out = write_length(out + 1, packed_len, length_size(packed_len))
