@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sqlite3
 import sys
 import time
 from collections import Counter
@@ -58,7 +59,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         return check(options.file, tqdm.write, bar=not options.quiet)
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         print(f"minikv-check-rdb: {error}", file=sys.stderr)
         return BAD
     except KeyboardInterrupt:

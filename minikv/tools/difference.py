@@ -12,7 +12,9 @@ import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from minikv.errors import MinikvError
 from minikv.tools.record_types import type_name
+from minikv.tools.text import in_a_line
 from minikv.tools.visitor import Record
 
 BATCH = 1000  # rows to a call
@@ -30,7 +32,7 @@ DIFFERENCES = """
     SELECT database, key,
         max(type) FILTER (WHERE side = 0), max(type) FILTER (WHERE side = 1),
         max(expire_at_ms) FILTER (WHERE side = 0), max(expire_at_ms) FILTER (WHERE side = 1),
-        min(digest) <> max(digest)
+        min(digest) <> max(digest), max(sum(side = 0), sum(side = 1))
     FROM record GROUP BY database, key
     HAVING count(*) <> 2 OR min(side) = max(side)
         OR min(type) <> max(type) OR min(digest) <> max(digest)
@@ -57,9 +59,6 @@ class Comparison:
         self._table.execute("BEGIN")
         self._rows: list[tuple[int, int, bytes, str, int | None, bytes]] = []
 
-    def close(self) -> None:
-        self._table.close()
-
     def add(self, side: int, record: Record, digest: bytes) -> None:
         """side: 0 or 1."""
         self._rows.append((side, record.database, record.key, type_name(record), record.expire_at_ms, digest))
@@ -67,8 +66,14 @@ class Comparison:
             self._flush()
 
     def differences(self) -> Iterator[Difference]:
+        """MinikvError if one of the files has a key twice."""
         self._flush()
-        for database, key, type_a, type_b, expiry_a, expiry_b, contents_differ in self._table.execute(DIFFERENCES):
+        for database, key, *types_and_expiries, contents_differ, times in self._table.execute(DIFFERENCES):
+            if times > 1:
+                raise MinikvError(
+                    f"a file holds key '{in_a_line(key)}' in DB {database} more than once; minikv-check-rdb tells where"
+                )
+            type_a, type_b, expiry_a, expiry_b = types_and_expiries
             yield Difference(database, key, (type_a, type_b), (expiry_a, expiry_b), bool(contents_differ))
 
     def _flush(self) -> None:

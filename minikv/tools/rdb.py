@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import sqlite3
 import sys
 from functools import partial
 from typing import TextIO
 
+from minikv import __version__
 from minikv.errors import MinikvError
 from minikv.tools.difference import Comparison, Difference
 from minikv.tools.digest import Digester
@@ -90,7 +92,7 @@ def main() -> int:
     except BrokenPipeError:  # who reads, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SAME
-    except (MinikvError, OSError) as error:
+    except (MinikvError, OSError, sqlite3.Error) as error:
         out.flush()
         print(f"minikv-rdb: {error}", file=sys.stderr)
         return TROUBLE
@@ -107,6 +109,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         "minikv-rdb", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    top.add_argument("-v", "--version", action="version", version=f"minikv-rdb {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, summary: str, description: str) -> argparse.ArgumentParser:

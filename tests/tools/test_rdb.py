@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minikv.errors import RdbError
+from minikv.errors import MinikvError, RdbError
 from minikv.keyspace import Keyspace
 from minikv.persistence import rdb_format
 from minikv.persistence.engine_target import EngineTarget
@@ -336,6 +336,13 @@ def test_diff_tells_what_differs(before: Keys, now: Keys) -> None:
     assert all(line.startswith(start) for line, start in zip(found, expected, strict=True))
 
 
+def test_diff_refuses_a_file_that_holds_a_key_twice() -> None:
+    for twice in (pair(b"k", b"1") * 2, pair(b"k", b"1") + SELECTDB + b"\0" + pair(b"k", b"2")):
+        for files in ((rdb(twice), rdb(b"")), (rdb(pair(b"k", b"1")), rdb(twice)), (rdb(twice), rdb(twice))):
+            with pytest.raises(MinikvError, match="holds key 'k' in DB 0 more than once"):
+                run("diff", *files)
+
+
 # -- bad files and the command itself
 
 
@@ -371,6 +378,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert command("keys", str(tmp_path / "none")).returncode == 2
     assert command("largest", "0", str(good)).returncode == 2
     assert command().returncode == 2
+    assert command("--version").stdout.startswith(b"minikv-rdb ")
 
 
 @pytest.mark.parametrize("name", ["", "json", "keys", "memory", "largest", "diff"])
