@@ -56,9 +56,11 @@ cdef class Database:
     cpdef bint delete(self, bytes key) except -1
     cpdef int lookup(self, bytes key, bint stats=*, bint touch=*) except -2
 
-    # For a loader: the address to write the value to before any other call; NULL if the key exists
-    cdef uint8_t *load_string(self, const uint8_t *key, uint64_t key_len, uint64_t value_len,
-                              int64_t expire_at_ms) except? NULL
+    # For a loader: the address to write the value to before any other call; NULL if the key exists and is not to be replaced
+    cdef uint8_t *load_string(self, const uint8_t *key, uint64_t key_len, uint64_t value_len, int64_t expire_at_ms,
+                              bint replace) except? NULL
+    # How a key that is there was used: seconds since, or LFU counter; -1: not known, as a new one
+    cdef void set_used(self, const uint8_t *key, uint64_t key_len, int64_t idle_s, int frequency) noexcept
 
     cdef uint64_t *find(self, bytes key, uint64_t *hash_) except? NULL
     cdef uint64_t *read(self, bytes key, uint64_t *hash_, bint stats, bint touch) except? NULL
@@ -73,3 +75,5 @@ cdef class Database:
 
 
 cdef bint parse_int64(const uint8_t *text, uint64_t length, int64_t *number) noexcept
+# Write the number to the end of `text`, which has INT64_DIGITS bytes; how many it takes.
+cdef uint64_t format_int64(uint8_t *text, int64_t number) noexcept nogil

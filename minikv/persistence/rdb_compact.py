@@ -1,4 +1,4 @@
-# cython: language_level=3
+# cython: boundscheck=False, wraparound=False, cdivision=True
 """Redis's compact encodings of small collections, as RDB files hold them: one string each, taken apart here.
 
     intset    width 4 B | count 4 B | integers of 2, 4 or 8 bytes, ascending
@@ -6,257 +6,398 @@
     ziplist   bytes 4 B | last 4 B  | count 2 B | (length before, encoding, data)* | 0xFF
     zipmap    count 1 B | (length, field, length, free 1 B, value, free bytes)*    | 0xFF
 
-All numbers are little endian but the lengths of strings inside ziplists and the 12-bit ones of listpacks. Every
-function takes the whole string, proves that its parts fill it exactly and agree with its header, and returns the
-elements in order as bytes. ValueError tells what is wrong. Nothing is reserved for what a header claims.
-Source: the public RDB format as written by Redis 2.4 to 7.2.
+All numbers are little endian but the lengths of strings inside ziplists and the 12-bit ones of listpacks.
+
+    compact_begin(address(compact), LISTPACK, data, size)
+    while (found := compact_next(address(compact), address(element))) > 0:
+        ... element.data, element.length ...
+    if found < 0:
+        ... compact.error, compact.at ...
+
+An element is given out once all its parts are proved to lie inside; the end only if the parts have filled the whole
+exactly and agree with its header. Nothing is reserved for what a header claims.
+Source: the public RDB format as written by Redis 2.4 to 8.
 """
 
 from __future__ import annotations
 
 import cython
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
+from cython.cimports.minikv.keyspace.database import format_int64
+from cython.cimports.minikv.persistence.rdb_compact import (
+    ELEMENT_DIGITS,
+    INTSET,
+    LISTPACK,
+    ZIPLIST,
+    ZIPMAP,
+    Compact,
+    Element,
+)
+
+Bytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
+CompactAt = cython.typedef(cython.pointer[Compact])
+ElementAt = cython.typedef(cython.pointer[Element])
 
 END = cython.declare(cython.int, 0xFF)
-UNKNOWN_COUNT = cython.declare(cython.Py_ssize_t, 0xFFFF)  # more elements than the 16 bits of a header can tell
-LISTPACK_HEADER = cython.declare(cython.Py_ssize_t, 6)
-ZIPLIST_HEADER = cython.declare(cython.Py_ssize_t, 10)
-INTSET_HEADER = cython.declare(cython.Py_ssize_t, 8)
-WIDE_LENGTH = cython.declare(cython.int, 254)  # a length of 4 bytes follows
+UNKNOWN_COUNT = cython.declare(uint64_t, 0xFFFF)  # more elements than the 16 bits of a header can tell
+LISTPACK_HEADER = cython.declare(uint64_t, 6)
+ZIPLIST_HEADER = cython.declare(uint64_t, 10)
+INTSET_HEADER = cython.declare(uint64_t, 8)
+WIDE_LENGTH = cython.declare(uint64_t, 254)  # a length of 4 bytes follows
 
 
-def intset_members(data: bytes) -> list[bytes]:
-    """The integers of an intset, as text."""
-    size: cython.Py_ssize_t = len(data)
-    at: cython.Py_ssize_t
-    if size < INTSET_HEADER:
-        raise ValueError("an intset without its header")
-    width = little_endian(data, 0, 4)
-    if width not in (2, 4, 8):
-        raise ValueError(f"an intset of integers of {width} bytes")
-    count = little_endian(data, 4, 4)
-    if count * width != size - INTSET_HEADER:
-        raise ValueError(f"an intset of {size} bytes that claims {count} integers of {width}")
-    members = []
-    before = None
-    for at in range(INTSET_HEADER, size, width):
-        number = signed(little_endian(data, at, width), 8 * width)
-        if before is not None and number <= before:
-            raise ValueError("an intset that is not in order")
-        before = number
-        members.append(b"%d" % number)
-    return members
-
-
-def listpack_elements(data: bytes) -> list[bytes]:
-    """The strings of a listpack, integers as text."""
-    size: cython.Py_ssize_t = len(data)
-    at: cython.Py_ssize_t = LISTPACK_HEADER
-    start: cython.Py_ssize_t
-    length: cython.Py_ssize_t
-    first: cython.int
-    elements: list = []
-    if size < LISTPACK_HEADER + 1 or little_endian(data, 0, 4) != size:
-        raise ValueError("a listpack whose length is not that in its header")
-    while True:
-        first = byte_at(data, at)
-        start = at
-        if first == END:
-            break
-        if first < 0x80:
-            elements.append(b"%d" % first)
-            at += 1
-        elif first < 0xC0:
-            length = first & 0x3F
-            at += 1
-            elements.append(text_at(data, at, length))
-            at += length
-        elif first < 0xE0:
-            elements.append(b"%d" % signed((first & 0x1F) << 8 | byte_at(data, at + 1), 13))
-            at += 2
-        elif first < 0xF0:
-            length = (first & 0x0F) << 8 | byte_at(data, at + 1)
-            at += 2
-            elements.append(text_at(data, at, length))
-            at += length
-        elif first == 0xF0:
-            length = little_endian(data, at + 1, 4)
-            at += 5
-            elements.append(text_at(data, at, length))
-            at += length
-        elif first <= 0xF4:
-            length = 8 if first == 0xF4 else first - 0xEF  # 2, 3, 4 or 8 bytes
-            elements.append(b"%d" % signed(little_endian(data, at + 1, length), 8 * length))
-            at += 1 + length
-        else:
-            raise ValueError(f"a listpack with the unknown encoding {first}")
-        at = after_backlen(data, at, at - start)
-    check_end(data, at, elements, little_endian(data, 4, 2), "listpack")
-    return elements
+def compact_begin(compact: CompactAt, form: cython.int, start: Bytes, size: uint64_t) -> cython.void:
+    compact.form = form
+    compact.start = start
+    compact.size = size
+    compact.count = compact.last = compact.at = 0
+    compact.value_next = False
+    compact.error = cython.NULL
+    if form == INTSET:
+        begin_intset(compact)
+    elif form == LISTPACK:
+        compact.at = LISTPACK_HEADER
+        if size < LISTPACK_HEADER + 1 or little_endian(start, 4) != size:
+            compact.error = b"a listpack whose length is not that in its header"
+    elif form == ZIPLIST:
+        compact.at = compact.last = ZIPLIST_HEADER
+        if size < ZIPLIST_HEADER + 1 or little_endian(start, 4) != size:
+            compact.error = b"a ziplist whose length is not that in its header"
+    else:
+        compact.at = 1
+        if size < 2:
+            compact.error = b"a zipmap without its header"
 
 
 @cython.cfunc
-@cython.exceptval(-1, check=False)
-def after_backlen(data: bytes, at: cython.Py_ssize_t, length: cython.Py_ssize_t) -> cython.Py_ssize_t:
-    """Where the next element of a listpack begins; behind an element its length stands, to be read backwards."""
-    count: cython.int = 1 if length < 128 else 2 if length < 16383 else 3 if length < 2097151 else 4
-    i: cython.int
-    if length >= 268435455:
-        count = 5
-    for i in range(count):
-        wanted: cython.int = (length >> (7 * (count - 1 - i))) & 127
-        if byte_at(data, at + i) != (wanted | 128 if i else wanted):
-            raise ValueError("a listpack with a wrong length behind an element")
-    return at + count
+@cython.nogil
+@cython.exceptval(check=False)
+def begin_intset(compact: CompactAt) -> cython.void:
+    width: uint64_t
+    if compact.size < INTSET_HEADER:
+        compact.error = b"an intset without its header"
+        return
+    compact.at = INTSET_HEADER
+    width = little_endian(compact.start, 4)
+    if width != 2 and width != 4 and width != 8:
+        compact.error = b"an intset of integers of an unknown size"
+        return
+    compact.width = cython.cast(uint8_t, width)
+    if little_endian(compact.start + 4, 4) * width != compact.size - INTSET_HEADER:
+        compact.error = b"an intset that does not hold as many integers as it claims"
 
 
-def ziplist_elements(data: bytes) -> list[bytes]:
-    """The strings of a ziplist, integers as text."""
-    size: cython.Py_ssize_t = len(data)
-    at: cython.Py_ssize_t = ZIPLIST_HEADER
-    start: cython.Py_ssize_t = ZIPLIST_HEADER
-    before: cython.Py_ssize_t = 0
-    length: cython.Py_ssize_t
-    first: cython.int
-    elements: list = []
-    if size < ZIPLIST_HEADER + 1 or little_endian(data, 0, 4) != size:
-        raise ValueError("a ziplist whose length is not that in its header")
-    while True:
-        first = byte_at(data, at)
-        if first == END:
-            break
-        before = at - start if elements else 0
-        start = at
-        if first == WIDE_LENGTH:
-            length = little_endian(data, at + 1, 4)
-            at += 5
-        else:
-            length = first
-            at += 1
-        if length != before:
-            raise ValueError("a ziplist with a wrong length before an element")
-        first = byte_at(data, at)
-        if first < 0x40:
-            length = first
-            at += 1
-        elif first < 0x80:
-            length = (first & 0x3F) << 8 | byte_at(data, at + 1)
-            at += 2
-        elif first == 0x80:
-            length = big_endian(data, at + 1)
-            at += 5
-        else:
-            length = ziplist_integer_len(first)
-            at += 1
-            number = (first & 0x0F) - 1 if length == 0 else signed(little_endian(data, at, length), 8 * length)
-            elements.append(b"%d" % number)
-            at += length
-            continue
-        elements.append(text_at(data, at, length))
-        at += length
-    if little_endian(data, 4, 4) != start:
-        raise ValueError("a ziplist whose last element is not where its header says")
-    check_end(data, at, elements, little_endian(data, 8, 2), "ziplist")
-    return elements
+def compact_next(compact: CompactAt, element: ElementAt) -> cython.int:
+    if compact.error != cython.NULL:
+        return -1
+    element.is_number = False
+    if compact.form == LISTPACK:
+        return next_of_listpack(compact, element)
+    if compact.form == INTSET:
+        return next_of_intset(compact, element)
+    if compact.form == ZIPLIST:
+        return next_of_ziplist(compact, element)
+    return next_of_zipmap(compact, element)
 
 
 @cython.cfunc
-@cython.exceptval(-1, check=False)
-def ziplist_integer_len(first: cython.int) -> cython.int:
-    """Bytes of an integer of a ziplist; 0: it stands in the encoding itself."""
-    if first == 0xC0:
-        return 2
-    if first == 0xD0:
-        return 4
-    if first == 0xE0:
-        return 8
-    if first == 0xF0:
-        return 3
-    if first == 0xFE:
-        return 1
-    if 0xF1 <= first <= 0xFD:
+@cython.nogil
+@cython.exceptval(check=False)
+def next_of_intset(compact: CompactAt, element: ElementAt) -> cython.int:
+    number: int64_t
+    if compact.at == compact.size:
         return 0
-    raise ValueError(f"a ziplist with the unknown encoding {first}")
-
-
-def zipmap_elements(data: bytes) -> list[bytes]:
-    """Fields and values of a zipmap by turns."""
-    at: cython.Py_ssize_t = 1
-    length: cython.Py_ssize_t
-    free: cython.int
-    count: cython.int = byte_at(data, 0)
-    elements: list = []
-    while byte_at(data, at) != END:
-        for is_value in (False, True):
-            length = byte_at(data, at)
-            at += 1
-            if length == WIDE_LENGTH:
-                length = little_endian(data, at, 4)
-                at += 4
-            elif length == END:
-                raise ValueError("a zipmap with a field without value")
-            free = 0
-            if is_value:
-                free = byte_at(data, at)
-                at += 1
-            elements.append(text_at(data, at, length))
-            at += length + free
-    check_end(data, at, elements[::2], UNKNOWN_COUNT if count >= WIDE_LENGTH else count, "zipmap")
-    return elements
+    number = signed(little_endian(compact.start + compact.at, compact.width), 8 * compact.width)
+    if compact.count and number <= compact.before:
+        return wrong(compact, b"an intset that is not in order")
+    compact.before = number
+    compact.at += compact.width
+    return give_number(compact, element, number)
 
 
 @cython.cfunc
-@cython.exceptval(-1, check=False)
-def check_end(data: bytes, at: cython.Py_ssize_t, elements: list, count: cython.Py_ssize_t, name: str) -> cython.int:
-    """The end mark at `at` is the last byte, and there are as many elements as the header says."""
-    if at != len(data) - 1:
-        raise ValueError(f"a {name} that ends before its last byte")
-    if count != UNKNOWN_COUNT and count != len(elements):
-        raise ValueError(f"a {name} of {len(elements)} elements that claims {count}")
+@cython.nogil
+@cython.exceptval(check=False)
+def next_of_listpack(compact: CompactAt, element: ElementAt) -> cython.int:
+    at: Bytes = compact.start + compact.at
+    left: uint64_t = compact.size - compact.at
+    first: cython.int
+    head: uint64_t = 1  # bytes before the text, or of the integer with its encoding
+    length: uint64_t = 0
+    number: int64_t = 0
+    if left == 0:
+        return wrong(compact, b"a listpack without its end")
+    first = at[0]
+    if first == END:
+        return finish(compact, little_endian(compact.start + 4, 2), compact.count)
+    if first < 0x80:
+        number = first
+    elif first < 0xC0:
+        length = first & 0x3F
+    elif first < 0xF0:
+        head = 2
+    elif first == 0xF0:
+        head = 5
+    elif first <= 0xF4:
+        head = 9 if first == 0xF4 else 1 + first - 0xEF  # integers of 8, or of 2, 3, 4 bytes
+    else:
+        return wrong(compact, b"a listpack with an unknown encoding")
+    if head > left:
+        return wrong(compact, b"a listpack that is cut off")
+    if 0xC0 <= first < 0xE0:
+        number = signed(cython.cast(uint64_t, first & 0x1F) << 8 | at[1], 13)
+    elif 0xE0 <= first < 0xF0:
+        length = cython.cast(uint64_t, first & 0x0F) << 8 | at[1]
+    elif first == 0xF0:
+        length = little_endian(at + 1, 4)
+    elif first > 0xF0:
+        number = signed(little_endian(at + 1, head - 1), cython.cast(cython.int, 8 * (head - 1)))
+    if length > left - head:
+        return wrong(compact, b"a listpack with a string longer than itself")
+    compact.last = compact.at
+    compact.at += head + length
+    if not skip_backlen(compact, head + length):
+        return wrong(compact, b"a listpack with a wrong length behind an element")
+    if 0x80 <= first < 0xC0 or 0xE0 <= first <= 0xF0:
+        return give_text(compact, element, at + head, length)
+    return give_number(compact, element, number)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def skip_backlen(compact: CompactAt, length: uint64_t) -> cython.bint:
+    """Behind an element of a listpack its length stands, to be read backwards; False if it does not."""
+    count: uint64_t = 1
+    i: uint64_t
+    wanted: uint64_t
+    at: Bytes = compact.start + compact.at
+    if length >= 128:
+        count = 2 if length < 16383 else 3 if length < 2097151 else 4 if length < 268435455 else 5
+    if count > compact.size - compact.at:
+        return False
+    for i in range(count):
+        wanted = (length >> (7 * (count - 1 - i))) & 127
+        if at[i] != (wanted | 128 if i else wanted):
+            return False
+    compact.at += count
+    return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def next_of_ziplist(compact: CompactAt, element: ElementAt) -> cython.int:
+    at: Bytes = compact.start + compact.at
+    left: uint64_t = compact.size - compact.at
+    before: uint64_t = compact.at - compact.last if compact.count else 0
+    head: uint64_t
+    length: uint64_t
+    if left == 0:
+        return wrong(compact, b"a ziplist without its end")
+    if at[0] == END:
+        if little_endian(compact.start + 4, 4) != compact.last:
+            return wrong(compact, b"a ziplist whose last element is not where its header says")
+        return finish(compact, little_endian(compact.start + 8, 2), compact.count)
+    head = 5 if at[0] == WIDE_LENGTH else 1
+    if head >= left:
+        return wrong(compact, b"a ziplist that is cut off")
+    if (little_endian(at + 1, 4) if head == 5 else at[0]) != before:
+        return wrong(compact, b"a ziplist with a wrong length before an element")
+    compact.last = compact.at
+    at += head
+    left -= head
+    if at[0] >= 0xC0:
+        return ziplist_number(compact, element, at, left)
+    if at[0] > 0x80:
+        return wrong(compact, b"a ziplist with an unknown encoding")
+    head = 1 if at[0] < 0x40 else 2 if at[0] < 0x80 else 5
+    if head > left:
+        return wrong(compact, b"a ziplist that is cut off")
+    length = at[0] if head == 1 else cython.cast(uint64_t, at[0] & 0x3F) << 8 | at[1]
+    if head == 5:
+        length = big_endian(at + 1)
+    if length > left - head:
+        return wrong(compact, b"a ziplist with a string longer than itself")
+    compact.at = cython.cast(uint64_t, at - compact.start) + head + length
+    return give_text(compact, element, at + head, length)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def ziplist_number(compact: CompactAt, element: ElementAt, at: Bytes, left: uint64_t) -> cython.int:
+    width: uint64_t = ziplist_width(at[0])
+    number: int64_t = cython.cast(int64_t, at[0] & 0x0F) - 1
+    if width > 8:
+        return wrong(compact, b"a ziplist with an unknown encoding")
+    if width >= left:
+        return wrong(compact, b"a ziplist that is cut off")
+    if width:
+        number = signed(little_endian(at + 1, width), cython.cast(cython.int, 8 * width))
+    compact.at = cython.cast(uint64_t, at - compact.start) + 1 + width
+    return give_number(compact, element, number)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def ziplist_width(encoding: uint8_t) -> uint64_t:
+    """Bytes of an integer of a ziplist; 0: it stands in the encoding itself; above 8: there is no such encoding."""
+    if encoding == 0xC0:
+        return 2
+    if encoding == 0xD0:
+        return 4
+    if encoding == 0xE0:
+        return 8
+    if encoding == 0xF0:
+        return 3
+    if encoding == 0xFE:
+        return 1
+    return 0 if 0xF1 <= encoding <= 0xFD else 9
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def next_of_zipmap(compact: CompactAt, element: ElementAt) -> cython.int:
+    at: Bytes = compact.start + compact.at
+    left: uint64_t = compact.size - compact.at
+    head: uint64_t = 1
+    length: uint64_t
+    free: uint64_t = 0
+    if left == 0:
+        return wrong(compact, b"a zipmap without its end")
+    if at[0] == END:
+        if compact.value_next:
+            return wrong(compact, b"a zipmap with a field without value")
+        free = compact.start[0]
+        return finish(compact, UNKNOWN_COUNT if free >= WIDE_LENGTH else free, compact.count // 2)
+    length = at[0]
+    if length == WIDE_LENGTH:
+        head = 5
+        length = little_endian(at + 1, 4) if left >= head else 0
+    if compact.value_next:
+        head += 1
+        free = at[head - 1] if left >= head else 0
+    if head > left or length + free > left - head:
+        return wrong(compact, b"a zipmap that is cut off")
+    compact.value_next = not compact.value_next
+    compact.at += head + length + free
+    return give_text(compact, element, at + head, length)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def finish(compact: CompactAt, claimed: uint64_t, count: uint64_t) -> cython.int:
+    """The end mark is the last byte, and there are as many elements as the header says."""
+    if compact.at != compact.size - 1:
+        return wrong(compact, b"a compact encoding that ends before its last byte")
+    if claimed != UNKNOWN_COUNT and claimed != count:
+        return wrong(compact, b"a compact encoding that does not hold as many elements as it claims")
     return 0
 
 
 @cython.cfunc
-@cython.inline
-@cython.exceptval(-1, check=False)
-def byte_at(data: bytes, at: cython.Py_ssize_t) -> cython.int:
-    if not 0 <= at < len(data):
-        raise ValueError("a compact encoding that is cut off")
-    return data[at]
-
-
-@cython.cfunc
-@cython.inline
-def text_at(data: bytes, at: cython.Py_ssize_t, length: cython.Py_ssize_t) -> bytes:
-    if length > len(data) - at:
-        raise ValueError("a compact encoding with a string longer than itself")
-    return data[at : at + length]
-
-
-@cython.cfunc
-@cython.exceptval(check=True)
-def little_endian(data: bytes, at: cython.Py_ssize_t, nbytes: cython.Py_ssize_t) -> cython.ulonglong:
-    number: cython.ulonglong = 0
-    i: cython.Py_ssize_t
-    for i in range(nbytes - 1, -1, -1):
-        number = number << 8 | cython.cast(cython.ulonglong, byte_at(data, at + i))
-    return number
-
-
-@cython.cfunc
-@cython.exceptval(check=True)
-def big_endian(data: bytes, at: cython.Py_ssize_t) -> cython.ulonglong:
-    """A 32-bit length."""
-    number: cython.ulonglong = 0
-    i: cython.int
-    for i in range(4):
-        number = number << 8 | cython.cast(cython.ulonglong, byte_at(data, at + i))
-    return number
-
-
-@cython.cfunc
-@cython.inline
+@cython.nogil
 @cython.exceptval(check=False)
-def signed(number: cython.ulonglong, bits: cython.int) -> cython.longlong:
+def wrong(compact: CompactAt, error: cython.p_const_char) -> cython.int:
+    compact.error = error
+    return -1
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def give_text(compact: CompactAt, element: ElementAt, data: Bytes, length: uint64_t) -> cython.int:
+    compact.count += 1
+    element.data = data
+    element.length = length
+    return 1
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def give_number(compact: CompactAt, element: ElementAt, number: int64_t) -> cython.int:
+    compact.count += 1
+    element.is_number = True
+    element.number = number
+    element.length = format_int64(element.digits, number)
+    element.data = cython.cast(Bytes, element.digits) + (ELEMENT_DIGITS - element.length)
+    return 1
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def little_endian(at: Bytes, nbytes: uint64_t) -> uint64_t:
+    number: uint64_t = 0
+    while nbytes:
+        nbytes -= 1
+        number = number << 8 | at[nbytes]
+    return number
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def big_endian(at: Bytes) -> uint64_t:
+    """A 32-bit length."""
+    return (
+        cython.cast(uint64_t, at[0]) << 24
+        | cython.cast(uint64_t, at[1]) << 16
+        | cython.cast(uint64_t, at[2]) << 8
+        | at[3]
+    )
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def signed(number: uint64_t, bits: cython.int) -> int64_t:
     """A number in two's complement of so many bits."""
     unused: cython.int = 64 - bits
-    return cython.cast(cython.longlong, number << unused) >> unused
+    return cython.cast(int64_t, number << unused) >> unused
+
+
+def elements_of(form: int, data: bytes) -> list[bytes]:
+    """All elements of a compact encoding, integers as text; ValueError tells what is wrong."""
+    compact = cython.declare(Compact)
+    element = cython.declare(Element)
+    found: cython.int
+    elements: list = []
+    compact_begin(
+        cython.address(compact), form, cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(data)), len(data)
+    )
+    while True:
+        found = compact_next(cython.address(compact), cython.address(element))
+        if found == 0:
+            return elements
+        if found < 0:
+            raise ValueError(compact.error.decode())
+        elements.append(PyBytes_FromStringAndSize(cython.cast(cython.p_char, element.data), element.length))
+
+
+def intset_members(data: bytes) -> list[bytes]:
+    return elements_of(INTSET, data)
+
+
+def listpack_elements(data: bytes) -> list[bytes]:
+    return elements_of(LISTPACK, data)
+
+
+def ziplist_elements(data: bytes) -> list[bytes]:
+    return elements_of(ZIPLIST, data)
+
+
+def zipmap_elements(data: bytes) -> list[bytes]:
+    """Fields and values by turns."""
+    return elements_of(ZIPMAP, data)
