@@ -900,13 +900,34 @@ class Database:
     # Loading
 
     def load_string(
-        self, key: cython.pointer[cython.const[uint8_t]], key_len: uint64_t, value_len: uint64_t, expire_at_ms: int64_t
+        self,
+        key: cython.pointer[cython.const[uint8_t]],
+        key_len: uint64_t,
+        value_len: uint64_t,
+        expire_at_ms: int64_t,
+        replace: cython.bint,
     ) -> cython.pointer[uint8_t]:
-        """Room for the value of a new key, to be filled before any other call; NULL if the key exists."""
+        """Room for the value of a key, to be filled before any other call; NULL if the key exists and is to stay."""
         hash_: uint64_t = hash_key(key, key_len)
-        if self.store.find(key, key_len, hash_) != cython.NULL:
+        slot: cython.pointer[uint64_t] = self.store.find(key, key_len, hash_)
+        if slot != cython.NULL and not replace:
             return cython.NULL
-        return self.store.put_string(key, key_len, hash_, cython.NULL, value_len, ENCODING_AUTO, expire_at_ms)
+        return self.store.put_string(key, key_len, hash_, slot, value_len, ENCODING_AUTO, expire_at_ms)
+
+    def set_used(
+        self, key: cython.pointer[cython.const[uint8_t]], key_len: uint64_t, idle_s: int64_t, frequency: cython.int
+    ) -> cython.void:
+        """Set the access clock by what a dump tells of a key: its LFU counter, or for how long it was not used."""
+        keyspace: Keyspace = self.keyspace
+        clock: uint32_t = keyspace.arena.new_clock
+        if keyspace.lfu:
+            if frequency >= 0:
+                clock = (clock & ~cython.cast(uint32_t, 255)) | cython.cast(uint32_t, frequency)
+        elif idle_s > clock:  # longer than the clock can tell: as Redis, half its range ago
+            clock = (clock + CLOCK_MASK // 2) % CLOCK_MASK
+        elif idle_s > 0:
+            clock -= cython.cast(uint32_t, idle_s)
+        self.store.tables.set_clock(self.store.find(key, key_len, hash_key(key, key_len)), clock)
 
 
 def is_int64(text: bytes) -> bool:
@@ -941,8 +962,6 @@ def parse_int64(
     return True
 
 
-@cython.cfunc
-@cython.exceptval(check=False)
 def format_int64(text: cython.pointer[uint8_t], number: int64_t) -> uint64_t:
     """Write the number to the end of `text`, which has INT64_DIGITS bytes; returns how many it takes."""
     rest: uint64_t = cython.cast(uint64_t, number)
