@@ -2,30 +2,45 @@
 """The keyspace as the place where a reader puts what it finds: values go straight into the arena."""
 
 import cython
-from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.minikv.engine.table import hash_key
 from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.database import Database, Keyspace
-from cython.cimports.minikv.persistence.rdb_reader import LoadTarget
+from cython.cimports.minikv.persistence.rdb_target import LoadTarget
+
+ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
 
 
 @cython.final
 @cython.cclass
 class EngineTarget(LoadTarget):
-    """Puts records into the databases of a keyspace. merge: a key that is there already is replaced."""
+    """Puts records into the databases of a keyspace.
+
+    merge: a key that is there already is replaced, once its new value is complete. drop_field_ttls: fields of hashes
+    that expire are taken without their times; else they are refused.
+    functions: libraries as they stand in the file, each once. modules: keys and other data passed over, by type.
+    """
 
     _keyspace: Keyspace
     _database: Database
     _merge: cython.bint
+    _drop_field_ttls: cython.bint
     _builder: Builder  # of the collection at hand
-    _key: bytes
+    _key: ConstBytes  # its key
+    _key_len: uint64_t
     _expire_at_ms: int64_t
+    functions = cython.declare(list, visibility="readonly")
+    modules = cython.declare(dict, visibility="readonly")
+    field_ttls_dropped = cython.declare(uint64_t, visibility="readonly")
 
-    def __init__(self, keyspace: Keyspace, merge=False):
+    def __init__(self, keyspace: Keyspace, merge=False, drop_field_ttls=False):
         self._keyspace = keyspace
         self._merge = merge
+        self._drop_field_ttls = drop_field_ttls
         self._database = keyspace.databases[0]
+        self._builder = Builder(self._database, 0)
+        self.functions = []
+        self.modules = {}
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -35,52 +50,62 @@ class EngineTarget(LoadTarget):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def string(
-        self,
-        key: cython.pointer[cython.const[uint8_t]],
-        key_len: uint64_t,
-        value_len: uint64_t,
-        expire_at_ms: int64_t,
-    ) -> cython.int:
-        self.room = self._database.load_string(key, key_len, value_len, expire_at_ms)
-        if self.room == cython.NULL and self._merge:
-            self._database.delete(
-                PyBytes_FromStringAndSize(cython.cast(cython.pointer[cython.const[cython.char]], key), key_len)
-            )
-            self.room = self._database.load_string(key, key_len, value_len, expire_at_ms)
+    def string(self, key: ConstBytes, key_len: uint64_t, value_len: uint64_t, expire_at_ms: int64_t) -> cython.int:
+        self.room = self._database.load_string(key, key_len, value_len, expire_at_ms, self._merge)
         return self.room != cython.NULL
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def collection(
-        self,
-        key: cython.pointer[cython.const[uint8_t]],
-        key_len: uint64_t,
-        kind: cython.int,
-        expire_at_ms: int64_t,
-    ) -> cython.int:
-        hash_: uint64_t = 0
-        self._key = PyBytes_FromStringAndSize(cython.cast(cython.pointer[cython.const[cython.char]], key), key_len)
-        if self._database.find(self._key, cython.address(hash_)) != cython.NULL:
-            if not self._merge:
-                return 0
-            self._database.delete(self._key)
+    def collection(self, key: ConstBytes, key_len: uint64_t, kind: cython.int, expire_at_ms: int64_t) -> cython.int:
+        if not self._merge and self._database.store.find(key, key_len, hash_key(key, key_len)) != cython.NULL:
+            return 0
+        self._key = key
+        self._key_len = key_len
         self._expire_at_ms = expire_at_ms
-        self._builder = Builder(self._database, kind)
+        self._builder.begin(self._database, kind)
         return 1
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def element(self, name: bytes, value: object) -> cython.int:
-        return self._builder.add(name, value)
+    def element(self, name: ConstBytes, name_len: uint64_t, value: ConstBytes, value_len: uint64_t) -> cython.int:
+        return self._builder.element(name, name_len, value, value_len)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def scored(self, name: ConstBytes, name_len: uint64_t, score: cython.double) -> cython.int:
+        return self._builder.scored(name, name_len, score)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def field_expiry(self, at_ms: int64_t) -> cython.int:
+        self.field_ttls_dropped += self._drop_field_ttls
+        return self._drop_field_ttls
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def collection_end(self) -> cython.int:
-        key: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self._key))
-        key_len: uint64_t = PyBytes_GET_SIZE(self._key)
-        self._builder.finish(key, key_len, hash_key(key, key_len), cython.NULL, self._expire_at_ms)
-        self._builder = None
+        hash_: uint64_t = hash_key(self._key, self._key_len)
+        slot: cython.pointer[uint64_t] = self._database.store.find(self._key, self._key_len, hash_)
+        return self._builder.finish(self._key, self._key_len, hash_, slot, self._expire_at_ms)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def used(self, key: ConstBytes, key_len: uint64_t, idle_s: int64_t, frequency: cython.int) -> cython.int:
+        self._database.set_used(key, key_len, idle_s, frequency)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def function(self, code: bytes, encoded: bytes) -> cython.int:
+        if encoded not in self.functions:
+            self.functions.append(encoded)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def module(self, name: bytes, key: object, nbytes: uint64_t) -> cython.int:
+        keys, others = self.modules.get(name, (0, 0))
+        self.modules[name] = (keys, others + 1) if key is None else (keys + 1, others)
         return 0
 
     @cython.cfunc
@@ -88,3 +113,7 @@ class EngineTarget(LoadTarget):
     def end(self) -> cython.int:
         self._keyspace.load_end()
         return 0
+
+    def abandon(self) -> None:
+        """Give up a collection that will not be complete."""
+        self._builder.abandon()

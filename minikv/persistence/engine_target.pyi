@@ -1,5 +1,9 @@
 from minikv.keyspace.database import Keyspace
-from minikv.persistence.rdb_reader import LoadTarget
+from minikv.persistence.rdb_target import LoadTarget
 
 class EngineTarget(LoadTarget):
-    def __init__(self, keyspace: Keyspace, merge: bool = False) -> None: ...
+    functions: list[bytes]
+    modules: dict[bytes, tuple[int, int]]
+    field_ttls_dropped: int
+    def __init__(self, keyspace: Keyspace, merge: bool = False, drop_field_ttls: bool = False) -> None: ...
+    def abandon(self) -> None: ...

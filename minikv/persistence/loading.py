@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from minikv.errors import MinikvError
 from minikv.persistence.engine_target import EngineTarget
-from minikv.persistence.rdb_reader import LoadTarget, RdbReader
+from minikv.persistence.rdb_reader import RdbReader
+from minikv.persistence.rdb_target import LoadTarget
 
 if TYPE_CHECKING:
     from minikv.config import Config

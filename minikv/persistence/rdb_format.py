@@ -1,6 +1,6 @@
 """Numbers of the RDB file format, all of them, in one place.
 
-    "REDIS" 4 digits  (AUX)*  ( SELECTDB  RESIZEDB  record* )*  EOF  CRC-64
+    "REDIS" 4 digits  (AUX | FUNCTION2 | MODULE_AUX)*  ( SELECTDB  RESIZEDB  record* )*  EOF  CRC-64
     record:   [EXPIRETIME_MS 8 bytes | EXPIRETIME 4 bytes]  [FREQ 1 byte | IDLE length]  type  key  value
     strings:  length, bytes; or one of the special encodings
 
@@ -13,18 +13,25 @@ A length, by the top bits of its first byte; a reader accepts longer forms than 
     11xxxxxx                      not a length: a special string, its encoding in the low 6 bits
 
 The checksum is CRC-64 "redis" (Jones), over everything before it, 8 bytes little endian; 0 means that none was
-computed. Source: the public RDB format as written by Redis 1 to 8.
+computed. Valkey went on from version 11 with a count and types of its own, "VALKEY" and 3 digits.
+
+A DUMP payload is a type and a value, the version (2 bytes, little endian) and the checksum of all that.
+Source: the public RDB format as written by Redis 1 to 8 and Valkey 7 to 9.
 """
 
 MAGIC = b"REDIS"
-HEADER_LEN = 9  # magic and four digits
+VALKEY_MAGIC = b"VALKEY"
+HEADER_LEN = 9  # magic and digits
 VERSION_WRITTEN = 10  # Redis 7.0; every later one reads it
 OLDEST_VERSION = 1
 NEWEST_VERSION = 12
+VALKEY_VERSION = 80  # Valkey 9.0; from here on versions are Valkey's
 FIRST_VERSION_WITH_CHECKSUM = 5
 CHECKSUM_LEN = 8
 CHECKSUM_MODEL = "CRC64-REDIS"  # as anycrc calls it
+PAYLOAD_VERSION_LEN = 2
 
+OP_SLOT_IMPORT = 243  # Valkey
 OP_SLOT_INFO = 244
 OP_FUNCTION2 = 245
 OP_FUNCTION_PRE_GA = 246
@@ -38,8 +45,10 @@ OP_EXPIRETIME = 253
 OP_SELECTDB = 254
 OP_EOF = 255
 FIRST_OPCODE = OP_SLOT_INFO  # what is below is a type
+FIRST_VALKEY_OPCODE = OP_SLOT_IMPORT
 
 OPCODE_NAMES = {
+    OP_SLOT_IMPORT: "SLOT_IMPORT",
     OP_SLOT_INFO: "SLOT_INFO",
     OP_FUNCTION2: "FUNCTION2",
     OP_FUNCTION_PRE_GA: "FUNCTION_PRE_GA",
@@ -59,6 +68,8 @@ TYPE_SET = 2
 TYPE_ZSET = 3
 TYPE_HASH = 4
 TYPE_ZSET_2 = 5
+TYPE_MODULE_PRE_GA = 6
+TYPE_MODULE_2 = 7
 TYPE_HASH_ZIPMAP = 9
 TYPE_SET_INTSET = 11
 TYPE_ZSET_ZIPLIST = 12
@@ -66,6 +77,10 @@ TYPE_HASH_ZIPLIST = 13
 TYPE_HASH_LISTPACK = 16
 TYPE_ZSET_LISTPACK = 17
 TYPE_SET_LISTPACK = 20
+TYPE_HASH_TTL_PRE_GA = 22  # Valkey: the same idea in another order
+TYPE_HASH_LISTPACK_TTL_PRE_GA = 23
+TYPE_HASH_TTL = 24
+TYPE_HASH_LISTPACK_TTL = 25
 
 TYPE_NAMES = {
     TYPE_STRING: "string",
@@ -74,8 +89,8 @@ TYPE_NAMES = {
     3: "zset",
     TYPE_HASH: "hash",
     5: "zset_2",
-    6: "module",
-    7: "module_2",
+    TYPE_MODULE_PRE_GA: "module (pre-GA)",
+    TYPE_MODULE_2: "module",
     TYPE_HASH_ZIPMAP: "hash zipmap",
     10: "list ziplist",
     TYPE_SET_INTSET: "set intset",
@@ -89,11 +104,24 @@ TYPE_NAMES = {
     19: "stream listpacks_2",
     TYPE_SET_LISTPACK: "set listpack",
     21: "stream listpacks_3",
-    22: "hash field-ttl (pre-GA)",
-    23: "hash field-ttl listpack (pre-GA)",
-    24: "hash field-ttl",
-    25: "hash field-ttl listpack",
+    TYPE_HASH_TTL_PRE_GA: "hash field-ttl (pre-GA)",
+    TYPE_HASH_LISTPACK_TTL_PRE_GA: "hash field-ttl listpack (pre-GA)",
+    TYPE_HASH_TTL: "hash field-ttl",
+    TYPE_HASH_LISTPACK_TTL: "hash field-ttl listpack",
 }
+VALKEY_TYPE_NAMES = {type: name for type, name in TYPE_NAMES.items() if type < TYPE_HASH_TTL_PRE_GA} | {
+    TYPE_HASH_TTL_PRE_GA: "hash field-ttl",
+}
+
+# The parts of a module's data.
+MODULE_END = 0
+MODULE_SIGNED = 1  # length
+MODULE_UNSIGNED = 2  # length
+MODULE_FLOAT = 3  # 4 bytes
+MODULE_DOUBLE = 4  # 8 bytes
+MODULE_STRING = 5
+MODULE_NAME_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+MODULE_NAME_LEN = 9
 
 LENGTH_6_BITS = 0x00
 LENGTH_14_BITS = 0x40
@@ -106,8 +134,22 @@ SPECIAL_INT16 = 1
 SPECIAL_INT32 = 2
 SPECIAL_LZF = 3
 
-# An LZF back reference of 3 bytes stands for at most 264: what a compressed string of n bytes can grow to.
-LZF_LARGEST_RATIO = 88
+
+def type_names(valkey: bool) -> dict[int, str]:
+    """The types that there are, by their numbers."""
+    return VALKEY_TYPE_NAMES if valkey else TYPE_NAMES
+
+
+def is_readable(version: int, valkey: bool) -> bool:
+    """Whether this reader knows the version of a file or payload."""
+    return version == VALKEY_VERSION if valkey else OLDEST_VERSION <= version <= NEWEST_VERSION
+
+
+def module_name(module_id: int) -> str:
+    """The name of a module's type: nine letters of 6 bits each, above 10 bits of its version."""
+    return "".join(
+        MODULE_NAME_LETTERS[module_id >> (10 + 6 * place) & 63] for place in range(MODULE_NAME_LEN - 1, -1, -1)
+    )
 
 
 def encode_length(length: int) -> bytes:

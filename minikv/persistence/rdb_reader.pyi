@@ -1,13 +1,8 @@
 from collections.abc import Callable
-from typing import Any
 
-class LoadTarget: ...
-
-class RecordTarget(LoadTarget):
-    def __init__(self, receive: Callable[[int, bytes, Any, int], None]) -> None: ...
+from minikv.persistence.rdb_target import LoadTarget
 
 class RdbReader:
-    size: int
     version: int
     unchecked: bool
     code: int
@@ -23,6 +18,8 @@ class RdbReader:
         verify: bool = True,
         on_aux: Callable[[bytes, bytes], None] | None = None,
     ) -> None: ...
+    @property
+    def size(self) -> int: ...
     @property
     def offset(self) -> int: ...
     @property

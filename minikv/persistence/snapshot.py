@@ -34,7 +34,7 @@ from minikv.persistence.disk import DISK, Disk
 from minikv.persistence.engine_target import EngineTarget
 from minikv.persistence.loading import Loader
 from minikv.persistence.progress import Phase, Progress
-from minikv.persistence.rdb_reader import LoadTarget
+from minikv.persistence.rdb_target import LoadTarget
 from minikv.persistence.rdb_writer import SaveSettings
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ cdef enum:
 
 
 cdef class LoadTarget:
-    # Where a reader puts what it finds. All calls come in the order of the file; expire_at_ms 0 is no expiry.
+    # Where a reader puts what it finds. All calls come in the order of the file; expire_at_ms 0 is no expiry. What a
+    # pointer leads to is good during the call, a collection's key until collection_end.
 
     cdef uint8_t *room      # where the bytes of the last value go; the caller writes them all before the next call
     cdef bint in_pieces     # set by the target: it has no room for strings of DIRECT_LEN, but takes their pieces
@@ -22,20 +23,35 @@ cdef class LoadTarget:
     # Make room for a string's bytes; 0 if there is such a key already.
     cdef int string(self, const uint8_t *key, uint64_t key_len, uint64_t value_len, int64_t expire_at_ms) except -1
 
-    # The next bytes of a string of DIRECT_LEN or more, if the target takes pieces; they are valid during the call.
+    # The next bytes of a string of DIRECT_LEN or more, if the target takes pieces.
     cdef int piece(self, const uint8_t *start, uint64_t nbytes) except -1
 
-    # A hash or set begins (kind: RDB's plain type of it); 0 if there is such a key already.
+    # A collection begins (kind: RDB's plain type of it); 0 if there is such a key already.
     cdef int collection(self, const uint8_t *key, uint64_t key_len, int kind, int64_t expire_at_ms) except -1
 
-    # Its next element; value: a hash's, else None. 0 if there was one of this name already.
-    cdef int element(self, bytes name, object value) except -1
+    # The next element of a hash or, without a value (NULL), of a set; 0 if there was one of this name already.
+    cdef int element(self, const uint8_t *name, uint64_t name_len, const uint8_t *value, uint64_t value_len) except -1
 
-    # It is whole, and not empty.
+    # The next element of a sorted set; 0 if there was one of this name already.
+    cdef int scored(self, const uint8_t *name, uint64_t name_len, double score) except -1
+
+    # The next element, a hash's, expires then; 0 if the target cannot keep that, and the file is refused.
+    cdef int field_expiry(self, int64_t at_ms) except -1
+
+    # The collection is whole, and not empty.
     cdef int collection_end(self) except -1
+
+    # How the key of the last string or collection was used: seconds since, or LFU counter; -1: not known.
+    cdef int used(self, const uint8_t *key, uint64_t key_len, int64_t idle_s, int frequency) except -1
 
     # All of the record has been given, the file goes on at this offset.
     cdef int record_end(self, uint64_t offset) except -1
+
+    # A library of functions: its code, and the string that stands for it in the file.
+    cdef int function(self, bytes code, bytes encoded) except -1
+
+    # Data of a module, which the reader has passed over: a key's value, or, without key, what belongs to none.
+    cdef int module(self, bytes name, object key, uint64_t nbytes) except -1
 
     # The whole file has been read and was right.
     cdef int end(self) except -1
@@ -44,7 +60,7 @@ cdef class LoadTarget:
 cdef class RecordTarget(LoadTarget):
     cdef object _receive
     cdef object _pending
-    cdef object _elements       # dict of a hash, set of a set
+    cdef object _elements       # dict of a hash or a sorted set, set of a set, list of a list
     cdef object _value
     cdef uint64_t _database
 

@@ -1,0 +1,506 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Read the value of a key, of any type and encoding, from a file or from a DUMP payload, and put it into a target.
+
+    values.read_key(); values.begin(type, has_expiry, expire_at_ms)
+    while values.state:                     # not for small values
+        values.go_on(stop_at)               # offset in the input at which to return; the server answers clients then
+    ... values.outcome ...
+
+A collection goes to the target element by element, over as many steps as it takes; a compact encoding is taken apart
+in one. Whatever the bytes are, either all of a value is understood, or RdbError tells where it is wrong: truncation,
+unknown types, lengths that do not fit, duplicates, elements out of order. A large value needs no more memory here than
+a piece of it, a compact one as much as it has bytes.
+
+Data of modules is passed over as far as it tells its own length. Another type is one more branch in begin(), and one
+more state if it can be large.
+"""
+
+from __future__ import annotations
+
+import cython
+from cython.cimports.cpython.conversion import PyOS_string_to_double
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
+from cython.cimports.libc.string import memcpy
+from cython.cimports.minikv.engine.record import TYPE_HASH, TYPE_SET, TYPE_STRING, TYPE_ZSET, bytes_at
+from cython.cimports.minikv.persistence.rdb_compact import (
+    INTSET,
+    LISTPACK,
+    ZIPLIST,
+    ZIPMAP,
+    Compact,
+    Element,
+    compact_begin,
+    compact_next,
+)
+from cython.cimports.minikv.persistence.rdb_input import RdbInput, Text
+from cython.cimports.minikv.persistence.rdb_lzf import lzf_expand
+from cython.cimports.minikv.persistence.rdb_target import DIRECT_LEN, LoadTarget
+from cython.cimports.minikv.persistence.rdb_value import (
+    DIRECT,
+    ELEMENTS,
+    EMPTY,
+    EXPIRED,
+    IDLE,
+    LOADED,
+    MODULE,
+    PASSED_OVER,
+    PIECES,
+    SKIPPED,
+)
+
+from minikv.errors import RdbError
+from minikv.persistence import rdb_format
+
+Bytes = cython.typedef(cython.pointer[uint8_t])
+ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
+
+ZSET_OLD = cython.declare(cython.int, rdb_format.TYPE_ZSET)
+MODULE_PRE_GA = cython.declare(cython.int, rdb_format.TYPE_MODULE_PRE_GA)
+MODULE_2 = cython.declare(cython.int, rdb_format.TYPE_MODULE_2)
+HASH_ZIPMAP = cython.declare(cython.int, rdb_format.TYPE_HASH_ZIPMAP)
+SET_INTSET = cython.declare(cython.int, rdb_format.TYPE_SET_INTSET)
+ZSET_ZIPLIST = cython.declare(cython.int, rdb_format.TYPE_ZSET_ZIPLIST)
+HASH_ZIPLIST = cython.declare(cython.int, rdb_format.TYPE_HASH_ZIPLIST)
+HASH_LISTPACK = cython.declare(cython.int, rdb_format.TYPE_HASH_LISTPACK)
+ZSET_LISTPACK = cython.declare(cython.int, rdb_format.TYPE_ZSET_LISTPACK)
+SET_LISTPACK = cython.declare(cython.int, rdb_format.TYPE_SET_LISTPACK)
+HASH_TTL_PRE_GA = cython.declare(cython.int, rdb_format.TYPE_HASH_TTL_PRE_GA)
+HASH_LISTPACK_TTL_PRE_GA = cython.declare(cython.int, rdb_format.TYPE_HASH_LISTPACK_TTL_PRE_GA)
+HASH_TTL = cython.declare(cython.int, rdb_format.TYPE_HASH_TTL)
+HASH_LISTPACK_TTL = cython.declare(cython.int, rdb_format.TYPE_HASH_LISTPACK_TTL)
+
+MODULE_END = cython.declare(uint64_t, rdb_format.MODULE_END)
+MODULE_SIGNED = cython.declare(uint64_t, rdb_format.MODULE_SIGNED)
+MODULE_UNSIGNED = cython.declare(uint64_t, rdb_format.MODULE_UNSIGNED)
+MODULE_FLOAT = cython.declare(uint64_t, rdb_format.MODULE_FLOAT)
+MODULE_DOUBLE = cython.declare(uint64_t, rdb_format.MODULE_DOUBLE)
+MODULE_STRING = cython.declare(uint64_t, rdb_format.MODULE_STRING)
+
+SPECIAL_LZF = cython.declare(uint64_t, rdb_format.SPECIAL_LZF)
+
+SHOWN_LEN = cython.declare(uint64_t, 128)  # of a name in an error's text
+SCORE_LEN = cython.declare(uint64_t, 127)  # of a score's text; `%.17g` needs 24
+OLD_SCORE_NAN = cython.declare(cython.int, 253)  # lengths of an old score that are words
+OLD_SCORE_INF = cython.declare(cython.int, 254)
+FIELD_TIME_MAX = cython.declare(uint64_t, 1 << 48)  # ms; Redis keeps times of fields in 48 bits
+
+
+class ValueReader:
+    """One value after another; see the module's head."""
+
+    def __init__(self, source: RdbInput, target: LoadTarget, now_ms: int64_t):
+        self.source = source
+        self.target = target
+        self.nowhere = LoadTarget()
+        self.now_ms = now_ms
+        self.key = Text()
+        self.name = Text()
+        self.value = Text()
+        self.idle_s = self.frequency = -1
+
+    # What is common to all types
+
+    def read_key(self) -> cython.int:
+        """The key; begin() must follow."""
+        self.has_key = False
+        self.source.hold()
+        self.source.read_text(self.key)
+        self.has_key = True
+        return 0
+
+    def begin(self, type: cython.int, has_expiry: cython.bint, expire_at_ms: int64_t) -> cython.int:
+        """Read a value of this type, or its beginning."""
+        self.type = type
+        self.expire_at_ms = expire_at_ms if has_expiry else 0
+        self.outcome = LOADED
+        self.into = self.target
+        if has_expiry and expire_at_ms < self.now_ms:
+            self.outcome = EXPIRED
+            self.into = self.nowhere
+        if type == TYPE_STRING:
+            return self.begin_string()
+        self.source.keep(self.key)
+        self.source.release()
+        self.opened = False
+        self.fields_expired = 0
+        self.base_ms = 0
+        self.kind = type
+        if type in (TYPE_HASH, TYPE_SET, TYPE_ZSET):
+            return self.begin_elements()
+        if type in (HASH_LISTPACK, HASH_ZIPLIST, HASH_ZIPMAP):
+            self.kind = TYPE_HASH
+            return self.read_compact(LISTPACK if type == HASH_LISTPACK else ZIPLIST if type == HASH_ZIPLIST else ZIPMAP)
+        if type in (SET_INTSET, SET_LISTPACK):
+            self.kind = TYPE_SET
+            return self.read_compact(INTSET if type == SET_INTSET else LISTPACK)
+        if type in (ZSET_LISTPACK, ZSET_ZIPLIST):
+            self.kind = TYPE_ZSET
+            return self.read_compact(LISTPACK if type == ZSET_LISTPACK else ZIPLIST)
+        if type == ZSET_OLD:
+            self.kind = TYPE_ZSET
+            return self.begin_elements()
+        if type in (HASH_TTL, HASH_TTL_PRE_GA):
+            self.kind = TYPE_HASH
+            if type == HASH_TTL:
+                self.base_ms = self.source.little_endian(8)
+            return self.begin_elements()
+        if type in (HASH_LISTPACK_TTL, HASH_LISTPACK_TTL_PRE_GA):
+            self.kind = TYPE_HASH
+            if type == HASH_LISTPACK_TTL:
+                self.source.little_endian(8)  # the earliest of the times that follow
+            return self.read_compact(LISTPACK)
+        if type == MODULE_2 and not self.alone:
+            return self.begin_module(bytes_at(self.source.data(self.key), self.key.length))
+        return self.refuse(f"The type {rdb_format.type_names(self.valkey)[type]} ({type}) of {{}} is not supported")
+
+    def go_on(self, stop_at: uint64_t) -> cython.int:
+        """Read on until the value is complete or this offset is reached."""
+        if self.state == ELEMENTS:
+            return self.go_on_elements(stop_at)
+        if self.state == DIRECT:
+            return self.go_on_direct(stop_at)
+        if self.state == MODULE:
+            return self.go_on_module(stop_at)
+        return self.go_on_pieces(stop_at)
+
+    def named_key(self) -> str:
+        """The key and its database, for an error's text."""
+        name = repr(bytes_at(self.source.data(self.key), min(self.key.length, SHOWN_LEN)))[1:]
+        return f"key {name}" if self.alone else f"key {name} in DB {self.database}"
+
+    def refuse(self, reason: str) -> cython.int:
+        """The whole value cannot be loaded; {} in the text stands for the key."""
+        raise RdbError(reason.format(self.named_key()), self.record_at)
+
+    def duplicate_key(self) -> cython.int:
+        return self.refuse("RDB has duplicated {}")
+
+    def only(self, nbytes: uint64_t) -> cython.int:
+        """The value needs so many bytes more. If it stands alone, there must be no others: said before it is stored."""
+        self.source.need_no_more(nbytes)
+        if self.alone and nbytes != self.source.left():
+            self.source.fail(f"{self.source.left() - nbytes} bytes follow the value")
+        return 0
+
+    # Strings
+
+    def begin_string(self) -> cython.int:
+        length: uint64_t = self.source.any_length()
+        self.target.string_encoding = -1
+        if not self.source.special:
+            return self.plain_string(length)
+        self.target.string_encoding = cython.cast(cython.int, length)
+        if length == SPECIAL_LZF:
+            return self.packed_string()
+        self.source.read_special(length, self.value)
+        self.only(0)
+        return self.whole_string(self.source.data(self.value), self.value.length)
+
+    def plain_string(self, length: uint64_t) -> cython.int:
+        self.only(length)
+        if length < DIRECT_LEN:
+            self.source.need(length)
+            self.source.at += length
+            return self.whole_string(self.source.buffer + (self.source.at - length), length)
+        self.left = length
+        self.state = SKIPPED
+        if self.outcome == LOADED:
+            self.direct_to = self.string_room(length)
+            self.state = PIECES if self.into.in_pieces else DIRECT
+        self.source.release()
+        return 0
+
+    def packed_string(self) -> cython.int:
+        """A compressed string is expanded straight into its place; it has been proved to fit."""
+        packed_len: uint64_t = 0
+        length: uint64_t = self.source.read_packed(cython.address(packed_len))
+        room: Bytes
+        self.only(packed_len)
+        if self.outcome == LOADED and (length < DIRECT_LEN or not self.into.in_pieces):
+            room = self.string_room(length)
+            lzf_expand(self.source.buffer + self.source.at, packed_len, room)
+        elif self.outcome == LOADED:
+            room = self.value.room(length)
+            lzf_expand(self.source.buffer + self.source.at, packed_len, room)
+            self.string_room(length)
+            self.into.piece(room, length)
+        self.source.at += packed_len
+        return self.string_end()
+
+    def string_room(self, length: uint64_t) -> Bytes:
+        """Where the bytes of the string go."""
+        if not self.into.string(self.source.data(self.key), self.key.length, length, self.expire_at_ms):
+            self.duplicate_key()
+        if self.idle_s >= 0 or self.frequency >= 0:
+            self.into.used(self.source.data(self.key), self.key.length, self.idle_s, self.frequency)
+        return self.into.room
+
+    def whole_string(self, text: ConstBytes, length: uint64_t) -> cython.int:
+        """A string that was read already."""
+        if self.outcome == LOADED:
+            memcpy(self.string_room(length), text, length)
+        return self.string_end()
+
+    def string_end(self) -> cython.int:
+        self.source.release()
+        self.state = IDLE
+        return self.into.record_end(self.source.offset()) if self.outcome == LOADED else 0
+
+    def go_on_direct(self, stop_at: uint64_t) -> cython.int:
+        done: uint64_t
+        while self.left and self.source.offset() < stop_at:
+            done = self.source.read_direct(self.direct_to, self.left)
+            self.direct_to += done
+            self.left -= done
+        return 0 if self.left else self.string_end()
+
+    def go_on_pieces(self, stop_at: uint64_t) -> cython.int:
+        """The bytes of a large string in the order of the file: to the target, or to nobody."""
+        piece: uint64_t
+        while self.left and self.source.offset() < stop_at:
+            piece = min(self.left, cython.cast(uint64_t, DIRECT_LEN))
+            self.source.need(piece)
+            if self.state == PIECES:
+                self.into.piece(self.source.buffer + self.source.at, piece)
+            self.source.at += piece
+            self.left -= piece
+        return 0 if self.left else self.string_end()
+
+    # Collections, element by element
+
+    def begin_elements(self) -> cython.int:
+        self.left = self.source.count()
+        if self.left == 0:
+            return self.elements_end()
+        self.state = ELEMENTS
+        return 0
+
+    def go_on_elements(self, stop_at: uint64_t) -> cython.int:
+        while self.left and self.source.offset() < stop_at:
+            self.source.hold()
+            self.read_element()
+            self.source.release()
+            self.left -= 1
+        return 0 if self.left else self.elements_end()
+
+    def read_element(self) -> cython.int:
+        source: RdbInput = self.source
+        score: cython.double
+        at_ms: int64_t = 0
+        if self.type == HASH_TTL or (self.type == HASH_TTL_PRE_GA and not self.valkey):
+            at_ms = self.field_time(source.length())
+        source.read_text(self.name)
+        if self.kind == TYPE_HASH:
+            source.read_text(self.value)
+            if self.type == HASH_TTL_PRE_GA and self.valkey:
+                at_ms = self.field_time(source.little_endian(8) + 1)
+            return self.give(
+                source.data(self.name), self.name.length, source.data(self.value), self.value.length, at_ms
+            )
+        if self.kind == TYPE_ZSET:
+            score = source.double_() if self.type == TYPE_ZSET else self.old_score()
+            if score != score:
+                self.not_a_number()
+            return self.give_scored(source.data(self.name), self.name.length, score)
+        return self.give(source.data(self.name), self.name.length, cython.NULL, 0, 0)
+
+    def open(self) -> cython.int:
+        """Tell the target of the collection, before its first element."""
+        self.opened = True
+        if not self.into.collection(self.source.data(self.key), self.key.length, self.kind, self.expire_at_ms):
+            self.duplicate_key()
+        return 0
+
+    def give(
+        self, name: ConstBytes, name_len: uint64_t, value: ConstBytes, value_len: uint64_t, at_ms: int64_t
+    ) -> cython.int:
+        """An element for the target; at_ms: a field's time, 0 for none."""
+        if at_ms:
+            if at_ms < self.now_ms:
+                self.fields_expired += 1
+                return 0
+            if not self.into.field_expiry(at_ms):
+                self.refuse(
+                    "{} is a hash whose fields expire, which minikv does not keep; with 'load-field-ttls drop' it"
+                    " loads them without their times"
+                )
+        if not self.opened:
+            self.open()
+        if not self.into.element(name, name_len, value, value_len):
+            self.duplicate_element(name, name_len)
+        return 0
+
+    def give_scored(self, name: ConstBytes, name_len: uint64_t, score: cython.double) -> cython.int:
+        if not self.opened:
+            self.open()
+        if not self.into.scored(name, name_len, score):
+            self.duplicate_element(name, name_len)
+        return 0
+
+    def duplicate_element(self, name: ConstBytes, name_len: uint64_t) -> cython.int:
+        self.source.fail(f"Duplicate element {bytes_at(name, min(name_len, SHOWN_LEN))!r} in {self.named_key()}")
+
+    def elements_end(self) -> cython.int:
+        """All of the collection has been read."""
+        self.state = IDLE
+        self.source.release()
+        self.only(0)
+        if self.opened:
+            self.into.collection_end()
+            if self.outcome == LOADED and (self.idle_s >= 0 or self.frequency >= 0):
+                self.into.used(self.source.data(self.key), self.key.length, self.idle_s, self.frequency)
+            self.into.record_end(self.source.offset())
+        elif self.outcome == LOADED:
+            self.outcome = EXPIRED if self.fields_expired else EMPTY
+        return 0
+
+    # Scores and times
+
+    def old_score(self) -> cython.double:
+        """A length and digits, where lengths above 252 are words."""
+        length: cython.int = self.source.byte()
+        if length == OLD_SCORE_NAN:
+            self.not_a_number()
+        if length >= OLD_SCORE_INF:
+            return float("inf") if length == OLD_SCORE_INF else float("-inf")
+        self.source.need(length)
+        self.source.at += length
+        return self.score_of(self.source.buffer + (self.source.at - length), length)
+
+    def score_of(self, text: ConstBytes, length: uint64_t) -> cython.double:
+        """The number that a text spells."""
+        digits = cython.declare(cython.char[128])
+        score: cython.double
+        if length > SCORE_LEN:
+            self.not_a_number()
+        memcpy(digits, text, length)
+        digits[length] = 0
+        try:
+            score = PyOS_string_to_double(digits, cython.NULL, cython.NULL)
+        except ValueError:
+            score = float("nan")
+        if score != score:
+            self.not_a_number()
+        return score
+
+    def not_a_number(self) -> cython.int:
+        self.source.fail(f"A score of {self.named_key()} is not a number")
+
+    def field_time(self, ttl: uint64_t) -> int64_t:
+        """A field's time in Unix milliseconds, 0 for none; some forms count from a base, plus one."""
+        at_ms: uint64_t = ttl
+        if ttl == 0:
+            return 0
+        if self.type == HASH_TTL:
+            at_ms += self.base_ms - 1
+        elif self.valkey:
+            at_ms -= 1
+        if ttl > FIELD_TIME_MAX or self.base_ms > FIELD_TIME_MAX or at_ms > FIELD_TIME_MAX:
+            self.source.fail(f"A field of {self.named_key()} has a time that cannot be")
+        return max(cython.cast(int64_t, at_ms), 1)
+
+    # Compact encodings
+
+    def read_compact(self, form: cython.int) -> cython.int:
+        """A small collection in one string of another encoding."""
+        compact = cython.declare(Compact)
+        name = cython.declare(Element)
+        value = cython.declare(Element)
+        found: cython.int
+        source: RdbInput = self.source
+        source.hold()
+        source.read_text(self.value)
+        compact_begin(cython.address(compact), form, source.data(self.value), self.value.length)
+        if self.type == HASH_LISTPACK_TTL or self.type == HASH_LISTPACK_TTL_PRE_GA:
+            return self.read_triples(cython.address(compact))
+        while True:
+            found = compact_next(cython.address(compact), cython.address(name))
+            if found <= 0:
+                break
+            if self.kind == TYPE_SET:
+                self.give(name.data, name.length, cython.NULL, 0, 0)
+                continue
+            found = compact_next(cython.address(compact), cython.address(value))
+            if found <= 0:
+                break
+            if self.kind == TYPE_HASH:
+                self.give(name.data, name.length, value.data, value.length, 0)
+            elif value.is_number:
+                self.give_scored(name.data, name.length, cython.cast(cython.double, value.number))
+            else:
+                self.give_scored(name.data, name.length, self.score_of(value.data, value.length))
+        if found < 0:
+            self.compact_wrong(cython.address(compact), compact.error.decode())
+        if self.kind != TYPE_SET and compact.count % 2:
+            self.compact_wrong(cython.address(compact), "a field without value")
+        return self.elements_end()
+
+    def read_triples(self, compact: cython.pointer[Compact]) -> cython.int:
+        """Field, value and time, again and again."""
+        name = cython.declare(Element)
+        value = cython.declare(Element)
+        at_ms = cython.declare(Element)
+        found: cython.int
+        while True:
+            found = compact_next(compact, cython.address(name))
+            if found > 0:
+                found = compact_next(compact, cython.address(value))
+            if found > 0:
+                found = compact_next(compact, cython.address(at_ms))
+            if found <= 0:
+                break
+            if not at_ms.is_number or at_ms.number < 0:
+                self.compact_wrong(compact, "a field with a time that cannot be")
+            self.give(name.data, name.length, value.data, value.length, self.field_time(at_ms.number))
+        if found < 0:
+            self.compact_wrong(compact, compact.error.decode())
+        if compact.count % 3:
+            self.compact_wrong(compact, "a field without value or time")
+        return self.elements_end()
+
+    def compact_wrong(self, compact: cython.pointer[Compact], reason: str) -> cython.int:
+        """Told with the place inside the encoding, unless that was compressed."""
+        offset: uint64_t = self.record_at
+        if self.value.decoded == cython.NULL:
+            offset = self.value.at + min(compact.at, compact.size)
+        raise RdbError(f"The {rdb_format.type_names(self.valkey)[self.type]} of {self.named_key()} is {reason}", offset)
+
+    # Modules
+
+    def begin_module(self, key: object) -> cython.int:
+        """Data of a module that minikv has not: it tells where it ends, so it is passed over."""
+        self.module_name = rdb_format.module_name(self.source.length()).encode()
+        self.module_at = self.source.offset()
+        self.module_key = key
+        self.state = MODULE
+        return 0
+
+    def begin_module_aux(self) -> cython.int:
+        """The same for data that belongs to no key."""
+        self.begin_module(None)
+        if self.source.length() != MODULE_UNSIGNED:
+            self.source.fail("Module AUX data without its place")
+        self.source.length()
+        return 0
+
+    def go_on_module(self, stop_at: uint64_t) -> cython.int:
+        part: uint64_t
+        source: RdbInput = self.source
+        while source.offset() < stop_at:
+            part = source.length()
+            if part == MODULE_END:
+                self.state = IDLE
+                self.into = self.target
+                if self.module_key is None or self.outcome == LOADED:
+                    self.target.module(self.module_name, self.module_key, source.offset() - self.module_at)
+                    self.outcome = PASSED_OVER
+                return 0
+            if part in (MODULE_SIGNED, MODULE_UNSIGNED):
+                source.length()
+            elif part in (MODULE_FLOAT, MODULE_DOUBLE):
+                source.skip(4 if part == MODULE_FLOAT else 8)
+            elif part == MODULE_STRING:
+                source.skip_string()
+            else:
+                source.fail(f"Unknown part {part} in the data of the module type {self.module_name.decode()!r}")
+        return 0
