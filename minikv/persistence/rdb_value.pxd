@@ -60,7 +60,7 @@ cdef class ValueReader:
     cdef int begin_module_aux(self) except -1
     cdef int go_on(self, uint64_t stop_at) except -1
 
-    cdef str named_key(self)
+    cdef str named_key(self, str preposition=*)
     cdef int refuse(self, str reason) except -1
     cdef int duplicate_key(self) except -1
     cdef int only(self, uint64_t nbytes) except -1

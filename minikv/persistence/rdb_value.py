@@ -163,10 +163,10 @@ class ValueReader:
             return self.go_on_module(stop_at)
         return self.go_on_pieces(stop_at)
 
-    def named_key(self) -> str:
+    def named_key(self, preposition: str = "in") -> str:
         """The key and its database, for an error's text."""
         name = repr(bytes_at(self.source.data(self.key), min(self.key.length, SHOWN_LEN)))[1:]
-        return f"key {name}" if self.alone else f"key {name} in DB {self.database}"
+        return f"key {name}" if self.alone else f"key {name} {preposition} DB {self.database}"
 
     def refuse(self, reason: str) -> cython.int:
         """The whole value cannot be loaded; {} in the text stands for the key."""
@@ -338,7 +338,8 @@ class ValueReader:
         return 0
 
     def duplicate_element(self, name: ConstBytes, name_len: uint64_t) -> cython.int:
-        self.source.fail(f"Duplicate element {bytes_at(name, min(name_len, SHOWN_LEN))!r} in {self.named_key()}")
+        shown = bytes_at(name, min(name_len, SHOWN_LEN))
+        self.source.fail(f"Duplicate element {shown!r} in {self.named_key('of')}")
 
     def elements_end(self) -> cython.int:
         """All of the collection has been read."""

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from minikv.persistence.rdb_reader import LoadTarget, RdbReader
+from minikv.persistence.rdb_reader import RdbReader
+from minikv.persistence.rdb_target import LoadTarget
 from minikv.tools.visitor import Record, Visitor, VisitorTarget
 
 STEP_BYTES = 256 << 10

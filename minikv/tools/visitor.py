@@ -8,12 +8,12 @@ offset. Memory: one element, or one compact encoding, or a piece of a large stri
 from __future__ import annotations
 
 import cython
-from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.minikv.engine.record import TYPE_STRING, bytes_at
 from cython.cimports.minikv.keyspace.footprint import Footprint
-from cython.cimports.minikv.persistence.rdb_reader import DIRECT_LEN, LoadTarget
+from cython.cimports.minikv.persistence.rdb_target import DIRECT_LEN, LoadTarget
 
 
 class Visitor:
@@ -143,15 +143,36 @@ class VisitorTarget(LoadTarget):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def element(self, name: bytes, value: object) -> cython.int:
-        name_len: uint64_t = PyBytes_GET_SIZE(name)
-        value_len: uint64_t = len(value) if isinstance(value, bytes) else 0
+    def element(
+        self,
+        name: cython.pointer[cython.const[uint8_t]],
+        name_len: uint64_t,
+        value: cython.pointer[cython.const[uint8_t]],
+        value_len: uint64_t,
+    ) -> cython.int:
+        self._count(name_len, value_len)
+        if self._wanted and self._takes_elements:
+            text = None if value == cython.NULL else bytes_at(value, value_len)
+            return self._visitor.element(bytes_at(name, name_len), text) is not False
+        return 1
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def scored(
+        self, name: cython.pointer[cython.const[uint8_t]], name_len: uint64_t, score: cython.double
+    ) -> cython.int:
+        self._count(name_len, 0)
+        if self._wanted and self._takes_elements:
+            return self._visitor.element(bytes_at(name, name_len), score) is not False
+        return 1
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _count(self, name_len: uint64_t, value_len: uint64_t) -> cython.int:
         self._record.elements += 1
         self._record.largest = max(self._record.largest, max(name_len, value_len))
         self._footprint.add(name_len, value_len)
-        if self._wanted and self._takes_elements:
-            return self._visitor.element(name, value) is not False
-        return 1
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

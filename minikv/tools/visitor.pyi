@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from minikv.persistence.rdb_reader import LoadTarget
+from minikv.persistence.rdb_target import LoadTarget
 
 class Visitor:
     takes_pieces: bool

@@ -240,9 +240,9 @@ def test_arbitrary_bytes(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
-        (HASH + text(b"k") + b"\x02" + text(b"a") * 4, "Duplicate element b'a' in key 'k' in DB 0"),
-        (SET + text(b"k") + b"\x02" + text(b"a") * 2, "Duplicate element b'a' in key 'k' in DB 0"),
-        (SET + text(b"k") + b"\x02" + text(b"7") + b"\xc0\x07", "Duplicate element b'7' in key 'k' in DB 0"),
+        (HASH + text(b"k") + b"\x02" + text(b"a") * 4, "Duplicate element b'a' in key 'k' of DB 0"),
+        (SET + text(b"k") + b"\x02" + text(b"a") * 2, "Duplicate element b'a' in key 'k' of DB 0"),
+        (SET + text(b"k") + b"\x02" + text(b"7") + b"\xc0\x07", "Duplicate element b'7' in key 'k' of DB 0"),
         (LISTPACK + text(b"k") + string(listpack(b"a", 1, b"a", 2)), "Duplicate element"),
         (LISTPACK + text(b"k") + string(listpack(b"a", 1, b"b")), "a field without value"),
         (ZIPMAP + text(b"k") + string(zipmap(b"a", b"1", b"a", b"2")), "Duplicate element"),
