@@ -50,6 +50,7 @@ EXPIRE_SHARE = 0.25
 # Time for moving records out of sparse segments, each run of the cron.
 EVACUATE_US = 1000
 EVACUATE_AGAIN_S = 0.01
+QUIET_OPS_PER_SEC = 1000  # below, there is time to be thorough
 SAMPLE_MS = 100
 # Collections are rare: almost nothing here makes cycles. Objects made before the start are frozen.
 GC_THRESHOLDS = (20_000, 50, 100)
@@ -420,8 +421,9 @@ class Server:
         self.latency.add("expire-cycle", int((time.monotonic() - began_at) * 1000))
 
     def _evacuate(self) -> None:
-        """Tidy the arena; more often while there is much to do."""
-        if not self.snapshots.loading and self.keyspace.evacuate(EVACUATE_US) > 0:
+        """Tidy the arena; more often while there is much to do, and more thoroughly while clients have little."""
+        quiet = self.stats.ops_per_sec < QUIET_OPS_PER_SEC
+        if not self.snapshots.loading and self.keyspace.evacuate(EVACUATE_US, quiet) > 0:
             self._later("evacuate", EVACUATE_AGAIN_S, self._evacuate)
 
     def _look_after_clients(self) -> None:

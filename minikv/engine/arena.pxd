@@ -116,7 +116,7 @@ cdef class Arena:
     cdef void drop_store(self, uint32_t store) noexcept nogil
     cdef void drop_marked(self) noexcept nogil
     cdef void mark_dropping(self, uint32_t store) noexcept nogil
-    cdef uint32_t pick_sparse(self, uint32_t store) noexcept nogil
+    cdef uint32_t pick_sparse(self, uint32_t store, uint32_t share) noexcept nogil
 
     cdef void _set_live(self, uint64_t offset) noexcept nogil
     cdef void _clear_live(self, uint64_t offset) noexcept nogil

@@ -626,8 +626,8 @@ class Arena:
 
     # Evacuation
 
-    def pick_sparse(self, store: uint32_t) -> uint32_t:
-        """The sparsest segment worth moving, when over a fifth of the store's segments is dead; NO_SEGMENT if none.
+    def pick_sparse(self, store: uint32_t, share: uint32_t) -> uint32_t:
+        """The sparsest segment worth moving, when over 1/share of the store's segments is dead; NO_SEGMENT if none.
 
         None while a snapshot is open: moving would touch what the child still reads.
         """
@@ -640,9 +640,9 @@ class Arena:
         pages: uint64_t = cython.cast(uint64_t, heap.page_segments) * PAGES_PER_SEGMENT
         # What the segments being filled can still take is not dead.
         free: uint64_t = ((heap.bump_end - heap.bump) + (heap.gap_end - heap.gap)) >> GRANULE_SHIFT
-        records: cython.bint = heap.record_segments > 2 and (granules - heap.live_granules - free) * 5 > granules
+        records: cython.bint = heap.record_segments > 2 and (granules - heap.live_granules - free) * share > granules
         in_pages: cython.bint = (
-            heap.kind != TYPE_LIST and heap.page_segments > 1 and (pages - heap.live_pages) * 5 > pages
+            heap.kind != TYPE_LIST and heap.page_segments > 1 and (pages - heap.live_pages) * share > pages
         )
         if self.snapshot_is_open or self.drained < self.walk_len or not (records or in_pages):
             return NO_SEGMENT
@@ -653,7 +653,7 @@ class Arena:
             if (
                 records
                 and segment.kind == RECORDS
-                and segment.live < GRANULES_PER_SEGMENT // 5 * 4
+                and segment.live < GRANULES_PER_SEGMENT - GRANULES_PER_SEGMENT // share
                 and segment.live < best_live
                 and not self._is_filling(number)
             ):
@@ -662,7 +662,7 @@ class Arena:
             elif (
                 in_pages
                 and segment.kind == PAGES
-                and segment.live < PAGES_PER_SEGMENT // 5 * 4
+                and segment.live < PAGES_PER_SEGMENT - PAGES_PER_SEGMENT // share
                 and segment.live * (GRANULES_PER_SEGMENT // PAGES_PER_SEGMENT) < best_live
             ):
                 best = number

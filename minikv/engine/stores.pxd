@@ -43,8 +43,8 @@ cdef class Stores:
     cdef void drop(self, uint32_t store) noexcept nogil
     cdef void drop_owned(self, uint32_t owner) noexcept nogil
     cdef void _forget(self, uint32_t store) noexcept nogil
-    cdef uint64_t evacuate(self, int64_t until_ns) noexcept nogil
-    cdef bint _pick(self) noexcept nogil
+    cdef uint64_t evacuate(self, int64_t until_ns, uint32_t share) noexcept nogil
+    cdef bint _pick(self, uint32_t share) noexcept nogil
     cdef bint _move(self, uint64_t old) noexcept nogil
     cdef object check_order(self, uint32_t store)
     cdef Probe _at_entry(self, uint64_t offset) noexcept nogil

@@ -282,8 +282,11 @@ class Stores:
 
     # Evacuation
 
-    def evacuate(self, until_ns: int64_t) -> uint64_t:
-        """Move entries out of sparse segments until the monotonic clock reaches `until_ns`; returns the bytes moved."""
+    def evacuate(self, until_ns: int64_t, share: uint32_t) -> uint64_t:
+        """Move entries out of sparse segments until the monotonic clock reaches `until_ns`; returns the bytes moved.
+
+        share: a store's segments may be dead by 1/share.
+        """
         moved: uint64_t = 0
         size: uint64_t
         segment: cython.pointer[Segment]
@@ -295,7 +298,7 @@ class Stores:
                 if not segment.evacuating or self.arena.snapshot_is_open:
                     segment.evacuating = False
                     self.evacuated_to = 0
-            if self.evacuated_to == 0 and not self._pick():
+            if self.evacuated_to == 0 and not self._pick(share):
                 return moved
             while True:
                 self.evacuated_to = self.arena._next_live(self.evacuated_to, self.evacuated_end)
@@ -314,14 +317,14 @@ class Stores:
                     if cython.cast(int64_t, time.tv_sec) * 1000000000 + time.tv_nsec >= until_ns:
                         return moved
 
-    def _pick(self) -> cython.bint:
+    def _pick(self, share: uint32_t) -> cython.bint:
         """Choose a segment to evacuate; the stores take turns."""
         number: uint32_t
         _step: uint32_t
         for _step in range(min(self.next_fresh, STORES_PER_CALL)):
             if self.evacuated_next >= self.next_fresh:
                 self.evacuated_next = 0
-            number = self.arena.pick_sparse(self.evacuated_next)
+            number = self.arena.pick_sparse(self.evacuated_next, share)
             if number != NO_SEGMENT:
                 self.evacuated = self.evacuated_next
                 self.arena.segments[number].evacuating = True

@@ -106,7 +106,7 @@ class Keyspace:
     def arena_used_bytes(self) -> int:
         return self.live_bytes
 
-    def evacuate(self, budget_us: int) -> int:
+    def evacuate(self, budget_us: int, thorough: bool = False) -> int:
         return 0
 
     def stats(self) -> dict[str, int]:

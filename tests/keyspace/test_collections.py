@@ -218,9 +218,9 @@ class Views(RuleBasedStateMachine):
         self.keyspace.swap(0, 1)
         self.contents = {(1 - number, key): value for (number, key), value in self.contents.items()}
 
-    @rule(budget_us=st.sampled_from([0, 100, 100_000]))
-    def evacuate(self, budget_us: int) -> None:
-        self.keyspace.evacuate(budget_us)
+    @rule(budget_us=st.sampled_from([0, 100, 100_000]), thorough=st.booleans())
+    def evacuate(self, budget_us: int, thorough: bool) -> None:
+        self.keyspace.evacuate(budget_us, thorough)
 
     @precondition(lambda self: self.child is None)
     @rule(relocate=st.booleans())

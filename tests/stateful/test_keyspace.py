@@ -347,9 +347,9 @@ class KeyspaceMachine(RuleBasedStateMachine):
 
     # Memory and snapshots
 
-    @rule(budget_us=st.sampled_from([0, 100, 10_000]))
-    def evacuate(self, budget_us: int) -> None:
-        self.real.evacuate(budget_us)
+    @rule(budget_us=st.sampled_from([0, 100, 10_000]), thorough=st.booleans())
+    def evacuate(self, budget_us: int, thorough: bool) -> None:
+        self.real.evacuate(budget_us, thorough)
 
     @precondition(lambda self: self.child is None)
     @rule(relocate=st.booleans())
