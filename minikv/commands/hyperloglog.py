@@ -1,3 +1,4 @@
+# cython: language_level=3
 """Commands on HyperLogLogs: strings that count different elements."""
 
 from __future__ import annotations
