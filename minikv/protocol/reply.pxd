@@ -3,6 +3,10 @@ cdef class SimpleString:
     cdef bytes wire
 
 
+cdef class Decimal:
+    cdef readonly bytes digits
+
+
 cdef class Verbatim:
     cdef readonly bytes form, data
 
@@ -36,7 +40,7 @@ cdef class ReplyBuffer:
     cdef int write_other(self, object value, int resp) except -1
     cdef int write_bulk(self, const char *data, Py_ssize_t length) except -1
     cdef int write_header(self, char kind, long long number) except -1
-    cdef int write_double(self, double number, int resp) except -1
+    cdef int write_double(self, bytes digits, int resp) except -1
     cdef int write_error(self, str text) except -1
     cdef int write_verbatim(self, Verbatim value, int resp) except -1
     cdef int write_line(self, bytes line) except -1

@@ -11,7 +11,7 @@ The type of a value names its wire form:
     list, tuple                   * array                the same
     dict                          * keys and values      % map
     set, frozenset, Set           * array                ~ set
-    float                         $ digits               , double
+    float, Decimal                $ digits               , double
     bool                          :1 or :0               #t or #f
     SimpleString (OK, PONG ...)   + text                 the same
     CommandError                  - text                 the same
@@ -53,6 +53,14 @@ class SimpleString:
 
     def __hash__(self) -> int:
         return hash(self.text)
+
+
+@cython.cclass
+class Decimal:
+    """A number whose digits the handler chose."""
+
+    def __init__(self, digits: bytes):
+        self.digits = digits
 
 
 @cython.cclass
@@ -182,7 +190,9 @@ class ReplyBuffer:
         elif isinstance(value, bool):
             self.write_line((b"#t" if value else b"#f") if resp > 2 else (b":1" if value else b":0"))
         elif isinstance(value, float):
-            self.write_double(value, resp)
+            self.write_double(format_double(value), resp)
+        elif isinstance(value, Decimal):
+            self.write_double(cython.cast(Decimal, value).digits, resp)
         elif isinstance(value, CommandError):
             self.write_error(str(value))
         elif value is NO_REPLY:
@@ -224,8 +234,7 @@ class ReplyBuffer:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def write_double(self, number: cython.double, resp: cython.int) -> cython.int:
-        digits = format_double(number)
+    def write_double(self, digits: bytes, resp: cython.int) -> cython.int:
         if resp > 2:
             return self.write_line(b"," + digits)
         return self.write_bulk(PyBytes_AS_STRING(digits), PyBytes_GET_SIZE(digits))

@@ -5,6 +5,10 @@ class SimpleString:
     text: bytes
     def __init__(self, text: bytes) -> None: ...
 
+class Decimal:
+    digits: bytes
+    def __init__(self, digits: bytes) -> None: ...
+
 class Verbatim:
     form: bytes
     data: bytes
