@@ -27,6 +27,10 @@ class WrongTypeError(CommandError):
         super().__init__("WRONGTYPE Operation against a key holding the wrong kind of value")
 
 
+class NamingError(CommandError):
+    """A reply that names the command as the client spelled it, in the place of `{}`; dispatch knows."""
+
+
 class ArenaFull(MinikvError):
     """The engine has no room for the new bytes; nothing was changed."""
 

@@ -33,7 +33,7 @@ from minikv.commands.spec import (
     WRITE,
     CommandSpec,
 )
-from minikv.errors import ArenaFull, CommandError
+from minikv.errors import ArenaFull, CommandError, NamingError
 from minikv.protocol.reply import NO_REPLY, POSTPONED, QUEUED, Raw
 from minikv.slowlog import redacted
 
@@ -304,6 +304,8 @@ class CommandTable:
         try:
             value = PyObject_Vectorcall(command.handler, argv + place, argc - place, cython.NULL)
         except CommandError as error:
+            if isinstance(error, NamingError):
+                error = CommandError(str(error).format(cython.cast(bytes, name).decode()))
             value = self.failed(command, error)
         except ArenaFull:
             value = self.failed(command, CommandError(OOM))
