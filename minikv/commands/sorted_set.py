@@ -69,13 +69,17 @@ def add(ctx: Client, key: bytes, words: tuple[bytes, ...], options: set[bytes]) 
     if count % 2 or not count:
         raise CommandError(SYNTAX_ERROR)
     check_options(options, count // 2)
-    scores = [score_of(text) for text in words[first::2]]
+    return add_pairs(ctx, key, [score_of(text) for text in words[first::2]], words[first + 1 :: 2], options)
+
+
+def add_pairs(
+    ctx: Client, key: bytes, scores: Sequence[float], members: Sequence[bytes], options: set[bytes]
+) -> int | float | None:
     set_ = SortedSet.at(ctx.db, key, False) if b"XX" in options else SortedSet.to_write(ctx.db, key)
     score: float | None = None
     added = updated = 0
-    for i, number in enumerate(scores if set_ is not None else []):
+    for member, number in zip(members, scores, strict=True) if set_ is not None else ():
         assert set_ is not None
-        member = words[first + 1 + 2 * i]
         old = set_.score(member)
         score = new_score(old, number, options)
         if score is not None and score != old:

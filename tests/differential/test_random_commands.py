@@ -14,6 +14,7 @@ from tests.harness.strategies import (
     bit_command,
     command,
     encoding_command,
+    geo_command,
     hash_command,
     hyperloglog_command,
     key_command,
@@ -68,6 +69,12 @@ def test_random_hashes_and_sets(pair: ClientPair, commands: list[list[Word]]) ->
 @given(commands=st.lists(st.one_of(hyperloglog_command, hyperloglog_command, key_command), max_size=40))
 def test_random_hyperloglogs(pair: ClientPair, commands: list[list[Word]]) -> None:
     run(pair, [*commands, ["DEBUG", "DIGEST"], ["DEBUG", "RELOAD"], ["DEBUG", "DIGEST"]])
+
+
+@shared_servers
+@given(commands=st.lists(st.one_of(geo_command, geo_command, geo_command, key_command), max_size=40))
+def test_random_places(pair: ClientPair, commands: list[list[Word]]) -> None:
+    run(pair, [*commands, ["DEBUG", "DIGEST"]])
 
 
 @shared_servers

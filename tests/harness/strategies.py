@@ -221,6 +221,58 @@ hyperloglog_command = st.one_of(
     call("APPEND", key, st.binary(max_size=3)),
 )
 
+coordinate = st.one_of(
+    st.floats(-90, 90, width=32).map(repr),
+    st.sampled_from(["0", "10", "10.0001", "85.05112878", "-85.05112878", "180", "-180", "181", "x", "inf"]),
+)
+place = st.tuples(coordinate, coordinate).map(list)
+length = st.sampled_from(["0", "1", "100", "5000", "1e6", "2.5e7", "-1", "inf", "x"])
+unit = st.sampled_from(["m", "km", "MI", "ft", "x"])
+search_option = st.one_of(
+    st.sampled_from(["ASC", "DESC", "WITHDIST", "WITHHASH", "WITHCOORD", "x"]).map(lambda word: [word]),
+    call("COUNT", st.sampled_from(["1", "2", "5", "0", "x"]), option("ANY")),
+)
+store_option = call(st.sampled_from(["STORE", "STOREDIST"]), key)
+shape_option = st.one_of(
+    call("FROMMEMBER", element),
+    call("FROMLONLAT", place),
+    call("BYRADIUS", length, unit),
+    call("BYBOX", length, length, unit),
+)
+shape = st.tuples(
+    st.one_of(call("FROMMEMBER", element), call("FROMLONLAT", place)),
+    st.one_of(call("BYRADIUS", length, unit), call("BYBOX", length, length, unit)),
+    some(st.one_of(search_option, search_option, shape_option), 3).map(tuple).map(flat),
+).map(flat)
+
+geo_command = st.one_of(
+    call("GEOADD", key, some(condition, 1), some(st.tuples(place, element).map(flat), 4, 1).map(tuple).map(flat)),
+    call("GEOADD", key, some(st.tuples(place, element).map(flat), 4, 1).map(tuple).map(flat)),
+    call("ZADD", key, integer, element),
+    call("ZRANGE", key, "0", "-1", "WITHSCORES"),
+    call("ZREM", key, some(element, 3, 1)),
+    call(st.sampled_from(["GEOPOS", "GEOHASH"]), key, some(element, 3)),
+    call("GEODIST", key, element, element, option(unit)),
+    call("GEOSEARCH", key, shape),
+    call("GEOSEARCHSTORE", key, key, shape, option("STOREDIST")),
+    call(
+        st.sampled_from(["GEORADIUS", "GEORADIUS_RO"]),
+        key,
+        place,
+        length,
+        unit,
+        some(st.one_of(search_option, store_option), 3).map(tuple).map(flat),
+    ),
+    call(
+        st.sampled_from(["GEORADIUSBYMEMBER", "GEORADIUSBYMEMBER_RO"]),
+        key,
+        element,
+        length,
+        unit,
+        some(st.one_of(search_option, store_option), 3).map(tuple).map(flat),
+    ),
+)
+
 server_command = st.one_of(
     call("SELECT", database),
     call("SWAPDB", database, database),
