@@ -39,6 +39,8 @@ minikv's own:
   --arena-huge-pages auto|yes|no         2 MiB pages make forks short; auto (default) tries what this kernel does
   --snapshot-writes relocate|in-place    what a write does to a record that a snapshot still needs: write it anew
                                          elsewhere (default), or change it and let the kernel copy the page
+  --load-field-ttls refuse|drop          a dump with hashes whose fields expire, which minikv does not keep: refuse it
+                                         (default), or take the fields without their times
 
   --check-system                         what this machine does to snapshots and what to change; exit code 1 if anything
   -v, --version                          versions, on one line

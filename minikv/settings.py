@@ -573,6 +573,7 @@ SETTINGS = (
     Setting("arena-size", MEMORY, 0, mutable=False),
     Setting("arena-huge-pages", Choice("auto", "yes", "no"), "auto", mutable=False),
     Setting("snapshot-writes", Choice("relocate", "in-place"), "relocate"),
+    Setting("load-field-ttls", Choice("refuse", "drop"), "refuse"),
     # snapshots
     Setting("save", SavePoints(), (SavePoint(3600, 1), SavePoint(300, 100), SavePoint(60, 10000))),
     Setting("dir", Directory(), "", protected=True),

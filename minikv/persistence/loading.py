@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from minikv.errors import MinikvError
 from minikv.persistence.engine_target import EngineTarget
 from minikv.persistence.rdb_reader import RdbReader
-from minikv.persistence.rdb_target import LoadTarget
 
 if TYPE_CHECKING:
     from minikv.config import Config
@@ -38,13 +37,11 @@ class Loader:
         keyspace: Any,
         log: Log,
         *,
-        make_target: Callable[..., LoadTarget] = EngineTarget,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
         self._keyspace = keyspace
         self._log = log
-        self._make_target = make_target
         self._clock = clock
         self._reader: RdbReader | None = None
         self._stopped = False
@@ -52,6 +49,7 @@ class Loader:
         self._used_memory = 0  # that the writer of the dump had
         self.keys_loaded = 0
         self.keys_expired = 0
+        self.functions: tuple[bytes, ...] = ()  # libraries of the dump, as they stand there, for the next save
         self.on_change: Callable[[], None] | None = None  # loading has begun or ended
 
     @property
@@ -61,7 +59,7 @@ class Loader:
     async def load(self) -> None:
         """Read the dump in slices; no dump is an empty data set. RdbError, OSError, ArenaFull, or CancelledError."""
         delay_us = self._config.key_load_delay
-        with self._reading(self._make_target(self._keyspace)) as reader:
+        with self._reading() as reader:
             while reader is not None and reader.step(SLICE_BYTES, max_keys=1 if delay_us > 0 else 0):
                 await asyncio.sleep(delay_us * 1e-6 if delay_us > 0 else 0)
                 if self._stopped:
@@ -80,7 +78,7 @@ class Loader:
         if flush:
             self._keyspace.flush_all()
         try:
-            with self._reading(self._make_target(self._keyspace, merge)) as reader:
+            with self._reading(merge=merge, functions=() if flush else self.functions) as reader:
                 if reader is None:
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
                 while reader.step(AT_ONCE_BYTES):
@@ -95,8 +93,11 @@ class Loader:
         return os.path.join(self._config.dir, self._config.dbfilename)
 
     @contextmanager
-    def _reading(self, target: LoadTarget) -> Iterator[RdbReader | None]:
-        """The reader of the dump, None if there is no dump; what is to be said and counted around its work."""
+    def _reading(self, *, merge: bool = False, functions: tuple[bytes, ...] = ()) -> Iterator[RdbReader | None]:
+        """The reader of the dump, None if there is no dump; what is to be said and counted around its work.
+
+        functions: libraries that stay, beside those of the dump.
+        """
         path = self._path
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -107,11 +108,13 @@ class Loader:
             self._log.warning(f"Fatal error: can't open the RDB file {path} for reading: {error.strerror}")
             raise
         began = time.monotonic()
+        target = EngineTarget(self._keyspace, merge, self._config.load_field_ttls == "drop")
         try:
             reader = self._start(fd, target)
             with self._memory_made_ready(reader.size):
                 yield reader
             self.keys_loaded, self.keys_expired = reader.keys_loaded, reader.keys_expired
+            self.functions = functions + tuple(library for library in target.functions if library not in functions)
         except (MinikvError, OSError) as error:
             self._log.warning(f"Fatal error loading the DB from {path}: {error}")
             raise
@@ -121,11 +124,26 @@ class Loader:
             self._changed()
         if reader.unchecked and self._config.rdbchecksum:
             self._log.notice("RDB file was saved with checksum disabled: no check performed.")
+        self._tell_what_is_not_there(target)
         counts = f"keys loaded: {self.keys_loaded}, keys expired: {self.keys_expired}"
         if reader.keys_empty:
             counts += f", empty keys skipped: {reader.keys_empty}"
         self._log.notice(f"Done loading RDB, {counts}.")
         self._log.notice(f"DB loaded from disk: {time.monotonic() - began:.3f} seconds")
+
+    def _tell_what_is_not_there(self, target: EngineTarget) -> None:
+        """What the dump held that no command will find."""
+        for name, (keys, others) in target.modules.items():
+            self._log.warning(
+                f"Data of a module that minikv does not have was left out: type {name.decode()!r}, {keys} keys,"
+                f" {others} auxiliary fields"
+            )
+        if target.field_ttls_dropped:
+            self._log.warning(
+                f"{target.field_ttls_dropped} fields of hashes have lost the times at which they were to expire"
+            )
+        if target.functions:
+            self._log.notice(f"{len(target.functions)} function libraries are kept for the next dump, but not run")
 
     @contextmanager
     def _memory_made_ready(self, nbytes: int) -> Iterator[None]:
@@ -143,7 +161,7 @@ class Loader:
             thread.join()
             populator.finish()
 
-    def _start(self, fd: int, target: LoadTarget) -> RdbReader:
+    def _start(self, fd: int, target: EngineTarget) -> RdbReader:
         self._began_at = self._clock()
         self._used_memory = 0
         reader = RdbReader(

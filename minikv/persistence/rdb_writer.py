@@ -53,9 +53,10 @@ class SaveSettings:
     checksum: bool = True
     incremental_fsync: bool = True
     key_delay_us: int = 0  # sleep per key; -n: one microsecond for n keys
+    functions: tuple[bytes, ...] = ()  # libraries, as strings of the format
 
     @classmethod
-    def of(cls, config: Any) -> SaveSettings:
+    def of(cls, config: Any, functions: tuple[bytes, ...] = ()) -> SaveSettings:
         """What the configuration says now."""
         return cls(
             directory=config.dir,
@@ -64,6 +65,7 @@ class SaveSettings:
             checksum=config.rdbchecksum,
             incremental_fsync=config.rdb_save_incremental_fsync,
             key_delay_us=config.rdb_key_save_delay,
+            functions=functions,
         )
 
 
@@ -114,6 +116,8 @@ def _write_all(
     walker: Walker, file: TempFile, settings: SaveSettings, used_memory: int, observer: SaveObserver | None
 ) -> None:
     file.add(_preamble(used_memory))
+    for library in settings.functions:
+        file.add(bytes((rdb_format.OP_FUNCTION2,)) + library)
     max_keys, nap_s_per_key = _pace(settings.key_delay_us)
     compress = lzf.compress if settings.compress else None
     keys_before = 0

@@ -31,10 +31,8 @@ from minikv.persistence import child, progress, rdb_writer, temp_file
 from minikv.persistence.account import Account, describe, describe_end, megabytes, own_fields
 from minikv.persistence.cost import CostMeter, ReadRollup
 from minikv.persistence.disk import DISK, Disk
-from minikv.persistence.engine_target import EngineTarget
 from minikv.persistence.loading import Loader
 from minikv.persistence.progress import Phase, Progress
-from minikv.persistence.rdb_target import LoadTarget
 from minikv.persistence.rdb_writer import SaveSettings
 
 if TYPE_CHECKING:
@@ -107,7 +105,6 @@ class SnapshotController:
         disk: Disk = DISK,
         clock: Callable[[], float] = time.time,
         read_rollup: ReadRollup = smaps.rollup,
-        make_target: Callable[..., LoadTarget] = EngineTarget,
     ) -> None:
         self._config = config
         self._keyspace = keyspace
@@ -121,7 +118,7 @@ class SnapshotController:
         self._progress = Progress(keyspace.snapshot_progress)
         self._last = LastSave(at=int(clock()))
         self._counters = Counters()
-        self._loader = Loader(config, keyspace, log, make_target=make_target, clock=clock)
+        self._loader = Loader(config, keyspace, log, clock=clock)
         self._loader.on_change = self._changed
         self.scheduled = False
         self.on_status_change: Callable[[], None] | None = None
@@ -217,7 +214,7 @@ class SnapshotController:
         try:
             rdb_writer.save(
                 self._keyspace.walker(),
-                SaveSettings.of(self._config),
+                SaveSettings.of(self._config, self._loader.functions),
                 used_memory=self._keyspace.used_bytes,
                 disk=self._disk,
             )
@@ -289,7 +286,7 @@ class SnapshotController:
         self._counters.saves += 1
         self._last.tried_at = self._clock()
         dirty, keys = keyspace.dirty, sum(len(database) for database in keyspace.databases)
-        settings = SaveSettings.of(self._config)
+        settings = SaveSettings.of(self._config, self._loader.functions)
         try:
             pid, fork_us = self._fork(settings)
         except (OSError, MinikvError) as error:

@@ -107,9 +107,14 @@ class TempFile:
             self._hand_over()
 
     def add(self, data: bytes) -> None:
-        """Take a few bytes."""
-        self.space()[: len(data)] = data
-        self.advance(len(data))
+        """Take bytes that lie elsewhere."""
+        at = 0
+        while at < len(data):
+            space = self.space()
+            piece = data[at : at + len(space)]
+            space[: len(piece)] = piece
+            self.advance(len(piece))
+            at += len(piece)
 
     def _hand_over(self) -> None:
         """Give the filled block to the thread and go on in the other one, with the part that is not aligned."""

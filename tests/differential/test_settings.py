@@ -11,7 +11,7 @@ from minikv.errors import ConfigError
 from minikv.settings import SETTINGS, Setting
 from tests.harness import Server, parse
 
-OWN = {"arena-huge-pages", "arena-size", "snapshot-writes"}
+OWN = {"arena-huge-pages", "arena-size", "load-field-ttls", "snapshot-writes"}
 
 # redis-server listens on all addresses unless its file says otherwise; minikv on loopback.
 OTHER_DEFAULTS = {"bind"}
