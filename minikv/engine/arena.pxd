@@ -23,7 +23,8 @@ cdef enum:                          # Segment.kind
     FREE = 0
     RECORDS                         # whole records, granule by granule
     PAGES                           # jumbo records in runs of pages
-    RUN                             # first segment of one jumbo record's own run
+    NODES                           # nodes of chains in runs of pages, see chain.py
+    RUN                             # first segment of one jumbo record's or node's own run
     RUN_TAIL                        # its further segments
 
 cdef enum:                          # words of the page shared with the child
@@ -41,7 +42,7 @@ cdef struct Segment:                # parent-only
     uint8_t small                   # backed by 4 KiB pages on purpose
     uint32_t store
     uint32_t rank                   # place in the open snapshot's walk, from 1; 0: not part of it
-    uint32_t live                   # RECORDS: granules of live records; PAGES: pages in use; RUN: number of segments
+    uint32_t live                   # RECORDS: granules of live records; PAGES, NODES: pages in use; RUN: number of segments
     uint32_t deferred               # chain of deaths that wait for the child
 
 cdef struct Heap:                   # parent-only; one for each store
@@ -53,8 +54,9 @@ cdef struct Heap:                   # parent-only; one for each store
     uint64_t live_granules          # in record segments
     uint32_t record_segments
     uint32_t sweep_next             # where the next search for a segment to sweep begins
-    uint32_t page_segments
-    uint32_t page_next              # the same for runs of pages
+    uint32_t page_segments          # PAGES and NODES
+    uint32_t node_segments          # those that are NODES
+    uint32_t page_next              # where the next search for a run of pages begins
     uint64_t live_pages
     uint32_t kind                   # of the records: KEYS, or the type of the collection whose elements they are
     uint32_t dropping
@@ -79,7 +81,7 @@ cdef class Arena:
     cdef uint8_t *base
     cdef uint64_t *live             # bitmap, inherited: a bit at each granule where a live record starts
     cdef Segment *segments
-    cdef uint64_t *page_maps        # 8 words per segment: pages in use, of PAGES segments
+    cdef uint64_t *page_maps        # 8 words per segment: pages in use, of PAGES and NODES segments
     cdef Heap *heaps
     cdef Spread *spreads
     cdef LinkPool deaths
@@ -112,6 +114,8 @@ cdef class Arena:
     cdef bint fits(self, uint64_t offset, uint64_t old_size, uint64_t new_size) noexcept nogil
     cdef bint grow_in_place(self, uint64_t offset, uint64_t old_size, uint64_t new_size) noexcept nogil
     cdef void kill(self, uint64_t offset, uint64_t nbytes) noexcept nogil
+    cdef uint64_t allocate_node(self, uint32_t store, uint32_t pages) noexcept nogil
+    cdef void free_node(self, uint64_t offset, uint32_t pages) noexcept nogil
     cdef uint64_t heap_bytes(self, uint32_t store) noexcept nogil
     cdef void drop_store(self, uint32_t store) noexcept nogil
     cdef void drop_marked(self) noexcept nogil
@@ -131,10 +135,11 @@ cdef class Arena:
     cdef bint _refill(self, uint32_t store, Heap *heap) noexcept nogil
     cdef uint32_t _take_segments(self, uint32_t count, uint8_t kind, uint32_t store) noexcept nogil
     cdef void _free_segment(self, uint32_t segment) noexcept nogil
-    cdef uint64_t allocate_pages(self, uint32_t store, uint32_t pages) noexcept nogil
-    cdef void free_pages(self, uint64_t offset, uint32_t pages) noexcept nogil
+    cdef uint64_t _allocate_pages(self, uint32_t store, uint32_t pages, uint8_t kind) noexcept nogil
+    cdef void _free_pages(self, uint64_t offset, uint32_t pages) noexcept nogil
     cdef void _make_small(self, uint32_t number) noexcept nogil
     cdef uint64_t _allocate_run(self, uint32_t store, uint64_t nbytes) noexcept nogil
+    cdef void _free_run(self, uint32_t number) noexcept nogil
     cdef void _free_now(self, uint64_t offset, uint64_t nbytes) noexcept nogil
     cdef void _forget_deaths(self, Segment *segment) noexcept nogil
     cdef void _plan_store(self, uint32_t store) noexcept nogil

@@ -5,7 +5,8 @@ One reservation, cut into segments of 2 MiB. A segment belongs to one store (one
 
     RECORDS     |record|record|....|record|      records of at most 32 KiB, on 16-byte granules
     PAGES       |run of pages|..|run of pages|   jumbo records of at most 1 MiB, on 4 KiB pages
-    RUN         |one jumbo record ............|  a larger one, in consecutive segments of its own
+    NODES       |run of pages|..|run of pages|   nodes of chains (chain.py), the elements of large lists
+    RUN         |one jumbo record ............|  a larger record or node, in consecutive segments of its own
 
 The bitmap `live` has a bit for each granule where a live record starts. It is the whole truth about record segments:
 a record tells its own size, so the space between the end of one and the next bit is free. There is no free list.
@@ -16,11 +17,13 @@ is none.
 While a snapshot is open in relocating mode, every segment that existed at the fork is frozen until the child has
 passed it: nothing in it is written, its gaps are not filled, and a death in it is only queued (with its bit still
 set) and carried out by `drain` once the child is past it or gone. Two things are left to the kernel's copy-on-write
-on purpose: bytes of jumbo records that are edited in place, and nothing else.
+on purpose: bytes of jumbo records that are edited in place, and nodes, whose segments are never frozen: pages are what
+they are made of anyway.
 
 Invariants (proved by Arena.check):
   1. live records of a segment do not overlap, and lie below its end
-  2. Segment.live equals the granules of its live records (RECORDS), its pages in use (PAGES), its segments (RUN)
+  2. Segment.live equals the granules of its live records (RECORDS), its pages in use (PAGES, NODES), its segments
+     (RUN)
   3. a Heap's sums equal the sums over its segments
   4. a queued death lies in a segment of the open or just ended snapshot, and its record's bit is set
   5. a free segment has no bit set
@@ -33,11 +36,13 @@ import cython
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memset
 from cython.cimports.minikv.engine.memory import HUGE_SIZE, Link, LinkPool, give_back, reserve, unmap, use_huge_pages
-from cython.cimports.minikv.engine.record import KEYS, RECORD_MAX, TYPE_LIST, entry_size
+from cython.cimports.minikv.engine.record import KEYS, RECORD_MAX, entry_size
 
 NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
-# A jumbo record of more pages than this gets segments of its own.
+# A jumbo record or node of more pages than this gets segments of its own.
 RUN_MIN_PAGES = cython.declare(uint32_t, 256)
+# A heap's first segments of nodes are in small pages: what is not used of its last one must be small beside the rest.
+SMALL_NODE_SEGMENTS = cython.declare(uint32_t, 4)
 # Gaps looked at by one allocation before it takes bytes from the segment being filled instead.
 GAPS_PER_ALLOCATION = cython.declare(cython.int, 16)
 POISON = cython.declare(cython.int, 0xDB)
@@ -129,7 +134,7 @@ class Arena:
             return self._allocate_record(store, cython.cast(uint32_t, (nbytes + 15) >> GRANULE_SHIFT), False)
         pages = (nbytes + 4095) >> PAGE_SHIFT
         if pages <= RUN_MIN_PAGES:
-            offset = self.allocate_pages(store, cython.cast(uint32_t, pages))
+            offset = self._allocate_pages(store, cython.cast(uint32_t, pages), PAGES)
         else:
             offset = self._allocate_run(store, nbytes)
         if offset:
@@ -291,8 +296,9 @@ class Arena:
         heap: cython.pointer[Heap] = cython.address(self.heaps[segment.store])
         if segment.kind == RECORDS:
             heap.record_segments -= 1
-        elif segment.kind == PAGES:
+        elif segment.kind == PAGES or segment.kind == NODES:
             heap.page_segments -= 1
+            heap.node_segments -= segment.kind == NODES
             memset(self.page_maps + cython.cast(cython.size_t, number) * 8, 0, 64)
         else:
             self.live_bytes -= SEGMENT_SIZE
@@ -307,8 +313,23 @@ class Arena:
         self.segments_used -= 1
         self.free_hint = min(self.free_hint, number)
 
-    def allocate_pages(self, store: uint32_t, pages: uint32_t) -> uint64_t:
-        """A run of at most 256 pages that no bit tells of: a list's node, or room for a jumbo record."""
+    def allocate_node(self, store: uint32_t, pages: uint32_t) -> uint64_t:
+        """Room for a node of a chain, which no bit tells of; 0 when the arena is full."""
+        if pages <= RUN_MIN_PAGES:
+            return self._allocate_pages(store, pages, NODES)
+        return self._allocate_run(store, cython.cast(uint64_t, pages) << PAGE_SHIFT)
+
+    def free_node(self, offset: uint64_t, pages: uint32_t) -> cython.void:
+        """Take a node's pages back; a child keeps its own view of them."""
+        if self.poison:
+            memset(self.base + offset, POISON, cython.cast(cython.size_t, pages) << PAGE_SHIFT)
+        if pages <= RUN_MIN_PAGES:
+            self._free_pages(offset, pages)
+        else:
+            self._free_run(cython.cast(uint32_t, offset >> SEGMENT_SHIFT))
+
+    def _allocate_pages(self, store: uint32_t, pages: uint32_t, kind: uint8_t) -> uint64_t:
+        """A run of at most 256 pages in a segment of this kind."""
         heap: cython.pointer[Heap] = cython.address(self.heaps[store])
         _step: uint32_t
         number: uint32_t = heap.page_next
@@ -320,10 +341,10 @@ class Arena:
                     number = 0
                 segment = cython.address(self.segments[number])
                 if (
-                    segment.kind == PAGES
+                    segment.kind == kind
                     and segment.store == store
                     and segment.live + pages <= PAGES_PER_SEGMENT
-                    and segment.rank <= self.progress[RANK_PASSED]
+                    and (kind == NODES or segment.rank <= self.progress[RANK_PASSED])
                     and not segment.evacuating
                 ):
                     first = find_free_pages(self.page_maps + cython.cast(cython.size_t, number) * 8, pages)
@@ -331,12 +352,17 @@ class Arena:
                         break
                 number += 1
         if first < 0:
-            number = self._take_segments(1, PAGES, store)
+            number = self._take_segments(1, kind, store)
             if number == NO_SEGMENT:
                 return 0
-            if heap.kind != KEYS and heap.page_segments == 0:
+            if (
+                heap.node_segments < SMALL_NODE_SEGMENTS
+                if kind == NODES
+                else (heap.kind != KEYS and heap.page_segments == 0)
+            ):
                 self._make_small(number)
             heap.page_segments += 1
+            heap.node_segments += kind == NODES
             # Offset 0 means none: the arena's first page is not given out.
             first = 1 if number == 0 else 0
             if number == 0:
@@ -447,7 +473,6 @@ class Arena:
         segment: cython.pointer[Segment] = cython.address(self.segments[number])
         heap: cython.pointer[Heap] = cython.address(self.heaps[segment.store])
         units: uint32_t
-        count: uint32_t
         self._clear_live(offset)
         if self.poison:
             memset(self.base + offset, POISON, nbytes)
@@ -459,14 +484,17 @@ class Arena:
             if segment.live == 0 and not self._is_filling(number):
                 self._free_segment(number)
         elif segment.kind == PAGES:
-            self.free_pages(offset, cython.cast(uint32_t, (nbytes + 4095) >> PAGE_SHIFT))
+            self._free_pages(offset, cython.cast(uint32_t, (nbytes + 4095) >> PAGE_SHIFT))
         else:
-            count = segment.live
-            for units in range(number, number + count):
-                self._free_segment(units)
+            self._free_run(number)
 
-    def free_pages(self, offset: uint64_t, pages: uint32_t) -> cython.void:
-        """Take a run of pages back; a child keeps its own view of them."""
+    def _free_run(self, number: uint32_t) -> cython.void:
+        count: uint32_t = self.segments[number].live
+        tail: uint32_t
+        for tail in range(number, number + count):
+            self._free_segment(tail)
+
+    def _free_pages(self, offset: uint64_t, pages: uint32_t) -> cython.void:
         number: uint32_t = cython.cast(uint32_t, offset >> SEGMENT_SHIFT)
         segment: cython.pointer[Segment] = cython.address(self.segments[number])
         heap: cython.pointer[Heap] = cython.address(self.heaps[segment.store])
@@ -483,7 +511,7 @@ class Arena:
             heap.live_pages -= segment.live
             self.live_bytes -= cython.cast(uint64_t, segment.live) << PAGE_SHIFT
             self._free_segment(number)
-        elif heap.kind == TYPE_LIST:
+        elif segment.kind == NODES and not self.poison:
             # Nodes are not moved together, so their memory goes back page by page.
             give_back(self.base + offset, cython.cast(cython.size_t, pages) << PAGE_SHIFT)
 
@@ -551,11 +579,13 @@ class Arena:
     def plan(self, databases: list[int]) -> list[tuple[int, int]]:
         """Lay down the order in which segments are walked, without a snapshot. Not while one is open.
 
-        Databases in order, each one's segments by address; then the spread collections by number.
+        Databases in order, each one's segments by address; then the spread collections by number; then the shared
+        nodes of each database, which any of its spread collections may lead to.
         """
         number: uint32_t
         store: uint32_t
         heap: cython.pointer[Heap]
+        count: uint32_t = cython.cast(uint32_t, len(databases))
         self.settle()
         for store in range(self.stores_used):
             self.heaps[store].walk_count = 0
@@ -565,10 +595,12 @@ class Arena:
         self.walk_len = 0
         for store in databases:
             self._plan_store(store)
-        for store in range(cython.cast(uint32_t, len(databases)), self.stores_used):
+        for store in range(2 * count, self.stores_used):
             self._plan_store(store)
             self.spreads[store].walk_first = self.heaps[store].walk_first
             self.spreads[store].walk_count = self.heaps[store].walk_count
+        for store in range(count, min(2 * count, self.stores_used)):
+            self._plan_store(store)
         for store in range(self.stores_used):
             self.heaps[store].walk_count = 0
         for number in range(self.high_water):
@@ -642,7 +674,7 @@ class Arena:
         free: uint64_t = ((heap.bump_end - heap.bump) + (heap.gap_end - heap.gap)) >> GRANULE_SHIFT
         records: cython.bint = heap.record_segments > 2 and (granules - heap.live_granules - free) * share > granules
         in_pages: cython.bint = (
-            heap.kind != TYPE_LIST and heap.page_segments > 1 and (pages - heap.live_pages) * share > pages
+            heap.page_segments > heap.node_segments + 1 and (pages - heap.live_pages) * share > pages
         )
         if self.snapshot_is_open or self.drained < self.walk_len or not (records or in_pages):
             return NO_SEGMENT
@@ -707,7 +739,7 @@ class Arena:
                 assert not segment.deferred
                 continue
             assert number < self.high_water
-            sums = heap_sums.setdefault(segment.store, [0, 0, 0, 0])
+            sums = heap_sums.setdefault(segment.store, [0, 0, 0, 0, 0])
             live = found.setdefault(segment.store, [0, 0])
             granules = 0
             pages = 1 if number == 0 and segment.kind == PAGES else 0
@@ -731,10 +763,11 @@ class Arena:
                 assert granules == segment.live, f"segment {number}: {granules} granules live, {segment.live} counted"
                 sums[0] += 1
                 sums[1] += granules
-            elif segment.kind == PAGES:
-                if self.heaps[segment.store].kind == TYPE_LIST:
-                    # No bit tells of a node: the list's own check looks at the nodes.
+            elif segment.kind == PAGES or segment.kind == NODES:
+                if segment.kind == NODES:
+                    # No bit tells of a node: Chains.check looks at them.
                     pages = segment.live
+                    sums[4] += 1
                 assert pages == segment.live, f"segment {number}: {pages} pages live, {segment.live} counted"
                 assert pages == count_pages(self.page_maps + cython.cast(cython.size_t, number) * 8)
                 sums[2] += 1
@@ -751,9 +784,13 @@ class Arena:
         assert deaths == self.deferred_deaths == self.deaths.used
         for store, sums in heap_sums.items():
             heap: cython.pointer[Heap] = cython.address(self.heaps[cython.cast(uint32_t, store)])
-            assert sums == [heap.record_segments, heap.live_granules, heap.page_segments, heap.live_pages], (
-                f"store {store}: {sums}"
-            )
+            assert sums == [
+                heap.record_segments,
+                heap.live_granules,
+                heap.page_segments,
+                heap.live_pages,
+                heap.node_segments,
+            ], f"store {store}: {sums}"
             live_bytes += self.heap_bytes(cython.cast(uint32_t, store))
         assert live_bytes == self.live_bytes, f"{live_bytes} bytes live, {self.live_bytes} counted"
         return {store: tuple(live) for store, live in found.items()}
