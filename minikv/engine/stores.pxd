@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from minikv.engine.arena cimport Arena
+from minikv.engine.chain cimport Chain, Chains
 from minikv.engine.memory cimport BlockPool
 from minikv.engine.ordered cimport OrderedState, OrderedTrees, Probe
 from minikv.engine.table cimport Tables, TableState
@@ -10,6 +11,7 @@ from minikv.engine.table cimport Tables, TableState
 cdef struct Index:                  # parent-only: what leads to the entries of a store
     TableState table
     OrderedState order              # sorted set: by (score, member)
+    Chain chain                     # list: its elements
     uint32_t next_free              # number of the next free store, while this one is free
 
 
@@ -19,6 +21,7 @@ cdef class Stores:
     cdef readonly BlockPool pool
     cdef Tables tables
     cdef OrderedTrees trees
+    cdef Chains chains
     cdef Index *indexes
     cdef readonly uint32_t databases    # stores 0 to databases - 1
     cdef uint32_t next_fresh            # lowest store never used
@@ -39,13 +42,16 @@ cdef class Stores:
     cdef int rescore(self, uint32_t store, uint64_t *slot, double score) except -1
     cdef uint32_t create(self, uint32_t kind, uint32_t owner) except 0
     cdef uint32_t clone(self, uint32_t source, uint32_t owner) except 0
+    cdef int rehome(self, uint32_t store, uint32_t owner) except -1
+    cdef void publish_chain(self, uint32_t store) noexcept nogil
     cdef uint64_t memory_of(self, uint32_t store) noexcept nogil
     cdef void drop(self, uint32_t store) noexcept nogil
     cdef void drop_owned(self, uint32_t owner) noexcept nogil
-    cdef void _forget(self, uint32_t store) noexcept nogil
+    cdef bint _forget(self, uint32_t store, bint with_shared) noexcept nogil
     cdef uint64_t evacuate(self, int64_t until_ns, uint32_t share) noexcept nogil
     cdef bint _pick(self, uint32_t share) noexcept nogil
     cdef bint _move(self, uint64_t old) noexcept nogil
+    cdef object check_chain(self, uint32_t store, dict pages)
     cdef object check_order(self, uint32_t store)
     cdef Probe _at_entry(self, uint64_t offset) noexcept nogil
 

@@ -4,13 +4,16 @@
 A store is a set of entries found by a hash table: records by their keys, or elements (a hash's field and value, a
 set's member, a sorted set's member and score) by their first string. Its entries lie in segments of its own. Whether
 an entry is a record or an element makes a difference in two places only: how its key and size are read (record.pxd),
-and who else knows where it lies: a sorted set's tree knows its elements.
+and who else knows where it lies: a sorted set's tree knows its elements. A list's elements have no names: its store is
+a chain (chain.py) instead, and has neither entries nor table.
 
-    store 0 .. databases - 1    keys
-    store databases ..          spread collections, numbered as they come; numbers are used again
+    store 0 .. databases - 1                    keys
+    store databases .. 2 * databases - 1        nodes of a database's short chains
+    store 2 * databases ..                      spread collections, numbered as they come; numbers are used again
 
 The record of a spread collection's key (its root) holds the collection's number. What the snapshot child needs besides
-(the number of elements) stands in Arena.spreads, which is inherited; table and tree stand in `indexes`, which are not.
+(the number of elements, a chain's first node) stands in Arena.spreads, which is inherited; table, tree and chain stand
+in `indexes`, which are not.
 
 A change either succeeds or raises ArenaFull with nothing changed: `reserve` makes sure of the blocks that it may
 take, room in the arena comes next, and what follows cannot fail.
@@ -20,6 +23,8 @@ import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.arena import (
+    NODES,
+    PAGE_SHIFT,
     SEGMENT_SHIFT,
     STORES_MAX,
     Arena,
@@ -27,6 +32,7 @@ from cython.cimports.minikv.engine.arena import (
     segment_end,
     segment_start,
 )
+from cython.cimports.minikv.engine.chain import Chain, Chains
 from cython.cimports.minikv.engine.memory import BLOCK_SIZE, BlockPool, reserve, unmap
 from cython.cimports.minikv.engine.ordered import (
     Cursor,
@@ -39,6 +45,7 @@ from cython.cimports.minikv.engine.ordered import (
 from cython.cimports.minikv.engine.record import (
     RECORD_MAX,
     SCORE_SIZE,
+    TYPE_LIST,
     TYPE_ZSET,
     entry_key,
     entry_size,
@@ -63,10 +70,11 @@ class Stores:
         self.arena = arena
         self.pool = pool
         self.databases = databases
-        self.next_fresh = databases
+        self.next_fresh = 2 * databases
         self.tables = Tables(arena, pool)
         self.trees = OrderedTrees(pool)
         self.trees.elements = arena.base
+        self.chains = Chains(arena, pool)
         self.indexes = cython.cast(cython.pointer[Index], reserve(STORES_MAX * cython.sizeof(Index), False))
 
     def __dealloc__(self):
@@ -120,12 +128,19 @@ class Stores:
         move_slot(slot, offset)
 
     def add(self, store: uint32_t, entry: cython.pointer[uint8_t]) -> cython.int:
-        """Copy an element that lies elsewhere into a spread collection, which has none of its name."""
+        """Copy an element that lies elsewhere into a spread collection, which has none of its name, or to its end."""
         kind: uint32_t = self.indexes[store].table.kind
         size: uint64_t = entry_size(kind, entry)
         key_len: uint64_t = 0
-        key: cython.pointer[uint8_t] = entry_key(kind, entry, cython.address(key_len))
-        offset: uint64_t = self.place(store, hash_key(key, key_len), cython.NULL, size)
+        key: cython.pointer[uint8_t]
+        offset: uint64_t
+        chain: cython.pointer[Chain] = cython.address(self.indexes[store].chain)
+        if kind == TYPE_LIST:
+            memcpy(self.chains.insert(chain, chain.nodes.elements, size), entry, size)
+            self.publish_chain(store)
+            return 0
+        key = entry_key(kind, entry, cython.address(key_len))
+        offset = self.place(store, hash_key(key, key_len), cython.NULL, size)
         memcpy(self.arena.base + offset, entry, size)
         self.arena.spreads[store].count += 1
         return self.order_entry(store, offset)
@@ -195,6 +210,8 @@ class Stores:
         self.arena.heaps[store].kind = kind
         self.arena.spreads[store].kind = kind
         self.arena.spreads[store].owner = owner
+        self.indexes[store].chain.store = store
+        self.indexes[store].chain.shared = self.databases + owner
         self.spreads += 1
         return store
 
@@ -207,6 +224,10 @@ class Stores:
         found: uint32_t = 0
         at: uint32_t
         try:
+            if kind == TYPE_LIST:
+                self.chains.copy(cython.address(self.indexes[source].chain), cython.address(self.indexes[store].chain))
+                self.publish_chain(store)
+                return store
             while True:
                 cursor = self.tables.scan_home(
                     cython.address(self.indexes[source].table), cursor, offsets, cython.address(found)
@@ -221,43 +242,89 @@ class Stores:
         return store
 
     def memory_of(self, store: uint32_t) -> uint64_t:
-        """Bytes of a spread collection: its elements, rounded to granules or pages, and the blocks of its table."""
+        """Bytes of a spread collection: its elements, rounded to granules or pages, and the blocks of its indexes."""
+        chain: cython.pointer[Chain] = cython.address(self.indexes[store].chain)
+        if self.indexes[store].table.kind == TYPE_LIST:
+            return (chain.pages << PAGE_SHIFT) + cython.cast(uint64_t, chain.nodes.blocks) * BLOCK_SIZE
         return self.arena.heap_bytes(store) + self.indexes[store].table.blocks * BLOCK_SIZE
+
+    def publish_chain(self, store: uint32_t) -> cython.void:
+        """Tell the child's table what a change of the store's chain may have changed."""
+        self.arena.spreads[store].count = self.indexes[store].chain.nodes.elements
+        self.arena.spreads[store].head = self.indexes[store].chain.first
+
+    def rehome(self, store: uint32_t, owner: uint32_t) -> cython.int:
+        """Take a spread collection to another database, except for its root."""
+        self.chains.share_with(cython.address(self.indexes[store].chain), self.databases + owner)
+        self.publish_chain(store)
+        self.arena.spreads[store].owner = owner
+        return 0
 
     def drop(self, store: uint32_t) -> cython.void:
         """End a spread collection: its elements go by whole segments."""
-        self._forget(store)
-        self.arena.drop_marked()
+        if self._forget(store, False):
+            self.arena.drop_marked()
 
     def drop_owned(self, owner: uint32_t) -> cython.void:
-        """End every spread collection of a database."""
+        """End every spread collection of a database. Its heaps are only marked: a drop of a store must follow."""
         store: uint32_t
-        for store in range(self.databases, self.next_fresh):
+        for store in range(2 * self.databases, self.next_fresh):
             if self.arena.spreads[store].kind and self.arena.spreads[store].owner == owner:
-                self._forget(store)
+                self._forget(store, True)
+        self.arena.mark_dropping(self.databases + owner)
 
-    def _forget(self, store: uint32_t) -> cython.void:
-        """Give a collection's indexes back and mark its heap; drop_marked does the rest."""
+    def _forget(self, store: uint32_t, with_shared: cython.bint) -> cython.bint:
+        """Give a collection's indexes back and mark its heap; True if there is something that drop_marked must do.
+
+        with_shared: the database's shared nodes are dropped too, so they need not be freed.
+        """
+        chain: cython.pointer[Chain] = cython.address(self.indexes[store].chain)
+        marked: cython.bint = self.indexes[store].table.kind != TYPE_LIST or chain.pages > chain.shared_pages
         self.tables.clear(cython.address(self.indexes[store].table))
         self.trees.clear(cython.address(self.indexes[store].order))
-        self.arena.mark_dropping(store)
+        if with_shared:
+            chain.shared_pages = 0
+        self.chains.forget(chain)
+        if marked:
+            self.arena.mark_dropping(store)
         self.arena.spreads[store].kind = 0
         self.indexes[store].next_free = self.free_head
         self.free_head = store
         self.spreads -= 1
+        return marked
 
     # Proof
 
     def check(self) -> None:
-        """Prove the tables and trees of all spread collections: both lead to all elements and to nothing else."""
+        """Prove the tables, trees and chains of all spread collections: they lead to all elements and nothing else."""
         store: uint32_t
-        for store in range(self.databases, self.next_fresh):
+        pages: dict = {}
+        for store in range(2 * self.databases, self.next_fresh):
             if not self.arena.spreads[store].kind:
+                continue
+            if self.indexes[store].table.kind == TYPE_LIST:
+                self.check_chain(store, pages)
                 continue
             self.tables.check(cython.address(self.indexes[store].table))
             assert self.indexes[store].table.used == self.arena.spreads[store].count
             if self.indexes[store].table.kind == TYPE_ZSET:
                 self.check_order(store)
+
+        if self.arena.segments[0].kind == NODES:
+            # The arena's first page is not given out.
+            pages[self.arena.segments[0].store] = pages.get(self.arena.segments[0].store, 0) + 1
+        for number, wanted in pages.items():
+            store = number
+            assert self.arena.heaps[store].live_pages == wanted, f"store {number}: nodes have {wanted} pages"
+
+    def check_chain(self, store: uint32_t, pages: dict) -> object:
+        """Add the pages of its nodes to those of the stores that they lie in."""
+        chain: cython.pointer[Chain] = cython.address(self.indexes[store].chain)
+        for number, count in self.chains.check(chain).items():
+            pages[number] = pages.get(number, 0) + count
+        assert chain.store == store and chain.shared == self.databases + self.arena.spreads[store].owner
+        assert self.arena.spreads[store].count == chain.nodes.elements
+        assert self.arena.spreads[store].head == chain.first
 
     def check_order(self, store: uint32_t) -> object:
         cursor: uint64_t = 0

@@ -16,7 +16,8 @@ cdef class Walker:
     cdef uint32_t item              # item of the walk that `at` is in
     cdef uint32_t part_end          # first item behind this part
     cdef uint64_t at                # next entry; 0: the part is done
-    cdef uint64_t end               # of the item's segment
+    cdef uint64_t end               # of the item's segment; of the elements in a list's node
+    cdef uint64_t node              # list: the next node, 0: there is none
     cdef const uint8_t *pending     # rest of what did not fit into the buffer
     cdef uint64_t pending_len
     cdef object pending_owner       # what keeps `pending` alive if it does not lie in the arena
@@ -30,8 +31,10 @@ cdef class Walker:
     cdef bytes _begin_spread(self)
     cdef bytes _select(self, object database)
     cdef void _seek(self) noexcept
+    cdef void _enter(self, uint64_t node) noexcept
     cdef uint8_t *_drain(self, uint8_t *out, uint8_t *out_end) noexcept
     cdef uint8_t *_copy(self, uint8_t *out, uint8_t *out_end, const uint8_t *start, uint64_t nbytes, object owner) noexcept
     cdef uint8_t *_record(self, uint8_t *out, uint8_t *out_end, uint8_t *record, object compress) except NULL
     cdef uint8_t *_element(self, uint8_t *out, uint8_t *out_end, uint8_t *entry, object compress) except NULL
+    cdef uint8_t *_in_node(self, uint8_t *out, uint8_t *out_end, object compress) except NULL
     cdef uint8_t *_string(self, uint8_t *out, uint8_t *out_end, uint8_t *string, object compress) except NULL

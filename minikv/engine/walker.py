@@ -1,11 +1,11 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The arena as a stream of RDB bytes: each database's records, then each spread collection with its elements.
 
-A walk goes through the items that Arena.plan laid down and finds the live entries of each by their bits. It reads the
-arena, the bitmap, the items and the table of spread collections, all inherited, and its own fields: nothing that
-belongs to the parent alone. Entries are copied as they are, except for what is private to the arena: an empty expiry
-prefix, the size of a packed collection, the root of a spread one. With a `compress` function, strings are replaced by
-their LZF form.
+A walk goes through the items that Arena.plan laid down and finds the live entries of each by their bits. A list it goes
+along from node to node instead, wherever they lie, and its items are passed when it is done. It reads the arena, the
+bitmap, the items and the table of spread collections, all inherited, and its own fields: nothing that belongs to the
+parent alone. Entries are copied as they are, except for what is private to the arena: an empty expiry prefix, the size
+of a packed collection, the root of a spread one. With a `compress` function, strings are replaced by their LZF form.
 
     SELECTDB 0, RESIZEDB, record, record ...    SELECTDB 1 ...    [SELECTDB n,] key, count, element, element ...   ...
 
@@ -29,6 +29,7 @@ from cython.cimports.minikv.engine.arena import (
     segment_end,
     segment_start,
 )
+from cython.cimports.minikv.engine.chain import Node
 from cython.cimports.minikv.engine.memory import give_back
 from cython.cimports.minikv.engine.record import (
     EXPIRY_OPCODE,
@@ -37,6 +38,7 @@ from cython.cimports.minikv.engine.record import (
     PACKED_HEADER,
     RECORD_MAX,
     TYPE_HASH,
+    TYPE_LIST,
     TYPE_STRING,
     bytes_at,
     entry_size,
@@ -73,7 +75,7 @@ class Walker:
         self.parts = parts
         self.databases = {part[1]: part[0] for part in parts}
         self.roots = {}
-        self.spread = len(parts)
+        self.spread = 2 * len(parts)
 
     @property
     def rank(self) -> int:
@@ -110,6 +112,9 @@ class Walker:
                 )
                 self._seek()
                 continue
+            if self.kind == TYPE_LIST:
+                out = self._in_node(out, out_end, compress)
+                continue
             entry = self.arena.base + self.at
             if self.kind == KEYS:
                 out = self._record(out, out_end, entry, compress)
@@ -126,6 +131,9 @@ class Walker:
     def _seek(self) -> cython.void:
         """Go to the first live entry from the item on; `at` becomes 0 if the part has none."""
         segment: uint64_t
+        if self.kind == TYPE_LIST:
+            self._enter(self.node)
+            return
         while self.item < self.part_end:
             segment = self.arena.walk[self.item].segment
             self.end = segment_end(segment)
@@ -134,6 +142,17 @@ class Walker:
                 return
             self.item += 1
         self.at = 0
+
+    def _enter(self, node: uint64_t) -> cython.void:
+        """Go to the elements of a list's node; `at` becomes 0 behind the last, and its items are passed."""
+        header: cython.pointer[Node] = cython.cast(cython.pointer[Node], self.arena.base + node)
+        if node == 0:
+            self.at = 0
+            self.item = self.part_end
+            return
+        self.at = node + header.start
+        self.end = node + header.end
+        self.node = header.next
 
     def _begin_part(self) -> bytes:
         """Go on to the next database or spread collection; what the file says of it first. None: the walk is over."""
@@ -154,8 +173,9 @@ class Walker:
             number = self.spread
             spread = cython.address(self.arena.spreads[number])
             self.spread += 1
-            if spread.kind and spread.walk_count:
+            if spread.kind and spread.count:
                 self.kind = spread.kind
+                self.node = spread.head
                 self.item = spread.walk_first
                 self.part_end = spread.walk_first + spread.walk_count
                 self.keys += 1
@@ -242,6 +262,22 @@ class Walker:
         if self.kind == TYPE_HASH:
             return self._string(out, out_end, entry + name_size, compress)
         return self._copy(out, out_end, entry + name_size, size - name_size, None)
+
+    def _in_node(
+        self, out: cython.pointer[uint8_t], out_end: cython.pointer[uint8_t], compress
+    ) -> cython.pointer[uint8_t]:
+        """Elements of a list, to the end of the node or as many as there is room for."""
+        at: uint64_t = self.at
+        if compress is None:
+            self.at = self.end
+            out = self._copy(out, out_end, self.arena.base + at, self.end - at, None)
+        while self.at < self.end and self.pending_len == 0 and out + BUFFER_MIN <= out_end:
+            at = self.at
+            self.at += string_size(self.arena.base + at)
+            out = self._string(out, out_end, self.arena.base + at, compress)
+        if self.at == self.end:
+            self._enter(self.node)
+        return out
 
     def _string(
         self, out: cython.pointer[uint8_t], out_end: cython.pointer[uint8_t], string: cython.pointer[uint8_t], compress

@@ -725,6 +725,8 @@ class Database:
             return 0
         if not move:
             spread = self.keyspace.stores.clone(spread, target.store.number)
+        elif target is not self:
+            self.keyspace.stores.rehome(spread, target.store.number)
         try:
             target.store.put_root(
                 data, PyBytes_GET_SIZE(new_key), new_hash, new_slot, kind, spread, record_expire_at(record)
@@ -732,6 +734,9 @@ class Database:
         except ArenaFull:
             if not move:
                 self.keyspace.stores.drop(spread)
+            elif target is not self:
+                # What it has just left is still free.
+                self.keyspace.stores.rehome(spread, self.store.number)
             raise
         return 0
 
