@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from minikv.errors import MinikvError, SaveError
 from minikv.host import overcommit, smaps
+from minikv.host.scheduling import batch_children
 from minikv.persistence import child, progress, rdb_writer, temp_file
 from minikv.persistence.account import Account, describe, describe_end, megabytes, own_fields
 from minikv.persistence.cost import CostMeter, ReadRollup
@@ -325,7 +326,7 @@ class SnapshotController:
                 parent_pid=os.getpid(),
                 signal_mask=mask,
             )
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), batch_children():
                 # Python 3.12 warns of forks with threads. The meter's thread takes no lock that the child needs.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 began_ns = time.perf_counter_ns()
