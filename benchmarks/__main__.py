@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import growth, load, memory, snapshot, startup, throughput
+from benchmarks import collections, growth, load, memory, snapshot, startup, throughput
 from benchmarks.options import Options
 from benchmarks.report import Report
 from benchmarks.servers import MINIKV, REDIS, ROOT, ServerSpec
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, tuple[Callable[[Options], Report], str | None]] = {
     "snapshot": (snapshot.run, snapshot.__doc__),
     "growth": (growth.run, growth.__doc__),
     "load": (load.run, load.__doc__),
+    "collections": (collections.run, collections.__doc__),
     "startup": (startup.run, startup.__doc__),
 }
 
@@ -33,7 +34,7 @@ EPILOG = """\
 Before you trust a figure:
   - nothing else should run: look at the spread, and at the load average in the JSON file
   - /proc/sys/vm/overcommit_memory should be 1 (see docs of Redis), transparent huge pages `madvise` or `always`
-  - at full scale snapshot and growth need about 5 GB of memory, and 3 GB of disk in --directory
+  - at full scale snapshot, growth and collections need about 5 GB of memory, and 3 GB of disk in --directory
 
 Examples:
   python -m benchmarks all

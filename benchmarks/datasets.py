@@ -9,12 +9,20 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from benchmarks.client import Client
 
 KEY_LEN = 16
 BATCH = 400  # requests in one write: large enough to hide the round trip, small enough for any query buffer
 NOISE_BYTES = 1 << 20
+
+
+class Filling(Protocol):
+    """What a server can be filled with, and looked through for."""
+
+    def load(self, client: Client) -> None: ...
+    def verify(self, client: Client) -> None: ...
 
 
 @dataclass

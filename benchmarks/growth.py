@@ -76,7 +76,14 @@ def versions_after(data: DataSet, works: Iterable[Held], options: Options) -> di
 
 def hold(server: Server, data: DataSet, work: Held, turn: int, report: Report, options: Options) -> None:
     """Do the work while the snapshot child is stopped, and record the growth."""
-    name = work.name(options)
+    numbers = work.numbers(data, turn, options)
+    requests = data.writes(numbers, turn + 1) if work.overwrites else data.reads(numbers)
+    new_bytes = len(numbers) * data.value_len if work.overwrites else 0
+    grow(server, work.name(options), requests, new_bytes, report)
+
+
+def grow(server: Server, name: str, requests: Iterable[tuple[bytes, int]], new_bytes: int, report: Report) -> None:
+    """Send requests, which bring so many new bytes, while the snapshot child is stopped, and record the growth."""
     client = server.client()
     wait_until_idle(client)
     time.sleep(SETTLE_S)
@@ -87,14 +94,12 @@ def hold(server: Server, data: DataSet, work: Held, turn: int, report: Report, o
     try:
         client.receive()
         forked = processes.pss(server.pid) + processes.pss(child)
-        numbers = work.numbers(data, turn, options)
-        client.pipeline(data.writes(numbers, turn + 1) if work.overwrites else data.reads(numbers))
+        client.pipeline(requests)
         grown = processes.pss(server.pid) + processes.pss(child) - before
     finally:
         os.kill(child, signal.SIGCONT)
     report.add(f"growth, child held, {name}", "MB", server.name, grown / 1e6)
-    if work.overwrites:
-        new_bytes = len(numbers) * data.value_len
+    if new_bytes:
         report.add(f"growth, child held, {name}", "times the new bytes", server.name, grown / new_bytes)
     report.add(f"of it by the fork alone, {name}", "MB", server.name, (forked - before) / 1e6)
     wait_for_new_dump(server, file_before)

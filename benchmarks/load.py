@@ -14,7 +14,7 @@ import mmap
 import re
 from pathlib import Path
 
-from benchmarks.datasets import DataSet
+from benchmarks.datasets import DataSet, Filling
 from benchmarks.options import Options
 from benchmarks.report import Report
 from benchmarks.servers import ServerSpec, in_turns, running
@@ -26,17 +26,21 @@ PAGE_BYTES = 4096
 
 def run(options: Options) -> Report:
     report = options.report("load", __doc__)
-    data = DataSet(options.scaled(KEYS), VALUE_LEN, options.seed)
+    measure_all(DataSet(options.scaled(KEYS), VALUE_LEN, options.seed), report, options)
+    return report
+
+
+def measure_all(data: Filling, report: Report, options: Options) -> None:
+    """Each server's start on a dump of each, in turns."""
     with contextlib.ExitStack() as stack:
         dumps = {spec: dump_of(spec, data, options, stack) for spec in options.servers}
         for turn in range(options.rounds):
             for writer, dump in dumps.items():
                 for spec in in_turns(options.servers, turn):
                     measure(spec, writer, dump, data, report, options)
-    return report
 
 
-def dump_of(spec: ServerSpec, data: DataSet, options: Options, stack: contextlib.ExitStack) -> Path:
+def dump_of(spec: ServerSpec, data: Filling, options: Options, stack: contextlib.ExitStack) -> Path:
     """A dump of the data set, written by this server; removed with the stack."""
     kept = options.new_directory(stack) / "dump.rdb"
     with running(spec, parent_dir=options.directory) as server:
@@ -50,7 +54,7 @@ def dump_of(spec: ServerSpec, data: DataSet, options: Options, stack: contextlib
     return kept
 
 
-def measure(spec: ServerSpec, writer: ServerSpec, dump: Path, data: DataSet, report: Report, options: Options) -> None:
+def measure(spec: ServerSpec, writer: ServerSpec, dump: Path, data: Filling, report: Report, options: Options) -> None:
     warm_memory(2 * dump.stat().st_size)
     with running(spec, dump, options.directory) as server:
         source = "its own file" if writer == spec else "another's file" if len(options.servers) > 1 else writer.name

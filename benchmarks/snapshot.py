@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from benchmarks import processes
 from benchmarks.client import Client
-from benchmarks.datasets import DataSet
+from benchmarks.datasets import DataSet, Filling
 from benchmarks.options import Options
 from benchmarks.pinger import Pinger
 from benchmarks.report import Report
@@ -40,7 +40,7 @@ def run(options: Options) -> Report:
 
 
 @contextlib.contextmanager
-def loaded(data: DataSet, options: Options) -> Iterator[list[Server]]:
+def loaded(data: Filling, options: Options) -> Iterator[list[Server]]:
     """All servers, holding the data set."""
     with all_running(options.servers, options.directory) as servers:
         for server in servers:

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks import load, processes, startup
 from benchmarks.datasets import DataSet
+from benchmarks.mixed import LARGE, MIXED, Collections, mixed
 from benchmarks.options import Options
 from benchmarks.report import Figure, Report
 from benchmarks.servers import REDIS, ROOT, ServerSpec, in_turns, running
@@ -81,6 +82,32 @@ def test_verify_finds_a_lost_key_and_a_wrong_value(tmp_path: Path) -> None:
         client.pipeline(data.deletes([0]))
         with pytest.raises(RuntimeError, match="999 keys"):
             data.verify(client)
+
+
+def test_mixed_data_set_is_of_one_gigabyte_a_tenth_of_it_in_large_collections() -> None:
+    small, large = (sum(part.payload_bytes for part in parts) for parts in (MIXED, LARGE))
+    assert 0.9e9 < small + large < 1.1e9
+    assert 0.1 < large / (small + large) < 0.12
+
+
+@needs_redis
+def test_mixed_data_set_is_what_it_says(tmp_path: Path) -> None:
+    data = Collections(mixed(0.001), 1)
+    with running(REDIS, parent_dir=tmp_path) as server:
+        client = server.client()
+        data.load(client)
+        data.verify(client)
+        sent = sum(part.payload_bytes for part in data.parts)
+        client.command("SAVE")
+        assert sent < server.dump.stat().st_size < 1.2 * sent
+        for part in data.parts:
+            if part.keys == 1 and part.kind != "set":
+                elements = data.sample(part, 100, 0)
+                client.pipeline(data.changes(part, elements, 1))
+                data.verify(client, {(part, element): 1 for element in elements})
+                with pytest.raises(RuntimeError, match="wrong element"):
+                    data.verify(client)
+                client.pipeline(data.changes(part, elements, 0))
 
 
 @needs_redis
