@@ -198,6 +198,7 @@ def msetnx(ctx: Client, *pairs: bytes) -> int:
 
 def set_pairs(ctx: Client, pairs: tuple[bytes, ...]) -> None:
     db = ctx.db
+    db.make_sure_of(len(pairs) // 2, sum(map(len, pairs)))  # all or nothing
     for i in range(0, len(pairs), 2):
         db.set(pairs[i], pairs[i + 1])
 

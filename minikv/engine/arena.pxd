@@ -110,6 +110,7 @@ cdef class Arena:
     cdef bint is_jumbo(self, uint64_t offset) noexcept nogil
     cdef bint is_live(self, uint64_t offset) noexcept nogil
     cdef uint64_t allocate(self, uint32_t store, uint64_t nbytes) noexcept nogil
+    cdef bint has_room(self, uint32_t store, uint64_t nbytes) noexcept nogil
     cdef uint64_t allocate_fresh(self, uint32_t store, uint64_t nbytes) noexcept nogil
     cdef bint fits(self, uint64_t offset, uint64_t old_size, uint64_t new_size) noexcept nogil
     cdef bint grow_in_place(self, uint64_t offset, uint64_t old_size, uint64_t new_size) noexcept nogil

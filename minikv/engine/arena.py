@@ -141,6 +141,14 @@ class Arena:
             self._set_live(offset)
         return offset
 
+    def has_room(self, store: uint32_t, nbytes: uint64_t) -> cython.bint:
+        """True if records of so many bytes together, however they are cut, surely find room."""
+        free: uint64_t = min(self.segment_limit, self.segment_count) - self.segments_used
+        return nbytes <= min(self.heaps[store].bump_end - self.heaps[store].bump, RECORD_MAX) or (
+            # A record may leave up to half of a segment, or of a run of them, unused.
+            free >= 2 + (nbytes >> (SEGMENT_SHIFT - 1))
+        )
+
     def allocate_fresh(self, store: uint32_t, nbytes: uint64_t) -> uint64_t:
         """The same for a record that is being moved: never into a gap, so that what is moved becomes dense."""
         if nbytes <= RECORD_MAX:

@@ -55,6 +55,9 @@ LFU_NEW_KEY = cython.declare(uint32_t, 5)
 # Deaths carried out by one call of `evacuate`: well under a millisecond.
 DEATHS_PER_CALL = cython.declare(uint64_t, 10_000)
 BLOCKS_PER_CALL = cython.declare(uint32_t, 256)
+# What a record takes beside key and value, rounded to granules, and what indexes may take beside a block per key.
+RECORD_OVERHEAD = cython.declare(uint64_t, 48)
+BLOCKS_SPARE = cython.declare(uint32_t, 64)
 # The part of a store's segments that evacuation leaves dead is one in so many.
 DEAD_SHARE = cython.declare(uint32_t, 5)
 THOROUGH_SHARE = cython.declare(uint32_t, 16)
@@ -500,6 +503,12 @@ class Database:
         return self.string_at(slot, max(start, 0), max(stop, 0))
 
     # Writes
+
+    def make_sure_of(self, keys: int, nbytes: int) -> None:
+        """Raise ArenaFull now if so many strings, so many bytes with their keys, might not find room one by one."""
+        room: cython.bint = self.store.arena.has_room(self.store.number, nbytes + keys * RECORD_OVERHEAD)
+        if not room or self.keyspace.pool.available() < keys + BLOCKS_SPARE:
+            raise ArenaFull("no room for so many keys")
 
     def set(
         self,

@@ -250,6 +250,9 @@ class Database:
 
     # writes
 
+    def make_sure_of(self, keys: int, nbytes: int) -> None:
+        pass
+
     def set(
         self, key: bytes, value: bytes, expire_at_ms: int = NO_EXPIRY, keep_ttl: bool = False, encoding: int = AUTO
     ) -> None:

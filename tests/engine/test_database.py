@@ -850,6 +850,24 @@ def test_a_full_arena_harms_nobody(implementation: ModuleType) -> None:
     keyspace.check()
 
 
+@pytest.mark.parametrize("size", [100, 30_000, 1 << 20, (1 << 20) + 5000])
+def test_what_was_made_sure_of_finds_room(implementation: ModuleType, size: int) -> None:
+    if implementation is model:
+        pytest.skip("the model has no arena")
+    db = implementation.Keyspace(databases=1, arena_bytes=SMALL_ARENA).databases[0]
+    number = 0
+    while True:
+        keys = [b"key:%d:%d" % (number, i) for i in range(10)]
+        try:
+            db.make_sure_of(10, sum(map(len, keys)) + 10 * size)
+        except ArenaFull:
+            break
+        for key in keys:
+            db.set(key, b"x" * size)
+        number += 1
+    assert number * 10 * size > SMALL_ARENA // 8
+
+
 def test_a_few_gaps_that_are_too_small_do_not_hold_up_a_larger_record(implementation: ModuleType) -> None:
     if implementation is model:
         pytest.skip("the model has no arena")
