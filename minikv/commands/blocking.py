@@ -23,60 +23,22 @@ from asyncio import TimerHandle
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
-from minikv.commands.client import Client
+import cython
+
+from minikv.commands.client import Client, Waiting
 from minikv.commands.long_double import LongDouble
-from minikv.commands.table import Command, CommandTable
+from minikv.commands.table import CommandTable
 from minikv.errors import CommandError
-from minikv.keyspace import Database, Keyspace
+from minikv.keyspace.database import Database, Keyspace
 from minikv.protocol.reply import NULL_ARRAY, POSTPONED
 
 # Looks at one key that may be ready, as a handler of the client's: its reply, POSTPONED if there is nothing for it.
 Serve = Callable[[Client, bytes], object]
+# Those who wait for a type of a key, the oldest first.
+Queue = OrderedDict[Waiting, None]
 
 # A timer is set for no longer than this, and again when it has run out.
 LONGEST_TIMER_S = 24 * 3600.0
-
-
-class Waiting:
-    """One command that waits. ends_at: on the monotonic clock, infinite without a timeout.
-
-    command, request, elapsed_ns: what dispatch notes, for the statistics.
-    """
-
-    __slots__ = (
-        "client",
-        "command",
-        "database",
-        "elapsed_ns",
-        "ends_at",
-        "keys",
-        "kind",
-        "lost",
-        "request",
-        "serve",
-        "timer",
-    )
-
-    def __init__(
-        self,
-        client: Client,
-        keys: Iterable[bytes],
-        kind: int,
-        serve: Serve,
-        lost: CommandError | None,
-        ends_at: float,
-    ):
-        self.client = client
-        self.database: Database = client.db
-        self.keys = list(dict.fromkeys(keys))
-        self.kind = kind
-        self.serve = serve
-        self.lost = lost
-        self.ends_at = ends_at
-        self.timer: TimerHandle | None = None
-        self.command: Command | None = None
-        self.request: list[bytes] = []
-        self.elapsed_ns = 0
 
 
 def block(
@@ -99,7 +61,7 @@ def block(
     if ctx.in_exec:
         return otherwise
     ends_at = time.monotonic() + timeout_ms / 1000 if timeout_ms else math.inf
-    ctx.server.blocking.add(Waiting(ctx, keys, kind, serve, lost, ends_at))
+    ctx.server.blocking.add(Waiting(ctx, list(dict.fromkeys(keys)), kind, serve, lost, ends_at))
     return POSTPONED
 
 
@@ -125,6 +87,7 @@ def timeout_in_seconds(text: bytes) -> int:
     return timeout_ms
 
 
+@cython.cclass
 class Blocking:
     """All clients of a server that wait for keys.
 
@@ -135,7 +98,7 @@ class Blocking:
         self.table = table
         self.keyspace = keyspace
         self.call_later = call_later
-        self.queues: dict[tuple[int, bytes], dict[int, OrderedDict[Waiting, None]]] = {}
+        self.queues: dict[tuple[int, bytes], dict[int, Queue]] = {}
         self.count = 0
         self.timeouts = 0
 
@@ -180,6 +143,7 @@ class Blocking:
             self.remove(client.blocked)
 
     def answer(self, waiting: Waiting, value: object) -> None:
+        """The client waits no longer and gets a reply."""
         self.remove(waiting)
         waiting.client.answer(value)
 
@@ -195,6 +159,7 @@ class Blocking:
     # Time
 
     def set_timer(self, waiting: Waiting) -> None:
+        """Look at the clock when the time is up."""
         seconds = min(max(waiting.ends_at - time.monotonic(), 0), LONGEST_TIMER_S)
         waiting.timer = self.call_later(seconds, self.look_at_clock, waiting)
 
@@ -222,11 +187,9 @@ class Blocking:
         if queues is None:
             return
         kind = database.lookup(key, False, False)
-        for other in [other for other in queues if other != kind]:
-            for waiting in [waiting for waiting in queues[other] if waiting.lost is not None]:
-                self.table.count_unblocked(waiting, waiting.lost)
-                self.answer(waiting, waiting.lost)
         queue = queues.get(kind)
+        if queue is None or len(queues) > 1:
+            self.tell_losers(queues, kind)
         if queue is None:
             return
         for _ in range(len(queue)):
@@ -236,7 +199,15 @@ class Blocking:
             if database.lookup(key, False, False) != kind:
                 return
 
+    def tell_losers(self, queues: dict, kind: object) -> None:
+        """Answer those who mind that the key is no longer of the type for which they wait."""
+        for other in [other for other in queues if other != kind]:
+            for waiting in [waiting for waiting in queues[other] if waiting.lost is not None]:
+                self.table.count_unblocked(waiting, waiting.lost)
+                self.answer(waiting, waiting.lost)
+
     def serve(self, waiting: Waiting, key: bytes) -> None:
+        """Let one client's command look at the key."""
         client = waiting.client
         try:
             value = self.table.call_again(waiting, key)

@@ -1,8 +1,23 @@
+from minikv.keyspace.database cimport Database
+
+
 cdef class Transaction:
     cdef public list queued
     cdef public bint failed
     cdef public int flags, common_flags
     cdef public long long queued_bytes
+
+
+cdef class Waiting:
+    cdef readonly Client client
+    cdef readonly Database database
+    cdef readonly list keys
+    cdef readonly int kind
+    cdef readonly object serve, lost
+    cdef readonly double ends_at
+    cdef public object timer, command
+    cdef public list request
+    cdef public long long elapsed_ns
 
 
 cdef class Client:
@@ -13,6 +28,7 @@ cdef class Client:
     cdef public bint authenticated, is_unix, is_monitor, no_evict, in_exec
     cdef public double created
     cdef public long long last_interaction_ns
-    cdef public object transaction, watch, last_command, blocked
+    cdef public object transaction, watch, last_command
+    cdef public Waiting blocked
     cdef public bint close_after_reply, paused
     cdef public int reply_mode

@@ -40,13 +40,31 @@ class Transaction:
 
 
 @cython.cclass
+class Waiting:
+    """A command that waits for one of several keys (commands/blocking.py).
+
+    ends_at: on the monotonic clock, infinite without a timeout. command, request, elapsed_ns: for the statistics, of
+    the call that found nothing.
+    """
+
+    def __init__(self, client: Client, keys: list, kind: cython.int, serve: object, lost: object, ends_at: float):
+        self.client = client
+        self.database = client.db
+        self.keys = keys
+        self.kind = kind
+        self.serve = serve
+        self.lost = lost
+        self.ends_at = ends_at
+
+
+@cython.cclass
 class Client:
     """One client's state.
 
     resp: 2 or 3. addr, laddr: b"127.0.0.1:6379", or b"/path:0" for a Unix socket. created: Unix time.
     last_interaction_ns: monotonic. transaction: between MULTI and EXEC. in_exec: EXEC is running the queue. watch: the
     keyspace's Watch token while keys are watched. last_command: the table's Command last looked up. blocked: the
-    blocking.Waiting of the command that waits for a key. paused: a command waits for the end of CLIENT PAUSE.
+    command that waits for a key. paused: a command waits for the end of CLIENT PAUSE.
     """
 
     def __init__(self, server: object, client_id: int = 0):

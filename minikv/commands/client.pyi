@@ -1,6 +1,9 @@
-from minikv.commands.blocking import Waiting
+from asyncio import TimerHandle
+from collections.abc import Callable
+
 from minikv.commands.services import Services
 from minikv.commands.table import Command
+from minikv.errors import CommandError
 from minikv.keyspace import Database, Keyspace, Watch
 
 REPLY_ON: int
@@ -15,6 +18,28 @@ class Transaction:
     common_flags: int
     queued_bytes: int
     def add(self, command: Command, args: tuple[bytes, ...]) -> None: ...
+
+class Waiting:
+    client: Client
+    database: Database
+    keys: list[bytes]
+    kind: int
+    serve: Callable[[Client, bytes], object]
+    lost: CommandError | None
+    ends_at: float
+    timer: TimerHandle | None
+    command: Command
+    request: list[bytes]
+    elapsed_ns: int
+    def __init__(
+        self,
+        client: Client,
+        keys: list[bytes],
+        kind: int,
+        serve: Callable[[Client, bytes], object],
+        lost: CommandError | None,
+        ends_at: float,
+    ) -> None: ...
 
 class Client:
     server: Services

@@ -1,6 +1,6 @@
 from cpython.object cimport PyObject
 
-from minikv.commands.client cimport Client
+from minikv.commands.client cimport Client, Waiting
 from minikv.commands.histogram cimport Histogram
 from minikv.commands.stats cimport Stats
 
@@ -45,6 +45,10 @@ cdef class CommandTable:
     cdef Command find(self, PyObject **argv, Py_ssize_t argc)
     cdef object call(self, Client client, Command command, PyObject **argv, Py_ssize_t argc)
     cdef object call_and_wake(self, Client client, Command command, PyObject **argv, Py_ssize_t argc)
+    cpdef object call_again(self, Waiting waiting, bytes key)
+    cpdef object count_unblocked(self, Waiting waiting, object value)
+    cdef object count_answered(self, Waiting waiting, long long elapsed_ns)
+    cpdef object set_waiting(self, bint waiting)
     cdef object failed(self, Command command, object error)
     cdef object guard(self, Client client, Command command, PyObject **argv, Py_ssize_t argc)
     cdef object refuse(self, Client client, Command command, str text)

@@ -208,7 +208,7 @@ class CommandTable:
             | GATE_MONITORS * monitors
         )
 
-    def set_waiting(self, waiting: bool) -> None:
+    def set_waiting(self, waiting: cython.bint) -> object:
         """Whether any client waits for a key."""
         self.gates = self.gates | GATE_WAITING if waiting else self.gates & ~GATE_WAITING
 
@@ -319,7 +319,7 @@ class CommandTable:
         self.stats.commands_processed += 1
         if value is POSTPONED:
             # Its whole duration is known when it is answered.
-            waiting = client.blocked
+            waiting: Waiting = client.blocked
             waiting.command = command
             waiting.request = argv_list(argv, argc)
             waiting.elapsed_ns = self.mark_ns - start_ns
@@ -355,7 +355,7 @@ class CommandTable:
             self.begin_batch()
         return value
 
-    def call_again(self, waiting: object, key: bytes) -> object:
+    def call_again(self, waiting: Waiting, key: bytes) -> object:
         """Let a command that waits look at a key: its value, a CommandError, or POSTPONED if it goes on waiting."""
         command: Command = waiting.command
         self.begin_batch()
@@ -371,7 +371,7 @@ class CommandTable:
             self.count_answered(waiting, self.mark_ns - start_ns)
         return value
 
-    def count_answered(self, waiting: object, elapsed_ns: cython.longlong) -> None:
+    def count_answered(self, waiting: Waiting, elapsed_ns: cython.longlong) -> None:
         """A command that has waited has taken this long, beside what it took before."""
         command: Command = waiting.command
         command.usec += elapsed_ns // 1000
@@ -381,7 +381,7 @@ class CommandTable:
         if elapsed_ns // 1000 >= self.slow_gate_us:
             self.note_slow(waiting.client, command, waiting.request, elapsed_ns // 1000, "command-unblocking")
 
-    def count_unblocked(self, waiting: object, value: object) -> None:
+    def count_unblocked(self, waiting: Waiting, value: object) -> None:
         """A command that has waited ends without its purpose; the value may be a CommandError."""
         command: Command = waiting.command
         command.failed += 1

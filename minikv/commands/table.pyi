@@ -1,8 +1,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 
-from minikv.commands.blocking import Waiting
-from minikv.commands.client import Client
+from minikv.commands.client import Client, Waiting
 from minikv.commands.histogram import Histogram
 from minikv.commands.services import Services
 from minikv.commands.spec import CommandSpec
