@@ -5,9 +5,10 @@
 2  strict: every private writable byte counts against CommitLimit, once more at fork
 """
 
+import os
 from typing import NamedTuple
 
-from minikv.host.files import read_number
+from minikv.host.files import read_number, read_text
 from minikv.host.memory import read_memory
 
 HEURISTIC = 0
@@ -39,16 +40,46 @@ class Overcommit(NamedTuple):
 
 def read_overcommit(proc: str = "/proc") -> Overcommit:
     """The state of this moment; it may change while the server runs."""
-    mode = read_number(f"{proc}/sys/vm/overcommit_memory")
     memory = read_memory(proc)
     return Overcommit(
-        mode=-1 if mode is None else mode,
+        mode=read_mode(proc),
         ratio=read_number(f"{proc}/sys/vm/overcommit_ratio") or 0,
         commit_limit_bytes=memory.commit_limit_bytes,
         committed_bytes=memory.committed_bytes,
     )
 
 
+def read_mode(proc: str = "/proc") -> int:
+    """0, 1 or 2; -1 if the kernel does not say."""
+    mode = read_number(f"{proc}/sys/vm/overcommit_memory")
+    return -1 if mode is None else mode
+
+
+def left_for_fork(proc: str = "/proc") -> int:
+    """What a fork may still be promised in mode 2. Only root may have what the kernel keeps for root."""
+    left = read_overcommit(proc).left_bytes or 0
+    kept_kb = 0 if os.geteuid() == 0 else read_number(f"{proc}/sys/vm/admin_reserve_kbytes") or 0
+    return max(left - kept_kb * 1024, 0)
+
+
+def forked_bytes(proc: str = "/proc") -> int:
+    """What a fork of this process has to be promised in mode 2, where each mapping counts by its size.
+
+    The kernel marks those that it counts by `ac`, and those that a child does not get by `dc`. It walks the page
+    tables to answer, as for smaps_rollup.
+    """
+    total = size = 0
+    for line in (read_text(f"{proc}/self/smaps") or "").splitlines():
+        name, _, rest = line.partition(":")
+        if name == "Size":
+            size = int(rest.split()[0]) * 1024
+        elif name == "VmFlags":
+            flags = rest.split()
+            if "ac" in flags and "dc" not in flags:
+                total += size
+    return total
+
+
 def warning(proc: str = "/proc") -> str | None:
     """The warning that start and BGSAVE log whenever the mode is not 1."""
-    return None if read_number(f"{proc}/sys/vm/overcommit_memory") in (ALWAYS, None) else WARNING
+    return None if read_mode(proc) in (ALWAYS, -1) else WARNING
