@@ -9,6 +9,7 @@
     6 segments   in all                             engine, when the snapshot is opened
     7 peak       largest value of 3                 child
     8 average    of the values of 3                 child
+    9 verified   bytes read again                   child
 
 The engine clears the page when it opens a snapshot; nobody else may, for it says which deaths are still to be carried
 out. Each number is written whole by one process only, so a reader needs no lock; numbers read together may be a
@@ -28,6 +29,7 @@ PHASE = 4
 ERRNO = 5
 PRIVATE_DIRTY_PEAK = 7
 PRIVATE_DIRTY_AVERAGE = 8
+VERIFIED = 9
 
 
 class Phase(IntEnum):
@@ -37,6 +39,7 @@ class Phase(IntEnum):
     WALKING = 1
     SYNCING = 2
     RENAMED = 3
+    VERIFYING = 4  # between the two before it
 
 
 class Progress:

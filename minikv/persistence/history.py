@@ -1,0 +1,118 @@
+"""What the last snapshots cost, and what that says about the next one.
+
+The estimates look at the newest RECENT saves that succeeded, and take the worst of them: the slowest for the time that
+a save takes, the fastest for the growth, the largest for the file.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from minikv.persistence.account import Account
+from minikv.persistence.preflight import OWN_BYTES, Estimate
+
+KEPT = 128  # as many as the slow log keeps
+RECENT = 3
+
+SAVED = "saved"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One snapshot, from its cause to its end.
+
+    outcome: "saved", or in words what became of it. live_bytes: of the data set at the fork. stall_us: the longest time
+    for which the event loop was held up, the fork included; to a millisecond. Faults are minor page faults.
+    """
+
+    started_at_ms: int
+    cause: str
+    outcome: str
+    live_bytes: int = 0
+    account: Account = field(default_factory=Account)
+    estimate: Estimate | None = None  # of the preflight
+    child_faults: int = 0
+    parent_faults: int = 0
+    child_cpu_us: int = 0
+    stall_us: int = 0
+
+    @property
+    def saved(self) -> bool:
+        return self.outcome == SAVED
+
+    def fields(self) -> dict[str, int | str]:
+        """As SNAPSHOT HISTORY shows it; bytes unless the name says otherwise."""
+        account, estimate = self.account, self.estimate or Estimate()
+        return {
+            "started-ms": self.started_at_ms,
+            "cause": self.cause,
+            "outcome": self.outcome,
+            "fork-us": account.fork_us,
+            "duration-ms": int(account.duration_s * 1000),
+            "keys": account.keys_done,
+            "bytes": account.bytes_written,
+            "bytes-per-sec": account.bytes_per_sec,
+            "growth": account.growth,
+            "growth-peak": account.growth_peak,
+            "growth-average": account.growth_average,
+            "pages-copied": account.copied_pages,
+            "relocated-bytes": account.relocated_bytes,
+            "minor-faults-parent": self.parent_faults,
+            "minor-faults-child": self.child_faults,
+            "child-cpu-us": self.child_cpu_us,
+            "worst-stall-us": self.stall_us,
+            "expected-growth": estimate.expected_bytes,
+            "worst-case-growth": estimate.worst_bytes,
+            "expected-duration-ms": int(estimate.save_s * 1000),
+            "expected-bytes": estimate.file_bytes,
+        }
+
+
+class History:
+    """The last KEPT snapshots, newest first."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque(maxlen=KEPT)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, entry: Entry) -> None:
+        self._entries.appendleft(entry)
+
+    def newest(self, count: int = KEPT) -> list[Entry]:
+        return list(islice(self._entries, count))
+
+    def clear(self) -> None:
+        self._entries.clear()
+
+    def _recent(self) -> Iterator[Entry]:
+        return islice((entry for entry in self._entries if entry.saved), RECENT)
+
+    @property
+    def save_bytes_per_s(self) -> int:
+        """How fast the slowest of the recent saves was; 0 if there is none."""
+        return min((entry.account.bytes_per_sec for entry in self._recent()), default=0)
+
+    @property
+    def growth_bytes_per_s(self) -> int:
+        """How fast memory grew, at most, beyond what every snapshot costs."""
+        return max(
+            (
+                int(max(0, entry.account.growth_peak - OWN_BYTES) / entry.account.duration_s)
+                for entry in self._recent()
+                if entry.account.duration_s > 0
+            ),
+            default=0,
+        )
+
+    @property
+    def file_share(self) -> float:
+        """Bytes of the file for each byte of live data, at most; 1 if there was no save yet: what is not compressed."""
+        return max(
+            (entry.account.bytes_written / entry.live_bytes for entry in self._recent() if entry.live_bytes),
+            default=1.0,
+        )

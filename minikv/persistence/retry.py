@@ -1,0 +1,39 @@
+"""When an automatic save is tried again after a failure: 5 s later, then 10, 20, ... up to 5 minutes.
+
+A save that somebody asked for by hand is tried at once and does not lengthen the wait. Any success ends it.
+"""
+
+from __future__ import annotations
+
+FIRST_DELAY_S = 5  # as Redis waits, which goes on like that for ever
+LONGEST_DELAY_S = 300
+
+
+class Retry:
+    """Times are Unix seconds, as the server's clock has them."""
+
+    def __init__(self) -> None:
+        self.failures = 0  # of automatic saves in a row
+        self._tried_at = 0.0
+
+    @property
+    def delay_s(self) -> int:
+        """From the last try to the next; 0 if nothing has failed."""
+        return min(FIRST_DELAY_S << min(self.failures - 1, 16), LONGEST_DELAY_S) if self.failures else 0
+
+    def failed(self, now: float, automatic: bool) -> None:
+        """A save has failed, or was refused."""
+        self._tried_at = now
+        if automatic or not self.failures:
+            self.failures += 1
+
+    def succeeded(self) -> None:
+        self.failures = 0
+
+    def allows(self, now: float) -> bool:
+        """An automatic save may be tried. A clock that was put back does not make anybody wait longer."""
+        return self.failures == 0 or not 0 <= now - self._tried_at <= self.delay_s
+
+    def left_s(self, now: float) -> int:
+        """Until the next try; 0 if it may be made."""
+        return 0 if self.allows(now) else max(1, int(self._tried_at + self.delay_s - now))
