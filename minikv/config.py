@@ -34,6 +34,8 @@ class Config:
 
     arena_huge_pages: str
     arena_size: int
+    bgsave_preflight: str
+    bgsave_stall_timeout: int
     bind: tuple[str, ...]
     client_output_buffer_limit: OutputLimits
     client_query_buffer_limit: int
@@ -67,6 +69,7 @@ class Config:
     proto_max_bulk_len: int
     rdb_key_save_delay: int
     rdb_save_incremental_fsync: bool
+    rdb_verify: bool
     rdbchecksum: bool
     rdbcompression: bool
     requirepass: bytes

@@ -84,7 +84,9 @@ class Server:
         self.monitors: set[Client] = set()
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
-        self.snapshots = snapshots or SnapshotController(config, keyspace, log, self.latency)
+        self.snapshots = snapshots or SnapshotController(
+            config, keyspace, log, self.latency, input_bytes_per_s=lambda: int(self.stats.input_kbps * 1024)
+        )
         self.run_id = secrets.token_hex(20)
         self.replication_id = secrets.token_hex(20)
         self.startup_bytes = private_bytes() - keyspace.used_bytes

@@ -574,6 +574,9 @@ SETTINGS = (
     Setting("arena-huge-pages", Choice("auto", "yes", "no"), "auto", mutable=False),
     Setting("snapshot-writes", Choice("relocate", "in-place"), "relocate"),
     Setting("load-field-ttls", Choice("refuse", "drop"), "refuse"),
+    Setting("bgsave-preflight", Choice("warn", "refuse", "off"), "warn"),
+    Setting("bgsave-stall-timeout", NUMBER, 60),
+    Setting("rdb-verify", YES_NO, False),
     # snapshots
     Setting("save", SavePoints(), (SavePoint(3600, 1), SavePoint(300, 100), SavePoint(60, 10000))),
     Setting("dir", Directory(), "", protected=True),

@@ -76,7 +76,7 @@ def run(job: Job) -> NoReturn:
 def _save(job: Job, log: Log) -> int:
     report = _Report(job, log)
     try:
-        rdb_writer.save(
+        saved = rdb_writer.save(
             job.make_walker(), job.settings, used_memory=job.used_memory, observer=report, disk=_careful(job)
         )
     except SaveError as error:
@@ -84,6 +84,7 @@ def _save(job: Job, log: Log) -> int:
         job.progress.store(progress.ERRNO, cause.errno or 0 if isinstance(cause, OSError) else 0)
         log.warning(str(error))
         return EXIT_FAILED
+    job.progress.store(progress.BYTES, saved.nbytes)
     job.progress.store(progress.PHASE, Phase.RENAMED)
     log.notice("DB saved on disk")
     report.finish()

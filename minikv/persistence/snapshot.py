@@ -3,6 +3,7 @@
     idle --bgsave()--> running --the child's end--> idle
                          |  kill_child(), cancel(): SIGUSR1, and SIGKILL if that does not help
                          |  every second: progress and growth into the log and INFO
+                         |  no progress: the watchdog kills it
 
 Opening a snapshot freezes the arena: until it is closed the engine writes new versions elsewhere. So the controller
 closes it on every way out: a refused fork, the child's success, its failure, its death. One snapshot at a time.
@@ -16,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import select
 import signal
 import time
 import warnings
@@ -28,46 +28,33 @@ from typing import TYPE_CHECKING, Any, Protocol
 from minikv.errors import MinikvError, SaveError
 from minikv.host import overcommit, smaps
 from minikv.host.scheduling import batch_children
-from minikv.persistence import child, progress, rdb_writer, temp_file
-from minikv.persistence.account import Account, describe, describe_end, megabytes, own_fields
-from minikv.persistence.cost import CostMeter, ReadRollup
+from minikv.persistence import child, preflight, rdb_writer, temp_file
+from minikv.persistence.account import Account, describe_end, own_fields
+from minikv.persistence.child_process import GENTLE_KILL_S, End
+from minikv.persistence.cost import ReadRollup
 from minikv.persistence.disk import DISK, Disk
+from minikv.persistence.history import Entry, History
 from minikv.persistence.loading import Loader
-from minikv.persistence.progress import Phase, Progress
+from minikv.persistence.preflight import Estimate, Finding, Room, Verdict
+from minikv.persistence.progress import Progress
 from minikv.persistence.rdb_writer import SaveSettings
+from minikv.persistence.retry import Retry
+from minikv.persistence.running import CANCELLED, AtFork, RunningSnapshot
 
 if TYPE_CHECKING:
     from minikv.config import Config
     from minikv.log import Log
 
-RETRY_DELAY_S = 5  # after a failed save, as Redis
-TELL_INTERVAL_S = 1.0
-GENTLE_KILL_S = 0.05  # the child answers SIGUSR1 between two buffers, unless it is stopped or waits for the disk
 HARD_KILL_S = 5.0  # a killed child may still have to wait for the disk
 
 IN_PROGRESS = "Background save already in progress"
 
+BY_HAND = "BGSAVE"
+SCHEDULED = "BGSAVE SCHEDULE"
+
 
 class LatencyMonitor(Protocol):
     def add(self, event: str, duration_ms: int) -> None: ...
-
-
-@dataclass(slots=True)
-class Running:
-    """The snapshot that is being taken."""
-
-    pid: int
-    pidfd: int  # readable when the child has ended; -1 where the kernel has none
-    settings: SaveSettings
-    keys: int  # in the data set at the fork
-    dirty_before: int
-    fork_us: int
-    began: float  # monotonic
-    meter: CostMeter
-    told: float = 0.0
-    told_bytes: int = 0
-    kill_at: float = 0.0  # SIGKILL is due; 0: nobody wants it dead
-    on_purpose: bool = False
 
 
 @dataclass(slots=True)
@@ -84,7 +71,6 @@ class LastSave:
     """How the last saves went."""
 
     at: int  # Unix seconds of the last success, or of the start
-    tried_at: float = 0.0
     bgsave_ok: bool = True
     bgsave_s: int = -1
     account: Account = field(default_factory=Account)
@@ -93,7 +79,8 @@ class LastSave:
 class SnapshotController:
     """Everything that saves, for commands, cron, INFO and shutdown.
 
-    on_status_change is called when `writes_denied` or `loading` may have changed.
+    on_status_change is called when `writes_denied` or `loading` may have changed. input_bytes_per_s: what clients send
+    at present. read_room: what the machine has left for a snapshot.
     """
 
     def __init__(
@@ -106,6 +93,8 @@ class SnapshotController:
         disk: Disk = DISK,
         clock: Callable[[], float] = time.time,
         read_rollup: ReadRollup = smaps.rollup,
+        read_room: Callable[[str], Room] = preflight.read_room,
+        input_bytes_per_s: Callable[[], int] = lambda: 0,
     ) -> None:
         self._config = config
         self._keyspace = keyspace
@@ -114,11 +103,16 @@ class SnapshotController:
         self._disk = disk
         self._clock = clock
         self._read_rollup = read_rollup
+        self._read_room = read_room
+        self._input_bytes_per_s = input_bytes_per_s
         self._loop: AbstractEventLoop | None = None
-        self._running: Running | None = None
+        self._running: RunningSnapshot | None = None
         self._progress = Progress(keyspace.snapshot_progress)
         self._last = LastSave(at=int(clock()))
         self._counters = Counters()
+        self._retry = Retry()
+        self._finding: Finding | None = None  # of the last preflight
+        self.history = History()
         self._loader = Loader(config, keyspace, log, clock=clock)
         self._loader.on_change = self._changed
         self.scheduled = False
@@ -134,7 +128,7 @@ class SnapshotController:
     @property
     def child_pid(self) -> int:
         """0: none."""
-        return self._running.pid if self._running else 0
+        return self._running.process.pid if self._running else 0
 
     @property
     def loading(self) -> bool:
@@ -225,7 +219,7 @@ class SnapshotController:
         self._log.notice("DB saved on disk")
         self._keyspace.dirty = 0
         self._last.at = int(self._clock())
-        self._set_status(ok=True)
+        self._succeeded()
 
     def after_flush_all(self) -> None:
         """FLUSHALL also empties the dump, if save points exist; a failure is in the log."""
@@ -270,43 +264,89 @@ class SnapshotController:
     def cancel(self) -> str | None:
         """BGSAVE CANCEL: what was cancelled, "running" or "scheduled"."""
         if self._running:
-            self._ask_to_end(self._running)
+            self._running.process.ask_to_end(CANCELLED)
             return "running"
         if self.scheduled:
             self.scheduled = False
             return "scheduled"
         return None
 
-    def bgsave(self) -> None:
-        """Fork a child that writes the dump; SaveError if there is one already or the fork fails."""
+    def bgsave(self, cause: str = BY_HAND) -> None:
+        """Fork a child that writes the dump; SaveError if there is one already, or it is refused.
+
+        cause: BY_HAND, SCHEDULED, or the save point that is due.
+        """
         if self._running:
             raise SaveError(IN_PROGRESS)
+        began = time.perf_counter()
         if (warning := overcommit.warning()) is not None:
             self._log.warning(warning)
-        keyspace = self._keyspace
+        finding = self._finding = self._preflight()
+        if finding is not None and finding.verdict == Verdict.SHORT and self._config.bgsave_preflight == "refuse":
+            raise self._not_started(cause, f"Can't save in background: {'; '.join(finding.reasons)}", "refused")
         self._counters.saves += 1
-        self._last.tried_at = self._clock()
-        dirty, keys = keyspace.dirty, sum(len(database) for database in keyspace.databases)
+        before = AtFork.of(self._keyspace, cause, finding, began)
         settings = SaveSettings.of(self._config, self._loader.functions)
         try:
             pid, fork_us = self._fork(settings)
         except (OSError, MinikvError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             text = f"Can't save in background: fork: {reason}"
-            self._log.warning(text)
-            self._set_status(ok=False)
-            raise SaveError(text) from error
-        self._running = Running(
-            pid=pid,
-            pidfd=_open_pidfd(pid),
-            settings=settings,
-            keys=keys,
-            dirty_before=dirty,
-            fork_us=fork_us,
-            began=time.monotonic(),
-            meter=CostMeter(os.getpid(), pid, self._read_rollup),
+            raise self._not_started(cause, text, f"fork refused: {reason}") from error
+        self._counters.forks += 1
+        self._counters.fork_us = fork_us
+        if self._latency is not None:
+            self._latency.add("fork", fork_us // 1000)
+        self._running = RunningSnapshot(
+            pid,
+            fork_us,
+            before,
+            keyspace=self._keyspace,
+            page=self._progress,
+            log=self._log,
+            directory=settings.directory,
+            started_at_ms=int(self._clock() * 1000),
+            read_rollup=self._read_rollup,
         )
-        self._follow(self._running)
+        self._running.start(self._loop, self._reap)
+
+    def _preflight(self) -> Finding | None:
+        """Whether the snapshot will fit; None if nobody wants to know."""
+        if self._config.bgsave_preflight == "off":
+            return None
+        finding = preflight.judge(self._estimate(), self._read_room(self._config.dir))
+        write = self._log.warning if finding.verdict == Verdict.SHORT else self._log.notice
+        for reason in finding.reasons:
+            write(f"Preflight: {reason}")
+        return finding
+
+    def _estimate(self) -> Estimate:
+        keyspace, history = self._keyspace, self.history
+        relocates = self._config.snapshot_writes == "relocate"
+        return preflight.estimate(
+            frozen_bytes=keyspace.live_bytes if relocates else keyspace.arena_used_bytes,
+            live_bytes=keyspace.live_bytes,
+            network_bytes_per_s=self._input_bytes_per_s(),
+            growth_bytes_per_s=history.growth_bytes_per_s,
+            save_bytes_per_s=history.save_bytes_per_s,
+            file_share=history.file_share,
+        )
+
+    def _not_started(self, cause: str, text: str, outcome: str) -> SaveError:
+        """Take note of a save that did not come about; the error to raise."""
+        self._log.warning(text)
+        finding = self._finding
+        self.history.add(
+            Entry(
+                started_at_ms=int(self._clock() * 1000),
+                cause=cause,
+                outcome=outcome,
+                live_bytes=self._keyspace.live_bytes,
+                estimate=finding.estimate if finding else None,
+            )
+        )
+        self._failed(cause)
+        return SaveError(text)
 
     def _fork(self, settings: SaveSettings) -> tuple[int, int]:
         """The child's pid and the microseconds that the fork took. Returns in the parent only."""
@@ -340,23 +380,6 @@ class SnapshotController:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
-    def _follow(self, running: Running) -> None:
-        self._counters.forks += 1
-        self._counters.fork_us = running.fork_us
-        if self._latency is not None:
-            self._latency.add("fork", running.fork_us // 1000)
-        if self._loop is not None and running.pidfd >= 0:
-            self._loop.add_reader(running.pidfd, self._reap)
-            self._loop.call_soon(running.meter.start)  # a thread's start takes 0.1 ms: after the reply
-        else:
-            running.meter.start()
-        running.told = running.began
-        self._log.notice(f"Background saving started by pid {running.pid}")
-        self._log.notice(
-            f"Snapshot: fork took {running.fork_us} us; {running.keys} keys,"
-            f" {megabytes(self._keyspace.arena_used_bytes)} of arena in use"
-        )
-
     # -- the child's life
 
     def cron(self, now: float) -> None:
@@ -365,24 +388,22 @@ class SnapshotController:
         if running is None:
             self._start_what_is_due(now)
         elif not self._reap():
-            self._tell_progress(running)
-            if running.kill_at and time.monotonic() >= running.kill_at:
-                _kill(running.pid, signal.SIGKILL)
+            running.look(self._config.bgsave_stall_timeout)
 
     def _start_what_is_due(self, now: float) -> None:
-        if self.loading or not (self._last.bgsave_ok or now - self._last.tried_at > RETRY_DELAY_S):
+        if self.loading or not self._retry.allows(now):
             return
         for seconds, changes in self._config.save:
             if self._keyspace.dirty >= changes and now - self._last.at > seconds:
                 self._log.notice(f"{changes} changes in {seconds} seconds. Saving...")
-                self._bgsave_or_log()
+                self._bgsave_or_log(f"save {seconds} {changes}")
                 return
-        if self.scheduled and self._bgsave_or_log():
+        if self.scheduled and self._bgsave_or_log(SCHEDULED):
             self.scheduled = False
 
-    def _bgsave_or_log(self) -> bool:
+    def _bgsave_or_log(self, cause: str) -> bool:
         try:
-            self.bgsave()
+            self.bgsave(cause)
         except SaveError:
             return False  # it is in the log
         return True
@@ -392,30 +413,21 @@ class SnapshotController:
         running = self._running
         if running is None:
             return True
-        self._ask_to_end(running)
+        running.process.ask_to_end(CANCELLED)
         if not self._wait_for_end(running, GENTLE_KILL_S):
-            _kill(running.pid, signal.SIGKILL)  # a stopped process hears no other signal
+            running.process.kill()
             if not self._wait_for_end(running, HARD_KILL_S):
-                self._log.warning(f"Background saving: the killed child {running.pid} does not end")
+                self._log.warning(f"Background saving: the killed child {running.process.pid} does not end")
                 return False
         return True
 
-    @staticmethod
-    def _ask_to_end(running: Running) -> None:
-        running.on_purpose = True
-        running.kill_at = time.monotonic() + GENTLE_KILL_S
-        _kill(running.pid, signal.SIGUSR1)
-
-    def _wait_for_end(self, running: Running, timeout_s: float) -> bool:
+    def _wait_for_end(self, running: RunningSnapshot, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
         while not self._reap():
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 return False
-            if running.pidfd >= 0:
-                _wait_readable(running.pidfd, left_s)
-            else:
-                time.sleep(min(left_s, 0.001))
+            running.process.wait(left_s)
         return True
 
     def _reap(self) -> bool:
@@ -423,52 +435,59 @@ class SnapshotController:
         running = self._running
         if running is None:
             return True
-        try:
-            pid, status = os.waitpid(running.pid, os.WNOHANG)
-        except ChildProcessError:
-            # Somebody took it, or SIGCHLD is ignored: the progress page tells how far it came.
-            pid, status = running.pid, 0 if self._progress.load(progress.PHASE) == Phase.RENAMED else 1 << 8
-        if pid == 0:
+        end = running.process.poll()
+        if end is None:
             return False
-        self._finish(running, os.waitstatus_to_exitcode(status))
+        self._finish(running, end)
         return True
 
-    def _finish(self, running: Running, exit_code: int) -> None:
-        """The child has ended; exit_code is negative for a signal."""
-        running.meter.stop()
-        running.meter.finish(self._progress.load(progress.PRIVATE_DIRTY))
-        self._close_pidfd(running)
-        account = self._account(running)
+    def _finish(self, running: RunningSnapshot, end: End) -> None:
+        """The child has ended."""
+        entry = running.finish(end)
         self._running = None
         self._keyspace.snapshot_close()
-        self._last.account = account
-        self._last.bgsave_s = int(account.duration_s)
-        if exit_code == child.EXIT_SAVED:
+        self._last.account = entry.account
+        self._last.bgsave_s = int(entry.account.duration_s)
+        if entry.saved:
             self._log.notice("Background saving terminated with success")
-            self._keyspace.dirty = max(0, self._keyspace.dirty - running.dirty_before)
+            self._keyspace.dirty = max(0, self._keyspace.dirty - running.before.dirty)
             self._last.at = int(self._clock())
         else:
             self._remove_temp_file(running)
-            if exit_code == child.EXIT_KILLED_ON_PURPOSE or running.on_purpose:
-                exit_code = -signal.SIGUSR1
-            if exit_code > 0:
-                self._log.warning("Background saving error")
-            else:
-                self._log.warning(f"Background saving terminated by signal {-exit_code}")
-        self._log.notice(describe_end(account))
-        if exit_code != -signal.SIGUSR1:
-            self._set_status(ok=exit_code == child.EXIT_SAVED)
+            self._tell_failure(end, entry.outcome)
+        self._log.notice(describe_end(entry.account))
+        self.history.add(entry)
+        if entry.saved:
+            self._succeeded()
+        elif entry.outcome != CANCELLED:
+            self._failed(entry.cause)
 
-    def _close_pidfd(self, running: Running) -> None:
-        if running.pidfd >= 0:
-            if self._loop is not None:
-                self._loop.remove_reader(running.pidfd)
-            os.close(running.pidfd)
-            running.pidfd = -1
+    def _tell_failure(self, end: End, outcome: str) -> None:
+        """In Redis's words."""
+        if outcome == CANCELLED:
+            self._log.warning(f"Background saving terminated by signal {int(signal.SIGUSR1)}")
+        elif end.exit_code is not None and end.exit_code < 0:
+            self._log.warning(f"Background saving terminated by signal {-end.exit_code}")
+        else:
+            self._log.warning("Background saving error")
 
-    def _remove_temp_file(self, running: Running) -> None:
+    def _remove_temp_file(self, running: RunningSnapshot) -> None:
         with contextlib.suppress(OSError):  # the child has removed it itself, or the directory is gone
-            self._disk.unlink(os.path.join(running.settings.directory, temp_file.temp_name(running.pid)))
+            self._disk.unlink(os.path.join(running.directory, temp_file.temp_name(running.process.pid)))
+
+    def _succeeded(self) -> None:
+        self._retry.succeeded()
+        self._set_status(ok=True)
+
+    def _failed(self, cause: str) -> None:
+        retry = self._retry
+        retry.failed(self._clock(), automatic=cause != BY_HAND)
+        if cause != BY_HAND:
+            self._log.notice(
+                f"{retry.failures} automatic save{'s' * (retry.failures > 1)} failed in a row;"
+                f" the next is tried in {retry.delay_s} seconds"
+            )
+        self._set_status(ok=False)
 
     def _set_status(self, *, ok: bool) -> None:
         changed = self._last.bgsave_ok != ok
@@ -480,47 +499,12 @@ class SnapshotController:
         if self.on_status_change is not None:
             self.on_status_change()
 
-    # -- what it costs
-
-    def _account(self, running: Running) -> Account:
-        load, meter, keyspace = self._progress.load, running.meter, self._keyspace
-        seen = meter.private_dirty  # by us; the child's own figures stop with the child
-        sample = meter.sample
-        return Account(
-            fork_us=running.fork_us,
-            duration_s=time.monotonic() - running.began,
-            keys_total=running.keys,
-            keys_done=load(progress.KEYS),
-            bytes_written=load(progress.BYTES),
-            private_dirty=seen.current or load(progress.PRIVATE_DIRTY),
-            private_dirty_peak=max(seen.peak, load(progress.PRIVATE_DIRTY_PEAK)),
-            private_dirty_average=seen.average or load(progress.PRIVATE_DIRTY_AVERAGE),
-            baseline_pss=meter.baseline_pss,
-            parent_pss=sample.parent_pss if sample else 0,
-            child_pss=sample.child_pss if sample else 0,
-            growth=meter.growth.current,
-            growth_peak=meter.growth.peak,
-            growth_average=meter.growth.average,
-            relocated_bytes=keyspace.relocated_bytes,
-            relocated_records=keyspace.relocated_records,
-            segments=keyspace.frozen_segments,
-            segments_passed=keyspace.passed_segments,
-            sampled_at=sample.at if sample else 0.0,
-        )
-
-    def _tell_progress(self, running: Running) -> None:
-        now = time.monotonic()
-        if now - running.told < TELL_INTERVAL_S:
-            return
-        account = self._account(running)
-        rate = (account.bytes_written - running.told_bytes) / (now - running.told)
-        running.told, running.told_bytes = now, account.bytes_written
-        self._log.verbose(describe(account, rate))
+    # -- what it tells
 
     def info_fields(self) -> dict[str, int | float | str]:
         """The section Persistence of INFO, in its order; ends with figures of our own."""
         running, last = self._running, self._last
-        account = self._account(running) if running else Account()
+        account = running.account() if running else Account()
         keyspace = self._keyspace
         age_s = int(time.monotonic() - account.sampled_at) if account.sampled_at else 0
         return {
@@ -553,25 +537,9 @@ class SnapshotController:
             "module_fork_in_progress": 0,
             "module_fork_last_cow_size": 0,
             **self._loader.info_fields(),
+            "minikv_bgsave_failures_in_row": self._retry.failures,
+            "minikv_bgsave_retry_sec": self._retry.left_s(self._clock()),
+            **preflight.info_fields(self._finding),
             **(own_fields("minikv_snapshot_current", account) if running else {}),
             **own_fields("minikv_snapshot_last", last.account),
         }
-
-
-def _open_pidfd(pid: int) -> int:
-    try:
-        return os.pidfd_open(pid)
-    except OSError:  # no descriptor left: cron() asks waitpid
-        return -1
-
-
-def _wait_readable(fd: int, timeout_s: float) -> None:
-    poll = select.poll()  # select() stops at descriptor 1024
-    poll.register(fd, select.POLLIN)
-    poll.poll(timeout_s * 1000)
-
-
-def _kill(pid: int, number: signal.Signals) -> None:
-    """The child is not reaped, so that its number is still its own."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)

@@ -11,7 +11,15 @@ from minikv.errors import ConfigError
 from minikv.settings import SETTINGS, Setting
 from tests.harness import Server, parse
 
-OWN = {"arena-huge-pages", "arena-size", "load-field-ttls", "snapshot-writes"}
+OWN = {
+    "arena-huge-pages",
+    "arena-size",
+    "bgsave-preflight",
+    "bgsave-stall-timeout",
+    "load-field-ttls",
+    "rdb-verify",
+    "snapshot-writes",
+}
 
 # redis-server listens on all addresses unless its file says otherwise; minikv on loopback.
 OTHER_DEFAULTS = {"bind"}

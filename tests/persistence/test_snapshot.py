@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import os
 import signal
 import time
@@ -18,8 +19,9 @@ from minikv.errors import SaveError
 from minikv.host import overcommit
 from minikv.host.smaps import MemoryUse
 from minikv.keyspace.database import Keyspace
-from minikv.persistence import snapshot
+from minikv.persistence import running
 from minikv.persistence.disk import DISK, Disk
+from minikv.persistence.preflight import Room, read_room
 from minikv.persistence.snapshot import SnapshotController
 from minikv.settings import SavePoint
 from tests.harness import wait_until
@@ -44,8 +46,17 @@ class Bench:
         self.forks: list[tuple[str, int]] = []
         self.controller = self.make()
 
-    def make(self, disk: Disk = DISK) -> SnapshotController:
-        return SnapshotController(self.config, self.keyspace, self.log, latency=self, disk=disk, clock=lambda: self.now)
+    def make(self, disk: Disk = DISK, room: Room | None = None, input_bytes_per_s: int = 0) -> SnapshotController:
+        return SnapshotController(
+            self.config,
+            self.keyspace,
+            self.log,
+            latency=self,
+            disk=disk,
+            clock=lambda: self.now,
+            read_room=(lambda directory: room) if room else read_room,
+            input_bytes_per_s=lambda: input_bytes_per_s,
+        )
 
     def add(self, event: str, duration_ms: int) -> None:
         """The latency monitor."""
@@ -173,24 +184,173 @@ def test_a_refused_fork_is_told_and_nothing_stays_open(bench: Bench, number: int
     assert read(bench.dump.read_bytes()).keys_loaded == 10
 
 
+class Refusals:
+    """A fork that is refused until it is told otherwise; notes when it was tried."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.refuses = True
+        self.at: list[float] = []
+        bench.controller = bench.make(replace(DISK, fork=self))
+
+    def __call__(self) -> int:
+        self.at.append(self.bench.now)
+        if self.refuses:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return os.fork()
+
+    @property
+    def gaps(self) -> list[int]:
+        """Whole seconds between tries."""
+        return [round(later - earlier) for earlier, later in itertools.pairwise(self.at)]
+
+
 def test_a_refused_fork_is_tried_again_after_five_seconds(bench: Bench) -> None:
-    tries = 0
-
-    def fork() -> int:
-        nonlocal tries
-        tries += 1
-        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
-
-    bench.controller = bench.make(replace(DISK, fork=fork))
+    fork = Refusals(bench)
     bench.config.save = (SavePoint(60, 1),)
     bench.change()
     bench.cron(61)
-    assert tries == 1
+    assert len(fork.at) == 1
     for _ in range(5):
         bench.cron(1)
-    assert tries == 1
+    assert len(fork.at) == 1
     bench.cron(0.1)
-    assert tries == 2
+    assert len(fork.at) == 2
+
+
+def test_automatic_saves_that_fail_are_tried_ever_more_rarely(bench: Bench) -> None:
+    fork = Refusals(bench)
+    bench.config.save = (SavePoint(60, 1),)
+    bench.change()
+    for _ in range(1200):
+        bench.cron(1)
+    assert fork.gaps == [6, 11, 21, 41, 81, 161, 301, 301]  # with a cron of one second
+    assert bench.field("minikv_bgsave_failures_in_row") == 9
+    assert 0 < int(bench.field("minikv_bgsave_retry_sec")) <= 300
+    assert bench.messages("* 2 automatic")[0] == (
+        "* 2 automatic saves failed in a row; the next is tried in 10 seconds"
+    )
+
+
+def test_a_save_by_hand_needs_not_wait_and_ends_the_waiting(bench: Bench) -> None:
+    fork = Refusals(bench)
+    bench.config.save = (SavePoint(60, 1),)
+    bench.change()
+    for _ in range(100):
+        bench.cron(1)
+    failures = bench.field("minikv_bgsave_failures_in_row")
+    with pytest.raises(SaveError):
+        bench.controller.bgsave()
+    assert bench.field("minikv_bgsave_failures_in_row") == failures
+    fork.refuses = False
+    bench.controller.bgsave()
+    bench.wait()
+    assert bench.field("minikv_bgsave_failures_in_row") == 0
+    assert bench.field("minikv_bgsave_retry_sec") == 0
+    fork.refuses = True
+    bench.change()
+    bench.cron(61)
+    assert bench.field("minikv_bgsave_failures_in_row") == 1
+    bench.controller.save()
+    assert bench.field("minikv_bgsave_failures_in_row") == 0
+
+
+# -- the child hangs
+
+
+def hanging_child(bench: Bench, timeout_s: int) -> int:
+    bench.config.rdb_key_save_delay = 10_000_000
+    bench.config.bgsave_stall_timeout = timeout_s
+    bench.change(10)
+    bench.controller.bgsave()
+    pid = bench.controller.child_pid
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+def test_a_child_without_progress_is_killed_and_told(bench: Bench) -> None:
+    pid = hanging_child(bench, 1)
+    bench.wait()
+    (line,) = bench.messages("# Background saving: child")
+    assert line.startswith(f"# Background saving: child {pid} has made no progress for 1 s (")
+    assert line.endswith("Killing it!")
+    assert "# Background saving terminated by signal 9" in bench.log.messages
+    assert not bench.controller.last_ok
+    assert bench.controller.history.newest()[0].outcome == "killed: no progress"
+    assert not bench.dump.exists()
+
+
+def test_without_a_timeout_a_child_may_hang(bench: Bench) -> None:
+    hanging_child(bench, 0)
+    ends = time.monotonic() + 1.5
+    while time.monotonic() < ends:
+        bench.cron()
+        time.sleep(0.01)
+    assert bench.controller.in_progress
+
+
+# -- preflight
+
+
+ROOM = Room(memory_bytes=1 << 40, memory_of="MemAvailable", disk_bytes=1 << 40)
+
+
+def test_what_fits_is_saved_and_told(bench: Bench) -> None:
+    bench.controller = bench.make(room=ROOM)
+    bench.controller.bgsave()
+    assert bench.field("minikv_preflight_verdict") == "ok"
+    assert bench.messages("* Preflight ok: ")
+    assert bench.messages("# ") == []
+
+
+@pytest.mark.parametrize(
+    ("room", "reason"),
+    [
+        (replace(ROOM, memory_bytes=MB), "the snapshot is expected to need 16.0 MB of memory"),
+        (replace(ROOM, disk_bytes=0), "0.0 MB are free on the disk: 1.0 MB too little"),
+        (replace(ROOM, commit_bytes=MB, commit_needed_bytes=9 * MB), "the fork needs a promise of 9.0 MB, 1.0 MB are"),
+    ],
+)
+def test_what_does_not_fit_is_warned_of_or_refused(bench: Bench, room: Room, reason: str) -> None:
+    bench.controller = bench.make(room=room)
+    bench.controller.bgsave()
+    bench.wait()
+    assert bench.field("minikv_preflight_verdict") == "short"
+    assert reason in bench.messages("# Preflight: ")[0]
+    assert bench.controller.last_ok
+    bench.config.bgsave_preflight = "refuse"
+    with pytest.raises(SaveError, match="Can't save in background: ") as refusal:
+        bench.controller.bgsave()
+    assert reason in str(refusal.value)
+    assert f"# {refusal.value}" in bench.log.messages
+    assert not bench.controller.in_progress
+    assert not bench.controller.last_ok
+    assert bench.controller.history.newest()[0].outcome == "refused"
+    assert bench.controller.total_forks == 1
+    bench.config.bgsave_preflight = "off"
+    bench.controller.bgsave()
+    bench.wait()
+    assert bench.field("minikv_preflight_verdict") == "off"
+    assert bench.controller.last_ok
+
+
+def test_what_may_not_fit_is_not_refused(bench: Bench) -> None:
+    for index in range(9000):
+        bench.database.set(b"%d" % index, bytes(1000))
+    bench.controller = bench.make(room=replace(ROOM, memory_bytes=20 * MB))
+    bench.config.bgsave_preflight = "refuse"
+    bench.controller.bgsave()
+    assert bench.field("minikv_preflight_verdict") == "tight"
+    assert "if all data were overwritten" in bench.messages("* Preflight: ")[0]
+
+
+def test_clients_that_write_fast_are_counted_in(bench: Bench) -> None:
+    for index in range(9000):
+        bench.database.set(b"%d" % index, bytes(1000))
+    bench.config.bgsave_preflight = "refuse"
+    bench.controller = bench.make(room=replace(ROOM, memory_bytes=20 * MB), input_bytes_per_s=100 * MB)
+    with pytest.raises(SaveError, match=r"100.0 MB/s are written"):
+        bench.controller.bgsave()
 
 
 # -- when it saves by itself
@@ -370,6 +530,52 @@ def test_the_overcommit_setting_is_looked_at_for_each_save(bench: Bench, monkeyp
 # -- what it costs
 
 
+def test_the_history_remembers_each_snapshot(bench: Bench) -> None:
+    bench.change(100)
+    bench.controller.bgsave()
+    bench.wait()
+    (entry,) = bench.controller.history.newest()
+    fields = entry.fields()
+    assert (fields["cause"], fields["outcome"], fields["keys"]) == ("BGSAVE", "saved", 100)
+    assert fields["started-ms"] == int(bench.now * 1000)
+    assert fields["bytes"] == bench.dump.stat().st_size
+    for name in ("fork-us", "bytes-per-sec", "minor-faults-parent", "minor-faults-child", "child-cpu-us"):
+        assert int(fields[name]) > 0, name
+    assert int(fields["expected-growth"]) >= 16 * MB
+    bench.config.save = (SavePoint(60, 1),)
+    bench.change()
+    bench.config.dir = "/nowhere"
+    bench.cron(61)
+    bench.wait()
+    newest, _ = bench.controller.history.newest()
+    assert newest.cause == "save 60 1"
+    assert newest.outcome == "failed while walking: No such file or directory"
+    bench.config.dir = str(bench.dump.parent)
+    bench.config.save = ()
+    bench.controller.schedule()
+    bench.cron(61)
+    os.kill(bench.controller.child_pid, signal.SIGKILL)
+    bench.wait()
+    newest, *_ = bench.controller.history.newest()
+    assert newest.cause == "BGSAVE SCHEDULE"
+    assert newest.outcome.startswith("killed by signal 9 while ")
+
+
+def test_the_worst_stall_is_seen(bench: Bench) -> None:
+    async def save() -> None:
+        bench.controller.attach(asyncio.get_running_loop())
+        bench.controller.bgsave()
+        await asyncio.sleep(0.02)
+        time.sleep(0.1)  # what nobody should do on an event loop
+        while bench.controller.in_progress:
+            await asyncio.sleep(0.001)
+
+    bench.config.rdb_key_save_delay = 10_000
+    bench.change(20)
+    asyncio.run(asyncio.wait_for(save(), 20))
+    assert 90_000 < bench.controller.history.newest()[0].stall_us < 5_000_000
+
+
 def held(bench: Bench, keys: int = 2000) -> Callable[[], None]:
     """A save whose child does not move, seen at least once by the meter; call the result to end it."""
     for index in range(keys):
@@ -404,7 +610,7 @@ def test_growth_is_what_the_writes_cost(bench: Bench, way: str) -> None:
 
 
 def test_the_log_tells_every_second(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "TELL_INTERVAL_S", 0.0)
+    monkeypatch.setattr(running, "TELL_INTERVAL_S", 0.0)
     end = held(bench)
     bench.cron()
     (first, *_) = bench.messages("- Snapshot ")

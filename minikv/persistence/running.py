@@ -1,0 +1,196 @@
+"""One snapshot while its child lives: what it is doing, whether it still does anything, what it costs."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from minikv.persistence import child, progress
+from minikv.persistence.account import Account, describe, megabytes
+from minikv.persistence.child_process import ChildProcess, End
+from minikv.persistence.cost import CostMeter, ReadRollup
+from minikv.persistence.heartbeat import Heartbeat
+from minikv.persistence.history import SAVED, Entry
+from minikv.persistence.preflight import Finding
+from minikv.persistence.progress import Phase, Progress
+from minikv.persistence.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from minikv.log import Log
+
+TELL_INTERVAL_S = 1.0
+
+# What becomes of a snapshot by its parent's will, and not by a failure.
+CANCELLED = "cancelled"
+STALLED = "killed: no progress"
+
+
+@dataclass(frozen=True, slots=True)
+class AtFork:
+    """How things stood right before the fork."""
+
+    cause: str
+    finding: Finding | None  # of the preflight
+    keys: int
+    live_bytes: int
+    dirty: int
+    parent_faults: int  # minor page faults of this process so far
+    began: float  # perf_counter, when the save was asked for
+
+    @classmethod
+    def of(cls, keyspace: Any, cause: str, finding: Finding | None, began: float) -> AtFork:
+        return cls(
+            cause=cause,
+            finding=finding,
+            keys=sum(len(database) for database in keyspace.databases),
+            live_bytes=keyspace.live_bytes,
+            dirty=keyspace.dirty,
+            parent_faults=_own_faults(),
+            began=began,
+        )
+
+
+class RunningSnapshot:
+    """Follows a child from its fork to its end."""
+
+    def __init__(
+        self,
+        pid: int,
+        fork_us: int,
+        before: AtFork,
+        *,
+        keyspace: Any,
+        page: Progress,
+        log: Log,
+        directory: str,
+        started_at_ms: int,
+        read_rollup: ReadRollup,
+    ) -> None:
+        self.process = ChildProcess(pid)
+        self.fork_us = fork_us
+        self.before = before
+        self.directory = directory  # that the child writes into
+        self._keyspace = keyspace
+        self._page = page
+        self._log = log
+        self._started_at_ms = started_at_ms
+        self._began = time.monotonic()
+        self._meter = CostMeter(os.getpid(), pid, read_rollup)
+        self._heartbeat = Heartbeat(before.began)
+        self._watchdog = Watchdog(page, self._began)
+        self._told = self._began
+        self._told_bytes = 0
+
+    def start(self, loop: AbstractEventLoop | None, on_end: Callable[[], object]) -> None:
+        """Begin to measure, and have the loop tell of the child's end. Costs little before the reply to BGSAVE."""
+        if loop is not None:
+            self._heartbeat.start(loop)
+        if loop is not None and self.process.watch(loop, on_end):
+            loop.call_soon(self._meter.start)  # a thread's start takes 0.1 ms
+        else:
+            self._meter.start()
+        self._log.notice(f"Background saving started by pid {self.process.pid}")
+        self._log.notice(
+            f"Snapshot: fork took {self.fork_us} us; {self.before.keys} keys,"
+            f" {megabytes(self._keyspace.arena_used_bytes)} of arena in use"
+        )
+        if self.before.finding is not None:
+            self._log.notice(str(self.before.finding))
+
+    def look(self, stall_timeout_s: float) -> None:
+        """What cron does for a living child: tell of it, and kill it if it hangs or does not obey."""
+        self._tell()
+        if not self.process.why and self._watchdog.hangs(time.monotonic(), stall_timeout_s):
+            self._log.warning(
+                f"Background saving: child {self.process.pid} has made no progress for {self._watchdog.idle_s:.0f} s"
+                f" ({self._phase.name.lower()}, {self._page.load(progress.KEYS)} of {self.before.keys} keys)."
+                " Killing it!"
+            )
+            self.process.ask_to_end(STALLED)
+        self.process.insist()
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        if now - self._told < TELL_INTERVAL_S:
+            return
+        account = self.account()
+        rate = (account.bytes_written - self._told_bytes) / (now - self._told)
+        self._told, self._told_bytes = now, account.bytes_written
+        self._log.verbose(describe(account, rate))
+
+    @property
+    def _phase(self) -> Phase:
+        return Phase(self._page.load(progress.PHASE))
+
+    def account(self) -> Account:
+        """The bill so far."""
+        load, meter, keyspace = self._page.load, self._meter, self._keyspace
+        seen = meter.private_dirty  # by us; the child's own figures stop with the child
+        sample = meter.sample
+        return Account(
+            fork_us=self.fork_us,
+            duration_s=time.monotonic() - self._began,
+            keys_total=self.before.keys,
+            keys_done=load(progress.KEYS),
+            bytes_written=load(progress.BYTES),
+            private_dirty=seen.current or load(progress.PRIVATE_DIRTY),
+            private_dirty_peak=max(seen.peak, load(progress.PRIVATE_DIRTY_PEAK)),
+            private_dirty_average=seen.average or load(progress.PRIVATE_DIRTY_AVERAGE),
+            baseline_pss=meter.baseline_pss,
+            parent_pss=sample.parent_pss if sample else 0,
+            child_pss=sample.child_pss if sample else 0,
+            growth=meter.growth.current,
+            growth_peak=meter.growth.peak,
+            growth_average=meter.growth.average,
+            relocated_bytes=keyspace.relocated_bytes,
+            relocated_records=keyspace.relocated_records,
+            segments=keyspace.frozen_segments,
+            segments_passed=keyspace.passed_segments,
+            sampled_at=sample.at if sample else 0.0,
+        )
+
+    def finish(self, end: End) -> Entry:
+        """The child has ended: the bill. To be called before the keyspace's snapshot is closed."""
+        self._heartbeat.stop()
+        self._meter.stop()
+        self._meter.finish(self._page.load(progress.PRIVATE_DIRTY))
+        self.process.close()
+        before = self.before
+        return Entry(
+            started_at_ms=self._started_at_ms,
+            cause=before.cause,
+            outcome=self._outcome(end),
+            live_bytes=before.live_bytes,
+            account=self.account(),
+            estimate=before.finding.estimate if before.finding else None,
+            child_faults=end.minor_faults,
+            parent_faults=_own_faults() - before.parent_faults,
+            child_cpu_us=end.cpu_us,
+            stall_us=int(self._heartbeat.worst_s * 1e6),
+        )
+
+    def _outcome(self, end: End) -> str:
+        """What has become of the child, in words."""
+        phase, code = self._phase, end.exit_code
+        if code is None:  # the progress page tells how far it came
+            code = child.EXIT_SAVED if phase == Phase.RENAMED else child.EXIT_FAILED
+        if code == child.EXIT_SAVED:
+            return SAVED
+        if self.process.why:
+            return self.process.why
+        if code in (child.EXIT_KILLED_ON_PURPOSE, -signal.SIGUSR1):
+            return CANCELLED
+        if code < 0:
+            return f"killed by signal {-code} while {phase.name.lower()}"
+        number = self._page.load(progress.ERRNO)
+        return f"failed while {phase.name.lower()}: {os.strerror(number) if number else 'see the log'}"
+
+
+def _own_faults() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
