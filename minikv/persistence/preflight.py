@@ -18,7 +18,6 @@ long a save takes from how long earlier ones took.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -28,6 +27,7 @@ from minikv.host.memory import read_memory
 from minikv.host.overcommit import STRICT, forked_bytes, left_for_fork, read_mode
 from minikv.persistence.account import MB, megabytes
 
+MACHINE = "MemAvailable"
 # What any snapshot costs, however little is written: the interpreter's pages that both sides touch, the child's blocks.
 OWN_BYTES = 16 * MB
 # Before the first save: what a slow disk takes.
@@ -115,7 +115,7 @@ def estimate(
 
 def read_room(directory: str, proc: str = "/proc", root: str = "") -> Room:
     """What machine, control groups and file system have left at this moment; 0.2 ms, more in overcommit mode 2."""
-    memory_bytes, memory_of = read_memory(proc).available_bytes, "MemAvailable"
+    memory_bytes, memory_of = read_memory(proc).available_bytes, MACHINE
     group = read_cgroup_memory(proc, root)
     if group is not None and group.left_bytes < memory_bytes:
         memory_bytes, memory_of = group.left_bytes, f"control group {group.path}"
@@ -168,7 +168,7 @@ def info_fields(finding: Finding | None) -> dict[str, int | float | str]:
         "minikv_preflight_expected_bytes": estimate.expected_bytes,
         "minikv_preflight_worst_bytes": estimate.worst_bytes,
         "minikv_preflight_memory_left": room.memory_bytes,
-        "minikv_preflight_memory_limit": os.path.basename(room.memory_of.split()[-1]) or "/",
+        "minikv_preflight_memory_limit": "machine" if room.memory_of == MACHINE else "cgroup",
         "minikv_preflight_file_bytes": estimate.file_bytes,
         "minikv_preflight_disk_free": -1 if room.disk_bytes is None else room.disk_bytes,
         "minikv_preflight_save_msec": int(estimate.save_s * 1000),
