@@ -233,6 +233,7 @@ class RdbReader:
         self._values.has_key = False
         self._target.record_type = type
         self._target.has_expiry = has_expiry
+        self._target.expiry_ms = self._expire_at_ms
         if type and type not in rdb_format.type_names(self._values.valkey):
             self._source.at -= 1
             self._source.fail(f"Unknown RDB type {type}")

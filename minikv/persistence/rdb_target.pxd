@@ -15,6 +15,7 @@ cdef class LoadTarget:
     cdef uint64_t record_at     # offset in the file of its first byte, opcodes before the type included
     cdef int record_type
     cdef bint has_expiry        # tells an expiry at 0 from none
+    cdef int64_t expiry_ms      # which it is, if there is one
     cdef int string_encoding    # special encoding of a string's value, -1 for none
 
     # What follows belongs to this database.
@@ -50,7 +51,8 @@ cdef class LoadTarget:
     # A library of functions: its code, and the string that stands for it in the file.
     cdef int function(self, bytes code, bytes encoded) except -1
 
-    # Data of a module, which the reader has passed over: a key's value, or, without key, what belongs to none.
+    # Data of a module, which the reader has passed over: a key's value (record_end follows), or, without key, what
+    # belongs to none.
     cdef int module(self, bytes name, object key, uint64_t nbytes) except -1
 
     # The whole file has been read and was right.

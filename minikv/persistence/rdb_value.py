@@ -494,6 +494,8 @@ class ValueReader:
                 self.into = self.target
                 if self.module_key is None or self.outcome == LOADED:
                     self.target.module(self.module_name, self.module_key, source.offset() - self.module_at)
+                    if self.module_key is not None:
+                        self.target.record_end(source.offset())
                     self.outcome = PASSED_OVER
                 return 0
             if part in (MODULE_SIGNED, MODULE_UNSIGNED):

@@ -105,6 +105,8 @@ class Checker(Visitor):
         self._expires = 0
         self._expired = 0
         self._last_database = 0
+        self._timed_fields = 0
+        self._modules: Counter[bytes] = Counter()
 
     def attach(self, reader: RdbReader, say: Callable[[str], object]) -> None:
         self._reader = reader
@@ -123,7 +125,17 @@ class Checker(Visitor):
     def element(self, name: bytes, value: bytes | float | None) -> bool:
         return self._ordered or self._elements.add(name, self._reader.offset)
 
+    def timed_field(self, field: bytes, value: bytes, expire_at_ms: int) -> bool:
+        self._timed_fields += 1
+        return self.element(field, value)
+
+    def module_aux(self, module: bytes) -> None:
+        self._say(f"[offset {self._reader.offset}] MODULE AUX for: {in_a_line(module)}")
+        self._modules[module] += 1
+
     def end(self, record: Record) -> None:
+        if record.module is not None:
+            self._modules[record.module] += 1
         if (error := self._element_twice(record)) is not None:
             raise error
         self._elements.clear()
@@ -161,6 +173,10 @@ class Checker(Visitor):
             say(f"[info] {count} of type {name}")
         if self._reader.keys_empty:
             say(f"[info] {self._reader.keys_empty} without elements, which are not loaded")
+        for module, count in sorted(self._modules.items()):
+            say(f"[info] {count} of module type {in_a_line(module)}, which minikv-server leaves out")
+        if self._timed_fields:
+            say(f"[info] {self._timed_fields} fields that expire: loaded with 'load-field-ttls drop' only")
         if self._last_database >= DEFAULT_DATABASES:
             say(f"[info] needs a server with 'databases {self._last_database + 1}' or more")
 

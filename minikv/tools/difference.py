@@ -17,6 +17,8 @@ from minikv.tools.record_types import type_name
 from minikv.tools.text import in_a_line
 from minikv.tools.visitor import Record
 
+Row = tuple[int, int, bytes, str, int | None, bytes]  # as the table has it
+
 BATCH = 1000  # rows to a call
 CACHE_KIB = 8 << 10
 
@@ -40,8 +42,12 @@ DIFFERENCES = """
 """
 
 
+FUNCTIONS = -1  # stands for the database of libraries of functions, whose names stand for keys
+FUNCTION = "function"  # and for their type
+
+
 class Difference(NamedTuple):
-    """One key that is not the same in both files. A type of None: the file has no such key."""
+    """One key, or library of functions, that is not the same in both files. A type of None: that file has none."""
 
     database: int
     key: bytes
@@ -57,11 +63,18 @@ class Comparison:
         self._table = sqlite3.connect("", isolation_level=None)
         self._table.executescript(SCHEMA)
         self._table.execute("BEGIN")
-        self._rows: list[tuple[int, int, bytes, str, int | None, bytes]] = []
+        self._rows: list[Row] = []
 
     def add(self, side: int, record: Record, digest: bytes) -> None:
         """side: 0 or 1."""
-        self._rows.append((side, record.database, record.key, type_name(record), record.expire_at_ms, digest))
+        self._append((side, record.database, record.key, type_name(record), record.expire_at_ms, digest))
+
+    def add_function(self, side: int, code: bytes, digest: bytes) -> None:
+        """A library of functions, known by the name that its first line says."""
+        self._append((side, FUNCTIONS, library_name(code), FUNCTION, None, digest))
+
+    def _append(self, row: Row) -> None:
+        self._rows.append(row)
         if len(self._rows) == BATCH:
             self._flush()
 
@@ -79,3 +92,12 @@ class Comparison:
     def _flush(self) -> None:
         self._table.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", self._rows)
         self._rows.clear()
+
+
+def library_name(code: bytes) -> bytes:
+    """The name in `#!engine name=...`, the first line of a library; all of the line if there is none."""
+    line = code.split(b"\n", 1)[0]
+    for word in line.split():
+        if word.startswith(b"name="):
+            return word.removeprefix(b"name=")
+    return line

@@ -22,13 +22,22 @@ lengths = struct.Struct("<QQ").pack
 
 
 class Digester(Visitor):
-    """Gives each record with its digest to `receive`. Digests of one digester's `secret` alone can be compared."""
+    """Gives each record with its digest to `receive`, each library of functions with its digest to `receive_function`.
+
+    Digests made with one secret alone can be compared.
+    """
 
     takes_pieces = True
     takes_elements = True
 
-    def __init__(self, receive: Callable[[Record, bytes], None], secret: bytes) -> None:
+    def __init__(
+        self,
+        receive: Callable[[Record, bytes], None],
+        receive_function: Callable[[bytes, bytes], None],
+        secret: bytes,
+    ) -> None:
         self._receive = receive
+        self._receive_function = receive_function
         self._secret = secret
         self._in_order = blake2b()
         self._sum = 0
@@ -39,9 +48,9 @@ class Digester(Visitor):
         return os.urandom(16)
 
     def begin(self, record: Record) -> None:
-        self._in_order = blake2b(digest_size=DIGEST_LEN, key=self._secret)
+        self._in_order = self._hash(record.module or b"")  # all that is known of a module's value
         self._sum = 0
-        self._is_ordered = record.kind in ORDERED
+        self._is_ordered = record.kind in ORDERED or record.module is not None
 
     def piece(self, data: bytes) -> None:
         self._in_order.update(data)
@@ -51,12 +60,23 @@ class Digester(Visitor):
             value = struct.pack("<d", value + 0.0)  # makes 0.0 of -0.0
         elif value is None:
             value = b""
-        data = lengths(len(name), len(value)) + name + value
-        if self._is_ordered:
-            self._in_order.update(data)
-        else:
-            self._sum += int.from_bytes(blake2b(data, digest_size=DIGEST_LEN, key=self._secret).digest())
+        self._add(lengths(len(name), len(value)) + name + value)
+
+    def timed_field(self, field: bytes, value: bytes, expire_at_ms: int) -> None:
+        self._add(lengths(len(field), len(value)) + field + value + expire_at_ms.to_bytes(8))
 
     def end(self, record: Record) -> None:
         digest = self._in_order.digest() if self._is_ordered else (self._sum % MODULUS).to_bytes(DIGEST_LEN)
         self._receive(record, digest)
+
+    def function(self, code: bytes) -> None:
+        self._receive_function(code, self._hash(code).digest())
+
+    def _add(self, element: bytes) -> None:
+        if self._is_ordered:
+            self._in_order.update(element)
+        else:
+            self._sum += int.from_bytes(self._hash(element).digest())
+
+    def _hash(self, data: bytes = b"") -> blake2b:
+        return blake2b(data, digest_size=DIGEST_LEN, key=self._secret)

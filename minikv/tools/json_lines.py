@@ -13,7 +13,14 @@ from minikv.tools.visitor import Record, Visitor
 
 quoted = json.JSONEncoder(ensure_ascii=False).encode
 
-BRACKETS = {"string": ('"', '"'), "list": ("[", "]"), "set": ("[", "]"), "hash": ("{", "}"), "zset": ("{", "}")}
+BRACKETS = {
+    "string": ('"', '"'),
+    "list": ("[", "]"),
+    "set": ("[", "]"),
+    "hash": ("{", "}"),
+    "zset": ("{", "}"),
+    "module": ("null", ""),
+}
 
 
 class JsonLines(Visitor):
@@ -31,11 +38,12 @@ class JsonLines(Visitor):
     def begin(self, record: Record) -> None:
         name = type_name(record)
         expiry = "" if record.expire_at_ms is None else f'"expire_at_ms":{record.expire_at_ms},'
+        module = "" if record.module is None else f'"module":{quoted(readable(record.module))},'
         opening, self._closing = BRACKETS[name]
         self._comma = ""
         self._write(
             f'{{"database":{record.database},"key":{quoted(readable(record.key))},"type":"{name}",'
-            f'{expiry}"value":{opening}'
+            f'{expiry}{module}"value":{opening}'
         )
 
     def piece(self, data: bytes) -> None:
@@ -51,13 +59,24 @@ class JsonLines(Visitor):
         self._write(text)
         self._comma = ","
 
+    def timed_field(self, field: bytes, value: bytes, expire_at_ms: int) -> None:
+        self._write(
+            f'{self._comma}{quoted(readable(field))}:{{"value":{quoted(readable(value))},"expire_at_ms":{expire_at_ms}}}'
+        )
+        self._comma = ","
+
     def end(self, record: Record) -> None:
         if record.kind == rdb_format.TYPE_STRING:
-            self.piece_end()
-        self._write(self._closing + "}\n")
+            self._write(quoted(self._pieces.decode(b"", final=True))[1:-1])
+        text = self._closing
+        if record.idle_s is not None:
+            text += f',"idle_s":{record.idle_s}'
+        if record.frequency is not None:
+            text += f',"frequency":{record.frequency}'
+        self._write(text + "}\n")
 
-    def piece_end(self) -> None:
-        self._write(quoted(self._pieces.decode(b"", final=True))[1:-1])
+    def function(self, code: bytes) -> None:
+        self._write(f'{{"function":{quoted(readable(code))}}}\n')
 
 
 def number(score: float) -> str:

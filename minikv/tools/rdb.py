@@ -12,7 +12,7 @@ from typing import TextIO
 
 from minikv import __version__
 from minikv.errors import MinikvError
-from minikv.tools.difference import Comparison, Difference
+from minikv.tools.difference import FUNCTIONS, Comparison, Difference
 from minikv.tools.digest import Digester
 from minikv.tools.filters import Filter
 from minikv.tools.json_lines import JsonLines
@@ -53,7 +53,13 @@ Write all records as JSON, one object to a line:
 
 expire_at_ms (Unix time) is left out if the key has none. The value of a string is a string, of a list or set an array
 of strings, of a hash an object, of a sorted set an object of numbers ("inf" and "-inf" are strings). Elements are in
-the order of the file."""
+the order of the file. A field with a time of its own has {"value":"...","expire_at_ms":...} in place of its value. The
+value of a module's type, which nobody but the module understands, is null; "module" has the type's name. "idle_s" and
+"frequency" say how a key was used, where the file does. Libraries of functions are lines {"function":"code"}; they are
+left out if only some keys are asked for.
+
+The value of a stream is an object: entries (an array of {"id":"1-1","fields":["field","value",...]}), last_id,
+first_id, max_deleted_id, entries_added and groups, each with its pending entries and consumers."""
 
 MEMORY = """\
 Write what each key takes, as CSV with a heading:
@@ -75,7 +81,8 @@ Write how the data of two files differ, sorted by database and key:
   + 0 key: list                  only in B
   ! 0 key: string, now a list    in both, but not the same: type, value, expiry
 
-Encodings and the order of keys, fields and members make no difference. The exit code is 1 if anything differs.
+Libraries of functions are compared too, values of modules are not (only that both are of one type). Encodings and the
+order of keys, fields and members make no difference. The exit code is 1 if anything differs.
 
 Each record becomes a row with a digest of its value in a table on disk, which SQLite sorts: about 200 bytes and twice
 the key for each record, in $SQLITE_TMPDIR, $TMPDIR or /var/tmp."""
@@ -150,11 +157,11 @@ def run(options: argparse.Namespace, out: TextIO) -> int:
     visitor: Visitor
     if options.command == "largest":
         visitor = Largest(options.count)
-        visit(options.file, visitor, chosen.wants, bar=bar)
+        visit(options.file, visitor, chosen, bar=bar)
         visitor.report(out)
         return SAME
     visitor = {"json": JsonLines, "keys": Keys, "memory": Memory}[options.command](out)
-    visit(options.file, visitor, chosen.wants, bar=bar)
+    visit(options.file, visitor, chosen, bar=bar)
     return SAME
 
 
@@ -163,7 +170,8 @@ def diff(path_a: str, path_b: str, chosen: Filter, out: TextIO, *, bar: bool) ->
     comparison = Comparison()
     secret = Digester.new_secret()
     for side, path in enumerate((path_a, path_b)):
-        visit(path, Digester(partial(comparison.add, side), secret), chosen.wants, bar=bar)
+        digester = Digester(partial(comparison.add, side), partial(comparison.add_function, side), secret)
+        visit(path, digester, chosen, bar=bar)
     code = SAME
     for found in comparison.differences():
         out.write(describe(found))
@@ -173,7 +181,8 @@ def diff(path_a: str, path_b: str, chosen: Filter, out: TextIO, *, bar: bool) ->
 
 def describe(found: Difference) -> str:
     """A difference as a line."""
-    name = f"{found.database} {in_a_line(found.key)}"
+    name = in_a_line(found.key)
+    name = f"function {name}" if found.database == FUNCTIONS else f"{found.database} {name}"
     before, now = found.types
     if now is None:
         return f"- {name}: {before}\n"

@@ -11,11 +11,13 @@ from tqdm import tqdm
 
 from minikv.persistence.rdb_reader import RdbReader
 from minikv.persistence.rdb_target import LoadTarget
-from minikv.tools.visitor import Record, Visitor, VisitorTarget
+from minikv.tools.filters import Filter
+from minikv.tools.visitor import Visitor, VisitorTarget
 
 STEP_BYTES = 256 << 10
 BAR_AFTER_S = 1  # a bar that comes and goes at once only disturbs
 ANY_DATABASE = 2**31
+ALL = Filter()
 NEVER_MS = -(2**63)  # at this time no key has expired: all of them are shown
 
 
@@ -49,7 +51,7 @@ def read_all(reader: RdbReader, label: str, *, bar: bool) -> None:
             progress.update(reader.offset - progress.n)
 
 
-def visit(path: str, visitor: Visitor, wants: Callable[[Record], bool] | None = None, *, bar: bool = False) -> None:
-    """Show a visitor the file. RdbError, OSError."""
-    with reader_of(path, VisitorTarget(visitor, wants)) as reader:
+def visit(path: str, visitor: Visitor, chosen: Filter = ALL, *, bar: bool = False) -> None:
+    """Show a visitor the file, or what of it is chosen. RdbError, OSError."""
+    with reader_of(path, VisitorTarget(visitor, None if chosen == ALL else chosen.wants)) as reader:
         read_all(reader, os.path.basename(path), bar=bar)

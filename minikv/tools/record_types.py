@@ -11,6 +11,7 @@ TYPES = {
     rdb_format.TYPE_SET: "set",
     rdb_format.TYPE_HASH: "hash",
     rdb_format.TYPE_ZSET_2: "zset",
+    rdb_format.TYPE_MODULE_2: "module",
     15: "stream",
 }
 
@@ -34,4 +35,5 @@ def encoding_name(record: Record) -> str:
     """How the file holds the value: plain, or the name of a special or compact encoding."""
     if record.kind == rdb_format.TYPE_STRING:
         return STRING_ENCODINGS[record.string_encoding]
-    return rdb_format.TYPE_NAMES[record.rdb_type].partition(" ")[2] or "plain"
+    name = rdb_format.TYPE_NAMES[record.rdb_type].partition(" (")[0]
+    return name.partition(" ")[2] or "plain"

@@ -38,8 +38,18 @@ class Visitor:
         False: there was one of this name already. As with keys, the reader then refuses the file.
         """
 
+    def timed_field(self, field: bytes, value: bytes, expire_at_ms: int) -> object:
+        """The same for a hash's field that has a time of its own."""
+        return self.element(field, value)
+
     def end(self, record: Record) -> None:
         """The record is complete."""
+
+    def function(self, code: bytes) -> None:
+        """A library of functions."""
+
+    def module_aux(self, module: bytes) -> None:
+        """Data of a module that belongs to no key; what it is, nobody but the module knows."""
 
     def select(self, number: int) -> None:
         """What follows is in this database."""
@@ -61,12 +71,15 @@ class Record:
     arena_bytes = cython.declare(uint64_t, visibility="readonly")  # that it would take in the arena
     elements = cython.declare(uint64_t, visibility="readonly")  # 1 for a string
     largest = cython.declare(uint64_t, visibility="readonly")  # bytes of the longest string in it
+    module = cython.declare(bytes, visibility="readonly")  # name of a module's type whose value it is, else None
+    idle_s = cython.declare(object, visibility="readonly")  # since it was used, None if not known
+    frequency = cython.declare(object, visibility="readonly")  # LFU counter, None if not known
 
 
 @cython.final
 @cython.cclass
 class VisitorTarget(LoadTarget):
-    """Shows a visitor what a reader finds: all records, or those for which wants(record) is true."""
+    """Shows a visitor what a reader finds: all, or only the records for which wants(record) is true."""
 
     _visitor: object
     _wants: object
@@ -76,6 +89,7 @@ class VisitorTarget(LoadTarget):
     _record: Record
     _wanted: cython.bint  # the record at hand
     _footprint: Footprint
+    _field_expiry_ms: int64_t  # of the element that comes next, 0 for none
     _text: bytes  # of a string that the reader is to fill
     _scratch: cython.pointer[uint8_t]  # room for strings that nobody wants
 
@@ -111,7 +125,7 @@ class VisitorTarget(LoadTarget):
         value_len: uint64_t,
         expire_at_ms: int64_t,
     ) -> cython.int:
-        if not self._begin(key, key_len, TYPE_STRING, expire_at_ms):
+        if not self._begin(bytes_at(key, key_len), TYPE_STRING):
             return 0
         self._footprint.string(value_len)
         self._record.elements = 1
@@ -139,7 +153,7 @@ class VisitorTarget(LoadTarget):
         kind: cython.int,
         expire_at_ms: int64_t,
     ) -> cython.int:
-        return self._begin(key, key_len, kind, expire_at_ms)
+        return self._begin(bytes_at(key, key_len), kind)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -151,10 +165,15 @@ class VisitorTarget(LoadTarget):
         value_len: uint64_t,
     ) -> cython.int:
         self._count(name_len, value_len)
-        if self._wanted and self._takes_elements:
-            text = None if value == cython.NULL else bytes_at(value, value_len)
-            return self._visitor.element(bytes_at(name, name_len), text) is not False
-        return 1
+        at_ms: int64_t = self._field_expiry_ms
+        self._field_expiry_ms = 0
+        if not (self._wanted and self._takes_elements):
+            return 1
+        if value == cython.NULL:
+            return self._visitor.element(bytes_at(name, name_len), None) is not False
+        if at_ms:
+            return self._visitor.timed_field(bytes_at(name, name_len), bytes_at(value, value_len), at_ms) is not False
+        return self._visitor.element(bytes_at(name, name_len), bytes_at(value, value_len)) is not False
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -183,29 +202,61 @@ class VisitorTarget(LoadTarget):
         if self._text is not None:
             self._visitor.piece(self._text)
         record.nbytes = offset - record.offset
-        record.arena_bytes = self._footprint.nbytes()
+        record.arena_bytes = self._footprint.nbytes() if record.module is None else 0
         self._visitor.end(record)
         return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def _begin(
+    def field_expiry(self, at_ms: int64_t) -> cython.int:
+        self._field_expiry_ms = at_ms
+        return 1
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def used(
         self,
         key: cython.pointer[cython.const[uint8_t]],
         key_len: uint64_t,
-        kind: cython.int,
-        expire_at_ms: int64_t,
+        idle_s: int64_t,
+        frequency: cython.int,
     ) -> cython.int:
+        if idle_s >= 0:
+            self._record.idle_s = idle_s
+        if frequency >= 0:
+            self._record.frequency = frequency
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def function(self, code: bytes, encoded: bytes) -> cython.int:
+        if self._wants is None:
+            self._visitor.function(code)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def module(self, name: bytes, key: object, nbytes: uint64_t) -> cython.int:
+        if key is None:
+            if self._wants is None:
+                self._visitor.module_aux(name)
+            return 0
+        return self._begin(key, self.record_type, name)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _begin(self, key: bytes, kind: cython.int, module: bytes | None = None) -> cython.int:
         record: Record = Record()
         record.database = self._database
-        record.key = bytes_at(key, key_len)
+        record.key = key
         record.kind = kind
+        record.module = module
         record.rdb_type = self.record_type
         record.string_encoding = self.string_encoding if kind == TYPE_STRING else -1
-        record.expire_at_ms = expire_at_ms if self.has_expiry else None
+        record.expire_at_ms = self.expiry_ms if self.has_expiry else None
         record.offset = self.record_at
         self._record = record
-        self._footprint.begin(kind, key_len, self.has_expiry)
+        self._footprint.begin(kind, len(key), self.has_expiry)
         self._text = None
         self._wanted = self._wants is None or self._wants(record)
         return not self._wanted or self._visitor.begin(record) is not False

@@ -52,13 +52,16 @@ def loading_error(data: bytes) -> RdbError | None:
 
 
 def assert_same_verdict(data: bytes) -> None:
-    """The tool refuses what the loader refuses, for the same reason; of databases it takes any number."""
+    """The tool refuses what the loader refuses, for the same reason.
+
+    It takes any number of databases and fields that expire, which are no defects of a file, and says so.
+    """
     code, lines = check(data)
     error = loading_error(data)
     if error is None:
         assert code == 0
         assert ERROR not in lines
-    elif "databases" not in error.reason:
+    elif "databases" not in error.reason and "whose fields expire" not in error.reason:
         assert code == 1
         assert lines[lines.index(ERROR) + 1] == f"[offset {error.offset}] {error.reason}"
 

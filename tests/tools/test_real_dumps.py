@@ -44,7 +44,9 @@ def filled(request: pytest.FixtureRequest, start_redis: Callable[..., Server], r
     server = start_redis(**SETTINGS[request.param])
     for number in (0, 3, 15):
         with server.redis(db=number) as client:
-            fill(client, rng)
+            pipe = client.pipeline(transaction=False)
+            fill(pipe, rng)
+            pipe.execute()
     with server.redis() as client:
         client.save()
     yield server
@@ -63,7 +65,7 @@ def some_bytes(rng: random.Random) -> bytes:
     )
 
 
-def fill(client: redis.Redis, rng: random.Random) -> None:
+def fill(client: Any, rng: random.Random) -> None:
     for index in range(100):
         client.set(some_bytes(rng) + b"%d" % index, some_bytes(rng), px=rng.choice([None, 10**12]))
     client.set("large", rng.randbytes(200_000))
@@ -79,24 +81,37 @@ def fill(client: redis.Redis, rng: random.Random) -> None:
     client.pfadd("hll", *range(5000))
 
 
+READ: dict[bytes, Callable[[Any, bytes], Any]] = {
+    b"string": lambda client, key: client.get(key),
+    b"hash": lambda client, key: client.hgetall(key),
+    b"set": lambda client, key: client.smembers(key),
+    b"zset": lambda client, key: client.zrange(key, 0, -1, withscores=True),
+}
+
+
 def held(server: Server) -> Content:
     """What the server says it holds."""
     content: Content = {}
     for number in range(16):
         with server.redis(db=number) as client:
-            for key in client.scan_iter(count=1000):
-                at_ms = client.pexpiretime(key)
-                kind = client.type(key).decode()
-                content[number, key] = (kind, READ[kind](client, key), None if at_ms < 0 else at_ms)
+            keys = list(client.scan_iter(count=1000))
+            kinds = ask(client, keys, lambda pipe, key: pipe.type(key))
+            times = ask(client, keys, lambda pipe, key: pipe.pexpiretime(key))
+            kind_of = dict(zip(keys, kinds, strict=True))
+            values = ask(client, keys, lambda pipe, key, kind_of=kind_of: READ[kind_of[key]](pipe, key))
+        for key, kind, at_ms, value in zip(keys, kinds, times, values, strict=True):
+            if kind == b"zset":
+                value = dict(value)
+            content[number, key] = (kind.decode(), value, None if at_ms < 0 else at_ms)
     return content
 
 
-READ: dict[str, Callable[[redis.Redis, bytes], Any]] = {
-    "string": lambda client, key: client.get(key),
-    "hash": lambda client, key: client.hgetall(key),
-    "set": lambda client, key: client.smembers(key),
-    "zset": lambda client, key: dict(client.zrange(key, 0, -1, withscores=True)),
-}
+def ask(client: redis.Redis, keys: list[bytes], question: Callable[[Any, bytes], object]) -> list[Any]:
+    """The replies for all keys, at once."""
+    pipe = client.pipeline(transaction=False)
+    for key in keys:
+        question(pipe, key)
+    return pipe.execute()
 
 
 def found(path: Path) -> Content:

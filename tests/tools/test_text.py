@@ -15,7 +15,7 @@ def original(text: str) -> bytes:
     """What a reader of the text does, as --help tells it."""
     return b"".join(
         b"\\" if part == "\\\\" else bytes((int(part[2:], 16),)) if part.startswith("\\x") else part.encode()
-        for part in re.findall(r"\\\\|\\x[0-9a-f]{2}|[^\\]", text, re.DOTALL)
+        for part in re.findall(r"\\\\|\\x[0-9a-f]{2}|[^\\]+", text, re.DOTALL)
     )
 
 
