@@ -9,11 +9,14 @@ of a packed collection, the root of a spread one. With a `compress` function, st
 
     SELECTDB 0, RESIZEDB, record, record ...    SELECTDB 1 ...    [SELECTDB n,] key, count, element, element ...   ...
 
+The walk over a single value (value_bytes, for DUMP) is the parent's own. It finds the elements by their table.
+
 In a child, `publish` tells the parent how far the walk is, and `release` gives the memory that it has passed back:
 behind the walk the parent's writes cost no copies.
 """
 
 import cython
+from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING
 from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy
@@ -43,6 +46,7 @@ from cython.cimports.minikv.engine.record import (
     bytes_at,
     entry_size,
     length_size,
+    payload_size,
     read_length,
     record_expire_at,
     record_payload,
@@ -51,7 +55,7 @@ from cython.cimports.minikv.engine.record import (
     string_size,
     write_length,
 )
-from cython.cimports.minikv.engine.stores import spread_of
+from cython.cimports.minikv.engine.stores import Stores, spread_of
 
 OPCODE_SELECTDB = cython.declare(cython.int, 0xFE)
 OPCODE_RESIZEDB = cython.declare(cython.int, 0xFB)
@@ -65,6 +69,8 @@ VAIN_TRIES = cython.declare(uint32_t, 64)
 VAIN_MASK = cython.declare(uint32_t, 15)
 # Room that `fill` needs before it begins a record: the largest one outside pages, or a short string's header.
 BUFFER_MIN = cython.declare(uint64_t, RECORD_MAX + 64)
+VALUE_BUFFER = 1 << 20  # bytes of a collection copied at a time for one value
+LZF_HEADER = cython.declare(uint64_t, 19)  # of a compressed string, at most
 
 
 class Walker:
@@ -76,6 +82,7 @@ class Walker:
         self.databases = {part[1]: part[0] for part in parts}
         self.roots = {}
         self.spread = 2 * len(parts)
+        self.spread_end = arena.stores_used
 
     @property
     def rank(self) -> int:
@@ -134,6 +141,9 @@ class Walker:
         if self.kind == TYPE_LIST:
             self._enter(self.node)
             return
+        if self.stores is not None:
+            self._seek_in_table()
+            return
         while self.item < self.part_end:
             segment = self.arena.walk[self.item].segment
             self.end = segment_end(segment)
@@ -154,6 +164,23 @@ class Walker:
         self.end = node + header.end
         self.node = header.next
 
+    def _seek_in_table(self) -> cython.void:
+        """The same by the table: while a snapshot is open, bits stand also for entries that have been replaced."""
+        number: uint32_t = self.spread - 1
+        while self.found == 0:
+            if self.cursor == 0 and self.begun:
+                self.at = 0
+                return
+            self.cursor = self.stores.tables.scan_home(
+                cython.address(self.stores.indexes[number].table),
+                self.cursor,
+                self.offsets,
+                cython.address(self.found),
+            )
+            self.begun = True
+        self.found -= 1
+        self.at = self.offsets[self.found]
+
     def _begin_part(self) -> bytes:
         """Go on to the next database or spread collection; what the file says of it first. None: the walk is over."""
         while self.part < len(self.parts):
@@ -169,7 +196,7 @@ class Walker:
     def _begin_spread(self) -> bytes:
         number: uint32_t
         spread: cython.pointer[Spread]
-        while self.spread < self.arena.stores_used:
+        while self.spread < self.spread_end:
             number = self.spread
             spread = cython.address(self.arena.spreads[number])
             self.spread += 1
@@ -320,6 +347,36 @@ class Walker:
                 count * BITMAP_PER_SEGMENT,
             )
             self.released += 1
+
+
+def value_bytes(stores: Stores, record: cython.pointer[uint8_t], compress) -> bytes:
+    """compress: as for Walker.fill."""
+    kind: uint8_t = skip_expiry(record)[0]
+    payload: cython.pointer[uint8_t] = record_payload(record)
+    spread: uint32_t = spread_of(kind, payload)
+    size: uint64_t = payload_size(kind, payload)
+    walker: Walker = Walker(stores.arena, [])
+    out: cython.pointer[uint8_t]
+    parts: list = [bytes([kind])]
+    if spread:
+        walker.stores = stores
+        walker.roots[spread] = parts.pop()
+        walker.databases[stores.arena.spreads[spread].owner] = None
+        walker.spread = spread
+        walker.spread_end = spread + 1
+        buffer = bytearray(VALUE_BUFFER)
+        while filled := walker.fill(buffer, 0, compress):
+            parts.append(bytes_at(cython.cast(cython.pointer[uint8_t], PyByteArray_AS_STRING(buffer)), filled))
+    elif kind == TYPE_STRING and compress is not None and size <= COMPRESS_MAX:
+        buffer = bytearray(size + LZF_HEADER)
+        out = cython.cast(cython.pointer[uint8_t], PyByteArray_AS_STRING(buffer))
+        filled = walker._string(out, out + len(buffer), payload, compress) - out
+        parts.append(memoryview(buffer)[:filled])
+    elif kind == TYPE_STRING:
+        parts.append(bytes_at(payload, size))
+    else:
+        parts.append(bytes_at(payload + PACKED_HEADER, size - PACKED_HEADER))
+    return b"".join(parts)
 
 
 @cython.cfunc

@@ -40,7 +40,7 @@ from cython.cimports.minikv.engine.record import (
 from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.stores import Stores, spread_of
 from cython.cimports.minikv.engine.table import hash_key, slot_offset
-from cython.cimports.minikv.engine.walker import Walker
+from cython.cimports.minikv.engine.walker import Walker, value_bytes
 from cython.cimports.posix.time import CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
 from minikv.errors import ArenaFull, WrongTypeError
@@ -885,6 +885,17 @@ class Database:
         spread = spread_of(skip_expiry(self.store.record(slot))[0], record_payload(self.store.record(slot)))
         return size + (self.keyspace.stores.memory_of(spread) if spread else 0)
 
+    # Type and value in a file's form
+
+    def dump(self, key: bytes, compress: object) -> object:
+        """What stands behind the key in a dump, its type before it; None if there is no such key. A read.
+
+        compress: like lzf.compress(data, max_len); None for no compression.
+        """
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), True, True)
+        return None if slot == cython.NULL else value_bytes(self.keyspace.stores, self.store.record(slot), compress)
+
     # Watching
 
     def watch(self, key: bytes, token: Watch) -> None:
@@ -941,10 +952,8 @@ class Database:
         if keyspace.lfu:
             if frequency >= 0:
                 clock = (clock & ~cython.cast(uint32_t, 255)) | cython.cast(uint32_t, frequency)
-        elif idle_s > clock:  # longer than the clock can tell: as Redis, half its range ago
-            clock = (clock + CLOCK_MASK // 2) % CLOCK_MASK
         elif idle_s > 0:
-            clock -= cython.cast(uint32_t, idle_s)
+            clock = cython.cast(uint32_t, clock - idle_s) & CLOCK_MASK
         self.store.tables.set_clock(self.store.find(key, key_len, hash_key(key, key_len)), clock)
 
 

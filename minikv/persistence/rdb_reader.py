@@ -39,7 +39,7 @@ OP_EXPIRETIME = cython.declare(cython.int, rdb_format.OP_EXPIRETIME)
 OP_SELECTDB = cython.declare(cython.int, rdb_format.OP_SELECTDB)
 OP_EOF = cython.declare(cython.int, rdb_format.OP_EOF)
 
-IDLE_MAX = cython.declare(uint64_t, 1 << 62)  # seconds: what is above would be negative
+IDLE_MAX = cython.declare(uint64_t, 0x7FFFFFFFFFFFFFFF)  # seconds: what is above would be negative
 
 
 @cython.cclass
