@@ -1,15 +1,21 @@
-"""Benchmarks: minikv and redis-server measured in turns, in one run, on this machine.
+"""Benchmarks, and the lab: what snapshots cost, measured on this machine.
 
-One question per file:
+Benchmarks: minikv and redis-server in turns, in one run, one question per file:
 
     throughput   how many requests a second, and how much of the server's CPU does one take?
     memory       how many bytes does a key cost beyond its key and value?
-    snapshot     what does BGSAVE cost the clients, and how long does it take?
+    bgsave       what does BGSAVE cost the clients, and how long does it take?
     growth       how much memory does a snapshot take while clients go on?
     load         how long does a start with a dump take?
+    collections  what do hashes, lists, sets and sorted sets cost?
     startup      what does an empty server cost, and when does it answer?
 
-The rest serves them: servers (start, stop), client (RESP without a library's overhead), datasets (what is stored),
-processes (what /proc says), pinger (a client that measures stalls), report (JSON and Markdown).
-Run `python -m benchmarks --help` from the checkout.
+The lab: an instrument with settings, for any Redis-compatible server on this machine; draws pictures:
+
+    snapshot     what does a snapshot take from machine and clients, moment by moment, under a load of your choice?
+
+The rest serves them: servers (start, stop, attach), client (RESP without a library's overhead), datasets and keys (what
+is stored, what is touched), traffic (the load), probe (a client that measures latency), processes and watch (what /proc
+says), figures (percentiles, spreads), report (JSON and Markdown), picture (one look for all).
+Run `python -m benchmarks --help` from the checkout; it needs `pip install -e '.[lab]'`.
 """

@@ -13,13 +13,21 @@ class ReplyError(Exception):
     """The server replied with an error."""
 
 
+def encode(*args: bytes | str | int) -> bytes:
+    """A request as it goes over the wire."""
+    texts = [arg if isinstance(arg, bytes) else str(arg).encode() for arg in args]
+    return b"*%d\r\n" % len(texts) + b"".join(b"$%d\r\n%b\r\n" % (len(text), text) for text in texts)
+
+
 class Client:
     """One connection. Not for threads."""
 
-    def __init__(self, port: int, timeout_s: float = 120.0) -> None:
+    def __init__(self, port: int, password: str = "", timeout_s: float = 120.0) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.replies = self.socket.makefile("rb", RECEIVE_BYTES)
+        if password:
+            self.command("AUTH", password)
 
     def __enter__(self) -> Client:
         return self
@@ -33,8 +41,7 @@ class Client:
 
     def send(self, *args: bytes | str | int) -> None:
         """Write a request; its reply is still to be read."""
-        texts = [arg if isinstance(arg, bytes) else str(arg).encode() for arg in args]
-        self.socket.sendall(b"*%d\r\n" % len(texts) + b"".join(b"$%d\r\n%b\r\n" % (len(text), text) for text in texts))
+        self.socket.sendall(encode(*args))
 
     def receive(self) -> Any:
         """The next reply: bytes, int, None or a list; an error reply is raised."""
@@ -70,7 +77,7 @@ class Client:
         lines = self.command("INFO", section).decode().splitlines()
         return dict(line.split(":", 1) for line in lines if ":" in line)
 
-    def pipeline(self, batches: Iterable[tuple[bytes, int]]) -> None:
+    def pipeline(self, batches: Iterable[tuple[bytes | memoryview, int]]) -> None:
         """Send (raw requests, their number) batches, one ahead of the replies, which must not be errors."""
         owed = 0
         for requests, count in batches:

@@ -2,7 +2,7 @@
 
 Memory: one collection of 500,000 elements (names of 16 bytes, values of 16) in an empty server; the growth of its
 proportional set size per element, less the bytes that were sent (a score counts as 8). Throughput: redis-benchmark's
-tests, as in `throughput`. Snapshot, growth and load, as in the benchmarks of these names: about 1 GB of all types, a
+tests, as in `throughput`. BGSAVE, growth and load, as in the benchmarks of these names: about 1 GB of all types, a
 tenth of it in four large collections, into which 100,000 random changes go while the snapshot child is stopped.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 
-from benchmarks import growth, load, processes, snapshot, throughput
+from benchmarks import bgsave, growth, load, processes, throughput
 from benchmarks.memory import SETTLE_S
 from benchmarks.mixed import SCORE_BYTES, Collections, Part, mixed
 from benchmarks.options import Options
@@ -79,10 +79,10 @@ def measure_snapshots(data: Collections, report: Report, options: Options) -> No
     """BGSAVE as it is, then with the child stopped while the large collections change."""
     versions: dict[tuple[Part, int], int] = {}
     changed = [part for part in data.parts if part.keys == 1 and part.kind != "set"]
-    with snapshot.loaded(data, options) as servers:
+    with bgsave.loaded(data, options) as servers:
         for turn in range(options.rounds):
             for server in in_turns(servers, turn):
-                snapshot.measure(server, report)
+                bgsave.measure(server, report)
         for turn in range(options.rounds):
             for part in changed:
                 elements = data.sample(part, options.scaled(CHANGES), turn)

@@ -16,11 +16,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmarks import processes
+from benchmarks.bgsave import SETTLE_S, dump_identity, loaded, wait_for_new_dump, wait_until_idle
 from benchmarks.datasets import DataSet
 from benchmarks.options import Options
 from benchmarks.report import Report
 from benchmarks.servers import Server, in_turns
-from benchmarks.snapshot import SETTLE_S, dump_identity, loaded, wait_for_new_dump, wait_until_idle
 
 KEYS = 1_000_000
 

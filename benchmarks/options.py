@@ -39,7 +39,7 @@ class Options:
             "rounds": self.rounds,
             "seed": self.seed,
             "scale": self.scale,
-            "commands": {spec.name: " ".join(spec.command) for spec in self.servers},
+            "commands": {spec.name: spec.told for spec in self.servers},
         }
         return Report(benchmark, (question or "").strip(), told, versions)
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Collection
 from pathlib import Path
+
+import psutil
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -25,12 +28,10 @@ def pss(pid: int) -> int:
     return rollup(pid)["Pss"]
 
 
-def page_table_bytes(pid: int) -> int:
-    """Bytes of page tables, which are in no set size and are what fork copies."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmPTE:"):
-            return int(line.split()[1]) * 1024
-    return 0
+def status(pid: int) -> dict[str, int]:
+    """Bytes by name (VmRSS, VmPTE ...) of /proc/PID/status: counters that the kernel keeps anyway, read in no time."""
+    lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return {words[0][:-1]: int(words[1]) * 1024 for words in lines if words[-1] == "kB"}
 
 
 def cpu_s(pid: int) -> float:
@@ -52,6 +53,20 @@ def state(pid: int) -> str:
         return ""
 
 
+def faults(pid: int) -> int:
+    """Minor page faults so far: first touches, and copies of shared pages."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
+
+
+def listener(port: int) -> int:
+    """The process that listens on this TCP port."""
+    for connection in psutil.net_connections("tcp"):
+        local = tuple(connection.laddr)
+        if connection.status == psutil.CONN_LISTEN and local[1:2] == (port,) and connection.pid:
+            return connection.pid
+    raise ProcessLookupError(f"no process of this machine that may be looked at listens on port {port}")
+
+
 def children(pid: int) -> list[int]:
     """Living children of any of the process's threads."""
     found: list[int] = []
@@ -59,18 +74,28 @@ def children(pid: int) -> list[int]:
         try:
             found += [int(child) for child in (task / "children").read_text().split()]
         except FileNotFoundError:
-            continue
+            continue  # the thread has just ended
     return [child for child in found if state(child) not in ("Z", "")]
 
 
-def stop_first_child(pid: int, timeout_s: float = 30.0) -> int:
-    """Wait for a child to appear, SIGSTOP it at once, and return its pid when it stands."""
+def first_child(pid: int, known: Collection[int] = (), timeout_s: float = 30.0) -> int:
+    """Wait for a child beside the known ones."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         for child in children(pid):
-            os.kill(child, signal.SIGSTOP)
-            while state(child) not in ("T", "Z", ""):
-                time.sleep(0.0002)
-            if state(child) == "T":
+            if child not in known:
                 return child
+    raise TimeoutError(f"process {pid} has no new child after {timeout_s} s")
+
+
+def stop_first_child(pid: int, known: Collection[int] = (), timeout_s: float = 30.0) -> int:
+    """Wait for a child beside the known ones, SIGSTOP it at once, and return its pid when it stands."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        child = first_child(pid, known, timeout_s)
+        os.kill(child, signal.SIGSTOP)
+        while state(child) not in ("T", "Z", ""):
+            time.sleep(0.0002)
+        if state(child) == "T":
+            return child
     raise TimeoutError(f"process {pid} has no child after {timeout_s} s")

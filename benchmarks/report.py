@@ -42,6 +42,7 @@ class Report:
     options: dict[str, Any]
     servers: dict[str, str]
     figures: list[Figure] = field(default_factory=list)
+    series: dict[str, Any] = field(default_factory=dict)  # what pictures are drawn from
     started_at: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
     def figure(self, name: str, unit: str) -> Figure:
@@ -81,6 +82,7 @@ class Report:
             "figures": [
                 {"name": figure.name, "unit": figure.unit, "samples": figure.samples} for figure in self.figures
             ],
+            "series": self.series,
         }
 
     def save(self, directory: Path) -> Path:

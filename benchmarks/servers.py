@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 from benchmarks import processes
 from benchmarks.client import Client, ReplyError
@@ -33,31 +35,66 @@ SETTINGS = {"bind": "127.0.0.1", "dbfilename": "dump.rdb", "save": "", "appendon
 
 @dataclass(frozen=True)
 class ServerSpec:
-    """A name for the tables and the command that starts the server (options are appended in redis-server's form)."""
+    """A name for the tables, and the command that starts the server (options are appended in redis-server's form).
+
+    directory: where the command runs. url: of a server that runs already (`redis://[:password@]127.0.0.1:6379`); then
+    there is no command.
+    """
 
     name: str
-    command: tuple[str, ...]
+    command: tuple[str, ...] = ()
+    directory: Path = ROOT
+    url: str = ""
 
     @classmethod
     def parse(cls, text: str) -> ServerSpec:
-        """From `NAME=COMMAND` of the command line."""
-        name, _, command = text.partition("=")
-        return cls(name, tuple(shlex.split(command or name)))
+        """From the command line: a name of PRESETS, `NAME=COMMAND`, `NAME=URL`, a command or a URL."""
+        if text in PRESETS:
+            return PRESETS[text]
+        if text.startswith("redis://"):
+            return cls(urlsplit(text).netloc.rpartition("@")[2], url=text)
+        name, _, told = text.partition("=")
+        if told.startswith("redis://"):
+            return cls(name, url=told)
+        return cls(name, tuple(shlex.split(told or name)))
+
+    @property
+    def told(self) -> str:
+        """The command or the URL (without its password), for reports."""
+        return " ".join(self.command) or "redis://" + urlsplit(self.url).netloc.rpartition("@")[2]
 
 
 REDIS = ServerSpec("redis-server", ("redis-server",))
 MINIKV = ServerSpec("minikv", (sys.executable, "-m", "minikv"))
+IN_PLACE = ServerSpec("minikv in-place", (*MINIKV.command, "--snapshot-writes", "in-place"))
+SMALL_PAGES = ServerSpec("minikv 4 KiB pages", (*MINIKV.command, "--arena-huge-pages", "no"))
+VALKEY = ServerSpec("valkey-server", ("valkey-server",))
+
+PRESETS = {
+    "redis-server": REDIS,
+    "valkey-server": VALKEY,
+    "minikv": MINIKV,
+    "minikv-in-place": IN_PLACE,
+    "minikv-4k": SMALL_PAGES,
+}
+
+
+def installed(*specs: ServerSpec) -> tuple[ServerSpec, ...]:
+    """Those whose program is there."""
+    return tuple(spec for spec in specs if shutil.which(spec.command[0]))
 
 
 @dataclass
 class Server:
-    """A running server."""
+    """A running server. process: if it was started here."""
 
     spec: ServerSpec
     directory: Path
     port: int
-    process: subprocess.Popen[bytes]
-    started_at: float
+    pid: int
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    password: str = ""
     ready_s: float = 0.0
     ready_cpu_s: float = 0.0
     clients: list[Client] = field(default_factory=list)
@@ -67,16 +104,12 @@ class Server:
         return self.spec.name
 
     @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    @property
     def dump(self) -> Path:
         return self.directory / SETTINGS["dbfilename"]
 
     def client(self) -> Client:
         """A new connection, closed with the server."""
-        client = Client(self.port)
+        client = Client(self.port, self.password)
         self.clients.append(client)
         return client
 
@@ -84,7 +117,7 @@ class Server:
         return (self.directory / "log").read_text(errors="replace")
 
     def version(self) -> str:
-        with Client(self.port) as client:
+        with Client(self.port, self.password) as client:
             info = client.info("server")
         return info.get("minikv_version") or info["redis_version"]
 
@@ -92,7 +125,7 @@ class Server:
         """Return when PING is answered by PONG; `ready_s` and `ready_cpu_s` tell the time it took."""
         deadline = self.started_at + READY_TIMEOUT_S
         while time.monotonic() < deadline:
-            if self.process.poll() is not None:
+            if self.process is not None and self.process.poll() is not None:
                 raise RuntimeError(f"{self.name} ended with {self.process.returncode}:\n{self.log()[-2000:]}")
             with contextlib.suppress(OSError, ReplyError), Client(self.port) as client:
                 if client.command("PING") == b"PONG":
@@ -103,9 +136,11 @@ class Server:
         raise TimeoutError(f"{self.name} does not answer:\n{self.log()[-2000:]}")
 
     def stop(self) -> None:
-        """End the server and its children, a stopped one too."""
+        """Close the connections; end the server and its children, a stopped one too, if it was started here."""
         for client in self.clients:
             client.close()
+        if self.process is None:
+            return
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             for child in processes.children(self.pid):
                 os.kill(child, signal.SIGKILL)
@@ -127,7 +162,14 @@ def free_port() -> int:
 @contextlib.contextmanager
 def running(spec: ServerSpec, dump: Path | None = None, parent_dir: Path | None = None) -> Iterator[Server]:
     """A server that answers, on a copy-free link of `dump` if given; its directory goes away with it."""
-    with tempfile.TemporaryDirectory(prefix=f"benchmark-{spec.name}-", dir=parent_dir) as name:
+    if spec.url:
+        server = attached(spec)
+        try:
+            yield server
+        finally:
+            server.stop()
+        return
+    with tempfile.TemporaryDirectory(prefix=f"benchmark-{spec.name.replace(' ', '-')}-", dir=parent_dir) as name:
         directory = Path(name)
         if dump is not None:
             os.link(dump, directory / SETTINGS["dbfilename"])
@@ -147,13 +189,22 @@ def start(spec: ServerSpec, directory: Path) -> Server:
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
             [*spec.command, *options],
-            cwd=ROOT,
+            cwd=spec.directory,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             preexec_fn=die_with_parent,
         )
-    return Server(spec, directory, port, process, time.monotonic())
+    return Server(spec, directory, port, process.pid, process, time.monotonic())
+
+
+def attached(spec: ServerSpec) -> Server:
+    """A server that runs already on this machine, by its URL."""
+    parts = urlsplit(spec.url)
+    if parts.hostname not in ("127.0.0.1", "localhost"):
+        raise ValueError(f"{spec.told}: the lab reads /proc of the server, so it must run on 127.0.0.1")
+    port = parts.port or 6379
+    return Server(spec, Path(), port, processes.listener(port), password=unquote(parts.password or ""))
 
 
 def die_with_parent() -> None:

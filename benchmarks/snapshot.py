@@ -1,109 +1,317 @@
-"""What does BGSAVE cost the clients, and how long does it take?
+"""What does a snapshot take from machine and clients, moment by moment, under a load of your choice?
 
-1,000,000 strings of 1 KB; nobody writes; one client pings every half millisecond. The pause is what the server tells as
-latest_fork_usec and the slowest ping from the BGSAVE until the server knows that it has ended; the slowest ping of the
-second before shows what the machine itself contributes. The save ends when the new file appears in the old one's place.
-A disk that is slower than the servers levels the save times: `--directory /dev/shm` takes it out. CPU times depend
-least on disk and neighbours: of the server until it replies (what the fork and all around it take), and of the child.
+Each server holds the data set; clients write and read at the rate that you choose, and a light client times single
+GETs and SETs. BGSAVE is sent when all has run for --before seconds. Parent and child are looked at every 20 ms, from
+outside: any server that speaks RESP and runs on this machine can be measured. With --hold the child is stopped
+(SIGSTOP) for a while as soon as it exists, as if the disk were slow: the growth for each byte written then shows bare.
+
+Growth is what parent and child occupy together (resident(parent) + private(child), page tables included) less what the
+parent had before the fork. Latency through the save counts from BGSAVE to the child's end.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import os
+import signal
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from benchmarks import processes
+from tqdm import tqdm
+
+from benchmarks import picture, processes
+from benchmarks.bgsave import SAVE_TIMEOUT_S, SETTLE_S, wait_until_idle
 from benchmarks.client import Client
-from benchmarks.datasets import DataSet, Filling
+from benchmarks.figures import percentiles
+from benchmarks.keys import Distribution
 from benchmarks.options import Options
-from benchmarks.pinger import Pinger
+from benchmarks.probe import Probe
 from benchmarks.report import Report
-from benchmarks.servers import Server, all_running, in_turns
+from benchmarks.servers import IN_PLACE, MINIKV, REDIS, VALKEY, Server, ServerSpec, in_turns, installed, running
+from benchmarks.traffic import Load, Traffic, fill
+from benchmarks.watch import Sample, Watcher
 
-KEYS = 1_000_000
-VALUE_LEN = 1024
-IDLE_S = 1.0  # pings before the BGSAVE
-SETTLE_S = 2.0  # for expiry cycles, page tables and returned memory to come to rest
-SAVE_TIMEOUT_S = 300.0
-POLL_S = 0.0005
+PROBE_PERIOD_S = 0.002
+POLL_S = 0.001
+BIN_S = 0.05  # of the latency's curve
+RANKS = {"p50": 50.0, "p99": 99.0, "p99.9": 99.9, "worst": 100.0}
+EPILOG = """\
+Examples:
+  python -m benchmarks snapshot                                  redis-server, minikv and minikv in-place, 1 GB each
+  python -m benchmarks snapshot --keys 200000 --before 1 --after 2       a first look, in half a minute
+  python -m benchmarks snapshot --hold 3 --rate 30000            the child held for 3 s: growth per byte written
+  python -m benchmarks snapshot --access zipf --rate 0 --read-share 0.8  all out, mostly reads, some keys popular
+  python -m benchmarks snapshot --server redis://127.0.0.1:6379 --server minikv
+                                     a server that runs already: it must be empty; the lab deletes its keys afterwards
+  python -m benchmarks snapshot --server "redis io=redis-server --io-threads 2" --server valkey-server
+
+How to read it: growth is the memory that the snapshot took; a peak near the size of the data set is the classical
+doubling. `times the new bytes` above 1 is what copying whole pages costs. `worst` holds the pause of the fork.
+"""
 
 
-def run(options: Options) -> Report:
+@dataclass(frozen=True)
+class Plan:
+    """One measurement: the load, and the times around the save in seconds."""
+
+    load: Load
+    before_s: float
+    after_s: float
+    hold_s: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was seen of one snapshot; times are monotonic."""
+
+    samples: list[Sample]
+    probe: Probe
+    before_s: float
+    asked: float
+    ended: float
+    until: float
+    fork_ms: float
+    load_cpu: float  # of a core, through the whole run
+
+    def span(self, phase: str) -> tuple[float, float]:
+        """Of "before", "during", "after"."""
+        return {
+            "before": (self.asked - self.before_s, self.asked),
+            "during": (self.asked, self.ended),
+            "after": (self.ended, self.until),
+        }[phase]
+
+    def baseline(self) -> Sample:
+        """The last look before BGSAVE."""
+        return [sample for sample in self.samples if sample.at <= self.asked][-1]
+
+    def probe_writes(self, until: float) -> int:
+        """SETs of the timing client since BGSAVE."""
+        return sum(a.kind == "SET" and self.asked <= a.start < until for a in self.probe.answers)
+
+    def growth(self) -> list[tuple[Sample, int]]:
+        """From BGSAVE on, where it is known."""
+        baseline = self.baseline().held or 0
+        return [
+            (sample, held - baseline)
+            for sample in self.samples
+            if sample.at > self.asked and (held := sample.held) is not None
+        ]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_load_arguments(parser)
+    parser.add_argument("--snapshots", type=int, default=1, help="snapshots of each server, in turns (default: 1)")
+    parser.add_argument("--before", type=float, default=3.0, metavar="S", help="load before BGSAVE (default: 3 s)")
+    parser.add_argument("--after", type=float, default=3.0, metavar="S", help="load after the end (default: 3 s)")
+    parser.add_argument("--hold", type=float, default=0.0, metavar="S", help="stop the child for so long (default: 0)")
+
+
+def add_load_arguments(parser: argparse.ArgumentParser) -> None:
+    """The data set and what clients do with it."""
+    parser.add_argument("--keys", type=int, default=1_000_000, help="in the data set (default: 1,000,000)")
+    parser.add_argument(
+        "--value-len", default="1024", metavar="N[-M]", help="bytes, or from N to M, evenly (default: 1024)"
+    )
+    parser.add_argument(
+        "--access", default="uniform", metavar="KIND",
+        help="which keys are touched: uniform, zipf[:S], sequential, shuffled, hot[:PART[:SHARE]] (default: uniform)",
+    )  # fmt: skip
+    parser.add_argument("--rate", type=float, default=20_000, help="writes a second; 0: all out (default: 20,000)")
+    parser.add_argument("--read-share", type=float, default=0.0, help="of all requests, below 1 (default: 0)")
+    parser.add_argument("--pipeline", type=int, default=16, help="requests in a batch (default: 16)")
+
+
+def load_of(arguments: argparse.Namespace) -> Load:
+    """ValueError if the arguments make no load."""
+    shortest, _, longest = arguments.value_len.partition("-")
+    if not 0 <= arguments.read_share < 1:
+        raise ValueError("--read-share must be from 0 to below 1")
+    Distribution.parse(arguments.access, arguments.keys)
+    return Load(
+        count=arguments.keys,
+        value_lens=(int(shortest), int(longest or shortest)),
+        keys=arguments.access,
+        rate=arguments.rate,
+        read_share=arguments.read_share,
+        pipeline=arguments.pipeline,
+        seed=arguments.seed,
+    )
+
+
+def default_servers() -> tuple[ServerSpec, ...]:
+    return installed(REDIS, VALKEY, MINIKV, IN_PLACE)
+
+
+def run(options: Options, arguments: argparse.Namespace) -> Report:
+    plan = Plan(load_of(arguments), arguments.before, arguments.after, arguments.hold)
     report = options.report("snapshot", __doc__)
-    data = DataSet(options.scaled(KEYS), VALUE_LEN, options.seed)
-    with loaded(data, options) as servers:
-        for turn in range(options.rounds):
-            for server in in_turns(servers, turn):
-                measure(server, report)
+    report.options |= asdict(plan)
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(filled(spec, plan.load, options)) for spec in options.servers]
+        time.sleep(SETTLE_S)
+        turns = [server for turn in range(arguments.snapshots) for server in in_turns(servers, turn)]
+        for server in tqdm(turns, desc="snapshots", unit="", disable=None):
+            seen = measure(server, plan)
+            tell(report, server.name, plan, seen)
+            report.series.setdefault(server.name, []).append(curves(plan, seen))
     return report
 
 
 @contextlib.contextmanager
-def loaded(data: Filling, options: Options) -> Iterator[list[Server]]:
-    """All servers, holding the data set."""
-    with all_running(options.servers, options.directory) as servers:
-        for server in servers:
-            data.load(server.client())
-        time.sleep(SETTLE_S)
-        yield servers
+def filled(spec: ServerSpec, load: Load, options: Options) -> Iterator[Server]:
+    """The server with the data set. One that ran before must be empty, and is emptied again."""
+    with running(spec, parent_dir=options.directory) as server:
+        client = server.client()
+        if (keys := client.command("DBSIZE")) != 0:
+            raise RuntimeError(f"{spec.told} holds {keys} keys: the lab fills only empty servers")
+        try:
+            fill(client, load)
+            yield server
+        finally:
+            if spec.url:
+                for number in range(load.count):
+                    client.command("DEL", f"{load.prefix}{number:0{16 - len(load.prefix)}d}")
 
 
-def measure(server: Server, report: Report) -> None:
+def measure(server: Server, plan: Plan) -> Run:
+    """One snapshot under the load."""
     client = server.client()
-    with Pinger(server.port) as pinger:
-        time.sleep(2 * IDLE_S)
-        start = time.monotonic()
-        before = dump_identity(server)
-        cpu_before = children_cpu_s(client)
-        run_before = processes.thread_run_s(server.pid)
-        client.command("BGSAVE")
-        ran = processes.thread_run_s(server.pid) - run_before
-        end = wait_for_new_dump(server, before)
-        wait_until_idle(client)
-        told = time.monotonic()
-    report.add(
-        "fork pause as told (latest_fork_usec)", "ms", server.name, int(client.info()["latest_fork_usec"]) / 1000
-    )
-    report.add("CPU time of the server until its reply to BGSAVE", "ms", server.name, 1000 * ran)
-    report.add("slowest ping through a BGSAVE", "ms", server.name, pinger.worst_ms(start, told))
-    report.add("slowest ping in the second before", "ms", server.name, pinger.worst_ms(start - IDLE_S, start - 0.001))
-    report.add("time of a BGSAVE", "s", server.name, end - start)
-    report.add("CPU time of the child", "s", server.name, children_cpu_s(client) - cpu_before)
-    report.add("size of the dump", "MB", server.name, server.dump.stat().st_size / 1e6)
+    wait_until_idle(client)
+    probe = Probe(
+        server.port, ("GET", "SET"), PROBE_PERIOD_S, password=server.password,
+        prefix=plan.load.prefix, keys=plan.load.count, value_len=int(plan.load.mean_value_len),
+    )  # fmt: skip
+    with Traffic(server, plan.load) as traffic, probe, Watcher(server.pid, traffic) as watcher:
+        began, cpu_before = time.monotonic(), traffic.cpu_s
+        time.sleep(plan.before_s)
+        known = processes.children(server.pid)
+        asked = time.monotonic()
+        client.send("BGSAVE")
+        if plan.hold_s:
+            child = processes.stop_first_child(server.pid, known)
+            watcher.child = child
+            client.receive()
+            try:
+                time.sleep(plan.hold_s)
+            finally:
+                os.kill(child, signal.SIGCONT)
+        else:
+            child = processes.first_child(server.pid, known)
+            watcher.child = child
+            client.receive()
+        ended = wait_for_end(child)
+        watcher.child = 0
+        time.sleep(plan.after_s)
+        until = time.monotonic()
+        load_cpu = (traffic.cpu_s - cpu_before) / (until - began)
+    wait_until_idle(client)
+    return Run(watcher.samples, probe, plan.before_s, asked, ended, until, fork_ms(client), load_cpu)
 
 
-def dump_identity(server: Server) -> tuple[int, int] | None:
-    """What changes when a new dump takes the old one's place."""
-    try:
-        found = server.dump.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_mtime_ns
-
-
-def wait_for_new_dump(server: Server, before: tuple[int, int] | None) -> float:
-    """The monotonic time at which the dump was replaced."""
+def wait_for_end(child: int) -> float:
+    """The monotonic time at which the child had ended."""
     deadline = time.monotonic() + SAVE_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if dump_identity(server) != before:
-            return time.monotonic()
+    while processes.state(child) not in ("", "Z"):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the child {child} does not end")
         time.sleep(POLL_S)
-    raise TimeoutError(f"{server.name} wrote no dump:\n{server.log()[-2000:]}")
+    return time.monotonic()
 
 
-def children_cpu_s(client: Client) -> float:
-    """User and system seconds of all ended children, as the server tells them."""
-    info = client.info("cpu")
-    return float(info["used_cpu_user_children"]) + float(info["used_cpu_sys_children"])
+def fork_ms(client: Client) -> float:
+    """As the server tells it; 0 if it does not."""
+    return int(client.info().get("latest_fork_usec", 0)) / 1000
 
 
-def wait_until_idle(client: Client) -> None:
-    """Wait until the server knows that its save is over, and fail if it failed."""
-    while True:
-        info = client.info("persistence")
-        if info["rdb_bgsave_in_progress"] == "0":
-            break
-        time.sleep(0.01)
-    if info["rdb_last_bgsave_status"] != "ok":
-        raise RuntimeError("the save failed")
+def tell(report: Report, name: str, plan: Plan, seen: Run) -> None:
+    """Every figure of one snapshot."""
+    value_len = plan.load.mean_value_len
+    report.add("fork pause as told (latest_fork_usec)", "ms", name, seen.fork_ms)
+    report.add("time from BGSAVE to the child's end", "s", name, seen.ended - seen.asked)
+    growth = [(sample, grown) for sample, grown in seen.growth() if sample.at <= seen.ended]
+    peak_at, peak = max(growth, key=lambda pair: pair[1], default=(seen.baseline(), 0))
+    report.add("peak growth", "MB", name, peak / 1e6)
+    report.add("average growth", "MB", name, sum(grown for _, grown in growth) / max(1, len(growth)) / 1e6)
+    writes = peak_at.writes - seen.baseline().writes + seen.probe_writes(peak_at.at)
+    report.add("new bytes written until the peak", "MB", name, writes * value_len / 1e6)
+    if writes:
+        report.add("peak growth", "times the new bytes", name, peak / (writes * value_len))
+    report.add("peak growth", "% of the memory before", name, 100 * peak / seen.baseline().parent_rss)
+    last = seen.samples[-1]
+    report.add("left of the growth at the end", "MB", name, (last.parent_rss - seen.baseline().parent_rss) / 1e6)
+    for phase in ("before", "during", "after"):
+        since, until = seen.span(phase)
+        inside = [sample for sample in seen.samples if since <= sample.at <= until]
+        if len(inside) > 1:
+            rate = (inside[-1].writes - inside[0].writes) / (inside[-1].at - inside[0].at)
+            report.add(f"load {phase}", "thousand writes/s", name, rate / 1000)
+    inside = [sample for sample in seen.samples if seen.asked <= sample.at <= seen.ended]
+    if inside:
+        faults = inside[-1].parent_faults - seen.baseline().parent_faults
+        report.add("minor faults of the parent during the save", "thousand", name, faults / 1000)
+        report.add("page tables of the child, peak", "MB", name, max(s.child_page_tables for s in inside) / 1e6)
+    for kind in ("GET", "SET"):
+        for phase in ("before", "during", "after"):
+            latencies = seen.probe.latencies_ms(kind, *seen.span(phase))
+            for rank, value in zip(RANKS, percentiles(latencies, tuple(RANKS.values())), strict=True):
+                if latencies:
+                    report.add(f"{kind} {rank} {phase}", "ms", name, value)
+    report.add("the load's own CPU time", "% of a core", name, 100 * seen.load_cpu)
+
+
+def curves(plan: Plan, seen: Run) -> dict[str, Any]:
+    """What is drawn: seconds since BGSAVE, MB, ms."""
+    growth = seen.growth()
+    base_writes, value_len = seen.baseline().writes, plan.load.mean_value_len
+    worst: dict[int, float] = {}
+    for answer in seen.probe.answers:
+        at = int((answer.start - seen.asked) // BIN_S)
+        worst[at] = max(worst.get(at, 0.0), 1000 * answer.latency_s)
+    writes = [(sample.at - seen.asked, sample.writes) for sample in seen.samples]
+    return {
+        "ended_s": seen.ended - seen.asked,
+        "growth_s": [round(sample.at - seen.asked, 4) for sample, _ in growth],
+        "growth_mb": [round(grown / 1e6, 3) for _, grown in growth],
+        "new_mb": [round((sample.writes - base_writes) * value_len / 1e6, 3) for sample, _ in growth],
+        "latency_s": [round(at * BIN_S, 3) for at in sorted(worst)],
+        "latency_ms": [round(worst[at], 4) for at in sorted(worst)],
+        "writes_s": [round(at, 4) for at, _ in writes],
+        "writes": [count - base_writes for _, count in writes],
+        "samples": [asdict(sample) | {"at": round(sample.at - seen.asked, 4)} for sample in seen.samples],
+    }
+
+
+def draw(result: dict[str, Any]) -> dict[str, picture.Figure]:
+    """Growth and latency over time, a line for each server."""
+    figure, (above, below) = picture.stacked(2, heights=(3, 2))
+    told, load = result["options"], result["options"]["load"]
+    for color, (name, runs) in zip(picture.COLORS, result["series"].items(), strict=False):
+        label = f"{name} {result['servers'][name]}"
+        for turn, run in enumerate(runs):
+            grown = [0, *run["growth_mb"]]
+            above.plot([0, *run["growth_s"]], grown, color=color, label=None if turn else label)
+            above.plot(run["ended_s"], at_time(run, run["ended_s"]), "o", color=color, markersize=5)
+            below.step(run["latency_s"], run["latency_ms"], where="post", color=color, linewidth=1)
+    longest = max(run["ended_s"] for runs in result["series"].values() for run in runs)
+    above.set_xlim(-min(told["before_s"], 0.2 * longest + 0.5), longest + min(told["after_s"], 0.2 * longest + 0.5))
+    above.set_ylabel("memory growth, MB")
+    above.legend(loc="upper left")
+    below.set_yscale("log")
+    below.set_ylabel(f"slowest GET or SET\nin {1000 * BIN_S:.0f} ms, ms")
+    below.set_xlabel("seconds since BGSAVE (a dot: the child has ended)")
+    shortest, longest_value = load["value_lens"]
+    size = f"{shortest:,}" if shortest == longest_value else f"{shortest:,} to {longest_value:,}"
+    rate = f"{load['rate']:,.0f} writes/s" if load["rate"] else "writes all out"
+    held = f", child held for {told['hold_s']:g} s" if told["hold_s"] else ""
+    above.set_title(f"BGSAVE of {load['count']:,} keys of {size} B under {rate} ({load['keys']}){held}")
+    return {"": figure}
+
+
+def at_time(run: dict[str, Any], at: float) -> float:
+    """The growth at the last look before this time."""
+    known = [grown for second, grown in zip(run["growth_s"], run["growth_mb"], strict=True) if second <= at]
+    return known[-1] if known else 0.0

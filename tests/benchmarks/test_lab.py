@@ -1,0 +1,256 @@
+"""The lab's own logic: keys, requests, percentiles, ratios, finding the child. No test here looks at a speed."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("matplotlib", reason="the lab is an extra: pip install -e '.[lab]'")
+
+import numpy as np
+
+from benchmarks import processes
+from benchmarks.figures import percentiles, ratio, samples_outside
+from benchmarks.keys import Distribution
+from benchmarks.probe import Answer, Probe, ask
+from benchmarks.servers import MINIKV, PRESETS, REDIS, ROOT, ServerSpec, running
+from benchmarks.traffic import Load, Traffic, fill
+from benchmarks.watch import Sample, Watcher
+
+needs_redis = pytest.mark.usefixtures("oracle_command")
+REDIS_AS = "redis=redis-server"
+
+
+def drawn(text: str, count: int, size: int = 20_000) -> np.ndarray:
+    return next(Distribution.parse(text, count).batches(size, seed=1))
+
+
+# -- keys
+
+
+@pytest.mark.parametrize("text", ["uniform", "zipf", "zipf:1.4", "sequential", "shuffled", "hot", "hot:0.01:0.99"])
+@pytest.mark.parametrize("count", [1, 2, 10, 1000])
+def test_keys_lie_in_the_data_set_and_the_seed_decides_them(text: str, count: int) -> None:
+    if text.startswith("hot") and count == 1:
+        pytest.skip("one key has no hot part")
+    numbers = drawn(text, count)
+    assert numbers.min() >= 0 and numbers.max() < count
+    assert (numbers == drawn(text, count)).all()
+
+
+def test_zipf_touches_keys_as_often_as_their_rank_says() -> None:
+    counts = np.sort(np.bincount(drawn("zipf:1", 1000, 200_000), minlength=1000))[::-1]
+    assert counts[0] / counts[9] == pytest.approx(10, rel=0.2)
+
+
+def test_hot_keys_get_their_share() -> None:
+    counts = np.sort(np.bincount(drawn("hot:0.1:0.9", 1000, 100_000), minlength=1000))[::-1]
+    assert counts[:100].sum() / 100_000 == pytest.approx(0.9, abs=0.01)
+
+
+def test_shuffled_and_sequential_touch_every_key_once_in_a_round() -> None:
+    for text in ("sequential", "shuffled"):
+        assert sorted(drawn(text, 997, 997)) == list(range(997))
+    assert np.abs(np.diff(drawn("shuffled", 997, 997))).min() > 100
+
+
+@pytest.mark.parametrize("text", ["uniform", "zipf", "hot", "sequential", "shuffled"])
+def test_expected_number_of_distinct_keys_is_what_comes(text: str) -> None:
+    came = len(set(drawn(text, 5000, 4000)))
+    assert Distribution.parse(text, 5000).distinct(4000) == pytest.approx(came, rel=0.05)
+
+
+@pytest.mark.parametrize("text", ["gauss", "zipf:1:2", "hot:0:0.5", "hot:0.5:1", "zipf:x", "uniform:1"])
+def test_unknown_distributions_are_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        Distribution.parse(text, 10)
+
+
+# -- requests
+
+
+def test_requests_are_those_that_a_client_would_write() -> None:
+    load = Load(count=1000, value_lens=(3, 3))
+    requests = load.requests("GET")
+    expected = b"".join(b"*2\r\n$3\r\nGET\r\n$16\r\nlab:%012d\r\n" % number for number in (7, 123456789012, 0))
+    assert bytes(requests.batch(np.array([7, 123456789012, 0]))) == expected
+
+
+def test_requests_come_round_without_a_gap() -> None:
+    requests = Load(count=10, value_lens=(1, 50)).requests("SET")
+    for start in range(0, 3 * 4096, 1000):
+        batch = bytes(requests.batch(np.arange(start, start + 1000)))
+        assert batch.count(b"*3\r\n$3\r\nSET\r\n$16\r\nlab:") == 1000
+        assert b"lab:%012d\r\n" % start in batch and batch.endswith(b"\r\n")
+
+
+@needs_redis
+def test_values_have_the_lengths_asked_for_and_every_key_exists(tmp_path: Path) -> None:
+    with running(REDIS, parent_dir=tmp_path) as server:
+        client = server.client()
+        fill(client, Load(count=1000, value_lens=(10, 20)))
+        lens = [client.command("STRLEN", f"lab:{number:012d}") for number in range(1000)]
+    assert (min(lens), max(lens), len(set(lens))) == (10, 20, 11)
+
+
+@needs_redis
+@pytest.mark.parametrize("rate", [0, 5000])
+def test_traffic_writes_reads_and_ends(tmp_path: Path, rate: float) -> None:
+    load = Load(count=100, value_lens=(1, 99), keys="zipf", rate=rate, read_share=0.75)
+    with running(REDIS, parent_dir=tmp_path) as server:
+        client = server.client()
+        fill(client, load)
+        with Traffic(server, load) as traffic:
+            while traffic.writes < 1000:
+                time.sleep(0.001)
+        told = client.info("commandstats")
+    assert int(told["cmdstat_set"].split(",")[0].split("=")[1]) >= 1100
+    assert int(told["cmdstat_get"].split(",")[0].split("=")[1]) >= 2900
+
+
+@needs_redis
+def test_refused_writes_end_the_run_loudly(tmp_path: Path) -> None:
+    with running(REDIS, parent_dir=tmp_path) as server:
+        client = server.client()
+        with pytest.raises(RuntimeError, match="broke off"), Traffic(server, Load(count=100)) as traffic:
+            client.command("CONFIG", "SET", "maxmemory", "1")
+            while traffic.process.poll() is None:
+                time.sleep(0.01)
+
+
+# -- latency
+
+
+def test_a_pause_counts_for_all_whom_it_would_have_held_up() -> None:
+    probe = Probe(0, ("GET",), period_s=0.01)
+    probe.answers = [Answer("GET", 0.0, 0.001), Answer("GET", 0.01, 0.035), Answer("SET", 0.05, 0.5)]
+    assert probe.latencies_ms("GET", 0, 1) == pytest.approx([1, 35, 25, 15, 5])
+    assert probe.latencies_ms("GET", 0.02, 1) == []
+    assert probe.worst_ms(0.03, 0.04) == pytest.approx(35)
+
+
+def test_probe_reads_a_reply_that_comes_in_pieces() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+
+        def answer() -> None:
+            theirs.recv(100)
+            for piece in (b"$1", b"0\r\n12345", b"67890\r", b"\n", b"+next\r\n"):
+                theirs.sendall(piece)
+                time.sleep(0.01)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        ask(ours, b"GET x\r\n")
+        thread.join()
+        assert ours.recv(100) == b"+next\r\n"
+
+
+# -- figures
+
+
+def test_percentiles_are_values_that_occurred() -> None:
+    assert percentiles([float(n) for n in range(1, 1001)]) == [500, 990, 999, 1000]
+    assert percentiles([3.0]) == [3.0] * 4
+    assert all(np.isnan(percentiles([])))
+
+
+def test_interval_of_the_median_is_that_of_the_binomial_distribution() -> None:
+    assert [samples_outside(count) for count in (1, 5, 6, 8, 9, 15, 20, 100)] == [0, 0, 0, 0, 1, 3, 5, 39]
+
+
+def test_ratio_tells_a_difference_from_noise() -> None:
+    a = [100.0, 103, 97, 101, 99, 104, 98, 100, 102]
+    assert ratio(a, a[::-1]).verdict == "no difference shown"
+    assert ratio(a, [0.8 * x for x in a]).verdict == "less, by 20.0%"
+    assert ratio(a, [x + 20 for x in a[::-1]]).verdict.startswith("more, by 2")
+    assert "too few" in ratio(a[:5], a[:5]).verdict
+    assert ratio([0.0], [1.0]) is None
+
+
+def test_growth_is_known_only_where_the_child_was_read() -> None:
+    sample = Sample(0.0, 0, parent_rss=100, parent_faults=0, parent_page_tables=5, child_page_tables=4)
+    assert sample.held is None
+    sample.child_private = 30
+    assert sample.held == 139
+
+
+# -- servers and children
+
+
+def test_servers_are_told_by_name_command_or_url() -> None:
+    assert ServerSpec.parse("minikv") is MINIKV is PRESETS["minikv"]
+    assert ServerSpec.parse("a=redis-server --io-threads 2").command == ("redis-server", "--io-threads", "2")
+    told = ServerSpec.parse("mine=redis://:secret@127.0.0.1:7000")
+    assert (told.name, told.url, told.told) == ("mine", "redis://:secret@127.0.0.1:7000", "redis://127.0.0.1:7000")
+    assert ServerSpec.parse("redis://localhost:7000").name == "localhost:7000"
+
+
+def test_other_machines_are_refused() -> None:
+    with pytest.raises(ValueError, match="must run on"), running(ServerSpec.parse("redis://10.0.0.1:6379")):
+        pass
+
+
+@needs_redis
+def test_a_server_that_runs_is_found_by_its_port_and_left_running(tmp_path: Path) -> None:
+    with running(ServerSpec.parse(REDIS_AS), parent_dir=tmp_path) as server:
+        server.client().command("CONFIG", "SET", "requirepass", "pass word")
+        url = f"redis://:pass%20word@127.0.0.1:{server.port}"
+        with running(ServerSpec.parse(url)) as attached:
+            assert attached.pid == server.pid
+            assert attached.client().command("PING") == b"PONG"
+        assert processes.state(server.pid) in ("S", "R")
+
+
+def test_first_child_is_one_that_was_not_there_before() -> None:
+    command = [sys.executable, "-c", "input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as old:
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as new:
+            assert processes.first_child(os.getpid(), known=[old.pid]) == new.pid
+            assert set(processes.children(os.getpid())) >= {old.pid, new.pid}
+            new.communicate()
+        with pytest.raises(TimeoutError):
+            processes.first_child(os.getpid(), known=[old.pid], timeout_s=0.05)
+        old.communicate()
+
+
+@needs_redis
+def test_watcher_sees_the_child_and_its_memory(tmp_path: Path) -> None:
+    with running(REDIS, parent_dir=tmp_path) as server:
+        client = server.client()
+        load = Load(count=5000, value_lens=(1000, 1000))
+        fill(client, load)
+        with Watcher(server.pid, period_s=0.001) as watcher:
+            client.send("BGSAVE")
+            watcher.child = processes.stop_first_child(server.pid)
+            client.receive()
+            base = next(sample.held for sample in reversed(watcher.samples) if sample.held is not None)
+            fill(client, load)
+            while not watcher.samples[-1].child_private > 3_000_000:
+                time.sleep(0.001)
+            grown = watcher.samples[-1].held - base
+    assert 3_000_000 < grown < 30_000_000
+
+
+@needs_redis
+@pytest.mark.parametrize("hold", ["0", "0.2"])
+def test_snapshot_reports_and_draws_every_server(tmp_path: Path, hold: str) -> None:
+    command = [sys.executable, "-m", "benchmarks", "snapshot", "--server", "redis-server", "--server", "minikv"]
+    command += ["--keys", "20000", "--before", "0.3", "--after", "0.3", "--hold", hold, "--results", str(tmp_path)]
+    subprocess.run([*command, "--directory", str(tmp_path)], cwd=ROOT, check=True, capture_output=True, timeout=60)
+    (saved,) = tmp_path.glob("*.json")
+    assert saved.with_suffix(".png").stat().st_size > 10_000
+    result = json.loads(saved.read_text())
+    samples = {figure["name"]: figure["samples"] for figure in result["figures"]}
+    for name in ("peak growth", "SET p99 during", "GET worst before", "fork pause as told (latest_fork_usec)"):
+        assert set(samples[name]) == {"redis-server", "minikv"}
+    assert set(result["series"]) == {"redis-server", "minikv"}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".png"}
