@@ -77,6 +77,7 @@ class Watcher:
         self.paces = {"parent": Pace(ROLLUP_SHARE), "child": Pace(ROLLUP_SHARE)}
 
     def __enter__(self) -> Watcher:
+        self.samples.append(self.look())
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
         return self
