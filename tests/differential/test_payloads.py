@@ -6,22 +6,13 @@ import random
 import struct
 from collections.abc import Callable
 
-import anycrc
 import pytest
 
 from tests.harness import ClientPair, Server, Words, parse, plain, within
+from tests.harness.payloads import BROKEN, HELLO, SOUND, sealed
 from tests.harness.wire import WireClient
 
 LATER_MS = 33177117420000
-
-
-def sealed(value: bytes, version: int = 10) -> bytes:
-    body = value + struct.pack("<H", version)
-    return body + struct.pack("<Q", anycrc.Model("CRC64-REDIS").calc(body))
-
-
-HELLO = sealed(b"\x00\x05hello")
-BROKEN = sealed(b"\x00\x20hello")
 
 
 @pytest.mark.parametrize(
@@ -153,6 +144,11 @@ def test_frequencies(fresh_pair: Callable[..., ClientPair]) -> None:
         pair.assert_same(["RESTORE", "k", "0", HELLO, "REPLACE", "FREQ", frequency], "OBJECT FREQ k")
     pair.assert_same(["RESTORE", "k", "0", HELLO, "REPLACE"], "OBJECT FREQ k")
     pair.assert_same(["RESTORE", "k", "0", HELLO, "REPLACE", "IDLETIME", "100"], "OBJECT FREQ k")
+
+
+def test_values_made_by_hand(pair: ClientPair) -> None:
+    for data in SOUND:
+        pair.assert_same(["RESTORE", "k", "0", data, "REPLACE"], "TYPE k", "DEBUG DIGEST-VALUE k", "OBJECT ENCODING k")
 
 
 def populate(client: WireClient, rng: random.Random) -> list[str]:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
+from tests.harness.payloads import REFUSED, SOUND
 from tests.harness.wire import Word
 
 T = TypeVar("T")
@@ -136,6 +137,12 @@ bit_command = st.one_of(
     call("BITFIELD_RO", key, some(call("GET", field_type, field_offset), 2)),
 )
 
+payload = st.sampled_from(SOUND * 3 + REFUSED)
+restore_option = st.one_of(
+    st.just(["REPLACE"]),
+    call(st.sampled_from(["IDLETIME", "FREQ"]), st.sampled_from(["0", "5", "-1", "256", "x"])),
+    st.just(["nonesuch"]),
+)
 key_command = st.one_of(
     call(st.sampled_from(["DEL", "UNLINK", "EXISTS", "TOUCH"]), some(key, 3, 1)),
     call(st.sampled_from(["TYPE", "TTL", "PTTL", "PERSIST", "EXPIRETIME", "PEXPIRETIME", "STRLEN"]), key),
@@ -146,6 +153,8 @@ key_command = st.one_of(
     call(st.sampled_from(["RENAME", "RENAMENX"]), key, key),
     call("COPY", key, key, option("DB", database), option("REPLACE")),
     call("MOVE", key, database),
+    call("RESTORE", key, st.sampled_from(["0", "x", "-1", "100000"]), payload, some(restore_option, 2)),
+    call("RESTORE", key, moment_ms, payload, "ABSTTL", some(restore_option, 2)),
     call("KEYS", pattern),
     call("OBJECT", st.sampled_from(["FREQ", "IDLETIME"]), key),
     call(
