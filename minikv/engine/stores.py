@@ -256,7 +256,8 @@ class Stores:
     def rehome(self, store: uint32_t, owner: uint32_t) -> cython.int:
         """Take a spread collection to another database, except for its root."""
         self.chains.share_with(cython.address(self.indexes[store].chain), self.databases + owner)
-        self.publish_chain(store)
+        if self.indexes[store].table.kind == TYPE_LIST:
+            self.publish_chain(store)
         self.arena.spreads[store].owner = owner
         return 0
 
