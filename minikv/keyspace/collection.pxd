@@ -25,6 +25,8 @@ cdef class Collection:
     cdef uint8_t *grow_packed(self, uint8_t *before, uint64_t size) except NULL
     cdef uint8_t *place_spread(self, uint64_t hash_, uint64_t *slot, uint64_t size) except NULL
     cdef int shrink(self, bytes name, uint8_t *entry) except -1
+    cdef void vanish(self) noexcept
+    cdef void vanish_if_empty(self) noexcept
     cdef bint must_spread(self, uint64_t more) noexcept
     cdef int spread_out(self) except -1
     cdef int changed(self) except -1

@@ -1,11 +1,11 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""What hashes, sets and sorted sets have in common: elements found by name, packed into one record or spread over many.
+"""What collections have in common: elements packed into one record or spread, found by name but in lists.
 
-A view (Hash, Set, SortedSet) is made for one command and forgotten. It sees the collection as it is, and changes it
-as it is told; another view of the same key must not change it meanwhile. A small collection is packed: its elements
+A view (Hash, Set, SortedSet, List) is made for one command and forgotten. It sees the collection as it is, and changes
+it as it is told; another view of the same key must not change it meanwhile. A small collection is packed: its elements
 follow each other in the key's record and are looked through one by one. Beyond PACKED_MAX bytes or PACKED_COUNT
-elements it spreads, for good: each element becomes an entry of a store of its own, found by a hash table. The last
-element takes the key with it.
+elements it spreads, for good: each element becomes an entry of a store of its own, found by a hash table (a list's one
+of a chain, found by position). The last element takes the key with it.
 """
 
 import random
@@ -39,7 +39,7 @@ from cython.cimports.minikv.engine.stores import spread_of
 from cython.cimports.minikv.engine.table import hash_key, slot_offset
 from cython.cimports.minikv.keyspace.database import Database
 
-from minikv.errors import WrongTypeError
+from minikv.errors import ArenaFull, WrongTypeError
 
 
 class Collection:
@@ -171,7 +171,12 @@ class Collection:
     def place_spread(self, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t) -> cython.pointer[uint8_t]:
         """Room for an element, new (slot NULL, counted) or in the place of the slot's."""
         store: Store = self.database.store
-        offset: uint64_t = store.stores.place(self.spread, hash_, slot, size)
+        offset: uint64_t
+        try:
+            offset = store.stores.place(self.spread, hash_, slot, size)
+        except ArenaFull:
+            self.vanish_if_empty()
+            raise
         if slot == cython.NULL:
             store.arena.spreads[self.spread].count += 1
         return store.arena.base + offset
@@ -185,10 +190,7 @@ class Collection:
         count: uint32_t
         size: uint64_t = entry_size(self.kind, entry)
         if len(self) == 1:
-            store.remove(self.at_slot(), self.hash_)
-            self.slot = cython.NULL
-            self.changes = store.table.changes
-            self.spread = 0
+            self.vanish()
         elif self.spread:
             slot = self.find_spread(name, cython.address(hash_))
             store.stores.forget_order(self.spread, cython.cast(uint64_t, entry - store.arena.base))
@@ -200,6 +202,18 @@ class Collection:
             place = cython.cast(uint64_t, entry - self.payload())
             set_packed_count(store.splice(self.slot, place, size, 0) - place, count)
         return self.changed()
+
+    def vanish(self) -> cython.void:
+        """Delete the key."""
+        self.database.store.remove(self.at_slot(), self.hash_)
+        self.slot = cython.NULL
+        self.changes = self.database.store.table.changes
+        self.spread = 0
+
+    def vanish_if_empty(self) -> cython.void:
+        """Delete a key that was born for an element which then found no room."""
+        if len(self) == 0:
+            self.vanish()
 
     def spread_out(self) -> cython.int:
         """Give the elements a store of their own."""

@@ -19,7 +19,9 @@ from minikv.errors import ArenaFull, WrongTypeError
 from minikv.keyspace import Keyspace
 from minikv.keyspace.database import Database
 from minikv.keyspace.hash import Hash
+from minikv.keyspace.list import List
 from minikv.keyspace.set import Set, replace_set
+from minikv.keyspace.sorted_set import SortedSet
 from tests.persistence.rdb_files import EOF, read
 from tests.stateful.test_keyspace import Child
 
@@ -387,3 +389,20 @@ def test_a_result_that_does_not_fit_leaves_the_key_as_it_was(keyspace: Keyspace)
     view = Set.at(database, b"s")
     assert view is not None and view.members() == [b"old"]
     keyspace.check()
+
+
+def test_a_key_whose_first_element_finds_no_room_is_not_born(keyspace: Keyspace) -> None:
+    database = keyspace.databases[0]
+    database.set(b"other", b"x")
+    keyspace.set_debug(poison=True, segment_limit=1)
+    large = b"x" * 5000
+    for add in (
+        lambda: Hash.to_write(database, b"k").set(b"field", large),
+        lambda: Set.to_write(database, b"k").add(large),
+        lambda: SortedSet.to_write(database, b"k").set(large, 1.0),
+        lambda: List.to_write(database, b"k").push(large, True),
+    ):
+        with pytest.raises(ArenaFull):
+            add()
+        assert database.keys() == [b"other"]
+        keyspace.check()
