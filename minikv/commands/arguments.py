@@ -96,3 +96,10 @@ def clamp_range(first: int, last: int, length: int) -> tuple[int, int]:
         last = max(last + length, 0)
     stop = min(last + 1, length)
     return (first, stop) if first < stop else (0, 0)
+
+
+def clamp_positions(first: int, last: int, size: int) -> tuple[int, int]:
+    """The same for elements of a list or sorted set: a range that ends before the first of them is empty."""
+    start = max(first + size if first < 0 else first, 0)
+    stop = min(last + size if last < 0 else last, size - 1) + 1
+    return (start, stop) if start < stop else (0, 0)

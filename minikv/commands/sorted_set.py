@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from minikv.commands.arguments import INT64_MAX, NOT_A_FLOAT, SYNTAX_ERROR, cursor, integer, integer_between
+from minikv.commands.arguments import (
+    INT64_MAX,
+    NOT_A_FLOAT,
+    SYNTAX_ERROR,
+    clamp_positions,
+    cursor,
+    integer,
+    integer_between,
+)
 from minikv.commands.client import Client
 from minikv.commands.double import parse_bound, parse_double
 from minikv.commands.encoding import encoding_of
@@ -223,10 +231,7 @@ def by_rank(first: bytes, last: bytes) -> Ranks:
     start, end = integer(first), integer(last)
 
     def ranks(set_: SortedSet) -> tuple[int, int]:
-        size = len(set_)
-        low = start + size if start < 0 else start
-        high = end + size if end < 0 else end
-        return min(max(low, 0), size), min(high, size - 1) + 1
+        return clamp_positions(start, end, len(set_))
 
     return ranks
 
