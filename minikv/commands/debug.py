@@ -15,7 +15,7 @@ from typing import NamedTuple
 from minikv.commands.arguments import NO_SUCH_KEY, STRING_TOO_LONG, integer
 from minikv.commands.client import Client
 from minikv.commands.digest import as_hex, keyspace_digest, value_digest
-from minikv.commands.encoding import HASH, SET, encoding_of
+from minikv.commands.encoding import HASH, LIST, SET, encoding_of
 from minikv.commands.help import help_lines
 from minikv.commands.info import LRU_CLOCK_MASK
 from minikv.commands.serialized import length_len, serialized_len
@@ -23,6 +23,7 @@ from minikv.commands.spec import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, com
 from minikv.errors import CommandError, RdbError, SaveError
 from minikv.keyspace import Database
 from minikv.keyspace.hash import Hash
+from minikv.keyspace.list import List
 from minikv.keyspace.set import Set
 from minikv.protocol.reply import OK, Push, Raw, SimpleString, Verbatim
 from minikv.settings import memory_bytes
@@ -118,6 +119,9 @@ def object_(ctx: Client, key: bytes) -> SimpleString:
 def saved_value_len(database: Database, key: bytes, compress: bool) -> int:
     """Bytes of a value in a dump: a string, or the number of elements and their strings."""
     kind = database.lookup(key, False, False)
+    if kind == LIST and (elements := List.peek(database, key)) is not None:
+        parts = elements.range(0, len(elements))
+        return length_len(len(parts)) + sum(serialized_len(part, compress) for part in parts)
     if kind == SET and (members := Set.peek(database, key)) is not None:
         return length_len(len(members)) + sum(serialized_len(part, compress) for part in members.members())
     if kind == HASH and (fields := Hash.peek(database, key)) is not None:

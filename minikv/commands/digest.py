@@ -5,7 +5,7 @@ matter; by `mix` the result is hashed once more, so it does.
 
     data set = database numbers mixed, keys stirred        key = name mixed, type mixed, value, expiry stirred
     string: mixed        set: members stirred              hash: field and value mixed, each pair stirred
-                                                           sorted set: the same with member and score
+    list: elements mixed                                   sorted set: the same with member and score
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from hashlib import sha1
 from typing import Any
 
-from minikv.commands.encoding import HASH, SET, SORTED_SET, STRING
+from minikv.commands.encoding import HASH, LIST, SET, SORTED_SET, STRING
 from minikv.keyspace.hash import Hash
+from minikv.keyspace.list import List
 from minikv.keyspace.set import Set
 from minikv.keyspace.sorted_set import SortedSet
 
@@ -35,7 +36,9 @@ def mix(digest: int, data_hash: int) -> int:
 
 
 # Of Redis's numbers of the types, by RDB's.
-TYPES = {rdb: hashed(redis.to_bytes(4)) for rdb, redis in ((STRING, 0), (SET, 2), (HASH, 4), (SORTED_SET, 3))}
+TYPES = {
+    rdb: hashed(redis.to_bytes(4)) for rdb, redis in ((STRING, 0), (LIST, 1), (SET, 2), (HASH, 4), (SORTED_SET, 3))
+}
 EXPIRY = hashed(b"!!expire!!")
 
 
@@ -52,6 +55,9 @@ def value_digest(database: Any, key: bytes, start: int = 0) -> int:
     digest = mix(start, TYPES[kind])
     if kind == STRING:
         digest = mix(digest, hashed(database.get_for_write(key)))
+    elif kind == LIST and (elements := List.peek(database, key)) is not None:
+        for element in elements.range(0, len(elements)):
+            digest = mix(digest, hashed(element))
     elif kind == SET and (members := Set.peek(database, key)) is not None:
         for member in members.members():
             digest = stir(digest, hashed(member))

@@ -11,12 +11,14 @@ from minikv.keyspace.hash import Hash
 from minikv.keyspace.set import Set
 from minikv.keyspace.sorted_set import SortedSet
 
-STRING, SET, HASH, SORTED_SET = 0, 2, 4, 5  # RDB's numbers of the types
+STRING, LIST, SET, HASH, SORTED_SET = 0, 1, 2, 4, 5  # RDB's numbers of the types
 
 
 def encoding_of(database: Database, key: bytes, config: Config) -> bytes | None:
     """None if there is no such key. Counts neither hit nor access; a collection may be looked through."""
     kind = database.lookup(key, False, False)
+    if kind == LIST:
+        return b"quicklist"  # before 7.2 Redis has no other
     if kind == SET:
         members = Set.peek(database, key)
         return None if members is None else members.encoding(config.set_max_intset_entries)

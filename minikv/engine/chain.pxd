@@ -2,9 +2,10 @@
 
 cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp
 
 from minikv.engine.arena cimport Arena
-from minikv.engine.record cimport string_size
+from minikv.engine.record cimport read_length, string_size
 from minikv.engine.sequence cimport SequenceCursor, Sequences, SequenceState
 
 cdef enum:
@@ -46,6 +47,13 @@ cdef inline uint64_t element_size(const Chain *chain, uint8_t *at) noexcept nogi
     return chain.width if chain.width else string_size(at)
 
 
+cdef inline bint is_string(uint8_t *at, const uint8_t *text, uint64_t length) noexcept nogil:
+    """True for the RDB string of this text."""
+    cdef uint64_t found
+    cdef uint8_t *data = read_length(at, &found)
+    return found == length and memcmp(data, text, length) == 0
+
+
 @cython.final
 cdef class Chains:
     cdef Arena arena
@@ -75,6 +83,8 @@ cdef class Chains:
         place.at = self.arena.base + node + self.node(node).start
         place.end = self.arena.base + node + self.node(node).end
         place.next = self.node(node).next
+
+    cdef uint64_t run(self, Chain *chain, uint64_t position, Place *place, uint64_t *first) noexcept nogil
 
     # Whole chains
     cdef int copy(self, Chain *source, Chain *target) except -1 nogil

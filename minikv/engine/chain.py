@@ -36,7 +36,7 @@ Complexity: O(1) at both ends, O(log n) and a part of a node elsewhere.
 
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
-from cython.cimports.libc.string import memcmp, memcpy, memmove
+from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.minikv.engine.arena import NODES, PAGE_SHIFT, PAGES_PER_SEGMENT, RUN, SEGMENT_SHIFT, Arena
 from cython.cimports.minikv.engine.chain import (
     NODE_HEADER,
@@ -48,9 +48,10 @@ from cython.cimports.minikv.engine.chain import (
     Place,
     Tail,
     element_size,
+    is_string,
 )
 from cython.cimports.minikv.engine.memory import BlockPool, reserve, unmap
-from cython.cimports.minikv.engine.record import read_length, string_size
+from cython.cimports.minikv.engine.record import string_size
 from cython.cimports.minikv.engine.sequence import SequenceCursor, Sequences, SequenceState
 
 from minikv.errors import ArenaFull
@@ -157,6 +158,24 @@ class Chains:
             + self._locate_known(chain, offset, index, self.sequences.elements(cython.address(cursor)))
         )
         return True
+
+    def run(
+        self,
+        chain: cython.pointer(Chain),
+        position: uint64_t,
+        place: cython.pointer(Place),
+        first: cython.pointer(uint64_t),
+    ) -> uint64_t:
+        """Go to the first element of the node that has the one at a position, which there is; its own position.
+
+        Returns how many elements the node has.
+        """
+        cursor = cython.declare(SequenceCursor)
+        index: uint32_t = 0
+        self.sequences.find(cython.address(chain.nodes), position, cython.address(cursor), cython.address(index))
+        self.enter(self.sequences.node(cython.address(cursor)), place)
+        first[0] = position - index
+        return self.sequences.elements(cython.address(cursor))
 
     def insert(self, chain: cython.pointer(Chain), position: uint64_t, size: uint64_t) -> cython.pointer(uint8_t):
         """Room for a new element before the one at `position`, behind the last if there is none."""
@@ -924,16 +943,3 @@ def copy_node(target: cython.pointer(Node), source: cython.pointer(Node)) -> cyt
         cython.cast(cython.pointer(uint8_t), source) + source.start,
         used(source),
     )
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
-def is_string(
-    at: cython.pointer(uint8_t), text: cython.pointer(cython.const[uint8_t]), length: uint64_t
-) -> cython.bint:
-    """True for the RDB string of this text."""
-    found: uint64_t = 0
-    data: cython.pointer(uint8_t) = read_length(at, cython.address(found))
-    return found == length and memcmp(data, text, length) == 0

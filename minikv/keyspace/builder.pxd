@@ -38,6 +38,7 @@ cdef class Builder:
 
     cdef uint8_t *room(self, const uint8_t *name, uint64_t name_len, uint64_t more) except? NULL
     cdef uint8_t *room_spread(self, const uint8_t *name, uint64_t name_len, uint64_t size) except? NULL
+    cdef uint8_t *room_in_chain(self, const uint8_t *name, uint64_t name_len, uint64_t size) except NULL
     cdef bint has_packed(self, const uint8_t *name, uint64_t name_len) noexcept
     cdef void index_packed(self) noexcept
     cdef bint index_name(self, const uint8_t *name, uint64_t name_len, uint32_t start, bint add) noexcept

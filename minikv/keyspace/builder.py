@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""A hash, set or sorted set built whole before any key has it: for the loader, and for results that replace another.
+"""A collection built whole before any key has it: for the loader, and for results that replace another.
 
 Elements gather in a buffer until they are too many for one record; then they spread over a store of their own. The key
 is touched last and once, so a full arena, or elements that turn out to be wrong, leave it as it was.
@@ -12,10 +12,12 @@ import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp, memcpy, memset
+from cython.cimports.minikv.engine.chain import Chain
 from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, PACKED_START, set_packed_count
 from cython.cimports.minikv.engine.record import (
     SCORE_SIZE,
     TYPE_HASH,
+    TYPE_LIST,
     TYPE_ZSET,
     bytes_at,
     entry_size,
@@ -92,7 +94,7 @@ class Builder:
         size: uint64_t = length_size(name_len) + name_len + more
         at: Bytes
         if not self.spread:
-            if self.has_packed(name, name_len):
+            if self.kind != TYPE_LIST and self.has_packed(name, name_len):
                 return cython.NULL
             if self.count < PACKED_COUNT and self.size + size <= PACKED_MAX:
                 if self.indexed:
@@ -161,8 +163,11 @@ class Builder:
 
     def room_spread(self, name: ConstBytes, name_len: uint64_t, size: uint64_t) -> Bytes:
         store: Store = self.database.store
-        hash_: uint64_t = hash_key(name, name_len)
+        hash_: uint64_t
         at: Bytes
+        if self.kind == TYPE_LIST:
+            return self.room_in_chain(name, name_len, size)
+        hash_ = hash_key(name, name_len)
         if (
             store.tables.find(cython.address(store.stores.indexes[self.spread].table), name, name_len, hash_)
             != cython.NULL
@@ -172,6 +177,15 @@ class Builder:
         at = write_length(store.arena.base + self.offset, name_len, length_size(name_len))
         memcpy(at, name, name_len)
         store.arena.spreads[self.spread].count += 1
+        return at + name_len
+
+    def room_in_chain(self, name: ConstBytes, name_len: uint64_t, size: uint64_t) -> Bytes:
+        store: Store = self.database.store
+        chain: cython.pointer[Chain] = cython.address(store.stores.indexes[self.spread].chain)
+        at: Bytes = store.stores.chains.insert(chain, chain.nodes.elements, size)
+        at = write_length(at, name_len, length_size(name_len))
+        memcpy(at, name, name_len)
+        store.stores.publish_chain(self.spread)
         return at + name_len
 
     # The key

@@ -404,6 +404,7 @@ class Database:
         return self.break_watches(key)
 
     def break_watches(self, key: bytes) -> cython.int:
+        """For what counts as a change to those who watch the key, and to nobody else."""
         watch: Watch
         if self.watchers:
             for watch in self.watchers.get(key, ()):

@@ -18,6 +18,7 @@ from tests.harness.strategies import (
     hash_command,
     hyperloglog_command,
     key_command,
+    list_command,
     set_command,
     string_command,
     transaction_command,
@@ -63,6 +64,12 @@ collection_command = st.one_of(hash_command, set_command, hash_command, set_comm
 @given(commands=st.lists(collection_command, max_size=40))
 def test_random_hashes_and_sets(pair: ClientPair, commands: list[list[Word]]) -> None:
     run(pair, [*commands, ["DEBUG", "DIGEST"], ["DEBUG", "RELOAD"], ["DEBUG", "DIGEST"]])
+
+
+@shared_servers
+@given(commands=st.lists(st.one_of(list_command, list_command, list_command, key_command), max_size=40))
+def test_random_lists(pair: ClientPair, commands: list[list[Word]]) -> None:
+    run(pair, [*commands, ["DEBUG", "DIGEST"]])
 
 
 @shared_servers

@@ -1,4 +1,4 @@
-"""What commands on strings, bits and keys do with a key that holds a hash or a set."""
+"""What commands on strings, bits and keys do with a key that holds a collection."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.harness import ClientPair
 
-WRITES = {"hash": "HSET key field value", "set": "SADD key member"}
+WRITES = {"hash": "HSET key field value", "set": "SADD key member", "list": "RPUSH key element"}
 
 COMMANDS = [
     "GET key",
@@ -67,6 +67,7 @@ COMMANDS = [
     "SCAN 0 TYPE string COUNT 100",
     "SCAN 0 TYPE hash COUNT 100",
     "SCAN 0 TYPE set COUNT 100",
+    "SCAN 0 TYPE list COUNT 100",
 ]
 
 

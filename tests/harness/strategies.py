@@ -209,6 +209,27 @@ set_command = st.one_of(
     call("SSCAN", key, st.sampled_from(["0", "x"]), scan_options),
 )
 
+side = st.sampled_from(["LEFT", "RIGHT", "left", "x"])
+index = st.one_of(st.integers(-6, 6).map(str), integer)
+
+list_command = st.one_of(
+    call(st.sampled_from(["LPUSH", "RPUSH"]), key, some(element, 5, 1)),
+    call(st.sampled_from(["LPUSHX", "RPUSHX"]), key, some(element, 2, 1)),
+    call(st.sampled_from(["LPOP", "RPOP"]), key, some(st.sampled_from(["0", "1", "2", "100", "-1", "x"]), 1)),
+    call("LLEN", key),
+    call("LRANGE", key, index, index),
+    call("LRANGE", key, "0", "-1"),
+    call("LINDEX", key, index),
+    call("LSET", key, index, element),
+    call("LINSERT", key, st.sampled_from(["BEFORE", "after", "x"]), element, element),
+    call("LREM", key, index, element),
+    call("LTRIM", key, index, index),
+    call("LPOS", key, element, option("RANK", index), option("COUNT", index), option("MAXLEN", index)),
+    call("LMOVE", key, key, side, side),
+    call("RPOPLPUSH", key, key),
+    call("LMPOP", st.sampled_from(["1", "2", "0", "x"]), some(key, 3, 1), side, option("COUNT", index)),
+)
+
 sketch = st.sampled_from(
     [
         b"HYLL\x01" + bytes(11) + b"\x7f\xff",
