@@ -36,6 +36,12 @@ def check_system(
     ]
 
 
+def memory_findings(proc: str = "/proc", root: str = "") -> list[Finding]:
+    """What can be said without a trial, while a server runs: how memory is promised and limited."""
+    memory = read_memory(proc)
+    return [_overcommit(proc), _memory(memory), _cgroup(proc, root), _swap(memory, proc)]
+
+
 def report(findings: list[Finding]) -> str:
     """The findings as text, warnings with what to do."""
     lines = []

@@ -43,6 +43,7 @@ from cython.cimports.minikv.engine.table import hash_key, slot_offset
 from cython.cimports.minikv.engine.walker import Walker, value_bytes
 from cython.cimports.posix.time import CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
+from minikv.engine.segment_map import SegmentMap
 from minikv.errors import ArenaFull, WrongTypeError
 
 NO_EXPIRY = 0
@@ -255,6 +256,11 @@ class Keyspace:
             "relocated_records": self.arena.relocated_records,
             "relocated_bytes": self.arena.relocated_bytes,
         }
+
+    def segment_map(self) -> SegmentMap:
+        """The arena segment by segment."""
+        database: Database
+        return SegmentMap(self.arena, {database.store.number: database.number for database in self.databases})
 
     def check(self) -> None:
         """Prove the invariants of arena, tables and expiry indexes; AssertionError tells the one that is broken."""

@@ -15,7 +15,15 @@ from minikv.commands.command import documents
 from tests.harness import Server, Value, parse
 
 FACTS = ["since", "group", "doc_flags", "deprecated_since", "arguments"]
-OWN = {"client|setinfo"}
+OWN = {
+    "client|setinfo",
+    "snapshot",
+    "snapshot|advise",
+    "snapshot|help",
+    "snapshot|history",
+    "snapshot|map",
+    "snapshot|reset",
+}
 
 
 def tree(value: Value, resp3: bool = False) -> Any:
