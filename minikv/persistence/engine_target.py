@@ -28,6 +28,9 @@ class EngineTarget(LoadTarget):
     _builder: Builder  # of the collection at hand
     _key: ConstBytes  # its key
     _key_len: uint64_t
+    _hash: uint64_t
+    _slot: cython.pointer[uint64_t]  # where it was when the collection began
+    _changes: uint64_t  # TableState.changes then
     _expire_at_ms: int64_t
     functions = cython.declare(list, visibility="readonly")
     modules = cython.declare(dict, visibility="readonly")
@@ -57,7 +60,10 @@ class EngineTarget(LoadTarget):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def collection(self, key: ConstBytes, key_len: uint64_t, kind: cython.int, expire_at_ms: int64_t) -> cython.int:
-        if not self._merge and self._database.store.find(key, key_len, hash_key(key, key_len)) != cython.NULL:
+        self._hash = hash_key(key, key_len)
+        self._slot = self._database.store.find(key, key_len, self._hash)
+        self._changes = self._database.store.table.changes
+        if self._slot != cython.NULL and not self._merge:
             return 0
         self._key = key
         self._key_len = key_len
@@ -84,9 +90,9 @@ class EngineTarget(LoadTarget):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def collection_end(self) -> cython.int:
-        hash_: uint64_t = hash_key(self._key, self._key_len)
-        slot: cython.pointer[uint64_t] = self._database.store.find(self._key, self._key_len, hash_)
-        return self._builder.finish(self._key, self._key_len, hash_, slot, self._expire_at_ms)
+        if self._changes != self._database.store.table.changes:
+            self._slot = self._database.store.find(self._key, self._key_len, self._hash)
+        return self._builder.finish(self._key, self._key_len, self._hash, self._slot, self._expire_at_ms)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -17,7 +17,7 @@ Guarantees, whatever the file holds:
 from __future__ import annotations
 
 import cython
-from cython.cimports.libc.stdint import int64_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.minikv.engine.record import bytes_at
 from cython.cimports.minikv.persistence.rdb_input import RdbInput, file_input
 from cython.cimports.minikv.persistence.rdb_target import LoadTarget
@@ -57,6 +57,7 @@ class RdbReader:
     _expire_at_ms: int64_t
 
     _first_opcode: cython.int  # what is below is a type
+    _known = cython.declare(uint8_t[256])  # types that there are
     _prefixed: cython.bint  # an opcode that belongs to the next record has been read
     _in_record: cython.bint  # its value goes on
     _started: cython.bint
@@ -132,6 +133,8 @@ class RdbReader:
             source.fail(f"Can't handle RDB format version {digits.decode('ascii', 'backslashreplace')}")
         if self._values.valkey:
             self._first_opcode = rdb_format.FIRST_VALKEY_OPCODE
+        for type in rdb_format.type_names(self._values.valkey):
+            self._known[type] = True
         source.at = rdb_format.HEADER_LEN
         self._target.select(0)
         return 0
@@ -234,7 +237,7 @@ class RdbReader:
         self._target.record_type = type
         self._target.has_expiry = has_expiry
         self._target.expiry_ms = self._expire_at_ms
-        if type and type not in rdb_format.type_names(self._values.valkey):
+        if not self._known[type]:
             self._source.at -= 1
             self._source.fail(f"Unknown RDB type {type}")
         self._values.read_key()

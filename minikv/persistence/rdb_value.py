@@ -18,7 +18,6 @@ more state if it can be large.
 from __future__ import annotations
 
 import cython
-from cython.cimports.cpython.conversion import PyOS_string_to_double
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.engine.record import TYPE_HASH, TYPE_SET, TYPE_STRING, TYPE_ZSET, bytes_at
@@ -32,6 +31,7 @@ from cython.cimports.minikv.persistence.rdb_compact import (
     compact_begin,
     compact_next,
 )
+from cython.cimports.minikv.persistence.rdb_decimal import parse_decimal
 from cython.cimports.minikv.persistence.rdb_input import RdbInput, Text
 from cython.cimports.minikv.persistence.rdb_lzf import lzf_expand
 from cython.cimports.minikv.persistence.rdb_target import DIRECT_LEN, LoadTarget
@@ -79,7 +79,6 @@ MODULE_STRING = cython.declare(uint64_t, rdb_format.MODULE_STRING)
 SPECIAL_LZF = cython.declare(uint64_t, rdb_format.SPECIAL_LZF)
 
 SHOWN_LEN = cython.declare(uint64_t, 128)  # of a name in an error's text
-SCORE_LEN = cython.declare(uint64_t, 127)  # of a score's text; `%.17g` needs 24
 OLD_SCORE_NAN = cython.declare(cython.int, 253)  # lengths of an old score that are words
 OLD_SCORE_INF = cython.declare(cython.int, 254)
 FIELD_TIME_MAX = cython.declare(uint64_t, 1 << 48)  # ms; Redis keeps times of fields in 48 bits
@@ -370,17 +369,8 @@ class ValueReader:
 
     def score_of(self, text: ConstBytes, length: uint64_t) -> cython.double:
         """The number that a text spells."""
-        digits = cython.declare(cython.char[128])
-        score: cython.double
-        if length > SCORE_LEN:
-            self.not_a_number()
-        memcpy(digits, text, length)
-        digits[length] = 0
-        try:
-            score = PyOS_string_to_double(digits, cython.NULL, cython.NULL)
-        except ValueError:
-            score = float("nan")
-        if score != score:
+        score: cython.double = 0.0
+        if not parse_decimal(text, length, cython.address(score)):
             self.not_a_number()
         return score
 

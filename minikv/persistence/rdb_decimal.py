@@ -1,0 +1,119 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""Decimal numbers as doubles, exactly rounded and fast: old and compact sorted sets hold their scores as text.
+
+A number of at most 19 digits is an integer that a 64-bit mantissa holds, times or divided by a power of ten that it
+holds too. One operation in x87's extended precision then gives the result rounded to 64 bits, and rounding that to 53
+is rounding the true value, unless it lies just in the middle between two doubles. That case and all others are left to
+Python, at ten times the price.
+"""
+
+import cython
+from cython.cimports.cpython.conversion import PyOS_string_to_double
+from cython.cimports.libc.float import LDBL_MANT_DIG
+from cython.cimports.libc.stdint import uint8_t, uint64_t
+from cython.cimports.libc.string import memchr, memcpy
+
+ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
+
+LONGEST = cython.declare(uint64_t, 127)  # `%.17g` needs 24
+DIGITS_MAX = cython.declare(cython.int, 19)
+POWER_MAX = cython.declare(cython.int, 27)  # 5 ** 27 is below 2 ** 64
+MANTISSA_LEN = cython.declare(cython.int, 64)  # bits, of the long double that all this needs
+LOW_BITS = cython.declare(uint64_t, 0x7FF)  # of the mantissa: those that a double has not
+MIDDLE = cython.declare(uint64_t, 0x400)
+
+
+def parse_decimal(text: ConstBytes, length: uint64_t, number: cython.pointer[cython.double]) -> cython.bint:
+    digits = cython.declare(cython.char[128])
+    if length > LONGEST:
+        return False
+    if parse_short(text, length, number):
+        return True
+    if memchr(text, 0, length):
+        return False
+    memcpy(digits, text, length)
+    digits[length] = 0
+    try:
+        number[0] = PyOS_string_to_double(digits, cython.NULL, cython.NULL)
+    except ValueError:
+        return False
+    return number[0] == number[0]
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def parse_short(text: ConstBytes, length: uint64_t, number: cython.pointer[cython.double]) -> cython.bint:
+    """The same for a number of few digits; False also if it is too hard."""
+    negative: cython.bint = length > 0 and text[0] == 45  # minus
+    at: uint64_t = negative
+    mantissa: uint64_t = 0
+    low: uint64_t = 0
+    digits: cython.int = 0
+    power: cython.int = 0
+    exponent: cython.int = 0
+    exponent_negative: cython.bint
+    in_fraction: cython.bint = False
+    digit: uint8_t
+    value: cython.longdouble
+    while at < length:
+        digit = text[at] - 48
+        if digit > 9:
+            if text[at] != 46 or in_fraction:  # point
+                break
+            in_fraction = True
+        else:
+            mantissa = mantissa * 10 + digit
+            digits += 1
+            power -= in_fraction
+        at += 1
+    if digits == 0 or digits > DIGITS_MAX:
+        return False
+    if at < length:
+        if (text[at] | 32) != 101 or length - at < 2 or length - at > 4:  # e
+            return False
+        at += 1
+        exponent_negative = text[at] == 45
+        at += exponent_negative or text[at] == 43  # plus
+        if at == length:
+            return False
+        while at < length:
+            digit = text[at] - 48
+            if digit > 9:
+                return False
+            exponent = exponent * 10 + digit
+            at += 1
+        power += -exponent if exponent_negative else exponent
+    if power > POWER_MAX or power < -POWER_MAX or LDBL_MANT_DIG != MANTISSA_LEN:
+        return False
+    value = mantissa
+    if power < 0:
+        value /= power_of_ten(-power)
+    else:
+        value *= power_of_ten(power)
+    memcpy(cython.address(low), cython.address(value), 8)
+    if low & LOW_BITS == MIDDLE:
+        return False
+    number[0] = cython.cast(cython.double, -value if negative else value)
+    return True
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def power_of_ten(power: cython.int) -> cython.longdouble:
+    """Exact up to POWER_MAX."""
+    value: cython.longdouble = 1
+    base: cython.longdouble = 10
+    while power:
+        if power & 1:
+            value *= base
+        base *= base
+        power >>= 1
+    return value
+
+
+def decimal(text: bytes) -> float | None:
+    """The number that a text spells."""
+    number: cython.double = 0.0
+    start: cython.p_const_uchar = text
+    return number if parse_decimal(start, len(text), cython.address(number)) else None
