@@ -64,6 +64,7 @@ OPCODE_NAMES = {
 }
 
 TYPE_STRING = 0
+TYPE_LIST = 1
 TYPE_SET = 2
 TYPE_ZSET = 3
 TYPE_HASH = 4
@@ -71,11 +72,14 @@ TYPE_ZSET_2 = 5
 TYPE_MODULE_PRE_GA = 6
 TYPE_MODULE_2 = 7
 TYPE_HASH_ZIPMAP = 9
+TYPE_LIST_ZIPLIST = 10
 TYPE_SET_INTSET = 11
 TYPE_ZSET_ZIPLIST = 12
 TYPE_HASH_ZIPLIST = 13
+TYPE_LIST_QUICKLIST = 14
 TYPE_HASH_LISTPACK = 16
 TYPE_ZSET_LISTPACK = 17
+TYPE_LIST_QUICKLIST_2 = 18
 TYPE_SET_LISTPACK = 20
 TYPE_HASH_TTL_PRE_GA = 22  # Valkey: the same idea in another order
 TYPE_HASH_LISTPACK_TTL_PRE_GA = 23
@@ -84,7 +88,7 @@ TYPE_HASH_LISTPACK_TTL = 25
 
 TYPE_NAMES = {
     TYPE_STRING: "string",
-    1: "list",
+    TYPE_LIST: "list",
     TYPE_SET: "set",
     3: "zset",
     TYPE_HASH: "hash",
@@ -92,15 +96,15 @@ TYPE_NAMES = {
     TYPE_MODULE_PRE_GA: "module (pre-GA)",
     TYPE_MODULE_2: "module",
     TYPE_HASH_ZIPMAP: "hash zipmap",
-    10: "list ziplist",
+    TYPE_LIST_ZIPLIST: "list ziplist",
     TYPE_SET_INTSET: "set intset",
     12: "zset ziplist",
     TYPE_HASH_ZIPLIST: "hash ziplist",
-    14: "list quicklist",
+    TYPE_LIST_QUICKLIST: "list quicklist",
     15: "stream listpacks",
     TYPE_HASH_LISTPACK: "hash listpack",
     17: "zset listpack",
-    18: "list quicklist_2",
+    TYPE_LIST_QUICKLIST_2: "list quicklist_2",
     19: "stream listpacks_2",
     TYPE_SET_LISTPACK: "set listpack",
     21: "stream listpacks_3",
@@ -112,6 +116,10 @@ TYPE_NAMES = {
 VALKEY_TYPE_NAMES = {type: name for type, name in TYPE_NAMES.items() if type < TYPE_HASH_TTL_PRE_GA} | {
     TYPE_HASH_TTL_PRE_GA: "hash field-ttl",
 }
+
+# How a node of a quicklist_2 holds its elements.
+CONTAINER_PLAIN = 1
+CONTAINER_PACKED = 2
 
 # The parts of a module's data.
 MODULE_END = 0

@@ -30,7 +30,8 @@ cdef class LoadTarget:
     # A collection begins (kind: RDB's plain type of it); 0 if there is such a key already.
     cdef int collection(self, const uint8_t *key, uint64_t key_len, int kind, int64_t expire_at_ms) except -1
 
-    # The next element of a hash or, without a value (NULL), of a set; 0 if there was one of this name already.
+    # The next element of a hash or, without a value (NULL), of a set or list; 0 if there was one of this name already,
+    # but in a list.
     cdef int element(self, const uint8_t *name, uint64_t name_len, const uint8_t *value, uint64_t value_len) except -1
 
     # The next element of a sorted set; 0 if there was one of this name already.

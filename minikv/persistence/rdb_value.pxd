@@ -75,6 +75,7 @@ cdef class ValueReader:
     cdef int begin_elements(self) except -1
     cdef int go_on_elements(self, uint64_t stop_at) except -1
     cdef int read_element(self) except -1
+    cdef int read_node(self) except -1
     cdef int open(self) except -1
     cdef int give(self, const uint8_t *name, uint64_t name_len, const uint8_t *value, uint64_t value_len,
                   int64_t at_ms) except -1
@@ -86,6 +87,7 @@ cdef class ValueReader:
     cdef int not_a_number(self) except -1
     cdef int64_t field_time(self, uint64_t ttl) except? -1
     cdef int read_compact(self, int form) except -1
+    cdef int read_strings(self, int form) except -1
     cdef int read_triples(self, Compact *compact) except -1
     cdef int compact_wrong(self, Compact *compact, str reason) except -1
     cdef int begin_module(self, object key) except -1

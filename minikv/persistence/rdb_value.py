@@ -20,7 +20,7 @@ from __future__ import annotations
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy
-from cython.cimports.minikv.engine.record import TYPE_HASH, TYPE_SET, TYPE_STRING, TYPE_ZSET, bytes_at
+from cython.cimports.minikv.engine.record import TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STRING, TYPE_ZSET, bytes_at
 from cython.cimports.minikv.persistence.rdb_compact import (
     INTSET,
     LISTPACK,
@@ -58,17 +58,22 @@ ZSET_OLD = cython.declare(cython.int, rdb_format.TYPE_ZSET)
 MODULE_PRE_GA = cython.declare(cython.int, rdb_format.TYPE_MODULE_PRE_GA)
 MODULE_2 = cython.declare(cython.int, rdb_format.TYPE_MODULE_2)
 HASH_ZIPMAP = cython.declare(cython.int, rdb_format.TYPE_HASH_ZIPMAP)
+LIST_ZIPLIST = cython.declare(cython.int, rdb_format.TYPE_LIST_ZIPLIST)
 SET_INTSET = cython.declare(cython.int, rdb_format.TYPE_SET_INTSET)
 ZSET_ZIPLIST = cython.declare(cython.int, rdb_format.TYPE_ZSET_ZIPLIST)
 HASH_ZIPLIST = cython.declare(cython.int, rdb_format.TYPE_HASH_ZIPLIST)
+LIST_QUICKLIST = cython.declare(cython.int, rdb_format.TYPE_LIST_QUICKLIST)
 HASH_LISTPACK = cython.declare(cython.int, rdb_format.TYPE_HASH_LISTPACK)
 ZSET_LISTPACK = cython.declare(cython.int, rdb_format.TYPE_ZSET_LISTPACK)
+LIST_QUICKLIST_2 = cython.declare(cython.int, rdb_format.TYPE_LIST_QUICKLIST_2)
 SET_LISTPACK = cython.declare(cython.int, rdb_format.TYPE_SET_LISTPACK)
 HASH_TTL_PRE_GA = cython.declare(cython.int, rdb_format.TYPE_HASH_TTL_PRE_GA)
 HASH_LISTPACK_TTL_PRE_GA = cython.declare(cython.int, rdb_format.TYPE_HASH_LISTPACK_TTL_PRE_GA)
 HASH_TTL = cython.declare(cython.int, rdb_format.TYPE_HASH_TTL)
 HASH_LISTPACK_TTL = cython.declare(cython.int, rdb_format.TYPE_HASH_LISTPACK_TTL)
 
+CONTAINER_PLAIN = cython.declare(uint64_t, rdb_format.CONTAINER_PLAIN)
+CONTAINER_PACKED = cython.declare(uint64_t, rdb_format.CONTAINER_PACKED)
 MODULE_END = cython.declare(uint64_t, rdb_format.MODULE_END)
 MODULE_SIGNED = cython.declare(uint64_t, rdb_format.MODULE_SIGNED)
 MODULE_UNSIGNED = cython.declare(uint64_t, rdb_format.MODULE_UNSIGNED)
@@ -124,8 +129,14 @@ class ValueReader:
         self.fields_expired = 0
         self.base_ms = 0
         self.kind = type
-        if type in (TYPE_HASH, TYPE_SET, TYPE_ZSET):
+        if type in (TYPE_LIST, TYPE_HASH, TYPE_SET, TYPE_ZSET):
             return self.begin_elements()
+        if type in (LIST_QUICKLIST, LIST_QUICKLIST_2):
+            self.kind = TYPE_LIST
+            return self.begin_elements()
+        if type == LIST_ZIPLIST:
+            self.kind = TYPE_LIST
+            return self.read_compact(ZIPLIST)
         if type in (HASH_LISTPACK, HASH_ZIPLIST, HASH_ZIPMAP):
             self.kind = TYPE_HASH
             return self.read_compact(LISTPACK if type == HASH_LISTPACK else ZIPLIST if type == HASH_ZIPLIST else ZIPMAP)
@@ -275,9 +286,13 @@ class ValueReader:
         return 0
 
     def go_on_elements(self, stop_at: uint64_t) -> cython.int:
+        nodes: cython.bint = self.type == LIST_QUICKLIST or self.type == LIST_QUICKLIST_2
         while self.left and self.source.offset() < stop_at:
             self.source.hold()
-            self.read_element()
+            if nodes:
+                self.read_node()
+            else:
+                self.read_element()
             self.source.release()
             self.left -= 1
         return 0 if self.left else self.elements_end()
@@ -301,6 +316,20 @@ class ValueReader:
             if score != score:
                 self.not_a_number()
             return self.give_scored(source.data(self.name), self.name.length, score)
+        return self.give(source.data(self.name), self.name.length, cython.NULL, 0, 0)
+
+    def read_node(self) -> cython.int:
+        """A node of a quicklist: a ziplist, a listpack or one large element. It may be empty."""
+        source: RdbInput = self.source
+        container: uint64_t
+        if self.type == LIST_QUICKLIST:
+            return self.read_strings(ZIPLIST)
+        container = source.length()
+        if container == CONTAINER_PACKED:
+            return self.read_strings(LISTPACK)
+        if container != CONTAINER_PLAIN:
+            source.fail(f"A node of {self.named_key()} is of the unknown kind {container}")
+        source.read_text(self.name)
         return self.give(source.data(self.name), self.name.length, cython.NULL, 0, 0)
 
     def open(self) -> cython.int:
@@ -400,6 +429,9 @@ class ValueReader:
         found: cython.int
         source: RdbInput = self.source
         source.hold()
+        if self.kind == TYPE_SET or self.kind == TYPE_LIST:
+            self.read_strings(form)
+            return self.elements_end()
         source.read_text(self.value)
         compact_begin(cython.address(compact), form, source.data(self.value), self.value.length)
         if self.type == HASH_LISTPACK_TTL or self.type == HASH_LISTPACK_TTL_PRE_GA:
@@ -408,9 +440,6 @@ class ValueReader:
             found = compact_next(cython.address(compact), cython.address(name))
             if found <= 0:
                 break
-            if self.kind == TYPE_SET:
-                self.give(name.data, name.length, cython.NULL, 0, 0)
-                continue
             found = compact_next(cython.address(compact), cython.address(value))
             if found <= 0:
                 break
@@ -422,9 +451,25 @@ class ValueReader:
                 self.give_scored(name.data, name.length, self.score_of(value.data, value.length))
         if found < 0:
             self.compact_wrong(cython.address(compact), compact.error.decode())
-        if self.kind != TYPE_SET and compact.count % 2:
+        if compact.count % 2:
             self.compact_wrong(cython.address(compact), "a field without value")
         return self.elements_end()
+
+    def read_strings(self, form: cython.int) -> cython.int:
+        """Elements that are strings in one string of another encoding."""
+        compact = cython.declare(Compact)
+        element = cython.declare(Element)
+        found: cython.int
+        self.source.read_text(self.value)
+        compact_begin(cython.address(compact), form, self.source.data(self.value), self.value.length)
+        while True:
+            found = compact_next(cython.address(compact), cython.address(element))
+            if found <= 0:
+                break
+            self.give(element.data, element.length, cython.NULL, 0, 0)
+        if found < 0:
+            self.compact_wrong(cython.address(compact), compact.error.decode())
+        return 0
 
     def read_triples(self, compact: cython.pointer[Compact]) -> cython.int:
         """Field, value and time, again and again."""

@@ -1,4 +1,4 @@
-"""Dumps of hashes and sets go both ways between minikv and a real redis-server."""
+"""Dumps of collections go both ways between minikv and a real redis-server."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def populate(server: Server, rng: random.Random) -> None:
                 client.call(["HSET", f"hash:{size}", f"field:{number}", "v" * rng.choice([0, 3, 60, 64])])
                 client.call(["SADD", f"intset:{size}", rng.choice([number, 70_000 + number, 2**40 + number])])
                 client.call(["SADD", f"set:{size}", f"member:{number}"])
+                client.call(["LPUSH", f"list:{size}", rng.choice([number, f"element:{number}", "v" * number])])
         client.call(["HSET", "long", "x" * 65, "abc" * 10_000, "y" * 20_000, "1"])
         client.call(["EXPIRE", "long", "100000"])
 
@@ -54,3 +55,29 @@ def test_a_dump_may_end_with_a_compact_collection_of_many_elements(
     assert writer.call("SAVE") == b"+OK\r\n"
     writer.kill()
     assert start_minikv(directory=str(tmp_path)).call("HLEN hash") == b":100\r\n"
+
+
+@pytest.mark.parametrize("compress_depth", ["0", "1"])
+@pytest.mark.parametrize("size", ["-2", "3", "-1"])
+def test_quicklists_of_every_kind_are_loaded(
+    start_minikv: Callable[..., Server],
+    start_redis: Callable[..., Server],
+    tmp_path: Path,
+    rng: random.Random,
+    size: str,
+    compress_depth: str,
+) -> None:
+    options = {"list-max-listpack-size": size, "list-compress-depth": compress_depth, "enable-debug-command": "yes"}
+    writer = start_redis(directory=str(tmp_path), **options)
+    with writer.connect() as client:
+        client.call("DEBUG QUICKLIST-PACKED-THRESHOLD 500B")  # longer ones become plain nodes
+        for key, count in (("few", 5), ("some", 300), ("many", 5000)):
+            for _ in range(count):
+                client.call(["RPUSH", key, rng.choice([rng.randrange(2**40), "text", "z" * rng.randrange(900)])])
+        client.call(["RPUSH", "large", "x" * 70_000, "y" * 200_000, 1])
+        digest = plain(parse(client.call("DEBUG DIGEST")))
+        assert client.call("SAVE") == b"+OK\r\n"
+    writer.kill()
+    reader = start_minikv(directory=str(tmp_path))
+    assert plain(parse(reader.call("DEBUG DIGEST"))) == digest
+    assert reader.call("DEBUG ENGINE-CHECK") == b"+OK\r\n"

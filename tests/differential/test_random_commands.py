@@ -69,7 +69,7 @@ def test_random_hashes_and_sets(pair: ClientPair, commands: list[list[Word]]) ->
 @shared_servers
 @given(commands=st.lists(st.one_of(list_command, list_command, list_command, key_command), max_size=40))
 def test_random_lists(pair: ClientPair, commands: list[list[Word]]) -> None:
-    run(pair, [*commands, ["DEBUG", "DIGEST"]])
+    run(pair, [*commands, ["DEBUG", "DIGEST"], ["DEBUG", "RELOAD"], ["DEBUG", "DIGEST"]])
 
 
 @shared_servers

@@ -1,4 +1,4 @@
-"""Views of hashes and sets against dicts and sets, under random operations, with snapshots at any moment.
+"""Views of hashes, sets and lists against dicts, sets and lists, under random operations, with snapshots at any moment.
 
 Keys grow from packed to spread and vanish with their last element; roots and elements are moved, copied, overwritten
 and evacuated while a forked child walks what was there when it was made.
@@ -142,6 +142,59 @@ class Views(RuleBasedStateMachine):
                 model.remove(view.pop())
         except ArenaFull:
             model = set(view.members())
+        assert len(view) == len(model)
+        self.keep(number, key, model)
+
+    @rule(number=databases, key=keys, seed=seeds, count=counts, size=sizes, left=st.booleans())
+    def push_elements(self, number: int, key: bytes, seed: int, count: int, size: int, left: bool) -> None:
+        model = self.value(number, key, list)
+        if model is None:
+            with pytest.raises(WrongTypeError):
+                List.to_write(self.database(number), key)
+            return
+        model = list(model)
+        view = List.to_write(self.database(number), key)
+        try:
+            for name in names(seed, count if size < 5000 else min(count, 30)):
+                view.push(name + b"e" * size, left)
+                model.insert(0 if left else len(model), name + b"e" * size)
+        except ArenaFull:
+            pass
+        assert len(view) == len(model)
+        self.keep(number, key, model)
+
+    @rule(number=databases, key=keys, seed=seeds, count=counts, size=sizes)
+    def change_elements(self, number: int, key: bytes, seed: int, count: int, size: int) -> None:
+        """Set, insert, remove and pop at random."""
+        model = self.value(number, key, list)
+        if not model:
+            return
+        model = list(model)
+        view = List.at(self.database(number), key)
+        assert view is not None
+        rng = random.Random(seed)
+        try:
+            for name in names(seed, count if size < 5000 else min(count, 30)):
+                index, step = rng.randrange(len(model)), rng.randrange(6)
+                if step < 2:
+                    assert view.set(index, name + b"e" * size)
+                    model[index] = name + b"e" * size
+                elif step == 2:
+                    view.insert(index, name)
+                    model.insert(index, name)
+                elif step == 3:
+                    taken = min(rng.choice([1, 1, 10, 500]), len(model) - index)
+                    view.remove(index, taken)
+                    del model[index : index + taken]
+                elif step == 4:
+                    assert view.pop(index % 2 == 0) == model.pop(0 if index % 2 == 0 else -1)
+                else:
+                    assert view.remove_equal(model[index], 0, False) == model.count(model[index])
+                    model = [element for element in model if element != model[index]]
+                if not model:
+                    break
+        except ArenaFull:
+            pass
         assert len(view) == len(model)
         self.keep(number, key, model)
 
@@ -299,6 +352,13 @@ def stored(keyspace: Keyspace) -> Contents:
                 members = scanned(Set.at(database, key))
                 value = set(members)
                 assert len(value) == len(members)
+            elif kind == 1:
+                elements = List.at(database, key)
+                assert elements is not None
+                value = elements.range(0, len(elements))
+                assert [elements.get(index) for index in (0, -1, len(elements) // 2)] == [
+                    value[index] for index in (0, -1, len(elements) // 2)
+                ]
             else:
                 items = scanned(Hash.at(database, key))
                 value = dict(zip(items[::2], items[1::2], strict=True))

@@ -1,4 +1,4 @@
-"""Hashes and sets in dumps: every encoding of them, and an error for all that is not right."""
+"""Collections in dumps: every encoding of them, and an error for all that is not right."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from minikv.errors import RdbError
 from minikv.keyspace import Keyspace
 from minikv.keyspace.hash import Hash
+from minikv.keyspace.list import List
 from minikv.keyspace.set import Set
 from minikv.persistence import rdb_format
 from minikv.persistence.engine_target import EngineTarget
@@ -23,6 +24,8 @@ from tests.persistence.rdb_files import EXPIRETIME_MS, Record, open_bytes, pair,
 from tests.persistence.rdb_files import plain as text
 
 SET, HASH, ZIPMAP, INTSET, ZIPLIST, LISTPACK, SET_LISTPACK = (bytes((kind,)) for kind in (2, 4, 9, 11, 13, 16, 20))
+LIST, LIST_ZIPLIST, QUICKLIST, QUICKLIST_2 = (bytes((kind,)) for kind in (1, 10, 14, 18))
+PLAIN_NODE, PACKED_NODE = b"\1", b"\2"
 Taker = Callable[[bytes], list[bytes]]
 
 
@@ -124,6 +127,9 @@ def test_more_elements_than_a_header_can_tell() -> None:
 SMALL: list[bytes | int] = [b"field", 5, b"other", b"v" * 70, 300, b"", 70_000, -1]
 SMALL_TEXT = {b"field": b"5", b"other": b"v" * 70, b"300": b"", b"70000": b"-1"}
 SMALL_STRINGS = [part for item in SMALL_TEXT.items() for part in item]
+PLAIN_NODE_STRINGS = [*SMALL_STRINGS[:3], b"plain" * 20, *SMALL_STRINGS[3:]]
+NODES = [PACKED_NODE + string(listpack(*elements)) for elements in (SMALL[:3], [], SMALL[3:])]
+NODES.insert(1, PLAIN_NODE + string(b"plain" * 20))
 FORMS: list[tuple[bytes, Taker, object]] = [
     (LISTPACK + text(b"k") + string(listpack(*SMALL)), listpack_elements, SMALL_TEXT),
     (ZIPLIST + text(b"k") + string(ziplist(*SMALL)), ziplist_elements, SMALL_TEXT),
@@ -132,8 +138,25 @@ FORMS: list[tuple[bytes, Taker, object]] = [
     (SET_LISTPACK + text(b"k") + string(listpack(*SMALL)), listpack_elements, set(SMALL_STRINGS)),
     (HASH + text(b"k") + b"\x04" + b"".join(map(text, SMALL_STRINGS)), listpack_elements, SMALL_TEXT),
     (SET + text(b"k") + b"\x08" + b"".join(map(text, SMALL_STRINGS)), listpack_elements, set(SMALL_STRINGS)),
+    (
+        LIST + text(b"k") + b"\x09" + b"".join(map(text, [*SMALL_STRINGS, b""])),
+        listpack_elements,
+        [*SMALL_STRINGS, b""],
+    ),
+    (LIST_ZIPLIST + text(b"k") + string(ziplist(*SMALL)), ziplist_elements, SMALL_STRINGS),
+    (
+        QUICKLIST + text(b"k") + b"\3" + string(ziplist(*SMALL[:3])) + string(ziplist()) + string(ziplist(*SMALL[3:])),
+        ziplist_elements,
+        SMALL_STRINGS,
+    ),
+    (
+        QUICKLIST_2 + text(b"k") + b"\4" + b"".join(NODES),
+        listpack_elements,
+        PLAIN_NODE_STRINGS,
+    ),
 ]
 IDS = ["hash listpack", "hash ziplist", "hash zipmap", "set intset", "set listpack", "hash", "set"]
+IDS += ["list", "list ziplist", "quicklist", "quicklist 2"]
 
 
 def in_keyspace(data: bytes, step_bytes: int = 1 << 20) -> list[Record]:
@@ -158,6 +181,10 @@ def record_of(keyspace: Keyspace, key: bytes) -> Record:
     value: object
     if kind == 0:
         value = database.get(key)
+    elif kind == 1:
+        list_ = List.at(database, key)
+        assert list_ is not None
+        value = list_.range(0, len(list_))
     elif kind == 2:
         set_ = Set.at(database, key)
         assert set_ is not None
@@ -251,6 +278,12 @@ def test_arbitrary_bytes(data: bytes) -> None:
         (INTSET + text(b"k") + string(intset(2, width=4)[:-1]), "does not hold as many integers as it claims"),
         (SET + text(b"k") + b"\x81\0\0\0\x10\0\0\0\0" + text(b"a"), "Short read"),
         (HASH + text(b"k") + b"\x80\xff\xff\xff\xff" + text(b"a") * 20, "Short read"),
+        (QUICKLIST_2 + text(b"k") + b"\1\3" + string(listpack(b"a")), "of the unknown kind 3"),
+        (QUICKLIST_2 + text(b"k") + b"\1\0" + string(listpack(b"a")), "of the unknown kind 0"),
+        (QUICKLIST_2 + text(b"k") + b"\1\2" + string(b"plain"), "a listpack whose length is not"),
+        (QUICKLIST + text(b"k") + b"\2" + string(ziplist(b"a")) + string(listpack(b"a")), "a ziplist whose length is"),
+        (QUICKLIST + text(b"k") + b"\x80\xff\xff\xff\xff" + string(ziplist(b"a")), "Short read"),
+        (LIST + text(b"k") + b"\x01" + text(b"a") + LIST + text(b"k") + b"\x01" + text(b"b"), "duplicated key"),
         (SET + text(b"k") + b"\x01" + text(b"a") + SET + text(b"k") + b"\x01" + text(b"b"), "duplicated key"),
         (pair(b"k", b"v") + HASH + text(b"k") + b"\x01" + text(b"a") * 2, "duplicated key"),
     ],
@@ -272,6 +305,8 @@ def test_duplicates_among_many() -> None:
 
 def test_collections_without_elements_are_left_out() -> None:
     record = SET + text(b"a") + b"\0" + HASH + text(b"b") + b"\0" + LISTPACK + text(b"c") + string(listpack())
+    record += LIST + text(b"d") + b"\0" + QUICKLIST + text(b"e") + b"\0" + LIST_ZIPLIST + text(b"f") + string(ziplist())
+    record += QUICKLIST_2 + text(b"g") + b"\2" + 2 * (PACKED_NODE + string(listpack()))
     assert read(rdb(record + pair(b"k", b"v"))).records == [Record(0, b"k", b"v", 0)]
 
 
@@ -289,3 +324,13 @@ def test_a_large_hash_is_loaded_in_many_steps() -> None:
     for field, value in fields.items():
         body += string(field) + string(value)
     assert in_keyspace(rdb(body), step_bytes=5000) == [Record(0, b"k", fields, 0)]  # type: ignore[arg-type]
+
+
+def test_a_large_list_is_loaded_in_many_steps() -> None:
+    rng = random.Random(1)
+    elements = [b"%d," % number * rng.randrange(30) for number in range(20_000)]
+    plain = LIST + text(b"k") + rdb_format.encode_length(len(elements)) + b"".join(map(string, elements))
+    nodes = [PACKED_NODE + string(listpack(*elements[start : start + 80])) for start in range(0, 20_000, 80)]
+    quicklist = QUICKLIST_2 + text(b"k") + rdb_format.encode_length(len(nodes)) + b"".join(nodes)
+    for body in (plain, quicklist):
+        assert in_keyspace(rdb(body), step_bytes=5000) == [Record(0, b"k", elements, 0)]  # type: ignore[arg-type]
