@@ -13,6 +13,7 @@ Benchmarks: minikv and redis-server in turns, in one run, one question per file:
 The lab: an instrument with settings, for any Redis-compatible server on this machine; draws pictures:
 
     snapshot     what does a snapshot take from machine and clients, moment by moment, under a load of your choice?
+    mechanisms   what is copy-on-write made of, on this machine? (its experiments are in copy_on_write)
 
 The rest serves them: servers (start, stop, attach), client (RESP without a library's overhead), datasets and keys (what
 is stored, what is touched), traffic (the load), probe (a client that measures latency), processes and watch (what /proc

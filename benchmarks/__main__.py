@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bgsave, collections, growth, load, memory, picture, snapshot, startup, throughput
+from benchmarks import bgsave, collections, growth, load, mechanisms, memory, picture, snapshot, startup, throughput
 from benchmarks.options import Options
 from benchmarks.report import Report
 from benchmarks.servers import MINIKV, REDIS, ROOT, ServerSpec
@@ -44,6 +44,10 @@ LAB = {
     "snapshot": Instrument(
         snapshot.run, snapshot.draw, snapshot.add_arguments, snapshot.default_servers,
         snapshot.__doc__, snapshot.EPILOG,
+    ),
+    "mechanisms": Instrument(
+        mechanisms.run, mechanisms.draw, mechanisms.add_arguments, mechanisms.default_servers,
+        mechanisms.__doc__, mechanisms.EPILOG,
     ),
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["COLORS", "Axes", "Figure", "panel", "save", "stacked"]
+__all__ = ["COLORS", "Axes", "Figure", "bars", "panel", "save", "side_by_side", "stacked"]
 
 COLORS = ["#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#7f7f7f"]
 WIDTH_IN = 8.0
@@ -33,6 +33,28 @@ def panel(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     return figure, axes
+
+
+def side_by_side(columns: int) -> tuple[Figure, list[Axes]]:
+    """Square axes beside each other."""
+    figure = Figure((WIDTH_IN, WIDTH_IN / columns + 0.5), layout="constrained")
+    return figure, list(figure.subplots(1, columns, squeeze=False)[0])
+
+
+def bars(title: str, by_unit: dict[str, dict[str, float]]) -> Figure:
+    """Values as horizontal bars, one diagram for each unit."""
+    heights = [len(values) + 1 for values in by_unit.values()]
+    figure = Figure((WIDTH_IN, 0.32 * sum(heights) + 0.6), layout="constrained")
+    all_axes = figure.subplots(len(by_unit), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for axes, color, (unit, values) in zip(all_axes, COLORS[1:], by_unit.items(), strict=False):
+        dress(axes)
+        drawn = axes.barh(list(values), list(values.values()), color=color)
+        axes.bar_label(drawn, fmt="%.3g", padding=3)
+        axes.invert_yaxis()
+        axes.margins(x=0.12)
+        axes.set_xlabel(unit)
+    figure.suptitle(title)
+    return figure
 
 
 def dress(axes: Axes) -> None:

@@ -17,7 +17,8 @@ pytest.importorskip("matplotlib", reason="the lab is an extra: pip install -e '.
 
 import numpy as np
 
-from benchmarks import processes
+from benchmarks import mechanisms, picture, processes
+from benchmarks.copy_on_write import EXPERIMENTS, crossing
 from benchmarks.figures import percentiles, ratio, samples_outside
 from benchmarks.keys import Distribution
 from benchmarks.probe import Answer, Probe, ask
@@ -254,3 +255,38 @@ def test_snapshot_reports_and_draws_every_server(tmp_path: Path, hold: str) -> N
         assert set(samples[name]) == {"redis-server", "minikv"}
     assert set(result["series"]) == {"redis-server", "minikv"}
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".png"}
+
+
+# -- mechanisms
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_runs_in_little_memory_and_is_drawn(tmp_path: Path, name: str) -> None:
+    budget = 128 << 20 if name == "fork-time" else 16 << 20  # 128 MB is its smallest mapping
+    found = mechanisms.experiment(name, budget)
+    assert found["figures"] or found["told"]
+    figures = mechanisms.draw({"series": {name: found}})
+    assert all(path.stat().st_size > 1000 for path in picture.save(figures, tmp_path / "x.json"))
+
+
+def test_scattered_writes_copy_more_than_writes_in_order() -> None:
+    found = mechanisms.experiment("scattered-writes", 16 << 20)
+    copied = {name: samples[0] for name, _, samples in found["figures"]}
+    random, in_order = (
+        next(v for k, v in copied.items() if k.endswith(f"100 B {how}")) for how in ("at random", "in order")
+    )
+    assert random > 5 * in_order
+    at_random, one_by_one = (sum(row.count("1") for row in rows) for rows in found["maps"].values())
+    assert 3000 < at_random < 4100 and 97 <= one_by_one <= 110
+
+
+def test_reading_python_objects_copies_them() -> None:
+    found = mechanisms.experiment("reference-counts", 64 << 20)
+    copied = {name: samples[0] for name, unit, samples in found["figures"] if unit == "MB copied"}
+    assert copied["the child reads the objects"] > 10 * copied["the child does nothing"]
+
+
+def test_lines_cross_where_they_reach_the_level() -> None:
+    assert crossing([(0, 0), (50, 10), (100, 30)], 20) == 75
+    assert crossing([(1, 5), (100, 30)], 2) == 1
+    assert crossing([(1, 5), (100, 30)], 50) == 100
