@@ -141,6 +141,10 @@ class _Report:
         self._look()
         self._progress.store(progress.PHASE, Phase.SYNCING)
 
+    def verified(self, nbytes: int) -> None:
+        self._progress.store(progress.VERIFIED, nbytes)
+        self._progress.store(progress.PHASE, Phase.VERIFYING)
+
     def finish(self) -> None:
         self._look()
         self._tell(self._log.notice)

@@ -18,6 +18,7 @@ import minikv
 from minikv.persistence import rdb_format
 from minikv.persistence.disk import DISK, Disk
 from minikv.persistence.temp_file import TempFile
+from minikv.persistence.verify import verify
 
 NAP_US = 1000  # with rdb-key-save-delay: sleep about this long at a time
 
@@ -53,6 +54,7 @@ class SaveSettings:
     checksum: bool = True
     incremental_fsync: bool = True
     key_delay_us: int = 0  # sleep per key; -n: one microsecond for n keys
+    verify: bool = False  # read it again before it replaces the old dump
     functions: tuple[bytes, ...] = ()  # libraries, as strings of the format
 
     @classmethod
@@ -65,6 +67,7 @@ class SaveSettings:
             checksum=config.rdbchecksum,
             incremental_fsync=config.rdb_save_incremental_fsync,
             key_delay_us=config.rdb_key_save_delay,
+            verify=config.rdb_verify,
             functions=functions,
         )
 
@@ -86,6 +89,9 @@ class SaveObserver(Protocol):
     def syncing(self) -> None:
         """All is written; fsync and rename follow."""
 
+    def verified(self, nbytes: int) -> None:
+        """So many bytes of the finished file have been read again."""
+
 
 def save(
     walker: Walker,
@@ -100,16 +106,26 @@ def save(
     Raises SaveError with Redis's log line; the old dump is then untouched and no temporary file is left. (The one
     exception is a failing fsync of the directory: the new dump is in its place, but might not survive a power cut.)
     """
+
+    def check(path: str) -> None:
+        tell = observer.verified if observer is not None else _nobody
+        tell(0)
+        verify(path, keys=walker.keys, nbytes=file.length, checksum=settings.checksum, on_progress=tell)
+
     file = TempFile(settings.directory, disk, checksum=settings.checksum, incremental=settings.incremental_fsync)
     try:
         _write_all(walker, file, settings, used_memory, observer)
         if observer is not None:
             observer.syncing()
-        file.commit(settings.filename)
+        file.commit(settings.filename, check if settings.verify else None)
     except BaseException:
         file.discard()
         raise
     return Saved(walker.keys, file.length)
+
+
+def _nobody(nbytes: int) -> None:
+    """Follows a save that nobody follows."""
 
 
 def _write_all(

@@ -177,8 +177,8 @@ class TempFile:
 
     # -- the end
 
-    def commit(self, name: str) -> None:
-        """Make the file durable and give it its name."""
+    def commit(self, name: str, check: Callable[[str], None] | None = None) -> None:
+        """Make the file durable and give it its name. check: looks at the finished file before, and may raise."""
         self._wait()
         if self._direct:
             self._use_cache()  # the last bytes do not fill a sector
@@ -187,6 +187,8 @@ class TempFile:
         self._try("fsync", self._disk.fsync, self._fd)
         fd, self._fd = self._fd, -1
         self._try("close", self._disk.close, fd)
+        if check is not None:
+            check(self._path)
         try:
             self._disk.rename(self._path, os.path.join(self._directory, name))
         except OSError as error:

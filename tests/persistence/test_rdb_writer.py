@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import random
 import threading
@@ -61,6 +62,7 @@ class Observer:
 
     def __init__(self) -> None:
         self.lengths: list[int] = []
+        self.lengths_verified: list[int] = []
         self.synced = False
 
     def passed(self, walker: Walker, nbytes: int) -> None:
@@ -68,6 +70,9 @@ class Observer:
 
     def syncing(self) -> None:
         self.synced = True
+
+    def verified(self, nbytes: int) -> None:
+        self.lengths_verified.append(nbytes)
 
 
 @pytest.fixture
@@ -336,3 +341,77 @@ def test_a_file_that_is_being_written_is_not_stale(settings: SaveSettings) -> No
 
     save(Looking(pair(b"a", b"1")), settings, used_memory=0)
     assert seen == [[]]
+
+
+# -- rdb-verify
+
+
+class Flipping:
+    """Writes all but one bit as it should: what a bad disk or bad memory does."""
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+        self._written = 0
+
+    def __call__(self, fd: int, data: memoryview) -> int:
+        at = self._offset - self._written
+        if 0 <= at < len(data):
+            bad = mmap.mmap(-1, len(data))  # aligned, as direct writes want it
+            bad[:] = bytes(data)
+            bad[at] ^= 0x20
+            data = memoryview(bad)
+        written = os.write(fd, data)
+        self._written += written
+        return written
+
+
+def some_records() -> list[bytes]:
+    source = random.Random(5)
+    return [pair(b"key:%d" % index, source.randbytes(1000)) for index in range(10_000)]
+
+
+def test_a_verified_dump_replaces_the_old_one(settings: SaveSettings) -> None:
+    observer = Observer()
+    saved = save(Records(*some_records()), replace(settings, verify=True), used_memory=0, observer=observer)
+    assert list(files(settings)) == ["dump.rdb"]
+    assert len(files(settings)["dump.rdb"]) == saved.nbytes
+    assert observer.lengths_verified[0] == 0
+    assert observer.lengths_verified == sorted(observer.lengths_verified)
+    assert observer.lengths_verified[-1] > 8 * MB
+
+
+@pytest.mark.parametrize("offset", [0, 3, 50, MB, 5 * MB + 17, 10_080_000])
+def test_a_bit_that_the_disk_has_changed_is_found(settings: SaveSettings, offset: int) -> None:
+    disk = replace(DISK, write=Flipping(offset))
+    with pytest.raises(SaveError, match=r"Verifying the new dump .*temp-.* failed: "):
+        save(Records(*some_records()), replace(settings, verify=True), used_memory=0, disk=disk)
+    assert files(settings) == {"dump.rdb": OLD}
+    save(Records(*some_records()), settings, used_memory=0, disk=replace(DISK, write=Flipping(offset)))
+    assert files(settings)["dump.rdb"] != OLD
+
+
+def test_without_checksum_the_form_is_verified(settings: SaveSettings) -> None:
+    unsummed = replace(settings, verify=True, checksum=False)
+    save(Records(*some_records()), unsummed, used_memory=0)
+    with pytest.raises(SaveError, match="Verifying"):
+        save(Records(b"\x77bad"), unsummed, used_memory=0)
+
+
+def test_keys_that_are_missing_are_found(settings: SaveSettings) -> None:
+    class Forgetful(Records):
+        def publish(self) -> None:
+            self.keys += 1
+
+    with pytest.raises(SaveError, match="1 keys, 2 were written"):
+        save(Forgetful(pair(b"a", b"1")), replace(settings, verify=True), used_memory=0)
+    assert files(settings) == {"dump.rdb": OLD}
+
+
+def test_a_file_that_cannot_be_read_again_is_an_error(settings: SaveSettings) -> None:
+    def close(fd: int) -> None:
+        os.unlink(os.readlink(f"/proc/self/fd/{fd}"))
+        os.close(fd)
+
+    with pytest.raises(SaveError, match="No such file"):
+        save(Records(), replace(settings, verify=True), used_memory=0, disk=replace(DISK, close=close))
+    assert files(settings) == {"dump.rdb": OLD}

@@ -1,0 +1,4 @@
+from minikv.persistence.rdb_target import LoadTarget
+
+class CheckTarget(LoadTarget):
+    def __init__(self) -> None: ...
