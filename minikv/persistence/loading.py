@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SLICE_BYTES = 512 << 10  # a few milliseconds, even of small records
 AT_ONCE_BYTES = 64 << 20
 POPULATE_MIN_BYTES = 16 << 20  # a smaller dump is loaded before a second thread is of use
+AUX_SHOWN_LEN = 1000  # bytes of an AUX field that go into the log
 MB = 1 << 20
 
 
@@ -182,7 +183,8 @@ class Loader:
             self.on_change()
 
     def _on_aux(self, name: bytes, value: bytes) -> None:
-        text = value.decode("utf-8", "backslashreplace")
+        text = value[:AUX_SHOWN_LEN].decode("utf-8", "backslashreplace")
+        label = name[:AUX_SHOWN_LEN].decode("utf-8", "backslashreplace")
         number = int(value) if value.isdigit() and len(value) < 20 else 0
         if name == b"redis-ver":
             self._log.notice(f"Loading RDB produced by version {text}")
@@ -192,9 +194,9 @@ class Loader:
             self._used_memory = number
             self._log.notice(f"RDB memory usage when created {number / MB:.2f} Mb")
         elif name.startswith(b"%"):  # by Redis's convention, something to tell the reader
-            self._log.notice(f"RDB '{name.decode('utf-8', 'backslashreplace')}': {text}")
+            self._log.notice(f"RDB '{label}': {text}")
         else:
-            self._log.debug(f"RDB AUX field {name.decode('utf-8', 'backslashreplace')}: {text}")
+            self._log.debug(f"RDB AUX field {label}: {text}")
 
     def info_fields(self) -> dict[str, int | float | str]:
         """The fields loading_* of INFO; none when nothing is being loaded."""

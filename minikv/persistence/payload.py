@@ -20,6 +20,7 @@ from minikv.persistence import rdb_format
 from minikv.persistence.engine_target import EngineTarget
 
 FOOTER_LEN = rdb_format.PAYLOAD_VERSION_LEN + rdb_format.CHECKSUM_LEN
+CRC64 = anycrc.Model(rdb_format.CHECKSUM_MODEL)
 TO_THE_END = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)
 
 
@@ -42,7 +43,7 @@ def is_sound(payload: bytes) -> bool:
 
 
 def checksum(body: object) -> int:
-    return anycrc.Model(rdb_format.CHECKSUM_MODEL).calc(body)
+    return CRC64.calc(body)
 
 
 def version_of(payload: bytes) -> int:

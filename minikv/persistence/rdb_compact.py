@@ -273,7 +273,7 @@ def next_of_zipmap(compact: CompactAt, element: ElementAt) -> cython.int:
         if compact.value_next:
             return wrong(compact, b"a zipmap with a field without value")
         free = compact.start[0]
-        return finish(compact, UNKNOWN_COUNT if free >= WIDE_LENGTH else free, compact.count // 2)
+        return finish(compact, UNKNOWN_COUNT if free == WIDE_LENGTH else free, compact.count // 2)
     length = at[0]
     if length == WIDE_LENGTH:
         head = 5

@@ -81,3 +81,25 @@ def test_quicklists_of_every_kind_are_loaded(
     reader = start_minikv(directory=str(tmp_path))
     assert plain(parse(reader.call("DEBUG DIGEST"))) == digest
     assert reader.call("DEBUG ENGINE-CHECK") == b"+OK\r\n"
+
+
+def test_functions_pass_through(
+    start_minikv: Callable[..., Server], start_redis: Callable[..., Server], tmp_path: Path
+) -> None:
+    """minikv does not run them, but a redis-server that loads its dump has them again."""
+    writer = start_redis(directory=str(tmp_path))
+    for name in ("one", "other"):
+        code = f"#!lua name={name}\nredis.register_function('{name}', function() return '{name * 20}' end)"
+        assert writer.call(["FUNCTION", "LOAD", code]).startswith(b"$")
+    assert writer.call("SET k v") == writer.call("SAVE") == b"+OK\r\n"
+    listed = writer.call("FUNCTION LIST WITHCODE")
+    writer.kill()
+    between = start_minikv(directory=str(tmp_path))
+    assert between.call("DEBUG RELOAD") == between.call("FLUSHALL") == between.call("SET k v") == b"+OK\r\n"
+    with between.connect() as client:
+        assert client.call("BGSAVE").startswith(b"+")
+        wait_until(lambda: b"rdb_bgsave_in_progress:0" in client.value("INFO persistence"), "the end of the save")
+    between.kill()
+    reader = start_redis(directory=str(tmp_path))
+    assert sorted(reader.call("FUNCTION LIST WITHCODE")) == sorted(listed)
+    assert plain(parse(reader.call("FCALL one 0"))) == b"one" * 20
