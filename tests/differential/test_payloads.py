@@ -161,11 +161,13 @@ def populate(client: WireClient, rng: random.Random) -> list[str]:
         for number in range(size):
             commands.append(["HSET", f"hash:{size}", f"field:{number}", rng.choice(["", "17", "value " * 20])])
             commands.append(["SADD", f"set:{size}", f"member:{number}"])
+            commands.append([rng.choice(["LPUSH", "RPUSH"]), f"list:{size}", rng.choice(["", "17", "value " * 20])])
             commands.append(["SADD", f"intset:{size}", str(rng.choice([number, 70_000 + number, 2**40 + number]))])
             commands.append(
                 ["ZADD", f"zset:{size}", rng.choice(["1", "-0.5", "inf", "3e99", repr(rng.random())]), f"m{number}"]
             )
     commands += [["HSET", "jumbo", "x" * 40_000, "y" * 40_000], ["SADD", "jumbo set", "x" * 40_000, "1"]]
+    commands += [["RPUSH", "jumbo list", "x" * 40_000, "1", "y" * 70_000]]
     for command in commands:
         client.send(command)
     for _ in commands:
@@ -192,7 +194,12 @@ def test_payloads_go_both_ways(
 ) -> None:
     settings: dict[str, object] = {"rdbcompression": compression, "sanitize_dump_payload": "yes"}
     if not packed:
-        settings |= {"hash-max-listpack-entries": 0, "zset-max-listpack-entries": 0, "set-max-intset-entries": 0}
+        settings |= {
+            "list-max-listpack-size": 3,
+            "hash-max-listpack-entries": 0,
+            "zset-max-listpack-entries": 0,
+            "set-max-intset-entries": 0,
+        }
     first, second = (start_minikv, start_redis) if to_redis else (start_redis, start_minikv)
     with first(**settings).connect() as writer, second(**settings).connect() as reader:
         keys = populate(writer, rng)
@@ -216,6 +223,7 @@ def test_a_payload_of_a_value_that_changes_under_a_snapshot(
             client.call(["HSET", "hash:5000", f"field:{number}", "new"])
             client.call(["SREM", "set:5000", f"member:{number}"])
             client.call(["ZADD", "zset:5000", "77", f"m{number}"])
+            client.call(["LSET", "list:5000", str(number), "new"])
         assert b"rdb_bgsave_in_progress:1" in client.value("INFO persistence")
         for key in keys:
             data = client.value(["DUMP", key])

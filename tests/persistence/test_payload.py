@@ -39,6 +39,13 @@ VALUES: dict[str, bytes] = {
     "zset of old": b"\x03\x03\x01a\x031.5\x01b\xfe\x01c\xff",
     "zset listpack": b"\x11" + encode_string(listpack(b"a", 1, b"bb", b"2.5")),
     "zset ziplist": b"\x0c" + encode_string(ziplist(b"a", 1, b"bb", b"2.5")),
+    "list": b"\x01\x03\x01a\x01a\xc0\x07",
+    "list ziplist": b"\x0a" + encode_string(ziplist(b"a", 5, b"a")),
+    "quicklist": b"\x0e\x02" + encode_string(ziplist(b"a", 5)) + encode_string(ziplist(b"a")),
+    "quicklist_2": b"\x12\x03\x02"
+    + encode_string(listpack(b"a", 5))
+    + b"\x01\x05plain\x02"
+    + packed(listpack(*b"\5" * 40)),
     "compressed listpack": b"\x10" + packed(listpack(*[word for i in range(8) for word in (b"f%d" % i, b"v" * 20)])),
     "hash with times": b"\x18" + struct.pack("<q", 5) + b"\x02\x00\x01a\x01b\x00\x01c\x01d",
 } | {name: record[:1] + record[3:] for name, (record, _, _) in zip(IDS, FORMS, strict=True)}
@@ -201,6 +208,9 @@ COSTLY: dict[str, bytes] = {
     "hash": b"\x04" + encode_length(COUNT) + WITH_VALUES,
     "zset": b"\x05" + encode_length(COUNT) + SCORED,
     "set listpack": b"\x14" + encode_string(struct.pack("<IH", len(ENTRIES) + 7, 0xFFFF) + ENTRIES + b"\xff"),
+    "list": b"\x01" + encode_length(MB) + bytes(MB),
+    "list listpack": b"\x12\x01\x02" + encode_string(struct.pack("<IH", 2 * MB + 7, 0xFFFF) + b"\1\1" * MB + b"\xff"),
+    "list that lacks one": b"\x01" + encode_length(MB + 1) + bytes(MB),
     "intset": b"\x0b" + encode_string(intset(*range(COUNT), width=4)),
     "claims": b"\x02\x81" + b"\x7f" * 8 + SHORT,
     "claims as many as bytes": b"\x04" + encode_length(len(SHORT)) + SHORT,
