@@ -4,7 +4,7 @@
 Every function returns the value or raises the CommandError that the client gets.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cython
 from cython.cimports.libc.stdint import int64_t
@@ -103,3 +103,29 @@ def clamp_positions(first: int, last: int, size: int) -> tuple[int, int]:
     start = max(first + size if first < 0 else first, 0)
     stop = min(last + size if last < 0 else last, size - 1) + 1
     return (start, stop) if start < stop else (0, 0)
+
+
+def keys_end_count(words: Sequence[bytes], ends: dict[bytes, bool]) -> tuple[Sequence[bytes], bool, int]:
+    """`numkeys key ... end [COUNT count]`: the keys, which of the two ends is named, and how many."""
+    keys = at_least_one(words[0], "ERR numkeys should be greater than 0")
+    words = words[1:]
+    end = ends.get(words[keys].upper()) if keys < len(words) else None
+    if end is None:
+        raise CommandError(SYNTAX_ERROR)
+    options = words[keys + 1 :]
+    if not options:
+        return words[:keys], end, 1
+    if options[0].upper() != b"COUNT" or len(options) == 1:
+        raise CommandError(SYNTAX_ERROR)
+    count = at_least_one(options[1], "ERR count should be greater than 0")
+    if len(options) > 2:
+        raise CommandError(SYNTAX_ERROR)
+    return words[:keys], end, count
+
+
+def at_least_one(text: bytes, error: str) -> int:
+    """An integer above 0."""
+    number = integer(text, error)
+    if number < 1:
+        raise CommandError(error)
+    return number

@@ -5,7 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minikv.commands.arguments import INT64_MAX, INT64_MIN, NO_SUCH_KEY, SYNTAX_ERROR, clamp_positions, integer
+from minikv.commands.arguments import (
+    INT64_MAX,
+    INT64_MIN,
+    NO_SUCH_KEY,
+    SYNTAX_ERROR,
+    clamp_positions,
+    integer,
+    keys_end_count,
+)
 from minikv.commands.blocking import Serve
 from minikv.commands.client import Client
 from minikv.commands.spec import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
@@ -103,32 +111,13 @@ def lmpop(ctx: Client, *words: bytes) -> object:
 
 def many_of_first(words: Sequence[bytes]) -> tuple[Sequence[bytes], Serve]:
     """The keys of LMPOP, and what to do with the first of them that is there."""
-    keys = at_least_one(words[0], "ERR numkeys should be greater than 0")
-    words = words[1:]
-    if keys >= len(words):
-        raise CommandError(SYNTAX_ERROR)
-    left = side(words[keys])
-    count = 1
-    options = words[keys + 1 :]
-    if options:
-        if options[0].upper() != b"COUNT" or len(options) == 1:
-            raise CommandError(SYNTAX_ERROR)
-        count = at_least_one(options[1], "ERR count should be greater than 0")
-        if len(options) > 2:
-            raise CommandError(SYNTAX_ERROR)
+    keys, left, count = keys_end_count(words, SIDES)
 
     def pop(ctx: Client, key: bytes) -> object:
         list_ = List.at(ctx.db, key, False)
         return POSTPONED if list_ is None else [key, list_.pop_many(count, left)]
 
-    return words[:keys], pop
-
-
-def at_least_one(text: bytes, error: str) -> int:
-    number = integer(text, error)
-    if number < 1:
-        raise CommandError(error)
-    return number
+    return keys, pop
 
 
 # From one end to another

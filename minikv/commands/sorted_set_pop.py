@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minikv.commands.arguments import SYNTAX_ERROR, integer
+from minikv.commands.arguments import SYNTAX_ERROR, integer, keys_end_count
 from minikv.commands.blocking import Serve, first_ready, timeout_in_seconds
 from minikv.commands.client import Client
 from minikv.commands.encoding import SORTED_SET
@@ -16,6 +16,7 @@ from minikv.keyspace.sorted_set import SortedSet
 from minikv.protocol.reply import NULL_ARRAY, POSTPONED
 
 NOT_POSITIVE = "ERR value is out of range, must be positive"
+ENDS = {b"MIN": False, b"MAX": True}  # whether it is the highest one
 
 
 @command("ZPOPMIN", arity=-2, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW access delete", categories="sortedset")
@@ -61,32 +62,13 @@ def zmpop(ctx: Client, *words: bytes) -> object:
 
 def many_of_first(words: Sequence[bytes]) -> tuple[Sequence[bytes], Serve]:
     """The keys of ZMPOP, and what to do with the first of them that is there."""
-    keys = at_least_one(words[0], "ERR numkeys should be greater than 0")
-    words = words[1:]
-    if keys >= len(words) or words[keys].upper() not in (b"MIN", b"MAX"):
-        raise CommandError(SYNTAX_ERROR)
-    highest = words[keys].upper() == b"MAX"
-    count = 1
-    options = words[keys + 1 :]
-    if options:
-        if options[0].upper() != b"COUNT" or len(options) == 1:
-            raise CommandError(SYNTAX_ERROR)
-        count = at_least_one(options[1], "ERR count should be greater than 0")
-        if len(options) > 2:
-            raise CommandError(SYNTAX_ERROR)
+    keys, highest, count = keys_end_count(words, ENDS)
 
     def pop(ctx: Client, key: bytes) -> object:
         set_ = SortedSet.at(ctx.db, key, False)
         return POSTPONED if set_ is None else [key, [list(pair) for pair in take(set_, count, highest)]]
 
-    return words[:keys], pop
-
-
-def at_least_one(text: bytes, error: str) -> int:
-    number = integer(text, error)
-    if number < 1:
-        raise CommandError(error)
-    return number
+    return keys, pop
 
 
 # Waiting
