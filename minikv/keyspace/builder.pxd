@@ -44,3 +44,8 @@ cdef class Builder:
     cdef bint index_name(self, const uint8_t *name, uint64_t name_len, uint32_t start, bint add) noexcept
     cdef int spread_out(self) except -1
     cdef int put_in_order(self) except -1
+
+
+# Make the key a set or list of these elements, whatever it was; without elements it is deleted. Returns their number.
+# One change, or ArenaFull and none.
+cdef Py_ssize_t replace_with_names(Database database, bytes key, uint32_t kind, object names) except -1

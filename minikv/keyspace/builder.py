@@ -244,6 +244,25 @@ class Builder:
 
 
 @cython.cfunc
+@cython.exceptval(-1, check=False)
+def replace_with_names(database: Database, key: bytes, kind: uint32_t, names: object) -> cython.Py_ssize_t:
+    name: bytes
+    builder: Builder
+    if not names:
+        database.delete(key)
+        return 0
+    builder = Builder(database, kind)
+    try:
+        for name in names:
+            builder.add(name, None)
+        builder.put(key)
+    except BaseException:
+        builder.abandon()
+        raise
+    return len(names)
+
+
+@cython.cfunc
 @cython.inline
 @cython.exceptval(check=False)
 def precedes(one: Bytes, other: Bytes) -> cython.bint:

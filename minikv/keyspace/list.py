@@ -19,6 +19,7 @@ from cython.cimports.minikv.engine.packed import (
 )
 from cython.cimports.minikv.engine.record import TYPE_LIST, length_size, string_size
 from cython.cimports.minikv.engine.store import Store
+from cython.cimports.minikv.keyspace.builder import replace_with_names
 from cython.cimports.minikv.keyspace.collection import string_at, write_string
 from cython.cimports.minikv.keyspace.database import Database
 
@@ -316,6 +317,14 @@ class List:
         memcpy(at, kept, kept_len)
         set_packed_count(at - PACKED_START, position - len(positions))
         return 0
+
+
+def replace_list(database: Database, key: bytes, values: object) -> int:
+    """Make the key a list of these values, whatever it was before; without values it is deleted.
+
+    Returns their number. One change, or ArenaFull and none.
+    """
+    return replace_with_names(database, key, TYPE_LIST, values)
 
 
 @cython.cfunc

@@ -5,7 +5,7 @@ import cython
 from cython.cimports.cpython.bytes import PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.minikv.engine.record import TYPE_SET, length_size
-from cython.cimports.minikv.keyspace.builder import Builder
+from cython.cimports.minikv.keyspace.builder import replace_with_names
 from cython.cimports.minikv.keyspace.collection import write_string
 from cython.cimports.minikv.keyspace.database import Database
 
@@ -111,17 +111,4 @@ def replace_set(database: Database, key: bytes, members: object) -> int:
 
     Returns their number. One change, or ArenaFull and none.
     """
-    member: bytes
-    builder: Builder
-    if not members:
-        database.delete(key)
-        return 0
-    builder = Builder(database, TYPE_SET)
-    try:
-        for member in members:
-            builder.add(member, None)
-        builder.put(key)
-    except BaseException:
-        builder.abandon()
-        raise
-    return len(members)
+    return replace_with_names(database, key, TYPE_SET, members)
