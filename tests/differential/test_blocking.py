@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.harness import ClientPair, Scene, encode, wait_until
+from tests.harness import ClientPair, Scene, Server, encode, wait_until
 
 
 @pytest.fixture
@@ -17,8 +17,8 @@ def scene(pair: ClientPair) -> Scene:
 
 
 # What differs between the types: a command that adds an element to a key, and one that waits for it.
-ADD = {"zset": "ZADD {key} {n} m{n}"}
-WAIT = {"zset": "BZPOPMIN {keys} {timeout}"}
+ADD = {"zset": "ZADD {key} {n} m{n}", "list": "RPUSH {key} e{n}"}
+WAIT = {"zset": "BZPOPMIN {keys} {timeout}", "list": "BLPOP {keys} {timeout}"}
 TYPES = sorted(ADD)
 
 
@@ -346,3 +346,132 @@ def test_clients_that_want_different_ends(scene: Scene) -> None:
     scene.do("b", "BZMPOP 0 1 k MIN COUNT 2")
     scene.do("c", "BZPOPMIN k 0")
     scene.do("d", "ZADD k 1 a 2 b 3 c 4 d 5 e", "ZRANGE k 0 -1")
+
+
+# Lists
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "BLPOP k 0",
+        "BRPOP k 0",
+        "BRPOP j k 0",
+        "BLMPOP 0 1 k LEFT",
+        "BLMPOP 0 2 j k RIGHT",
+        "BLMPOP 0 2 j k right COUNT 2",
+        "BLMPOP 0 1 k left count 10",
+        "BLMOVE k j LEFT RIGHT 0",
+        "BLMOVE k j right left 0",
+        "BLMOVE k k LEFT RIGHT 0",
+        "BLMOVE k k RIGHT RIGHT 0",
+        "BRPOPLPUSH k j 0",
+        "BRPOPLPUSH k k 0",
+    ],
+)
+def test_waiting_for_elements(scene: Scene, command: str) -> None:
+    scene.do("a", "RPUSH k one two three", command, "LRANGE k 0 -1", "LRANGE j 0 -1")
+    scene.do("a", "DEL k", command)
+    scene.do("b", "RPUSH k x y z", "LRANGE k 0 -1", "LRANGE j 0 -1")
+    scene.figures()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "BLMPOP 0 0 k LEFT",
+        "BLMPOP x 0 k LEFT",
+        "BLMPOP x 1 k LEFT",
+        "BLMPOP x 1 k nonesuch",
+        "BLMPOP -1 1 k LEFT",
+        "BLMPOP 0 2 k LEFT",
+        "BLMPOP 0 1 k LEFT COUNT",
+        "BLMPOP 0 1 k LEFT COUNT 0",
+        "BLMPOP 0 1 k LEFT COUNT x",
+        "BLMPOP 0 1 k LEFT COUNT 1 COUNT 1",
+        "BLMPOP 0 x k LEFT",
+        "BLMPOP 0 1 k",
+        "BLPOP k",
+        "BRPOP 0",
+        "BLMOVE k j LEFT nonesuch x",
+        "BLMOVE k j nonesuch LEFT x",
+        "BLMOVE k j LEFT LEFT x",
+        "BLMOVE k j LEFT LEFT -1",
+        "BLMOVE k j LEFT LEFT",
+        "BRPOPLPUSH k j x",
+        "BRPOPLPUSH k j -1",
+        "BRPOPLPUSH k j",
+    ],
+)
+def test_bad_waiting_for_elements(scene: Scene, command: str) -> None:
+    scene.do("a", command, "SET k x", command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["BLPOP k 0", "BRPOP k 0", "BLMOVE k j LEFT LEFT 0", "BRPOPLPUSH k j 0", "BLMPOP 0 1 k LEFT", "BZPOPMIN k 0"],
+)
+def test_what_a_command_gives_that_may_not_wait_or_waits_in_vain(scene: Scene, command: str) -> None:
+    scene.do("a", "MULTI", command, "EXEC")
+    words = command.split()
+    place = 1 if "MPOP" in command else -1
+    words[place] = "0.01"
+    scene.client("b")
+    for client in (scene.clients["b"].subject, scene.clients["b"].oracle):
+        client.send(words)
+    scene.await_reply("b")
+
+
+def test_a_chain_of_clients_that_feed_each_other(scene: Scene) -> None:
+    scene.do("a", "BLMOVE k1 k2 LEFT RIGHT 0")
+    scene.do("b", "BRPOPLPUSH k2 k3 0")
+    scene.do("c", "BLMOVE k3 k4 LEFT LEFT 0")
+    scene.do("d", "BLPOP k5 k4 0")
+    scene.do("e", "RPUSH k1 x", "EXISTS k1 k2 k3 k4")
+    scene.figures()
+
+
+def test_a_ring_of_clients(scene: Scene) -> None:
+    scene.do("a", "BLMOVE k1 k2 LEFT RIGHT 0", "BLMOVE k1 k2 LEFT RIGHT 0")
+    scene.do("b", "BLMOVE k2 k1 LEFT RIGHT 0", "BLMOVE k2 k1 LEFT RIGHT 0")
+    scene.do("c", "RPUSH k1 x", "LRANGE k1 0 -1", "LRANGE k2 0 -1")
+    scene.do("c", "LRANGE k1 0 -1", "LRANGE k2 0 -1")
+
+
+def test_what_is_moved_wakes_after_all_who_wait_for_the_source(scene: Scene) -> None:
+    scene.do("a", "BLMOVE k j LEFT RIGHT 0")
+    scene.do("b", "BLPOP j k 0")
+    scene.do("c", "BLPOP j 0")
+    scene.do("d", "RPUSH k 1 2 3", "LRANGE k 0 -1", "LRANGE j 0 -1")
+
+
+def test_a_target_of_another_type_is_an_error_for_the_mover_only(scene: Scene) -> None:
+    scene.do("a", "BLMOVE k j LEFT RIGHT 0")
+    scene.do("b", "BLPOP k 0")
+    scene.do("c", "SET j x", "RPUSH k 1 2", "LRANGE k 0 -1", "GET j")
+    scene.figures()
+
+
+def test_clients_that_wait_for_different_types_of_one_key(scene: Scene) -> None:
+    scene.do("a", "BLPOP k 0")
+    scene.do("b", "BZPOPMIN k 0")
+    scene.do("c", "BRPOP k 0")
+    scene.do("d", "ZADD k 1 x 2 y", "DEL k", "RPUSH k 1 2 3", "LRANGE k 0 -1")
+
+
+def test_sort_with_store_wakes(scene: Scene) -> None:
+    scene.do("a", "BLPOP k 0")
+    scene.do("b", "SADD s 3 1 2", "SORT s STORE k", "LRANGE k 0 -1", "SORT none STORE k", "EXISTS k")
+
+
+def test_served_elements_count_as_changes(start_minikv: Callable[..., Server]) -> None:
+    """In Redis only those of BLMPOP and BZPOPMIN do."""
+    server = start_minikv()
+    waiting_ones = [server.connect() for _ in range(3)]
+    for client, command in zip(
+        waiting_ones, ("BLPOP k 0", "BLMOVE k j LEFT LEFT 0", "BLMPOP 0 1 k LEFT COUNT 2"), strict=True
+    ):
+        client.send(command)
+        server.barrier()
+    server.call("RPUSH k 1 2 3 4 5")
+    assert server.info()["rdb_changes_since_last_save"] == str(5 + 1 + 1 + 2)

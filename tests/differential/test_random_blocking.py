@@ -11,15 +11,23 @@ from tests.harness.strategies import call, some
 
 key = st.sampled_from(["k", "j", "l"])
 name = st.sampled_from("abcde")
+side = st.sampled_from(["LEFT", "RIGHT"])
 member = st.sampled_from("xyz")
 
 wait = st.one_of(
     call(st.sampled_from(["BZPOPMIN", "BZPOPMAX"]), some(key, 3, 1), "0"),
+    call(st.sampled_from(["BLPOP", "BRPOP"]), some(key, 3, 1), "0"),
+    call("BLMOVE", key, key, side, side, "0"),
+    call("BRPOPLPUSH", key, key, "0"),
+    call("BLMPOP", "0", "2", key, key, side, "COUNT", st.sampled_from("123")),
     call("BZMPOP", "0", "2", key, key, st.sampled_from(["MIN", "MAX"]), "COUNT", st.sampled_from("123")),
 )
 add = st.one_of(
     call("ZADD", key, "1", member),
     call("ZADD", key, "1", member, "2", member, "3", member),
+    call("RPUSH", key, some(member, 4, 1)),
+    call("LPUSH", key, some(member, 2, 1)),
+    call("LMOVE", key, key, side, side),
     call("ZINCRBY", key, "2", member),
 )
 change = st.one_of(
@@ -35,9 +43,10 @@ change = st.one_of(
     call("SELECT", st.sampled_from("01")),
     call("PEXPIREAT", key, "1"),
     call("ZPOPMIN", key),
+    call("LPOP", key),
     call("FLUSHDB"),
 )
-look = st.one_of(call("TYPE", key), call("EXISTS", key), call("ZRANGE", key, "0", "-1"))
+look = st.one_of(call("TYPE", key), call("EXISTS", key), call("ZRANGE", key, "0", "-1"), call("LRANGE", key, "0", "-1"))
 step = st.one_of(wait, wait, wait, add, add, add, change, look)
 
 
