@@ -32,3 +32,10 @@ def parse_bound(text: bytes) -> float | None:
     if end[0] != 0 or number != number:
         return None
     return number
+
+
+def parse_weight(text: bytes) -> float | None:
+    """A number to sort by, read as a bound is; None also for what is beyond a double, or too small for its digits."""
+    errno.errno = 0
+    number = parse_bound(text)
+    return None if errno.errno == errno.ERANGE else number

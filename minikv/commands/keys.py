@@ -27,6 +27,8 @@ def has_keys(spec: CommandSpec) -> bool:
 
 def find_keys(spec: CommandSpec, request: Sequence[bytes]) -> list[tuple[bytes, list[str]]]:
     """The keys of a request (names included) with the flags of each; those that a bad request lacks are left out."""
+    if spec.name == "SORT":
+        return sort_keys(request)
     decide = VARIABLE_FLAGS.get(spec.name)
     found = []
     for keyspec in spec.keyspecs:
@@ -73,6 +75,18 @@ def last_place(begin: int, last: int, limit: int, count: int) -> int:
     if limit > 1:
         return begin + (count - begin) // limit + last
     return count + last
+
+
+def sort_keys(request: Sequence[bytes]) -> list[tuple[bytes, list[str]]]:
+    """SORT's own, and the one behind the last STORE, which may stand anywhere among the options."""
+    found = [(request[1], ["RO", "access"])]
+    place = 2
+    while place < len(request):
+        word = request[place].lower()
+        if word == b"store" and place + 1 < len(request):
+            found[1:] = [(request[place + 1], ["OW", "update"])]
+        place += {b"limit": 3, b"by": 2, b"get": 2}.get(word, 1)
+    return found
 
 
 def set_flags(request: Sequence[bytes]) -> list[str]:

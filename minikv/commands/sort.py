@@ -1,0 +1,200 @@
+# cython: language_level=3
+"""SORT and SORT_RO: the elements of a list, a set or a sorted set in an order of their own or of other keys' values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from minikv.commands.arguments import SYNTAX_ERROR, integer
+from minikv.commands.client import Client
+from minikv.commands.double import parse_weight
+from minikv.commands.encoding import LIST, SET, SORTED_SET
+from minikv.commands.spec import DENYOOM, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
+from minikv.errors import CommandError, WrongTypeError
+from minikv.keyspace import Database
+from minikv.keyspace.hash import Hash
+from minikv.keyspace.list import List, replace_list
+from minikv.keyspace.set import Set
+from minikv.keyspace.sorted_set import SortedSet
+
+SORTED_KEY = KeySpec("RO access", ("index", 1), ("range", 0, 1, 0))
+PATTERN_KEYS = KeySpec("RO access", ("unknown",), ("unknown",))
+STORED_KEY = KeySpec("OW update", ("unknown",), ("unknown",))
+
+
+@command(
+    "SORT",
+    arity=-2,
+    flags=WRITE | DENYOOM | MOVABLEKEYS,
+    keys=(1, 1, 1),
+    keyspecs=[SORTED_KEY, PATTERN_KEYS, STORED_KEY],
+    categories="set sortedset list dangerous",
+)
+def sort(ctx: Client, key: bytes, *words: bytes) -> int | list[bytes | None]:
+    wanted = Sorting(words, may_store=True)
+    values = wanted.values(ctx.db, wanted.elements(ctx.db, key))
+    if wanted.destination is None:
+        return values
+    stored = replace_list(ctx.db, wanted.destination, [value or b"" for value in values])
+    ctx.keyspace.dirty += max(stored - 1, 0)  # each element counts, and one has been counted
+    return stored
+
+
+@command(
+    "SORT_RO",
+    arity=-2,
+    flags=READONLY | MOVABLEKEYS,
+    keys=(1, 1, 1),
+    keyspecs=[SORTED_KEY, PATTERN_KEYS],
+    categories="set sortedset list dangerous",
+)
+def sort_ro(ctx: Client, key: bytes, *words: bytes) -> list[bytes | None]:
+    wanted = Sorting(words, may_store=False)
+    return wanted.values(ctx.db, wanted.elements(ctx.db, key))
+
+
+class Sorting:
+    """What SORT asks for.
+
+    by: the pattern of the keys to compare. unsorted: a BY without `*` has been given, which means any order; it wins
+    over a BY with one, wherever it stands. gets: the patterns of the values to show.
+    """
+
+    def __init__(self, words: Sequence[bytes], may_store: bool):
+        self.descending = self.alphabetic = self.unsorted = False
+        self.by: Pattern | None = None
+        self.gets: list[Pattern] = []
+        self.destination: bytes | None = None
+        self.offset, self.limit = 0, -1
+        place = 0
+        while place < len(words):
+            place += self.read_option(words[place].lower(), words[place + 1 :], may_store)
+
+    def read_option(self, word: bytes, rest: Sequence[bytes], may_store: bool) -> int:
+        """Obey one option; returns how many words it has."""
+        if word in (b"asc", b"desc"):
+            self.descending = word == b"desc"
+            return 1
+        if word == b"alpha":
+            self.alphabetic = True
+            return 1
+        if word == b"limit" and len(rest) > 1:
+            self.offset, self.limit = integer(rest[0]), integer(rest[1])
+            return 3
+        if word == b"store" and rest and may_store:
+            self.destination = rest[0]
+        elif word == b"by" and rest:
+            self.by = Pattern(rest[0])
+            self.unsorted = self.unsorted or self.by.is_constant
+        elif word == b"get" and rest:
+            self.gets.append(Pattern(rest[0]))
+        else:
+            raise CommandError(SYNTAX_ERROR)
+        return 2
+
+    def elements(self, db: Database, key: bytes) -> list[bytes]:
+        """The elements of a key, sorted, as many as wanted."""
+        view = opened(db, key)
+        if view is None:
+            return []
+        start, stop = self.range_of(len(view))
+        # What is stored must not depend on chance, so a set is always sorted for it.
+        if self.unsorted and not (isinstance(view, Set) and self.destination is not None):
+            return in_own_order(view, start, stop, self.descending)
+        return self.sorted(db, in_own_order(view, 0, len(view), False))[start:stop]
+
+    def range_of(self, size: int) -> tuple[int, int]:
+        """LIMIT as half-open positions."""
+        start = min(max(self.offset, 0), size)
+        return start, size if self.limit < 0 else min(start + self.limit, size)
+
+    def sorted(self, db: Database, elements: list[bytes]) -> list[bytes]:
+        """The elements in the order of their weights; those of equal numbers in that of their bytes."""
+        if self.unsorted:
+            return sorted(elements, reverse=self.descending)
+        if not self.alphabetic:
+            numbers = sorted([(self.number_of(db, element), element) for element in elements], reverse=self.descending)
+            return [element for _, element in numbers]
+        weights = [self.text_of(db, element) for element in elements]
+        order = sorted(range(len(elements)), key=weights.__getitem__, reverse=self.descending)
+        return [elements[place] for place in order]
+
+    def number_of(self, db: Database, element: bytes) -> float:
+        """What an element weighs: nothing if BY names no value."""
+        text = element if self.by is None else self.by.of(db, element)
+        number = 0.0 if text is None else parse_weight(text)
+        if number is None:
+            raise CommandError("ERR One or more scores can't be converted into double")
+        return number
+
+    def text_of(self, db: Database, element: bytes) -> tuple[bool, bytes]:
+        """The same for ALPHA. Texts to be shown are compared as C does, which sees nothing behind a zero byte."""
+        text = element if self.by is None else self.by.of(db, element)
+        if text is None:
+            return False, b""
+        return True, text if self.destination is not None else text.partition(b"\0")[0]
+
+    def values(self, db: Database, elements: Sequence[bytes]) -> list[bytes | None]:
+        """What to show of the elements."""
+        if not self.gets:
+            return list(elements)
+        return [pattern.of(db, element) for element in elements for pattern in self.gets]
+
+
+class Pattern:
+    """What BY or GET names for an element: `#` itself, `name_*` a string, `name_*->field` a field of a hash.
+
+    The first `*` stands for the element. Without one there is no value. A zero byte ends what is looked at for signs.
+    """
+
+    def __init__(self, text: bytes):
+        seen = text.partition(b"\0")[0]
+        star = seen.find(b"*")
+        arrow = seen.find(b"->", star + 1)
+        self.is_constant = star < 0
+        self.is_element = text == b"#"
+        self.field: bytes | None = None
+        if not self.is_constant and arrow >= 0 and arrow + 2 < len(seen):
+            self.field = text[arrow + 2 :]
+            text = text[:arrow]
+        self.before, self.after = text[: max(star, 0)], text[star + 1 :]
+
+    def of(self, db: Database, element: bytes) -> bytes | None:
+        """The value for an element; None if there is none of that type."""
+        if self.is_element:
+            return element
+        if self.is_constant:
+            return None
+        key = self.before + element + self.after
+        try:
+            if self.field is None:
+                return db.get(key)
+            hash_ = Hash.at(db, key)
+            return None if hash_ is None else hash_.get(self.field)
+        except WrongTypeError:
+            return None
+
+
+def opened(db: Database, key: bytes) -> List | Set | SortedSet | None:
+    """What SORT can sort; None if the key is not there."""
+    kind = db.lookup(key)
+    if kind < 0:
+        return None
+    if kind == LIST:
+        return List.peek(db, key)
+    if kind == SET:
+        return Set.peek(db, key)
+    if kind == SORTED_SET:
+        return SortedSet.peek(db, key)
+    raise WrongTypeError
+
+
+def in_own_order(view: List | Set | SortedSet, start: int, stop: int, backwards: bool) -> list[bytes]:
+    """A range of the elements in the order in which they are kept; backwards: counted from the end."""
+    if isinstance(view, Set):
+        return view.members()[start:stop]
+    if isinstance(view, SortedSet):
+        return [member for member, _ in view.by_rank(start, stop, backwards)]
+    if backwards:
+        return view.range(len(view) - stop, len(view) - start)[::-1]
+    return view.range(start, stop)
