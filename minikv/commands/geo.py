@@ -11,7 +11,7 @@ from minikv.commands.arguments import SYNTAX_ERROR, integer
 from minikv.commands.client import Client
 from minikv.commands.geohash import Shape
 from minikv.commands.partial_sort import smallest_first
-from minikv.commands.sorted_set import add_pairs, score_of
+from minikv.commands.sorted_set import CH, NX, OPTIONS, XX, add_pairs, score_of
 from minikv.commands.spec import DENYOOM, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError, NamingError
 from minikv.keyspace.sorted_set import SortedSet, replace_sorted_set
@@ -79,13 +79,12 @@ def shown_place(place: Place) -> list[Decimal]:
 
 @command("GEOADD", arity=-5, flags=WRITE | DENYOOM, keys=(1, 1, 1), key_flags="RW update", categories="geo")
 def geoadd(ctx: Client, key: bytes, *words: bytes) -> int | float | None:
-    options = set()
-    first = 0
-    while first < len(words) and words[first].upper() in (b"NX", b"XX", b"CH"):
-        options.add(words[first].upper())
+    options = first = 0
+    while first < len(words) and (option := OPTIONS.get(words[first].upper(), 0)) & (NX | XX | CH):
+        options |= option
         first += 1
     places = words[first:]
-    if len(places) % 3 or not places or {b"NX", b"XX"} <= options:
+    if len(places) % 3 or not places or (options & NX and options & XX):
         raise CommandError(SYNTAX_ERROR)
     scores = [float(geohash.encode(*place_of(*pair))) for pair in zip(places[::3], places[1::3], strict=True)]
     return add_pairs(ctx, key, scores, places[2::3], options)

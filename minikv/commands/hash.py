@@ -48,9 +48,9 @@ def hmset(ctx: Client, key: bytes, *pairs: bytes) -> SimpleString:
 
 def set_pairs(ctx: Client, key: bytes, pairs: tuple[bytes, ...]) -> int:
     """How many of the fields are new."""
-    hash_ = Hash.to_write(ctx.db, key)
+    hash_: Hash = Hash.to_write(ctx.db, key)
     if len(pairs) == 2:
-        return int(hash_.set(pairs[0], pairs[1]))
+        return 1 if hash_.set(pairs[0], pairs[1]) else 0
     return sum([hash_.set(pairs[i], pairs[i + 1]) for i in range(0, len(pairs), 2)])
 
 

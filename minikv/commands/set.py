@@ -32,9 +32,9 @@ def stored(destination_flags: str) -> list[KeySpec]:
 
 @command("SADD", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW insert", categories="set")
 def sadd(ctx: Client, key: bytes, *members: bytes) -> int:
-    set_ = Set.to_write(ctx.db, key)
+    set_: Set = Set.to_write(ctx.db, key)
     if len(members) == 1:
-        return int(set_.add(members[0]))
+        return 1 if set_.add(members[0]) else 0
     return sum([set_.add(member) for member in members])
 
 

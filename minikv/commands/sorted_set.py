@@ -31,6 +31,9 @@ Pairs = Sequence[tuple[bytes, float]]
 # The ranks, from and to before, that a range means in a sorted set.
 Ranks = Callable[[SortedSet], tuple[int, int]]
 
+# Options of ZADD, one bit each.
+NX, XX, GT, LT, CH, INCR = (1 << bit for bit in range(6))
+OPTIONS = {b"NX": NX, b"XX": XX, b"GT": GT, b"LT": LT, b"CH": CH, b"INCR": INCR}
 # Members that one ZRANDMEMBER with a negative count may ask for: without a limit the reply could fill the memory.
 MOST_RANDOM = 1 << 22
 # ZSCAN shows an integral score of a listpack in full up to here, as Redis keeps it as an integer.
@@ -53,7 +56,11 @@ def paired(ctx: Client, pairs: Pairs, scores: bool) -> list[object]:
 
 @command("ZADD", arity=-4, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW update", categories="sortedset")
 def zadd(ctx: Client, key: bytes, *words: bytes) -> int | float | None:
-    return add(ctx, key, words, set())
+    score = parse_double(words[0])
+    if score is not None and len(words) == 2:
+        set_: SortedSet = SortedSet.to_write(ctx.db, key)
+        return 1 if set_.set(words[1], score) else 0
+    return add(ctx, key, words, 0)
 
 
 @command(
@@ -65,60 +72,68 @@ def zadd(ctx: Client, key: bytes, *words: bytes) -> int | float | None:
     categories="sortedset",
 )
 def zincrby(ctx: Client, key: bytes, *words: bytes) -> int | float | None:
-    return add(ctx, key, words, {b"INCR"})
+    return add(ctx, key, words, INCR)
 
 
-def add(ctx: Client, key: bytes, words: tuple[bytes, ...], options: set[bytes]) -> int | float | None:
+def add(ctx: Client, key: bytes, words: tuple[bytes, ...], options: int) -> int | float | None:
     first = 0
-    while first < len(words) and words[first].upper() in (b"NX", b"XX", b"CH", b"INCR", b"GT", b"LT"):
-        options.add(words[first].upper())
+    while first < len(words) and (option := OPTIONS.get(words[first].upper(), 0)):
+        options |= option
         first += 1
     count = len(words) - first
     if count % 2 or not count:
         raise CommandError(SYNTAX_ERROR)
-    check_options(options, count // 2)
-    return add_pairs(ctx, key, [score_of(text) for text in words[first::2]], words[first + 1 :: 2], options)
+    if options:
+        check_options(options, count // 2)
+    scores = [score_of(words[place]) for place in range(first, len(words), 2)]
+    return add_pairs(ctx, key, scores, words[first + 1 :: 2], options)
 
 
 def add_pairs(
-    ctx: Client, key: bytes, scores: Sequence[float], members: Sequence[bytes], options: set[bytes]
+    ctx: Client, key: bytes, scores: list[float], members: tuple[bytes, ...], options: int
 ) -> int | float | None:
-    set_ = SortedSet.at(ctx.db, key, False) if b"XX" in options else SortedSet.to_write(ctx.db, key)
-    score: float | None = None
+    """Give members scores, as the options of ZADD want it; what ZADD replies."""
+    set_ = SortedSet.at(ctx.db, key, False) if options & XX else SortedSet.to_write(ctx.db, key)
+    if set_ is None:
+        return None if options & INCR else 0
     added = updated = 0
-    for member, number in zip(members, scores, strict=True) if set_ is not None else ():
-        assert set_ is not None
+    if not options:
+        for place in range(len(scores)):
+            added += set_.set(members[place], scores[place])
+        return added
+    score: float | None = None
+    for member, number in zip(members, scores, strict=True):
         old = set_.score(member)
         score = new_score(old, number, options)
         if score is not None and score != old:
             set_.set(member, score)
             added += old is None
             updated += old is not None
-    if b"INCR" in options:
+    if options & INCR:
         return score
-    return added + updated if b"CH" in options else added
+    return added + updated if options & CH else added
 
 
-def check_options(options: set[bytes], pairs: int) -> None:
-    if {b"NX", b"XX"} <= options:
+def check_options(options: int, pairs: int) -> None:
+    if options & NX and options & XX:
         raise CommandError("ERR XX and NX options at the same time are not compatible")
-    if len(options & {b"GT", b"LT", b"NX"}) > 1:
+    if bin(options & (GT | LT | NX)).count("1") > 1:
         raise CommandError("ERR GT, LT, and/or NX options at the same time are not compatible")
-    if b"INCR" in options and pairs > 1:
+    if options & INCR and pairs > 1:
         raise CommandError("ERR INCR option supports a single increment-element pair")
 
 
-def new_score(old: float | None, number: float, options: set[bytes]) -> float | None:
+def new_score(old: float | None, number: float, options: int) -> float | None:
     """What the member's score becomes, perhaps what it was; None if the options want nothing done."""
     if old is None:
-        return None if b"XX" in options else number
-    if b"NX" in options:
+        return None if options & XX else number
+    if options & NX:
         return None
-    if b"INCR" in options:
+    if options & INCR:
         number += old
         if number != number:
             raise CommandError(NOT_A_NUMBER)
-    if (b"LT" in options and number >= old) or (b"GT" in options and number <= old):
+    if (options & LT and number >= old) or (options & GT and number <= old):
         return None
     return number
 

@@ -1,4 +1,4 @@
 from minikv.keyspace.collection cimport Collection
 
 cdef class Hash(Collection):
-    pass
+    cpdef bint set(self, bytes field, bytes value) except -1

@@ -48,7 +48,7 @@ class Hash:
             read_length(entry + string_size(entry), cython.address(length))
         return length
 
-    def set(self, field: bytes, value: bytes) -> bool:
+    def set(self, field: bytes, value: bytes) -> cython.bint:
         """True if the field is new."""
         field_len: uint64_t = PyBytes_GET_SIZE(field)
         value_len: uint64_t = PyBytes_GET_SIZE(value)

@@ -1,4 +1,4 @@
 from minikv.keyspace.collection cimport Collection
 
 cdef class Set(Collection):
-    pass
+    cpdef bint add(self, bytes member) except -1

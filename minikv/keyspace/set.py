@@ -37,7 +37,7 @@ class Set:
     def contains(self, member: bytes) -> bool:
         return self.find_entry(member) != cython.NULL
 
-    def add(self, member: bytes) -> bool:
+    def add(self, member: bytes) -> cython.bint:
         """True if the member is new."""
         member_len: uint64_t = PyBytes_GET_SIZE(member)
         size: uint64_t = length_size(member_len) + member_len

@@ -4,6 +4,9 @@ from minikv.engine.ordered cimport OrderedState, Probe
 from minikv.keyspace.collection cimport Collection
 
 cdef class SortedSet(Collection):
+    cpdef bint set(self, bytes member, double score) except -1
+
+    cdef bint set_spread(self, bytes member, double score, uint64_t size) except -1
     cdef OrderedState *order(self) noexcept
     cdef uint8_t *packed_place(self, double score, bytes member) noexcept
     cdef int rescore_packed(self, uint8_t *entry, bytes member, uint64_t size, double score) except -1

@@ -28,6 +28,7 @@ from cython.cimports.minikv.engine.packed import (
 )
 from cython.cimports.minikv.engine.record import SCORE_SIZE, TYPE_ZSET, length_size, read_length, string_size
 from cython.cimports.minikv.engine.store import Store
+from cython.cimports.minikv.engine.table import slot_offset
 from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.collection import string_at, write_string
 from cython.cimports.minikv.keyspace.database import Database
@@ -61,33 +62,43 @@ class SortedSet:
 
     # Changing
 
-    def set(self, member: bytes, score: cython.double) -> bool:
+    def set(self, member: bytes, score: cython.double) -> cython.bint:
         """Give a member a score, which is not NaN. True if the member is new; an equal score changes nothing."""
         size: uint64_t = element_size(member)
-        entry: cython.pointer[uint8_t] = self.find_entry(member)
+        entry: cython.pointer[uint8_t] = cython.NULL
+        if not self.spread:
+            if self.at_slot() != cython.NULL:
+                entry = self.find_packed(member)
+            if entry == cython.NULL and self.must_spread(size):
+                self.spread_out()
+        if self.spread:
+            return self.set_spread(member, score, size)
+        if entry == cython.NULL:
+            if self.at_slot() != cython.NULL:
+                entry = self.packed_place(score, member)
+            write_element(self.grow_packed(entry, size), member, score)
+            self.changed()
+            return True
+        if score_at(entry) != score:
+            self.rescore_packed(entry, member, size, score)
+            self.changed()
+        return False
+
+    def set_spread(self, member: bytes, score: cython.double, size: uint64_t) -> cython.bint:
         store: Store = self.database.store
         hash_: uint64_t = 0
-        slot: cython.pointer[uint64_t]
-        if entry != cython.NULL and score_at(entry) == score:
-            return False
-        if not self.spread and entry == cython.NULL and self.must_spread(size):
-            self.spread_out()
-        if self.spread:
-            slot = self.find_spread(member, cython.address(hash_))
-            if slot == cython.NULL:
-                place: cython.pointer[uint8_t] = self.place_spread(hash_, cython.NULL, size)
-                write_element(place, member, score)
-                store.stores.order_entry(self.spread, cython.cast(uint64_t, place - store.arena.base))
-            else:
-                store.stores.rescore(self.spread, slot, score + 0.0)
-        elif entry == cython.NULL:
-            entry = cython.NULL if self.at_slot() == cython.NULL else self.packed_place(score, member)
-            write_element(self.grow_packed(entry, size), member, score)
-            entry = cython.NULL
+        slot: cython.pointer[uint64_t] = self.find_spread(member, cython.address(hash_))
+        place: cython.pointer[uint8_t]
+        if slot == cython.NULL:
+            place = self.place_spread(hash_, cython.NULL, size)
+            write_element(place, member, score)
+            store.stores.order_entry(self.spread, cython.cast(uint64_t, place - store.arena.base))
+        elif score_at(store.arena.base + slot_offset(slot)) != score:
+            store.stores.rescore(self.spread, slot, score + 0.0)
         else:
-            self.rescore_packed(entry, member, size, score)
+            return False
         self.changed()
-        return entry == cython.NULL
+        return slot == cython.NULL
 
     def remove(self, member: bytes) -> bool:
         """True if the member was there; the last one takes the key with it."""

@@ -1,0 +1,1 @@
+from minikv.keyspace.hash cimport Hash

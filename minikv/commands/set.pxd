@@ -1,0 +1,1 @@
+from minikv.keyspace.set cimport Set

@@ -1,0 +1,2 @@
+from minikv.commands.double cimport parse_double
+from minikv.keyspace.sorted_set cimport SortedSet
