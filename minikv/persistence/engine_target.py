@@ -3,6 +3,7 @@
 
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
+from cython.cimports.minikv.engine.record import bytes_at
 from cython.cimports.minikv.engine.table import hash_key
 from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.database import Database, Keyspace
@@ -55,6 +56,7 @@ class EngineTarget(LoadTarget):
     @cython.exceptval(-1, check=False)
     def string(self, key: ConstBytes, key_len: uint64_t, value_len: uint64_t, expire_at_ms: int64_t) -> cython.int:
         self.room = self._database.load_string(key, key_len, value_len, expire_at_ms, self._merge)
+        self._break_watches(key, key_len)
         return self.room != cython.NULL
 
     @cython.cfunc
@@ -92,7 +94,14 @@ class EngineTarget(LoadTarget):
     def collection_end(self) -> cython.int:
         if self._changes != self._database.store.table.changes:
             self._slot = self._database.store.find(self._key, self._key_len, self._hash)
-        return self._builder.finish(self._key, self._key_len, self._hash, self._slot, self._expire_at_ms)
+        self._builder.finish(self._key, self._key_len, self._hash, self._slot, self._expire_at_ms)
+        return self._break_watches(self._key, self._key_len)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _break_watches(self, key: ConstBytes, key_len: uint64_t) -> cython.int:
+        """There are clients who watch only if a running server loads."""
+        return self._database.break_watches(bytes_at(key, key_len)) if self._database.watchers else 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -86,7 +86,7 @@ class RdbInput:
     """One pass over the bytes; see the module's head. file_input() and memory_input() make one."""
 
     def __dealloc__(self):
-        if self.owner is None:
+        if self.fd >= 0:  # `owner` may be gone already
             free(self.buffer)
 
     def offset(self) -> uint64_t:

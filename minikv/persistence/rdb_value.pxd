@@ -33,7 +33,7 @@ cdef class ValueReader:
     cdef bint alone                 # the input is one value: nothing may follow it
     cdef uint64_t database
     cdef uint64_t record_at         # offset of the type
-    cdef int64_t idle_s             # how the key was used, -1: not known; begin() forgets them
+    cdef int64_t idle_s             # how the key was used, -1: not known
     cdef int frequency
 
     # The value at hand

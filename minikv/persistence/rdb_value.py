@@ -526,7 +526,6 @@ class ValueReader:
             part = source.length()
             if part == MODULE_END:
                 self.state = IDLE
-                self.into = self.target
                 if self.module_key is None or self.outcome == LOADED:
                     self.target.module(self.module_name, self.module_key, source.offset() - self.module_at)
                     if self.module_key is not None:

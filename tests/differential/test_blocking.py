@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.harness import ClientPair, Scene, Server, encode, wait_until
+from tests.harness.payloads import BROKEN, HELLO, SOUND
 
 
 @pytest.fixture
@@ -117,6 +118,13 @@ def test_whatever_makes_the_key_wakes(scene: Scene, kind: str, way: list[str]) -
     for command in way:
         scene.do("b", command)
     scene.do("b", "EXISTS k", "EXISTS other", "SELECT 1", "EXISTS k", "EXISTS other")
+
+
+def test_a_restored_key_wakes(scene: Scene) -> None:
+    scene.do("a", waiting("zset", "k"))
+    scene.do("b", ["RESTORE", "k", "0", HELLO], "DEL k", ["RESTORE", "k", "0", BROKEN], "EXISTS k")
+    for payload in SOUND:
+        scene.do("b", ["RESTORE", "k", "0", payload, "REPLACE"], "TYPE k")
 
 
 def test_a_client_waits_in_its_own_database(scene: Scene, kind: str) -> None:
