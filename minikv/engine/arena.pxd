@@ -90,7 +90,7 @@ cdef class Arena:
     cdef readonly object progress_page
     cdef readonly uint32_t segment_count
     cdef readonly uint32_t segments_used
-    cdef uint32_t stores_used               # stores that ever had a segment are below this number
+    cdef uint32_t stores_used               # stores that ever had a segment, or elements, are below this number
     cdef readonly uint32_t high_water       # segments ever used are below this number
     cdef uint32_t free_hint                 # no free segment below this number
     cdef readonly uint32_t walk_len

@@ -210,6 +210,8 @@ class Stores:
         self.arena.heaps[store].kind = kind
         self.arena.spreads[store].kind = kind
         self.arena.spreads[store].owner = owner
+        # The walk ends there; a short list never gets a segment of its own.
+        self.arena.stores_used = max(self.arena.stores_used, store + 1)
         self.indexes[store].chain.store = store
         self.indexes[store].chain.shared = self.databases + owner
         self.spreads += 1
