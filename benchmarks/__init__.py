@@ -14,6 +14,8 @@ The lab: an instrument with settings, for any Redis-compatible server on this ma
 
     snapshot     what does a snapshot take from machine and clients, moment by moment, under a load of your choice?
     mechanisms   what is copy-on-write made of, on this machine? (its experiments are in copy_on_write)
+    plan         how much memory must a machine keep free for a snapshot?
+    compare      is B better than A? (commits, settings or servers in turns, with the spread)
 
 The rest serves them: servers (start, stop, attach), client (RESP without a library's overhead), datasets and keys (what
 is stored, what is touched), traffic (the load), probe (a client that measures latency), processes and watch (what /proc

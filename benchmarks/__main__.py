@@ -12,7 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bgsave, collections, growth, load, mechanisms, memory, picture, snapshot, startup, throughput
+from benchmarks import (
+    bgsave,
+    collections,
+    compare,
+    growth,
+    load,
+    mechanisms,
+    memory,
+    picture,
+    plan,
+    snapshot,
+    startup,
+    throughput,
+)
 from benchmarks.options import Options
 from benchmarks.report import Report
 from benchmarks.servers import MINIKV, REDIS, ROOT, ServerSpec
@@ -38,6 +51,7 @@ class Instrument:
     default_servers: Callable[[], tuple[ServerSpec, ...]]
     question: str | None
     epilog: str
+    rounds: int = 1  # 1: it has no --rounds
 
 
 LAB = {
@@ -48,6 +62,13 @@ LAB = {
     "mechanisms": Instrument(
         mechanisms.run, mechanisms.draw, mechanisms.add_arguments, mechanisms.default_servers,
         mechanisms.__doc__, mechanisms.EPILOG,
+    ),
+    "plan": Instrument(
+        plan.run, plan.draw, plan.add_arguments, plan.default_servers, plan.__doc__, plan.EPILOG,
+    ),
+    "compare": Instrument(
+        compare.run, compare.draw, compare.add_arguments, compare.default_servers,
+        compare.__doc__, compare.EPILOG, rounds=9,
     ),
 }  # fmt: skip
 
@@ -126,7 +147,7 @@ def parser() -> argparse.ArgumentParser:
     for name, instrument in LAB.items():
         own = names.add_parser(name, **texts(instrument.question, instrument.epilog))
         instrument.add_arguments(own)
-        add_common(own, rounds=1)
+        add_common(own, instrument.rounds)
     drawing = names.add_parser("draw", **texts("Draw the pictures of saved results again.", ""))
     drawing.add_argument("file", type=Path, help="a JSON file that the lab wrote")
     return parser

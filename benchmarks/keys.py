@@ -13,14 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.int64]
-
-GOLDEN = 0.6180339887  # multiples of this part of a circle lie far apart
 
 FORMS: dict[str, tuple[float, ...]] = {
     "uniform": (),
@@ -29,6 +26,8 @@ FORMS: dict[str, tuple[float, ...]] = {
     "shuffled": (),
     "hot": (0.1, 0.9),
 }
+
+SCATTERED = ("zipf", "shuffled", "hot")
 
 
 @dataclass(frozen=True)
@@ -53,13 +52,15 @@ class Distribution:
     def batches(self, size: int, seed: int) -> Iterator[Numbers]:
         """Key numbers without end, `size` at a time."""
         random = np.random.default_rng(seed)
+        # The same for every seed: all clients love the same keys.
+        scattered = np.random.default_rng(0).permutation(self.count if self.name in SCATTERED else 0)
         cumulative = np.cumsum(self.probabilities()) if self.name == "zipf" else np.empty(0)
         at = 0
         while True:
             if self.name == "uniform":
                 yield random.integers(self.count, size=size)
             elif self.name == "zipf":
-                yield self.scattered(np.searchsorted(cumulative, random.random(size) * cumulative[-1]))
+                yield scattered[np.searchsorted(cumulative, random.random(size) * cumulative[-1])]
             elif self.name == "hot":
                 hot = max(1, int(self.count * self.parameters[0]))
                 ranks = np.where(
@@ -67,18 +68,11 @@ class Distribution:
                     random.integers(hot, size=size),
                     random.integers(min(hot, self.count - 1), self.count, size=size),
                 )
-                yield self.scattered(ranks)
+                yield scattered[ranks]
             else:
                 numbers = (at + np.arange(size)) % self.count
                 at += size
-                yield numbers if self.name == "sequential" else self.scattered(numbers)
-
-    def scattered(self, ranks: Numbers) -> Numbers:
-        """Ranks of popularity as key numbers: a stride without a common divisor makes a permutation."""
-        stride = max(1, int(self.count * GOLDEN))
-        while gcd(stride, self.count) != 1:
-            stride += 1
-        return (ranks * stride) % self.count
+                yield numbers if self.name == "sequential" else scattered[numbers]
 
     def probabilities(self) -> NDArray[np.float64]:
         """By rank, the most popular first; the sum is 1."""

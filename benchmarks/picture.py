@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["COLORS", "Axes", "Figure", "bars", "panel", "save", "side_by_side", "stacked"]
+__all__ = ["COLORS", "Axes", "Figure", "bars", "dress", "panel", "save", "side_by_side", "stacked", "tall"]
 
 COLORS = ["#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#7f7f7f"]
 WIDTH_IN = 8.0
@@ -33,6 +33,11 @@ def panel(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     return figure, axes
+
+
+def tall(rows: int) -> Figure:
+    """Room for so many lines of text."""
+    return Figure((WIDTH_IN * 1.25, 0.25 * rows + 1), layout="constrained")
 
 
 def side_by_side(columns: int) -> tuple[Figure, list[Axes]]:

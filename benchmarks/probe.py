@@ -1,7 +1,8 @@
 """A light client with one request at a time, in a process of its own: what others see of a server's pauses.
 
 `python -m benchmarks.probe CONFIGURATION` (JSON) sends a request every `period_s` until its standard input closes, then
-writes a JSON list of [kind, start on the monotonic clock in s, latency in s]. The client waits for each reply, so a
+writes a JSON list of [kind, start on the monotonic clock in s, latency in s]; an empty line comes before all, when it
+has begun. The client waits for each reply, so a
 pause of 100 ms delays one request of its own; other clients would have sent theirs meanwhile. So `latencies_ms` adds
 the requests that were due while one waited, each shorter by a period than the one before.
 """
@@ -62,6 +63,8 @@ class Probe:
             [sys.executable, "-m", "benchmarks.probe", json.dumps(self.configuration)],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
+        assert self.process.stdout is not None
+        self.process.stdout.readline()  # it is at work
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -100,6 +103,8 @@ def main() -> None:
             ask(server, message)
             answers.append((kind, start, time.monotonic() - start))
             due = start + told["period_s"]
+            if len(answers) == 1:
+                print(flush=True)
     json.dump(answers, sys.stdout)
 
 

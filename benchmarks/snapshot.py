@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -55,12 +56,16 @@ doubling. `times the new bytes` above 1 is what copying whole pages costs. `wors
 
 @dataclass(frozen=True)
 class Plan:
-    """One measurement: the load, and the times around the save in seconds."""
+    """One measurement: the load, and the times around the save in seconds.
+
+    hold_writes: the child is released after so many writes, if they come before hold_s is over; 0: whatever comes.
+    """
 
     load: Load
     before_s: float
     after_s: float
-    hold_s: float
+    hold_s: float = 0.0
+    hold_writes: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class Run:
     probe: Probe
     before_s: float
     asked: float
+    released: float  # the held child; asked if it was not held
     ended: float
     until: float
     fork_ms: float
@@ -102,15 +108,18 @@ class Run:
         ]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse._ActionsContainer) -> None:
     add_load_arguments(parser)
     parser.add_argument("--snapshots", type=int, default=1, help="snapshots of each server, in turns (default: 1)")
     parser.add_argument("--before", type=float, default=3.0, metavar="S", help="load before BGSAVE (default: 3 s)")
     parser.add_argument("--after", type=float, default=3.0, metavar="S", help="load after the end (default: 3 s)")
     parser.add_argument("--hold", type=float, default=0.0, metavar="S", help="stop the child for so long (default: 0)")
+    parser.add_argument(
+        "--hold-writes", type=int, default=0, metavar="N", help="release it after so many writes, if --hold lasts"
+    )
 
 
-def add_load_arguments(parser: argparse.ArgumentParser) -> None:
+def add_load_arguments(parser: argparse._ActionsContainer) -> None:
     """The data set and what clients do with it."""
     parser.add_argument("--keys", type=int, default=1_000_000, help="in the data set (default: 1,000,000)")
     parser.add_argument(
@@ -147,7 +156,7 @@ def default_servers() -> tuple[ServerSpec, ...]:
 
 
 def run(options: Options, arguments: argparse.Namespace) -> Report:
-    plan = Plan(load_of(arguments), arguments.before, arguments.after, arguments.hold)
+    plan = Plan(load_of(arguments), arguments.before, arguments.after, arguments.hold, arguments.hold_writes)
     report = options.report("snapshot", __doc__)
     report.options |= asdict(plan)
     with contextlib.ExitStack() as stack:
@@ -189,16 +198,17 @@ def measure(server: Server, plan: Plan) -> Run:
         began, cpu_before = time.monotonic(), traffic.cpu_s
         time.sleep(plan.before_s)
         known = processes.children(server.pid)
-        asked = time.monotonic()
+        asked = released = time.monotonic()
         client.send("BGSAVE")
         if plan.hold_s:
             child = processes.stop_first_child(server.pid, known)
             watcher.child = child
             client.receive()
             try:
-                time.sleep(plan.hold_s)
+                hold(traffic, plan)
             finally:
                 os.kill(child, signal.SIGCONT)
+                released = time.monotonic()
         else:
             child = processes.first_child(server.pid, known)
             watcher.child = child
@@ -209,7 +219,17 @@ def measure(server: Server, plan: Plan) -> Run:
         until = time.monotonic()
         load_cpu = (traffic.cpu_s - cpu_before) / (until - began)
     wait_until_idle(client)
-    return Run(watcher.samples, probe, plan.before_s, asked, ended, until, fork_ms(client), load_cpu)
+    return Run(watcher.samples, probe, plan.before_s, asked, released, ended, until, fork_ms(client), load_cpu)
+
+
+def hold(traffic: Traffic, plan: Plan) -> None:
+    """Wait for as long as the child is to be held."""
+    deadline = time.monotonic() + plan.hold_s
+    enough = traffic.writes + plan.hold_writes if plan.hold_writes else sys.maxsize
+    while time.monotonic() < deadline and traffic.writes < enough:
+        if traffic.process.poll() is not None:
+            raise RuntimeError("the load broke off")
+        time.sleep(POLL_S)
 
 
 def wait_for_end(child: int) -> float:
