@@ -40,6 +40,11 @@ def read_cgroup_memory(proc: str = "/proc", root: str = "") -> CgroupMemory | No
     return min(limits, key=lambda limit: limit.limit_bytes, default=None)
 
 
+def memory_groups(proc: str = "/proc") -> list[tuple[str, int]]:
+    """Directory and version of each group of this process that may limit memory."""
+    return [(tree.group, tree.version) for tree in _trees(proc)]
+
+
 def _trees(proc: str) -> list[_Tree]:
     """The trees of groups that limit memory, each with the directory of this process's group."""
     groups = _groups(read_text(f"{proc}/self/cgroup") or "")

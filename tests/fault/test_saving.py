@@ -19,6 +19,7 @@ StartServer = Callable[..., Server]
 
 STARTED = b"+Background saving started\r\n"
 KB = 1 << 10
+MB = 1 << 20
 
 
 def temp_files(server: Server) -> list[str]:
@@ -119,6 +120,31 @@ def test_shutdown_ends_a_stopped_child(server: Server) -> None:
     assert temp_files(server) == []
 
 
+# -- the child hangs
+
+
+def test_the_watchdog_ends_a_stopped_child(server: Server) -> None:
+    old = server.dump_path.read_bytes()
+    server.call("CONFIG SET bgsave-stall-timeout 1")
+    child = held_save(server)
+    child.suspend()
+    wait_for_end(server)
+    assert f"# Background saving: child {child.pid} has made no progress for 1 s (walking, " in server.log()
+    assert status(server) == "err"
+    assert server.dump_path.read_bytes() == old
+    assert temp_files(server) == []
+    server.call("CONFIG SET rdb-key-save-delay 0")
+    background_save(server)
+
+
+def test_a_slow_child_is_not_a_hanging_one(server: Server) -> None:
+    server.call("CONFIG SET bgsave-stall-timeout 1")
+    server.call("CONFIG SET rdb-key-save-delay 25000")
+    assert server.call("BGSAVE") == STARTED
+    wait_for_save(server)
+    assert int(server.control.value("SNAPSHOT HISTORY 1")[0].payload[9].payload) > 2000  # duration-ms
+
+
 # -- the disk says no
 
 
@@ -153,6 +179,48 @@ def test_a_directory_that_goes_away_and_comes_back(start_minikv: StartServer, tm
     directory.mkdir()
     background_save(server)
     assert server.dump_path.exists()
+
+
+def test_a_directory_that_goes_away_in_mid_save(start_minikv: StartServer, tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    directory.mkdir()
+    server = start_minikv(directory=directory)
+    for index in range(100):
+        server.call(f"SET key:{index} {index}")
+    server.call("CONFIG SET rdb-key-save-delay 5000")
+    assert server.call("BGSAVE") == STARTED
+    wait_until(lambda: bool(temp_files(server)), "the temporary file is there")
+    shutil.rmtree(directory)
+    wait_for_end(server)
+    assert status(server) == "err"
+    assert "# Error moving temp DB file temp-" in server.log()
+    assert server.call("SET a b") == b"+OK\r\n"
+
+
+def test_rot_on_the_disk_is_found_by_rdb_verify(server: Server) -> None:
+    """Somebody changes a byte of the file behind the child's back."""
+    old = server.dump_path.read_bytes()
+    for index in range(4000):
+        server.call(("SET", f"big:{index}", os.urandom(KB)))
+    server.call("CONFIG SET rdb-verify yes")
+    background_save(server)
+    good = server.dump_path.read_bytes()
+    assert len(good) > 4000 * KB > len(old)
+    server.call("CONFIG SET rdb-key-save-delay 400")
+    assert server.call("BGSAVE") == STARTED
+    wait_until(
+        lambda: any((server.directory / name).stat().st_size > MB for name in temp_files(server)), "1 MB is there"
+    )
+    with (server.directory / temp_files(server)[0]).open("r+b") as file:
+        file.seek(MB // 2)
+        byte = file.read(1)[0]
+        file.seek(MB // 2)
+        file.write(bytes((byte ^ 1,)))
+    wait_for_end(server)
+    assert status(server) == "err"
+    assert "# Verifying the new dump " in server.log()
+    assert server.dump_path.read_bytes() == good
+    assert temp_files(server) == []
 
 
 def test_a_dump_that_cannot_be_replaced(server: Server) -> None:

@@ -353,6 +353,56 @@ def test_clients_that_write_fast_are_counted_in(bench: Bench) -> None:
         bench.controller.bgsave()
 
 
+# -- a crash
+
+
+class Crash:
+    """fsync, which kills its process in the place of the n-th call."""
+
+    def __init__(self, call: int) -> None:
+        self._left = call
+
+    def __call__(self, fd: int) -> None:
+        self._left -= 1
+        if not self._left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.fsync(fd)
+
+
+@pytest.mark.parametrize(("call", "found"), [(1, 100), (2, 200)], ids=["before the file is safe", "after the rename"])
+def test_a_crash_of_the_child_leaves_a_whole_dump(bench: Bench, call: int, found: int) -> None:
+    """The second fsync is the directory's: a power cut there would bring back the old dump, and that is whole too."""
+    bench.change(100)
+    bench.controller.save()
+    old = bench.dump.parent / "old.rdb"
+    os.link(bench.dump, old)
+    bench.controller = bench.make(replace(DISK, fsync=Crash(call)))
+    bench.change(200)
+    bench.controller.bgsave()
+    bench.wait()
+    assert "# Background saving terminated by signal 9" in bench.log.messages
+    assert not bench.controller.last_ok
+    assert bench.keyspace.dirty == 200  # nobody has promised that it is safe
+    assert read(bench.dump.read_bytes()).keys_loaded == found
+    assert read(old.read_bytes()).keys_loaded == 100
+    old.unlink()
+
+
+def test_the_file_is_safe_before_its_name_is(bench: Bench) -> None:
+    """What makes each of the two names of the test above lead to a whole file, whenever the machine stops."""
+    calls: list[str] = []
+    disk = replace(
+        DISK,
+        fsync=lambda fd: (calls.append(f"fsync {os.path.basename(os.readlink(f'/proc/self/fd/{fd}'))}"), os.fsync(fd))[
+            1
+        ],
+        rename=lambda source, target: (calls.append("rename"), os.rename(source, target))[1],
+    )
+    bench.controller = bench.make(disk)
+    bench.controller.save()
+    assert calls == [f"fsync temp-{os.getpid()}.rdb", "rename", f"fsync {bench.dump.parent.name}"]
+
+
 # -- when it saves by itself
 
 
