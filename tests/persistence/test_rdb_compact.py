@@ -205,33 +205,6 @@ def test_every_encoding_is_loaded(record: bytes, taker: Taker, value: object) ->
     assert read(data, step_bytes=1).records == expected
 
 
-@pytest.mark.parametrize(("record", "taker", "value"), FORMS, ids=IDS)
-def test_a_cut_or_flipped_byte_is_refused(record: bytes, taker: Taker, value: object) -> None:
-    data = rdb(record)
-    for length in range(len(data)):
-        with pytest.raises(RdbError):
-            read(data[:length])
-    for index in range(len(data)):
-        for bit in (1, 0x80):
-            damaged = bytearray(data)
-            damaged[index] ^= bit
-            with pytest.raises(RdbError):
-                read(bytes(damaged))
-
-
-@pytest.mark.parametrize(("record", "taker", "value"), FORMS, ids=IDS)
-def test_damage_that_no_checksum_tells_is_loaded_or_refused(record: bytes, taker: Taker, value: object) -> None:
-    data = rdb(record, checksum=bytes(8))
-    for index in range(9, len(data) - 8):
-        for bit in range(8):
-            damaged = bytearray(data)
-            damaged[index] ^= 1 << bit
-            try:
-                in_keyspace(bytes(damaged))
-            except RdbError as error:
-                assert str(error)
-
-
 @pytest.mark.parametrize(
     ("taker", "good"),
     [
