@@ -483,3 +483,46 @@ def test_served_elements_count_as_changes(start_minikv: Callable[..., Server]) -
         server.barrier()
     server.call("RPUSH k 1 2 3 4 5")
     assert server.info()["rdb_changes_since_last_save"] == str(5 + 1 + 1 + 2)
+
+
+# What is recorded
+
+
+def test_the_slow_log_has_a_command_when_it_is_answered(fresh_pair: Callable[..., ClientPair]) -> None:
+    scene = Scene(fresh_pair(slowlog_log_slower_than=0))
+    scene.do("a", "BLPOP k 0")
+    logs = []
+    for server in scene.pair.servers:
+        server.call("SLOWLOG RESET")
+        server.call("RPUSH k x")
+        entries = server.control.value("SLOWLOG GET")
+        logs.append([[word.payload for word in entry.payload[3].payload] for entry in entries])
+    assert logs[0] == logs[1]
+    assert [b"BLPOP", b"k", b"0"] in logs[0]
+
+
+def test_monitors_see_a_command_once_when_it_begins_to_wait(scene: Scene) -> None:
+    watchers = scene.client("m")
+    watchers.assert_same("MONITOR")
+    scene.clients.pop("m")
+    for client in (scene.client("a").subject, scene.client("a").oracle):
+        client.send("BLPOP k 0")
+    for server in scene.pair.servers:
+        wait_until(lambda server=server: server.info("clients")["blocked_clients"] == "1", "the client waits")
+        server.call("RPUSH k x")
+    for client in (watchers.subject, watchers.oracle):
+        lines = [client.read() for _ in range(2)]
+        while b"RPUSH" not in lines[-1]:
+            lines.append(client.read())
+        assert [line.split(b'"')[1] for line in lines if b"BLPOP" in line] == [b"BLPOP"]
+
+
+def test_a_command_that_waited_counts_once(scene: Scene) -> None:
+    scene.do("a", "BLPOP k 0")
+    scene.do("b", "RPUSH k x")
+    scene.figures()
+    calls = []
+    for server in scene.pair.servers:
+        histogram = server.control.value("LATENCY HISTOGRAM blpop")
+        calls.append([histogram[0].payload, histogram[1].payload[1].payload])
+    assert calls[0] == calls[1]
