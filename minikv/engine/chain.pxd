@@ -13,6 +13,10 @@ cdef enum:
     SHARED_PAGES = 128              # of one chain at most, in its database's shared store: 512 KiB
     TAILS = 64                      # nodes of which the places of the last elements are known
     TAIL_PLACES = 60
+    # A node has room for this many elements like its first, so that little of it is left over; a large one has it alone.
+    ELEMENTS_PER_NODE = 8
+    NODE_PAGES_MIN = 2
+    NODE_PAGES_MAX = 64
 
 cdef struct Node:                   # in the arena; its elements' bytes follow each other from start to end
     uint64_t next                   # offset of the next node; 0: none
@@ -52,6 +56,14 @@ cdef inline bint is_string(uint8_t *at, const uint8_t *text, uint64_t length) no
     cdef uint64_t found
     cdef uint8_t *data = read_length(at, &found)
     return found == length and memcmp(data, text, length) == 0
+
+
+cdef inline uint64_t node_pages(uint64_t size) noexcept nogil:
+    """Pages of a node whose first element has so many bytes."""
+    cdef uint64_t wanted = (NODE_HEADER + ELEMENTS_PER_NODE * size + 4095) >> 12
+    if wanted > NODE_PAGES_MAX:
+        return (NODE_HEADER + size + 4095) >> 12
+    return wanted if wanted > NODE_PAGES_MIN else NODE_PAGES_MIN
 
 
 @cython.final

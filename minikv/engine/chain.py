@@ -40,6 +40,7 @@ from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.minikv.engine.arena import NODES, PAGE_SHIFT, PAGES_PER_SEGMENT, RUN, SEGMENT_SHIFT, Arena
 from cython.cimports.minikv.engine.chain import (
     NODE_HEADER,
+    NODE_PAGES_MIN,
     SHARED_PAGES,
     TAIL_PLACES,
     TAILS,
@@ -59,10 +60,6 @@ from minikv.errors import ArenaFull
 assert cython.sizeof(Node) == NODE_HEADER
 assert cython.sizeof(Tail) == 256
 
-# A node has room for this many elements like its first, so that little of it is left over; a large one has it alone.
-ELEMENTS_PER_NODE = cython.declare(uint64_t, 8)
-NODE_PAGES_MIN = cython.declare(uint64_t, 2)
-NODE_PAGES_MAX = cython.declare(uint64_t, 64)
 # A node that holds half of another one has so many bytes to spare at most.
 SPARE_MAX = cython.declare(uint64_t, 1 << 16)
 # One change takes at most two new entries of a sequence, each a split on every level.
@@ -73,21 +70,10 @@ BLOCKS_PER_CHANGE = cython.declare(uint32_t, 16)
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def node_pages(size: uint64_t) -> uint64_t:
-    """Pages of a node whose first element has so many bytes."""
-    wanted: uint64_t = (NODE_HEADER + ELEMENTS_PER_NODE * size + 4095) >> PAGE_SHIFT
-    if wanted > NODE_PAGES_MAX:
-        return (NODE_HEADER + size + 4095) >> PAGE_SHIFT
-    return max(wanted, NODE_PAGES_MIN)
-
-
-@cython.cfunc
-@cython.inline
-@cython.nogil
-@cython.exceptval(check=False)
 def pages_to_hold(used: uint64_t) -> uint64_t:
     """Pages of a node that begins with so many bytes of several elements."""
-    return max((NODE_HEADER + used + min(used // 4, SPARE_MAX) + 4095) >> PAGE_SHIFT, NODE_PAGES_MIN)
+    pages: uint64_t = (NODE_HEADER + used + min(used // 4, SPARE_MAX) + 4095) >> PAGE_SHIFT
+    return max(pages, cython.cast(uint64_t, NODE_PAGES_MIN))
 
 
 @cython.cfunc

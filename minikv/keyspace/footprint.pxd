@@ -8,7 +8,8 @@ cdef class Footprint:
     cdef uint64_t value_len         # of a string
     cdef uint64_t count             # elements added
     cdef uint64_t size              # their bytes
-    cdef uint64_t entries           # their bytes as entries of a store of their own
+    cdef uint64_t entries           # their bytes as entries of a store of their own, or all nodes of a chain
+    cdef uint64_t node_left         # bytes that are free in a chain's last node
 
     # A new record; has_expiry: it has a time.
     cdef void begin(self, uint32_t kind, uint64_t key_len, bint has_expiry) noexcept

@@ -7,6 +7,7 @@ not counted. Whoever changes how the engine lays records out changes this too; t
 
 import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.minikv.engine.chain import NODE_HEADER, node_pages
 from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, PACKED_START
 from cython.cimports.minikv.engine.record import (
     EXPIRY_SIZE,
@@ -15,6 +16,7 @@ from cython.cimports.minikv.engine.record import (
     SCORE_SIZE,
     SPREAD_PAYLOAD,
     TYPE_HASH,
+    TYPE_LIST,
     TYPE_STRING,
     TYPE_ZSET,
     length_size,
@@ -33,7 +35,7 @@ class Footprint:
         self.kind = kind
         self.header = 1 + length_size(key_len) + key_len + (EXPIRY_SIZE if has_expiry else 0)
         self.prefixed = has_expiry
-        self.value_len = self.count = self.size = self.entries = 0
+        self.value_len = self.count = self.size = self.entries = self.node_left = 0
 
     def string(self, value_len: uint64_t) -> cython.void:
         self.value_len = value_len
@@ -46,7 +48,10 @@ class Footprint:
             size += SCORE_SIZE
         self.count += 1
         self.size += size
-        self.entries += rounded(size)
+        if self.kind == TYPE_LIST:
+            self._add_to_chain(size)
+        else:
+            self.entries += rounded(size)
 
     def nbytes(self) -> uint64_t:
         if self.kind == TYPE_STRING:
@@ -54,6 +59,15 @@ class Footprint:
         if self.count <= PACKED_COUNT and self.size <= PACKED_MAX:
             return self._record(PACKED_START + self.size)
         return self._record(SPREAD_PAYLOAD) + self.entries
+
+    def _add_to_chain(self, size: uint64_t) -> cython.void:
+        """As a push at the right end does it."""
+        node_bytes: uint64_t
+        if self.node_left < size:
+            node_bytes = node_pages(size) * PAGE
+            self.entries += in_pages(node_bytes)
+            self.node_left = node_bytes - NODE_HEADER
+        self.node_left -= size
 
     def _record(self, payload_len: uint64_t) -> uint64_t:
         """A whole record; one of many pages always has room for a time, and the longest form of a string's length."""
@@ -71,5 +85,13 @@ class Footprint:
 @cython.exceptval(check=False)
 def rounded(size: uint64_t) -> uint64_t:
     """Up to granules, pages or segments, as the arena deals them out."""
-    unit: uint64_t = GRANULE if size <= RECORD_MAX else PAGE if size <= RUN_MIN else SEGMENT
+    return in_pages(size) if size > RECORD_MAX else (size + GRANULE - 1) & ~(GRANULE - 1)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def in_pages(size: uint64_t) -> uint64_t:
+    """Up to pages, or to segments of its own."""
+    unit: uint64_t = PAGE if size <= RUN_MIN else SEGMENT
     return (size + unit - 1) & ~(unit - 1)
