@@ -7,7 +7,7 @@ from minikv.tools.visitor import Record
 
 TYPES = {
     rdb_format.TYPE_STRING: "string",
-    1: "list",
+    rdb_format.TYPE_LIST: "list",
     rdb_format.TYPE_SET: "set",
     rdb_format.TYPE_HASH: "hash",
     rdb_format.TYPE_ZSET_2: "zset",
@@ -15,7 +15,7 @@ TYPES = {
     15: "stream",
 }
 
-ORDERED = {rdb_format.TYPE_STRING, 1, 15}  # what they hold stands in an order that counts
+ORDERED = {rdb_format.TYPE_STRING, rdb_format.TYPE_LIST, 15}  # what they hold stands in an order that counts
 
 STRING_ENCODINGS = {
     -1: "plain",

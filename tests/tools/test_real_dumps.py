@@ -71,18 +71,21 @@ def fill(client: Any, rng: random.Random) -> None:
     client.set("large", rng.randbytes(200_000))
     client.set("packed", "minikv " * 100_000)
     for size in (1, 5, 100, 600):
+        client.rpush(f"list:{size}", *(some_bytes(rng) for _ in range(size)))
         client.hset(f"hash:{size}", mapping={some_bytes(rng) + b"%d" % i: some_bytes(rng) for i in range(size)})
         client.sadd(f"intset:{size}", *(rng.randrange(-(2 ** rng.choice([8, 20, 40])), 2**40) for _ in range(size)))
         client.sadd(f"set:{size}", *(some_bytes(rng) + b"%d" % i for i in range(size)))
         scores = [rng.choice([0, -1.5, 1e300, 5e-324, float("inf"), float("-inf"), i, i / 7]) for i in range(size)]
         client.zadd(f"zset:{size}", {some_bytes(rng) + b"%d" % i: score for i, score in enumerate(scores)})
     client.pexpireat("set:5", FAR_MS)
+    client.rpush("long list", *(b"%d" % number for number in range(20_000)), rng.randbytes(100_000))
     client.geoadd("geo", [13.361389, 38.115556, "Palermo", 15.087269, 37.502669, "Catania"])
     client.pfadd("hll", *range(5000))
 
 
 READ: dict[bytes, Callable[[Any, bytes], Any]] = {
     b"string": lambda client, key: client.get(key),
+    b"list": lambda client, key: client.lrange(key, 0, -1),
     b"hash": lambda client, key: client.hgetall(key),
     b"set": lambda client, key: client.smembers(key),
     b"zset": lambda client, key: client.zrange(key, 0, -1, withscores=True),
@@ -182,6 +185,7 @@ def test_diff_of_two_dumps(filled: Server, tmp_path: Path) -> None:
         client.persist("set:5")
         client.zadd("zset:1", {"member": 5})
         client.append("large", "x")
+        client.lset("list:100", 50, "changed")
         client.set("another", 1)
         client.save()
     assert diff(before, filled.dump_path) == (
@@ -191,6 +195,7 @@ def test_diff_of_two_dumps(filled: Server, tmp_path: Path) -> None:
             "! 0 hash:100: value",
             "- 0 hash:5: hash",
             "! 0 large: value",
+            "! 0 list:100: value",
             f"! 0 set:5: expiry {FAR_MS}, now none",
             "! 0 zset:1: value",
         ],
