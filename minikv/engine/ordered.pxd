@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from minikv.engine.memory cimport BlockPool
-from minikv.engine.record cimport read_length
+from minikv.engine.record cimport minikv_swap64, read_length
 
 cdef enum:
     LEAF_CAPACITY = 255
@@ -99,6 +99,13 @@ cdef inline double score_of_order(int64_t order) noexcept nogil:
         order ^= <int64_t> 0x7FFFFFFFFFFFFFFF
     memcpy(&score, &order, 8)
     return score
+
+
+cdef inline int64_t order_of_id(const uint8_t *id) noexcept nogil:
+    """A number that sorts as the first half of a stream ID does: 8 bytes, big endian, unsigned."""
+    cdef uint64_t bits
+    memcpy(&bits, id, 8)
+    return <int64_t> (minikv_swap64(bits) ^ (<uint64_t> 1 << 63))
 
 
 @cython.final

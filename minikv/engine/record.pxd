@@ -13,6 +13,12 @@
 # and the bytes of the file: the number of elements in the two-byte form, then the elements. That of a spread collection is
 # private altogether: its elements are entries of a store of its own, see stores.py.
 #
+# A stream (stream_2) is packed in the same way: the size, then the bytes of the file. That of a spread one goes on behind the
+# number with a size and what the file has behind the nodes. A node in the file is its ID and a listpack, both strings; as an
+# element it has some room to grow:
+#
+#     0x10  ID: 16 B, big endian | capacity: 4 B, bytes of the element | 0x80  size: 4 B, big endian  listpack | unused
+#
 # Two liberties of the format are used. The length of a string of at most 44 bytes stands in the two-byte form if OBJECT
 # ENCODING has to say raw, in the five-byte form if it has to say embstr of what looks like an integer. A jumbo record (in
 # pages, not in a record segment) always has the expiry prefix, 0 meaning none,
@@ -41,11 +47,16 @@ cdef enum:
     TYPE_SET = 2
     TYPE_HASH = 4
     TYPE_ZSET = 5                   # zset_2: scores are 8-byte doubles
+    TYPE_STREAM = 19                # stream_2
     KEYS = 0                        # kind of a database's own entries; those of a collection are of its type
     SCORE_SIZE = 8
     PACKED_HEADER = 4               # size of the bytes that follow
     SPREAD_PAYLOAD = 8              # SPREAD_MARK, number of the store that holds the elements
     SPREAD_MARK = 0xFFFFFFFFu
+    SPREAD_STREAM = 12              # the same and the size of the bytes that follow
+    NODE_NAME = 17                  # a stream node's ID with its length; its capacity follows
+    NODE_CAPACITY = 4
+    NODE_HEADER = 26                # everything before its listpack
     EMBSTR_MAX = 44                 # longer strings are raw in Redis
     RECORD_MAX = 32768              # longer records are jumbo
     # What a string's length form says of its encoding
@@ -151,7 +162,12 @@ cdef inline uint64_t payload_size(uint8_t kind, uint8_t *payload) noexcept nogil
     if kind == TYPE_STRING:
         return string_size(payload)
     memcpy(&size, payload, 4)
-    return SPREAD_PAYLOAD if size == SPREAD_MARK else PACKED_HEADER + size
+    if size != SPREAD_MARK:
+        return PACKED_HEADER + size
+    if kind != TYPE_STREAM:
+        return SPREAD_PAYLOAD
+    memcpy(&size, payload + SPREAD_PAYLOAD, 4)
+    return SPREAD_STREAM + size
 
 
 cdef inline uint64_t record_size(uint8_t *record) noexcept nogil:
@@ -169,10 +185,14 @@ cdef inline uint8_t *entry_key(uint32_t kind, uint8_t *entry, uint64_t *key_len)
 
 
 cdef inline uint64_t entry_size(uint32_t kind, uint8_t *entry) noexcept nogil:
-    """Bytes of a record, or of an element: field and value, member, member and score."""
+    """Bytes of a record, or of an element: field and value, member, member and score, stream node."""
     cdef uint64_t size
+    cdef uint32_t capacity
     if kind == KEYS:
         return record_size(entry)
+    if kind == TYPE_STREAM:
+        memcpy(&capacity, entry + NODE_NAME, 4)
+        return capacity
     size = string_size(entry)
     if kind == TYPE_HASH:
         size += string_size(entry + size)

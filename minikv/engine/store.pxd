@@ -26,7 +26,7 @@ cdef class Store:
     cdef int put_root(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
                       uint8_t kind, uint32_t spread, int64_t expire_at_ms) except -1
     cdef int put_copy(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
-                      const uint8_t *source) except -1
+                      const uint8_t *source, uint32_t spread) except -1
     cdef int write_range(self, uint64_t *slot, uint64_t at, const uint8_t *data, uint64_t data_len) except -1
     cdef int set_expire(self, uint64_t *slot, uint64_t hash_, int64_t at_ms) except -1
     cdef void remove(self, uint64_t *slot, uint64_t hash_) noexcept nogil

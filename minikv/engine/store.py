@@ -120,8 +120,12 @@ class Store:
         hash_: uint64_t,
         slot: cython.pointer[uint64_t],
         source: cython.pointer[cython.const[uint8_t]],
+        spread: uint32_t,
     ) -> cython.int:
-        """Give the key the value and the time of another live record, whose bytes are at `source`."""
+        """Give the key the value and the time of another live record, whose bytes are at `source`.
+
+        spread: the store that the elements of a spread collection are in.
+        """
         record: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], source)
         payload: cython.pointer[uint8_t] = record_payload(record)
         kind: uint8_t = skip_expiry(record)[0]
@@ -139,7 +143,11 @@ class Store:
                 length,
             )
         else:
-            memcpy(self.put_payload(key, key_len, hash_, slot, kind, nbytes, expire_at_ms), payload, nbytes)
+            data = self.put_payload(key, key_len, hash_, slot, kind, nbytes, expire_at_ms)
+            memcpy(data, payload, nbytes)
+            if spread:
+                memcpy(data + SPREAD_PAYLOAD - 4, cython.address(spread), 4)
+                self.arena.spreads[spread].owner = self.number
         return 0
 
     def splice(
@@ -147,7 +155,8 @@ class Store:
     ) -> cython.pointer[uint8_t]:
         """Replace `removed` bytes of a packed collection, `at` bytes into its payload, by `inserted` ones.
 
-        Returns where the caller writes them before any other call; it keeps the number of elements right too.
+        Returns where the caller writes them before any other call; it keeps the number of elements right too. What a
+        spread stream has in its root may be changed in the same way.
         """
         old: uint64_t = slot_offset(slot)
         record: cython.pointer[uint8_t] = self.arena.base + old
@@ -155,20 +164,28 @@ class Store:
         start: uint64_t = cython.cast(uint64_t, payload - record) + at
         size: uint64_t = record_size(record)
         new_size: uint64_t = size - removed + inserted
+        size_at: uint32_t = SPREAD_PAYLOAD if spread_of(skip_expiry(record)[0], payload) else 0
+        # A jumbo record always has the expiry prefix.
+        prefix: uint64_t = EXPIRY_SIZE if new_size > RECORD_MAX and record[0] != EXPIRY_OPCODE else 0
         packed: uint32_t = 0
-        offset: uint64_t = old
-        memcpy(cython.address(packed), payload, PACKED_HEADER)
+        offset: uint64_t
+        memcpy(cython.address(packed), payload + size_at, PACKED_HEADER)
         packed = cython.cast(uint32_t, packed - removed + inserted)
-        if self.arena.fits(old, size, new_size):
+        if prefix == 0 and self.arena.fits(old, size, new_size):
             memmove(record + start + inserted, record + start + removed, size - start - removed)
         else:
             self.stores.reserve()
-            offset = self.stores.allocate(self.number, new_size)
-            memcpy(self.arena.base + offset, record, start)
-            memcpy(self.arena.base + offset + start + inserted, record + start + removed, size - start - removed)
-            self.stores.replace(slot, old, size, offset, new_size)
-        record = self.arena.base + offset
-        memcpy(record_payload(record), cython.address(packed), PACKED_HEADER)
+            offset = self.stores.allocate(self.number, prefix + new_size)
+            if prefix:
+                self.arena.base[offset] = EXPIRY_OPCODE
+                memset(self.arena.base + offset + 1, 0, EXPIRY_SIZE - 1)
+            payload = self.arena.base + offset + prefix
+            memcpy(payload, record, start)
+            memcpy(payload + start + inserted, record + start + removed, size - start - removed)
+            self.stores.replace(slot, old, size, offset, prefix + new_size)
+            record = payload
+        payload = record + start - at
+        memcpy(payload + size_at, cython.address(packed), PACKED_HEADER)
         return record + start
 
     def put_root(

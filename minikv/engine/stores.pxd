@@ -10,7 +10,7 @@ from minikv.engine.table cimport Tables, TableState
 
 cdef struct Index:                  # parent-only: what leads to the entries of a store
     TableState table
-    OrderedState order              # sorted set: by (score, member)
+    OrderedState order              # sorted set: by (score, member); stream: by ID
     Chain chain                     # list: its elements
     uint32_t next_free              # number of the next free store, while this one is free
 
@@ -36,6 +36,7 @@ cdef class Stores:
     cdef uint64_t allocate(self, uint32_t store, uint64_t size) except 0
     cdef uint64_t place(self, uint32_t store, uint64_t hash_, uint64_t *slot, uint64_t size) except 0
     cdef void replace(self, uint64_t *slot, uint64_t old, uint64_t old_size, uint64_t offset, uint64_t size) noexcept nogil
+    cdef uint64_t resize(self, uint32_t store, uint64_t *slot, uint64_t size) except 0
     cdef int add(self, uint32_t store, uint8_t *entry) except -1
     cdef int order_entry(self, uint32_t store, uint64_t offset) except -1
     cdef int forget_order(self, uint32_t store, uint64_t offset) except -1
@@ -53,7 +54,7 @@ cdef class Stores:
     cdef bint _move(self, uint64_t old) noexcept nogil
     cdef object check_chain(self, uint32_t store, dict pages)
     cdef object check_order(self, uint32_t store)
-    cdef Probe _at_entry(self, uint64_t offset) noexcept nogil
+    cdef Probe _at_entry(self, uint32_t kind, uint64_t offset) noexcept nogil
 
 
 cdef inline uint32_t spread_of(uint8_t kind, uint8_t *payload) noexcept nogil:

@@ -2,10 +2,10 @@
 """All stores of an arena: the databases' keys, and the elements of each spread collection.
 
 A store is a set of entries found by a hash table: records by their keys, or elements (a hash's field and value, a
-set's member, a sorted set's member and score) by their first string. Its entries lie in segments of its own. Whether
-an entry is a record or an element makes a difference in two places only: how its key and size are read (record.pxd),
-and who else knows where it lies: a sorted set's tree knows its elements. A list's elements have no names: its store is
-a chain (chain.py) instead, and has neither entries nor table.
+set's member, a sorted set's member and score, a stream's node) by their first string. Its entries lie in segments of
+its own. Whether an entry is a record or an element makes a difference in two places only: how its key and size are
+read (record.pxd), and who else knows where it lies: the tree of a sorted set or a stream knows its elements. A list's
+elements have no names: its store is a chain (chain.py) instead, and has neither entries nor table.
 
     store 0 .. databases - 1                    keys
     store databases .. 2 * databases - 1        nodes of a database's short chains
@@ -40,12 +40,14 @@ from cython.cimports.minikv.engine.ordered import (
     OrderedTrees,
     Probe,
     at_member,
+    order_of_id,
     order_of_score,
 )
 from cython.cimports.minikv.engine.record import (
     RECORD_MAX,
     SCORE_SIZE,
     TYPE_LIST,
+    TYPE_STREAM,
     TYPE_ZSET,
     entry_key,
     entry_size,
@@ -145,21 +147,44 @@ class Stores:
         self.arena.spreads[store].count += 1
         return self.order_entry(store, offset)
 
-    # The order of a sorted set
+    def resize(self, store: uint32_t, slot: cython.pointer[uint64_t], size: uint64_t) -> uint64_t:
+        """Give an element another size, where it is if it may; as much of it as fits is kept. Returns its place.
+
+        The caller makes the element tell its new size before any other call.
+        """
+        kind: uint32_t = self.indexes[store].table.kind
+        old: uint64_t = slot_offset(slot)
+        old_size: uint64_t = entry_size(kind, self.arena.base + old)
+        offset: uint64_t
+        probe: Probe
+        if self.arena.fits(old, old_size, size):
+            return old
+        self.reserve()
+        offset = self.allocate(store, size)
+        memcpy(self.arena.base + offset, self.arena.base + old, min(old_size, size))
+        if is_ordered(kind):
+            probe = self._at_entry(kind, offset)
+            self.trees.move(cython.address(self.indexes[store].order), cython.address(probe), offset)
+        self.replace(slot, old, old_size, offset, size)
+        return offset
+
+    # The order of a sorted set or a stream
 
     def order_entry(self, store: uint32_t, offset: uint64_t) -> cython.int:
         """Tell the tree of a new element, which `place` has made sure of blocks for; nothing if there is no tree."""
         probe: Probe
-        if self.indexes[store].table.kind == TYPE_ZSET:
-            probe = self._at_entry(offset)
+        kind: uint32_t = self.indexes[store].table.kind
+        if is_ordered(kind):
+            probe = self._at_entry(kind, offset)
             self.trees.insert(cython.address(self.indexes[store].order), cython.address(probe), offset)
         return 0
 
     def forget_order(self, store: uint32_t, offset: uint64_t) -> cython.int:
         """Tell the tree of an element that is about to go; nothing if there is no tree."""
         probe: Probe
-        if self.indexes[store].table.kind == TYPE_ZSET:
-            probe = self._at_entry(offset)
+        kind: uint32_t = self.indexes[store].table.kind
+        if is_ordered(kind):
+            probe = self._at_entry(kind, offset)
             self.trees.remove(cython.address(self.indexes[store].order), cython.address(probe))
         return 0
 
@@ -182,12 +207,14 @@ class Stores:
             self.replace(slot, old, size, offset, size)
         return 0
 
-    def _at_entry(self, offset: uint64_t) -> Probe:
+    def _at_entry(self, kind: uint32_t, offset: uint64_t) -> Probe:
         """The exact place of an element in its tree."""
         member_len: uint64_t = 0
         entry: cython.pointer[uint8_t] = self.arena.base + offset
-        member: cython.pointer[uint8_t] = entry_key(TYPE_ZSET, entry, cython.address(member_len))
+        member: cython.pointer[uint8_t] = entry_key(kind, entry, cython.address(member_len))
         score: cython.double = 0.0
+        if kind == TYPE_STREAM:
+            return at_member(order_of_id(member), member, member_len, False)
         memcpy(cython.address(score), member + member_len, SCORE_SIZE)
         return at_member(order_of_score(score), member, member_len, False)
 
@@ -310,7 +337,7 @@ class Stores:
                 continue
             self.tables.check(cython.address(self.indexes[store].table))
             assert self.indexes[store].table.used == self.arena.spreads[store].count
-            if self.indexes[store].table.kind == TYPE_ZSET:
+            if is_ordered(self.indexes[store].table.kind):
                 self.check_order(store)
 
         if self.arena.segments[0].kind == NODES:
@@ -344,7 +371,7 @@ class Stores:
                 cython.address(self.indexes[store].table), cursor, offsets, cython.address(found)
             )
             for at in range(found):
-                probe = self._at_entry(offsets[at])
+                probe = self._at_entry(self.indexes[store].table.kind, offsets[at])
                 place = self.trees.seek(order, cython.address(probe))
                 assert place.leaf and self.trees.entry(place).ref == offsets[at]
             if cursor == 0:
@@ -420,8 +447,17 @@ class Stores:
         memcpy(entry, self.arena.base + old, size)
         key = entry_key(kind, entry, cython.address(key_len))
         move_slot(self.tables.find_offset(cython.address(index.table), hash_key(key, key_len), old), offset)
-        if kind == TYPE_ZSET:
-            probe = self._at_entry(offset)
+        if is_ordered(kind):
+            probe = self._at_entry(kind, offset)
             self.trees.move(cython.address(index.order), cython.address(probe), offset)
         self.arena.kill(old, size)
         return True
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def is_ordered(kind: uint32_t) -> cython.bint:
+    """Whether collections of this kind have a tree."""
+    return kind in (TYPE_ZSET, TYPE_STREAM)

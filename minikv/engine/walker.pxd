@@ -27,6 +27,8 @@ cdef class Walker:
     cdef uint32_t in_vain           # strings since the last one that compression made shorter
     cdef uint32_t passed            # items that lie behind
     cdef uint32_t released
+    cdef dict tails                 # spread stream: what the file has behind its nodes
+    cdef bytes tail                 # that of the one at hand
     cdef dict roots                 # spread collection: its header (time, type, key), as the file has it
     cdef Stores stores              # of the walk over one value, which is the parent's; None for all others
     cdef uint64_t cursor            # of that value's table: next bucket

@@ -38,10 +38,13 @@ from cython.cimports.minikv.engine.record import (
     EXPIRY_OPCODE,
     EXPIRY_SIZE,
     KEYS,
+    NODE_CAPACITY,
     PACKED_HEADER,
     RECORD_MAX,
+    SPREAD_STREAM,
     TYPE_HASH,
     TYPE_LIST,
+    TYPE_STREAM,
     TYPE_STRING,
     bytes_at,
     entry_size,
@@ -81,6 +84,7 @@ class Walker:
         self.parts = parts
         self.databases = {part[1]: part[0] for part in parts}
         self.roots = {}
+        self.tails = {}
         self.spread = 2 * len(parts)
         self.spread_end = arena.stores_used
 
@@ -196,6 +200,10 @@ class Walker:
     def _begin_spread(self) -> bytes:
         number: uint32_t
         spread: cython.pointer[Spread]
+        tail: bytes = self.tail
+        if tail is not None:
+            self.tail = None
+            return tail
         while self.spread < self.spread_end:
             number = self.spread
             spread = cython.address(self.arena.spreads[number])
@@ -206,6 +214,7 @@ class Walker:
                 self.item = spread.walk_first
                 self.part_end = spread.walk_first + spread.walk_count
                 self.keys += 1
+                self.tail = self.tails.pop(number, None)
                 return self._select(self.databases[spread.owner]) + self.roots.pop(number) + length_bytes(spread.count)
         self.item = self.arena.walk_len
         return None
@@ -260,6 +269,8 @@ class Walker:
         if spread:
             # Kept: when the elements' turn comes, the root's segment may have been given back.
             self.roots[spread] = bytes_at(record, header)
+            if kind == TYPE_STREAM:
+                self.tails[spread] = bytes_at(payload + SPREAD_STREAM, nbytes - header - SPREAD_STREAM)
             return out
         self.keys += 1
         if kind == TYPE_STRING:
@@ -281,8 +292,15 @@ class Walker:
     def _element(
         self, out: cython.pointer[uint8_t], out_end: cython.pointer[uint8_t], entry: cython.pointer[uint8_t], compress
     ) -> cython.pointer[uint8_t]:
-        size: uint64_t = entry_size(self.kind, entry)
+        size: uint64_t
         name_size: uint64_t = string_size(entry)
+        if self.kind == TYPE_STREAM:
+            out = self._copy(out, out_end, entry, name_size, None)
+            entry += name_size + NODE_CAPACITY
+            if compress is None:
+                return self._copy(out, out_end, entry, string_size(entry), None)
+            return self._string(out, out_end, entry, compress)
+        size = entry_size(self.kind, entry)
         if compress is None or name_size > RECORD_MAX // 2:
             return self._copy(out, out_end, entry, size, None)
         out = self._string(out, out_end, entry, compress)
@@ -361,6 +379,8 @@ def value_bytes(stores: Stores, record: cython.pointer[uint8_t], compress) -> by
     if spread:
         walker.stores = stores
         walker.roots[spread] = parts.pop()
+        if kind == TYPE_STREAM:
+            walker.tails[spread] = bytes_at(payload + SPREAD_STREAM, size - SPREAD_STREAM)
         walker.databases[stores.arena.spreads[spread].owner] = None
         walker.spread = spread
         walker.spread_end = spread + 1

@@ -431,6 +431,11 @@ class Database:
                     watch._broken = True
         return 0
 
+    def note_ready(self, key: bytes) -> None:
+        """Wake who waits for a key, although its value does not change."""
+        if self.watchers and self.keyspace.awaited in self.watchers.get(key, ()):
+            self.keyspace.ready[self.number, key] = None
+
     def break_all_watches(self, incoming: Database) -> None:
         """For keys that are here or come in: their values change."""
         hash_: uint64_t = 0
@@ -747,21 +752,16 @@ class Database:
         kind: uint8_t = skip_expiry(record)[0]
         spread: uint32_t = spread_of(kind, record_payload(record))
         data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(new_key))
-        if not spread:
-            target.store.put_copy(data, PyBytes_GET_SIZE(new_key), new_hash, new_slot, record)
-            return 0
-        if not move:
+        if spread and not move:
             spread = self.keyspace.stores.clone(spread, target.store.number)
-        elif target is not self:
+        elif spread and target is not self:
             self.keyspace.stores.rehome(spread, target.store.number)
         try:
-            target.store.put_root(
-                data, PyBytes_GET_SIZE(new_key), new_hash, new_slot, kind, spread, record_expire_at(record)
-            )
+            target.store.put_copy(data, PyBytes_GET_SIZE(new_key), new_hash, new_slot, record, spread)
         except ArenaFull:
-            if not move:
+            if spread and not move:
                 self.keyspace.stores.drop(spread)
-            elif target is not self:
+            elif spread and target is not self:
                 # What it has just left is still free.
                 self.keyspace.stores.rehome(spread, self.store.number)
             raise
