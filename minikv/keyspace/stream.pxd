@@ -1,0 +1,45 @@
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from minikv.keyspace.collection cimport Collection
+from minikv.keyspace.database cimport Database
+from minikv.keyspace.stream_node cimport StreamEntry, StreamId
+
+
+cdef class Stream(Collection):
+    cdef uint64_t tail_at(self) noexcept
+    cdef uint8_t *tail(self) noexcept
+    cdef uint64_t number(self, uint32_t index) noexcept
+    cdef StreamId id_number(self, uint32_t index) noexcept
+    cdef void put_number(self, uint32_t index, uint64_t number) noexcept
+    cdef void put_id_number(self, uint32_t index, StreamId id) noexcept
+    cdef uint8_t *writable(self) except NULL
+    cdef uint32_t nodes(self) noexcept
+    cdef uint8_t *node_at(self, uint32_t index) noexcept
+    cdef uint8_t *pack_of(self, uint8_t *node) noexcept
+    cdef int64_t node_of(self, StreamId id) noexcept
+    cdef int put_packed(self, bytes nodes, uint32_t count, bytes tail, int64_t expire_at_ms) except -1
+    cdef int put_spread(self, uint32_t spread, bytes tail, int64_t expire_at_ms) except -1
+    cdef int spread_nodes(self) except -1
+    cdef int append(self, StreamId id, tuple parts, uint64_t max_bytes, uint64_t max_entries) except -1
+    cdef bint last_has_room(self, tuple parts, uint64_t max_bytes, uint64_t max_entries) except -1
+    cdef int add_node(self, StreamId id, bytes pack) except -1
+    cdef int trim_node(self, uint32_t index) except -1
+    cdef uint8_t *grow_node(self, uint32_t index, uint64_t more) except NULL
+    cdef int remove_node(self, uint32_t index) except -1
+    cdef bint find(self, StreamId id, uint32_t *index, StreamEntry *entry) noexcept
+    cdef int collect(self, uint32_t index, StreamId start, StreamId end, uint64_t limit, bint reverse, list found,
+                     list ids) except -1
+    cdef StreamId edge(self, bint last) noexcept
+    cdef StreamId last_of_node(self, uint32_t index) noexcept
+    cdef uint32_t mark_entries(self, StreamId end, uint64_t most) except? 0xFFFFFFFF
+    cdef uint8_t *group_at(self, bytes name, bint *found) noexcept
+    cdef int replace_tail(self, uint64_t at, uint64_t removed, bytes data, int groups) except -1
+
+
+cdef class StreamLoader:
+    cdef Stream stream
+    cdef list packed            # (ID, listpack) of each node, until they are too many
+    cdef uint64_t size
+    cdef uint32_t spread
+
+    cdef int place(self, bytes id, bytes pack) except -1

@@ -1,0 +1,331 @@
+# cython: language_level=3
+"""Consumer groups of streams: what was delivered to whom and is not acknowledged yet.
+
+A group is a part of its stream's tail, in the bytes of the file with numbers of a fixed width:
+
+    name | last ID: 9 + 9 B | entries read: 9 B | 0x80 count: 4 B | pending ...   | 0x80 count: 4 B | consumer ...
+    pending     ID: 16 B | delivered at: 8 B, little endian | 0x81 deliveries: 8 B
+    consumer    name | seen at: 8 B | 0x80 count: 4 B | IDs of its pending entries, 16 B each
+
+A Group is made from these bytes for one command, which changes it and saves it as a whole: one change, or none. Pending
+entries stay bytes: two tables of fixed width, sorted by ID, found by halving. Names are in order everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from minikv.keyspace.stream import LARGEST_ID, Stream
+from minikv.keyspace.stream_node import place_of
+
+ID_SIZE = 16
+PENDING_SIZE = 33
+UINT64_MAX = (1 << 64) - 1
+UNKNOWN_READS = UINT64_MAX  # entries_read is not known
+
+
+def has(table: bytearray, place: int, id: bytes) -> bool:
+    """Whether this is what `place_of` found."""
+    return table[place : place + ID_SIZE] == id
+
+
+def raw_id(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+def pending_entry(id: bytes, delivered_ms: int, deliveries: int) -> bytes:
+    return id + delivered_ms.to_bytes(8, "little", signed=True) + b"\x81" + (deliveries & UINT64_MAX).to_bytes(8, "big")
+
+
+def number_bytes(number: int) -> bytes:
+    return b"\x81" + number.to_bytes(8, "big")
+
+
+def count_bytes(count: int) -> bytes:
+    return b"\x80" + count.to_bytes(4, "big")
+
+
+def string_bytes(text: bytes) -> bytes:
+    if len(text) < 64:
+        return bytes((len(text),)) + text
+    return (bytes((0x40 | len(text) >> 8, len(text) & 255)) if len(text) < 16384 else count_bytes(len(text))) + text
+
+
+def string_at(data: bytes, at: int) -> tuple[bytes, int]:
+    """A string of a group and where it ends."""
+    length = data[at]
+    at += 1
+    if length >= 0x80:
+        length = int.from_bytes(data[at : at + 4], "big")
+        at += 4
+    elif length >= 0x40:
+        length = (length & 0x3F) << 8 | data[at]
+        at += 1
+    return data[at : at + length], at + length
+
+
+class Consumer:
+    """seen_ms: when it was last seen. ids: its pending entries."""
+
+    __slots__ = ("ids", "name", "seen_ms")
+
+    def __init__(self, name: bytes, seen_ms: int, ids: bytearray):
+        self.name = name
+        self.seen_ms = seen_ms
+        self.ids = ids
+
+    def __len__(self) -> int:
+        return len(self.ids) // ID_SIZE
+
+    def __bool__(self) -> bool:
+        return True
+
+    def add(self, id: bytes) -> None:
+        place = place_of(self.ids, ID_SIZE, id)
+        if not has(self.ids, place, id):
+            self.ids[place:place] = id
+
+    def remove(self, id: bytes) -> None:
+        place = place_of(self.ids, ID_SIZE, id)
+        if has(self.ids, place, id):
+            del self.ids[place : place + ID_SIZE]
+
+
+class Pending:
+    """One entry that was delivered and not acknowledged. deliveries: a count of 64 bits that wraps, as in Redis."""
+
+    __slots__ = ("consumer", "delivered_ms", "deliveries", "id")
+
+    def __init__(self, id: int, consumer: Consumer, delivered_ms: int, deliveries: int):
+        self.id = id
+        self.consumer = consumer
+        self.delivered_ms = delivered_ms
+        self.deliveries = deliveries
+
+
+class Group:
+    """last_id: of the last entry delivered. entries_read: how many were, None if that is not known."""
+
+    __slots__ = ("consumers", "entries_read", "last_id", "name", "pending")
+
+    def __init__(self, name: bytes, last_id: int = 0, entries_read: int | None = None):
+        self.name = name
+        self.last_id = last_id
+        self.entries_read = entries_read
+        self.pending = bytearray()
+        self.consumers: dict[bytes, Consumer] = {}
+
+    @staticmethod
+    def of(stream: Stream, name: bytes) -> Group | None:
+        """The group of this name."""
+        data = stream.group(name)
+        return None if data is None else Group.decode(data)
+
+    @staticmethod
+    def decode(data: bytes) -> Group:
+        name, at = string_at(data, 0)
+        last_id = int.from_bytes(data[at + 1 : at + 9] + data[at + 10 : at + 18], "big")
+        read = int.from_bytes(data[at + 19 : at + 27], "big")
+        group = Group(name, last_id, None if read == UNKNOWN_READS else read)
+        at += 27
+        size = int.from_bytes(data[at + 1 : at + 5], "big") * PENDING_SIZE
+        group.pending = bytearray(data[at + 5 : at + 5 + size])
+        at += 5 + size
+        count = int.from_bytes(data[at + 1 : at + 5], "big")
+        at += 5
+        for _ in range(count):
+            name, at = string_at(data, at)
+            seen_ms = int.from_bytes(data[at : at + 8], "little", signed=True)
+            size = int.from_bytes(data[at + 9 : at + 13], "big") * ID_SIZE
+            group.consumers[name] = Consumer(name, seen_ms, bytearray(data[at + 13 : at + 13 + size]))
+            at += 13 + size
+        return group
+
+    def encode(self) -> bytes:
+        parts = [
+            string_bytes(self.name),
+            number_bytes(self.last_id >> 64),
+            number_bytes(self.last_id & UINT64_MAX),
+            number_bytes(UNKNOWN_READS if self.entries_read is None else self.entries_read),
+            count_bytes(len(self)),
+            bytes(self.pending),
+            count_bytes(len(self.consumers)),
+        ]
+        for consumer in self.consumers.values():
+            parts += (
+                string_bytes(consumer.name),
+                consumer.seen_ms.to_bytes(8, "little", signed=True),
+                count_bytes(len(consumer)),
+                bytes(consumer.ids),
+            )
+        return b"".join(parts)
+
+    def save(self, stream: Stream) -> None:
+        """Make it a part of the stream; counts no change."""
+        stream.put_group(self.name, self.encode())
+
+    def __len__(self) -> int:
+        """Pending entries."""
+        return len(self.pending) // PENDING_SIZE
+
+    def __bool__(self) -> bool:
+        return True
+
+    # Consumers
+
+    def add_consumer(self, name: bytes, seen_ms: int) -> Consumer:
+        """A new consumer."""
+        self.consumers[name] = consumer = Consumer(name, seen_ms, bytearray())
+        if next(reversed(self.consumers)) != max(self.consumers):
+            self.consumers = dict(sorted(self.consumers.items()))
+        return consumer
+
+    def put_consumer(self, consumer: Consumer) -> None:
+        """A consumer from a file, whose entries are pending here."""
+        self.add_consumer(consumer.name, consumer.seen_ms).ids = consumer.ids
+
+    def see_consumer(self, name: bytes, now_ms: int) -> Consumer:
+        """A consumer that acts now; it is new if there was none."""
+        consumer = self.consumers.get(name)
+        if consumer is None:
+            return self.add_consumer(name, now_ms)
+        consumer.seen_ms = now_ms
+        return consumer
+
+    def remove_consumer(self, name: bytes) -> int:
+        """Take out a consumer with its pending entries; how many there were."""
+        consumer = self.consumers.pop(name)
+        mine = {bytes(consumer.ids[at : at + ID_SIZE]) for at in range(0, len(consumer.ids), ID_SIZE)}
+        table = self.pending
+        kept = [
+            table[at : at + PENDING_SIZE]
+            for at in range(0, len(table), PENDING_SIZE)
+            if bytes(table[at : at + ID_SIZE]) not in mine
+        ]
+        self.pending = bytearray(b"".join(kept))
+        return len(mine)
+
+    # Pending entries
+
+    def owner(self, id: bytes) -> Consumer:
+        """Whose pending entry this is."""
+        for consumer in self.consumers.values():
+            if has(consumer.ids, place_of(consumer.ids, ID_SIZE, id), id):
+                return consumer
+        raise AssertionError("a pending entry without consumer")
+
+    def pending_at(self, place: int, consumer: Consumer | None = None) -> Pending:
+        """The pending entry at an offset of the table."""
+        entry = bytes(self.pending[place : place + PENDING_SIZE])
+        return Pending(
+            int.from_bytes(entry[:ID_SIZE], "big"),
+            self.owner(entry[:ID_SIZE]) if consumer is None else consumer,
+            int.from_bytes(entry[16:24], "little", signed=True),
+            int.from_bytes(entry[25:], "big", signed=True),
+        )
+
+    def is_pending(self, id: bytes) -> bool:
+        return has(self.pending, place_of(self.pending, PENDING_SIZE, id), id)
+
+    def find(self, id: int) -> Pending | None:
+        """The pending entry of an ID."""
+        raw = raw_id(id)
+        place = place_of(self.pending, PENDING_SIZE, raw)
+        return self.pending_at(place) if has(self.pending, place, raw) else None
+
+    def put(self, entry: Pending) -> None:
+        """Write a pending entry, new or changed; it is its consumer's."""
+        raw = raw_id(entry.id)
+        place = place_of(self.pending, PENDING_SIZE, raw)
+        size = 0
+        if has(self.pending, place, raw):
+            size = PENDING_SIZE
+            if not has(entry.consumer.ids, place_of(entry.consumer.ids, ID_SIZE, raw), raw):
+                self.owner(raw).remove(raw)
+        self.pending[place : place + size] = pending_entry(raw, entry.delivered_ms, entry.deliveries)
+        entry.consumer.add(raw)
+
+    def remove(self, id: int) -> bool:
+        """Take out a pending entry; True if it was there."""
+        raw = raw_id(id)
+        place = place_of(self.pending, PENDING_SIZE, raw)
+        if not has(self.pending, place, raw):
+            return False
+        self.owner(raw).remove(raw)
+        del self.pending[place : place + PENDING_SIZE]
+        return True
+
+    def first_pending(self) -> int:
+        return int.from_bytes(self.pending[:ID_SIZE], "big")
+
+    def last_pending(self) -> int:
+        return int.from_bytes(self.pending[-PENDING_SIZE:][:ID_SIZE], "big")
+
+    def after(self, id: int) -> Pending | None:
+        """The first pending entry of this ID or a larger one."""
+        place = place_of(self.pending, PENDING_SIZE, raw_id(id))
+        return self.pending_at(place) if place < len(self.pending) else None
+
+    def next_of(self, consumer: Consumer, id: int) -> Pending | None:
+        """The same among the entries of one consumer."""
+        place = place_of(consumer.ids, ID_SIZE, raw_id(id))
+        if place >= len(consumer.ids):
+            return None
+        return self.pending_at(
+            place_of(self.pending, PENDING_SIZE, bytes(consumer.ids[place : place + ID_SIZE])), consumer
+        )
+
+    # How far it has read
+
+    def read_entry(self, stream: Stream, id: int) -> None:
+        """An entry above last_id is delivered: go on to it."""
+        if self.entries_read is not None and not has_gap(stream, id):
+            self.entries_read += 1
+        elif stream.entries_added:
+            self.entries_read = entries_up_to(stream, id)
+        self.last_id = id
+
+    def lag(self, stream: Stream) -> int | None:
+        """Entries of the stream that are still to be delivered, None if that is not known."""
+        if not stream.entries_added:
+            return 0
+        if self.entries_read is not None and not has_gap(stream, self.last_id):
+            return stream.entries_added - self.entries_read
+        read = entries_up_to(stream, self.last_id)
+        return None if read is None else stream.entries_added - read
+
+
+class StreamNumbers(Protocol):
+    """What tells how many entries came before one: a Stream has it."""
+
+    @property
+    def last_id(self) -> int: ...
+    @property
+    def first_id(self) -> int: ...
+    @property
+    def max_deleted_id(self) -> int: ...
+    @property
+    def entries_added(self) -> int: ...
+    def __len__(self) -> int: ...
+
+
+def has_gap(stream: Stream, start: int) -> bool:
+    """Whether an entry at an ID or behind it has been deleted, as far as the stream's numbers tell."""
+    if not len(stream) or not stream.max_deleted_id or stream.first_id > stream.max_deleted_id:
+        return False
+    return start <= stream.max_deleted_id <= LARGEST_ID
+
+
+def entries_up_to(stream: StreamNumbers, id: int) -> int | None:
+    """How many entries were ever added up to an ID, None if that cannot be told."""
+    added = stream.entries_added
+    if not added or (not len(stream) and id <= stream.last_id):
+        return added
+    if id >= stream.last_id:
+        return added if id == stream.last_id else None
+    if not stream.max_deleted_id or stream.max_deleted_id < stream.first_id:
+        if id < stream.first_id:
+            return added - len(stream)
+        if id == stream.first_id:
+            return added - len(stream) + 1
+    return None
