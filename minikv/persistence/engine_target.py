@@ -3,10 +3,11 @@
 
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
-from cython.cimports.minikv.engine.record import bytes_at
+from cython.cimports.minikv.engine.record import TYPE_STREAM, bytes_at
 from cython.cimports.minikv.engine.table import hash_key
 from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.database import Database, Keyspace
+from cython.cimports.minikv.keyspace.stream import StreamLoader
 from cython.cimports.minikv.persistence.rdb_target import LoadTarget
 
 ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
@@ -27,6 +28,7 @@ class EngineTarget(LoadTarget):
     _merge: cython.bint
     _drop_field_ttls: cython.bint
     _builder: Builder  # of the collection at hand
+    _stream: StreamLoader  # of the stream at hand
     _key: ConstBytes  # its key
     _key_len: uint64_t
     _hash: uint64_t
@@ -70,7 +72,10 @@ class EngineTarget(LoadTarget):
         self._key = key
         self._key_len = key_len
         self._expire_at_ms = expire_at_ms
-        self._builder.begin(self._database, kind)
+        if kind == TYPE_STREAM:
+            self._stream = StreamLoader(self._database, bytes_at(key, key_len))
+        else:
+            self._builder.begin(self._database, kind)
         return 1
 
     @cython.cfunc
@@ -82,6 +87,19 @@ class EngineTarget(LoadTarget):
     @cython.exceptval(-1, check=False)
     def scored(self, name: ConstBytes, name_len: uint64_t, score: cython.double) -> cython.int:
         return self._builder.scored(name, name_len, score)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def node(self, id: bytes, pack: bytes) -> cython.int:
+        self._stream.node(id, pack)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def stream_end(self, tail: bytes) -> cython.int:
+        self._stream.finish(tail, self._expire_at_ms)
+        self._stream = None
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -132,3 +150,6 @@ class EngineTarget(LoadTarget):
     def abandon(self) -> None:
         """Give up a collection that will not be complete."""
         self._builder.abandon()
+        if self._stream is not None:
+            self._stream.abandon()
+            self._stream = None

@@ -77,10 +77,13 @@ TYPE_SET_INTSET = 11
 TYPE_ZSET_ZIPLIST = 12
 TYPE_HASH_ZIPLIST = 13
 TYPE_LIST_QUICKLIST = 14
+TYPE_STREAM = 15
 TYPE_HASH_LISTPACK = 16
 TYPE_ZSET_LISTPACK = 17
 TYPE_LIST_QUICKLIST_2 = 18
+TYPE_STREAM_2 = 19
 TYPE_SET_LISTPACK = 20
+TYPE_STREAM_3 = 21
 TYPE_HASH_TTL_PRE_GA = 22  # Valkey: the same idea in another order
 TYPE_HASH_LISTPACK_TTL_PRE_GA = 23
 TYPE_HASH_TTL = 24
@@ -101,13 +104,13 @@ TYPE_NAMES = {
     12: "zset ziplist",
     TYPE_HASH_ZIPLIST: "hash ziplist",
     TYPE_LIST_QUICKLIST: "list quicklist",
-    15: "stream listpacks",
+    TYPE_STREAM: "stream listpacks",
     TYPE_HASH_LISTPACK: "hash listpack",
     17: "zset listpack",
     TYPE_LIST_QUICKLIST_2: "list quicklist_2",
-    19: "stream listpacks_2",
+    TYPE_STREAM_2: "stream listpacks_2",
     TYPE_SET_LISTPACK: "set listpack",
-    21: "stream listpacks_3",
+    TYPE_STREAM_3: "stream listpacks_3",
     TYPE_HASH_TTL_PRE_GA: "hash field-ttl (pre-GA)",
     TYPE_HASH_LISTPACK_TTL_PRE_GA: "hash field-ttl listpack (pre-GA)",
     TYPE_HASH_TTL: "hash field-ttl",

@@ -37,6 +37,12 @@ cdef class LoadTarget:
     # The next element of a sorted set; 0 if there was one of this name already.
     cdef int scored(self, const uint8_t *name, uint64_t name_len, double score) except -1
 
+    # The next node of a stream: its ID, 16 bytes, and its listpack as it is kept in the arena.
+    cdef int node(self, bytes id, bytes pack) except -1
+
+    # The stream is whole, and perhaps empty; what it has besides nodes, as it is kept in the arena.
+    cdef int stream_end(self, bytes tail) except -1
+
     # The next element, a hash's, expires then; 0 if the target cannot keep that, and the file is refused.
     cdef int field_expiry(self, int64_t at_ms) except -1
 

@@ -34,6 +34,12 @@ class LoadTarget:
     def scored(self, name, name_len, score):
         return 1
 
+    def node(self, id, pack):
+        return 0
+
+    def stream_end(self, tail):
+        return 0
+
     def field_expiry(self, at_ms):
         return 1
 

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from minikv.persistence.rdb_compact cimport Compact
 from minikv.persistence.rdb_input cimport RdbInput, Text
+from minikv.persistence.rdb_stream cimport StreamReader
 from minikv.persistence.rdb_target cimport LoadTarget
 
 cdef enum:                          # ValueReader.state: what go_on() has to read
@@ -12,6 +13,7 @@ cdef enum:                          # ValueReader.state: what go_on() has to rea
     SKIPPED                         # the same, expired
     ELEMENTS                        # a collection's elements
     MODULE                          # the parts of a module's data
+    NODES                           # a stream's nodes, and what is behind them
 
 cdef enum:                          # ValueReader.outcome: what became of a complete value
     LOADED = 0
@@ -54,6 +56,7 @@ cdef class ValueReader:
     cdef uint64_t module_at         # offset of the module's data
     cdef Text name
     cdef Text value
+    cdef StreamReader stream
 
     cdef int read_key(self) except -1
     cdef int begin(self, int type, bint has_expiry, int64_t expire_at_ms) except -1
@@ -90,5 +93,7 @@ cdef class ValueReader:
     cdef int read_strings(self, int form) except -1
     cdef int read_triples(self, Compact *compact) except -1
     cdef int compact_wrong(self, Compact *compact, str reason) except -1
+    cdef int begin_stream(self) except -1
+    cdef int go_on_stream(self, uint64_t stop_at) except -1
     cdef int begin_module(self, object key) except -1
     cdef int go_on_module(self, uint64_t stop_at) except -1

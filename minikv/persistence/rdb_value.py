@@ -20,7 +20,15 @@ from __future__ import annotations
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy
-from cython.cimports.minikv.engine.record import TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STRING, TYPE_ZSET, bytes_at
+from cython.cimports.minikv.engine.record import (
+    TYPE_HASH,
+    TYPE_LIST,
+    TYPE_SET,
+    TYPE_STREAM,
+    TYPE_STRING,
+    TYPE_ZSET,
+    bytes_at,
+)
 from cython.cimports.minikv.persistence.rdb_compact import (
     INTSET,
     LISTPACK,
@@ -34,6 +42,7 @@ from cython.cimports.minikv.persistence.rdb_compact import (
 from cython.cimports.minikv.persistence.rdb_decimal import parse_decimal
 from cython.cimports.minikv.persistence.rdb_input import RdbInput, Text
 from cython.cimports.minikv.persistence.rdb_lzf import lzf_expand
+from cython.cimports.minikv.persistence.rdb_stream import StreamReader
 from cython.cimports.minikv.persistence.rdb_target import DIRECT_LEN, LoadTarget
 from cython.cimports.minikv.persistence.rdb_value import (
     DIRECT,
@@ -43,6 +52,7 @@ from cython.cimports.minikv.persistence.rdb_value import (
     IDLE,
     LOADED,
     MODULE,
+    NODES,
     PASSED_OVER,
     PIECES,
     SKIPPED,
@@ -55,6 +65,9 @@ Bytes = cython.typedef(cython.pointer[uint8_t])
 ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
 
 ZSET_OLD = cython.declare(cython.int, rdb_format.TYPE_ZSET)
+STREAM = cython.declare(cython.int, rdb_format.TYPE_STREAM)
+STREAM_2 = cython.declare(cython.int, rdb_format.TYPE_STREAM_2)
+STREAM_3 = cython.declare(cython.int, rdb_format.TYPE_STREAM_3)
 MODULE_PRE_GA = cython.declare(cython.int, rdb_format.TYPE_MODULE_PRE_GA)
 MODULE_2 = cython.declare(cython.int, rdb_format.TYPE_MODULE_2)
 HASH_ZIPMAP = cython.declare(cython.int, rdb_format.TYPE_HASH_ZIPMAP)
@@ -99,6 +112,7 @@ class ValueReader:
         self.now_ms = now_ms
         self.key = Text()
         self.name = Text()
+        self.stream = StreamReader(source)
         self.value = Text()
         self.idle_s = self.frequency = -1
 
@@ -159,6 +173,9 @@ class ValueReader:
             if type == HASH_LISTPACK_TTL:
                 self.source.little_endian(8)  # the earliest of the times that follow
             return self.read_compact(LISTPACK)
+        if type in (STREAM, STREAM_2, STREAM_3):
+            self.kind = TYPE_STREAM
+            return self.begin_stream()
         if type == MODULE_2 and not self.alone:
             return self.begin_module(bytes_at(self.source.data(self.key), self.key.length))
         return self.refuse(f"The type {rdb_format.type_names(self.valkey)[type]} ({type}) of {{}} is not supported")
@@ -171,6 +188,8 @@ class ValueReader:
             return self.go_on_direct(stop_at)
         if self.state == MODULE:
             return self.go_on_module(stop_at)
+        if self.state == NODES:
+            return self.go_on_stream(stop_at)
         return self.go_on_pieces(stop_at)
 
     def named_key(self, preposition: str = "in") -> str:
@@ -500,6 +519,29 @@ class ValueReader:
         if self.value.decoded == cython.NULL:
             offset = self.value.at + min(compact.at, compact.size)
         raise RdbError(f"The {rdb_format.type_names(self.valkey)[self.type]} of {self.named_key()} is {reason}", offset)
+
+    # Streams
+
+    def begin_stream(self) -> cython.int:
+        self.stream.begin(self.type)
+        self.open()
+        self.state = NODES
+        return 0
+
+    def go_on_stream(self, stop_at: uint64_t) -> cython.int:
+        tail: bytes
+        while self.stream.nodes_left and self.source.offset() < stop_at:
+            id, pack = self.stream.node()
+            self.into.node(id, pack)
+        if self.stream.nodes_left:
+            return 0
+        tail = self.stream.tail()
+        self.only(0)
+        self.state = IDLE
+        self.into.stream_end(tail)
+        if self.outcome == LOADED and (self.idle_s >= 0 or self.frequency >= 0):
+            self.into.used(self.source.data(self.key), self.key.length, self.idle_s, self.frequency)
+        return self.into.record_end(self.source.offset())
 
     # Modules
 

@@ -206,8 +206,8 @@ def test_a_slice_can_end_after_a_number_of_keys() -> None:
         (b"\xf3", "Unknown RDB type 243", 9),
         (b"\x06" + plain(b"a key"), "The type module (pre-GA) (6) of key 'a key' in DB 0 is not supported", 9),
         (
-            SELECTDB + b"\x04\x0f" + plain(b"s"),
-            "The type stream listpacks (15) of key 's' in DB 4 is not supported",
+            SELECTDB + b"\x04\x06" + plain(b"s"),
+            "The type module (pre-GA) (6) of key 's' in DB 4 is not supported",
             11,
         ),
         (b"\xf6" + plain(b"lib"), "Pre-release function format not supported.", 9),

@@ -1,0 +1,23 @@
+from libc.stdint cimport uint64_t
+
+from minikv.persistence.rdb_input cimport RdbInput
+
+
+cdef class StreamReader:
+    cdef RdbInput source
+    cdef int type
+    cdef uint64_t nodes_left
+    cdef uint64_t live              # entries of all nodes that are not deleted
+    cdef list ranges                # first and last ID of each node, 32 bytes together
+    cdef object first_id            # of the first entry that is not deleted, None: there is none
+
+    cdef int begin(self, int type) except -1
+    cdef tuple node(self)
+    cdef bytes tail(self)
+    cdef object id(self)
+    cdef uint64_t number(self) except? 0
+    cdef int check_nodes(self, object last_id) except -1
+    cdef object group(self, object numbers)
+    cdef object read_pending(self, object group)
+    cdef object read_consumer(self, object group)
+    cdef uint64_t many(self, uint64_t size) except? 0
