@@ -49,6 +49,8 @@ class Config:
     hash_max_listpack_value: int
     zset_max_listpack_entries: int
     zset_max_listpack_value: int
+    stream_node_max_bytes: int
+    stream_node_max_entries: int
     hll_sparse_max_bytes: int
     hz: int
     key_load_delay: int

@@ -6,6 +6,7 @@ matter; by `mix` the result is hashed once more, so it does.
     data set = database numbers mixed, keys stirred        key = name mixed, type mixed, value, expiry stirred
     string: mixed        set: members stirred              hash: field and value mixed, each pair stirred
     list: elements mixed                                   sorted set: the same with member and score
+    stream: IDs, fields and values mixed
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from collections.abc import Iterable
 from hashlib import sha1
 from typing import Any
 
-from minikv.commands.encoding import HASH, LIST, SET, SORTED_SET, STRING
+from minikv.commands.encoding import HASH, LIST, SET, SORTED_SET, STREAM, STRING
 from minikv.keyspace.hash import Hash
 from minikv.keyspace.list import List
 from minikv.keyspace.set import Set
 from minikv.keyspace.sorted_set import SortedSet
+from minikv.keyspace.stream import LARGEST_ID, Stream
 
 DIGEST_LEN = 20
 
@@ -36,9 +38,8 @@ def mix(digest: int, data_hash: int) -> int:
 
 
 # Of Redis's numbers of the types, by RDB's.
-TYPES = {
-    rdb: hashed(redis.to_bytes(4)) for rdb, redis in ((STRING, 0), (LIST, 1), (SET, 2), (HASH, 4), (SORTED_SET, 3))
-}
+NUMBERS = {STRING: 0, LIST: 1, SET: 2, SORTED_SET: 3, HASH: 4, STREAM: 6}
+TYPES = {kind: hashed(number.to_bytes(4)) for kind, number in NUMBERS.items()}
 EXPIRY = hashed(b"!!expire!!")
 
 
@@ -68,6 +69,11 @@ def value_digest(database: Any, key: bytes, start: int = 0) -> int:
     elif kind == SORTED_SET and (scored := SortedSet.peek(database, key)) is not None:
         for member, score in scored.by_rank(0, len(scored)):
             digest = stir(digest, pair_digest(member, b"%.17g" % score))
+    elif kind == STREAM and (stream := Stream.peek(database, key)) is not None:
+        for id, parts in stream.range(0, LARGEST_ID):
+            digest = mix(digest, hashed(id.replace(b"-", b".")))
+            for part in parts:
+                digest = mix(digest, hashed(part))
     return stir(digest, EXPIRY) if database.expire_at(key) else digest
 
 

@@ -11,7 +11,7 @@ from minikv.keyspace.hash import Hash
 from minikv.keyspace.set import Set
 from minikv.keyspace.sorted_set import SortedSet
 
-STRING, LIST, SET, HASH, SORTED_SET = 0, 1, 2, 4, 5  # RDB's numbers of the types
+STRING, LIST, SET, HASH, SORTED_SET, STREAM = 0, 1, 2, 4, 5, 19  # RDB's numbers of the types
 
 
 def encoding_of(database: Database, key: bytes, config: Config) -> bytes | None:
@@ -32,4 +32,4 @@ def encoding_of(database: Database, key: bytes, config: Config) -> bytes | None:
         if scored is None:
             return None
         return scored.encoding(config.zset_max_listpack_entries, config.zset_max_listpack_value)
-    return database.encoding(key)
+    return b"stream" if kind == STREAM else database.encoding(key)

@@ -30,7 +30,7 @@ SHARED_INTEGERS = 10_000  # Redis keeps one object for each of 0 to 9999, which 
 SHARED_REFCOUNT = 2**31 - 1
 
 # Names of the types by RDB type code.
-TYPE_NAMES = {0: b"string", 1: b"list", 2: b"set", 3: b"zset", 4: b"hash", 5: b"zset", 15: b"stream"}
+TYPE_NAMES = {0: b"string", 1: b"list", 2: b"set", 3: b"zset", 4: b"hash", 5: b"zset", 19: b"stream"}
 
 
 # Delete, test, touch

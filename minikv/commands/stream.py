@@ -1,0 +1,250 @@
+# cython: language_level=3
+"""Commands on streams: adding, reading and deleting entries."""
+
+from __future__ import annotations
+
+from minikv.commands.arguments import NO_SUCH_KEY, SYNTAX_ERROR, integer
+from minikv.commands.client import Client
+from minikv.commands.spec import DENYOOM, FAST, READONLY, WRITE, command
+from minikv.commands.stream_id import LARGEST_SEQUENCE, parse_end, parse_id, parse_open_id, parse_start
+from minikv.errors import CommandError
+from minikv.keyspace.stream import LARGEST_ID, Stream
+from minikv.keyspace.stream_node import format_id
+from minikv.protocol.reply import NULL_ARRAY, OK, SimpleString
+
+BOTH_STRATEGIES = "ERR syntax error, MAXLEN and MINID options at the same time are not compatible"
+NO_STRATEGY = "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy"
+LIMIT_OF_EXACT = "ERR syntax error, LIMIT cannot be used without the special ~ option"
+TRIM_WITHOUT_STRATEGY = "ERR syntax error, XTRIM must be called with a trimming strategy"
+NOT_ABOVE_ZERO = "ERR The ID specified in XADD must be greater than 0-0"
+EXHAUSTED = "ERR The stream has exhausted the last possible ID, unable to add more items"
+NOT_ABOVE_LAST = "ERR The ID specified in XADD is equal or smaller than the target stream top item"
+TOO_LARGE = "ERR Elements are too large to be stored"
+# Bytes of the fields and values of one entry.
+ENTRY_MAX = 1 << 30
+# Without LIMIT an approximate trim looks at so many full nodes, and deletes so many entries at most.
+TRIM_NODES = 100
+TRIM_DEFAULT = 10_000
+TRIM_MAX = 1_000_000
+
+
+class Trim:
+    """How far to trim: MAXLEN or MINID with their options. strategy: None for not at all."""
+
+    def __init__(self) -> None:
+        self.strategy: bytes | None = None
+        self.threshold = 0
+        self.approximate = False
+        self.limit: int | None = None
+
+    def option(self, words: tuple[bytes, ...], place: int) -> int:
+        """Read the option at a place that has a word behind it; the place behind, the same if it is none of these."""
+        word = words[place].upper()
+        if word == b"LIMIT":
+            self.limit = integer(words[place + 1])
+            if self.limit < 0:
+                raise CommandError("ERR The LIMIT argument must be >= 0.")
+            return place + 2
+        if word not in (b"MAXLEN", b"MINID"):
+            return place
+        if self.strategy is not None:
+            raise CommandError(BOTH_STRATEGIES)
+        self.approximate = False
+        place += 1
+        if place + 1 < len(words) and words[place] in (b"~", b"="):
+            self.approximate = words[place] == b"~"
+            place += 1
+        if word == b"MINID":
+            self.threshold = parse_id(words[place])
+        else:
+            self.threshold = integer(words[place])
+            if self.threshold < 0:
+                raise CommandError("ERR The MAXLEN argument must be >= 0.")
+        self.strategy = word
+        return place + 1
+
+    def settle(self, ctx: Client, required: bool) -> None:
+        """All options have been read: decide on the limit."""
+        if self.limit and self.strategy is None:
+            raise CommandError(NO_STRATEGY)
+        if required and self.strategy is None:
+            raise CommandError(TRIM_WITHOUT_STRATEGY)
+        if self.limit is not None:
+            if not self.approximate:
+                raise CommandError(LIMIT_OF_EXACT)
+        elif self.approximate:
+            entries = ctx.server.config.stream_node_max_entries
+            self.limit = min(TRIM_NODES * entries, TRIM_MAX) or TRIM_DEFAULT
+        else:
+            self.limit = 0
+
+    def apply(self, stream: Stream) -> int:
+        """How many entries were deleted; counts no change."""
+        limit = self.limit or 0
+        if self.strategy == b"MAXLEN":
+            return stream.trim_to_length(self.threshold, self.approximate, limit)
+        if self.strategy == b"MINID":
+            return stream.trim_below(self.threshold, self.approximate, limit)
+        return 0
+
+
+@command(
+    "XADD",
+    arity=-5,
+    flags=WRITE | DENYOOM | FAST,
+    keys=(1, 1, 1),
+    key_flags="RW update",
+    categories="stream",
+    tips=["nondeterministic_output"],
+)
+def xadd(ctx: Client, key: bytes, *words: bytes) -> bytes | None:
+    trim = Trim()
+    create = True
+    id = None
+    given = True
+    place = 0
+    while place < len(words) and words[place] != b"*":
+        behind = trim.option(words, place) if place + 1 < len(words) else place
+        if behind != place:
+            place = behind
+        elif words[place].upper() == b"NOMKSTREAM":
+            create = False
+            place += 1
+        else:
+            id, given = parse_open_id(words[place])
+            break
+    trim.settle(ctx, False)
+    parts = words[place + 1 :]
+    if len(parts) < 2 or len(parts) % 2:
+        raise CommandError("ERR wrong number of arguments for 'xadd' command")
+    if id == 0 and given:
+        raise CommandError(NOT_ABOVE_ZERO)
+    stream = Stream.to_write(ctx.db, key)
+    if not stream.exists and not create:
+        return None
+    id = next_id(stream.last_id, id, given, ctx.keyspace.now_ms)
+    if sum(map(len, parts)) > ENTRY_MAX:
+        raise CommandError(TOO_LARGE)
+    config = ctx.server.config
+    stream.add(id, parts, config.stream_node_max_bytes, config.stream_node_max_entries)
+    trim.apply(stream)
+    return format_id(id)
+
+
+def next_id(last: int, id: int | None, given: bool, now_ms: int) -> int:
+    """The ID of a new entry: as given, with the next sequence number of its millisecond, or by the clock (None)."""
+    if last == LARGEST_ID:
+        raise CommandError(EXHAUSTED)
+    if id is None:
+        return max(now_ms << 64, last + 1)
+    if not given and id >> 64 == last >> 64:
+        if last & LARGEST_SEQUENCE == LARGEST_SEQUENCE:
+            raise CommandError(TOO_LARGE)  # as Redis words it
+        return last + 1
+    if id <= last:
+        raise CommandError(NOT_ABOVE_LAST)
+    return id
+
+
+@command(
+    "XTRIM",
+    arity=-4,
+    flags=WRITE,
+    keys=(1, 1, 1),
+    key_flags="RW delete",
+    categories="stream",
+    tips=["nondeterministic_output"],
+)
+def xtrim(ctx: Client, key: bytes, *words: bytes) -> int:
+    trim = Trim()
+    place = 0
+    while place < len(words):
+        behind = trim.option(words, place) if place + 1 < len(words) else place
+        if behind == place:
+            raise CommandError(SYNTAX_ERROR)
+        place = behind
+    trim.settle(ctx, True)
+    stream = Stream.at(ctx.db, key, False)
+    removed = 0 if stream is None else trim.apply(stream)
+    if stream is not None and removed:
+        stream.mark_changed(removed)
+    return removed
+
+
+@command("XDEL", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW delete", categories="stream")
+def xdel(ctx: Client, key: bytes, *texts: bytes) -> int:
+    stream = Stream.at(ctx.db, key, False)
+    if stream is None:
+        return 0
+    deleted: list[int] = []
+    try:
+        for id in [parse_id(text) for text in texts]:
+            if stream.delete(id):
+                deleted.append(id)
+    finally:
+        if deleted:
+            stream.deleted(deleted)
+    return len(deleted)
+
+
+@command("XLEN", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="stream")
+def xlen(ctx: Client, key: bytes) -> int:
+    stream = Stream.at(ctx.db, key)
+    return 0 if stream is None else len(stream)
+
+
+@command("XRANGE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="stream")
+def xrange(ctx: Client, key: bytes, start: bytes, end: bytes, *options: bytes) -> object:
+    return entries_between(ctx, key, parse_start(start), parse_end(end), options, False)
+
+
+@command("XREVRANGE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="stream")
+def xrevrange(ctx: Client, key: bytes, end: bytes, start: bytes, *options: bytes) -> object:
+    return entries_between(ctx, key, parse_start(start), parse_end(end), options, True)
+
+
+def entries_between(ctx: Client, key: bytes, start: int, end: int, options: tuple[bytes, ...], reverse: bool) -> object:
+    count = -1
+    for place in range(0, len(options), 2):
+        if options[place].upper() != b"COUNT" or place + 1 == len(options):
+            raise CommandError(SYNTAX_ERROR)
+        count = max(integer(options[place + 1]), 0)
+    stream = Stream.at(ctx.db, key)
+    if stream is None:
+        return []
+    return NULL_ARRAY if count == 0 else stream.range(start, end, max(count, 0), reverse)
+
+
+@command("XSETID", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW update", categories="stream")
+def xsetid(ctx: Client, key: bytes, text: bytes, *options: bytes) -> SimpleString:
+    id = parse_id(text)
+    added, max_deleted = xsetid_options(id, options)
+    stream = Stream.at(ctx.db, key, False)
+    if stream is None:
+        raise CommandError(NO_SUCH_KEY)
+    if len(stream):
+        if id < stream.last_entry_id():
+            raise CommandError("ERR The ID specified in XSETID is smaller than the target stream top item")
+        if added is not None and added < len(stream):
+            raise CommandError("ERR The entries_added specified in XSETID is smaller than the target stream length")
+    stream.set_numbers(id, max_deleted or stream.max_deleted_id, stream.entries_added if added is None else added)
+    ctx.keyspace.dirty += 1
+    return OK
+
+
+def xsetid_options(id: int, options: tuple[bytes, ...]) -> tuple[int | None, int]:
+    """ENTRIESADDED and MAXDELETEDID."""
+    added, max_deleted = None, 0
+    for place in range(0, len(options), 2):
+        word = options[place].upper()
+        if word not in (b"ENTRIESADDED", b"MAXDELETEDID") or place + 1 == len(options):
+            raise CommandError(SYNTAX_ERROR)
+        if word == b"ENTRIESADDED":
+            added = integer(options[place + 1])
+            if added < 0:
+                raise CommandError("ERR entries_added must be positive")
+        else:
+            max_deleted = parse_id(options[place + 1])
+            if id < max_deleted:
+                raise CommandError("ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id")
+    return added, max_deleted

@@ -1,0 +1,182 @@
+# cython: language_level=3
+"""XINFO: streams, their groups and consumers, looked at from outside."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from minikv.commands.arguments import NO_SUCH_KEY, integer
+from minikv.commands.client import Client
+from minikv.commands.help import help_lines
+from minikv.commands.spec import LOADING, READONLY, STALE, command, container
+from minikv.commands.stream_group import bad_subcommand, no_such_consumer_group
+from minikv.errors import CommandError
+from minikv.keyspace.stream import LARGEST_ID, Stream
+from minikv.keyspace.stream_group import Consumer, Group
+from minikv.keyspace.stream_node import format_id
+from minikv.protocol.reply import SimpleString
+
+ENTRIES_SHOWN = 10  # by FULL
+
+XINFO = container("XINFO", arity=-2)
+
+
+def existing(ctx: Client, key: bytes) -> Stream:
+    stream = Stream.at(ctx.db, key)
+    if stream is None:
+        raise CommandError(NO_SUCH_KEY)
+    return stream
+
+
+def groups_of(stream: Stream) -> list[Group]:
+    return [Group.decode(data) for data in stream.groups()]
+
+
+@command("XINFO|STREAM", arity=-3, flags=READONLY, keys=(2, 2, 1), key_flags="RO access", categories="stream")
+def xinfo_stream(ctx: Client, key: bytes, *options: bytes) -> dict[bytes, object]:
+    stream = existing(ctx, key)
+    count = full_options(options)
+    node_ids = stream.node_ids()
+    about: dict[bytes, object] = {
+        b"length": len(stream),
+        b"radix-tree-keys": len(node_ids),
+        b"radix-tree-nodes": radix_tree_nodes(node_ids),
+        b"last-generated-id": format_id(stream.last_id),
+        b"max-deleted-entry-id": format_id(stream.max_deleted_id),
+        b"entries-added": stream.entries_added,
+        b"recorded-first-entry-id": format_id(stream.first_id),
+    }
+    if count is None:
+        first, last = stream.range(0, LARGEST_ID, 1), stream.range(0, LARGEST_ID, 1, True)
+        about[b"groups"] = stream.group_count()
+        about[b"first-entry"] = first[0] if first else None
+        about[b"last-entry"] = last[0] if last else None
+    else:
+        about[b"entries"] = stream.range(0, LARGEST_ID, count)
+        about[b"groups"] = [full_group(stream, group, count) for group in groups_of(stream)]
+    return about
+
+
+def full_options(options: tuple[bytes, ...]) -> int | None:
+    """How many entries FULL wants to see, 0 for all; None without FULL."""
+    if not options:
+        return None
+    if len(options) not in (1, 3) or options[0].upper() != b"FULL":
+        raise bad_subcommand("XINFO", "STREAM")
+    if len(options) == 1:
+        return ENTRIES_SHOWN
+    if options[1].upper() != b"COUNT":
+        raise bad_subcommand("XINFO", "STREAM")
+    count = integer(options[2])
+    return count if count >= 0 else ENTRIES_SHOWN
+
+
+def full_group(stream: Stream, group: Group, count: int) -> dict[bytes, object]:
+    pending: list[object] = []
+    entry = group.after(0)
+    while entry is not None and (not count or len(pending) < count):
+        pending.append([format_id(entry.id), entry.consumer.name, entry.delivered_ms, entry.deliveries])
+        entry = group.after(entry.id + 1) if entry.id < LARGEST_ID else None
+    return {
+        b"name": group.name,
+        b"last-delivered-id": format_id(group.last_id),
+        b"entries-read": group.entries_read,
+        b"lag": group.lag(stream),
+        b"pel-count": len(group),
+        b"pending": pending,
+        b"consumers": [full_consumer(group, consumer, count) for consumer in group.consumers.values()],
+    }
+
+
+def full_consumer(group: Group, consumer: Consumer, count: int) -> dict[bytes, object]:
+    pending: list[object] = []
+    entry = group.next_of(consumer, 0)
+    while entry is not None and (not count or len(pending) < count):
+        pending.append([format_id(entry.id), entry.delivered_ms, entry.deliveries])
+        entry = group.next_of(consumer, entry.id + 1) if entry.id < LARGEST_ID else None
+    return {
+        b"name": consumer.name,
+        b"seen-time": consumer.seen_ms,
+        b"pel-count": len(consumer),
+        b"pending": pending,
+    }
+
+
+def radix_tree_nodes(keys: list[bytes]) -> int:
+    """How many nodes Redis's radix tree has with these sorted keys of one length.
+
+    A leaf for each key, a node for each place where keys part, and one for each run of bytes between two of these.
+    """
+    if not keys:
+        return 1
+    length = len(keys[0])
+    shared = [next(i for i in range(length) if a[i] != b[i]) for a, b in pairwise(keys)]
+    nodes = len(keys)
+    # Above a leaf bytes are left over unless its neighbours share all but the last one with it.
+    for left, right in pairwise([-1, *shared, -1]):
+        nodes += length - max(left, right) > 1
+    open_forks: list[int] = []
+    for depth in [*shared, -1]:
+        while open_forks and open_forks[-1] > depth:
+            fork = open_forks.pop()
+            above = max(open_forks[-1] if open_forks else -1, depth)
+            nodes += 1 + (fork - above > 1)
+        if depth >= 0 and (not open_forks or open_forks[-1] < depth):
+            open_forks.append(depth)
+    return nodes
+
+
+@command("XINFO|GROUPS", arity=3, flags=READONLY, keys=(2, 2, 1), key_flags="RO access", categories="stream")
+def xinfo_groups(ctx: Client, key: bytes) -> list[dict[bytes, object]]:
+    stream = existing(ctx, key)
+    return [
+        {
+            b"name": group.name,
+            b"consumers": len(group.consumers),
+            b"pending": len(group),
+            b"last-delivered-id": format_id(group.last_id),
+            b"entries-read": group.entries_read,
+            b"lag": group.lag(stream),
+        }
+        for group in groups_of(stream)
+    ]
+
+
+@command(
+    "XINFO|CONSUMERS",
+    arity=4,
+    flags=READONLY,
+    keys=(2, 2, 1),
+    key_flags="RO access",
+    categories="stream",
+    tips=["nondeterministic_output"],
+)
+def xinfo_consumers(ctx: Client, key: bytes, name: bytes) -> list[dict[bytes, object]]:
+    stream = existing(ctx, key)
+    group = Group.of(stream, name)
+    if group is None:
+        raise no_such_consumer_group(key, name)
+    now_ms = ctx.keyspace.now_ms
+    return [
+        {
+            b"name": consumer.name,
+            b"pending": len(consumer),
+            b"idle": max(now_ms - consumer.seen_ms, 0),
+        }
+        for consumer in group.consumers.values()
+    ]
+
+
+@command("XINFO|HELP", arity=2, flags=LOADING | STALE, categories="stream")
+def xinfo_help(ctx: Client) -> list[SimpleString]:
+    return help_lines(
+        "XINFO",
+        [
+            "CONSUMERS <key> <groupname>",
+            "    The consumers of a group.",
+            "GROUPS <key>",
+            "    The groups of a stream.",
+            "STREAM <key> [FULL [COUNT <count>]",
+            "    A stream; FULL: with entries, groups and what is pending.",
+        ],
+    )
