@@ -99,7 +99,7 @@ class EngineTarget(LoadTarget):
     def stream_end(self, tail: bytes) -> cython.int:
         self._stream.finish(tail, self._expire_at_ms)
         self._stream = None
-        return 0
+        return self._break_watches(self._key, self._key_len)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
