@@ -176,14 +176,13 @@ def filled(spec: ServerSpec, load: Load, options: Options) -> Iterator[Server]:
     with running(spec, parent_dir=options.directory) as server:
         client = server.client()
         if (keys := client.command("DBSIZE")) != 0:
-            raise RuntimeError(f"{spec.told} holds {keys} keys: the lab fills only empty servers")
+            raise ValueError(f"{spec.told} holds {keys} keys: the lab fills only empty servers")
         try:
             fill(client, load)
             yield server
         finally:
             if spec.url:
-                for number in range(load.count):
-                    client.command("DEL", f"{load.prefix}{number:0{16 - len(load.prefix)}d}")
+                fill(server.client(), load, "DEL")
 
 
 def measure(server: Server, plan: Plan) -> Run:

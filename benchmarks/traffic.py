@@ -63,7 +63,7 @@ class Load:
         return sum(self.value_lens) / 2
 
     def requests(self, kind: str) -> Requests:
-        """SETs or GETs with values as this load has them."""
+        """SETs with values as this load has them, or commands with a key alone."""
         noise = random.Random(self.seed)
         block = noise.randbytes(NOISE_BYTES + self.value_lens[1])
         key = self.prefix.ljust(KEY_LEN, "0")
@@ -99,9 +99,9 @@ class Requests:
         return self.flat[self.bounds[first] : self.bounds[self.slot]].data
 
 
-def fill(client: Client, load: Load) -> None:
-    """Store every key of the load once."""
-    requests = load.requests("SET")
+def fill(client: Client, load: Load, kind: str = "SET") -> None:
+    """Store every key of the load once, or send another command for each."""
+    requests = load.requests(kind)
 
     def batches() -> Iterator[tuple[bytes | memoryview, int]]:
         for start in range(0, load.count, 256):

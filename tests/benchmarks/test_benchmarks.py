@@ -140,6 +140,7 @@ def test_startup_takes_a_sample_of_every_server(options: Options) -> None:
 
 @needs_redis
 def test_interrupted_run_stops_its_servers(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the command line needs the lab's extra: pip install -e '.[lab]'")
     command = [sys.executable, "-m", "benchmarks", "memory", "--server", "redis-server", "--directory", str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True) as run:
         while not (servers := processes.children(run.pid)):

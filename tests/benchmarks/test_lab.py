@@ -259,6 +259,20 @@ def test_snapshot_reports_and_draws_every_server(tmp_path: Path, hold: str) -> N
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".png"}
 
 
+@needs_redis
+def test_a_running_server_is_measured_only_if_empty_and_emptied_again(tmp_path: Path) -> None:
+    with running(REDIS, parent_dir=tmp_path) as server:
+        client = server.client()
+        command = [sys.executable, "-m", "benchmarks", "snapshot", "--server", f"redis://127.0.0.1:{server.port}"]
+        command += ["--keys", "10000", "--before", "0.1", "--after", "0.1", "--results", str(tmp_path)]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+        assert client.command("DBSIZE") == 0
+        client.command("SET", "mine", "1")
+        refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert refused.returncode == 1 and "holds 1 keys" in refused.stderr and "Traceback" not in refused.stderr
+        assert client.command("GET", "mine") == b"1"
+
+
 # -- mechanisms
 
 

@@ -1,0 +1,190 @@
+"""Command line of the benchmarks and of the lab: `python -m benchmarks --help`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import (
+    bgsave,
+    collections,
+    compare,
+    growth,
+    load,
+    mechanisms,
+    memory,
+    picture,
+    plan,
+    snapshot,
+    startup,
+    throughput,
+)
+from benchmarks.options import Options
+from benchmarks.report import Report
+from benchmarks.servers import MINIKV, REDIS, ROOT, ServerSpec
+
+BENCHMARKS: dict[str, tuple[Callable[[Options], Report], str | None]] = {
+    "throughput": (throughput.run, throughput.__doc__),
+    "memory": (memory.run, memory.__doc__),
+    "bgsave": (bgsave.run, bgsave.__doc__),
+    "growth": (growth.run, growth.__doc__),
+    "load": (load.run, load.__doc__),
+    "collections": (collections.run, collections.__doc__),
+    "startup": (startup.run, startup.__doc__),
+}
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """A part of the lab: it has arguments of its own, and pictures (drawn from its saved results)."""
+
+    run: Callable[[Options, argparse.Namespace], Report]
+    draw: Callable[[dict[str, Any]], dict[str, picture.Figure]]
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    default_servers: Callable[[], tuple[ServerSpec, ...]]
+    question: str | None
+    epilog: str
+    rounds: int = 1  # 1: it has no --rounds
+
+
+LAB = {
+    "snapshot": Instrument(
+        snapshot.run, snapshot.draw, snapshot.add_arguments, snapshot.default_servers,
+        snapshot.__doc__, snapshot.EPILOG,
+    ),
+    "mechanisms": Instrument(
+        mechanisms.run, mechanisms.draw, mechanisms.add_arguments, mechanisms.default_servers,
+        mechanisms.__doc__, mechanisms.EPILOG,
+    ),
+    "plan": Instrument(
+        plan.run, plan.draw, plan.add_arguments, plan.default_servers, plan.__doc__, plan.EPILOG,
+    ),
+    "compare": Instrument(
+        compare.run, compare.draw, compare.add_arguments, compare.default_servers,
+        compare.__doc__, compare.EPILOG, rounds=9,
+    ),
+}  # fmt: skip
+
+DESCRIPTION = """\
+Benchmarks compare minikv with redis-server on this machine: all servers in turns, several rounds, fixed questions.
+The lab is an instrument for snapshots: any Redis-compatible server, any load, moment by moment.
+Both print a Markdown table (median, and lowest to highest) and write all samples to a JSON file; the lab draws a
+picture beside it. `python -m benchmarks NAME --help` explains each.
+
+"""
+
+EPILOG = """\
+Before you trust a figure:
+  - nothing else should run: look at the spread, and at the load average in the JSON file
+  - /proc/sys/vm/overcommit_memory should be 1 (see docs of Redis), transparent huge pages `madvise` or `always`
+  - at full scale bgsave, growth, collections and snapshot need about 5 GB of memory, and 3 GB of disk in --directory
+
+Examples:
+  python -m benchmarks all                             every benchmark
+  python -m benchmarks throughput --rounds 9
+  python -m benchmarks bgsave --scale 0.1              a tenth of the keys: a first look in a minute
+  python -m benchmarks memory --server redis-server --server valkey=/opt/valkey/valkey-server
+  python -m benchmarks snapshot --keys 200000          the lab: growth and latency through a save, drawn
+"""
+
+SERVERS = """\
+a server to measure, repeatable; the first is the reference. A name (redis-server, valkey-server, minikv,
+minikv-in-place, minikv-4k), NAME=COMMAND, or in the lab NAME=redis://[:PASSWORD@]127.0.0.1:PORT"""
+
+
+def main() -> int:
+    arguments = parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that servers are stopped
+    if arguments.name == "draw":
+        return redraw(arguments.file)
+    instrument = LAB.get(arguments.name)
+    servers = tuple(arguments.server or (instrument.default_servers() if instrument else (REDIS, MINIKV)))
+    if instrument is None and any(spec.url for spec in servers):
+        sys.exit("benchmarks empty the servers that they measure: they start their own, a URL is for the lab")
+    options = Options(servers, arguments.rounds, arguments.seed, arguments.scale, arguments.directory)
+    if instrument is not None:
+        try:
+            report = instrument.run(options, arguments)
+        except ValueError as error:
+            sys.exit(f"python -m benchmarks {arguments.name}: {error}")
+        path = show(arguments.name, report, arguments.results)
+        print(*picture.save(instrument.draw(json.loads(path.read_text())), path), sep="\n")
+        return 0
+    for name in BENCHMARKS if arguments.name == "all" else [arguments.name]:
+        show(name, BENCHMARKS[name][0](options), arguments.results)
+    return 0
+
+
+def show(name: str, report: Report, results: Path) -> Path:
+    path = report.save(results)
+    print(f"\n## {name}: {report.question.splitlines()[0]}\n\n{report.markdown()}\n\n{path}", flush=True)
+    return path
+
+
+def redraw(path: Path) -> int:
+    """Draw the pictures of saved results again."""
+    result = json.loads(path.read_text())
+    if result["benchmark"] not in LAB:
+        sys.exit(f"{path}: {result['benchmark']} draws nothing")
+    print(*picture.save(LAB[result["benchmark"]].draw(result), path), sep="\n")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    questions = "".join(f"{name}: {text}\n" for name, (_, text) in BENCHMARKS.items())
+    questions += "".join(f"{name} (lab): {instrument.question}\n" for name, instrument in LAB.items())
+    parser = new_parser("python -m benchmarks", DESCRIPTION + questions, EPILOG)
+    names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+    for name, (_, question) in {"all": (None, "All benchmarks, one after another."), **BENCHMARKS}.items():
+        add_common(names.add_parser(name, **texts(question, EPILOG)), rounds=5)
+    for name, instrument in LAB.items():
+        own = names.add_parser(name, **texts(instrument.question, instrument.epilog))
+        instrument.add_arguments(own)
+        add_common(own, instrument.rounds)
+    drawing = names.add_parser("draw", **texts("Draw the pictures of saved results again.", ""))
+    drawing.add_argument("file", type=Path, help="a JSON file that the lab wrote")
+    return parser
+
+
+def new_parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def texts(question: str | None, epilog: str) -> dict[str, Any]:
+    """Help of a subcommand: its first line in the list, the whole of it in its own --help."""
+    text = (question or "").strip()
+    return {
+        "help": text.splitlines()[0],
+        "description": text,
+        "epilog": epilog,
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
+
+
+def add_common(parser: argparse.ArgumentParser, rounds: int) -> None:
+    parser.add_argument("--server", action="append", type=ServerSpec.parse, metavar="SERVER", help=SERVERS)
+    if rounds > 1:
+        parser.add_argument("--rounds", type=int, default=rounds, help="samples of each figure (default: %(default)s)")
+        parser.add_argument("--scale", type=float, default=1.0, help="factor on numbers of keys and requests")
+    else:
+        parser.set_defaults(rounds=rounds, scale=1.0)
+    parser.add_argument("--seed", type=int, default=1, help="decides every random value and key (default: 1)")
+    parser.add_argument(
+        "--directory", type=Path, default=Path(tempfile.gettempdir()),
+        help="where the servers keep their dumps; a RAM disk takes the disk out of the figures (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=ROOT / "benchmarks" / "results",
+        help="where JSON and pictures go (default: %(default)s)",
+    )
