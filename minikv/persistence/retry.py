@@ -30,6 +30,10 @@ class Retry:
     def succeeded(self) -> None:
         self.failures = 0
 
+    def asked_for(self) -> None:
+        """Somebody wants a save as soon as it can be: do not wait before the next try."""
+        self._tried_at = -float("inf")
+
     def allows(self, now: float) -> bool:
         """An automatic save may be tried. A clock that was put back does not make anybody wait longer."""
         return self.failures == 0 or not 0 <= now - self._tried_at <= self.delay_s

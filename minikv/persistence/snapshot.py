@@ -260,6 +260,7 @@ class SnapshotController:
     def schedule(self) -> None:
         """BGSAVE SCHEDULE: cron() starts it as soon as it can."""
         self.scheduled = True
+        self._retry.asked_for()
 
     def cancel(self) -> str | None:
         """BGSAVE CANCEL: what was cancelled, "running" or "scheduled"."""
