@@ -17,7 +17,7 @@ AT_ONCE = 64  # pieces for each read: 256 KiB of entries for segments of 2 MiB
 def own_bytes(address: int, size: int, count: int, proc: str = "/proc") -> Iterator[int]:
     """Of `count` pieces of `size` bytes from `address` on, how much of each is this process's own.
 
-    About 3 us for each 2 MiB. OSError if the kernel does not tell.
+    5 to 20 us for each 2 MiB. OSError if the kernel does not tell.
     """
     page = mmap.PAGESIZE
     entries = size // page * ENTRY_BYTES

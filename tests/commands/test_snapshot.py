@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from minikv.commands import snapshot
 from minikv.commands.advice import Circumstances, advise
-from minikv.commands.snapshot import reply_of
+from minikv.commands.snapshot import copied_bytes, reply_of
 from minikv.host.system_check import Finding
+from minikv.keyspace import Keyspace
 from minikv.persistence.account import Account
 from minikv.persistence.history import Entry
 from tests.harness import Server, Value, WireClient, parse, wait_until
@@ -148,6 +150,24 @@ def test_the_map_shows_how_far_the_child_is_and_what_was_copied(server: Server, 
     else:
         assert 900 * KB < copied < 3 * MB
     assert all(row["copied"] == 0 for row in after if row["state"] != "f")
+
+
+def test_a_map_that_would_take_too_long_is_not_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    keyspace = Keyspace(16, 64 * MB)
+    for index in range(20_000):
+        keyspace.databases[0].set(b"%d" % index, bytes(1000))
+    keyspace.snapshot_open(True)
+    try:
+        found = keyspace.segment_map()
+        assert set(found.states) == {ord("f")}
+        assert set(copied_bytes(found)) != {-1}
+        monkeypatch.setattr(snapshot, "LOOK_S", -1.0)
+        copied = copied_bytes(found)
+        assert len(copied) == len(found.states)
+        assert copied[0] >= 0
+        assert set(copied[1:]) == {-1}
+    finally:
+        keyspace.snapshot_close()
 
 
 # -- the advice

@@ -364,3 +364,28 @@ def test_an_orphan_does_not_replace_a_later_dump(server: Server) -> None:
     assert temp_files(server) == []
     assert f"{child.pid}:C" in server.log()
     assert "the server has ended, and a later dump is there\n" in server.log()
+
+
+# -- rdb-verify
+
+
+@pytest.mark.parametrize("compression", ["yes", "no"])
+def test_what_minikv_writes_passes_its_own_verification(start_minikv: StartServer, compression: str) -> None:
+    server = start_minikv(rdb_verify="yes", rdbcompression=compression)
+    for size in (3, 5000):
+        members = [f"member:{index}" for index in range(size)]
+        server.call(["SADD", f"set:{size}", *members])
+        server.call(["RPUSH", f"list:{size}", *members])
+        server.call(["HSET", f"hash:{size}", *(word for name in members for word in (name, "x" * 50))])
+        server.call(
+            ["ZADD", f"zset:{size}", *(word for rank, name in enumerate(members) for word in (str(rank), name))]
+        )
+    server.call(["SADD", "integers", "1", "2", "3"])
+    server.call(["SET", "large", b"z" * 5 * MB])
+    server.call("SET expired x PXAT 1")
+    server.call("SET soon x PX 30")
+    server.call("SETRANGE sparse 300000 end")
+    server.call("MOVE integers 5")
+    background_save(server)
+    assert server.call("SAVE") == b"+OK\r\n"
+    assert "Verifying" not in server.log()
