@@ -55,8 +55,8 @@ def block(
 
     A handler returns what this returns: POSTPONED, or `otherwise` where nobody may wait (inside EXEC). timeout_ms: 0
     for ever; the client gets a null array when it has passed. serve(ctx, key): called after each change of a key that
-    is a `kind`, any change; may raise CommandError. lost: the client's answer when a key is no longer a `kind`; None:
-    it goes on waiting.
+    is a `kind`, any change; may raise CommandError, and changes nothing if it returns POSTPONED. lost: the client's
+    answer when a key is no longer a `kind`; None: it goes on waiting.
     """
     if ctx.in_exec:
         return otherwise
@@ -132,6 +132,7 @@ class Blocking:
                     waiting.database.forget(key)
         if waiting.timer is not None:
             waiting.timer.cancel()
+            waiting.timer = None
             self.timeouts -= 1
         waiting.client.blocked = None
         self.count -= 1

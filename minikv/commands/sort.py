@@ -68,26 +68,28 @@ class Sorting:
         self.offset, self.limit = 0, -1
         place = 0
         while place < len(words):
-            place += self.read_option(words[place].lower(), words[place + 1 :], may_store)
+            place += self.read_option(words, place, may_store)
 
-    def read_option(self, word: bytes, rest: Sequence[bytes], may_store: bool) -> int:
+    def read_option(self, words: Sequence[bytes], place: int, may_store: bool) -> int:
         """Obey one option; returns how many words it has."""
+        word = words[place].lower()
+        more = len(words) - place - 1
         if word in (b"asc", b"desc"):
             self.descending = word == b"desc"
             return 1
         if word == b"alpha":
             self.alphabetic = True
             return 1
-        if word == b"limit" and len(rest) > 1:
-            self.offset, self.limit = integer(rest[0]), integer(rest[1])
+        if word == b"limit" and more > 1:
+            self.offset, self.limit = integer(words[place + 1]), integer(words[place + 2])
             return 3
-        if word == b"store" and rest and may_store:
-            self.destination = rest[0]
-        elif word == b"by" and rest:
-            self.by = Pattern(rest[0])
+        if word == b"store" and more and may_store:
+            self.destination = words[place + 1]
+        elif word == b"by" and more:
+            self.by = Pattern(words[place + 1])
             self.unsorted = self.unsorted or self.by.is_constant
-        elif word == b"get" and rest:
-            self.gets.append(Pattern(rest[0]))
+        elif word == b"get" and more:
+            self.gets.append(Pattern(words[place + 1]))
         else:
             raise CommandError(SYNTAX_ERROR)
         return 2
@@ -101,14 +103,14 @@ class Sorting:
         # What is stored must not depend on chance, so a set is always sorted for it.
         if self.unsorted and not (isinstance(view, Set) and self.destination is not None):
             return in_own_order(view, start, stop, self.descending)
-        return self.sorted(db, in_own_order(view, 0, len(view), False))[start:stop]
+        return self.in_order_of_weights(db, in_own_order(view, 0, len(view), False))[start:stop]
 
     def range_of(self, size: int) -> tuple[int, int]:
         """LIMIT as half-open positions."""
         start = min(max(self.offset, 0), size)
         return start, size if self.limit < 0 else min(start + self.limit, size)
 
-    def sorted(self, db: Database, elements: list[bytes]) -> list[bytes]:
+    def in_order_of_weights(self, db: Database, elements: list[bytes]) -> list[bytes]:
         """The elements in the order of their weights; those of equal numbers in that of their bytes."""
         if self.unsorted:
             return sorted(elements, reverse=self.descending)
