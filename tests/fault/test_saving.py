@@ -380,6 +380,10 @@ def test_what_minikv_writes_passes_its_own_verification(start_minikv: StartServe
         server.call(
             ["ZADD", f"zset:{size}", *(word for rank, name in enumerate(members) for word in (str(rank), name))]
         )
+        for name in members:
+            server.call(["XADD", f"stream:{size}", "*", "field", name])
+        server.call(["XGROUP", "CREATE", f"stream:{size}", "group", "0"])
+        server.call(["XREADGROUP", "GROUP", "group", "me", "COUNT", "100", "STREAMS", f"stream:{size}", ">"])
     server.call(["SADD", "integers", "1", "2", "3"])
     server.call(["SET", "large", b"z" * 5 * MB])
     server.call("SET expired x PXAT 1")
@@ -388,4 +392,5 @@ def test_what_minikv_writes_passes_its_own_verification(start_minikv: StartServe
     server.call("MOVE integers 5")
     background_save(server)
     assert server.call("SAVE") == b"+OK\r\n"
-    assert "Verifying" not in server.log()
+    assert server.call("DEBUG RELOAD") == b"+OK\r\n"
+    assert server.call("DBSIZE") == b":12\r\n"
