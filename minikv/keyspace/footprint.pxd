@@ -5,7 +5,7 @@ cdef class Footprint:
     cdef uint32_t kind
     cdef uint64_t header            # bytes of the record before its payload
     cdef bint prefixed              # by an expiry
-    cdef uint64_t value_len         # of a string
+    cdef uint64_t value_len         # of a string, or of a stream's tail
     cdef uint64_t count             # elements added
     cdef uint64_t size              # their bytes
     cdef uint64_t entries           # their bytes as entries of a store of their own, or all nodes of a chain
@@ -19,6 +19,10 @@ cdef class Footprint:
 
     # One more element: the lengths of its strings; a hash alone has values, a sorted set's scores are known.
     cdef void add(self, uint64_t name_len, uint64_t value_len) noexcept
+
+    # The node of a stream, by the bytes of its listpack; its tail.
+    cdef void node(self, uint64_t pack_len) noexcept
+    cdef void tail(self, uint64_t tail_len) noexcept
 
     # What it all takes.
     cdef uint64_t nbytes(self) noexcept

@@ -7,20 +7,27 @@ not counted. Whoever changes how the engine lays records out changes this too; t
 
 import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
-from cython.cimports.minikv.engine.chain import NODE_HEADER, node_pages
+from cython.cimports.minikv.engine.chain import NODE_HEADER as CHAIN_NODE_HEADER
+from cython.cimports.minikv.engine.chain import node_pages
 from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, PACKED_START
 from cython.cimports.minikv.engine.record import (
     EXPIRY_SIZE,
     JUMBO_LENGTH_SIZE,
+    NODE_CAPACITY,
+    NODE_HEADER,
+    PACKED_HEADER,
     RECORD_MAX,
     SCORE_SIZE,
     SPREAD_PAYLOAD,
+    SPREAD_STREAM,
     TYPE_HASH,
     TYPE_LIST,
+    TYPE_STREAM,
     TYPE_STRING,
     TYPE_ZSET,
     length_size,
 )
+from cython.cimports.minikv.keyspace.stream import PACKED_NODES
 
 GRANULE = cython.declare(uint64_t, 16)
 PAGE = cython.declare(uint64_t, 4096)
@@ -53,12 +60,28 @@ class Footprint:
         else:
             self.entries += rounded(size)
 
+    def node(self, pack_len: uint64_t) -> cython.void:
+        self.count += 1
+        self.size += NODE_HEADER + pack_len
+        self.entries += rounded(NODE_HEADER + pack_len)
+
+    def tail(self, tail_len: uint64_t) -> cython.void:
+        self.value_len = tail_len
+
     def nbytes(self) -> uint64_t:
         if self.kind == TYPE_STRING:
             return self._record(length_size(self.value_len) + self.value_len)
+        if self.kind == TYPE_STREAM:
+            return self._stream()
         if self.count <= PACKED_COUNT and self.size <= PACKED_MAX:
             return self._record(PACKED_START + self.size)
         return self._record(SPREAD_PAYLOAD) + self.entries
+
+    def _stream(self) -> uint64_t:
+        """Packed nodes do without their capacity; their number is a length of five bytes."""
+        if self.size <= PACKED_MAX and self.count <= PACKED_NODES:
+            return self._record(PACKED_HEADER + 5 + self.size - self.count * NODE_CAPACITY + self.value_len)
+        return self._record(SPREAD_STREAM + self.value_len) + self.entries
 
     def _add_to_chain(self, size: uint64_t) -> cython.void:
         """As a push at the right end does it."""
@@ -66,7 +89,7 @@ class Footprint:
         if self.node_left < size:
             node_bytes = node_pages(size) * PAGE
             self.entries += in_pages(node_bytes)
-            self.node_left = node_bytes - NODE_HEADER
+            self.node_left = node_bytes - CHAIN_NODE_HEADER
         self.node_left -= size
 
     def _record(self, payload_len: uint64_t) -> uint64_t:

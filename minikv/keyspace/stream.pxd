@@ -4,6 +4,9 @@ from minikv.keyspace.collection cimport Collection
 from minikv.keyspace.database cimport Database
 from minikv.keyspace.stream_node cimport StreamEntry, StreamId
 
+cdef enum:
+    PACKED_NODES = 16           # of a packed stream at most, which is looked through node by node
+
 
 cdef class Stream(Collection):
     cdef uint64_t tail_at(self) noexcept

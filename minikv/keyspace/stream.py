@@ -40,6 +40,7 @@ from cython.cimports.minikv.engine.record import (
 from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.table import hash_key
 from cython.cimports.minikv.keyspace.database import Database
+from cython.cimports.minikv.keyspace.stream import PACKED_NODES
 from cython.cimports.minikv.keyspace.stream_node import (
     FLAG_DELETED,
     FLAG_SAME_FIELDS,
@@ -69,8 +70,6 @@ from cython.cimports.minikv.keyspace.stream_node import (
 from minikv.errors import ArenaFull
 
 NODES_START = cython.declare(uint32_t, PACKED_HEADER + 5)
-# A packed stream is looked through node by node.
-PACKED_NODES = cython.declare(uint32_t, 16)
 # A node that grows gets as much again as it holds, at most so much.
 GROWTH_MAX = cython.declare(uint64_t, 4096)
 NUMBER_SIZE = cython.declare(uint32_t, 9)

@@ -13,13 +13,17 @@ entries stay bytes: two tables of fixed width, sorted by ID, found by halving. N
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 from minikv.keyspace.stream import LARGEST_ID, Stream
 from minikv.keyspace.stream_node import place_of
 
 ID_SIZE = 16
 PENDING_SIZE = 33
+NUMBER_SIZE = 9
+COUNT_SIZE = 5
+GROUPS_AT = 8 * NUMBER_SIZE  # in a stream's tail
 UINT64_MAX = (1 << 64) - 1
 UNKNOWN_READS = UINT64_MAX  # entries_read is not known
 
@@ -62,6 +66,29 @@ def string_at(data: bytes, at: int) -> tuple[bytes, int]:
         length = (length & 0x3F) << 8 | data[at]
         at += 1
     return data[at : at + length], at + length
+
+
+class Tail(NamedTuple):
+    """What a stream has besides nodes. IDs are numbers."""
+
+    length: int
+    last_id: int
+    first_id: int
+    max_deleted_id: int
+    entries_added: int
+    groups: list[Group]
+
+    @staticmethod
+    def decode(data: bytes) -> Tail:
+        """Of what stream.tail_bytes made."""
+        numbers = [int.from_bytes(data[at + 1 : at + NUMBER_SIZE], "big") for at in range(0, GROUPS_AT, NUMBER_SIZE)]
+        last_id, first_id, max_deleted_id = (numbers[at] << 64 | numbers[at + 1] for at in (1, 3, 5))
+        groups = []
+        at = GROUPS_AT + COUNT_SIZE
+        for _ in range(int.from_bytes(data[GROUPS_AT + 1 : at], "big")):
+            group, at = Group.decode_at(data, at)
+            groups.append(group)
+        return Tail(numbers[0], last_id, first_id, max_deleted_id, numbers[7], groups)
 
 
 class Consumer:
@@ -123,7 +150,12 @@ class Group:
 
     @staticmethod
     def decode(data: bytes) -> Group:
-        name, at = string_at(data, 0)
+        return Group.decode_at(data, 0)[0]
+
+    @staticmethod
+    def decode_at(data: bytes, at: int) -> tuple[Group, int]:
+        """A group that begins here, and where it ends."""
+        name, at = string_at(data, at)
         last_id = int.from_bytes(data[at + 1 : at + 9] + data[at + 10 : at + 18], "big")
         read = int.from_bytes(data[at + 19 : at + 27], "big")
         group = Group(name, last_id, None if read == UNKNOWN_READS else read)
@@ -139,7 +171,7 @@ class Group:
             size = int.from_bytes(data[at + 9 : at + 13], "big") * ID_SIZE
             group.consumers[name] = Consumer(name, seen_ms, bytearray(data[at + 13 : at + 13 + size]))
             at += 13 + size
-        return group
+        return group, at
 
     def encode(self) -> bytes:
         parts = [
@@ -223,6 +255,12 @@ class Group:
             int.from_bytes(entry[16:24], "little", signed=True),
             int.from_bytes(entry[25:], "big", signed=True),
         )
+
+    def pending_of(self, consumer: Consumer) -> Iterator[Pending]:
+        """All pending entries of one consumer."""
+        for at in range(0, len(consumer.ids), ID_SIZE):
+            id = bytes(consumer.ids[at : at + ID_SIZE])
+            yield self.pending_at(place_of(self.pending, PENDING_SIZE, id), consumer)
 
     def is_pending(self, id: bytes) -> bool:
         return has(self.pending, place_of(self.pending, PENDING_SIZE, id), id)

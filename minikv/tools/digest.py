@@ -65,6 +65,14 @@ class Digester(Visitor):
     def timed_field(self, field: bytes, value: bytes, expire_at_ms: int) -> None:
         self._add(lengths(len(field), len(value)) + field + value + expire_at_ms.to_bytes(8))
 
+    def entry(self, id: bytes, parts: list[bytes]) -> None:
+        """IDs tell the order; in the file nodes stand in any."""
+        self._add(b"".join(lengths(len(part), len(parts)) + part for part in (id, *parts)))
+
+    def stream_end(self, tail: bytes) -> None:
+        """There is one form for each state of a stream's groups."""
+        self._add(tail)
+
     def end(self, record: Record) -> None:
         digest = self._in_order.digest() if self._is_ordered else (self._sum % MODULUS).to_bytes(DIGEST_LEN)
         self._receive(record, digest)

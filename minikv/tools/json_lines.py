@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import codecs
 import json
+from collections.abc import Iterable
 from typing import TextIO
 
+from minikv.keyspace.stream_group import Consumer, Group, Tail
+from minikv.keyspace.stream_node import format_id
 from minikv.persistence import rdb_format
 from minikv.tools.record_types import type_name
 from minikv.tools.text import readable
@@ -20,6 +23,7 @@ BRACKETS = {
     "hash": ("{", "}"),
     "zset": ("{", "}"),
     "module": ("null", ""),
+    "stream": ('{"entries":[', "}"),
 }
 
 
@@ -65,6 +69,18 @@ class JsonLines(Visitor):
         )
         self._comma = ","
 
+    def entry(self, id: bytes, parts: list[bytes]) -> None:
+        self._write(f'{self._comma}{{"id":"{id.decode()}","fields":{array(quoted(readable(part)) for part in parts)}}}')
+        self._comma = ","
+
+    def stream_end(self, tail: bytes) -> None:
+        stream = Tail.decode(tail)
+        self._write(
+            f'],"last_id":{id_(stream.last_id)},"first_id":{id_(stream.first_id)},'
+            f'"max_deleted_id":{id_(stream.max_deleted_id)},"entries_added":{stream.entries_added},'
+            f'"groups":{array(map(group_object, stream.groups))}'
+        )
+
     def end(self, record: Record) -> None:
         if record.kind == rdb_format.TYPE_STRING:
             self._write(quoted(self._pieces.decode(b"", final=True))[1:-1])
@@ -83,3 +99,29 @@ def number(score: float) -> str:
     """A score; JSON has no infinite numbers, so these are strings."""
     text = repr(score)
     return f'"{text}"' if "n" in text else text
+
+
+def array(items: Iterable[str]) -> str:
+    return f"[{','.join(items)}]"
+
+
+def id_(number: int) -> str:
+    """A stream's ID."""
+    return f'"{format_id(number).decode()}"'
+
+
+def group_object(group: Group) -> str:
+    """A consumer group; a pending entry is one consumer's."""
+    read = "null" if group.entries_read is None else group.entries_read
+    return (
+        f'{{"name":{quoted(readable(group.name))},"last_id":{id_(group.last_id)},"entries_read":{read},'
+        f'"consumers":{array(consumer_object(group, consumer) for consumer in group.consumers.values())}}}'
+    )
+
+
+def consumer_object(group: Group, consumer: Consumer) -> str:
+    pending = array(
+        f'{{"id":{id_(entry.id)},"delivered_ms":{entry.delivered_ms},"deliveries":{entry.deliveries}}}'
+        for entry in group.pending_of(consumer)
+    )
+    return f'{{"name":{quoted(readable(consumer.name))},"seen_ms":{consumer.seen_ms},"pending":{pending}}}'

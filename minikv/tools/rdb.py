@@ -34,8 +34,8 @@ Look into RDB files: dumps of Redis 1 to 8 (versions 1 to 12), Valkey (80) and m
   minikv-rdb diff monday.rdb tuesday.rdb
 
 Keys whose time has passed are shown too. Memory stays the same however large the file is: about 50 MB, and the largest
-single element (of a large string, only a piece). A file that is not whole, or whose checksum is wrong, ends a command
-with the offset and the reason, after what was read until there."""
+single element (of a large string, only a piece) or the groups of one stream. A file that is not whole, or whose
+checksum is wrong, ends a command with the offset and the reason, after what was read until there."""
 
 EPILOG = r"""text:
   Keys and values may hold any bytes. They are written as UTF-8; a backslash is written twice, a byte that is no UTF-8
@@ -58,8 +58,9 @@ value of a module's type, which nobody but the module understands, is null; "mod
 "frequency" say how a key was used, where the file does. Libraries of functions are lines {"function":"code"}; they are
 left out if only some keys are asked for.
 
-The value of a stream is an object: entries (an array of {"id":"1-1","fields":["field","value",...]}), last_id,
-first_id, max_deleted_id, entries_added and groups, each with its pending entries and consumers."""
+The value of a stream is an object: {"entries":[{"id":"1-1","fields":["field","value",...]},...],"last_id":"1-1",
+"first_id":...,"max_deleted_id":...,"entries_added":1,"groups":[{"name":...,"last_id":...,"entries_read":1 or null,
+"consumers":[{"name":...,"seen_ms":...,"pending":[{"id":...,"delivered_ms":...,"deliveries":1},...]},...]},...]}."""
 
 MEMORY = """\
 Write what each key takes, as CSV with a heading:

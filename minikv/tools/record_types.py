@@ -12,10 +12,10 @@ TYPES = {
     rdb_format.TYPE_HASH: "hash",
     rdb_format.TYPE_ZSET_2: "zset",
     rdb_format.TYPE_MODULE_2: "module",
-    15: "stream",
+    rdb_format.TYPE_STREAM_2: "stream",
 }
 
-ORDERED = {rdb_format.TYPE_STRING, rdb_format.TYPE_LIST, 15}  # what they hold stands in an order that counts
+ORDERED = {rdb_format.TYPE_STRING, rdb_format.TYPE_LIST}  # what they hold stands in an order that counts
 
 STRING_ENCODINGS = {
     -1: "plain",

@@ -9,10 +9,23 @@ from __future__ import annotations
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.minikv.engine.record import TYPE_STRING, bytes_at
 from cython.cimports.minikv.keyspace.footprint import Footprint
+from cython.cimports.minikv.keyspace.stream_node import (
+    StreamEntry,
+    StreamId,
+    entry_parts,
+    first_entry,
+    id_at,
+    id_text,
+    master_fields,
+    master_names,
+    node_deleted,
+    node_live,
+    read_entry,
+)
 from cython.cimports.minikv.persistence.rdb_target import DIRECT_LEN, LoadTarget
 
 
@@ -41,6 +54,12 @@ class Visitor:
     def timed_field(self, field: bytes, value: bytes, expire_at_ms: int) -> object:
         """The same for a hash's field that has a time of its own."""
         return self.element(field, value)
+
+    def entry(self, id: bytes, parts: list) -> None:
+        """The next entry of a stream: its ID as text, its fields and values by turns."""
+
+    def stream_end(self, tail: bytes) -> None:
+        """What a stream has besides entries; stream_group.Tail tells what that is."""
 
     def end(self, record: Record) -> None:
         """The record is complete."""
@@ -204,6 +223,45 @@ class VisitorTarget(LoadTarget):
         record.nbytes = offset - record.offset
         record.arena_bytes = self._footprint.nbytes() if record.module is None else 0
         self._visitor.end(record)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def node(self, id: bytes, pack: bytes) -> cython.int:
+        entry = cython.declare(StreamEntry)
+        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(pack))
+        master: StreamId = id_at(cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(id)))
+        fields: uint32_t = master_fields(data)
+        left: uint32_t = node_live(data) + node_deleted(data)
+        names: list
+        if not self._wanted:
+            return 0
+        self._footprint.node(len(pack))
+        names = master_names(data)
+        entry.next = first_entry(data)
+        while left:
+            left -= 1
+            read_entry(entry.next, master, fields, cython.address(entry))
+            if not entry.deleted:
+                self._entry(id_text(entry.id), entry_parts(cython.address(entry), names))
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _entry(self, id: bytes, parts: list) -> cython.int:
+        self._record.elements += 1
+        for part in parts:
+            self._record.largest = max(self._record.largest, cython.cast(uint64_t, len(part)))
+        if self._takes_elements:
+            self._visitor.entry(id, parts)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def stream_end(self, tail: bytes) -> cython.int:
+        self._footprint.tail(len(tail))
+        if self._wanted and self._takes_elements:
+            self._visitor.stream_end(tail)
         return 0
 
     @cython.cfunc

@@ -21,6 +21,7 @@ from minikv.tools import check_rdb
 from tests.persistence.rdb_files import AUX, EXPIRETIME_MS, SELECTDB, open_bytes, pair, plain, rdb
 from tests.persistence.test_rdb_compact import FORMS, HASH, LISTPACK, SET, listpack, string
 from tests.persistence.test_rdb_reader import sample_file
+from tests.tools.test_rdb import stream
 
 NOW_MS = 50_000
 NEVER_MS = -(2**63)
@@ -179,6 +180,14 @@ def test_a_file_cut_at_every_byte() -> None:
 def test_a_collection_with_any_byte_changed(form: tuple[bytes, object, object]) -> None:
     """Without a checksum, so that damage reaches all of the parser."""
     data = rdb(form[0], checksum=bytes(8))
+    for place in range(9, len(data) - 9):
+        for mask in (0x01, 0x10, 0x80):
+            assert_same_verdict(data[:place] + bytes((data[place] ^ mask,)) + data[place + 1 :])
+
+
+def test_a_stream_with_any_byte_changed() -> None:
+    data = rdb(stream(b"k", [[b"value", b"5"], [b"another"]], pending=1), checksum=bytes(8))
+    assert "[info] 1 of type stream" in check(data)[1]
     for place in range(9, len(data) - 9):
         for mask in (0x01, 0x10, 0x80):
             assert_same_verdict(data[:place] + bytes((data[place] ^ mask,)) + data[place + 1 :])

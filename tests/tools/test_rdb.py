@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from minikv.errors import MinikvError, RdbError
 from minikv.keyspace import Keyspace
+from minikv.keyspace.stream_group import raw_id
 from minikv.persistence import rdb_format
 from minikv.persistence.engine_target import EngineTarget
 from minikv.persistence.rdb_reader import RdbReader
@@ -32,6 +33,8 @@ from tests.persistence.test_rdb_reader import compressed, sample_file
 from tests.tools.test_text import original
 
 ZSET_2 = b"\x05"
+STREAM_2 = b"\x13"
+SEEN_MS, DELIVERED_MS = 1_700_000_000_000, 1_700_000_000_001
 
 
 def run(command: str, *files: bytes, code: int = 0, options: tuple[str, ...] = ()) -> str:
@@ -73,6 +76,28 @@ def list_(key: bytes, elements: list[bytes]) -> bytes:
     return LIST + set_(key, elements)[1:]
 
 
+def stream_id(ms: int, sequence: int = 0) -> bytes:
+    return rdb_format.encode_length(ms) + rdb_format.encode_length(sequence)
+
+
+def stream(key: bytes, nodes: list[list[bytes]], pending: int = 0) -> bytes:
+    """Entries 1-0, 1-1 ... of a node, 2-0 of the next one; the first `pending` of each node's first are one group's."""
+    record = STREAM_2 + string(key) + rdb_format.encode_length(len(nodes))
+    for ms, values in enumerate(nodes, 1):
+        entries = [part for sequence, value in enumerate(values) for part in (2, 0, sequence, value, 4)]
+        record += string(raw_id(ms << 64)) + string(listpack(len(values), 0, 1, b"field", 0, *entries))
+    length = rdb_format.encode_length(sum(map(len, nodes)))
+    record += length + stream_id(len(nodes), 2**40) + stream_id(1 if nodes else 0) + stream_id(0) + length
+    ids = [raw_id(ms << 64) for ms in range(1, pending + 1)]
+    count = rdb_format.encode_length(pending)
+    return (
+        record
+        + (b"\1" + plain(b"group") + stream_id(pending) + count + count)
+        + b"".join(id + struct.pack("<q", DELIVERED_MS) + b"\1" for id in ids)
+        + (b"\1" + plain(b"consumer") + struct.pack("<q", SEEN_MS) + count + b"".join(ids))
+    )
+
+
 RECORDS: dict[str, Callable[..., bytes]] = {
     "string": lambda key, value: STRING + string(key) + string(value),
     "list": list_,
@@ -104,6 +129,16 @@ def timed(at_ms: int, record: bytes) -> bytes:
         (
             zset(b"z", {b"a": -math.inf, b"b": -0.5, b"c": 1e300, b"d": math.inf}),
             '{"database":0,"key":"z","type":"zset","value":{"a":"-inf","b":-0.5,"c":1e+300,"d":"inf"}}',
+        ),
+        (
+            stream(b"x", [[b"a", b"\n"], [b"b"]], pending=1),
+            '{"database":0,"key":"x","type":"stream","value":{"entries":['
+            '{"id":"1-0","fields":["field","a"]},{"id":"1-1","fields":["field","\\n"]},'
+            '{"id":"2-0","fields":["field","b"]}],'
+            '"last_id":"2-1099511627776","first_id":"1-0","max_deleted_id":"0-0","entries_added":3,"groups":['
+            '{"name":"group","last_id":"1-0","entries_read":1,"consumers":['
+            '{"name":"consumer","seen_ms":1700000000000,"pending":['
+            '{"id":"1-0","delivered_ms":1700000000001,"deliveries":1}]}]}]}}',
         ),
     ],
 )
@@ -164,11 +199,22 @@ def dump(content: Keys) -> bytes:
 def content_of(found: dict[str, Any]) -> Any:
     """A value as JSON has it, as bytes again."""
     value = found["value"]
+    if found["type"] == "stream":
+        return in_bytes(value)
     if found["type"] == "zset":
         return {original(member): float(score) for member, score in value.items()}
     if isinstance(value, dict):
         return {original(field): original(text) for field, text in value.items()}
     return [original(member) for member in value] if isinstance(value, list) else original(value)
+
+
+def in_bytes(value: Any) -> Any:
+    """The same with all strings but the names of members as bytes."""
+    if isinstance(value, dict):
+        return {name: in_bytes(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [in_bytes(item) for item in value]
+    return original(value) if isinstance(value, str) else value
 
 
 @given(keys)
@@ -222,12 +268,14 @@ def test_keys(options: tuple[str, ...], expected: list[str]) -> None:
 def test_memory() -> None:
     body = STRING + plain(b"n") + b"\xc0\x05" + timed(7, STRING + plain(b"a,b") + compressed(b"x" * 300))
     body += b"\xf9\x05" + hash_(b"h", {b"field": b"value", b"g": b"longest"}) + FORMS[0][0]
+    body += stream(b"x", [[b"1", b"longer"], [b"2"]])
     rows = table(run("memory", rdb(body)))
     assert [[row[name] for name in row if name != "arena_bytes"] for row in rows] == [
         ["0", "string", "n", "5", "int", "1", "1", ""],
         ["0", "string", "a,b", "30", "lzf", "1", "300", "7"],
         ["0", "hash", "h", "28", "plain", "2", "7", ""],
         ["0", "hash", "k", str(len(FORMS[0][0])), "listpack", "4", "70", ""],
+        ["0", "stream", "x", str(len(stream(b"x", [[b"1", b"longer"], [b"2"]]))), "listpacks_2", "3", "6", ""],
     ]
 
 
@@ -290,6 +338,17 @@ def test_arena_bytes_of_large_elements() -> None:
     assert arena_bytes(data) == live_bytes(data)
 
 
+@pytest.mark.parametrize("pending", [0, 1, 3000])
+@pytest.mark.parametrize("expires", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 3000])
+@pytest.mark.parametrize("size", [0, 10, 1000, 3000, 50_000])
+def test_arena_bytes_of_streams_are_those_of_the_arena(size: int, count: int, expires: bool, pending: int) -> None:
+    nodes = [[b"x" * (size - number % 7)] for number in range(count if size < 3000 else count // 100)]
+    record = stream(b"key", nodes, pending)
+    data = rdb(FIRST + (timed(2**40, record) if expires else record))
+    assert arena_bytes(data) == live_bytes(data)
+
+
 def test_largest() -> None:
     data = rdb(
         b"".join(pair(b"%d" % size, b"x" * size) for size in (5, 300, 100, 301, 1000, 20)) + pair(b"b", b"x" * 299)
@@ -320,6 +379,20 @@ def test_diff() -> None:
         "! 0 value: value",
         "+ 1 same: string",
     ]
+
+
+def test_diff_of_streams() -> None:
+    """The order of the nodes in a file makes no difference."""
+    nodes = [[b"%d" % number] for number in range(40)]
+    data = stream(b"x", nodes)
+    first = string(raw_id(1 << 64))
+    at = data.index(first)
+    end = data.index(string(raw_id(2 << 64)))
+    behind = data.index(string(raw_id(3 << 64)))
+    swapped = data[:at] + data[end:behind] + data[at:end] + data[behind:]
+    assert run("diff", rdb(data), rdb(swapped)) == ""
+    for other in (stream(b"x", nodes[:-1]), stream(b"x", [*nodes[:-1], [b"z"]]), stream(b"x", nodes, pending=1)):
+        assert run("diff", rdb(data), rdb(other), code=1) == "! 0 x: value\n"
 
 
 def test_order_and_encoding_make_no_difference() -> None:

@@ -77,6 +77,16 @@ def fill(client: Any, rng: random.Random) -> None:
         client.sadd(f"set:{size}", *(some_bytes(rng) + b"%d" % i for i in range(size)))
         scores = [rng.choice([0, -1.5, 1e300, 5e-324, float("inf"), float("-inf"), i, i / 7]) for i in range(size)]
         client.zadd(f"zset:{size}", {some_bytes(rng) + b"%d" % i: score for i, score in enumerate(scores)})
+        for index in range(size):
+            extra = {some_bytes(rng) + b"+": some_bytes(rng)} if index % 3 else {}
+            client.xadd(f"stream:{size}", {"same": index, **extra}, id=f"{index // 7 + 1}-*")
+        client.xdel(f"stream:{size}", "1-0", "1-3", "3-3")
+    client.xgroup_create("stream:100", "some group", "0-0")
+    client.xreadgroup("some group", "one", {"stream:100": ">"}, count=7)
+    client.xreadgroup("some group", b"\xff", {"stream:100": ">"}, count=20)
+    client.xgroup_create("stream:100", "other", "$")
+    client.xtrim("stream:600", 250, approximate=False)
+    client.xgroup_create("only a group", "g", mkstream=True)
     client.pexpireat("set:5", FAR_MS)
     client.rpush("long list", *(b"%d" % number for number in range(20_000)), rng.randbytes(100_000))
     client.geoadd("geo", [13.361389, 38.115556, "Palermo", 15.087269, 37.502669, "Catania"])
@@ -88,6 +98,7 @@ READ: dict[bytes, Callable[[Any, bytes], Any]] = {
     b"list": lambda client, key: client.lrange(key, 0, -1),
     b"hash": lambda client, key: client.hgetall(key),
     b"set": lambda client, key: client.smembers(key),
+    b"stream": lambda client, key: client.execute_command("XINFO", "STREAM", key, "FULL", "COUNT", 0),
     b"zset": lambda client, key: client.zrange(key, 0, -1, withscores=True),
 }
 
@@ -105,8 +116,47 @@ def held(server: Server) -> Content:
         for key, kind, at_ms, value in zip(keys, kinds, times, values, strict=True):
             if kind == b"zset":
                 value = dict(value)
+            if kind == b"stream":
+                value = stream_of(value)
             content[number, key] = (kind.decode(), value, None if at_ms < 0 else at_ms)
     return content
+
+
+def stream_of(reply: Any) -> dict[str, Any]:
+    """What XINFO STREAM FULL says, in the form that minikv-rdb gives it."""
+    said = by_name(reply)
+    return {
+        "entries": [{"id": id, "fields": fields} for id, fields in said[b"entries"]],
+        "last_id": said[b"last-generated-id"],
+        "first_id": said[b"recorded-first-entry-id"],
+        "max_deleted_id": said[b"max-deleted-entry-id"],
+        "entries_added": said[b"entries-added"],
+        "groups": [group_of(by_name(group)) for group in said[b"groups"]],
+    }
+
+
+def group_of(said: dict[bytes, Any]) -> dict[str, Any]:
+    return {
+        "name": said[b"name"],
+        "last_id": said[b"last-delivered-id"],
+        "entries_read": said[b"entries-read"],
+        "consumers": [
+            {
+                "name": consumer[b"name"],
+                "seen_ms": consumer[b"seen-time"],
+                "pending": [
+                    {"id": id, "delivered_ms": delivered_ms, "deliveries": deliveries}
+                    for id, delivered_ms, deliveries in consumer[b"pending"]
+                ],
+            }
+            for consumer in map(by_name, said[b"consumers"])
+        ],
+    }
+
+
+def by_name(reply: Any) -> dict[bytes, Any]:
+    """A map, which RESP2 has as an array."""
+    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
 
 
 def ask(client: redis.Redis, keys: list[bytes], question: Callable[[Any, bytes], object]) -> list[Any]:
@@ -187,6 +237,8 @@ def test_diff_of_two_dumps(filled: Server, tmp_path: Path) -> None:
         client.append("large", "x")
         client.lset("list:100", 50, "changed")
         client.set("another", 1)
+        client.xdel("stream:600", "70-0")
+        client.xack("stream:100", "some group", "1-1")
         client.save()
     assert diff(before, filled.dump_path) == (
         1,
@@ -197,6 +249,8 @@ def test_diff_of_two_dumps(filled: Server, tmp_path: Path) -> None:
             "! 0 large: value",
             "! 0 list:100: value",
             f"! 0 set:5: expiry {FAR_MS}, now none",
+            "! 0 stream:100: value",
+            "! 0 stream:600: value",
             "! 0 zset:1: value",
         ],
     )
