@@ -325,7 +325,7 @@ def scan(ctx: Client, start: bytes, *options: bytes) -> list[object]:
     place = cursor(start)
     count = SCAN_DEFAULT_COUNT
     pattern = b"*"
-    type_name = b""
+    type_name: bytes | None = None
     for i in range(0, len(options), 2):
         word = options[i].upper()
         if i + 1 == len(options) or word not in (b"COUNT", b"MATCH", b"TYPE"):
@@ -342,7 +342,7 @@ def scan(ctx: Client, start: bytes, *options: bytes) -> list[object]:
     place, found = db.scan(place, min(count, max(len(db), 1)))
     if pattern != b"*":
         found = [key for key in found if glob_match(pattern, key)]
-    if type_name:
+    if type_name is not None:
         found = [key for key in found if TYPE_NAMES.get(db.lookup(key, True, False)) == type_name]
     return [b"%d" % place, found]
 

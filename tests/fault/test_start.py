@@ -24,7 +24,7 @@ BROKEN = [
     (GOOD[:20], "Short read or OOM loading DB. Unrecoverable error, aborting now.", 20),
     (GOOD[:-1], "Short read or OOM loading DB. Unrecoverable error, aborting now.", len(GOOD) - 8),
     (GOOD[:-1] + b"x", "Wrong RDB checksum expected: (", len(GOOD)),
-    (rdb(b"\x07" + plain(b"a module")), "The type module_2 (7) of key 'a module' in DB 0 is not supported", 9),
+    (rdb(b"\x06" + plain(b"a module")), "The type module (pre-GA) (6) of key 'a module' in DB 0 is not supported", 9),
     (
         rdb(b"\xfe\x10" + pair(b"a", b"1")),
         "FATAL: Data file was created with a Redis server configured to handle more",
