@@ -42,6 +42,10 @@ from cython.cimports.minikv.keyspace.database import Database
 from minikv.errors import ArenaFull, WrongTypeError
 
 
+# Made for every command, and in no reference cycle.
+@cython.no_gc
+@cython.freelist(8)
+@cython.cclass
 class Collection:
     """A view of one key's collection."""
 
