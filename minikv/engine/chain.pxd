@@ -12,7 +12,7 @@ cdef enum:
     NODE_HEADER = 24
     SHARED_PAGES = 128              # of one chain at most, in its database's shared store: 512 KiB
     TAILS = 64                      # nodes of which the places of the last elements are known
-    TAIL_PLACES = 60
+    TAIL_PLACES = 252
     # A node has room for this many elements like its first, so that little of it is left over; a large one has it alone.
     ELEMENTS_PER_NODE = 8
     NODE_PAGES_MIN = 2

@@ -58,7 +58,7 @@ from cython.cimports.minikv.engine.sequence import SequenceCursor, Sequences, Se
 from minikv.errors import ArenaFull
 
 assert cython.sizeof(Node) == NODE_HEADER
-assert cython.sizeof(Tail) == 256
+assert cython.sizeof(Tail) == 1024
 
 # A node that holds half of another one has so many bytes to spare at most.
 SPARE_MAX = cython.declare(uint64_t, 1 << 16)
