@@ -42,30 +42,26 @@ def side(word: bytes) -> bool:
 
 @command("LPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW insert", categories="list")
 def lpush(ctx: Client, key: bytes, *values: bytes) -> int:
-    return push(List.to_write(ctx.db, key), values, True)
+    list_: List = List.to_write(ctx.db, key)
+    return list_.push_all(values, True)
 
 
 @command("RPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW insert", categories="list")
 def rpush(ctx: Client, key: bytes, *values: bytes) -> int:
-    return push(List.to_write(ctx.db, key), values, False)
+    list_: List = List.to_write(ctx.db, key)
+    return list_.push_all(values, False)
 
 
 @command("LPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW insert", categories="list")
 def lpushx(ctx: Client, key: bytes, *values: bytes) -> int:
-    list_ = List.at(ctx.db, key, False)
-    return 0 if list_ is None else push(list_, values, True)
+    list_: List | None = List.at(ctx.db, key, False)
+    return 0 if list_ is None else list_.push_all(values, True)
 
 
 @command("RPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW insert", categories="list")
 def rpushx(ctx: Client, key: bytes, *values: bytes) -> int:
-    list_ = List.at(ctx.db, key, False)
-    return 0 if list_ is None else push(list_, values, False)
-
-
-def push(list_: List, values: Sequence[bytes], left: bool) -> int:
-    for value in values:
-        list_.push(value, left)
-    return len(list_)
+    list_: List | None = List.at(ctx.db, key, False)
+    return 0 if list_ is None else list_.push_all(values, False)
 
 
 # Taking from the ends
@@ -75,7 +71,7 @@ def push(list_: List, values: Sequence[bytes], left: bool) -> int:
 def lpop(ctx: Client, key: bytes, *options: bytes) -> object:
     if options:
         return pop_many(ctx, "lpop", key, options, True)
-    list_ = List.at(ctx.db, key, False)
+    list_: List | None = List.at(ctx.db, key, False)
     return None if list_ is None else list_.pop(True)
 
 
@@ -83,7 +79,7 @@ def lpop(ctx: Client, key: bytes, *options: bytes) -> object:
 def rpop(ctx: Client, key: bytes, *options: bytes) -> object:
     if options:
         return pop_many(ctx, "rpop", key, options, False)
-    list_ = List.at(ctx.db, key, False)
+    list_: List | None = List.at(ctx.db, key, False)
     return None if list_ is None else list_.pop(False)
 
 

@@ -4,6 +4,10 @@ from minikv.engine.chain cimport Chain, Place
 from minikv.keyspace.collection cimport Collection
 
 cdef class List(Collection):
+    cpdef push(self, bytes value, bint left)
+    cpdef object push_all(self, tuple values, bint left)
+    cpdef bytes pop(self, bint left)
+    cpdef remove(self, int64_t index, int64_t count=*)
     cdef uint64_t count(self) noexcept
     cdef Chain *chain(self) noexcept
     cdef uint8_t *entry(self, uint64_t position) noexcept

@@ -6,9 +6,11 @@ Both forms are looked through in runs: a packed list is one, a spread list has o
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cython.cimports.cpython.list import PyList_New, PyList_SET_ITEM
+from cython.cimports.cpython.ref import Py_INCREF
 from cython.cimports.libc.stdint import UINT64_MAX, int64_t, uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy
-from cython.cimports.minikv.engine.chain import Chain, Place, is_string
+from cython.cimports.minikv.engine.chain import Chain, Chains, Place, is_string
 from cython.cimports.minikv.engine.packed import (
     PACKED_MAX,
     PACKED_START,
@@ -97,6 +99,13 @@ class List:
             write_string(self.grow_packed(cython.NULL, size), value, length)
         self.changed()
 
+    def push_all(self, values: tuple, left: cython.bint) -> object:
+        """Add elements one after another; the new length."""
+        value: bytes
+        for value in values:
+            self.push(value, left)
+        return self.count()
+
     def pop(self, left: cython.bint) -> bytes:
         """Take out the first or the last element of a list that has one; the only one takes the key with it."""
         position: uint64_t = 0 if left else self.count() - 1
@@ -158,24 +167,25 @@ class List:
     def range(self, start: int64_t, stop: int64_t) -> list[bytes]:
         """Elements start to stop (not included), as many of them as there are."""
         place = cython.declare(Place)
+        chains: Chains = self.database.store.stores.chains
+        chain: cython.pointer[Chain] = self.chain()
         at: Bytes
-        values: list = []
+        index: int64_t
         start = max(start, 0)
         stop = min(stop, cython.cast(int64_t, self.count()))
         if start >= stop:
-            return values
+            return []
+        values: list = PyList_New(stop - start)
         if not self.spread:
             at = self.entry(start)
-            while start < stop:
-                values.append(string_at(at))
+            for index in range(stop - start):
+                put_string(values, index, at)
                 at += string_size(at)
-                start += 1
             return values
-        self.database.store.stores.chains.place(self.chain(), start, cython.address(place))
-        while start < stop:
-            values.append(string_at(place.at))
-            self.database.store.stores.chains.advance(self.chain(), cython.address(place))
-            start += 1
+        chains.place(chain, start, cython.address(place))
+        for index in range(stop - start):
+            put_string(values, index, place.at)
+            chains.advance(chain, cython.address(place))
         return values
 
     def insert(self, index: int64_t, value: bytes) -> None:
@@ -325,6 +335,17 @@ def replace_list(database: Database, key: bytes, values: object) -> int:
     Returns their number. One change, or ArenaFull and none.
     """
     return replace_with_names(database, key, TYPE_LIST, values)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(-1, check=False)
+def put_string(values: list, index: int64_t, at: Bytes) -> cython.int:
+    """Fill a place of a new list."""
+    value: bytes = string_at(at)
+    Py_INCREF(value)
+    PyList_SET_ITEM(values, index, value)
+    return 0
 
 
 @cython.cfunc

@@ -1,0 +1,1 @@
+from minikv.keyspace.list cimport List
