@@ -167,7 +167,7 @@ def xtrim(ctx: Client, key: bytes, *words: bytes) -> int:
     stream = Stream.at(ctx.db, key, False)
     removed = 0 if stream is None else trim.apply(stream)
     if stream is not None and removed:
-        stream.mark_changed(removed)
+        stream.mark_trimmed(removed)
     return removed
 
 

@@ -431,6 +431,14 @@ class Database:
                     watch._broken = True
         return 0
 
+    def shrunk(self, key: bytes) -> None:
+        """The key's value has lost something: one change, which is no reason to wake who waits for it."""
+        watch: Watch
+        self.keyspace.dirty += 1
+        if self.watchers:
+            for watch in self.watchers.get(key, ()):
+                watch._broken |= watch is not self.keyspace.awaited
+
     def note_ready(self, key: bytes) -> None:
         """Wake who waits for a key, although its value does not change."""
         if self.watchers and self.keyspace.awaited in self.watchers.get(key, ()):

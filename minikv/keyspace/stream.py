@@ -669,7 +669,7 @@ class Stream:
         if number_of(self.id_number(FIRST)) in ids or self.number(LENGTH) == 0:
             self.put_id_number(FIRST, self.edge(False))
         self.put_id_number(MAX_DELETED, id_of(max(self.max_deleted_id, max(ids))))
-        self.changed()
+        self.database.shrunk(self.key)
         self.database.keyspace.dirty += len(ids) - 1
 
     # Trimming, node by node as Redis does it
@@ -677,7 +677,7 @@ class Stream:
     def trim_to_length(self, length: uint64_t, approximate: cython.bint, limit: uint64_t) -> int:
         """Delete the oldest entries until so many are left; approximate: whole nodes only. Returns how many.
 
-        limit: of the entries to delete, 0 for none. Counts no change: that is for `trimmed`.
+        limit: of the entries to delete, 0 for none. Counts no change: that is for `mark_trimmed`.
         """
         removed: uint64_t = 0
         count: uint64_t
@@ -836,10 +836,10 @@ class Stream:
         write_length(self.tail() + GROUPS_AT, count + groups, 5)
         return 0
 
-    def mark_changed(self, changes: int) -> None:
-        """So many entries have been deleted."""
-        self.changed()
-        self.database.keyspace.dirty += changes - 1
+    def mark_trimmed(self, entries: int) -> None:
+        """A trim has deleted so many entries: count the changes."""
+        self.database.shrunk(self.key)
+        self.database.keyspace.dirty += entries - 1
 
 
 class StreamLoader:
