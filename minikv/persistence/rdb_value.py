@@ -398,7 +398,7 @@ class ValueReader:
             if self.outcome == LOADED and (self.idle_s >= 0 or self.frequency >= 0):
                 self.into.used(self.source.data(self.key), self.key.length, self.idle_s, self.frequency)
             self.into.record_end(self.source.offset())
-        elif self.outcome == LOADED:
+        else:
             self.outcome = EXPIRED if self.fields_expired else EMPTY
         return 0
 

@@ -20,6 +20,7 @@ from tests.harness.strategies import (
     key_command,
     list_command,
     set_command,
+    stream_command,
     string_command,
     transaction_command,
 )
@@ -70,6 +71,15 @@ def test_random_hashes_and_sets(pair: ClientPair, commands: list[list[Word]]) ->
 @given(commands=st.lists(st.one_of(list_command, list_command, list_command, key_command), max_size=40))
 def test_random_lists(pair: ClientPair, commands: list[list[Word]]) -> None:
     run(pair, [*commands, ["DEBUG", "DIGEST"], ["DEBUG", "RELOAD"], ["DEBUG", "DIGEST"]])
+
+
+@shared_servers
+@given(commands=st.lists(st.one_of(stream_command, stream_command, stream_command, key_command), max_size=60))
+def test_random_streams(pair: ClientPair, commands: list[list[Word]]) -> None:
+    run(
+        pair,
+        [*commands, ["DEBUG", "DIGEST"], ["DEBUG", "RELOAD"], ["DEBUG", "DIGEST"], ["XINFO", "STREAM", "a", "FULL"]],
+    )
 
 
 @shared_servers

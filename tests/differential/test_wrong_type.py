@@ -6,7 +6,12 @@ import pytest
 
 from tests.harness import ClientPair
 
-WRITES = {"hash": "HSET key field value", "set": "SADD key member", "list": "RPUSH key element"}
+WRITES = {
+    "hash": "HSET key field value",
+    "set": "SADD key member",
+    "list": "RPUSH key element",
+    "stream": "XADD key 1-1 field value",
+}
 
 COMMANDS = [
     "GET key",

@@ -181,7 +181,7 @@ encoding_command = st.one_of(
 element = st.sampled_from(
     [b"", b"1", b"2", b"-5", b"007", b"x", b"field", b"\x00\xff", b"y" * 64, b"z" * 65, b"w" * 5000]
 )
-fields_and_values = some(st.tuples(element, value), 4, 1).map(lambda pairs: [word for pair in pairs for word in pair])
+fields_and_values = some(st.tuples(element, value).map(list), 4, 1).map(tuple).map(flat)
 scan_options = some(
     st.one_of(call("MATCH", pattern), call("COUNT", st.sampled_from(["1000", "1000", "0", "x"])), st.just(["x"])), 2
 )
@@ -228,6 +228,48 @@ list_command = st.one_of(
     call("LMOVE", key, key, side, side),
     call("RPOPLPUSH", key, key),
     call("LMPOP", st.sampled_from(["1", "2", "0", "x"]), some(key, 3, 1), side, option("COUNT", index)),
+)
+
+stream_id = st.one_of(
+    st.integers(0, 12).map(lambda n: f"{n}-1"),
+    st.sampled_from(
+        ["0", "5", "3-0", "7-2", "-", "+", "(4-1", "20-1", "18446744073709551615-18446744073709551615", "x"]
+    ),
+)
+# Given in rising order by and by, so that some of them are above the last one of a stream.
+new_id = st.integers(1, 60).map(lambda n: f"{n}-1")
+group = st.sampled_from(["g", "h", "nonesuch"])
+consumer = st.sampled_from(["alice", "bob", "carol"])
+trim_option = st.one_of(
+    option(),
+    st.tuples(st.sampled_from(["MAXLEN", "maxlen"]), st.sampled_from(["=", "~"]), small).map(list),
+    st.tuples(st.just("MINID"), stream_id).map(list),
+)
+stream_command = st.one_of(
+    call("XADD", key, trim_option, new_id, fields_and_values),
+    call("XADD", key, new_id, "field", element),
+    call("XADD", key, st.sampled_from(["5-*", "30-*", "60-*"]), "field", element),
+    call("XTRIM", key, trim_option),
+    call("XDEL", key, some(stream_id, 3, 1)),
+    call("XLEN", key),
+    call("XRANGE", key, stream_id, stream_id, option("COUNT", small)),
+    call("XREVRANGE", key, stream_id, stream_id, option("COUNT", small)),
+    call("XSETID", key, new_id, option("ENTRIESADDED", small), option("MAXDELETEDID", stream_id)),
+    call("XREAD", option("COUNT", small), "STREAMS", key, key, stream_id, stream_id),
+    call("XGROUP", "CREATE", key, group, st.sampled_from(["0", "$", "5-1"]), st.sampled_from([[], ["MKSTREAM"]])),
+    call("XGROUP", "SETID", key, group, stream_id, option("ENTRIESREAD", small)),
+    call("XGROUP", "DESTROY", key, group),
+    call("XGROUP", st.sampled_from(["CREATECONSUMER", "DELCONSUMER"]), key, group, consumer),
+    call("XREADGROUP", "GROUP", group, consumer, option("COUNT", small), "STREAMS", key, ">"),
+    call("XREADGROUP", "GROUP", group, consumer, option("COUNT", small), "NOACK", "STREAMS", key, ">"),
+    call("XREADGROUP", "GROUP", group, consumer, option("COUNT", small), "STREAMS", key, stream_id),
+    call("XACK", key, group, some(stream_id, 3, 1)),
+    call("XPENDING", key, group),
+    call("XPENDING", key, group, stream_id, stream_id, small, some(consumer, 1)),
+    call("XCLAIM", key, group, consumer, "0", some(stream_id, 3, 1), st.sampled_from([[], ["FORCE"], ["JUSTID"]])),
+    call("XAUTOCLAIM", key, group, consumer, "0", stream_id, option("COUNT", small)),
+    call("XINFO", "STREAM", key, st.sampled_from([[], ["FULL"]])),
+    call("XINFO", "GROUPS", key),
 )
 
 sketch = st.sampled_from(
