@@ -13,7 +13,7 @@ entries stay bytes: two tables of fixed width, sorted by ID, found by halving. N
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from minikv.keyspace.stream import LARGEST_ID, Stream
@@ -212,9 +212,9 @@ class Group:
             self.consumers = dict(sorted(self.consumers.items()))
         return consumer
 
-    def put_consumer(self, consumer: Consumer) -> None:
-        """A consumer from a file, whose entries are pending here."""
-        self.add_consumer(consumer.name, consumer.seen_ms).ids = consumer.ids
+    def put_consumers(self, consumers: Iterable[Consumer]) -> None:
+        """All consumers, from a file; their entries are pending here."""
+        self.consumers = {consumer.name: consumer for consumer in sorted(consumers, key=lambda each: each.name)}
 
     def see_consumer(self, name: bytes, now_ms: int) -> Consumer:
         """A consumer that acts now; it is new if there was none."""

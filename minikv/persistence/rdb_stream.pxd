@@ -19,5 +19,5 @@ cdef class StreamReader:
     cdef int check_nodes(self, object last_id) except -1
     cdef object group(self, object numbers)
     cdef object read_pending(self, object group)
-    cdef object read_consumer(self, object group)
+    cdef object read_consumer(self, object group, dict consumers)
     cdef uint64_t many(self, uint64_t size) except? 0

@@ -163,8 +163,10 @@ class StreamReader:
                 self.source.fail("Stream group with a number of entries that cannot be")
             group.entries_read = None if read == UINT64_MAX else read
         self.read_pending(group)
+        consumers: dict = {}
         for _step in range(self.many(CONSUMER_MIN)):
-            self.read_consumer(group)
+            self.read_consumer(group, consumers)
+        group.put_consumers(consumers.values())
         if sum([len(consumer) for consumer in group.consumers.values()]) != len(group):
             self.source.fail("Stream group with pending entries that are not one consumer's each")
         return group
@@ -191,13 +193,13 @@ class StreamReader:
         return None
 
     @cython.cfunc
-    def read_consumer(self, group: object) -> object:
+    def read_consumer(self, group: object, consumers: dict) -> object:
         source: RdbInput = self.source
         name: bytes = source.string()
         seen_ms: int64_t = cython.cast(int64_t, source.little_endian(8))
         ids: set = set()
         _step: uint64_t
-        if name in group.consumers:
+        if name in consumers:
             source.fail(f"Duplicate stream consumer detected: {name[:128]!r}")
         if self.type == THIRD_FORM:
             source.skip(8)
@@ -208,5 +210,5 @@ class StreamReader:
             if raw in ids or not group.is_pending(raw):
                 source.fail("Consumer entry not found in group global PEL, or found twice")
             ids.add(raw)
-        group.put_consumer(Consumer(name, seen_ms, bytearray(b"".join(sorted(ids)))))
+        consumers[name] = Consumer(name, seen_ms, bytearray(b"".join(sorted(ids))))
         return None

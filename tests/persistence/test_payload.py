@@ -29,6 +29,33 @@ def packed(text: bytes) -> bytes:
     return b"\xc3" + encode_length(len(data)) + encode_length(len(text)) + data
 
 
+def stream_id(ms: int, sequence: int) -> bytes:
+    return struct.pack(">QQ", ms, sequence)
+
+
+NODE = listpack(
+    *(3, 1, 2, b"a", b"b", 0),  # entries, deleted ones, their first one's fields
+    *(2, 0, 0, 1, b"two", 5),  # 1-1 with the same fields
+    *(3, 1, -1, 3, b"four", 5),  # 2-0, deleted
+    *(0, 4, 4, 1, b"c", -70_000, 6),  # 5-5
+    *(0, 5, -1, 1, b"c", b"x", 6),  # 6-0
+)
+
+
+def stream(form: int) -> bytes:
+    """A stream with two groups, one of which has consumers, in the form of type 15, 19 or 21."""
+    value = bytes((form,)) + b"\x01\x10" + stream_id(1, 1) + encode_string(NODE) + b"\x03\x06\x00"
+    seen = struct.pack("<q", 1_700_000_000_000) * (2 if form == 21 else 1)
+    if form > 15:
+        value += b"\x01\x01\x02\x00\x04"  # first ID, largest deleted one, entries added
+    value += b"\x02\x01g\x06\x00" + (b"\x04" if form > 15 else b"") + b"\x03"
+    for ms, sequence in ((1, 1), (5, 5), (6, 0)):
+        value += stream_id(ms, sequence) + struct.pack("<q", 1_700_000_000_000) + b"\x01"
+    value += b"\x02" + plain(b"alice") + seen + b"\x02" + stream_id(1, 1) + stream_id(5, 5)
+    value += plain(b"bob") + seen + b"\x01" + stream_id(6, 0)
+    return value + b"\x01h\x05\x05" + (b"\x81" + b"\xff" * 8 if form > 15 else b"") + b"\x00\x00"
+
+
 MEMBERS = [b"member:%d" % number for number in range(700)]
 # Type and value of what has a form of its own, named; the forms of hashes and sets are those of files, less the key.
 VALUES: dict[str, bytes] = {
@@ -46,6 +73,9 @@ VALUES: dict[str, bytes] = {
     + encode_string(listpack(b"a", 5))
     + b"\x01\x05plain\x02"
     + packed(listpack(*b"\5" * 40)),
+    "stream": stream(15),
+    "stream 2": stream(19),
+    "stream 3": stream(21),
     "compressed listpack": b"\x10" + packed(listpack(*[word for i in range(8) for word in (b"f%d" % i, b"v" * 20)])),
     "hash with times": b"\x18" + struct.pack("<q", 5) + b"\x02\x00\x01a\x01b\x00\x01c\x01d",
 } | {name: record[:1] + record[3:] for name, (record, _, _) in zip(IDS, FORMS, strict=True)}
@@ -201,7 +231,30 @@ SHORT = b"".join(map(plain, distinct(COUNT)))
 WITH_VALUES = b"".join(plain(name) + b"\0" for name in distinct(COUNT))
 SCORED = b"".join(plain(name) + bytes(8) for name in distinct(COUNT))
 ENTRIES = b"".join(b"\x83" + name + b"\x04" for name in distinct(COUNT))
+MANY_PENDING = b"".join(stream_id(1, number) + bytes(8) + b"\1" for number in range(20_000))
+ONE_ENTRY = listpack(1, 0, 1, b"f", 0, 2, 0, 0, b"", 4)
 COSTLY: dict[str, bytes] = {
+    "stream of nodes": b"\x13"
+    + encode_length(3000)
+    + b"".join(b"\x10" + stream_id(n + 1, 0) + encode_string(ONE_ENTRY) for n in range(3000))
+    + encode_length(3000)
+    + encode_length(3000)
+    + b"\0\1\0\0\0"
+    + encode_length(3000)
+    + b"\0",
+    "stream of groups": b"\x13\0\0\5\0\0\0\0\0\5"
+    + encode_length(20_000)
+    + b"".join(plain(b"%x" % n) + b"\0\0\0\0\0" for n in range(20_000)),
+    "stream of pending entries": b"\x13\0\0\5\0\0\0\0\0\5\1\1g\5\0\0"
+    + encode_length(20_000)
+    + MANY_PENDING
+    + b"\1\1c"
+    + bytes(8)
+    + encode_length(20_000)
+    + b"".join(stream_id(1, n) for n in range(20_000)),
+    "stream of consumers": b"\x13\0\0\5\0\0\0\0\0\5\1\1g\5\0\0\0"
+    + encode_length(20_000)
+    + b"".join(plain(b"%x" % n) + bytes(8) + b"\0" for n in range(20_000)),
     "set": b"\x02" + encode_length(COUNT) + SHORT,
     "set that lacks one": b"\x02" + encode_length(COUNT + 1) + SHORT,
     "set with a duplicate": b"\x02" + encode_length(COUNT + 1) + SHORT + plain(b"\0\0\0"),
