@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import sqlite3
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 
 from tqdm import tqdm
@@ -16,11 +14,10 @@ from minikv import __version__
 from minikv.errors import RdbError
 from minikv.persistence import rdb_format
 from minikv.persistence.rdb_reader import RdbReader
-from minikv.tools.names import Names
+from minikv.tools.checker import Checker, SecondChecker
 from minikv.tools.reading import read_all, reader_of
-from minikv.tools.record_types import ORDERED, type_name
 from minikv.tools.text import in_a_line
-from minikv.tools.visitor import Record, Visitor, VisitorTarget
+from minikv.tools.visitor import VisitorTarget
 
 GOOD, BAD = 0, 1  # exit codes
 
@@ -28,13 +25,10 @@ DESCRIPTION = """\
 Check an RDB file: all of what minikv-server checks when it loads one, and that no key and no element comes twice.
 
 Writes what it finds on the way, and at the end how many keys there are, of which types. For a bad file it writes the
-offset at which reading stopped, the reason, and what was being read. Memory stays the same however large the file is;
-tens of millions of keys, or of elements in one collection, are compared in a file in $SQLITE_TMPDIR, $TMPDIR or
-/var/tmp.
+offset at which reading stopped, the reason, and what was being read. Memory stays the same however large the file is:
+from 100 000 keys on, or elements of one collection, 16 bytes for each go to a temporary file in $TMPDIR or /tmp.
 
 Exit code: 0 for a good file, 1 for a bad one or none."""
-
-DEFAULT_DATABASES = 16
 
 # What was being done, in redis-check-rdb's words, by the opcode that was read last.
 DOING = {
@@ -59,7 +53,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         return check(options.file, tqdm.write, bar=not options.quiet)
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
         print(f"minikv-check-rdb: {error}", file=sys.stderr)
         return BAD
     except KeyboardInterrupt:
@@ -68,117 +62,36 @@ def main() -> int:
 
 def check(path: str, say: Callable[[str], object], *, bar: bool = False, now_ms: int | None = None) -> int:
     """Check a file and say what is found, line by line; the exit code. OSError."""
-    checker = Checker(int(time.time() * 1000) if now_ms is None else now_ms)
+    now_ms = int(time.time() * 1000) if now_ms is None else now_ms
     say(f"[offset 0] Checking RDB file {path}")
+    checker = Checker(now_ms)
+    reader, error = read_with(checker, path, say, bar=bar)
+    if any(suspects := checker.suspects()):
+        checker = SecondChecker(now_ms, suspects)
+        reader, error = read_with(checker, path, lambda line: None, bar=bar)
+    if error is not None:
+        report_error(error, reader, say)
+    else:
+        report_good(reader, say)
+    checker.report(say)
+    return GOOD if error is None else BAD
+
+
+def read_with(
+    checker: Checker, path: str, say: Callable[[str], object], *, bar: bool
+) -> tuple[RdbReader, RdbError | None]:
+    """Show a checker the file up to its end or its first error; the reader, which is where it stopped."""
 
     def on_aux(name: bytes, value: bytes) -> None:
         say(f"[offset {reader.offset}] AUX FIELD {in_a_line(name)} = '{in_a_line(value)}'")
 
     with reader_of(path, VisitorTarget(checker), on_aux) as reader:
         checker.attach(reader, say)
-        error = None
         try:
             read_all(reader, os.path.basename(path), bar=bar)
-        except RdbError as found:
-            error = found
-        error = checker.first_error(error)
-        if error is not None:
-            report_error(error, reader, say)
-        else:
-            report_good(reader, say)
-        checker.report()
-    return GOOD if error is None else BAD
-
-
-class Checker(Visitor):
-    """Counts what a file holds and sees to it that nothing comes twice."""
-
-    takes_elements = True
-
-    def __init__(self, now_ms: int) -> None:
-        self._now_ms = now_ms
-        self._keys = Names()
-        self._elements = Names()
-        self._record: Record | None = None  # at hand
-        self._ordered = False  # its elements have places, not names
-        self._types: Counter[str] = Counter()
-        self._expires = 0
-        self._expired = 0
-        self._last_database = 0
-        self._timed_fields = 0
-        self._modules: Counter[bytes] = Counter()
-
-    def attach(self, reader: RdbReader, say: Callable[[str], object]) -> None:
-        self._reader = reader
-        self._say = say
-
-    def select(self, number: int) -> None:
-        self._last_database = max(self._last_database, number)
-        if self._reader.code == rdb_format.OP_SELECTDB:
-            self._say(f"[offset {self._reader.offset}] Selecting DB ID {number}")
-
-    def begin(self, record: Record) -> bool:
-        self._record = record
-        self._ordered = record.kind in ORDERED
-        return self._keys.add(b"%d %b" % (record.database, record.key), record.offset)
-
-    def element(self, name: bytes, value: bytes | float | None) -> bool:
-        return self._ordered or self._elements.add(name, self._reader.offset)
-
-    def timed_field(self, field: bytes, value: bytes, expire_at_ms: int) -> bool:
-        self._timed_fields += 1
-        return self.element(field, value)
-
-    def module_aux(self, module: bytes) -> None:
-        self._say(f"[offset {self._reader.offset}] MODULE AUX for: {in_a_line(module)}")
-        self._modules[module] += 1
-
-    def end(self, record: Record) -> None:
-        if record.module is not None:
-            self._modules[record.module] += 1
-        if (error := self._element_twice(record)) is not None:
-            raise error
-        self._elements.clear()
-        self._types[type_name(record)] += 1
-        if record.expire_at_ms is not None:
-            self._expires += 1
-            self._expired += record.expire_at_ms < self._now_ms
-
-    def first_error(self, error: RdbError | None) -> RdbError | None:
-        """The reader's error, or what comes twice before it in the file."""
-        errors = (error, self._key_twice(), self._element_twice(self._record))
-        return min((found for found in errors if found is not None), key=lambda found: found.offset, default=None)
-
-    def _key_twice(self) -> RdbError | None:
-        if (twice := self._keys.first_twice()) is None:
-            return None
-        database, _, key = twice[0].partition(b" ")
-        return RdbError(f"RDB has duplicated key {repr(key[:128])[1:]} in DB {int(database)}", twice[1])
-
-    def _element_twice(self, record: Record | None) -> RdbError | None:
-        if record is None or (twice := self._elements.first_twice()) is None:
-            return None
-        name, offset = twice
-        return RdbError(
-            f"Duplicate element {name[:128]!r} in key {repr(record.key[:128])[1:]} of DB {record.database}", offset
-        )
-
-    def report(self) -> None:
-        """Say the counts, of the whole file or up to the error."""
-        say = self._say
-        say(f"[info] {self._types.total()} keys read")
-        say(f"[info] {self._expires} expires")
-        say(f"[info] {self._expired} already expired")
-        for name, count in sorted(self._types.items()):
-            say(f"[info] {count} of type {name}")
-        if self._reader.keys_empty:
-            say(f"[info] {self._reader.keys_empty} without elements, which are not loaded")
-        for module, count in sorted(self._modules.items()):
-            say(f"[info] {count} of module type {in_a_line(module)}, which minikv-server leaves out")
-        if self._timed_fields:
-            say(f"[info] {self._timed_fields} fields that expire: loaded with 'load-field-ttls drop' only")
-        if self._last_database >= DEFAULT_DATABASES:
-            say(f"[info] needs a server with 'databases {self._last_database + 1}' or more")
+        except RdbError as error:
+            return reader, error
+        return reader, None
 
 
 def report_good(reader: RdbReader, say: Callable[[str], object]) -> None:

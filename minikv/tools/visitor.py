@@ -74,25 +74,8 @@ class Visitor:
         """What follows is in this database."""
 
 
-@cython.final
-@cython.cclass
 class Record:
     """One key as a file holds it. Sizes and counts are complete when the visitor's `end` gets it."""
-
-    database = cython.declare(uint64_t, visibility="readonly")
-    key = cython.declare(bytes, visibility="readonly")
-    kind = cython.declare(cython.int, visibility="readonly")  # plain RDB type of what it is
-    rdb_type = cython.declare(cython.int, visibility="readonly")  # RDB type as it stands in the file
-    string_encoding = cython.declare(cython.int, visibility="readonly")  # special encoding of the value, -1 for none
-    expire_at_ms = cython.declare(object, visibility="readonly")  # None for none
-    offset = cython.declare(uint64_t, visibility="readonly")  # of its first byte in the file
-    nbytes = cython.declare(uint64_t, visibility="readonly")  # in the file
-    arena_bytes = cython.declare(uint64_t, visibility="readonly")  # that it would take in the arena
-    elements = cython.declare(uint64_t, visibility="readonly")  # 1 for a string
-    largest = cython.declare(uint64_t, visibility="readonly")  # bytes of the longest string in it
-    module = cython.declare(bytes, visibility="readonly")  # name of a module's type whose value it is, else None
-    idle_s = cython.declare(object, visibility="readonly")  # since it was used, None if not known
-    frequency = cython.declare(object, visibility="readonly")  # LFU counter, None if not known
 
 
 @cython.final
