@@ -11,3 +11,4 @@ cdef class SortedSet(Collection):
     cdef uint8_t *packed_place(self, double score, bytes member) noexcept
     cdef int rescore_packed(self, uint8_t *entry, bytes member, uint64_t size, double score) except -1
     cdef uint64_t count_below(self, const Probe *probe) noexcept
+    cdef uint64_t bisect_members(self, const Probe *probe) noexcept

@@ -170,23 +170,46 @@ class SortedSet:
         return self.count_below(cython.address(probe))
 
     def rank_of_member_bound(self, member: bytes, after: cython.bint) -> int:
-        """How many members are below one, which need not be there, or not above it (`after`); all scores are equal."""
+        """How many members are below one, which need not be there, or not above it (`after`), whatever their scores.
+
+        Members that do not rise with their scores have no such place; one that Redis might choose is taken.
+        """
+        trees: OrderedTrees = self.database.store.stores.trees
         score: cython.double = 0.0
-        probe: Probe
+        probe: Probe = probe_of(score, member)
+        at: cython.pointer[uint8_t]
+        end: cython.pointer[uint8_t]
+        count: uint64_t = 0
         if self.at_slot() == cython.NULL:
             return 0
         if self.spread:
-            probe = self.database.store.stores.trees.at_lex(
-                self.order(),
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(member)),
-                PyBytes_GET_SIZE(member),
-                after,
-            )
-        else:
-            score = score_at(packed_first(self.payload()))
-            probe = probe_of(score, member)
+            if trees.entry(trees.seek_first(self.order())).order == trees.entry(trees.seek_last(self.order())).order:
+                probe = trees.at_lex(self.order(), probe.member, probe.member_len, after)
+                return trees.rank(self.order(), cython.address(probe))
             probe.after = after
-        return self.count_below(cython.address(probe))
+            return self.bisect_members(cython.address(probe))
+        probe.after = after
+        at = packed_first(self.payload())
+        end = packed_end(self.payload())
+        while at < end and compare_member(at, cython.address(probe)) < 0:
+            at += string_size(at) + SCORE_SIZE
+            count += 1
+        return count
+
+    def bisect_members(self, probe: cython.pointer[cython.const[Probe]]) -> uint64_t:
+        """How many members of a tree are below the probe, the scores not asked."""
+        trees: OrderedTrees = self.database.store.stores.trees
+        base: cython.pointer[uint8_t] = self.database.store.arena.base
+        low: uint64_t = 0
+        high: uint64_t = self.order().count
+        middle: uint64_t
+        while low < high:
+            middle = (low + high) >> 1
+            if compare_member(base + trees.entry(trees.seek_rank(self.order(), middle)).ref, probe) < 0:
+                low = middle + 1
+            else:
+                high = middle
+        return low
 
     def by_rank(self, start: cython.longlong, stop: cython.longlong, reverse: cython.bint = False) -> list:
         """(member, score) of the ranks from `start` to before `stop`, clamped; reverse: ranks count from the top."""
@@ -308,14 +331,22 @@ def compare(entry: cython.pointer[uint8_t], probe: cython.pointer[cython.const[P
     member_len: uint64_t = 0
     member: cython.pointer[uint8_t] = read_length(entry, cython.address(member_len))
     score: cython.double = 0.0
-    found: cython.int
     memcpy(cython.address(score), member + member_len, SCORE_SIZE)
     order = order_of_score(score)
     if order != probe.order:
         return -1 if order < probe.order else 1
     if probe.member == cython.NULL:
         return -1 if probe.after else 1
-    found = memcmp(member, probe.member, min(member_len, probe.member_len))
+    return compare_member(entry, probe)
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def compare_member(entry: cython.pointer[uint8_t], probe: cython.pointer[cython.const[Probe]]) -> cython.int:
+    """The same, but the scores are not asked."""
+    member_len: uint64_t = 0
+    member: cython.pointer[uint8_t] = read_length(entry, cython.address(member_len))
+    found: cython.int = memcmp(member, probe.member, min(member_len, probe.member_len))
     if found:
         return found
     if member_len == probe.member_len:

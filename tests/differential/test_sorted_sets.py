@@ -287,6 +287,17 @@ def test_ranges_by_member(pair: ClientPair, count: int) -> None:
     )
 
 
+@pytest.mark.parametrize("count", [1, 6, 700])
+def test_ranges_by_member_where_scores_rise_with_the_members(pair: ClientPair, count: int) -> None:
+    pair.assert_same("ZADD z -1 a 0 b 1 bb 2 c 3 d", *READS)
+    for number in range(count):
+        pair.assert_same(["ZADD", "z", str(10 + number), f"member:{number:03}"])
+    for low, high in itertools.product([*MEMBER_BOUNDS, "[member:003", "(member:600"], repeat=2):
+        pair.assert_same(["ZLEXCOUNT", "z", low, high], ["ZRANGEBYLEX", "z", low, high])
+        pair.assert_same(["ZRANGE", "z", low, high, "BYLEX", "REV"], ["ZRANGESTORE", "copy", "z", low, high, "BYLEX"])
+    pair.assert_same("ZREMRANGEBYLEX z (b [c", *READS, "ZREMRANGEBYLEX z [member:003 +", *READS)
+
+
 @pytest.mark.parametrize("sizes", [(3, 5, 0), (40, 700, 20), (700, 600, 1500)])
 def test_algebra(pair: ClientPair, sizes: tuple[int, ...], rng: random.Random) -> None:
     scores = ["1", "0.1", "-2.5", "inf", "-inf", "0", "1e300"]

@@ -112,13 +112,14 @@ def test_replacing_makes_it_whole(keyspace: Keyspace, count: int) -> None:
         keyspace.check()
 
 
+@pytest.mark.parametrize("step", [0.0, 0.5])
 @pytest.mark.parametrize("count", [10, 400, 2000])
-def test_members_of_one_score_are_found_by_name(keyspace: Keyspace, count: int) -> None:
+def test_members_are_found_by_name(keyspace: Keyspace, count: int, step: float) -> None:
     database = keyspace.databases[0]
     names = sorted(b"%d" % (n * 3) for n in range(count))
     view = SortedSet.to_write(database, b"key")
-    for name in names:
-        view.set(name, 1.5)
+    for place, name in enumerate(names):
+        view.set(name, 1.5 + step * place)
     for name in [*names[:20], b"", b"\xff", b"1", b"22", b"22\0"]:
         assert view.rank_of_member_bound(name, False) == bisect_left(names, name)
         assert view.rank_of_member_bound(name, True) == bisect_left(names, name) + (name in names)
