@@ -49,7 +49,7 @@ def command_info(ctx: Client, *names: bytes) -> list[object]:
 def command_list(ctx: Client, *options: bytes) -> list[bytes]:
     commands: Iterable[Command] = ctx.server.table
     if not options:
-        return [found.full_name for found in ctx.server.table.commands.values()]
+        return [found.full_name for found in commands]
     if len(options) != 3 or options[0].lower() != b"filterby":
         raise CommandError(SYNTAX_ERROR)
     kind, wanted = options[1].lower(), options[2]
