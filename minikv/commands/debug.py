@@ -25,7 +25,7 @@ from minikv.keyspace import Database
 from minikv.keyspace.hash import Hash
 from minikv.keyspace.list import List
 from minikv.keyspace.set import Set
-from minikv.protocol.reply import OK, Push, Raw, SimpleString, Verbatim
+from minikv.protocol.reply import OK, Raw, SimpleString, Verbatim
 from minikv.settings import memory_bytes
 
 NOT_POSITIVE = "ERR value is out of range, must be positive"
@@ -197,7 +197,7 @@ def panic(ctx: Client) -> SimpleString:
 
 
 def protocol(ctx: Client, kind: bytes) -> object:
-    """A reply of the named type."""
+    """A reply of the named type; an attribute and a push stand before a reply."""
     samples: dict[bytes, object] = {
         b"string": b"Hello World",
         b"integer": 12345,
@@ -207,8 +207,8 @@ def protocol(ctx: Client, kind: bytes) -> object:
         b"array": [0, 1, 2],
         b"set": {0, 1, 2},
         b"map": {0: False, 1: True, 2: False},
-        b"attrib": b"a reply behind an attribute",
-        b"push": Push([b"server-cpu-usage", 42]),
+        b"attrib": BEHIND_ATTRIBUTE if ctx.resp == 2 else Raw(ATTRIBUTE + bulk(BEHIND_ATTRIBUTE)),
+        b"push": Raw(PUSH + bulk(BEHIND_PUSH)),
         b"verbatim": Verbatim(b"txt", b"This is a verbatim\nstring"),
         b"true": True,
         b"false": False,
@@ -218,10 +218,20 @@ def protocol(ctx: Client, kind: bytes) -> object:
         raise CommandError(
             f"ERR Wrong protocol type name. Please use one of the following: {'|'.join(map(bytes.decode, samples))}"
         )
+    if name == b"push" and ctx.resp == 2:
+        raise CommandError("ERR RESP2 is not supported by this command")
     return samples[name]
 
 
 BIG_NUMBER = b"1234567999999999999999999999999999999"
+ATTRIBUTE = b"|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n"
+BEHIND_ATTRIBUTE = b"Some real reply following the attribute"
+PUSH = b">2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n"
+BEHIND_PUSH = b"Some real reply following the push reply"
+
+
+def bulk(text: bytes) -> bytes:
+    return b"$%d\r\n%s\r\n" % (len(text), text)
 
 
 def help_(ctx: Client) -> list[SimpleString]:

@@ -96,6 +96,14 @@ def test_every_type_of_reply(pair: ClientPair, kind: str) -> None:
     pair.assert_same(f"DEBUG PROTOCOL {kind}")
 
 
+@pytest.mark.parametrize("kind", ["attrib", "push"])
+def test_a_reply_behind_something_else(pair: ClientPair, kind: str) -> None:
+    pair.assert_same(f"DEBUG PROTOCOL {kind}")
+    if kind == "push" and pair.resp == 3:
+        assert pair.subject.read() == pair.oracle.read()
+    pair.assert_same("PING")
+
+
 def test_set_active_expire_stops_the_cycle(pair: ClientPair) -> None:
     pair.assert_same("DEBUG SET-ACTIVE-EXPIRE 0", "SET a 1 PX 1", "DEBUG SLEEP 0.3")
     pair.assert_same("DBSIZE", "EXISTS a", "DBSIZE", "DEBUG SET-ACTIVE-EXPIRE 1")
