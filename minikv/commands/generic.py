@@ -390,11 +390,17 @@ def object_encoding(ctx: Client, key: bytes) -> bytes | None:
 def object_refcount(ctx: Client, key: bytes) -> int | None:
     if ctx.db.lookup(key, True, False) == MISSING:
         return None
-    if ctx.db.encoding(key) == b"int":
+    if ctx.db.encoding(key) == b"int" and shares_integers(ctx):
         text = ctx.db.get_range(key, 0, len(b"%d" % SHARED_INTEGERS))
         if len(text) < len(b"%d" % SHARED_INTEGERS) and not text.startswith(b"-"):
             return SHARED_REFCOUNT
     return 1
+
+
+def shares_integers(ctx: Client) -> bool:
+    """Not where Redis would evict by access, of which each value has its own record."""
+    config = ctx.server.config
+    return not (config.maxmemory and config.maxmemory_policy.endswith(("-lru", "-lfu")))
 
 
 @command(

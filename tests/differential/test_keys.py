@@ -300,6 +300,13 @@ def test_object_freq_and_idletime_need_their_policy(fresh_pair, policy: str) -> 
     )
 
 
+@pytest.mark.parametrize("policy", ["noeviction", "allkeys-lfu", "volatile-lru", "volatile-ttl"])
+@pytest.mark.parametrize("maxmemory", ["0", "1gb"])
+def test_refcount_of_small_numbers(fresh_pair, policy: str, maxmemory: str) -> None:  # type: ignore[no-untyped-def]
+    pair = fresh_pair(maxmemory_policy=policy, maxmemory=maxmemory)
+    pair.assert_same("MSET a 1 b 9999 c 10000 d x", *(f"OBJECT REFCOUNT {key}" for key in "abcd"))
+
+
 def test_hits_and_misses(resp2_pair: ClientPair) -> None:
     """keyspace_hits and keyspace_misses count what Redis counts."""
     commands: list[Words] = [
