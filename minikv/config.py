@@ -299,20 +299,34 @@ def _working_directory() -> str:
 
 
 def _option_lines(arguments: Sequence[str]) -> list[Line]:
-    """`--name value ...` as directives. What follows a name is its value even if it starts with --, but for --save."""
+    """`--name value ...` as directives; a name and its values may be one argument, as a line of a file would be.
+
+    What follows a name alone is its value even if it starts with --, but for --save. Words before the first -- are a
+    directive too.
+    """
     lines: list[Line] = []
     expects_value = False
     for word in arguments:
         is_name = word.startswith("--") and len(word) > 2
         if is_name and (not expects_value or lines[-1].words == ["save"]):
-            lines.append(Line([word[2:].lower()], word))
-            expects_value = True
+            name, *values = _split_option(word)
+            lines.append(Line([name.lower(), *values], f"--{name}"))
+            expects_value = not values
         elif lines:
             lines[-1].words.append(word)
             expects_value = False
+        elif word and not word.startswith("-"):
+            lines.append(Line([word.lower()], f"--{word}"))
         else:
             raise ConfigError(f"'{word}' is not an option; settings are given as --name value")
     return lines
+
+
+def _split_option(word: str) -> list[str]:
+    words = config_file.split_words(word[2:])
+    if not words:
+        raise ConfigError(f"'{word}' is not an option: Unbalanced quotes or no name")
+    return words
 
 
 def _shown(line: Line) -> str:

@@ -112,6 +112,22 @@ def test_options_have_as_many_values_as_follow() -> None:
     assert (config.save, config.port, config.bind) == ((SavePoint(900, 1), SavePoint(60, 5)), 0, ("*", "::1"))
 
 
+def test_name_and_value_may_be_one_argument() -> None:
+    config = Config.load(
+        ["--maxmemory 1mb", "--port", "0", "--dbfilename 'a b.rdb'", "--proc-title-template --x", "--hz 5"]
+    )
+    assert (config.maxmemory, config.port, config.dbfilename, config.hz) == (1 << 20, 0, "a b.rdb", 5)
+    assert config.text("proc-title-template") == "--x"
+    assert Config.load(["--save", "900", "1", "--save 60 5", "--hz 5"]).save == (SavePoint(900, 1), SavePoint(60, 5))
+
+
+def test_a_directive_without_dashes_may_follow_the_file(config_path: Path) -> None:
+    config_path.write_text("hz 11\n")
+    config = Config.load([str(config_path), "loglevel", "verbose", "--port 0"])
+    assert (config.loglevel, config.port, config.hz) == ("verbose", 0, 11)
+    assert load_error(str(config_path), "port", "x") == "--port x: argument couldn't be parsed into an integer"
+
+
 def test_save_without_value_and_with_an_empty_one_turns_saving_off() -> None:
     assert Config.load(["--save", "--port", "5"]).save == ()
     assert Config.load(["--save", ""]).save == ()
@@ -162,6 +178,8 @@ def test_old_names_and_any_case() -> None:
         (["--unixsocketperm", "999"], "--unixsocketperm 999: argument couldn't be parsed as an octal number"),
         (["--unixsocketperm", "7777"], "--unixsocketperm 7777: argument must be between 0 and 777 inclusive"),
         (["/nowhere.conf"], "can't open config file '/nowhere.conf': No such file or directory"),
+        (["--port 'x"], "'--port 'x' is not an option: Unbalanced quotes or no name"),
+        (["--maxmemory 12q"], "--maxmemory 12q: argument must be a memory value"),
         (["-p", "1"], "'-p' is not an option; settings are given as --name value"),
         (["--appendonly", "yes"], "--appendonly yes: minikv has no append only file, it persists by RDB snapshots"),
         (["--cluster-enabled", "yes"], "--cluster-enabled yes: minikv has no cluster mode"),
