@@ -66,10 +66,10 @@ LZF_STRING = cython.declare(cython.int, 0xC3)
 # Redis does not try to compress shorter strings; longer ones than the maximum would double the child's memory.
 COMPRESS_MIN = cython.declare(uint64_t, 21)
 COMPRESS_MAX = cython.declare(uint64_t, 16 << 20)
-# After so many strings in a row that did not become shorter, one in sixteen is tried: data that is compressed already,
+# After so many strings in a row that did not become shorter, one in 64 is tried: data that is compressed already,
 # or random, would otherwise cost more processor time than all the rest of the save.
 VAIN_TRIES = cython.declare(uint32_t, 64)
-VAIN_MASK = cython.declare(uint32_t, 15)
+VAIN_MASK = cython.declare(uint32_t, 63)
 # Room that `fill` needs before it begins a record: the largest one outside pages, or a short string's header.
 BUFFER_MIN = cython.declare(uint64_t, RECORD_MAX + 64)
 VALUE_BUFFER = 1 << 20  # bytes of a collection copied at a time for one value

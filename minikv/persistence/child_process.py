@@ -37,13 +37,11 @@ class ChildProcess:
         self._loop: AbstractEventLoop | None = None
         self._kill_at = 0.0  # monotonic: SIGKILL is due; 0: nobody wants it dead
 
-    def watch(self, loop: AbstractEventLoop, on_end: Callable[[], object]) -> bool:
-        """Call back when it ends, at once; False if the kernel cannot tell."""
-        if self._pidfd < 0:
-            return False
-        self._loop = loop
-        loop.add_reader(self._pidfd, on_end)
-        return True
+    def watch(self, loop: AbstractEventLoop, on_end: Callable[[], object]) -> None:
+        """Call back when it ends, at once, if the kernel can tell; `poll` tells in any case."""
+        if self._pidfd >= 0:
+            self._loop = loop
+            loop.add_reader(self._pidfd, on_end)
 
     def poll(self) -> End | None:
         """How it ended; None while it lives."""

@@ -94,9 +94,9 @@ class Sample:
 class CostMeter:
     """Follows parent and child from the fork to the child's end; its fields may be read at any time."""
 
-    def __init__(self, parent_pid: int, child_pid: int, read: ReadRollup) -> None:
+    def __init__(self, parent_pid: int, read: ReadRollup) -> None:
         self._parent_pid = parent_pid
-        self._child_pid = child_pid
+        self._child_pid = 0
         self._read = read
         self._stop = threading.Event()
         self.baseline_bytes = 0  # the parent's resident size at the fork; 0 until known
@@ -105,8 +105,9 @@ class CostMeter:
         self.private_dirty = Figures()  # of the child
         self.sample: Sample | None = None
 
-    def start(self) -> None:
+    def start(self, child_pid: int) -> None:
         """Begin to look, in a thread."""
+        self._child_pid = child_pid
         threading.Thread(target=self._run, name="snapshot cost", daemon=True).start()
 
     def stop(self) -> None:

@@ -6,7 +6,7 @@ import os
 import resource
 import signal
 import time
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, Handle
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -57,12 +57,12 @@ class AtFork:
 
 
 class RunningSnapshot:
-    """Follows a child from its fork to its end."""
+    """Follows a child from its fork, of which `follow` is told, to its end."""
+
+    process: ChildProcess
 
     def __init__(
         self,
-        pid: int,
-        fork_us: int,
         before: AtFork,
         *,
         keyspace: Any,
@@ -72,8 +72,7 @@ class RunningSnapshot:
         started_at_ms: int,
         read_rollup: ReadRollup,
     ) -> None:
-        self.process = ChildProcess(pid)
-        self.fork_us = fork_us
+        self.fork_us = 0
         self.before = before
         self.directory = directory  # that the child writes into
         self._keyspace = keyspace
@@ -81,20 +80,31 @@ class RunningSnapshot:
         self._log = log
         self._started_at_ms = started_at_ms
         self._began = time.monotonic()
-        self._meter = CostMeter(os.getpid(), pid, read_rollup)
+        self._meter = CostMeter(os.getpid(), read_rollup)
         self._heartbeat = Heartbeat(before.began)
         self._watchdog = Watchdog(page, self._began)
         self._told = self._began
         self._told_bytes = 0
+        self._beginning: Handle | None = None  # the loop will call _begin
 
-    def start(self, loop: AbstractEventLoop | None, on_end: Callable[[], object]) -> None:
-        """Begin to measure, and have the loop tell of the child's end. Costs little before the reply to BGSAVE."""
-        if loop is not None:
-            self._heartbeat.start(loop)
-        if loop is not None and self.process.watch(loop, on_end):
-            loop.call_soon(self._meter.start)  # a thread's start takes 0.1 ms
+    def follow(self, pid: int, fork_us: int, loop: AbstractEventLoop | None, on_end: Callable[[], object]) -> None:
+        """Begin to measure, and have the loop tell of the child's end; after the reply to BGSAVE if there is a loop."""
+        self.process = ChildProcess(pid)
+        self.fork_us = fork_us
+        if loop is None:
+            self._begin(None, on_end)
         else:
-            self._meter.start()
+            self._heartbeat.start(loop)
+            self._beginning = loop.call_soon(self._begin, loop, on_end)
+
+    def _begin(self, loop: AbstractEventLoop | None, on_end: Callable[[], object]) -> None:
+        self._beginning = None
+        self._announce()
+        self._meter.start(self.process.pid)
+        if loop is not None:
+            self.process.watch(loop, on_end)
+
+    def _announce(self) -> None:
         self._log.notice(f"Background saving started by pid {self.process.pid}")
         self._log.notice(
             f"Snapshot: fork took {self.fork_us} us; {self.before.keys} keys,"
@@ -157,6 +167,9 @@ class RunningSnapshot:
 
     def finish(self, end: End) -> Entry:
         """The child has ended: the bill. To be called before the keyspace's snapshot is closed."""
+        if self._beginning is not None:
+            self._beginning.cancel()
+            self._announce()
         self._heartbeat.stop()
         self._meter.stop()
         self._meter.finish(self._page.load(progress.PRIVATE_DIRTY))

@@ -288,6 +288,16 @@ class SnapshotController:
         self._counters.saves += 1
         before = AtFork.of(self._keyspace, cause, finding, began)
         settings = SaveSettings.of(self._config, self._loader.functions)
+        # All that can be done before the fork is: behind it, each page that is written to has to be copied first.
+        running = RunningSnapshot(
+            before,
+            keyspace=self._keyspace,
+            page=self._progress,
+            log=self._log,
+            directory=settings.directory,
+            started_at_ms=int(self._clock() * 1000),
+            read_rollup=self._read_rollup,
+        )
         try:
             pid, fork_us = self._fork(settings)
         except (OSError, MinikvError) as error:
@@ -298,18 +308,8 @@ class SnapshotController:
         self._counters.fork_us = fork_us
         if self._latency is not None:
             self._latency.add("fork", fork_us // 1000)
-        self._running = RunningSnapshot(
-            pid,
-            fork_us,
-            before,
-            keyspace=self._keyspace,
-            page=self._progress,
-            log=self._log,
-            directory=settings.directory,
-            started_at_ms=int(self._clock() * 1000),
-            read_rollup=self._read_rollup,
-        )
-        self._running.start(self._loop, self._reap)
+        running.follow(pid, fork_us, self._loop, self._reap)
+        self._running = running
 
     def _preflight(self) -> Finding | None:
         """Whether the snapshot will fit; None if nobody wants to know."""
@@ -367,9 +367,9 @@ class SnapshotController:
                 parent_pid=os.getpid(),
                 signal_mask=mask,
             )
-            with warnings.catch_warnings(), batch_children():
-                # Python 3.12 warns of forks with threads. The meter's thread takes no lock that the child needs.
-                warnings.simplefilter("ignore", DeprecationWarning)
+            # Python 3.12 warns of forks with threads. The meter's thread takes no lock that the child needs.
+            warnings.filterwarnings("ignore", ".* is multi-threaded, use of fork", DeprecationWarning)
+            with batch_children():
                 began_ns = time.perf_counter_ns()
                 pid = self._disk.fork()
                 if pid == 0:
