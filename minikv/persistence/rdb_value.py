@@ -338,7 +338,7 @@ class ValueReader:
         return self.give(source.data(self.name), self.name.length, cython.NULL, 0, 0)
 
     def read_node(self) -> cython.int:
-        """A node of a quicklist: a ziplist, a listpack or one large element. It may be empty."""
+        """A node of a quicklist: a ziplist, a listpack or one large element. A packed one may be empty."""
         source: RdbInput = self.source
         container: uint64_t
         if self.type == LIST_QUICKLIST:
@@ -349,6 +349,8 @@ class ValueReader:
         if container != CONTAINER_PLAIN:
             source.fail(f"A node of {self.named_key()} is of the unknown kind {container}")
         source.read_text(self.name)
+        if self.name.length == 0:
+            source.fail(f"A node of {self.named_key()} is of the plain kind and empty")
         return self.give(source.data(self.name), self.name.length, cython.NULL, 0, 0)
 
     def open(self) -> cython.int:

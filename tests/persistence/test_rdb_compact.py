@@ -253,6 +253,7 @@ def test_arbitrary_bytes(data: bytes) -> None:
         (HASH + text(b"k") + b"\x80\xff\xff\xff\xff" + text(b"a") * 20, "Short read"),
         (QUICKLIST_2 + text(b"k") + b"\1\3" + string(listpack(b"a")), "of the unknown kind 3"),
         (QUICKLIST_2 + text(b"k") + b"\1\0" + string(listpack(b"a")), "of the unknown kind 0"),
+        (QUICKLIST_2 + text(b"k") + b"\1\1" + text(b""), "of the plain kind and empty"),
         (QUICKLIST_2 + text(b"k") + b"\1\2" + string(b"plain"), "a listpack whose length is not"),
         (QUICKLIST + text(b"k") + b"\2" + string(ziplist(b"a")) + string(listpack(b"a")), "a ziplist whose length is"),
         (QUICKLIST + text(b"k") + b"\x80\xff\xff\xff\xff" + string(ziplist(b"a")), "Short read"),
