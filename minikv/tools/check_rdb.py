@@ -15,7 +15,7 @@ from minikv.errors import RdbError
 from minikv.persistence import rdb_format
 from minikv.persistence.rdb_reader import RdbReader
 from minikv.tools.checker import Checker, SecondChecker
-from minikv.tools.reading import read_all, reader_of
+from minikv.tools.reading import os_error_text, read_all, reader_of
 from minikv.tools.text import in_a_line
 from minikv.tools.visitor import VisitorTarget
 
@@ -28,7 +28,7 @@ Writes what it finds on the way, and at the end how many keys there are, of whic
 offset at which reading stopped, the reason, and what was being read. Memory stays the same however large the file is:
 from 100 000 keys on, or elements of one collection, 16 bytes for each go to a temporary file in $TMPDIR or /tmp.
 
-Exit code: 0 for a good file, 1 for a bad one or none."""
+Exit code: 0 for a good file, 1 for a bad one or none, 2 for a wrong command line."""
 
 # What was being done, in redis-check-rdb's words, by the opcode that was read last.
 DOING = {
@@ -52,12 +52,21 @@ def main() -> int:
     parser.add_argument("-v", "--version", action="version", version=f"minikv-check-rdb {__version__}")
     options = parser.parse_args()
     try:
-        return check(options.file, tqdm.write, bar=not options.quiet)
+        return check(options.file, say, bar=not options.quiet)
     except OSError as error:
-        print(f"minikv-check-rdb: {error}", file=sys.stderr)
+        print(f"minikv-check-rdb: {os_error_text(error)}", file=sys.stderr)
         return BAD
     except KeyboardInterrupt:
         return 130
+
+
+def say(line: str) -> None:
+    """Write a line, above the bar. Who has seen enough still gets the exit code."""
+    try:
+        with tqdm.external_write_mode():
+            print(line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def check(path: str, say: Callable[[str], object], *, bar: bool = False, now_ms: int | None = None) -> int:

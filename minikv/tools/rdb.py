@@ -16,7 +16,7 @@ from minikv.tools.difference import FUNCTIONS, Comparison, Difference
 from minikv.tools.digest import Digester
 from minikv.tools.filters import Filter
 from minikv.tools.json_lines import JsonLines
-from minikv.tools.reading import visit
+from minikv.tools.reading import os_error_text, visit
 from minikv.tools.record_types import TYPES
 from minikv.tools.tables import Keys, Largest, Memory
 from minikv.tools.text import in_a_line
@@ -92,6 +92,9 @@ the key for each record, in $SQLITE_TMPDIR, $TMPDIR or /var/tmp."""
 def main() -> int:
     """Run the command line of this process; the exit code."""
     options = parser().parse_args()
+    if sys.stdout is None:
+        print("minikv-rdb: standard output is closed", file=sys.stderr)
+        return TROUBLE
     out = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="\n", write_through=False)
     try:
         code = run(options, out)
@@ -100,7 +103,10 @@ def main() -> int:
     except BrokenPipeError:  # who reads, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SAME
-    except (MinikvError, OSError, sqlite3.Error) as error:
+    except OSError as error:
+        print(f"minikv-rdb: {os_error_text(error)}", file=sys.stderr)
+        return TROUBLE
+    except (MinikvError, sqlite3.Error) as error:
         out.flush()
         print(f"minikv-rdb: {error}", file=sys.stderr)
         return TROUBLE
@@ -110,7 +116,7 @@ def main() -> int:
 
 def parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--db", type=int, action="append", default=[], metavar="N", help="this database only")
+    common.add_argument("--db", type=natural, action="append", default=[], metavar="N", help="this database only")
     common.add_argument("--type", choices=TYPES.values(), action="append", default=[], help="this type only")
     common.add_argument("--match", type=os.fsencode, metavar="PATTERN", help="keys that match this glob only (as KEYS)")
     common.add_argument("--quiet", action="store_true", help="no progress bar, even if it takes long")
@@ -139,6 +145,13 @@ def parser() -> argparse.ArgumentParser:
     diff.add_argument("file", metavar="A")
     diff.add_argument("other", metavar="B")
     return top
+
+
+def natural(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
 
 
 def positive(text: str) -> int:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from minikv.errors import RdbError
 from minikv.persistence.rdb_reader import RdbReader
 from minikv.persistence.rdb_target import LoadTarget
 from minikv.tools.filters import Filter
@@ -26,8 +29,13 @@ def reader_of(
     path: str, target: LoadTarget, on_aux: Callable[[bytes, bytes], None] | None = None
 ) -> Iterator[RdbReader]:
     """A reader that takes all keys, expired or not, of however many databases. OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe that nobody fills is not waited for
     try:
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "Not a regular file", path)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         yield RdbReader(fd, target, ANY_DATABASE, NEVER_MS, True, on_aux)
     finally:
@@ -52,6 +60,14 @@ def read_all(reader: RdbReader, label: str, *, bar: bool) -> None:
 
 
 def visit(path: str, visitor: Visitor, chosen: Filter = ALL, *, bar: bool = False) -> None:
-    """Show a visitor the file, or what of it is chosen. RdbError, OSError."""
+    """Show a visitor the file, or what of it is chosen. RdbError, which names the file; OSError."""
     with reader_of(path, VisitorTarget(visitor, None if chosen == ALL else chosen.wants)) as reader:
-        read_all(reader, os.path.basename(path), bar=bar)
+        try:
+            read_all(reader, os.path.basename(path), bar=bar)
+        except RdbError as error:
+            raise RdbError(f"{path}: {error.reason}", error.offset) from error
+
+
+def os_error_text(error: OSError) -> str:
+    """With the file's name first, if there is one, as other commands have it."""
+    return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror or str(error)

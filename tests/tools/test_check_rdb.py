@@ -245,12 +245,28 @@ def test_the_command(tmp_path: Path) -> None:
     assert ERROR in done.stdout
 
 
-@pytest.mark.parametrize("path", ["none.rdb", "."])
-def test_a_file_that_cannot_be_read(path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("none.rdb", "No such file or directory"), (".", "Is a directory"), ("/dev/null", "Not a regular file")],
+)
+def test_a_file_that_cannot_be_read(path: str, reason: str) -> None:
     done = run(path)
     assert done.returncode == 1
-    assert done.stderr.startswith("minikv-check-rdb: ")
-    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr == f"minikv-check-rdb: {path}: {reason}\n"
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_reader_that_has_seen_enough_still_gets_the_exit_code(tmp_path: Path, good: bool) -> None:
+    path = tmp_path / "x.rdb"
+    path.write_bytes(sample_file() if good else sample_file()[:-1])
+    with subprocess.Popen(
+        [sys.executable, "-m", "minikv.tools.check_rdb", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == (0 if good else 1)
 
 
 def test_help_and_version() -> None:

@@ -469,10 +469,14 @@ def test_the_command(tmp_path: Path) -> None:
     assert command("keys", str(good), "--match", "ä").stdout == "ä\n".encode()
     done = command("keys", str(bad))
     assert (done.returncode, done.stdout) == (2, b"k\n")
-    assert done.stderr.startswith(b"minikv-rdb: Wrong RDB checksum expected: ")
+    assert done.stderr.startswith(b"minikv-rdb: " + bytes(bad) + b": Wrong RDB checksum expected: ")
     assert command("diff", str(good), str(good)).returncode == 0
     assert command("diff", str(good), str(bad)).returncode == 2
-    assert command("keys", str(tmp_path / "none")).returncode == 2
+    for path, reason in ((tmp_path / "none", b"No such file or directory"), (tmp_path, b"Is a directory")):
+        done = command("keys", str(path))
+        assert (done.returncode, done.stderr) == (2, b"minikv-rdb: " + bytes(path) + b": " + reason + b"\n")
+    assert command("keys", "/dev/null").stderr == b"minikv-rdb: /dev/null: Not a regular file\n"
+    assert command("keys", "--db", "-1", str(good)).returncode == 2
     assert command("largest", "0", str(good)).returncode == 2
     assert command().returncode == 2
     assert command("--version").stdout.startswith(b"minikv-rdb ")
