@@ -1,1 +1,2 @@
+from minikv.commands.client cimport Client
 from minikv.keyspace.set cimport Set
