@@ -196,7 +196,7 @@ def in_own_order(view: List | Set | SortedSet, start: int, stop: int, backwards:
     if isinstance(view, Set):
         return view.members()[start:stop]
     if isinstance(view, SortedSet):
-        return [member for member, _ in view.by_rank(start, stop, backwards)]
+        return view.members_by_rank(start, stop, backwards)
     if backwards:
         return view.range(len(view) - stop, len(view) - start)[::-1]
     return view.range(start, stop)

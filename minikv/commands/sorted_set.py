@@ -147,7 +147,7 @@ def score_of(text: bytes, error: str = NOT_A_FLOAT) -> float:
 
 @command("ZREM", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW delete", categories="sortedset")
 def zrem(ctx: Client, key: bytes, *members: bytes) -> int:
-    set_ = SortedSet.at(ctx.db, key, False)
+    set_: SortedSet | None = SortedSet.at(ctx.db, key, False)
     return 0 if set_ is None else sum([set_.remove(member) for member in members])
 
 
@@ -159,7 +159,7 @@ def zcard(ctx: Client, key: bytes) -> int:
 
 @command("ZSCORE", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
 def zscore(ctx: Client, key: bytes, member: bytes) -> float | None:
-    set_ = SortedSet.at(ctx.db, key)
+    set_: SortedSet | None = SortedSet.at(ctx.db, key)
     return None if set_ is None else set_.score(member)
 
 
@@ -171,7 +171,7 @@ def zmscore(ctx: Client, key: bytes, *members: bytes) -> list[float | None]:
 
 @command("ZRANK", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
 def zrank(ctx: Client, key: bytes, member: bytes) -> int | None:
-    set_ = SortedSet.at(ctx.db, key)
+    set_: SortedSet | None = SortedSet.at(ctx.db, key)
     return None if set_ is None else set_.rank(member)
 
 
@@ -298,32 +298,32 @@ def count_of(ctx: Client, key: bytes, ranks: Ranks) -> int:
 
 
 @command("ZRANGE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
-def zrange(ctx: Client, key: bytes, *words: bytes) -> list[object]:
+def zrange(ctx: Client, key: bytes, *words: bytes) -> Sequence[object]:
     return reply_range(ctx, key, Range(words))
 
 
 @command("ZREVRANGE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
-def zrevrange(ctx: Client, key: bytes, *words: bytes) -> list[object]:
+def zrevrange(ctx: Client, key: bytes, *words: bytes) -> Sequence[object]:
     return reply_range(ctx, key, Range(words, by=b"", reverse=True))
 
 
 @command("ZRANGEBYSCORE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
-def zrangebyscore(ctx: Client, key: bytes, *words: bytes) -> list[object]:
+def zrangebyscore(ctx: Client, key: bytes, *words: bytes) -> Sequence[object]:
     return reply_range(ctx, key, Range(words, by=b"BYSCORE", reverse=False))
 
 
 @command("ZREVRANGEBYSCORE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
-def zrevrangebyscore(ctx: Client, key: bytes, *words: bytes) -> list[object]:
+def zrevrangebyscore(ctx: Client, key: bytes, *words: bytes) -> Sequence[object]:
     return reply_range(ctx, key, Range(words, by=b"BYSCORE", reverse=True))
 
 
 @command("ZRANGEBYLEX", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
-def zrangebylex(ctx: Client, key: bytes, *words: bytes) -> list[object]:
+def zrangebylex(ctx: Client, key: bytes, *words: bytes) -> Sequence[object]:
     return reply_range(ctx, key, Range(words, by=b"BYLEX", reverse=False))
 
 
 @command("ZREVRANGEBYLEX", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
-def zrevrangebylex(ctx: Client, key: bytes, *words: bytes) -> list[object]:
+def zrevrangebylex(ctx: Client, key: bytes, *words: bytes) -> Sequence[object]:
     return reply_range(ctx, key, Range(words, by=b"BYLEX", reverse=True))
 
 
@@ -341,7 +341,8 @@ def zrevrangebylex(ctx: Client, key: bytes, *words: bytes) -> list[object]:
 def zrangestore(ctx: Client, destination: bytes, source: bytes, *words: bytes) -> int:
     wanted = Range(words, store=True)
     set_ = SortedSet.at(ctx.db, source)
-    return replace_sorted_set(ctx.db, destination, [] if set_ is None else wanted.of(set_))
+    pairs = [] if set_ is None else set_.by_rank(*wanted.ranks_in(set_), wanted.reverse)
+    return replace_sorted_set(ctx.db, destination, pairs)
 
 
 class Range:
@@ -379,24 +380,30 @@ class Range:
             low, high = high, low
         self.ranks = (by_score if by == b"BYSCORE" else by_member if by else by_rank)(low, high)
 
-    def of(self, set_: SortedSet) -> Pairs:
+    def ranks_in(self, set_: SortedSet) -> tuple[int, int]:
+        """Ranks from and to before, from the top if it is reverse."""
         start, stop = self.ranks(set_)
         if self.counted:
-            return set_.by_rank(start, stop, self.reverse)
+            return start, stop
         if self.offset < 0:
-            return []
+            return 0, 0
         if self.reverse:
             start, stop = len(set_) - stop, len(set_) - start
         # A range may be empty the other way round.
         start = min(start + self.offset, len(set_))
         if self.limit >= 0:
             stop = min(stop, start + self.limit)
-        return set_.by_rank(start, stop, self.reverse)
+        return start, stop
 
 
-def reply_range(ctx: Client, key: bytes, wanted: Range) -> list[object]:
+def reply_range(ctx: Client, key: bytes, wanted: Range) -> Sequence[object]:
     set_ = SortedSet.at(ctx.db, key)
-    return [] if set_ is None else paired(ctx, wanted.of(set_), wanted.scores)
+    if set_ is None:
+        return []
+    start, stop = wanted.ranks_in(set_)
+    if wanted.scores:
+        return paired(ctx, set_.by_rank(start, stop, wanted.reverse), True)
+    return set_.members_by_rank(start, stop, wanted.reverse)
 
 
 # Taking out

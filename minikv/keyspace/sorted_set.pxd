@@ -4,11 +4,15 @@ from minikv.engine.ordered cimport OrderedState, Probe
 from minikv.keyspace.collection cimport Collection
 
 cdef class SortedSet(Collection):
+    cpdef object score(self, bytes member)
     cpdef bint set(self, bytes member, double score) except -1
+    cpdef bint remove(self, bytes member) except -1
+    cpdef object rank(self, bytes member)
 
     cdef bint set_spread(self, bytes member, double score, uint64_t size) except -1
     cdef OrderedState *order(self) noexcept
     cdef uint8_t *packed_place(self, double score, bytes member) noexcept
     cdef int rescore_packed(self, uint8_t *entry, bytes member, uint64_t size, double score) except -1
+    cdef list ranked(self, long long start, long long stop, bint reverse, bint scores)
     cdef uint64_t count_below(self, const Probe *probe) noexcept
     cdef uint64_t bisect_members(self, const Probe *probe) noexcept

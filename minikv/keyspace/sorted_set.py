@@ -56,7 +56,7 @@ class SortedSet:
         view.open(database, key, TYPE_ZSET, False)
         return view
 
-    def score(self, member: bytes) -> float | None:
+    def score(self, member: bytes) -> object:
         entry: cython.pointer[uint8_t] = self.find_entry(member)
         return None if entry == cython.NULL else score_at(entry)
 
@@ -100,7 +100,7 @@ class SortedSet:
         self.changed()
         return slot == cython.NULL
 
-    def remove(self, member: bytes) -> bool:
+    def remove(self, member: bytes) -> cython.bint:
         """True if the member was there; the last one takes the key with it."""
         entry: cython.pointer[uint8_t] = self.find_entry(member)
         if entry == cython.NULL:
@@ -155,7 +155,7 @@ class SortedSet:
             count += 1
         return count
 
-    def rank(self, member: bytes) -> int | None:
+    def rank(self, member: bytes) -> object:
         """How many members are below this one."""
         entry: cython.pointer[uint8_t] = self.find_entry(member)
         probe: Probe
@@ -213,6 +213,13 @@ class SortedSet:
 
     def by_rank(self, start: cython.longlong, stop: cython.longlong, reverse: cython.bint = False) -> list:
         """(member, score) of the ranks from `start` to before `stop`, clamped; reverse: ranks count from the top."""
+        return self.ranked(start, stop, reverse, True)
+
+    def members_by_rank(self, start: cython.longlong, stop: cython.longlong, reverse: cython.bint = False) -> list:
+        """The same without scores."""
+        return self.ranked(start, stop, reverse, False)
+
+    def ranked(self, start: cython.longlong, stop: cython.longlong, reverse: cython.bint, scores: cython.bint) -> list:
         size: cython.longlong = len(self)
         cursor: Cursor
         trees: OrderedTrees = self.database.store.stores.trees
@@ -227,7 +234,8 @@ class SortedSet:
         if self.spread:
             cursor = trees.seek_rank(self.order(), size - 1 - start if reverse else start)
             for index in range(start, stop):
-                self.parts(base + trees.entry(cursor).ref, found)
+                at = base + trees.entry(cursor).ref
+                found.append((string_at(at), score_at(at)) if scores else string_at(at))
                 cursor = trees.preceding(cursor) if reverse else trees.following(cursor)
             return found
         if reverse:
@@ -235,7 +243,7 @@ class SortedSet:
         at = packed_first(self.payload())
         for index in range(stop):
             if index >= start:
-                self.parts(at, found)
+                found.append((string_at(at), score_at(at)) if scores else string_at(at))
             at += string_size(at) + SCORE_SIZE
         if reverse:
             found.reverse()
