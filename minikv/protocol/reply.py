@@ -28,6 +28,8 @@ A str is a bug in a handler and raises TypeError.
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cython.cimports.libc.math import signbit
+from cython.cimports.libc.stdio import snprintf
 from cython.cimports.libc.string import memcpy
 
 from minikv.errors import CommandError
@@ -164,6 +166,8 @@ class ReplyBuffer:
             if -(1 << 63) <= value < 1 << 63:
                 return self.write_header(b":", value)
             return self.write_line(b"(%d" % value) if resp > 2 else self.write_line(b":%d" % value)
+        if type(value) is float:
+            return self.write_double(format_double(value), resp)
         return self.write_other(value, resp)
 
     @cython.cfunc
@@ -189,8 +193,6 @@ class ReplyBuffer:
                 self.write_value(item, resp)
         elif isinstance(value, bool):
             self.write_line((b"#t" if value else b"#f") if resp > 2 else (b":1" if value else b":0"))
-        elif isinstance(value, float):
-            self.write_double(format_double(value), resp)
         elif isinstance(value, Decimal):
             self.write_double(cython.cast(Decimal, value).digits, resp)
         elif isinstance(value, CommandError):
@@ -335,13 +337,16 @@ def put_number(to: cython.p_char, kind: cython.char, number: cython.longlong) ->
     return to + 2
 
 
-def format_double(number: float) -> bytes:
+def format_double(number: cython.double) -> bytes:
     """A double as Redis writes it: 17 significant digits, integers without a point, inf, -inf, nan."""
     if number != number:
         return b"nan"
-    if number in (float("inf"), float("-inf")):
-        return b"inf" if number > 0 else b"-inf"
-    return b"%.17g" % number
+    text: cython.char[32]
+    # Most scores are such numbers, for which printf takes 0.1 us longer.
+    if 0.0 <= number < 1e15 and number == cython.cast(cython.longlong, number) and not signbit(number):
+        end: cython.p_char = put_number(text, 36, cython.cast(cython.longlong, number))
+        return text[1 : end - text - 2]
+    return text[: snprintf(text, 32, b"%.17g", number)]
 
 
 def encode(value: object, resp: int = 2) -> bytes:
