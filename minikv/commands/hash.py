@@ -62,7 +62,7 @@ def hsetnx(ctx: Client, key: bytes, field: bytes, value: bytes) -> int:
 
 @command("HDEL", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW delete", categories="hash")
 def hdel(ctx: Client, key: bytes, *fields: bytes) -> int:
-    hash_ = Hash.at(ctx.db, key, False)
+    hash_: Hash | None = Hash.at(ctx.db, key, False)
     return 0 if hash_ is None else sum([hash_.delete(field) for field in fields])
 
 
@@ -112,13 +112,13 @@ def hincrbyfloat(ctx: Client, key: bytes, field: bytes, increment: bytes) -> byt
 
 @command("HGET", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="hash")
 def hget(ctx: Client, key: bytes, field: bytes) -> bytes | None:
-    hash_ = Hash.at(ctx.db, key)
+    hash_: Hash | None = Hash.at(ctx.db, key)
     return None if hash_ is None else hash_.get(field)
 
 
 @command("HMGET", arity=-3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="hash")
 def hmget(ctx: Client, key: bytes, *fields: bytes) -> list[bytes | None]:
-    hash_ = Hash.at(ctx.db, key)
+    hash_: Hash | None = Hash.at(ctx.db, key)
     return [None] * len(fields) if hash_ is None else [hash_.get(field) for field in fields]
 
 
@@ -149,7 +149,7 @@ def hlen(ctx: Client, key: bytes) -> int:
 
 @command("HEXISTS", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="hash")
 def hexists(ctx: Client, key: bytes, field: bytes) -> int:
-    hash_ = Hash.at(ctx.db, key)
+    hash_: Hash | None = Hash.at(ctx.db, key)
     return 0 if hash_ is None else int(hash_.contains(field))
 
 

@@ -40,19 +40,19 @@ def sadd(ctx: Client, key: bytes, *members: bytes) -> int:
 
 @command("SREM", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW delete", categories="set")
 def srem(ctx: Client, key: bytes, *members: bytes) -> int:
-    set_ = Set.at(ctx.db, key, False)
+    set_: Set | None = Set.at(ctx.db, key, False)
     return 0 if set_ is None else sum([set_.remove(member) for member in members])
 
 
 @command("SISMEMBER", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="set")
 def sismember(ctx: Client, key: bytes, member: bytes) -> int:
-    set_ = Set.at(ctx.db, key)
+    set_: Set | None = Set.at(ctx.db, key)
     return 0 if set_ is None else int(set_.contains(member))
 
 
 @command("SMISMEMBER", arity=-3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="set")
 def smismember(ctx: Client, key: bytes, *members: bytes) -> list[int]:
-    set_ = Set.at(ctx.db, key)
+    set_: Set | None = Set.at(ctx.db, key)
     return [0] * len(members) if set_ is None else [int(set_.contains(member)) for member in members]
 
 
@@ -115,7 +115,7 @@ def sscan(ctx: Client, key: bytes, start: bytes, *options: bytes) -> list[object
 def spop(ctx: Client, key: bytes, *options: bytes) -> bytes | reply.Set | None:
     if options:
         return pop_many(ctx, key, *options)
-    set_ = Set.at(ctx.db, key, False)
+    set_: Set | None = Set.at(ctx.db, key, False)
     return None if set_ is None else set_.pop()
 
 

@@ -37,7 +37,7 @@ class Hash:
         entry: cython.pointer[uint8_t] = self.find_entry(field)
         return None if entry == cython.NULL else string_at(entry + string_size(entry))
 
-    def contains(self, field: bytes) -> bool:
+    def contains(self, field: bytes) -> cython.bint:
         return self.find_entry(field) != cython.NULL
 
     def value_len(self, field: bytes) -> int:
@@ -96,7 +96,7 @@ class Hash:
         self.changed()
         return slot == cython.NULL
 
-    def delete(self, field: bytes) -> bool:
+    def delete(self, field: bytes) -> cython.bint:
         """True if the field was there; the last one takes the key with it."""
         entry: cython.pointer[uint8_t] = self.find_entry(field)
         if entry == cython.NULL:

@@ -34,7 +34,7 @@ class Set:
         view.open(database, key, TYPE_SET, False)
         return view
 
-    def contains(self, member: bytes) -> bool:
+    def contains(self, member: bytes) -> cython.bint:
         return self.find_entry(member) != cython.NULL
 
     def add(self, member: bytes) -> cython.bint:
@@ -56,7 +56,7 @@ class Set:
         self.changed()
         return True
 
-    def remove(self, member: bytes) -> bool:
+    def remove(self, member: bytes) -> cython.bint:
         """True if the member was there; the last one takes the key with it."""
         entry: cython.pointer[uint8_t] = self.find_entry(member)
         if entry == cython.NULL:
