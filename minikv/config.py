@@ -65,6 +65,8 @@ class Config:
     maxmemory_policy: str
     lfu_log_factor: int
     lfu_decay_time: int
+    oom_score_adj: str
+    oom_score_adj_values: tuple[int, ...]
     pidfile: str
     port: int
     protected_mode: bool

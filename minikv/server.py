@@ -37,6 +37,7 @@ from minikv.commands.table import CommandTable
 from minikv.config import Config
 from minikv.connection import Hub
 from minikv.errors import CommandError, ConfigError, MinikvError
+from minikv.host.oom_score import OomScore
 from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
@@ -84,8 +85,14 @@ class Server:
         self.monitors: set[Client] = set()
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
+        self._oom_score = OomScore()
         self.snapshots = snapshots or SnapshotController(
-            config, keyspace, log, self.latency, input_bytes_per_s=lambda: int(self.stats.input_kbps * 1024)
+            config,
+            keyspace,
+            log,
+            self.latency,
+            input_bytes_per_s=lambda: int(self.stats.input_kbps * 1024),
+            child_oom_score=lambda: self._oom_score.of_child(config.oom_score_adj, config.oom_score_adj_values[2]),
         )
         self.run_id = secrets.token_hex(20)
         self.replication_id = secrets.token_hex(20)
@@ -310,6 +317,10 @@ class Server:
             ("bind", "Failed to bind to specified addresses."),
         ):
             self.config.on_change(name, ignoring_value(functools.partial(self._listen_anew, failure)))
+        for name in ("oom-score-adj", "oom-score-adj-values"):
+            self.config.on_change(name, ignoring_value(self._set_oom_score))
+        with contextlib.suppress(ConfigError):  # the log says it; no reason not to serve
+            self._set_oom_score()
 
     def _set_access(self) -> None:
         hub, config = self._hub, self.config
@@ -334,6 +345,13 @@ class Server:
         keyspace.lfu_log_factor = config.lfu_log_factor
         keyspace.lfu_decay_time = config.lfu_decay_time
         keyspace.tick()
+
+    def _set_oom_score(self) -> None:
+        try:
+            self._oom_score.set(self.config.oom_score_adj, self.config.oom_score_adj_values[0])
+        except OSError as error:
+            self.log.warning(f"Unable to write oom_score_adj: {error.strerror}")
+            raise ConfigError("Failed to apply new oom_score_adj configuration, check server logs.") from None
 
     # -- services ------------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ EXIT_FAILED = 1
 EXIT_KILLED_ON_PURPOSE = 255  # SIGUSR1: the parent sets no error status
 
 TITLE = b"minikv-bgsave"  # at most 15 bytes
-OOM_SCORE = b"800"  # of -1000 to 1000, as Redis gives its children
+OOM_SCORE = 800  # of -1000 to 1000, as Redis gives its children
 LOG_INTERVAL_S = 1.0
 MB = 1 << 20
 
@@ -54,6 +54,7 @@ class Job:
     signal_mask: set[
         int | signal.Signals
     ]  # the parent blocks all signals around the fork; this is its mask of other times
+    oom_score: int | None = None  # from the settings
 
 
 def run(job: Job) -> NoReturn:
@@ -65,7 +66,7 @@ def run(job: Job) -> NoReturn:
         _reset_signals(log, job.signal_mask)
         _close_descriptors(keep=-1 if log.path else log.fd)
         _set_title()
-        _offer_to_the_oom_killer()
+        _offer_to_the_oom_killer(OOM_SCORE if job.oom_score is None else job.oom_score)
         status = _save(job, log)
     except BaseException:
         with contextlib.suppress(BaseException):
@@ -201,10 +202,10 @@ def _close_descriptors(keep: int) -> None:
         os.closerange(3, end)
 
 
-def _offer_to_the_oom_killer() -> None:
+def _offer_to_the_oom_killer(score: int) -> None:
     """When memory runs out, a snapshot is the smaller loss than the server."""
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb", buffering=0) as score:
-        score.write(OOM_SCORE)
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
+        file.write(b"%d" % score)
 
 
 def _set_title() -> None:

@@ -80,7 +80,8 @@ class SnapshotController:
     """Everything that saves, for commands, cron, INFO and shutdown.
 
     on_status_change is called when `writes_denied` or `loading` may have changed. input_bytes_per_s: what clients send
-    at present. read_room: what the machine has left for a snapshot.
+    at present. read_room: what the machine has left for a snapshot. child_oom_score: what the settings want,
+    None without a wish.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class SnapshotController:
         read_rollup: ReadRollup = smaps.rollup,
         read_room: Callable[[str], Room] = preflight.read_room,
         input_bytes_per_s: Callable[[], int] = lambda: 0,
+        child_oom_score: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._config = config
         self._keyspace = keyspace
@@ -105,6 +107,7 @@ class SnapshotController:
         self._read_rollup = read_rollup
         self._read_room = read_room
         self._input_bytes_per_s = input_bytes_per_s
+        self._child_oom_score = child_oom_score
         self._loop: AbstractEventLoop | None = None
         self._running: RunningSnapshot | None = None
         self._progress = Progress(keyspace.snapshot_progress)
@@ -366,6 +369,7 @@ class SnapshotController:
                 read_rollup=self._read_rollup,
                 parent_pid=os.getpid(),
                 signal_mask=mask,
+                oom_score=self._child_oom_score(),
             )
             # Python 3.12 warns of forks with threads. The meter's thread takes no lock that the child needs.
             warnings.filterwarnings("ignore", ".* is multi-threaded, use of fork", DeprecationWarning)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.harness import ClientPair, Words, encode, unordered
+from tests.harness import ClientPair, Words, encode, unordered, wait_until
 
 
 @pytest.fixture(params=[2, 3])
@@ -127,3 +130,31 @@ def test_resetstat(config_pair: ClientPair) -> None:
         assert int(info["total_commands_processed"]) <= 2, server
         assert "cmdstat_get" not in info, server
         assert "errorstat_ERR" not in info, server
+
+
+def oom_score(pid: int | str) -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
+def test_oom_score_adj_sets_the_score_of_the_process(fresh_pair: Callable[..., ClientPair]) -> None:
+    pair = fresh_pair(oom_score_adj="yes", oom_score_adj_values="5 20 900")
+    ours, theirs = (server.pid for server in pair.servers)
+    assert oom_score(ours) == oom_score(theirs)
+    for change in (
+        "oom-score-adj-values '10 20 30'",
+        "oom-score-adj absolute",
+        "oom-score-adj no",
+        "oom-score-adj-values '70 80 90'",
+        "oom-score-adj-values '15 20 30' oom-score-adj relative",
+    ):
+        pair.assert_same(["CONFIG", "SET", *shlex.split(change)], "CONFIG GET oom-score-adj")
+        assert oom_score(ours) == oom_score(theirs), change
+
+
+def test_oom_score_adj_values_are_those_of_the_child_too(fresh_pair: Callable[..., ClientPair]) -> None:
+    pair = fresh_pair(oom_score_adj="yes", oom_score_adj_values="5 20 900", rdb_key_save_delay=10_000_000)
+    pair.assert_same("SET a 1", "BGSAVE")
+    wanted = [min(oom_score("self") + 900, 1000)]
+    for server in pair.servers:
+        children = psutil.Process(server.pid).children()
+        wait_until(lambda of=children: [oom_score(child.pid) for child in of] == wanted, "the score")  # type: ignore[misc]
