@@ -9,6 +9,7 @@
     scored    one tree of a sorted set as an object, for tests
     store     one database's records, holes and indexes
     populate  memory for a load, made ready by a second thread
+    stream_tail  what a stream has besides its nodes, with large groups in tables
     walker    the frozen arena as a stream of RDB bytes
 
 Every module here works on bytes and addresses and is compiled by Cython.

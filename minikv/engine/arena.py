@@ -36,7 +36,7 @@ import cython
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memset
 from cython.cimports.minikv.engine.memory import HUGE_SIZE, Link, LinkPool, give_back, reserve, unmap, use_huge_pages
-from cython.cimports.minikv.engine.record import KEYS, RECORD_MAX, entry_size
+from cython.cimports.minikv.engine.record import KEYS, RECORD_MAX, TYPE_PART, entry_size
 
 NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
 # A jumbo record or node of more pages than this gets segments of its own.
@@ -587,8 +587,8 @@ class Arena:
     def plan(self, databases: list[int]) -> list[tuple[int, int]]:
         """Lay down the order in which segments are walked, without a snapshot. Not while one is open.
 
-        Databases in order, each one's segments by address; then the spread collections by number; then the shared
-        nodes of each database, which any of its spread collections may lead to.
+        Databases in order, each one's segments by address; then the spread collections by number; then their
+        parts and the shared nodes of each database, which any of its spread collections may lead to.
         """
         number: uint32_t
         store: uint32_t
@@ -604,9 +604,13 @@ class Arena:
         for store in databases:
             self._plan_store(store)
         for store in range(2 * count, self.stores_used):
-            self._plan_store(store)
-            self.spreads[store].walk_first = self.heaps[store].walk_first
-            self.spreads[store].walk_count = self.heaps[store].walk_count
+            if self.spreads[store].kind != TYPE_PART:
+                self._plan_store(store)
+                self.spreads[store].walk_first = self.heaps[store].walk_first
+                self.spreads[store].walk_count = self.heaps[store].walk_count
+        for store in range(2 * count, self.stores_used):
+            if self.spreads[store].kind == TYPE_PART:
+                self._plan_store(store)
         for store in range(count, min(2 * count, self.stores_used)):
             self._plan_store(store)
         for store in range(self.stores_used):

@@ -48,6 +48,7 @@ cdef enum:
     TYPE_HASH = 4
     TYPE_ZSET = 5                   # zset_2: scores are 8-byte doubles
     TYPE_STREAM = 19                # stream_2
+    TYPE_PART = 200                 # private: a table of a spread stream, see stream_tail.pxd
     KEYS = 0                        # kind of a database's own entries; those of a collection are of its type
     SCORE_SIZE = 8
     PACKED_HEADER = 4               # size of the bytes that follow
@@ -63,6 +64,11 @@ cdef enum:
     ENCODING_AUTO = 0               # int, embstr or raw by the bytes
     ENCODING_EMBSTR = 1             # never int
     ENCODING_RAW = 2
+
+
+cdef inline bint is_chain(uint32_t kind) noexcept nogil:
+    """Whether the elements are a chain, without names."""
+    return kind == TYPE_LIST or kind == TYPE_PART
 
 
 cdef inline uint32_t length_size(uint64_t length) noexcept nogil:

@@ -12,6 +12,7 @@ cdef struct Index:                  # parent-only: what leads to the entries of 
     TableState table
     OrderedState order              # sorted set: by (score, member); stream: by ID
     Chain chain                     # list: its elements
+    uint32_t next_part              # stream: its first part; part: the next one; 0: none
     uint32_t next_free              # number of the next free store, while this one is free
 
 
@@ -43,7 +44,13 @@ cdef class Stores:
     cdef int rescore(self, uint32_t store, uint64_t *slot, double score) except -1
     cdef uint32_t create(self, uint32_t kind, uint32_t owner) except 0
     cdef uint32_t clone(self, uint32_t source, uint32_t owner) except 0
+    cdef uint32_t create_part(self, uint32_t store, uint32_t width) except 0
+    cdef void drop_part(self, uint32_t store, uint32_t part) noexcept nogil
+    cdef int clone_parts(self, uint32_t source, uint32_t store) except -1
+    cdef void renumber_parts(self, uint32_t source, uint32_t store, uint8_t *tail) noexcept nogil
+    cdef uint32_t _twin(self, uint32_t source, uint32_t store, uint32_t part) noexcept nogil
     cdef int rehome(self, uint32_t store, uint32_t owner) except -1
+    cdef int _rehome_all(self, uint32_t store, uint32_t owner) except -1
     cdef void publish_chain(self, uint32_t store) noexcept nogil
     cdef uint64_t memory_of(self, uint32_t store) noexcept nogil
     cdef void drop(self, uint32_t store) noexcept nogil

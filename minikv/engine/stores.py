@@ -5,7 +5,8 @@ A store is a set of entries found by a hash table: records by their keys, or ele
 set's member, a sorted set's member and score, a stream's node) by their first string. Its entries lie in segments of
 its own. Whether an entry is a record or an element makes a difference in two places only: how its key and size are
 read (record.pxd), and who else knows where it lies: the tree of a sorted set or a stream knows its elements. A list's
-elements have no names: its store is a chain (chain.py) instead, and has neither entries nor table.
+elements have no names: its store is a chain (chain.py) instead, and has neither entries nor table. So are the parts of
+a stream, tables of its groups: stores that come and go with the stream's own.
 
     store 0 .. databases - 1                    keys
     store databases .. 2 * databases - 1        nodes of a database's short chains
@@ -47,11 +48,15 @@ from cython.cimports.minikv.engine.record import (
     RECORD_MAX,
     SCORE_SIZE,
     TYPE_LIST,
+    TYPE_PART,
     TYPE_STREAM,
     TYPE_ZSET,
     entry_key,
     entry_size,
+    is_chain,
+    read_length,
 )
+from cython.cimports.minikv.engine.stream_tail import GROUPS_AT, TABLES_MARK, TAIL_MIN, behind_group, behind_head
 from cython.cimports.minikv.engine.table import Tables, hash_key, move_slot, slot_offset
 from cython.cimports.posix.time import CLOCK_MONOTONIC, clock_gettime, timespec
 
@@ -253,7 +258,7 @@ class Stores:
         found: uint32_t = 0
         at: uint32_t
         try:
-            if kind == TYPE_LIST:
+            if is_chain(kind):
                 self.chains.copy(cython.address(self.indexes[source].chain), cython.address(self.indexes[store].chain))
                 self.publish_chain(store)
                 return store
@@ -265,6 +270,7 @@ class Stores:
                     self.add(store, self.arena.base + offsets[at])
                 if cursor == 0:
                     break
+            self.clone_parts(source, store)
         except ArenaFull:
             self.drop(store)
             raise
@@ -273,9 +279,14 @@ class Stores:
     def memory_of(self, store: uint32_t) -> uint64_t:
         """Bytes of a spread collection: its elements, rounded to granules or pages, and the blocks of its indexes."""
         chain: cython.pointer[Chain] = cython.address(self.indexes[store].chain)
-        if self.indexes[store].table.kind == TYPE_LIST:
-            return (chain.pages << PAGE_SHIFT) + cython.cast(uint64_t, chain.nodes.blocks) * BLOCK_SIZE
-        return self.arena.heap_bytes(store) + self.indexes[store].table.blocks * BLOCK_SIZE
+        nbytes: uint64_t
+        if is_chain(self.indexes[store].table.kind):
+            nbytes = (chain.pages << PAGE_SHIFT) + cython.cast(uint64_t, chain.nodes.blocks) * BLOCK_SIZE
+        else:
+            nbytes = self.arena.heap_bytes(store) + self.indexes[store].table.blocks * BLOCK_SIZE
+        if self.indexes[store].next_part:
+            nbytes += self.memory_of(self.indexes[store].next_part)
+        return nbytes
 
     def publish_chain(self, store: uint32_t) -> cython.void:
         """Tell the child's table what a change of the store's chain may have changed."""
@@ -284,15 +295,86 @@ class Stores:
 
     def rehome(self, store: uint32_t, owner: uint32_t) -> cython.int:
         """Take a spread collection to another database, except for its root."""
-        self.chains.share_with(cython.address(self.indexes[store].chain), self.databases + owner)
-        if self.indexes[store].table.kind == TYPE_LIST:
-            self.publish_chain(store)
-        self.arena.spreads[store].owner = owner
+        before: uint32_t = self.arena.spreads[store].owner
+        try:
+            self._rehome_all(store, owner)
+        except ArenaFull:
+            # What some of it has just left is still free.
+            self._rehome_all(store, before)
+            raise
         return 0
+
+    def _rehome_all(self, store: uint32_t, owner: uint32_t) -> cython.int:
+        while store:
+            if self.arena.spreads[store].owner != owner:
+                self.chains.share_with(cython.address(self.indexes[store].chain), self.databases + owner)
+                if is_chain(self.indexes[store].table.kind):
+                    self.publish_chain(store)
+                self.arena.spreads[store].owner = owner
+            store = self.indexes[store].next_part
+        return 0
+
+    # Parts of a stream
+
+    def create_part(self, store: uint32_t, width: uint32_t) -> uint32_t:
+        """An empty chain of elements of one width, the last part of a spread stream."""
+        part: uint32_t = self.create(TYPE_PART, self.arena.spreads[store].owner)
+        self.indexes[part].chain.width = width
+        while self.indexes[store].next_part:
+            store = self.indexes[store].next_part
+        self.indexes[store].next_part = part
+        return part
+
+    def drop_part(self, store: uint32_t, part: uint32_t) -> cython.void:
+        while self.indexes[store].next_part != part:
+            store = self.indexes[store].next_part
+        self.indexes[store].next_part = self.indexes[part].next_part
+        self.indexes[part].next_part = 0
+        self.drop(part)
+
+    def clone_parts(self, source: uint32_t, store: uint32_t) -> cython.int:
+        """Give a copy of a stream copies of its parts, in the same order."""
+        part: uint32_t = self.indexes[source].next_part
+        new: uint32_t
+        while part:
+            new = self.create_part(store, self.indexes[part].chain.width)
+            self.chains.copy(cython.address(self.indexes[part].chain), cython.address(self.indexes[new].chain))
+            self.publish_chain(new)
+            part = self.indexes[part].next_part
+        return 0
+
+    def renumber_parts(self, source: uint32_t, store: uint32_t, tail: cython.pointer[uint8_t]) -> cython.void:
+        """Let the tail of a copy, so far that of the source, tell its own parts."""
+        at: cython.pointer[uint8_t] = tail + TAIL_MIN
+        place: cython.pointer[uint8_t]
+        groups: uint64_t = 0
+        part: uint32_t = 0
+        table: uint32_t
+        read_length(tail + GROUPS_AT, cython.address(groups))
+        while groups:
+            place = behind_head(at)
+            if place[0] == TABLES_MARK:
+                for table in range(2):
+                    memcpy(cython.address(part), place + 1 + 4 * table, 4)
+                    part = self._twin(source, store, part)
+                    memcpy(place + 1 + 4 * table, cython.address(part), 4)
+            at = behind_group(at)
+            groups -= 1
+
+    def _twin(self, source: uint32_t, store: uint32_t, part: uint32_t) -> uint32_t:
+        """The copy of a part."""
+        while source != part:
+            source = self.indexes[source].next_part
+            store = self.indexes[store].next_part
+        return store
 
     def drop(self, store: uint32_t) -> cython.void:
         """End a spread collection: its elements go by whole segments."""
-        if self._forget(store, False):
+        marked: cython.bint = False
+        while store:
+            marked |= self._forget(store, False)
+            store = self.indexes[store].next_part
+        if marked:
             self.arena.drop_marked()
 
     def drop_owned(self, owner: uint32_t) -> cython.void:
@@ -309,7 +391,7 @@ class Stores:
         with_shared: the database's shared nodes are dropped too, so they need not be freed.
         """
         chain: cython.pointer[Chain] = cython.address(self.indexes[store].chain)
-        marked: cython.bint = self.indexes[store].table.kind != TYPE_LIST or chain.pages > chain.shared_pages
+        marked: cython.bint = not is_chain(self.indexes[store].table.kind) or chain.pages > chain.shared_pages
         self.tables.clear(cython.address(self.indexes[store].table))
         self.trees.clear(cython.address(self.indexes[store].order))
         if with_shared:
@@ -332,7 +414,7 @@ class Stores:
         for store in range(2 * self.databases, self.next_fresh):
             if not self.arena.spreads[store].kind:
                 continue
-            if self.indexes[store].table.kind == TYPE_LIST:
+            if is_chain(self.indexes[store].table.kind):
                 self.check_chain(store, pages)
                 continue
             self.tables.check(cython.address(self.indexes[store].table))

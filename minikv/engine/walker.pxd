@@ -28,7 +28,7 @@ cdef class Walker:
     cdef uint32_t passed            # items that lie behind
     cdef uint32_t released
     cdef dict tails                 # spread stream: what the file has behind its nodes
-    cdef bytes tail                 # that of the one at hand
+    cdef object tail                # that of the one at hand, an iterator over its bytes
     cdef dict roots                 # spread collection: its header (time, type, key), as the file has it
     cdef Stores stores              # of the walk over one value, which is the parent's; None for all others
     cdef uint64_t cursor            # of that value's table: next bucket

@@ -44,6 +44,7 @@ from cython.cimports.minikv.engine.record import (
     SPREAD_STREAM,
     TYPE_HASH,
     TYPE_LIST,
+    TYPE_PART,
     TYPE_STREAM,
     TYPE_STRING,
     bytes_at,
@@ -59,6 +60,8 @@ from cython.cimports.minikv.engine.record import (
     write_length,
 )
 from cython.cimports.minikv.engine.stores import Stores, spread_of
+
+from minikv.engine.stream_tail import wire_tail
 
 OPCODE_SELECTDB = cython.declare(cython.int, 0xFE)
 OPCODE_RESIZEDB = cython.declare(cython.int, 0xFB)
@@ -200,21 +203,23 @@ class Walker:
     def _begin_spread(self) -> bytes:
         number: uint32_t
         spread: cython.pointer[Spread]
-        tail: bytes = self.tail
-        if tail is not None:
+        if self.tail is not None:
+            piece = next(self.tail, None)
+            if piece is not None:
+                return piece
             self.tail = None
-            return tail
         while self.spread < self.spread_end:
             number = self.spread
             spread = cython.address(self.arena.spreads[number])
             self.spread += 1
-            if spread.kind and spread.count:
+            if spread.kind == TYPE_STREAM or (spread.kind and spread.kind != TYPE_PART and spread.count):
                 self.kind = spread.kind
                 self.node = spread.head
                 self.item = spread.walk_first
                 self.part_end = spread.walk_first + spread.walk_count
                 self.keys += 1
-                self.tail = self.tails.pop(number, None)
+                if spread.kind == TYPE_STREAM:
+                    self.tail = wire_tail(self.arena, self.tails.pop(number))
                 return self._select(self.databases[spread.owner]) + self.roots.pop(number) + length_bytes(spread.count)
         self.item = self.arena.walk_len
         return None

@@ -27,6 +27,8 @@ from cython.cimports.minikv.engine.record import (
     ENCODING_AUTO,
     ENCODING_EMBSTR,
     ENCODING_RAW,
+    SPREAD_STREAM,
+    TYPE_STREAM,
     TYPE_STRING,
     bytes_at,
     read_length,
@@ -760,12 +762,19 @@ class Database:
         kind: uint8_t = skip_expiry(record)[0]
         spread: uint32_t = spread_of(kind, record_payload(record))
         data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(new_key))
+        payload: cython.pointer[uint8_t]
         if spread and not move:
             spread = self.keyspace.stores.clone(spread, target.store.number)
         elif spread and target is not self:
             self.keyspace.stores.rehome(spread, target.store.number)
         try:
             target.store.put_copy(data, PyBytes_GET_SIZE(new_key), new_hash, new_slot, record, spread)
+            if kind == TYPE_STREAM and spread and not move:
+                record = self.store.record(self.find(key, cython.address(hash_)))
+                payload = record_payload(target.store.record(target.find(new_key, cython.address(new_hash))))
+                self.keyspace.stores.renumber_parts(
+                    spread_of(kind, record_payload(record)), spread, payload + SPREAD_STREAM
+                )
         except ArenaFull:
             if spread and not move:
                 self.keyspace.stores.drop(spread)

@@ -10,7 +10,8 @@ file has behind the nodes, the tail:
     tail      length | last ID | first ID | largest deleted ID | entries ever added | number of groups | group | ...
 
 All numbers of the tail up to the groups have a fixed width: nine bytes (0x81), or five for the number of groups, so
-that they change in place. A spread stream has a node at least; without entries it is packed again.
+that they change in place. The last node's end packs a stream again, unless it has large groups: their pending entries
+lie in tables, parts of the store (engine/stream_tail.pxd).
 
 A stream is not deleted with its last entry.
 """
@@ -38,6 +39,14 @@ from cython.cimports.minikv.engine.record import (
     write_length,
 )
 from cython.cimports.minikv.engine.store import Store
+from cython.cimports.minikv.engine.stream_tail import (
+    GROUPS_AT,
+    NUMBER_SIZE,
+    TABLES_MARK,
+    TAIL_MIN,
+    behind_group,
+    behind_head,
+)
 from cython.cimports.minikv.engine.table import hash_key
 from cython.cimports.minikv.keyspace.database import Database
 from cython.cimports.minikv.keyspace.stream import PACKED_NODES
@@ -72,16 +81,12 @@ from minikv.errors import ArenaFull
 NODES_START = cython.declare(uint32_t, PACKED_HEADER + 5)
 # A node that grows gets as much again as it holds, at most so much.
 GROWTH_MAX = cython.declare(uint64_t, 4096)
-NUMBER_SIZE = cython.declare(uint32_t, 9)
 # The numbers of the tail, in units of NUMBER_SIZE. An ID is two.
 LENGTH = cython.declare(uint32_t, 0)
 LAST = cython.declare(uint32_t, 1)
 FIRST = cython.declare(uint32_t, 3)
 MAX_DELETED = cython.declare(uint32_t, 5)
 ADDED = cython.declare(uint32_t, 7)
-GROUPS_AT = cython.declare(uint32_t, 8 * 9)
-TAIL_MIN = cython.declare(uint32_t, 8 * 9 + 5)
-PENDING_SIZE = cython.declare(uint32_t, 33)
 NODE_MAX_BYTES = cython.declare(uint64_t, 1 << 30)
 
 LARGEST_ID = (1 << 128) - 1
@@ -599,10 +604,14 @@ class Stream:
         """Of the last entry that is there; 0 for none."""
         return number_of(self.edge(True))
 
-    def node_ids(self) -> list[bytes]:
-        """The IDs of all nodes, in order, 16 bytes each."""
+    @property
+    def node_count(self) -> int:
+        return self.nodes()
+
+    def node_ids(self, most: uint32_t) -> list[bytes]:
+        """The IDs of the first nodes, in order, 16 bytes each."""
         index: uint32_t
-        return [bytes_at(self.node_at(index) + 1, ID_SIZE) for index in range(self.nodes())]
+        return [bytes_at(self.node_at(index) + 1, ID_SIZE) for index in range(min(self.nodes(), most))]
 
     # Taking out
 
@@ -627,7 +636,7 @@ class Stream:
             )
             write_length(payload + PACKED_HEADER, self.nodes() - 1, 5)
             return 0
-        if self.nodes() == 1:
+        if self.nodes() == 1 and store.stores.indexes[self.spread].next_part == 0:
             payload = self.payload()
             return self.put_packed(
                 b"",
@@ -805,16 +814,36 @@ class Stream:
         return bytes_at(at, behind_group(at) - at) if found else None
 
     def put_group(self, name: bytes, group: bytes | None) -> None:
-        """Add a group, or replace the one of this name; None: take it out, if there is one. Counts no change."""
+        """Add a group, or replace the one of this name; None: take it out with its tables. Counts no change."""
         found: cython.bint = False
         at: cython.pointer[uint8_t] = self.group_at(name, cython.address(found))
         size: uint64_t = behind_group(at) - at if found else 0
+        mark: cython.pointer[uint8_t]
+        tables: uint32_t[2]
+        table: cython.int
+        tables[0] = tables[1] = 0
+        if found and group is None:
+            mark = behind_head(at)
+            if mark[0] == TABLES_MARK:
+                memcpy(tables, mark + 1, 8)
         self.replace_tail(
             at - self.payload(),
             size,
             b"" if group is None else group,
             (group is not None) - cython.cast(cython.int, found),
         )
+        for table in range(2):
+            if tables[table]:
+                self.drop_table(tables[table])
+
+    def create_table(self, width: uint32_t) -> int:
+        """An empty table for a group, whose bytes must tell its number; see stream_table."""
+        if not self.spread:
+            self.spread_nodes()
+        return self.database.store.stores.create_part(self.spread, width)
+
+    def drop_table(self, number: uint32_t) -> None:
+        self.database.store.stores.drop_part(self.spread, number)
 
     def create_group(self, name: bytes, group: bytes) -> None:
         """Add a group of a new name; the key is born if need be."""
@@ -934,20 +963,3 @@ def place_node(
     memcpy(write_length(node + NODE_NAME + NODE_CAPACITY, size - NODE_HEADER, 5), pack, size - NODE_HEADER)
     store.arena.spreads[spread].count += 1
     return store.stores.order_entry(spread, offset)
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def behind_group(at: cython.pointer[uint8_t]) -> cython.pointer[uint8_t]:
-    """The end of a group."""
-    length: uint64_t = 0
-    left: uint64_t = 0
-    at = read_length(at, cython.address(length)) + length + 3 * NUMBER_SIZE
-    at = read_length(at, cython.address(length)) + length * PENDING_SIZE
-    at = read_length(at, cython.address(left))
-    while left:
-        at = read_length(at, cython.address(length)) + length + 8
-        at = read_length(at, cython.address(length)) + length * ID_SIZE
-        left -= 1
-    return at

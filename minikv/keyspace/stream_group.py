@@ -9,15 +9,22 @@ A group is a part of its stream's tail, in the bytes of the file with numbers of
 
 A Group is made from these bytes for one command, which changes it and saves it as a whole: one change, or none. Pending
 entries stay bytes: two tables of fixed width, sorted by ID, found by halving. Names are in order everywhere.
+
+A LargeGroup has its pending entries in tables of the arena instead, laid out in engine/stream_tail.pxd. These change
+entry by entry, each completely or not at all, so what one command changes takes no more time than in Redis. A group
+becomes large when it is saved with too many pending entries, and small again when none is left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
+from minikv.errors import ArenaFull
 from minikv.keyspace.stream import LARGEST_ID, Stream
 from minikv.keyspace.stream_node import place_of
+from minikv.keyspace.stream_table import StreamTable
 
 ID_SIZE = 16
 PENDING_SIZE = 33
@@ -26,6 +33,12 @@ COUNT_SIZE = 5
 GROUPS_AT = 8 * NUMBER_SIZE  # in a stream's tail
 UINT64_MAX = (1 << 64) - 1
 UNKNOWN_READS = UINT64_MAX  # entries_read is not known
+# A small group is copied with each change: at most about 6 KiB of pending entries.
+SMALL_MAX = 128
+TABLES_MARK = 0xFF
+PENDING_ROW = 37
+OWNER_SIZE = 4
+OWNED_ROW = 20
 
 
 def has(table: bytearray, place: int, id: bytes) -> bool:
@@ -146,20 +159,31 @@ class Group:
     def of(stream: Stream, name: bytes) -> Group | None:
         """The group of this name."""
         data = stream.group(name)
-        return None if data is None else Group.decode(data)
+        return None if data is None else Group.decode(data, stream)
 
     @staticmethod
-    def decode(data: bytes) -> Group:
-        return Group.decode_at(data, 0)[0]
+    def all_of(stream: Stream) -> list[Group]:
+        return [Group.decode(data, stream) for data in stream.groups()]
 
     @staticmethod
-    def decode_at(data: bytes, at: int) -> tuple[Group, int]:
-        """A group that begins here, and where it ends."""
+    def decode(data: bytes, stream: Stream) -> Group:
+        group, at = Group.decode_head(data, 0)
+        if data[at] != TABLES_MARK:
+            return Group.decode_at(data, 0)[0]
+        return LargeGroup(group, stream, data, at + 1)
+
+    @staticmethod
+    def decode_head(data: bytes, at: int) -> tuple[Group, int]:
+        """What comes before the pending entries of a group, and where it ends."""
         name, at = string_at(data, at)
         last_id = int.from_bytes(data[at + 1 : at + 9] + data[at + 10 : at + 18], "big")
         read = int.from_bytes(data[at + 19 : at + 27], "big")
-        group = Group(name, last_id, None if read == UNKNOWN_READS else read)
-        at += 27
+        return Group(name, last_id, None if read == UNKNOWN_READS else read), at + 27
+
+    @staticmethod
+    def decode_at(data: bytes, at: int) -> tuple[Group, int]:
+        """A small group that begins here, and where it ends."""
+        group, at = Group.decode_head(data, at)
         size = int.from_bytes(data[at + 1 : at + 5], "big") * PENDING_SIZE
         group.pending = bytearray(data[at + 5 : at + 5 + size])
         at += 5 + size
@@ -173,16 +197,16 @@ class Group:
             at += 13 + size
         return group, at
 
-    def encode(self) -> bytes:
-        parts = [
+    def head(self) -> list[bytes]:
+        return [
             string_bytes(self.name),
             number_bytes(self.last_id >> 64),
             number_bytes(self.last_id & UINT64_MAX),
             number_bytes(UNKNOWN_READS if self.entries_read is None else self.entries_read),
-            count_bytes(len(self)),
-            bytes(self.pending),
-            count_bytes(len(self.consumers)),
         ]
+
+    def encode(self) -> bytes:
+        parts = [*self.head(), count_bytes(len(self)), bytes(self.pending), count_bytes(len(self.consumers))]
         for consumer in self.consumers.values():
             parts += (
                 string_bytes(consumer.name),
@@ -193,8 +217,11 @@ class Group:
         return b"".join(parts)
 
     def save(self, stream: Stream) -> None:
-        """Make it a part of the stream; counts no change."""
-        stream.put_group(self.name, self.encode())
+        """Make it a part of the stream; counts no change. The group is not to be used any more."""
+        if len(self) > SMALL_MAX:
+            spread_group(self, stream)
+        else:
+            stream.put_group(self.name, self.encode())
 
     def __len__(self) -> int:
         """Pending entries."""
@@ -331,6 +358,220 @@ class Group:
             return stream.entries_added - self.entries_read
         read = entries_up_to(stream, self.last_id)
         return None if read is None else stream.entries_added - read
+
+
+class Owner(Consumer):
+    """A consumer of a large group. number: what its pending entries know it by."""
+
+    __slots__ = ("number", "owned")
+
+    def __init__(self, name: bytes, seen_ms: int, number: int, owned: StreamTable):
+        super().__init__(name, seen_ms, bytearray())
+        self.number = owner_bytes(number)
+        self.owned = owned
+
+    def __len__(self) -> int:
+        return self.end() - self.start()
+
+    def start(self) -> int:
+        """Where its rows begin."""
+        return self.owned.place_of(self.number)
+
+    def end(self) -> int:
+        return self.owned.place_of(owner_bytes(int.from_bytes(self.number, "big") + 1))
+
+
+class LargeGroup(Group):
+    """entries: table of pending entries, by ID. owned: table of their IDs, by consumer."""
+
+    __slots__ = ("by_number", "entries", "owned", "stream")
+
+    def __init__(self, head: Group, stream: Stream, data: bytes, at: int):
+        super().__init__(head.name, head.last_id, head.entries_read)
+        self.stream = stream
+        self.entries = StreamTable(stream, int.from_bytes(data[at : at + 4], "little"))
+        self.owned = StreamTable(stream, int.from_bytes(data[at + 4 : at + 8], "little"))
+        self.by_number: dict[bytes, Owner] = {}
+        count = int.from_bytes(data[at + 9 : at + 13], "big")
+        at += 13
+        for _ in range(count):
+            name, at = string_at(data, at)
+            seen_ms = int.from_bytes(data[at : at + 8], "little", signed=True)
+            self.know(Owner(name, seen_ms, int.from_bytes(data[at + 8 : at + 12], "big"), self.owned))
+            at += 12
+        self.consumers = dict(sorted(self.consumers.items()))
+
+    def know(self, consumer: Owner) -> Owner:
+        self.consumers[consumer.name] = self.by_number[consumer.number] = consumer
+        return consumer
+
+    def encode(self) -> bytes:
+        return large_group(self, self.entries, self.owned, self.by_number.values())
+
+    def save(self, stream: Stream) -> None:
+        if len(self):
+            stream.put_group(self.name, self.encode())
+            return
+        stream.put_group(self.name, super().encode())
+        stream.drop_table(self.entries.number)
+        stream.drop_table(self.owned.number)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    # Consumers
+
+    def add_consumer(self, name: bytes, seen_ms: int) -> Consumer:
+        """The stream knows it at once, before any entry is its own."""
+        number = int.from_bytes(max(self.by_number, default=owner_bytes(0)), "big") + 1
+        consumer = self.know(Owner(name, seen_ms, number, self.owned))
+        self.consumers = dict(sorted(self.consumers.items()))
+        self.stream.put_group(self.name, self.encode())
+        return consumer
+
+    def remove_consumer(self, name: bytes) -> int:
+        consumer = self.consumers.pop(name)
+        assert isinstance(consumer, Owner)
+        del self.by_number[consumer.number]
+        self.stream.put_group(self.name, self.encode())
+        start, count = consumer.start(), len(consumer)
+        if count == len(self):
+            self.entries.remove(0, count)
+        else:
+            for place in range(start, start + count):
+                self.entries.remove(self.entries.place_of(self.owned.row(place)[OWNER_SIZE:]))
+        self.owned.remove(start, count)
+        return count
+
+    # Pending entries
+
+    def pending_at(self, place: int, consumer: Consumer | None = None) -> Pending:
+        row = self.entries.row(place)
+        return Pending(
+            int.from_bytes(row[:ID_SIZE], "big"),
+            self.by_number[row[PENDING_SIZE:]] if consumer is None else consumer,
+            int.from_bytes(row[16:24], "little", signed=True),
+            int.from_bytes(row[25:PENDING_SIZE], "big", signed=True),
+        )
+
+    def pending_of(self, consumer: Consumer) -> Iterator[Pending]:
+        entry = self.next_of(consumer, 0)
+        while entry is not None:
+            yield entry
+            entry = None if entry.id == LARGEST_ID else self.next_of(consumer, entry.id + 1)
+
+    def is_pending(self, id: bytes) -> bool:
+        return self.entries.row(self.entries.place_of(id))[:ID_SIZE] == id
+
+    def find(self, id: int) -> Pending | None:
+        raw = raw_id(id)
+        place = self.entries.place_of(raw)
+        return self.pending_at(place) if self.entries.row(place)[:ID_SIZE] == raw else None
+
+    def put(self, entry: Pending) -> None:
+        """Raises ArenaFull with nothing changed."""
+        raw = raw_id(entry.id)
+        consumer = entry.consumer
+        assert isinstance(consumer, Owner)
+        place = self.entries.place_of(raw)
+        before = self.entries.row(place)
+        row = pending_entry(raw, entry.delivered_ms, entry.deliveries) + consumer.number
+        if before[:ID_SIZE] == raw:
+            if before[PENDING_SIZE:] != consumer.number:
+                self.own(consumer.number + raw)
+                self.disown(before[PENDING_SIZE:] + raw)
+            self.entries.write(place, row)
+            return
+        self.own(consumer.number + raw)
+        try:
+            self.entries.insert(place, row)
+        except ArenaFull:
+            self.disown(consumer.number + raw)
+            raise
+
+    def own(self, row: bytes) -> None:
+        self.owned.insert(self.owned.place_of(row), row)
+
+    def disown(self, row: bytes) -> None:
+        self.owned.remove(self.owned.place_of(row))
+
+    def remove(self, id: int) -> bool:
+        raw = raw_id(id)
+        place = self.entries.place_of(raw)
+        row = self.entries.row(place)
+        if row[:ID_SIZE] != raw:
+            return False
+        self.disown(row[PENDING_SIZE:] + raw)
+        self.entries.remove(place)
+        return True
+
+    def first_pending(self) -> int:
+        return self.pending_at(0).id
+
+    def last_pending(self) -> int:
+        return self.pending_at(len(self) - 1).id
+
+    def after(self, id: int) -> Pending | None:
+        place = self.entries.place_of(raw_id(id))
+        return self.pending_at(place) if place < len(self) else None
+
+    def next_of(self, consumer: Consumer, id: int) -> Pending | None:
+        assert isinstance(consumer, Owner)
+        row = self.owned.row(self.owned.place_of(consumer.number + raw_id(id)))
+        if row[:OWNER_SIZE] != consumer.number:
+            return None
+        return self.pending_at(self.entries.place_of(row[OWNER_SIZE:]), consumer)
+
+
+def owner_bytes(number: int) -> bytes:
+    return number.to_bytes(OWNER_SIZE, "big")
+
+
+def large_group(group: Group, entries: StreamTable, owned: StreamTable, consumers: Iterable[Owner]) -> bytes:
+    """The bytes of a group with these tables."""
+    parts = [
+        *group.head(),
+        bytes((TABLES_MARK,)),
+        entries.number.to_bytes(4, "little"),
+        owned.number.to_bytes(4, "little"),
+        count_bytes(len(group.consumers)),
+    ]
+    for consumer in consumers:
+        seen = consumer.seen_ms.to_bytes(8, "little", signed=True)
+        parts += (string_bytes(consumer.name), seen, consumer.number)
+    return b"".join(parts)
+
+
+def spread_group(group: Group, stream: Stream) -> None:
+    """Give a small group that has grown tables of its own, and save it. Raises ArenaFull with nothing saved."""
+    tables: list[StreamTable] = []
+    try:
+        for width in (PENDING_ROW, OWNED_ROW):
+            tables.append(StreamTable(stream, stream.create_table(width)))
+        entries, owned = tables
+        owners = [Owner(c.name, c.seen_ms, number, owned) for number, c in enumerate(group.consumers.values(), 1)]
+        numbers: dict[bytes, bytes] = {}
+        for owner, consumer in zip(owners, group.consumers.values(), strict=True):
+            for at in range(0, len(consumer.ids), ID_SIZE):
+                id = bytes(consumer.ids[at : at + ID_SIZE])
+                numbers[id] = owner.number
+                owned.insert(len(owned), owner.number + id)
+        for at in range(0, len(group.pending), PENDING_SIZE):
+            row = bytes(group.pending[at : at + PENDING_SIZE])
+            entries.insert(len(entries), row + numbers[row[:ID_SIZE]])
+        stream.put_group(group.name, large_group(group, entries, owned, owners))
+    except ArenaFull:
+        for table in tables:
+            stream.drop_table(table.number)
+        raise
+
+
+def spread_large_groups(stream: Stream) -> None:
+    """The same for the groups of a stream from a file, as far as there is room: they may be small for a while."""
+    for group in Group.all_of(stream):
+        if not isinstance(group, LargeGroup) and len(group) > SMALL_MAX:
+            with suppress(ArenaFull):
+                group.save(stream)
 
 
 class StreamNumbers(Protocol):

@@ -7,8 +7,12 @@ from cython.cimports.minikv.engine.record import TYPE_STREAM, bytes_at
 from cython.cimports.minikv.engine.table import hash_key
 from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.database import Database, Keyspace
-from cython.cimports.minikv.keyspace.stream import StreamLoader
+from cython.cimports.minikv.keyspace.stream import Stream, StreamLoader
 from cython.cimports.minikv.persistence.rdb_target import LoadTarget
+
+from minikv.keyspace.stream_group import spread_large_groups
+
+SMALL_TAIL = 4096  # bytes: no group in it is large
 
 ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
 
@@ -99,6 +103,10 @@ class EngineTarget(LoadTarget):
     def stream_end(self, tail: bytes) -> cython.int:
         self._stream.finish(tail, self._expire_at_ms)
         self._stream = None
+        if len(tail) > SMALL_TAIL:
+            stream = Stream.peek(self._database, bytes_at(self._key, self._key_len))
+            if stream is not None:
+                spread_large_groups(stream)
         return self._break_watches(self._key, self._key_len)
 
     @cython.cfunc

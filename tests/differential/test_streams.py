@@ -371,6 +371,40 @@ def test_large_streams(pair: ClientPair, rng: random.Random, size: int) -> None:
     pair.assert_same("XTRIM s MAXLEN 0", *LOOK, "XADD s 2000-* a b", "XLEN s", "DEL s", "FLUSHALL")
 
 
+def test_large_groups(pair: ClientPair, rng: random.Random) -> None:
+    """Thousands of pending entries of several consumers in two groups, and what becomes of them in every way."""
+    about: list[Words] = ["XINFO GROUPS s", "XPENDING s g", "XPENDING s h", "XINFO CONSUMERS s g"]
+    pair.assert_same(*[f"XADD s {n}-1 a {n}" for n in range(1, 3001)])
+    pair.assert_same("XGROUP CREATE s g 0", "XGROUP CREATE s h 0", "XGROUP CREATE s small 0")
+    for number in range(25):
+        pair.assert_same(f"XREADGROUP GROUP g reader{number % 7} COUNT 100 STREAMS s >")
+        pair.assert_same("XREADGROUP GROUP h alice COUNT 129 STREAMS s >")
+    pair.assert_same("XREADGROUP GROUP small bob COUNT 5 STREAMS s >", *about)
+    for _ in range(60):
+        id = rng.randrange(1, 2700)
+        reader = f"reader{rng.randrange(9)}"
+        pair.assert_same(
+            f"XACK s g {id}-1 {id + 2}-1",
+            f"XPENDING s g {id} + 5",
+            f"XPENDING s g - {id} 5 {reader}",
+            f"XREADGROUP GROUP g {reader} COUNT 3 STREAMS s {id}",
+            f"XCLAIM s g {reader} 0 {id + 1}-1 {id + 5}-1 FORCE JUSTID",
+            f"XDEL s {id + 7}-1",
+            f"XAUTOCLAIM s g {reader} 0 {id} COUNT 7",
+        )
+    pair.assert_same(*about, "XINFO STREAM s FULL COUNT 0", "DEBUG RELOAD", *about, "XINFO STREAM s FULL COUNT 0")
+    pair.assert_same("COPY s t", "XACK s g 1000-1", "XINFO STREAM t FULL COUNT 0", "XGROUP DELCONSUMER t g reader1")
+    pair.assert_same("XGROUP DESTROY t h", "XINFO STREAM t FULL COUNT 0", "MOVE t 1", "SELECT 1")
+    pair.assert_same("XINFO GROUPS t", "XACK t g 55-1", "RENAME t u", "XINFO STREAM u FULL", "COPY u u DB 0", "DEL u")
+    pair.assert_same("SELECT 0", "XINFO STREAM u FULL", "DEBUG RELOAD", "XINFO STREAM u FULL", "XPENDING s g")
+    pair.assert_same("XTRIM s MAXLEN 0", "XLEN s", *about, "DEBUG RELOAD", *about, "XADD s 5000-1 a b", *about)
+    pair.assert_same("COPY s u REPLACE", "XGROUP DELCONSUMER s h alice", *about, "XAUTOCLAIM u h bob 0 - COUNT 5000")
+    ours, theirs = (client.value("DUMP u") for client in (pair.subject, pair.oracle))
+    for payload in (ours, theirs):
+        pair.assert_same(["RESTORE", "back", "0", payload, "REPLACE"], "XINFO STREAM back FULL COUNT 0")
+    pair.assert_same(["XACK", "s", "g", *[f"{n}-1" for n in range(1, 3001)]], *about, "XINFO STREAM s FULL", "DEL s u")
+
+
 def test_groups(pair: ClientPair) -> None:
     about: list[Words] = ["XINFO GROUPS s", "XPENDING s g", "XPENDING s h"]
     pair.assert_same(

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from minikv.errors import ArenaFull
 from minikv.keyspace import Keyspace
 from minikv.keyspace.stream import LARGEST_ID, Stream
-from minikv.keyspace.stream_group import Group, Pending
+from minikv.keyspace.stream_group import Group, LargeGroup, Pending
 from minikv.persistence.engine_target import EngineTarget
 from minikv.persistence.rdb_reader import RdbReader
 from tests.persistence.rdb_files import EOF, open_bytes
@@ -171,15 +171,17 @@ class Streams(RuleBasedStateMachine):
         assert group is not None
         start = int(place * len(model.entries))
         pending = dict(model.pending)
-        for id, _ in model.entries[start : start + count]:
-            deliveries = pending.get(id, (b"", 0))[1] + 1
-            group.put(Pending(id, group.see_consumer(consumer, 5), 7, deliveries))
-            pending[id] = (consumer, deliveries)
+        saved = pending if isinstance(group, LargeGroup) else model.pending
         try:
+            for id, _ in model.entries[start : start + count]:
+                deliveries = pending.get(id, (b"", 0))[1] + 1
+                group.put(Pending(id, group.see_consumer(consumer, 5), 7, deliveries))
+                pending[id] = (consumer, deliveries)
             group.save(stream)
         except ArenaFull:
-            return
-        model.pending = pending
+            model.pending = saved
+        else:
+            model.pending = pending
 
     @rule(key=keys, count=st.integers(1, 200))
     def acknowledge(self, key: bytes, count: int) -> None:
@@ -194,9 +196,48 @@ class Streams(RuleBasedStateMachine):
         try:
             group.save(stream)
         except ArenaFull:
-            return
+            if not isinstance(group, LargeGroup):
+                return
         for id in ids:
             del model.pending[id]
+
+    @rule(key=keys, consumer=st.sampled_from([b"alice", b"bob"]))
+    def remove_consumer(self, key: bytes, consumer: bytes) -> None:
+        if key not in self.contents:
+            return
+        stream, model = self.open(key)
+        group = Group.of(stream, b"group")
+        assert group is not None
+        if consumer not in group.consumers:
+            return
+        rest = {id: entry for id, entry in model.pending.items() if entry[0] != consumer}
+        try:
+            removed = group.remove_consumer(consumer)
+            group.save(stream)
+        except ArenaFull:
+            group = Group.of(stream, b"group")
+            assert group is not None
+            removed = len(model.pending) - len(group)
+            if not removed:
+                return
+        assert removed == len(model.pending) - len(rest)
+        model.pending = rest
+
+    @rule(key=keys)
+    def replace_group(self, key: bytes) -> None:
+        if key not in self.contents:
+            return
+        stream, model = self.open(key)
+        with suppress(ArenaFull):
+            stream.put_group(b"group", None)
+            model.pending = {}
+        with suppress(ArenaFull):
+            if stream.group(b"group") is None:
+                stream.put_group(b"group", Group(b"group").encode())
+                return
+        if stream.group(b"group") is None:
+            self.database.delete(key)
+            del self.contents[key]
 
     @rule(key=keys, place=places, count=st.integers(1, 50))
     def look(self, key: bytes, place: float, count: int) -> None:
