@@ -98,12 +98,13 @@ class Trim:
     tips=["nondeterministic_output"],
 )
 def xadd(ctx: Client, key: bytes, *words: bytes) -> bytes | None:
-    trim = Trim()
+    trim: Trim | None = None
     create = True
     id = None
     given = True
     place = 0
     while place < len(words) and words[place] != b"*":
+        trim = trim or Trim()
         behind = trim.option(words, place) if place + 1 < len(words) else place
         if behind != place:
             place = behind
@@ -113,7 +114,8 @@ def xadd(ctx: Client, key: bytes, *words: bytes) -> bytes | None:
         else:
             id, given = parse_open_id(words[place])
             break
-    trim.settle(ctx, False)
+    if trim is not None:
+        trim.settle(ctx, False)
     parts = words[place + 1 :]
     if len(parts) < 2 or len(parts) % 2:
         raise CommandError("ERR wrong number of arguments for 'xadd' command")
@@ -127,7 +129,8 @@ def xadd(ctx: Client, key: bytes, *words: bytes) -> bytes | None:
         raise CommandError(TOO_LARGE)
     config = ctx.server.config
     stream.add(id, parts, config.stream_node_max_bytes, config.stream_node_max_entries)
-    trim.apply(stream)
+    if trim is not None:
+        trim.apply(stream)
     return format_id(id)
 
 

@@ -1,0 +1,1 @@
+from minikv.commands.client cimport Client
