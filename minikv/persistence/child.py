@@ -23,6 +23,7 @@ from minikv.errors import SaveError
 from minikv.persistence import progress, rdb_writer
 from minikv.persistence.cost import Figures, Pace, ReadRollup, rollup_or_none
 from minikv.persistence.disk import Disk
+from minikv.persistence.forking import restore_signals
 from minikv.persistence.progress import Phase, Progress
 from minikv.persistence.rdb_writer import SaveSettings, Walker
 
@@ -51,9 +52,6 @@ class Job:
     disk: Disk
     read_rollup: ReadRollup
     parent_pid: int
-    signal_mask: set[
-        int | signal.Signals
-    ]  # the parent blocks all signals around the fork; this is its mask of other times
     oom_score: int | None = None  # from the settings
 
 
@@ -63,7 +61,7 @@ def run(job: Job) -> NoReturn:
     try:
         gc.disable()
         log = job.log.as_child()
-        _reset_signals(log, job.signal_mask)
+        _reset_signals(log)
         _close_descriptors(keep=-1 if log.path else log.fd)
         _set_title()
         _offer_to_the_oom_killer(OOM_SCORE if job.oom_score is None else job.oom_score)
@@ -171,7 +169,7 @@ class _Report:
         self._logged_at = time.monotonic()
 
 
-def _reset_signals(log: Log, mask: set[int | signal.Signals]) -> None:
+def _reset_signals(log: Log) -> None:
     """Forget the server's handlers: they would wake the parent's event loop through the socket that both share."""
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals():
@@ -185,7 +183,7 @@ def _reset_signals(log: Log, mask: set[int | signal.Signals]) -> None:
         os._exit(EXIT_KILLED_ON_PURPOSE)
 
     signal.signal(signal.SIGUSR1, end)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    restore_signals()
 
 
 def _close_descriptors(keep: int) -> None:

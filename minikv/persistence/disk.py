@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from minikv.persistence import writeback
+from minikv.persistence import forking, writeback
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Disk:
     close: Callable[[int], None] = os.close
     rename: Callable[[str, str], None] = os.rename
     unlink: Callable[[str], None] = os.unlink
-    fork: Callable[[], int] = os.fork
+    fork: Callable[[], int] = forking.fork_child
 
 
 DISK = Disk()

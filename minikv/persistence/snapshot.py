@@ -19,7 +19,6 @@ import gc
 import os
 import signal
 import time
-import warnings
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,7 +26,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from minikv.errors import MinikvError, SaveError
 from minikv.host import overcommit, smaps
-from minikv.host.scheduling import batch_children
 from minikv.persistence import child, preflight, rdb_writer, temp_file
 from minikv.persistence.account import Account, describe_end, own_fields
 from minikv.persistence.child_process import GENTLE_KILL_S, End
@@ -356,8 +354,6 @@ class SnapshotController:
         """The child's pid and the microseconds that the fork took. Returns in the parent only."""
         keyspace = self._keyspace
         keyspace.snapshot_open(self._config.snapshot_writes == "relocate")
-        # A signal between the fork and the child's first lines would reach the parent's event loop through the child.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             job = child.Job(
                 make_walker=keyspace.walker,
@@ -368,22 +364,16 @@ class SnapshotController:
                 disk=self._disk,
                 read_rollup=self._read_rollup,
                 parent_pid=os.getpid(),
-                signal_mask=mask,
                 oom_score=self._child_oom_score(),
             )
-            # Python 3.12 warns of forks with threads. The meter's thread takes no lock that the child needs.
-            warnings.filterwarnings("ignore", ".* is multi-threaded, use of fork", DeprecationWarning)
-            with batch_children():
-                began_ns = time.perf_counter_ns()
-                pid = self._disk.fork()
-                if pid == 0:
-                    child.run(job)
-                return pid, (time.perf_counter_ns() - began_ns) // 1000
+            began_ns = time.perf_counter_ns()
+            pid = self._disk.fork()
+            if pid == 0:
+                child.run(job)
+            return pid, (time.perf_counter_ns() - began_ns) // 1000
         except BaseException:
             keyspace.snapshot_close()
             raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     # -- the child's life
 
