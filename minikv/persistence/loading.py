@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SLICE_BYTES = 512 << 10  # a few milliseconds, even of small records
 AT_ONCE_BYTES = 64 << 20
+SHORTEST_SLEEP_US = 1000  # the event loop counts in milliseconds: what is shorter would be nothing
 POPULATE_MIN_BYTES = 16 << 20  # a smaller dump is loaded before a second thread is of use
 AUX_SHOWN_LEN = 1000  # bytes of an AUX field that go into the log
 MB = 1 << 20
@@ -59,10 +60,14 @@ class Loader:
 
     async def load(self) -> None:
         """Read the dump in slices; no dump is an empty data set. RdbError, OSError, ArenaFull, or CancelledError."""
-        delay_us = self._config.key_load_delay
+        delay_us = max(self._config.key_load_delay, 0)
+        owed_us = 0
         with self._reading() as reader:
-            while reader is not None and reader.step(SLICE_BYTES, max_keys=1 if delay_us > 0 else 0):
-                await asyncio.sleep(delay_us * 1e-6 if delay_us > 0 else 0)
+            while reader is not None and reader.step(SLICE_BYTES, max_keys=1 if delay_us else 0):
+                owed_us += delay_us
+                sleep_us = owed_us if owed_us >= SHORTEST_SLEEP_US else 0
+                owed_us -= sleep_us
+                await asyncio.sleep(sleep_us * 1e-6)
                 if self._stopped:
                     raise asyncio.CancelledError("the server stops")
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from minikv.config import Config
 from minikv.errors import ArenaFull, RdbError
@@ -66,6 +67,18 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
     made.keyspace.check()
+
+
+@pytest.mark.parametrize("delay_us", [200, 3000])
+def test_each_key_is_delayed_however_short_the_delay(bench: Bench, delay_us: int) -> None:
+    keys = 600_000 // delay_us
+    bench.path.write_bytes(rdb(b"".join(STRING + plain(b"%d" % i) + plain(b"x") for i in range(keys))))
+    bench.config.key_load_delay = delay_us
+    began = time.monotonic()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(bench.loader.load())
+    assert time.monotonic() - began >= 0.5
+    assert len(bench.keyspace.databases[0]) == keys
 
 
 def test_the_dump_of_a_real_redis(bench: Bench) -> None:
