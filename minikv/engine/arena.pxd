@@ -10,10 +10,12 @@ cdef extern from * nogil:
 cdef enum:
     SEGMENT_SHIFT = 21
     SEGMENT_SIZE = 2097152
-    GRANULE_SHIFT = 4
-    GRANULES_PER_SEGMENT = 131072
-    WORDS_PER_SEGMENT = 2048        # bitmap: one bit per granule
-    BITMAP_PER_SEGMENT = 16384      # bytes
+    GRANULE_SHIFT = 3
+    GRANULE = 8                     # records begin at multiples of so many bytes
+    GRANULES_PER_SEGMENT = 262144
+    WORD_SHIFT = 9                  # bytes that a word of the bitmap stands for
+    WORDS_PER_SEGMENT = 4096        # bitmap: one bit per granule
+    BITMAP_PER_SEGMENT = 32768      # bytes
     PAGE_SHIFT = 12
     PAGES_PER_SEGMENT = 512
     STORES_MAX = 1048576            # databases, then spread collections
@@ -149,7 +151,7 @@ cdef class Arena:
 
 cdef inline uint64_t segment_start(uint64_t number) noexcept nogil:
     """Offset of the first record that a segment may hold: offset 0 means none, so it is never given out."""
-    return (number << SEGMENT_SHIFT) + (16 if number == 0 else 0)
+    return (number << SEGMENT_SHIFT) + (GRANULE if number == 0 else 0)
 
 
 cdef inline uint64_t segment_end(uint64_t number) noexcept nogil:

@@ -3,7 +3,7 @@
 
 One reservation, cut into segments of 2 MiB. A segment belongs to one store (one database's data) and is of one kind:
 
-    RECORDS     |record|record|....|record|      records of at most 32 KiB, on 16-byte granules
+    RECORDS     |record|record|....|record|      records of at most 32 KiB, on 8-byte granules
     PAGES       |run of pages|..|run of pages|   jumbo records of at most 1 MiB, on 4 KiB pages
     NODES       |run of pages|..|run of pages|   nodes of chains (chain.py), the elements of large lists
     RUN         |one jumbo record ............|  a larger record or node, in consecutive segments of its own
@@ -66,7 +66,7 @@ class Arena:
         self.huge_pages = huge_pages
         if huge_pages:
             use_huge_pages(self.base, segments << SEGMENT_SHIFT, True)
-            # The bitmap of the first 256 MiB stays in small pages: a server with few keys does not pay for a huge one.
+            # The bitmap of the first 128 MiB stays in small pages: a server with few keys does not pay for a huge one.
             if segments * BITMAP_PER_SEGMENT >= 2 * HUGE_SIZE:
                 use_huge_pages(
                     cython.cast(cython.pointer[uint8_t], self.live) + HUGE_SIZE,
@@ -101,18 +101,18 @@ class Arena:
 
     def is_live(self, offset: uint64_t) -> cython.bint:
         """True if a live record starts here."""
-        return (self.live[offset >> 10] >> ((offset >> GRANULE_SHIFT) & 63)) & 1
+        return (self.live[offset >> WORD_SHIFT] >> ((offset >> GRANULE_SHIFT) & 63)) & 1
 
     def _set_live(self, offset: uint64_t) -> cython.void:
-        self.live[offset >> 10] |= cython.cast(uint64_t, 1) << ((offset >> GRANULE_SHIFT) & 63)
+        self.live[offset >> WORD_SHIFT] |= cython.cast(uint64_t, 1) << ((offset >> GRANULE_SHIFT) & 63)
 
     def _clear_live(self, offset: uint64_t) -> cython.void:
-        self.live[offset >> 10] &= ~(cython.cast(uint64_t, 1) << ((offset >> GRANULE_SHIFT) & 63))
+        self.live[offset >> WORD_SHIFT] &= ~(cython.cast(uint64_t, 1) << ((offset >> GRANULE_SHIFT) & 63))
 
     def _next_live(self, offset: uint64_t, end: uint64_t) -> uint64_t:
         """The first offset from `offset` on where a live record starts; `end` if there is none before it."""
-        word: uint64_t = offset >> 10
-        last: uint64_t = (end - 1) >> 10
+        word: uint64_t = offset >> WORD_SHIFT
+        last: uint64_t = (end - 1) >> WORD_SHIFT
         bits: uint64_t
         if offset >= end:
             return end
@@ -122,7 +122,7 @@ class Arena:
             if word > last:
                 return end
             bits = self.live[word]
-        return (word << 10) + (cython.cast(uint64_t, __builtin_ctzll(bits)) << GRANULE_SHIFT)
+        return (word << WORD_SHIFT) + (cython.cast(uint64_t, __builtin_ctzll(bits)) << GRANULE_SHIFT)
 
     # Allocation
 
@@ -131,7 +131,7 @@ class Arena:
         pages: uint64_t
         offset: uint64_t
         if nbytes <= RECORD_MAX:
-            return self._allocate_record(store, cython.cast(uint32_t, (nbytes + 15) >> GRANULE_SHIFT), False)
+            return self._allocate_record(store, cython.cast(uint32_t, (nbytes + GRANULE - 1) >> GRANULE_SHIFT), False)
         pages = (nbytes + 4095) >> PAGE_SHIFT
         if pages <= RUN_MIN_PAGES:
             offset = self._allocate_pages(store, cython.cast(uint32_t, pages), PAGES)
@@ -152,7 +152,7 @@ class Arena:
     def allocate_fresh(self, store: uint32_t, nbytes: uint64_t) -> uint64_t:
         """The same for a record that is being moved: never into a gap, so that what is moved becomes dense."""
         if nbytes <= RECORD_MAX:
-            return self._allocate_record(store, cython.cast(uint32_t, (nbytes + 15) >> GRANULE_SHIFT), True)
+            return self._allocate_record(store, cython.cast(uint32_t, (nbytes + GRANULE - 1) >> GRANULE_SHIFT), True)
         return self.allocate(store, nbytes)
 
     def _allocate_record(self, store: uint32_t, granules: uint32_t, fresh: cython.bint) -> uint64_t:
@@ -214,7 +214,7 @@ class Arena:
         """Find the gap behind the live records at gap_end; False at the end of the segment."""
         at: uint64_t = heap.gap_end
         while at < heap.sweep_end and self.is_live(at):
-            at += (entry_size(heap.kind, self.base + at) + 15) & ~cython.cast(uint64_t, 15)
+            at += (entry_size(heap.kind, self.base + at) + GRANULE - 1) & ~cython.cast(uint64_t, GRANULE - 1)
         heap.gap = at
         heap.gap_end = self._next_live(at, heap.sweep_end)
         return at < heap.sweep_end
@@ -263,8 +263,8 @@ class Arena:
         if number == NO_SEGMENT:
             return False
         old_end: uint64_t = heap.bump_end
-        # A collection's first segment is mostly empty: it need not take a huge page.
-        if heap.kind != KEYS and heap.record_segments == 0:
+        # A store's first segment is mostly empty: it need not take a huge page.
+        if heap.record_segments == 0:
             self._make_small(number)
         heap.record_segments += 1
         heap.bump = segment_start(number)
@@ -415,7 +415,10 @@ class Arena:
         if self.is_frozen(offset):
             return False
         if not self.is_jumbo(offset):
-            return new_size <= RECORD_MAX and (old_size + 15) >> GRANULE_SHIFT == (new_size + 15) >> GRANULE_SHIFT
+            return (
+                new_size <= RECORD_MAX
+                and (old_size + GRANULE - 1) >> GRANULE_SHIFT == (new_size + GRANULE - 1) >> GRANULE_SHIFT
+            )
         return new_size > RECORD_MAX and (old_size + 4095) >> PAGE_SHIFT == (new_size + 4095) >> PAGE_SHIFT
 
     def grow_in_place(self, offset: uint64_t, old_size: uint64_t, new_size: uint64_t) -> cython.bint:
@@ -471,7 +474,7 @@ class Arena:
             self._free_now(offset, nbytes)
             return
         self.deaths.links[link].offset = offset
-        self.deaths.links[link].granules = cython.cast(uint32_t, (nbytes + 15) >> GRANULE_SHIFT)
+        self.deaths.links[link].granules = cython.cast(uint32_t, (nbytes + GRANULE - 1) >> GRANULE_SHIFT)
         self.deaths.links[link].next = segment.deferred
         segment.deferred = link
         self.deferred_deaths += 1
@@ -485,7 +488,7 @@ class Arena:
         if self.poison:
             memset(self.base + offset, POISON, nbytes)
         if segment.kind == RECORDS:
-            units = cython.cast(uint32_t, (nbytes + 15) >> GRANULE_SHIFT)
+            units = cython.cast(uint32_t, (nbytes + GRANULE - 1) >> GRANULE_SHIFT)
             segment.live -= units
             heap.live_granules -= units
             self.live_bytes -= cython.cast(uint64_t, units) << GRANULE_SHIFT
@@ -760,14 +763,14 @@ class Arena:
                 size = entry_size(self.heaps[segment.store].kind, self.base + at)
                 live[0] += 1
                 live[1] += size
-                granules += (size + 15) >> GRANULE_SHIFT
+                granules += (size + GRANULE - 1) >> GRANULE_SHIFT
                 pages += (size + 4095) >> PAGE_SHIFT
                 if segment.kind == RUN:
                     assert (at - start) + size <= cython.cast(uint64_t, segment.live) << SEGMENT_SHIFT
-                    assert self._next_live(at + 16, end) == end
+                    assert self._next_live(at + GRANULE, end) == end
                     break
                 assert at + size <= end, f"record at {at} leaves its segment"
-                following: uint64_t = self._next_live(at + 16, end)
+                following: uint64_t = self._next_live(at + GRANULE, end)
                 assert following >= at + size, f"record at {at} reaches into the one at {following}"
                 assert (segment.kind == PAGES) == (size > RECORD_MAX)
                 at = following

@@ -5,6 +5,7 @@ cdef enum:
     BLOCK_SHIFT = 12
     BLOCK_SIZE = 4096
     HUGE_SIZE = 2097152
+    BLOCKS_PER_HUGE_PAGE = 512
 
 cdef uint8_t *reserve(size_t nbytes, bint inherited) except NULL
 cdef uint8_t *try_reserve(size_t nbytes, bint inherited) noexcept nogil
@@ -12,6 +13,7 @@ cdef void give_back(uint8_t *start, size_t nbytes) noexcept nogil
 cdef bint populate(uint8_t *start, size_t nbytes) noexcept nogil
 cdef void unmap(uint8_t *start, size_t nbytes) noexcept nogil
 cdef void use_huge_pages(uint8_t *start, size_t nbytes, bint huge) noexcept nogil
+cdef void collapse(uint8_t *start, size_t nbytes) noexcept nogil
 
 
 @cython.final
@@ -23,6 +25,7 @@ cdef class BlockPool:
     cdef uint32_t next_fresh        # lowest block never handed out
     cdef uint32_t free_count
     cdef uint32_t returned          # the lowest of the free blocks have no memory
+    cdef bint huge_pages            # for what is full
     cdef public bint poison         # tests: freed blocks are filled with a pattern
 
     cdef uint32_t allocate(self) noexcept nogil

@@ -33,6 +33,7 @@ MADV_DONTNEED = cython.declare(cython.int, 4)
 MADV_DONTFORK = cython.declare(cython.int, 10)
 MADV_HUGEPAGE = cython.declare(cython.int, 14)
 MADV_NOHUGEPAGE = cython.declare(cython.int, 15)
+MADV_COLLAPSE = cython.declare(cython.int, 25)
 MADV_POPULATE_WRITE = cython.declare(cython.int, 23)
 
 # Freed blocks up to this number keep their memory, so that a table which grows and shrinks does not fault (2 MiB).
@@ -89,6 +90,12 @@ def use_huge_pages(start: cython.pointer[uint8_t], nbytes: cython.size_t, huge: 
     madvise(start, nbytes, MADV_HUGEPAGE if huge else MADV_NOHUGEPAGE)
 
 
+def collapse(start: cython.pointer[uint8_t], nbytes: cython.size_t) -> cython.void:
+    """Back what is there in small pages by huge ones; at once where the kernel can (from Linux 6.1 on)."""
+    use_huge_pages(start, nbytes, True)
+    madvise(start, nbytes, MADV_COLLAPSE)
+
+
 class BlockPool:
     """Blocks of 4 KiB: block b lies at base + b * 4096."""
 
@@ -99,9 +106,8 @@ class BlockPool:
         self.free_blocks = cython.cast(
             cython.pointer[uint32_t], reserve(cython.cast(cython.size_t, self.capacity) * 4, False)
         )
-        # The first 2 MiB stay in small pages: a server with few keys does not pay for a huge one.
-        if huge_pages and nbytes > 2 * HUGE_SIZE:
-            use_huge_pages(self.base + HUGE_SIZE, nbytes - HUGE_SIZE & ~cython.cast(cython.size_t, HUGE_SIZE - 1), True)
+        self.huge_pages = huge_pages
+        use_huge_pages(self.base, cython.cast(cython.size_t, self.capacity) << BLOCK_SHIFT, False)
         self.next_fresh = 1
 
     def __dealloc__(self):
@@ -118,6 +124,9 @@ class BlockPool:
         elif self.next_fresh < self.capacity:
             block = self.next_fresh
             self.next_fresh += 1
+            if self.huge_pages and block & (BLOCKS_PER_HUGE_PAGE - 1) == 0:
+                # What lies before is full: only what is being filled stays in small pages.
+                collapse(self.base + (cython.cast(cython.size_t, block) << BLOCK_SHIFT) - HUGE_SIZE, HUGE_SIZE)
         else:
             return 0
         self.used += 1

@@ -24,6 +24,7 @@ import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.arena import (
+    GRANULE,
     NODES,
     PAGE_SHIFT,
     SEGMENT_SHIFT,
@@ -489,7 +490,7 @@ class Stores:
                     self.evacuated_to = 0
                     return moved
                 moved += size
-                self.evacuated_to += 16
+                self.evacuated_to += GRANULE
                 entries += 1
                 if entries % ENTRIES_PER_CLOCK == 0 or size > RECORD_MAX:
                     clock_gettime(CLOCK_MONOTONIC, cython.address(time))

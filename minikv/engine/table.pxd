@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from minikv.engine.arena cimport Arena
+from minikv.engine.arena cimport GRANULE_SHIFT, Arena
 from minikv.engine.memory cimport BlockPool
 
 cdef extern from *:
@@ -40,11 +40,11 @@ cdef uint64_t hash_key(const uint8_t *key, uint64_t key_len) noexcept nogil
 
 cdef inline uint64_t slot_offset(const uint64_t *slot) noexcept nogil:
     """Offset in the arena of the record that an entry points to; 0 for an empty entry."""
-    return slot[0] >> TAG_BITS << 4
+    return slot[0] >> TAG_BITS << GRANULE_SHIFT
 
 
 cdef inline void move_slot(uint64_t *slot, uint64_t offset) noexcept nogil:
-    slot[0] = (slot[0] & ((<uint64_t>1 << TAG_BITS) - 1)) | (offset >> 4 << TAG_BITS)
+    slot[0] = (slot[0] & ((<uint64_t>1 << TAG_BITS) - 1)) | (offset >> GRANULE_SHIFT << TAG_BITS)
 
 
 cdef struct TableState:             # parent-only; all zero for an empty table

@@ -32,7 +32,7 @@ Invariants (proved by Tables.check):
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from cython.cimports.libc.string import memcmp, memcpy, memset
-from cython.cimports.minikv.engine.arena import Arena
+from cython.cimports.minikv.engine.arena import GRANULE_SHIFT, Arena
 from cython.cimports.minikv.engine.memory import BLOCK_SHIFT, BLOCK_SIZE, BlockPool, try_reserve, unmap
 from cython.cimports.minikv.engine.record import entry_key, record_expire_at, record_key
 
@@ -142,7 +142,7 @@ class Tables:
                 entry = bucket[slot]
                 if (entry & TAG_MASK) == tag and entry > TAG_MASK:
                     stored = entry_key(
-                        table.kind, self.arena.base + (entry >> TAG_BITS << 4), cython.address(stored_len)
+                        table.kind, self.arena.base + (entry >> TAG_BITS << GRANULE_SHIFT), cython.address(stored_len)
                     )
                     if stored_len == key_len and memcmp(stored, key, key_len) == 0:
                         return bucket + slot
@@ -223,7 +223,9 @@ class Tables:
                 if header_of(block).used == BLOCK_ENTRIES:
                     return cython.NULL
                 break
-        slot = self._insert_entry(block, hash_ & 0xFF, (offset >> 4 << TAG_BITS) | tag, self.arena.new_clock)
+        slot = self._insert_entry(
+            block, hash_ & 0xFF, (offset >> GRANULE_SHIFT << TAG_BITS) | tag, self.arena.new_clock
+        )
         header_of(block).used += 1
         table.used += 1
         table.changes += 1

@@ -22,6 +22,7 @@ from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.engine.arena import (
     BITMAP_PER_SEGMENT,
+    GRANULE,
     KEYS_DONE,
     RANK_PASSED,
     SEGMENT_SHIFT,
@@ -134,7 +135,7 @@ class Walker:
                 out = self._record(out, out_end, entry, compress)
             else:
                 out = self._element(out, out_end, entry, compress)
-            self.at = self.arena._next_live(self.at + 16, self.end)
+            self.at = self.arena._next_live(self.at + GRANULE, self.end)
             if self.at >= self.end:
                 self.item += 1
                 self._seek()

@@ -19,7 +19,7 @@ import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
-from cython.cimports.minikv.engine.arena import RANK_PASSED, SEGMENT_SHIFT, Arena
+from cython.cimports.minikv.engine.arena import GRANULE, RANK_PASSED, SEGMENT_SHIFT, Arena
 from cython.cimports.minikv.engine.memory import BlockPool
 from cython.cimports.minikv.engine.populate import Populator
 from cython.cimports.minikv.engine.record import (
@@ -68,7 +68,7 @@ THOROUGH_SHARE = cython.declare(uint32_t, 16)
 # Expiry times looked at for an average.
 TTL_SAMPLES = 16
 GIB = 1 << 30
-ARENA_MAX = 1 << 40
+ARENA_MAX = 1 << 39
 # In overcommit mode 2: pools that do not grow with the arena (0.5 GB), the interpreter, something for other processes.
 STRICT_FIXED_BYTES = 1 << 30
 STRICT_LEAST_BYTES = 64 << 20
@@ -912,7 +912,7 @@ class Database:
         if slot == cython.NULL:
             return None
         size = record_size(self.store.record(slot))
-        unit = 4096 if self.store.arena.is_jumbo(slot_offset(slot)) else 16
+        unit = 4096 if self.store.arena.is_jumbo(slot_offset(slot)) else GRANULE
         size = (size + unit - 1) & ~(unit - 1)
         size += self.store.table.blocks * 4096 // self.store.table.used
         if record_expire_at(self.store.record(slot)):

@@ -5,9 +5,12 @@ cdef class Footprint:
     cdef uint32_t kind
     cdef uint64_t header            # bytes of the record before its payload
     cdef bint prefixed              # by an expiry
-    cdef uint64_t value_len         # of a string, or of a stream's tail
+    cdef uint64_t value_len         # of a string
     cdef uint64_t count             # elements added
     cdef uint64_t size              # their bytes
+    cdef uint64_t tail_len          # of a stream, all groups small
+    cdef uint64_t in_tables         # bytes of the tail that large groups do without
+    cdef uint32_t tables            # of large groups
     cdef uint64_t entries           # their bytes as entries of a store of their own, or all nodes of a chain
     cdef uint64_t node_left         # bytes that are free in a chain's last node
 
@@ -20,9 +23,10 @@ cdef class Footprint:
     # One more element: the lengths of its strings; a hash alone has values, a sorted set's scores are known.
     cdef void add(self, uint64_t name_len, uint64_t value_len) noexcept
 
-    # The node of a stream, by the bytes of its listpack; its tail.
+    # The node of a stream, by the bytes of its listpack; its tail; a group in it that gets tables of its own.
     cdef void node(self, uint64_t pack_len) noexcept
     cdef void tail(self, uint64_t tail_len) noexcept
+    cdef void large_group(self, uint64_t pending, uint64_t consumers) noexcept
 
     # What it all takes.
     cdef uint64_t nbytes(self) noexcept

@@ -7,6 +7,7 @@ not counted. Whoever changes how the engine lays records out changes this too; t
 
 import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.minikv.engine.arena import GRANULE
 from cython.cimports.minikv.engine.chain import NODE_HEADER as CHAIN_NODE_HEADER
 from cython.cimports.minikv.engine.chain import node_pages
 from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, PACKED_START
@@ -27,9 +28,17 @@ from cython.cimports.minikv.engine.record import (
     TYPE_ZSET,
     length_size,
 )
+from cython.cimports.minikv.engine.stream_tail import (
+    OWNED_ROW,
+    OWNER_SIZE,
+    PENDING_ID_SIZE,
+    PENDING_ROW,
+    PENDING_SIZE,
+    TABLES_SIZE,
+)
 from cython.cimports.minikv.keyspace.stream import PACKED_NODES
 
-GRANULE = cython.declare(uint64_t, 16)
+COUNT_SIZE = cython.declare(uint64_t, 5)
 PAGE = cython.declare(uint64_t, 4096)
 SEGMENT = cython.declare(uint64_t, 2 << 20)
 RUN_MIN = cython.declare(uint64_t, 1 << 20)  # what is longer has segments of its own, as arena.RUN_MIN_PAGES says
@@ -43,6 +52,7 @@ class Footprint:
         self.header = 1 + length_size(key_len) + key_len + (EXPIRY_SIZE if has_expiry else 0)
         self.prefixed = has_expiry
         self.value_len = self.count = self.size = self.entries = self.node_left = 0
+        self.tail_len = self.in_tables = self.tables = 0
 
     def string(self, value_len: uint64_t) -> cython.void:
         self.value_len = value_len
@@ -66,7 +76,18 @@ class Footprint:
         self.entries += rounded(NODE_HEADER + pack_len)
 
     def tail(self, tail_len: uint64_t) -> cython.void:
-        self.value_len = tail_len
+        self.tail_len = tail_len
+
+    def large_group(self, pending: uint64_t, consumers: uint64_t) -> cython.void:
+        """See stream_tail.pxd: what small groups have in the tail is in two tables instead."""
+        width: uint64_t
+        self.in_tables += COUNT_SIZE + pending * PENDING_SIZE + consumers * COUNT_SIZE + pending * PENDING_ID_SIZE
+        self.in_tables -= TABLES_SIZE + consumers * OWNER_SIZE
+        self.tables += 2
+        for width in (PENDING_ROW, OWNED_ROW):
+            self.node_left = 0
+            for _row in range(pending):
+                self._add_to_chain(width)
 
     def nbytes(self) -> uint64_t:
         if self.kind == TYPE_STRING:
@@ -79,9 +100,18 @@ class Footprint:
 
     def _stream(self) -> uint64_t:
         """Packed nodes do without their capacity; their number is a length of five bytes."""
+        payload: uint64_t = SPREAD_STREAM
+        entries: uint64_t = self.entries
         if self.size <= PACKED_MAX and self.count <= PACKED_NODES:
-            return self._record(PACKED_HEADER + 5 + self.size - self.count * NODE_CAPACITY + self.value_len)
-        return self._record(SPREAD_STREAM + self.value_len) + self.entries
+            payload = PACKED_HEADER + 5 + self.size - self.count * NODE_CAPACITY
+            entries = 0
+        if self.tables == 0:
+            return self._record(payload + self.tail_len) + entries
+        # It gets its tables, and with them nodes of their own, when all else is there; room for a time stays.
+        if self.header + payload + self.tail_len > RECORD_MAX and not self.prefixed:
+            self.header += EXPIRY_SIZE
+            self.prefixed = True
+        return self._record(SPREAD_STREAM + self.tail_len - self.in_tables) + self.entries
 
     def _add_to_chain(self, size: uint64_t) -> cython.void:
         """As a push at the right end does it."""

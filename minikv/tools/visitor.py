@@ -28,6 +28,8 @@ from cython.cimports.minikv.keyspace.stream_node import (
 )
 from cython.cimports.minikv.persistence.rdb_target import DIRECT_LEN, LoadTarget
 
+from minikv.keyspace.stream_group import SMALL_MAX, Tail
+
 
 class Visitor:
     """Who is shown a file. All calls come in its order; a method that is not needed is left as it is here.
@@ -243,6 +245,9 @@ class VisitorTarget(LoadTarget):
     @cython.exceptval(-1, check=False)
     def stream_end(self, tail: bytes) -> cython.int:
         self._footprint.tail(len(tail))
+        for group in Tail.decode(tail).groups:
+            if len(group) > SMALL_MAX:
+                self._footprint.large_group(len(group), len(group.consumers))
         if self._wanted and self._takes_elements:
             self._visitor.stream_end(tail)
         return 0

@@ -445,7 +445,7 @@ def test_a_result_that_does_not_fit_leaves_the_key_as_it_was(keyspace: Keyspace)
     replace_set(database, b"s", [b"old"])
     keyspace.set_debug(poison=True, segment_limit=6)
     with pytest.raises(ArenaFull):
-        replace_set(database, b"s", [b"%d" % n * 20 for n in range(100_000)])
+        replace_set(database, b"s", [b"%d" % n * 20 for n in range(120_000)])
     view = Set.at(database, b"s")
     assert view is not None and view.members() == [b"old"]
     keyspace.check()

@@ -345,7 +345,7 @@ def test_arena_bytes_of_large_elements() -> None:
 def test_arena_bytes_of_streams_are_those_of_the_arena(size: int, count: int, expires: bool, pending: int) -> None:
     nodes = [[b"x" * (size - number % 7)] for number in range(count if size < 3000 else count // 100)]
     record = stream(b"key", nodes, pending)
-    data = rdb(FIRST + (timed(2**40, record) if expires else record))
+    data = rdb(FIRST + (timed(2**42, record) if expires else record))
     assert arena_bytes(data) == live_bytes(data)
 
 
