@@ -25,6 +25,7 @@ from benchmarks.client import Client, ReplyError
 ROOT = Path(__file__).resolve().parent.parent
 READY_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 20.0
+ENDING = (signal.SIGINT, signal.SIGTERM)
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 T = TypeVar("T")
@@ -186,7 +187,7 @@ def start(spec: ServerSpec, directory: Path) -> Server:
     port = free_port()
     options = [text for name, value in SETTINGS.items() for text in (f"--{name}", value)]
     options += ["--port", str(port), "--dir", str(directory)]
-    with (directory / "log").open("wb") as log:
+    with (directory / "log").open("wb") as log, signals_held():
         process = subprocess.Popen(
             [*spec.command, *options],
             cwd=spec.directory,
@@ -207,9 +208,20 @@ def attached(spec: ServerSpec) -> Server:
     return Server(spec, Path(), port, processes.listener(port), password=unquote(parts.password or ""))
 
 
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Let the signals wait that end a benchmark: what their handlers raise would be lost in the hooks of a fork."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def die_with_parent() -> None:
     """In the new process: be killed when the benchmark is, even by SIGKILL, or between two of its statements."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
 @contextlib.contextmanager
