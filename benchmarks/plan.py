@@ -25,17 +25,19 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks import picture, processes
-from benchmarks.bgsave import SETTLE_S, wait_until_idle
+from benchmarks.bgsave import SETTLE_S
 from benchmarks.client import Client, ReplyError
 from benchmarks.datasets import KEY_LEN
 from benchmarks.keys import Distribution
 from benchmarks.options import Options
 from benchmarks.report import Report
 from benchmarks.servers import MINIKV, REDIS, VALKEY, Server, ServerSpec, attached, installed, running
-from benchmarks.snapshot import Plan, add_load_arguments, fork_ms, load_of, measure
+from benchmarks.snapshot import Plan, add_load_arguments, load_of, measure
 from benchmarks.traffic import Load, fill
 
 SAMPLE_BYTES = 128_000_000  # of keys and values behind a curve
+FEW_KEYS = 100  # a data set of next to nothing, which shows what a snapshot takes in any case
+FEW_WRITES = 5_000
 SAMPLE_RATE = 60_000  # writes a second while the child is held: slow enough to be looked at often
 HOLD_S = 120.0  # at most
 MARGIN = 0.25  # on top of the expected growth
@@ -133,26 +135,27 @@ def run(options: Options, arguments: argparse.Namespace) -> Report:
 
 
 def calibrate(spec: ServerSpec, load: Load, options: Options) -> Curve:
-    """Hold the child while every key of a small data set is overwritten once."""
+    """Hold the child while every key of a small data set is overwritten once, and before, the few keys of another."""
+    few = Load(FEW_KEYS, load.value_lens, "uniform", rate=SAMPLE_RATE, seed=load.seed)
     count = min(load.count, int(SAMPLE_BYTES / (KEY_LEN + load.mean_value_len)))
     small = Load(count, load.value_lens, "shuffled", rate=SAMPLE_RATE, seed=load.seed)
     with running(spec, parent_dir=options.directory) as server:
         client = server.client()
-        client.command("BGSAVE")
-        wait_until_idle(client)
-        empty, empty_fork_ms = processes.pss(server.pid), fork_ms(client)
+        empty = processes.pss(server.pid)
+        fill(client, few)
+        nothing = measure(server, Plan(few, before_s=0.2, after_s=0.2, hold_s=HOLD_S, hold_writes=FEW_WRITES))
         fill(client, small)
         time.sleep(SETTLE_S)
         data = max(1, processes.pss(server.pid) - empty)
         seen = measure(server, Plan(small, before_s=0.2, after_s=0.2, hold_s=HOLD_S, hold_writes=count))
     writes = seen.baseline().writes
     held = [(sample, grown) for sample, grown in seen.growth() if sample.at < seen.released]
-    fixed = max(0, held[0][1]) if held else 0
+    fixed = max([0, *(grown for sample, grown in nothing.growth() if sample.at < nothing.released)])
     return Curve(
         bytes_per_key=data / count,
         keys_per_s=count / max(0.001, seen.ended - seen.released),
-        fork_ms=empty_fork_ms,
-        fork_ms_per_gb=max(0.0, seen.fork_ms - empty_fork_ms) / (data / 1e9),
+        fork_ms=nothing.fork_ms,
+        fork_ms_per_gb=max(0.0, seen.fork_ms - nothing.fork_ms) / (data / 1e9),
         fixed_bytes=fixed,
         points=rising([(min(1.0, (s.writes - writes) / count), (grown - fixed) / data) for s, grown in held]),
     )
