@@ -93,8 +93,9 @@ class Demand:
         changes = self.changes_per_s * seconds
         if not self.idle_s:
             return min(1.0, Distribution.parse(self.access, self.keys).distinct(changes) / self.keys)
-        whole = max(1.0, seconds)  # idle times are told in whole seconds
-        touched = sum(idle < whole for idle in self.idle_s) / len(self.idle_s) * (seconds / whole)
+        # Idle times are told in ticks of a clock of whole seconds: below n is, on the average, n - 0.5 seconds.
+        ticks = max(2.0, seconds)
+        touched = sum(idle < ticks for idle in self.idle_s) / len(self.idle_s) * (seconds / (ticks - 0.5))
         return min(touched, changes / self.keys, 1.0)
 
 

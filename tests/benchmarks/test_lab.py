@@ -321,8 +321,10 @@ def test_overwritten_share_follows_from_rate_or_from_idle_times() -> None:
     assert Demand(1000, 100, "sequential").overwritten(5) == pytest.approx(0.5)
     assert Demand(1000, 100, "uniform").overwritten(10) == pytest.approx(0.632, abs=0.001)
     idle = Demand(1000, 100, idle_s=(0, 0, 3, 8, 100, 100, 100, 100, 100, 100))
-    assert [idle.overwritten(seconds) for seconds in (0.5, 4, 10)] == pytest.approx([0.05, 0.3, 0.4])
-    assert Demand(1000, 1, idle_s=(0.0,)).overwritten(4) == pytest.approx(0.004)  # no more than there are writes
+    assert [idle.overwritten(seconds) for seconds in (0.5, 4, 10)] == pytest.approx(
+        [0.2 / 3, 0.3 * 4 / 3.5, 0.4 * 10 / 9.5]
+    )
+    assert Demand(1000, 1, idle_s=(0.0,)).overwritten(4) == pytest.approx(0.004)
 
 
 def test_keyspace_counts_every_database() -> None:

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from tests.harness import ClientPair, Words
+from tests.harness.compare import same_kind
 
 LOOK: list[Words] = ["XLEN s", "XRANGE s - +", "XREVRANGE s + -", "XINFO STREAM s", "XINFO STREAM s FULL COUNT 0"]
 
@@ -115,7 +116,7 @@ def test_the_last_possible_id(pair: ClientPair) -> None:
         "XADD s * a",
         "XADD s * a b c",
         "XADD s 5-5 a b c",
-        "XADD s NOMKSTREAM * a b",
+        "XADD s NOMKSTREAM 9-9 a b",
         "XADD new NOMKSTREAM 9-9 a b",
         "XADD s nomkstream 9-9 a b",
         "XADD s MAXLEN",
@@ -292,6 +293,12 @@ def test_options_and_errors(pair: ClientPair, command: str) -> None:
     build = [f"XADD s {n}-1 a {n} b x" for n in range(1, 6)]
     pair.assert_same(*build, command, *LOOK)
     pair.assert_same("DEL s", "SET s x", command, "DEL s", command, *look("new"))
+
+
+def test_an_id_of_now(pair: ClientPair) -> None:
+    pair.assert_same("XADD s NOMKSTREAM * a b", "EXISTS s", "XADD s 1-1 a b")
+    pair.assert_same("XADD s NOMKSTREAM * a b", "XADD s * a b", compare=same_kind)
+    pair.assert_same("XLEN s", "XADD s 2-* a b")
 
 
 @pytest.mark.parametrize(
