@@ -4,9 +4,9 @@
 os.fork, with what has to surround it in one piece of C: behind a fork every page of the interpreter that the parent
 touches is copied first, and a few lines of Python touch a hundred.
 
-The child is a batch process: neither its start nor its waking takes the processor from anybody. An ordinary one may
-run first, for milliseconds, on the very processor that its parent needs to reply. It stays an ordinary one where the
-kernel forbids that, or if this process has a policy of its own already.
+The child sleeps first, for the few milliseconds in which its parent replies: a new process may be given the very
+processor that its parent runs on, for a whole slice of time. It is a batch process, whose waking takes the processor
+from nobody; an ordinary one where the kernel forbids that, or if this process has a policy of its own already.
 
 The child begins with all signals blocked: one that came before the child's own handlers are set would run those of
 the server, and wake the parent's event loop through the socket that both share. `restore_signals` ends that.
@@ -27,7 +27,9 @@ from cython.cimports.minikv.persistence.linux import (
     sched_setscheduler,
 )
 from cython.cimports.posix.signal import SIG_SETMASK, sigfillset, sigprocmask, sigset_t
-from cython.cimports.posix.unistd import fork
+from cython.cimports.posix.unistd import fork, usleep
+
+HEAD_START_US = cython.declare(cython.uint, 5000)  # for the parent's reply
 
 _signals_before = cython.declare(sigset_t)
 
@@ -47,6 +49,7 @@ def fork_child() -> int:
     )
     pid = fork()
     if pid == 0:
+        usleep(HEAD_START_US)
         PyOS_AfterFork_Child()
         return 0
     error = errno

@@ -322,7 +322,7 @@ def test_overwritten_share_follows_from_rate_or_from_idle_times() -> None:
     assert Demand(1000, 100, "uniform").overwritten(10) == pytest.approx(0.632, abs=0.001)
     idle = Demand(1000, 100, idle_s=(0, 0, 3, 8, 100, 100, 100, 100, 100, 100))
     assert [idle.overwritten(seconds) for seconds in (0.5, 4, 10)] == pytest.approx(
-        [0.2 / 3, 0.3 * 4 / 3.5, 0.4 * 10 / 9.5]
+        [0.05, 0.3 * 4 / 3.5, 0.4 * 10 / 9.5]  # the first: no more than there are writes
     )
     assert Demand(1000, 1, idle_s=(0.0,)).overwritten(4) == pytest.approx(0.004)
 
