@@ -20,6 +20,7 @@ from __future__ import annotations
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy
+from cython.cimports.minikv.engine.lzf import lzf_expand
 from cython.cimports.minikv.engine.record import (
     TYPE_HASH,
     TYPE_LIST,
@@ -41,7 +42,6 @@ from cython.cimports.minikv.persistence.rdb_compact import (
 )
 from cython.cimports.minikv.persistence.rdb_decimal import parse_decimal
 from cython.cimports.minikv.persistence.rdb_input import RdbInput, Text
-from cython.cimports.minikv.persistence.rdb_lzf import lzf_expand
 from cython.cimports.minikv.persistence.rdb_stream import StreamReader
 from cython.cimports.minikv.persistence.rdb_target import DIRECT_LEN, LoadTarget
 from cython.cimports.minikv.persistence.rdb_value import (
