@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import lzf
+from minikv.engine import lzf
 
 COMPRESSED_ABOVE = 20  # bytes; the writer does not try to compress shorter strings
 LONGEST_INTEGER = 11  # characters of the longest number that is stored as an integer, -2147483648

@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
-"""LZF strings: proved first, then expanded straight into their place.
+"""LZF strings: compressed in one pass; proved first, then expanded straight into their place.
 
 A packed string is a sequence of
 
@@ -9,17 +9,118 @@ A packed string is a sequence of
 
 `lzf_holds` adds the lengths up and looks at every distance, so no memory is reserved for what a file only claims, and
 `lzf_expand` cannot fail. A reference may overlap what it writes: that is how runs are stored.
+
+`lzf_compress` looks for every three bytes at the place where bytes with their hash were seen last. It needs no memory
+but its state's, which nobody clears between two texts: a position in the table counts from `base`, and `base` grows by
+each text's length, so what earlier texts left is too low to be one of this text's.
 Source: the public LZF format (liblzf), as Redis stores strings.
 """
 
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint64_t
-from cython.cimports.libc.string import memcpy
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdlib import free, malloc
+from cython.cimports.libc.string import memcpy, memset
 
 Packed = cython.typedef(cython.pointer[cython.const[uint8_t]])
 
 FIRST_REFERENCE = cython.declare(uint64_t, 32)
 LONG_REFERENCE = cython.declare(uint64_t, 7)
+LONG_SPAN = cython.declare(uint64_t, 9)  # bytes: such references take three bytes, shorter ones two
+LONGEST_REFERENCE = cython.declare(uint64_t, 264)
+FARTHEST = cython.declare(uint64_t, 8192)
+PIECE_LEN = cython.declare(uint64_t, 1 << 24)  # longer texts are compressed piece by piece: positions have 32 bits
+HIGHEST = cython.declare(uint64_t, 0xFFFFFFFF)
+SHORT_LEN = cython.declare(
+    uint64_t, 4096
+)  # shorter texts use a quarter of the slots: the processor's L1 cache has room
+PATIENCE = cython.declare(cython.int, 6)  # 64 bytes without a reference, and every second place is looked at, ...
+LONGEST_STEP = cython.declare(uint64_t, 32)  # ... until it is every 32nd
+BACK = cython.declare(uint64_t, 2)  # so far before a reference's end is the one place inside it that is remembered
+
+STATE = cython.declare(Lzf)  # compress(); Python's lock guards it
+
+
+def compress(data: bytes, max_len: cython.Py_ssize_t) -> bytes | None:
+    """The packed bytes, at most max_len; None if they would be more. MemoryError."""
+    length: uint64_t = PyBytes_GET_SIZE(data)
+    room: uint64_t = min(cython.cast(uint64_t, max(max_len, 0)), length + (length + 31) // 32)
+    packed: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], malloc(room or 1))
+    if packed == cython.NULL:
+        raise MemoryError
+    try:
+        room = lzf_compress(cython.address(STATE), cython.cast(Packed, PyBytes_AS_STRING(data)), length, packed, room)
+        return PyBytes_FromStringAndSize(cython.cast(cython.p_char, packed), room) if room else None
+    finally:
+        free(packed)
+
+
+def lzf_compress(
+    state: cython.pointer[Lzf], text: Packed, length: uint64_t, packed: cython.pointer[uint8_t], room: uint64_t
+) -> uint64_t:
+    piece: uint64_t
+    more: uint64_t
+    done: uint64_t = 0
+    while length:
+        piece = min(length, PIECE_LEN)
+        if state.base + piece > HIGHEST:
+            memset(state, 0, cython.sizeof(state[0]))
+        more = compress_piece(state, text, piece, packed + done, room - done)
+        state.base += cython.cast(uint32_t, piece)
+        if more == 0:
+            return 0
+        text += piece
+        length -= piece
+        done += more
+    return done
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def compress_piece(
+    state: cython.pointer[Lzf], text: Packed, length: uint64_t, packed: cython.pointer[uint8_t], room: uint64_t
+) -> uint64_t:
+    """One text of at most PIECE_LEN bytes, as lzf_compress."""
+    to: cython.pointer[uint8_t] = packed
+    end: cython.pointer[uint8_t] = packed + room
+    slots: cython.pointer[uint32_t] = state.slots
+    seen: uint64_t = cython.cast(uint64_t, state.base) + 1  # of the text's first byte
+    shift: cython.int = 20 if length < SHORT_LEN else 18
+    at: uint64_t = 0
+    literal: uint64_t = 0  # what lies between here and `at` is yet to be written
+    found: uint64_t
+    span: uint64_t
+    slot: uint32_t
+    word: uint32_t
+    while at + 4 <= length:
+        word = word32(text + at) << 8
+        slot = (word * cython.cast(uint32_t, 2654435761)) >> shift
+        found = slots[slot]
+        slots[slot] = cython.cast(uint32_t, seen + at)
+        if found < seen or seen + at - found > FARTHEST or word32(text + (found - seen)) << 8 != word:
+            at += min(1 + ((at - literal) >> PATIENCE), LONGEST_STEP)
+            continue
+        found -= seen
+        span = 3 + common_len(text + at + 3, text + found + 3, min(length - at, LONGEST_REFERENCE) - 3)
+        while at > literal and found > 0 and span < LONGEST_REFERENCE and text[at - 1] == text[found - 1]:
+            at -= 1
+            found -= 1
+            span += 1
+        if cython.cast(uint64_t, end - to) < at - literal + ((at - literal + 31) >> 5) + (2 if span < LONG_SPAN else 3):
+            return 0
+        to = put_literals(to, text + literal, at - literal)
+        to = put_reference(to, at - found, span)
+        at += span
+        literal = at
+        if at + BACK <= length:
+            found = at - BACK
+            word = word32(text + found) << 8
+            slots[(word * cython.cast(uint32_t, 2654435761)) >> shift] = cython.cast(uint32_t, seen + found)
+    if cython.cast(uint64_t, end - to) < length - literal + ((length - literal + 31) >> 5):
+        return 0
+    to = put_literals(to, text + literal, length - literal)
+    return to - packed
 
 
 def lzf_holds(packed: Packed, packed_len: uint64_t, text_len: uint64_t) -> cython.bint:
