@@ -6,7 +6,6 @@ type 1 B | value, as in a file | version 2 B LE | CRC-64 of all before it, 8 B L
 
 from __future__ import annotations
 
-import anycrc
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
@@ -17,10 +16,10 @@ from cython.cimports.minikv.persistence.rdb_value import EMPTY, LOADED, ValueRea
 
 from minikv.errors import RdbError
 from minikv.persistence import rdb_format
+from minikv.persistence.crc64 import checksum
 from minikv.persistence.engine_target import EngineTarget
 
 FOOTER_LEN = rdb_format.PAYLOAD_VERSION_LEN + rdb_format.CHECKSUM_LEN
-CRC64 = anycrc.Model(rdb_format.CHECKSUM_MODEL)
 TO_THE_END = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)
 
 
@@ -40,10 +39,6 @@ def is_sound(payload: bytes) -> bool:
         rdb_format.is_readable(version, is_valkey(version))
         and checksum(memoryview(payload)[: -rdb_format.CHECKSUM_LEN]) == stored
     )
-
-
-def checksum(body: object) -> int:
-    return CRC64.calc(body)
 
 
 def version_of(payload: bytes) -> int:

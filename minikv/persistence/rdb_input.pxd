@@ -19,7 +19,6 @@ cdef class RdbInput:
     cdef object owner               # of a buffer that is not ours
     cdef readonly uint64_t size     # bytes of the whole
     cdef bint verify
-    cdef object crc
     cdef uint64_t checksum          # of the bytes before `summed`
 
     cdef uint8_t *buffer
@@ -59,11 +58,11 @@ cdef class RdbInput:
     cdef int skip_string(self) except -1
     cdef uint64_t read_direct(self, uint8_t *room, uint64_t nbytes) except? 0
 
-    cdef int sum_up(self) except -1
+    cdef void sum_up(self) noexcept
     cdef int _refill(self, uint64_t nbytes) except -1
     cdef int _grow(self, uint64_t nbytes) except -1
     cdef Py_ssize_t _read_into(self, uint8_t *start, uint64_t nbytes) except -1
-    cdef int _sum(self, uint8_t *start, uint64_t nbytes) except -1
+    cdef void _sum(self, uint8_t *start, uint64_t nbytes) noexcept
 
 
 cdef RdbInput file_input(int fd, bint verify)

@@ -20,17 +20,15 @@ from __future__ import annotations
 
 import os
 
-import anycrc
 import cython
-from cython.cimports.cpython.buffer import PyBUF_READ
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cython.cimports.cpython.memoryview import PyMemoryView_FromMemory
 from cython.cimports.libc.errno import EINTR, errno
 from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc, realloc
 from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.minikv.engine.lzf import lzf_expand, lzf_holds
 from cython.cimports.minikv.keyspace.database import INT64_DIGITS, format_int64
+from cython.cimports.minikv.persistence.crc64 import crc64
 from cython.cimports.posix.unistd import read
 
 from minikv.errors import RdbError
@@ -177,17 +175,14 @@ class RdbInput:
             raise OSError(error, os.strerror(error))
         return got
 
-    def sum_up(self) -> cython.int:
+    def sum_up(self) -> cython.void:
         """Take what was read into the checksum."""
         self._sum(self.buffer + self.summed, self.at - self.summed)
         self.summed = self.at
-        return 0
 
-    def _sum(self, start: Bytes, nbytes: uint64_t) -> cython.int:
-        if nbytes and self.verify:
-            view = PyMemoryView_FromMemory(cython.cast(cython.p_char, start), nbytes, PyBUF_READ)
-            self.checksum = self.crc.calc(view, self.checksum)
-        return 0
+    def _sum(self, start: Bytes, nbytes: uint64_t) -> cython.void:
+        if self.verify:
+            self.checksum = crc64(self.checksum, start, nbytes)
 
     # Numbers
 
@@ -357,7 +352,6 @@ def file_input(fd: cython.int, verify: cython.bint) -> RdbInput:
         raise MemoryError
     source.fd = fd
     source.verify = verify
-    source.crc = anycrc.Model(rdb_format.CHECKSUM_MODEL)
     source.size = os.fstat(fd).st_size
     source.held = NOT_HELD
     return source
