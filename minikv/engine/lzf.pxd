@@ -23,16 +23,21 @@ cdef bint lzf_holds(const uint8_t *packed, uint64_t packed_len, uint64_t text_le
 cdef void lzf_expand(const uint8_t *packed, uint64_t packed_len, uint8_t *text) noexcept nogil
 
 
-cdef inline uint32_t word32(const uint8_t *at) noexcept nogil:
+cdef inline uint32_t three_bytes(const uint8_t *at) noexcept nogil:
+    """The next three as a number; four are read."""
     cdef uint32_t word
     memcpy(&word, at, 4)
-    return word
+    return word << 8
 
 
 cdef inline uint64_t word64(const uint8_t *at) noexcept nogil:
     cdef uint64_t word
     memcpy(&word, at, 8)
     return word
+
+
+cdef inline uint32_t slot_of(uint32_t word, int shift) noexcept nogil:
+    return <uint32_t>(word * <uint32_t>2654435761) >> shift
 
 
 cdef inline uint64_t common_len(const uint8_t *one, const uint8_t *other, uint64_t limit) noexcept nogil:
@@ -47,6 +52,11 @@ cdef inline uint64_t common_len(const uint8_t *one, const uint8_t *other, uint64
     while length < limit and one[length] == other[length]:
         length += 1
     return length
+
+
+cdef inline uint64_t literals_len(uint64_t length) noexcept nogil:
+    """What put_literals() writes."""
+    return length + ((length + 31) >> 5)
 
 
 cdef inline uint8_t *put_literals(uint8_t *to, const uint8_t *text, uint64_t length) noexcept nogil:

@@ -28,15 +28,12 @@ FIRST_REFERENCE = cython.declare(uint64_t, 32)
 LONG_REFERENCE = cython.declare(uint64_t, 7)
 LONG_SPAN = cython.declare(uint64_t, 9)  # bytes: such references take three bytes, shorter ones two
 LONGEST_REFERENCE = cython.declare(uint64_t, 264)
-FARTHEST = cython.declare(uint64_t, 8192)
-PIECE_LEN = cython.declare(uint64_t, 1 << 24)  # longer texts are compressed piece by piece: positions have 32 bits
+FARTHEST = cython.declare(uint64_t, 8192)  # bytes that a reference can go back
 HIGHEST = cython.declare(uint64_t, 0xFFFFFFFF)
-SHORT_LEN = cython.declare(
-    uint64_t, 4096
-)  # shorter texts use a quarter of the slots: the processor's L1 cache has room
+PIECE_LEN = cython.declare(uint64_t, 1 << 24)  # longer texts are compressed piece by piece: positions have 32 bits
+SHORT_LEN = cython.declare(uint64_t, 4096)  # shorter texts use a quarter of the slots, which the L1 cache has room for
 PATIENCE = cython.declare(cython.int, 6)  # 64 bytes without a reference, and every second place is looked at, ...
 LONGEST_STEP = cython.declare(uint64_t, 32)  # ... until it is every 32nd
-BACK = cython.declare(uint64_t, 2)  # so far before a reference's end is the one place inside it that is remembered
 
 STATE = cython.declare(Lzf)  # compress(); Python's lock guards it
 
@@ -44,7 +41,7 @@ STATE = cython.declare(Lzf)  # compress(); Python's lock guards it
 def compress(data: bytes, max_len: cython.Py_ssize_t) -> bytes | None:
     """The packed bytes, at most max_len; None if they would be more. MemoryError."""
     length: uint64_t = PyBytes_GET_SIZE(data)
-    room: uint64_t = min(cython.cast(uint64_t, max(max_len, 0)), length + (length + 31) // 32)
+    room: uint64_t = min(cython.cast(uint64_t, max(max_len, 0)), literals_len(length))
     packed: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], malloc(room or 1))
     if packed == cython.NULL:
         raise MemoryError
@@ -89,38 +86,39 @@ def compress_piece(
     shift: cython.int = 20 if length < SHORT_LEN else 18
     at: uint64_t = 0
     literal: uint64_t = 0  # what lies between here and `at` is yet to be written
-    found: uint64_t
+    behind: uint64_t
+    distance: uint64_t
     span: uint64_t
-    slot: uint32_t
+    run: uint64_t
     word: uint32_t
+    slot: cython.pointer[uint32_t]
     while at + 4 <= length:
-        word = word32(text + at) << 8
-        slot = (word * cython.cast(uint32_t, 2654435761)) >> shift
-        found = slots[slot]
-        slots[slot] = cython.cast(uint32_t, seen + at)
-        if found < seen or seen + at - found > FARTHEST or word32(text + (found - seen)) << 8 != word:
+        word = three_bytes(text + at)
+        slot = slots + slot_of(word, shift)
+        distance = seen + at - slot[0]  # beyond the text's beginning, if an earlier text has left it
+        slot[0] = cython.cast(uint32_t, seen + at)
+        if distance > min(at, FARTHEST) or three_bytes(text + at - distance) != word:
             at += min(1 + ((at - literal) >> PATIENCE), LONGEST_STEP)
             continue
-        found -= seen
-        span = 3 + common_len(text + at + 3, text + found + 3, min(length - at, LONGEST_REFERENCE) - 3)
-        while at > literal and found > 0 and span < LONGEST_REFERENCE and text[at - 1] == text[found - 1]:
+        span = 3 + common_len(text + at + 3, text + at + 3 - distance, min(length - at, LONGEST_REFERENCE) - 3)
+        while at > literal and at > distance and span < LONGEST_REFERENCE and text[at - 1] == text[at - 1 - distance]:
             at -= 1
-            found -= 1
             span += 1
-        if cython.cast(uint64_t, end - to) < at - literal + ((at - literal + 31) >> 5) + (2 if span < LONG_SPAN else 3):
+        run = at - literal
+        if cython.cast(uint64_t, end - to) < literals_len(run) + (2 if span < LONG_SPAN else 3):
             return 0
-        to = put_literals(to, text + literal, at - literal)
-        to = put_reference(to, at - found, span)
+        to = put_literals(to, text + literal, run)
+        to = put_reference(to, distance, span)
         at += span
         literal = at
-        if at + BACK <= length:
-            found = at - BACK
-            word = word32(text + found) << 8
-            slots[(word * cython.cast(uint32_t, 2654435761)) >> shift] = cython.cast(uint32_t, seen + found)
-    if cython.cast(uint64_t, end - to) < length - literal + ((length - literal + 31) >> 5):
+        if at + 3 <= length:  # of the places inside a reference, the last two are remembered
+            for behind in range(1, 3):
+                slot = slots + slot_of(three_bytes(text + at - behind), shift)
+                slot[0] = cython.cast(uint32_t, seen + at - behind)
+    run = length - literal
+    if cython.cast(uint64_t, end - to) < literals_len(run):
         return 0
-    to = put_literals(to, text + literal, length - literal)
-    return to - packed
+    return put_literals(to, text + literal, run) - packed
 
 
 def lzf_holds(packed: Packed, packed_len: uint64_t, text_len: uint64_t) -> cython.bint:
