@@ -134,7 +134,6 @@ cdef class Arena:
     cdef bint _start_sweep(self, uint32_t store, Heap *heap) noexcept nogil
     cdef bint _is_filling(self, uint32_t number) noexcept nogil
     cdef void _leave(self, uint64_t end) noexcept nogil
-    cdef uint64_t _next_live(self, uint64_t offset, uint64_t end) noexcept nogil
     cdef bint _refill(self, uint32_t store, Heap *heap) noexcept nogil
     cdef uint32_t _take_segments(self, uint32_t count, uint8_t kind, uint32_t store) noexcept nogil
     cdef void _free_segment(self, uint32_t segment) noexcept nogil
@@ -156,3 +155,19 @@ cdef inline uint64_t segment_start(uint64_t number) noexcept nogil:
 
 cdef inline uint64_t segment_end(uint64_t number) noexcept nogil:
     return (number + 1) << SEGMENT_SHIFT
+
+
+cdef inline uint64_t next_live(const uint64_t *live, uint64_t offset, uint64_t end) noexcept nogil:
+    """The first offset from `offset` on where the bitmap has a live record; `end` if there is none before it."""
+    cdef uint64_t word = offset >> WORD_SHIFT
+    cdef uint64_t last = (end - 1) >> WORD_SHIFT
+    cdef uint64_t bits
+    if offset >= end:
+        return end
+    bits = live[word] >> ((offset >> GRANULE_SHIFT) & 63) << ((offset >> GRANULE_SHIFT) & 63)
+    while not bits:
+        word += 1
+        if word > last:
+            return end
+        bits = live[word]
+    return (word << WORD_SHIFT) + (<uint64_t>__builtin_ctzll(bits) << GRANULE_SHIFT)

@@ -109,21 +109,6 @@ class Arena:
     def _clear_live(self, offset: uint64_t) -> cython.void:
         self.live[offset >> WORD_SHIFT] &= ~(cython.cast(uint64_t, 1) << ((offset >> GRANULE_SHIFT) & 63))
 
-    def _next_live(self, offset: uint64_t, end: uint64_t) -> uint64_t:
-        """The first offset from `offset` on where a live record starts; `end` if there is none before it."""
-        word: uint64_t = offset >> WORD_SHIFT
-        last: uint64_t = (end - 1) >> WORD_SHIFT
-        bits: uint64_t
-        if offset >= end:
-            return end
-        bits = self.live[word] >> ((offset >> GRANULE_SHIFT) & 63) << ((offset >> GRANULE_SHIFT) & 63)
-        while not bits:
-            word += 1
-            if word > last:
-                return end
-            bits = self.live[word]
-        return (word << WORD_SHIFT) + (cython.cast(uint64_t, __builtin_ctzll(bits)) << GRANULE_SHIFT)
-
     # Allocation
 
     def allocate(self, store: uint32_t, nbytes: uint64_t) -> uint64_t:
@@ -216,7 +201,7 @@ class Arena:
         while at < heap.sweep_end and self.is_live(at):
             at += (entry_size(heap.kind, self.base + at) + GRANULE - 1) & ~cython.cast(uint64_t, GRANULE - 1)
         heap.gap = at
-        heap.gap_end = self._next_live(at, heap.sweep_end)
+        heap.gap_end = next_live(self.live, at, heap.sweep_end)
         return at < heap.sweep_end
 
     def _start_sweep(self, store: uint32_t, heap: cython.pointer[Heap]) -> cython.bint:
@@ -750,7 +735,7 @@ class Arena:
             if segment.kind in (RUN, RUN_TAIL):
                 live_bytes += SEGMENT_SIZE
             if segment.kind in (FREE, RUN_TAIL):
-                assert self._next_live(start, end) == end, f"free segment {number} has a live bit"
+                assert next_live(self.live, start, end) == end, f"free segment {number} has a live bit"
                 assert not segment.deferred
                 continue
             assert number < self.high_water
@@ -758,7 +743,7 @@ class Arena:
             live = found.setdefault(segment.store, [0, 0])
             granules = 0
             pages = 1 if number == 0 and segment.kind == PAGES else 0
-            at = self._next_live(start, end)
+            at = next_live(self.live, start, end)
             while at < end:
                 size = entry_size(self.heaps[segment.store].kind, self.base + at)
                 live[0] += 1
@@ -767,10 +752,10 @@ class Arena:
                 pages += (size + 4095) >> PAGE_SHIFT
                 if segment.kind == RUN:
                     assert (at - start) + size <= cython.cast(uint64_t, segment.live) << SEGMENT_SHIFT
-                    assert self._next_live(at + GRANULE, end) == end
+                    assert next_live(self.live, at + GRANULE, end) == end
                     break
                 assert at + size <= end, f"record at {at} leaves its segment"
-                following: uint64_t = self._next_live(at + GRANULE, end)
+                following: uint64_t = next_live(self.live, at + GRANULE, end)
                 assert following >= at + size, f"record at {at} reaches into the one at {following}"
                 assert (segment.kind == PAGES) == (size > RECORD_MAX)
                 at = following

@@ -31,6 +31,7 @@ from cython.cimports.minikv.engine.arena import (
     STORES_MAX,
     Arena,
     Segment,
+    next_live,
     segment_end,
     segment_start,
 )
@@ -481,7 +482,7 @@ class Stores:
             if self.evacuated_to == 0 and not self._pick(share):
                 return moved
             while True:
-                self.evacuated_to = self.arena._next_live(self.evacuated_to, self.evacuated_end)
+                self.evacuated_to = next_live(self.arena.live, self.evacuated_to, self.evacuated_end)
                 if self.evacuated_to >= self.evacuated_end:
                     self.evacuated_to = 0
                     break
