@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import lzf
-
 from minikv.commands.arguments import SYNTAX_ERROR, integer, overflows
 from minikv.commands.spec import DENYOOM, READONLY, WRITE, command
 from minikv.errors import CommandError, RdbError
@@ -31,7 +29,7 @@ FREQUENCY_MAX = 255
     tips=["nondeterministic_output"],
 )
 def dump(ctx: Client, key: bytes) -> bytes | None:
-    value = ctx.db.dump(key, lzf.compress if ctx.server.config.rdbcompression else None)
+    value = ctx.db.dump(key, ctx.server.config.rdbcompression)
     return None if value is None else payload.seal(value)
 
 

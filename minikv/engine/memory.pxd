@@ -7,6 +7,10 @@ cdef enum:
     HUGE_SIZE = 2097152
     BLOCKS_PER_HUGE_PAGE = 512
 
+cdef struct Mapping:                # memory of a process that has no other: grows on demand; zeroed: none
+    uint8_t *start
+    uint64_t nbytes
+
 cdef uint8_t *reserve(size_t nbytes, bint inherited) except NULL
 cdef uint8_t *try_reserve(size_t nbytes, bint inherited) noexcept nogil
 cdef void give_back(uint8_t *start, size_t nbytes) noexcept nogil
@@ -14,6 +18,8 @@ cdef bint populate(uint8_t *start, size_t nbytes) noexcept nogil
 cdef void unmap(uint8_t *start, size_t nbytes) noexcept nogil
 cdef void use_huge_pages(uint8_t *start, size_t nbytes, bint huge) noexcept nogil
 cdef void collapse(uint8_t *start, size_t nbytes) noexcept nogil
+cdef bint grow(Mapping *mapping, uint64_t nbytes) noexcept nogil
+cdef void unmap_all(Mapping *mapping) noexcept nogil
 
 
 @cython.final

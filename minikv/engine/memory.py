@@ -12,7 +12,7 @@ Guarantees: number 0 means none; `trim` gives the memory of free blocks back, al
 """
 
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uintptr_t
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t, uintptr_t
 from cython.cimports.libc.string import memset
 from cython.cimports.posix.mman import (
     MAP_ANONYMOUS,
@@ -23,6 +23,7 @@ from cython.cimports.posix.mman import (
     PROT_WRITE,
     madvise,
     mmap,
+    mremap,
     munmap,
 )
 
@@ -35,9 +36,11 @@ MADV_HUGEPAGE = cython.declare(cython.int, 14)
 MADV_NOHUGEPAGE = cython.declare(cython.int, 15)
 MADV_COLLAPSE = cython.declare(cython.int, 25)
 MADV_POPULATE_WRITE = cython.declare(cython.int, 23)
+MREMAP_MAYMOVE = cython.declare(cython.int, 1)  # mremap(2) flag, Linux
 
 # Freed blocks up to this number keep their memory, so that a table which grows and shrinks does not fault (2 MiB).
 FREE_BLOCKS_KEPT = cython.declare(uint32_t, 512)
+MAPPING_MIN = cython.declare(uint64_t, 1 << 16)
 POISON = cython.declare(cython.int, 0xDB)
 
 
@@ -94,6 +97,34 @@ def collapse(start: cython.pointer[uint8_t], nbytes: cython.size_t) -> cython.vo
     """Back what is there in small pages by huge ones; at once where the kernel can (from Linux 6.1 on)."""
     use_huge_pages(start, nbytes, True)
     madvise(start, nbytes, MADV_COLLAPSE)
+
+
+def grow(mapping: cython.pointer[Mapping], nbytes: uint64_t) -> cython.bint:
+    """Make a mapping at least so large, by doubling; it may move, its bytes stay. False: no memory, nothing changed."""
+    wanted: uint64_t = max(mapping.nbytes, MAPPING_MIN)
+    mapped: cython.p_void
+    if nbytes <= mapping.nbytes:
+        return True
+    while wanted < nbytes:
+        wanted *= 2
+    if mapping.start == cython.NULL:
+        mapped = mmap(cython.NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    else:
+        mapped = mremap(mapping.start, mapping.nbytes, wanted, MREMAP_MAYMOVE)
+    if mapped == MAP_FAILED:
+        return False
+    mapping.start = cython.cast(cython.pointer[uint8_t], mapped)
+    mapping.nbytes = wanted
+    use_huge_pages(mapping.start, wanted, False)
+    return True
+
+
+def unmap_all(mapping: cython.pointer[Mapping]) -> cython.void:
+    """End a mapping."""
+    if mapping.start != cython.NULL:
+        munmap(mapping.start, mapping.nbytes)
+    mapping.start = cython.NULL
+    mapping.nbytes = 0
 
 
 class BlockPool:

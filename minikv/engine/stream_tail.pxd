@@ -13,11 +13,12 @@
 #     pending entries     ID: 16 B, delivered at: 8 B, 0x81 deliveries: 8 B | consumer's number: 4 B      sorted by ID
 #     owners              consumer's number: 4 B | ID: 16 B                                               sorted
 #
-# So a snapshot child finds the entries of each consumer by walking along the second table once.
+# The consumers of a large group stand in the order of their numbers. So a snapshot child finds the entries of each one by
+# walking along the second table once.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from minikv.engine.arena cimport Arena
+from minikv.engine.arena cimport Spread
 from minikv.engine.record cimport read_length
 
 cdef enum:
@@ -32,6 +33,42 @@ cdef enum:
     TABLES_MARK = 0xFF
     TABLES_SIZE = 9
     CONSUMER_TIME = 8
+    COUNT_SIZE = 5
+
+cdef enum:                          # StreamTail.step: what comes behind the bytes and rows at hand
+    TAIL_END = 0
+    TAIL_GROUPS                     # the groups from `at` on
+    TAIL_ENTRIES                    # of a large group: its pending entries
+    TAIL_CONSUMERS                  # how many consumers it has
+    TAIL_CONSUMER                   # the next one
+    TAIL_OWNED                      # what is pending for it
+
+cdef struct Rows:                   # of a table, from one of them on
+    uint64_t at                     # offset in the arena
+    uint64_t end                    # of the node
+    uint64_t next                   # node; 0: none
+
+cdef struct StreamTail:             # on its way into a file; zeroed: at its end
+    uint8_t *base                   # of the arena
+    const Spread *spreads
+    uint8_t *start                  # of the tail
+    uint8_t *done                   # the bytes before it are written, or replaced
+    uint8_t *end
+    uint8_t *at                     # next group
+    uint64_t groups                 # from `at` on
+    uint32_t step
+    const uint8_t *bytes            # to be written next
+    uint64_t nbytes
+    Rows rows                       # of these, a column of the next ones is written then:
+    uint64_t left                   # rows
+    uint32_t width                  # bytes of a row
+    uint32_t column                 # first byte of the column
+    uint32_t column_size
+    uint32_t owned                  # large group: store of its second table
+    uint64_t consumers              # of the group, those to come
+    uint8_t *consumer               # the next one; its number, while its name is at hand
+    uint8_t count[COUNT_SIZE]
+    int error                       # errno; 0: none
 
 
 cdef inline uint8_t *behind_head(uint8_t *group) noexcept nogil:
@@ -64,15 +101,16 @@ cdef inline uint8_t *behind_group(uint8_t *group) noexcept nogil:
     return at
 
 
-cdef class Rows:
-    """The rows of a table from its first one on, as a child can read them too."""
-
-    cdef Arena arena
-    cdef uint64_t next
-    cdef uint64_t at
-    cdef uint64_t end
-    cdef uint32_t width
-
-    cdef bint advance(self) noexcept
-    cdef dict owners(self)
-    cdef bytes take(self, uint64_t most, uint32_t start, uint32_t size)
+cdef void tail_begin(StreamTail *tail, uint8_t *base, const Spread *spreads, uint8_t *start, uint64_t nbytes) noexcept nogil
+cdef uint64_t tail_fill(StreamTail *tail, uint8_t *out, uint64_t room) noexcept nogil
+cdef void tail_next(StreamTail *tail) noexcept nogil
+cdef void tail_groups(StreamTail *tail) noexcept nogil
+cdef void tail_consumers(StreamTail *tail) noexcept nogil
+cdef void tail_consumer(StreamTail *tail) noexcept nogil
+cdef void tail_owned(StreamTail *tail) noexcept nogil
+cdef void put_count(StreamTail *tail, uint64_t count) noexcept nogil
+cdef void put_column(StreamTail *tail, uint64_t rows, uint32_t width, uint32_t column, uint32_t size) noexcept nogil
+cdef uint64_t copy_rows(StreamTail *tail, uint8_t *out, uint64_t room) noexcept nogil
+cdef Rows rows_of(const StreamTail *tail, uint32_t store) noexcept nogil
+cdef bint has_row(const StreamTail *tail, Rows *rows) noexcept nogil
+cdef uint64_t count_owned(const StreamTail *tail) noexcept nogil

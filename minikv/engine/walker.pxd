@@ -1,55 +1,107 @@
 cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from minikv.engine.arena cimport Arena
+from minikv.engine.arena cimport Arena, Spread, WalkItem
+from minikv.engine.lzf cimport Lzf
+from minikv.engine.memory cimport Mapping
 from minikv.engine.stores cimport Stores
-from minikv.engine.table cimport BLOCK_ENTRIES
+from minikv.engine.stream_tail cimport StreamTail
+
+cdef struct WalkPart:               # a database
+    uint64_t keys
+    uint64_t timed                  # keys with a time
+    uint32_t database
+    uint32_t first                  # items of the plan
+    uint32_t items
+
+cdef struct Kept:                   # root of a spread collection; the bytes follow
+    uint64_t header                 # bytes: time, type, key and number of elements, as the file has them
+    uint64_t tail                   # bytes: stream: what lies behind them in the record
+
+cdef struct Piece:
+    const uint8_t *start
+    uint64_t nbytes
+
+cdef struct Walk:                   # inherited, as is all that it points to
+    # What is walked through
+    uint8_t *base                   # of the arena
+    const uint64_t *live
+    const Spread *spreads
+    const WalkItem *items
+    const WalkPart *parts
+    const uint32_t *databases       # number of the database by its store
+    uint64_t *progress
+    uint32_t item_count
+    uint32_t part_count
+    uint32_t spread_end             # no spread collection has this number or a higher one
+    bint compress                   # strings into LZF form
+    # How far it is
+    uint64_t keys                   # handed out
+    uint32_t passed                 # items that lie behind
+    uint32_t released
+    int error                       # errno; 0: none
+    # Where it is
+    uint32_t part                   # next database
+    uint32_t spread                 # next store to look at for a spread collection
+    uint32_t selected               # database that the last SELECTDB named
+    uint32_t kind                   # of the entries in this part of the walk: KEYS, or a collection's type
+    uint32_t item                   # item of the walk that `at` is in
+    uint32_t part_end               # first item behind this part
+    uint32_t in_vain                # strings since the last one that compression made shorter
+    uint64_t at                     # next entry; 0: the part is done
+    uint64_t end                    # of the item's segment; of the elements in a list's node
+    uint64_t node                   # list: the next node, 0: there is none
+    StreamTail tail                 # stream: what the file has behind its nodes
+    # Where the bytes go
+    uint8_t *out
+    uint8_t *out_end
+    Piece pending                   # what did not fit
+    Piece behind                    # and what comes behind it
+    # Memory of the walk's own, mapped when it is needed
+    Mapping places                  # of Kept in `kept`, by the collection's number; 0: none
+    Mapping kept
+    uint64_t kept_end               # bytes used
+    Mapping packed                  # a string in LZF form that did not fit into the buffer
+    Lzf *lzf
+
+
+# RDB bytes into a buffer of at least 2 * RECORD_MAX; returns how many, 0 at the end or on an error. max_keys: stop after
+# so many (0: no limit)
+cdef uint64_t walk_fill(Walk *walk, uint8_t *buffer, uint64_t size, uint64_t max_keys) noexcept nogil
+# Tell the parent how far this walk is
+cdef void walk_publish(Walk *walk) noexcept nogil
+# Give the memory of the items that lie behind back to the system. Only in a child: it loses the data
+cdef void walk_release(Walk *walk) noexcept nogil
+# Unmap the walk's own memory: it is over
+cdef void walk_end(Walk *walk) noexcept nogil
+
+cdef bint begin_part(Walk *walk) noexcept nogil
+cdef void begin_database(Walk *walk, const WalkPart *part) noexcept nogil
+cdef void begin_spread(Walk *walk, uint32_t number) noexcept nogil
+cdef void select(Walk *walk, uint32_t database) noexcept nogil
+cdef void seek(Walk *walk) noexcept nogil
+cdef void enter(Walk *walk, uint64_t node) noexcept nogil
+cdef void advance(Walk *walk) noexcept nogil
+cdef void keep(Walk *walk, uint32_t number, const uint8_t *record, uint64_t header, uint64_t tail) noexcept nogil
+cdef Kept *kept_at(const Walk *walk, uint32_t number) noexcept nogil
+cdef void put(Walk *walk, const uint8_t *start, uint64_t nbytes) noexcept nogil
+cdef void drain(Walk *walk) noexcept nogil
+cdef void put_record(Walk *walk, uint8_t *record) noexcept nogil
+cdef void put_element(Walk *walk, uint8_t *entry) noexcept nogil
+cdef void put_node(Walk *walk) noexcept nogil
+cdef void put_tail(Walk *walk) noexcept nogil
+cdef void put_string(Walk *walk, uint8_t *string) noexcept nogil
+cdef bint put_packed(Walk *walk, const uint8_t *text, uint64_t length) noexcept nogil
 
 
 @cython.final
 cdef class Walker:
-    cdef Arena arena
-    cdef list parts                 # (database, its store, keys, keys with a time, first item, items) of each database
-    cdef dict databases             # store: database
-    cdef Py_ssize_t part
-    cdef uint32_t spread            # next store to look at for a spread collection
-    cdef uint32_t spread_end        # the last one is below this number
-    cdef object selected            # database that the last SELECTDB named
-    cdef uint32_t kind              # of the entries in this part of the walk: KEYS, or a collection's type
-    cdef uint32_t item              # item of the walk that `at` is in
-    cdef uint32_t part_end          # first item behind this part
-    cdef uint64_t at                # next entry; 0: the part is done
-    cdef uint64_t end               # of the item's segment; of the elements in a list's node
-    cdef uint64_t node              # list: the next node, 0: there is none
-    cdef const uint8_t *pending     # rest of what did not fit into the buffer
-    cdef uint64_t pending_len
-    cdef object pending_owner       # what keeps `pending` alive if it does not lie in the arena
-    cdef uint32_t in_vain           # strings since the last one that compression made shorter
-    cdef uint32_t passed            # items that lie behind
-    cdef uint32_t released
-    cdef dict tails                 # spread stream: what the file has behind its nodes
-    cdef object tail                # that of the one at hand, an iterator over its bytes
-    cdef dict roots                 # spread collection: its header (time, type, key), as the file has it
-    cdef Stores stores              # of the walk over one value, which is the parent's; None for all others
-    cdef uint64_t cursor            # of that value's table: next bucket
-    cdef uint64_t offsets[BLOCK_ENTRIES]    # entries of the bucket before
-    cdef uint32_t found             # how many of them are still to come
-    cdef bint begun                 # a cursor of 0 is the end
-    cdef readonly uint64_t keys
-
-    cdef bytes _begin_part(self)
-    cdef bytes _begin_spread(self)
-    cdef bytes _select(self, object database)
-    cdef void _seek(self) noexcept
-    cdef void _enter(self, uint64_t node) noexcept
-    cdef void _seek_in_table(self) noexcept
-    cdef uint8_t *_drain(self, uint8_t *out, uint8_t *out_end) noexcept
-    cdef uint8_t *_copy(self, uint8_t *out, uint8_t *out_end, const uint8_t *start, uint64_t nbytes, object owner) noexcept
-    cdef uint8_t *_record(self, uint8_t *out, uint8_t *out_end, uint8_t *record, object compress) except NULL
-    cdef uint8_t *_element(self, uint8_t *out, uint8_t *out_end, uint8_t *entry, object compress) except NULL
-    cdef uint8_t *_in_node(self, uint8_t *out, uint8_t *out_end, object compress) except NULL
-    cdef uint8_t *_string(self, uint8_t *out, uint8_t *out_end, uint8_t *string, object compress) except NULL
+    cdef Arena arena                # keeps it alive
+    cdef Walk *walk                 # for as long as this object is there
+    cdef uint64_t reserved          # bytes
 
 
 # The type and the value of a record, without key and time, as a file has them.
-cdef bytes value_bytes(Stores stores, uint8_t *record, object compress)
+cdef bytes value_bytes(Stores stores, uint8_t *record, bint compress)
+cdef bytes string_bytes(uint8_t *string, bint compress)
+cdef bytes elements_bytes(Stores stores, uint8_t kind, uint8_t *payload, bint compress)

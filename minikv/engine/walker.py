@@ -2,24 +2,29 @@
 """The arena as a stream of RDB bytes: each database's records, then each spread collection with its elements.
 
 A walk goes through the items that Arena.plan laid down and finds the live entries of each by their bits. A list it goes
-along from node to node instead, wherever they lie, and its items are passed when it is done. It reads the arena, the
-bitmap, the items and the table of spread collections, all inherited, and its own fields: nothing that belongs to the
-parent alone. Entries are copied as they are, except for what is private to the arena: an empty expiry prefix, the size
-of a packed collection, the root of a spread one. With a `compress` function, strings are replaced by their LZF form.
+along from node to node instead, wherever they lie, and its items are passed when it is done. Entries are copied as they
+are, except for what is private to the arena: an empty expiry prefix, the size of a packed collection, the root of a
+spread one. With `compress`, strings are replaced by their LZF form.
 
     SELECTDB 0, RESIZEDB, record, record ...    SELECTDB 1 ...    [SELECTDB n,] key, count, element, element ...   ...
 
-The walk over a single value (value_bytes, for DUMP) is the parent's own. It finds the elements by their table.
+It runs in a child that has no interpreter and no heap. A Walk and all that it points to are inherited: the arena, the
+bitmap, the items, the table of spread collections, the databases' parts. What else it needs it maps itself: the roots
+of spread collections, met among the keys and kept until their elements' turn comes, for the memory of the keys may have
+been given back by then; and strings in LZF form that find no room in the buffer. What finds no room is pending: the
+next buffer begins with it.
 
-In a child, `publish` tells the parent how far the walk is, and `release` gives the memory that it has passed back:
-behind the walk the parent's writes cost no copies.
+In a child, `walk_publish` tells the parent how far the walk is, and `walk_release` gives the memory that it has passed
+back: behind the walk the parent's writes cost no copies.
+
+The value of a single key (value_bytes, for DUMP) is the parent's own work. It finds the elements by their table.
 """
 
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
-from cython.cimports.cpython.bytes import PyBytes_AS_STRING
-from cython.cimports.libc.stdint import uint8_t, uint64_t
-from cython.cimports.libc.string import memcpy
+from cython.cimports.libc.errno import EINVAL, ENOMEM
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.minikv.engine.arena import (
     BITMAP_PER_SEGMENT,
     GRANULE,
@@ -30,11 +35,13 @@ from cython.cimports.minikv.engine.arena import (
     WORDS_PER_SEGMENT,
     Arena,
     Spread,
+    next_live,
     segment_end,
     segment_start,
 )
 from cython.cimports.minikv.engine.chain import Node
-from cython.cimports.minikv.engine.memory import give_back
+from cython.cimports.minikv.engine.lzf import Lzf, lzf_compress
+from cython.cimports.minikv.engine.memory import give_back, grow, reserve, unmap, unmap_all, use_huge_pages
 from cython.cimports.minikv.engine.record import (
     EXPIRY_OPCODE,
     EXPIRY_SIZE,
@@ -61,12 +68,15 @@ from cython.cimports.minikv.engine.record import (
     write_length,
 )
 from cython.cimports.minikv.engine.stores import Stores, spread_of
+from cython.cimports.minikv.engine.stream_tail import tail_begin, tail_fill
+from cython.cimports.minikv.engine.table import BLOCK_ENTRIES
 
-from minikv.engine.stream_tail import wire_tail
+from minikv.engine.lzf import compress as compress_string
 
-OPCODE_SELECTDB = cython.declare(cython.int, 0xFE)
-OPCODE_RESIZEDB = cython.declare(cython.int, 0xFB)
-LZF_STRING = cython.declare(cython.int, 0xC3)
+OPCODE_SELECTDB = cython.declare(uint8_t, 0xFE)
+OPCODE_RESIZEDB = cython.declare(uint8_t, 0xFB)
+NO_DATABASE = cython.declare(uint32_t, 0xFFFFFFFF)
+LZF_STRING = cython.declare(uint8_t, 0xC3)
 # Redis does not try to compress shorter strings; longer ones than the maximum would double the child's memory.
 COMPRESS_MIN = cython.declare(uint64_t, 21)
 COMPRESS_MAX = cython.declare(uint64_t, 16 << 20)
@@ -74,334 +84,498 @@ COMPRESS_MAX = cython.declare(uint64_t, 16 << 20)
 # or random, would otherwise cost more processor time than all the rest of the save.
 VAIN_TRIES = cython.declare(uint32_t, 64)
 VAIN_MASK = cython.declare(uint32_t, 63)
-# Room that `fill` needs before it begins a record: the largest one outside pages, or a short string's header.
+# Room that `walk_fill` needs before it begins a record: the largest one outside pages, or a short string's header.
 BUFFER_MIN = cython.declare(uint64_t, RECORD_MAX + 64)
-VALUE_BUFFER = 1 << 20  # bytes of a collection copied at a time for one value
-LZF_HEADER = cython.declare(uint64_t, 19)  # of a compressed string, at most
+LENGTH_MAX = cython.declare(uint64_t, 9)  # bytes of an RDB length
+VALUE_BUFFER = cython.declare(uint64_t, 1 << 20)  # bytes of a collection copied at a time for one value
+
+
+# The walk
+
+
+def walk_fill(
+    walk: cython.pointer[Walk], buffer: cython.pointer[uint8_t], size: uint64_t, max_keys: uint64_t
+) -> uint64_t:
+    keys_end: uint64_t = walk.keys + max_keys if max_keys else ~cython.cast(uint64_t, 0)
+    walk.out = buffer
+    walk.out_end = buffer + size
+    drain(walk)
+    while walk.pending.nbytes == 0 and walk.out + BUFFER_MIN <= walk.out_end and walk.keys < keys_end:
+        if walk.at == 0:
+            if not begin_part(walk):
+                break
+        elif walk.kind == KEYS:
+            put_record(walk, walk.base + walk.at)
+            advance(walk)
+        elif walk.kind == TYPE_LIST:
+            put_node(walk)
+        else:
+            put_element(walk, walk.base + walk.at)
+            advance(walk)
+    drain(walk)
+    if walk.pending.nbytes == 0:
+        walk.passed = walk.item
+    return 0 if walk.error else walk.out - buffer
+
+
+def walk_publish(walk: cython.pointer[Walk]) -> cython.void:
+    walk.progress[KEYS_DONE] = walk.keys
+    walk.progress[RANK_PASSED] = walk.passed
+
+
+def walk_release(walk: cython.pointer[Walk]) -> cython.void:
+    number: uint64_t
+    count: uint64_t
+    while walk.released < walk.passed:
+        number = walk.items[walk.released].segment
+        count = walk.items[walk.released].segments
+        give_back(walk.base + (number << SEGMENT_SHIFT), count * SEGMENT_SIZE)
+        give_back(
+            cython.cast(cython.pointer[uint8_t], walk.live + number * WORDS_PER_SEGMENT), count * BITMAP_PER_SEGMENT
+        )
+        walk.released += 1
+
+
+def walk_end(walk: cython.pointer[Walk]) -> cython.void:
+    unmap_all(cython.address(walk.places))
+    unmap_all(cython.address(walk.kept))
+    unmap_all(cython.address(walk.packed))
+
+
+# From part to part
+
+
+def begin_part(walk: cython.pointer[Walk]) -> cython.bint:
+    """Go on to the next database or spread collection; False: the walk is over."""
+    spread: cython.pointer[cython.const[Spread]]
+    if walk.error:
+        return False
+    if walk.tail.start != cython.NULL:
+        put_tail(walk)
+        return True
+    while walk.part < walk.part_count:
+        walk.part += 1
+        begin_database(walk, cython.address(walk.parts[walk.part - 1]))
+        if walk.at:
+            return True
+    while walk.spread < walk.spread_end:
+        spread = cython.address(walk.spreads[walk.spread])
+        walk.spread += 1
+        if spread.kind == TYPE_STREAM or (spread.kind and spread.kind != TYPE_PART and spread.count):
+            begin_spread(walk, walk.spread - 1)
+            return walk.error == 0
+    walk.item = walk.item_count
+    return False
+
+
+def begin_database(walk: cython.pointer[Walk], part: cython.pointer[cython.const[WalkPart]]) -> cython.void:
+    walk.kind = KEYS
+    walk.item = part.first
+    walk.part_end = part.first + part.items
+    if part.keys:
+        select(walk, part.database)
+        walk.out[0] = OPCODE_RESIZEDB
+        walk.out = write_length(walk.out + 1, part.keys, length_size(part.keys))
+        walk.out = write_length(walk.out, part.timed, length_size(part.timed))
+        seek(walk)
+
+
+def begin_spread(walk: cython.pointer[Walk], number: uint32_t) -> cython.void:
+    spread: cython.pointer[cython.const[Spread]] = cython.address(walk.spreads[number])
+    kept: cython.pointer[Kept] = kept_at(walk, number)
+    start: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], kept) + cython.sizeof(Kept)
+    if kept == cython.NULL:
+        walk.error = EINVAL  # elements without a key
+        return
+    walk.kind = spread.kind
+    walk.node = spread.head
+    walk.item = spread.walk_first
+    walk.part_end = spread.walk_first + spread.walk_count
+    walk.keys += 1
+    select(walk, walk.databases[spread.owner])
+    put(walk, start, kept.header)
+    if spread.kind == TYPE_STREAM:
+        tail_begin(cython.address(walk.tail), walk.base, walk.spreads, start + kept.header, kept.tail)
+    seek(walk)
+
+
+def select(walk: cython.pointer[Walk], database: uint32_t) -> cython.void:
+    if database != walk.selected:
+        walk.selected = database
+        walk.out[0] = OPCODE_SELECTDB
+        walk.out = write_length(walk.out + 1, database, length_size(database))
+
+
+def seek(walk: cython.pointer[Walk]) -> cython.void:
+    """Go to the first live entry from the item on; `at` becomes 0 if the part has none."""
+    segment: uint64_t
+    if walk.kind == TYPE_LIST:
+        enter(walk, walk.node)
+        return
+    while walk.item < walk.part_end:
+        segment = walk.items[walk.item].segment
+        walk.end = segment_end(segment)
+        walk.at = next_live(walk.live, segment_start(segment), walk.end)
+        if walk.at < walk.end:
+            return
+        walk.item += 1
+    walk.at = 0
+
+
+def advance(walk: cython.pointer[Walk]) -> cython.void:
+    """Go to the next live entry."""
+    walk.at = next_live(walk.live, walk.at + GRANULE, walk.end)
+    if walk.at >= walk.end:
+        walk.item += 1
+        seek(walk)
+
+
+def enter(walk: cython.pointer[Walk], node: uint64_t) -> cython.void:
+    """Go to the elements of a list's node; `at` becomes 0 behind the last, and its items are passed."""
+    header: cython.pointer[Node] = cython.cast(cython.pointer[Node], walk.base + node)
+    if node == 0:
+        walk.at = 0
+        walk.item = walk.part_end
+        return
+    walk.at = node + header.start
+    walk.end = node + header.end
+    walk.node = header.next
+
+
+# Roots of spread collections
+
+
+def keep(
+    walk: cython.pointer[Walk],
+    number: uint32_t,
+    record: cython.pointer[cython.const[uint8_t]],
+    header: uint64_t,
+    tail: uint64_t,
+) -> cython.void:
+    """Copy a root for its elements' turn: `header` bytes before its payload, and a stream's tail of so many."""
+    kept: cython.pointer[Kept]
+    start: cython.pointer[uint8_t]
+    end: cython.pointer[uint8_t]
+    place: uint64_t = walk.kept_end or GRANULE
+    count: uint64_t = walk.spreads[number].count
+    if not (
+        grow(cython.address(walk.places), walk.spread_end * cython.sizeof(uint64_t))
+        and grow(cython.address(walk.kept), place + cython.sizeof(Kept) + header + LENGTH_MAX + tail + GRANULE)
+    ):
+        walk.error = ENOMEM
+        return
+    kept = cython.cast(cython.pointer[Kept], walk.kept.start + place)
+    start = walk.kept.start + place + cython.sizeof(Kept)
+    memcpy(start, record, header)
+    end = write_length(start + header, count, length_size(count))
+    memcpy(end, record + header + SPREAD_STREAM, tail)
+    kept.header = end - start
+    kept.tail = tail
+    cython.cast(cython.pointer[uint64_t], walk.places.start)[number] = place
+    walk.kept_end = (cython.cast(uint64_t, end - walk.kept.start) + tail + GRANULE - 1) & ~cython.cast(
+        uint64_t, GRANULE - 1
+    )
+
+
+def kept_at(walk: cython.pointer[cython.const[Walk]], number: uint32_t) -> cython.pointer[Kept]:
+    """NULL: there is no such root."""
+    place: uint64_t = 0
+    if walk.places.start != cython.NULL:
+        place = cython.cast(cython.pointer[uint64_t], walk.places.start)[number]
+    return cython.cast(cython.pointer[Kept], walk.kept.start + place) if place else cython.NULL
+
+
+# Bytes
+
+
+def put(walk: cython.pointer[Walk], start: cython.pointer[cython.const[uint8_t]], nbytes: uint64_t) -> cython.void:
+    """Write bytes, or keep them for later: two pieces at most."""
+    if walk.pending.nbytes:
+        walk.behind.start = start
+        walk.behind.nbytes = nbytes
+    elif nbytes <= cython.cast(uint64_t, walk.out_end - walk.out):
+        memcpy(walk.out, start, nbytes)
+        walk.out += nbytes
+    else:
+        walk.pending.start = start
+        walk.pending.nbytes = nbytes
+
+
+def drain(walk: cython.pointer[Walk]) -> cython.void:
+    """Write what is pending, or as much of it as there is room for."""
+    nbytes: uint64_t
+    while walk.pending.nbytes:
+        nbytes = min(walk.pending.nbytes, cython.cast(uint64_t, walk.out_end - walk.out))
+        memcpy(walk.out, walk.pending.start, nbytes)
+        walk.out += nbytes
+        walk.pending.start += nbytes
+        walk.pending.nbytes -= nbytes
+        if walk.pending.nbytes:
+            return
+        walk.pending = walk.behind
+        walk.behind.nbytes = 0
+
+
+def put_record(walk: cython.pointer[Walk], record: cython.pointer[uint8_t]) -> cython.void:
+    """A key with its value; nothing for the root of a spread collection, whose turn comes later."""
+    nbytes: uint64_t = record_size(record)
+    kind: uint8_t = skip_expiry(record)[0]
+    payload: cython.pointer[uint8_t] = record_payload(record)
+    spread: uint32_t = spread_of(kind, payload)
+    header: uint64_t
+    if record[0] == EXPIRY_OPCODE and record_expire_at(record) == 0:
+        record += EXPIRY_SIZE
+        nbytes -= EXPIRY_SIZE
+    header = cython.cast(uint64_t, payload - record)
+    if spread:
+        keep(walk, spread, record, header, nbytes - header - SPREAD_STREAM if kind == TYPE_STREAM else 0)
+        return
+    walk.keys += 1
+    if kind != TYPE_STRING:
+        put(walk, record, header)
+        put(walk, payload + PACKED_HEADER, nbytes - header - PACKED_HEADER)
+    elif not walk.compress or header > RECORD_MAX // 2:
+        # A key of this size leaves no room to begin the value behind it.
+        put(walk, record, nbytes)
+    else:
+        put(walk, record, header)
+        put_string(walk, payload)
+
+
+def put_element(walk: cython.pointer[Walk], entry: cython.pointer[uint8_t]) -> cython.void:
+    size: uint64_t
+    name_size: uint64_t = string_size(entry)
+    if walk.kind == TYPE_STREAM:
+        put(walk, entry, name_size)
+        put_string(walk, entry + name_size + NODE_CAPACITY)
+        return
+    size = entry_size(walk.kind, entry)
+    if not walk.compress or name_size > RECORD_MAX // 2:
+        put(walk, entry, size)
+        return
+    put_string(walk, entry)
+    if walk.kind == TYPE_HASH:
+        put_string(walk, entry + name_size)
+    else:
+        put(walk, entry + name_size, size - name_size)
+
+
+def put_node(walk: cython.pointer[Walk]) -> cython.void:
+    """Elements of a list, to the end of the node or as many as there is room for."""
+    at: uint64_t = walk.at
+    if not walk.compress:
+        walk.at = walk.end
+        put(walk, walk.base + at, walk.end - at)
+    while walk.at < walk.end and walk.pending.nbytes == 0 and walk.out + BUFFER_MIN <= walk.out_end:
+        at = walk.at
+        walk.at += string_size(walk.base + at)
+        put_string(walk, walk.base + at)
+    if walk.at == walk.end:
+        enter(walk, walk.node)
+
+
+def put_tail(walk: cython.pointer[Walk]) -> cython.void:
+    """What there is room for of a stream's tail."""
+    nbytes: uint64_t = tail_fill(cython.address(walk.tail), walk.out, cython.cast(uint64_t, walk.out_end - walk.out))
+    walk.out += nbytes
+    walk.error = walk.tail.error
+    if nbytes == 0:
+        walk.tail.start = cython.NULL
+
+
+def put_string(walk: cython.pointer[Walk], string: cython.pointer[uint8_t]) -> cython.void:
+    """A string, in LZF form if that is shorter, and seems worth trying."""
+    length: uint64_t = 0
+    text: cython.pointer[uint8_t] = read_length(string, cython.address(length))
+    if walk.compress and COMPRESS_MIN <= length <= COMPRESS_MAX:
+        walk.in_vain += 1
+        if (walk.in_vain <= VAIN_TRIES or walk.in_vain & VAIN_MASK == 0) and put_packed(walk, text, length):
+            return
+    put(walk, string, cython.cast(uint64_t, text - string) + length)
+
+
+def put_packed(
+    walk: cython.pointer[Walk], text: cython.pointer[cython.const[uint8_t]], length: uint64_t
+) -> cython.bint:
+    """A string in LZF form; False if that is not shorter, or there is no memory for it."""
+    head: uint64_t = 1 + 2 * length_size(length)
+    packed: cython.pointer[uint8_t] = walk.out + head
+    packed_len: uint64_t
+    fits: cython.bint = head + length <= cython.cast(uint64_t, walk.out_end - walk.out)
+    if not fits:
+        if not grow(cython.address(walk.packed), length):
+            return False
+        packed = walk.packed.start
+    packed_len = lzf_compress(walk.lzf, text, length, packed, length - 4)
+    if packed_len == 0:
+        return False
+    walk.in_vain = 0
+    walk.out[0] = LZF_STRING
+    walk.out = write_length(walk.out + 1, packed_len, length_size(packed_len))
+    walk.out = write_length(walk.out, length, length_size(length))
+    if fits:
+        memmove(walk.out, packed, packed_len)  # its length may have taken fewer bytes than were left for it
+        walk.out += packed_len
+    else:
+        put(walk, packed, packed_len)
+    return True
 
 
 class Walker:
     """One walk through `arena` by parts: (database, its store, keys, keys with a time, first item, items) in order."""
 
     def __cinit__(self, arena: Arena, parts: list):
+        count: cython.size_t = len(parts)
+        index: cython.size_t
+        store: uint32_t
+        part: cython.pointer[WalkPart]
+        databases: cython.pointer[uint32_t]
+        # The compressor's table lies behind all else: it takes no memory if nothing is compressed.
+        self.reserved = cython.sizeof(Walk) + count * (cython.sizeof(WalkPart) + 4) + cython.sizeof(Lzf)
+        self.walk = cython.cast(cython.pointer[Walk], reserve(self.reserved, True))
+        use_huge_pages(cython.cast(cython.pointer[uint8_t], self.walk), self.reserved, False)
+        part = cython.cast(cython.pointer[WalkPart], self.walk + 1)
+        databases = cython.cast(cython.pointer[uint32_t], part + count)
+        self.walk.parts = part
+        self.walk.databases = databases
+        self.walk.lzf = cython.cast(cython.pointer[Lzf], databases + count)
+        for index in range(count):
+            (
+                part[index].database,
+                store,
+                part[index].keys,
+                part[index].timed,
+                part[index].first,
+                part[index].items,
+            ) = parts[index]
+            databases[store] = part[index].database
         self.arena = arena
-        self.parts = parts
-        self.databases = {part[1]: part[0] for part in parts}
-        self.roots = {}
-        self.tails = {}
-        self.spread = 2 * len(parts)
-        self.spread_end = arena.stores_used
+        self.walk.base = arena.base
+        self.walk.live = arena.live
+        self.walk.spreads = arena.spreads
+        self.walk.items = arena.walk
+        self.walk.progress = arena.progress
+        self.walk.item_count = arena.walk_len
+        self.walk.part_count = cython.cast(uint32_t, count)
+        self.walk.spread = 2 * self.walk.part_count
+        self.walk.spread_end = arena.stores_used
+        self.walk.selected = NO_DATABASE
+
+    def __dealloc__(self):
+        if self.walk != cython.NULL:
+            walk_end(self.walk)
+            unmap(cython.cast(cython.pointer[uint8_t], self.walk), self.reserved)
+
+    @property
+    def keys(self) -> int:
+        """Handed out by now."""
+        return self.walk.keys
 
     @property
     def rank(self) -> int:
         """Items of the walk (segments or runs of segments) that lie behind."""
-        return self.passed
+        return self.walk.passed
 
-    def fill(self, buffer, max_keys: int = 0, compress=None) -> int:
-        """Write RDB bytes into a writable buffer of at least 64 KiB; returns how many, 0 at the end.
+    def fill(self, buffer, max_keys: int = 0, compress: bool = False) -> int:
+        """Write RDB bytes into a writable buffer of at least 64 KiB; returns how many, 0 at the end. MemoryError.
 
-        max_keys: stop after so many (0: no limit). compress: like lzf.compress(data, max_len), None for no compression.
+        max_keys: stop after so many (0: no limit).
         """
         view: cython.uchar[::1] = buffer
-        start: cython.pointer[uint8_t] = cython.address(view[0])
-        out: cython.pointer[uint8_t] = start
-        out_end: cython.pointer[uint8_t] = start + view.shape[0]
-        keys_end: uint64_t = self.keys + cython.cast(uint64_t, max_keys) if max_keys else ~cython.cast(uint64_t, 0)
-        entry: cython.pointer[uint8_t]
-        opcodes: bytes
+        filled: uint64_t
         if view.shape[0] < 2 * RECORD_MAX:
             raise ValueError("the buffer is too small for a record")
-        if self.pending_len:
-            out = self._drain(out, out_end)
-        while self.pending_len == 0 and out + BUFFER_MIN <= out_end and self.keys < keys_end:
-            if self.at == 0:
-                opcodes = self._begin_part()
-                if opcodes is None:
-                    break
-                out = self._copy(
-                    out,
-                    out_end,
-                    cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(opcodes)),
-                    len(opcodes),
-                    opcodes,
-                )
-                self._seek()
-                continue
-            if self.kind == TYPE_LIST:
-                out = self._in_node(out, out_end, compress)
-                continue
-            entry = self.arena.base + self.at
-            if self.kind == KEYS:
-                out = self._record(out, out_end, entry, compress)
-            else:
-                out = self._element(out, out_end, entry, compress)
-            self.at = self.arena._next_live(self.at + GRANULE, self.end)
-            if self.at >= self.end:
-                self.item += 1
-                self._seek()
-        if self.pending_len == 0:
-            self.passed = self.item
-        return out - start
-
-    def _seek(self) -> cython.void:
-        """Go to the first live entry from the item on; `at` becomes 0 if the part has none."""
-        segment: uint64_t
-        if self.kind == TYPE_LIST:
-            self._enter(self.node)
-            return
-        if self.stores is not None:
-            self._seek_in_table()
-            return
-        while self.item < self.part_end:
-            segment = self.arena.walk[self.item].segment
-            self.end = segment_end(segment)
-            self.at = self.arena._next_live(segment_start(segment), self.end)
-            if self.at < self.end:
-                return
-            self.item += 1
-        self.at = 0
-
-    def _enter(self, node: uint64_t) -> cython.void:
-        """Go to the elements of a list's node; `at` becomes 0 behind the last, and its items are passed."""
-        header: cython.pointer[Node] = cython.cast(cython.pointer[Node], self.arena.base + node)
-        if node == 0:
-            self.at = 0
-            self.item = self.part_end
-            return
-        self.at = node + header.start
-        self.end = node + header.end
-        self.node = header.next
-
-    def _seek_in_table(self) -> cython.void:
-        """The same by the table: while a snapshot is open, bits stand also for entries that have been replaced."""
-        number: uint32_t = self.spread - 1
-        while self.found == 0:
-            if self.cursor == 0 and self.begun:
-                self.at = 0
-                return
-            self.cursor = self.stores.tables.scan_home(
-                cython.address(self.stores.indexes[number].table),
-                self.cursor,
-                self.offsets,
-                cython.address(self.found),
-            )
-            self.begun = True
-        self.found -= 1
-        self.at = self.offsets[self.found]
-
-    def _begin_part(self) -> bytes:
-        """Go on to the next database or spread collection; what the file says of it first. None: the walk is over."""
-        while self.part < len(self.parts):
-            database, _, keys, timed, first, items = self.parts[self.part]
-            self.part += 1
-            self.kind = KEYS
-            self.item = first
-            self.part_end = first + items
-            if keys:
-                return self._select(database) + bytes([OPCODE_RESIZEDB]) + length_bytes(keys) + length_bytes(timed)
-        return self._begin_spread()
-
-    def _begin_spread(self) -> bytes:
-        number: uint32_t
-        spread: cython.pointer[Spread]
-        if self.tail is not None:
-            piece = next(self.tail, None)
-            if piece is not None:
-                return piece
-            self.tail = None
-        while self.spread < self.spread_end:
-            number = self.spread
-            spread = cython.address(self.arena.spreads[number])
-            self.spread += 1
-            if spread.kind == TYPE_STREAM or (spread.kind and spread.kind != TYPE_PART and spread.count):
-                self.kind = spread.kind
-                self.node = spread.head
-                self.item = spread.walk_first
-                self.part_end = spread.walk_first + spread.walk_count
-                self.keys += 1
-                if spread.kind == TYPE_STREAM:
-                    self.tail = wire_tail(self.arena, self.tails.pop(number))
-                return self._select(self.databases[spread.owner]) + self.roots.pop(number) + length_bytes(spread.count)
-        self.item = self.arena.walk_len
-        return None
-
-    def _select(self, database) -> bytes:
-        if database == self.selected:
-            return b""
-        self.selected = database
-        return bytes([OPCODE_SELECTDB]) + length_bytes(database)
-
-    def _copy(
-        self,
-        out: cython.pointer[uint8_t],
-        out_end: cython.pointer[uint8_t],
-        start: cython.pointer[cython.const[uint8_t]],
-        nbytes: uint64_t,
-        owner,
-    ) -> cython.pointer[uint8_t]:
-        """Write bytes, or as many as fit and keep the rest for the next call."""
-        if nbytes <= cython.cast(uint64_t, out_end - out):
-            memcpy(out, start, nbytes)
-            return out + nbytes
-        self.pending = start
-        self.pending_len = nbytes
-        self.pending_owner = owner
-        return self._drain(out, out_end)
-
-    def _drain(self, out: cython.pointer[uint8_t], out_end: cython.pointer[uint8_t]) -> cython.pointer[uint8_t]:
-        """Continue what did not fit."""
-        nbytes: uint64_t = min(self.pending_len, cython.cast(uint64_t, out_end - out))
-        memcpy(out, self.pending, nbytes)
-        self.pending += nbytes
-        self.pending_len -= nbytes
-        if self.pending_len == 0:
-            self.pending_owner = None
-        return out + nbytes
-
-    def _record(
-        self, out: cython.pointer[uint8_t], out_end: cython.pointer[uint8_t], record: cython.pointer[uint8_t], compress
-    ) -> cython.pointer[uint8_t]:
-        """A key with its value; nothing for the root of a spread collection, whose turn comes later."""
-        nbytes: uint64_t = record_size(record)
-        kind: uint8_t = skip_expiry(record)[0]
-        payload: cython.pointer[uint8_t] = record_payload(record)
-        spread: uint32_t = spread_of(kind, payload)
-        header: uint64_t
-        rest: bytes
-        if record[0] == EXPIRY_OPCODE and record_expire_at(record) == 0:
-            record += EXPIRY_SIZE
-            nbytes -= EXPIRY_SIZE
-        header = cython.cast(uint64_t, payload - record)
-        if spread:
-            # Kept: when the elements' turn comes, the root's segment may have been given back.
-            self.roots[spread] = bytes_at(record, header)
-            if kind == TYPE_STREAM:
-                self.tails[spread] = bytes_at(payload + SPREAD_STREAM, nbytes - header - SPREAD_STREAM)
-            return out
-        self.keys += 1
-        if kind == TYPE_STRING:
-            # A key of this size leaves no room to begin the value behind it.
-            if compress is None or header > RECORD_MAX // 2:
-                return self._copy(out, out_end, record, nbytes, None)
-            out = self._copy(out, out_end, record, header, None)
-            return self._string(out, out_end, payload, compress)
-        nbytes -= header + PACKED_HEADER
-        if header + nbytes <= cython.cast(uint64_t, out_end - out):
-            memcpy(out, record, header)
-            memcpy(out + header, payload + PACKED_HEADER, nbytes)
-            return out + header + nbytes
-        rest = bytes_at(record, header) + bytes_at(payload + PACKED_HEADER, nbytes)
-        return self._copy(
-            out, out_end, cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(rest)), header + nbytes, rest
-        )
-
-    def _element(
-        self, out: cython.pointer[uint8_t], out_end: cython.pointer[uint8_t], entry: cython.pointer[uint8_t], compress
-    ) -> cython.pointer[uint8_t]:
-        size: uint64_t
-        name_size: uint64_t = string_size(entry)
-        if self.kind == TYPE_STREAM:
-            out = self._copy(out, out_end, entry, name_size, None)
-            entry += name_size + NODE_CAPACITY
-            if compress is None:
-                return self._copy(out, out_end, entry, string_size(entry), None)
-            return self._string(out, out_end, entry, compress)
-        size = entry_size(self.kind, entry)
-        if compress is None or name_size > RECORD_MAX // 2:
-            return self._copy(out, out_end, entry, size, None)
-        out = self._string(out, out_end, entry, compress)
-        if self.kind == TYPE_HASH:
-            return self._string(out, out_end, entry + name_size, compress)
-        return self._copy(out, out_end, entry + name_size, size - name_size, None)
-
-    def _in_node(
-        self, out: cython.pointer[uint8_t], out_end: cython.pointer[uint8_t], compress
-    ) -> cython.pointer[uint8_t]:
-        """Elements of a list, to the end of the node or as many as there is room for."""
-        at: uint64_t = self.at
-        if compress is None:
-            self.at = self.end
-            out = self._copy(out, out_end, self.arena.base + at, self.end - at, None)
-        while self.at < self.end and self.pending_len == 0 and out + BUFFER_MIN <= out_end:
-            at = self.at
-            self.at += string_size(self.arena.base + at)
-            out = self._string(out, out_end, self.arena.base + at, compress)
-        if self.at == self.end:
-            self._enter(self.node)
-        return out
-
-    def _string(
-        self, out: cython.pointer[uint8_t], out_end: cython.pointer[uint8_t], string: cython.pointer[uint8_t], compress
-    ) -> cython.pointer[uint8_t]:
-        """A string in LZF form if that is shorter, and seems worth trying."""
-        length: uint64_t = 0
-        data: cython.pointer[uint8_t] = read_length(string, cython.address(length))
-        packed: object = None
-        packed_len: uint64_t
-        if COMPRESS_MIN <= length <= COMPRESS_MAX:
-            self.in_vain += 1
-            if self.in_vain <= VAIN_TRIES or self.in_vain & VAIN_MASK == 0:
-                packed = compress(bytes_at(data, length), length - 4)
-        if packed is None:
-            return self._copy(out, out_end, string, cython.cast(uint64_t, data - string) + length, None)
-        self.in_vain = 0
-        packed_len = len(packed)
-        out[0] = LZF_STRING
-        out = write_length(out + 1, packed_len, length_size(packed_len))
-        out = write_length(out, length, length_size(length))
-        return self._copy(
-            out, out_end, cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(packed)), packed_len, packed
-        )
+        self.walk.compress = compress
+        filled = walk_fill(self.walk, cython.address(view[0]), view.shape[0], max_keys)
+        if self.walk.error == ENOMEM:
+            raise MemoryError
+        assert self.walk.error == 0, "a spread collection has no key, or a table of it is not whole"
+        return filled
 
     def publish(self) -> None:
         """Tell the parent how far this walk is."""
-        self.arena.progress[KEYS_DONE] = self.keys
-        self.arena.progress[RANK_PASSED] = self.passed
+        walk_publish(self.walk)
 
     def release(self) -> None:
         """Give the memory of the items that lie behind back to the system. Only in a child: it loses the data."""
-        number: uint64_t
-        count: uint64_t
-        while self.released < self.passed:
-            number = self.arena.walk[self.released].segment
-            count = self.arena.walk[self.released].segments
-            give_back(self.arena.base + (number << SEGMENT_SHIFT), count * SEGMENT_SIZE)
-            give_back(
-                cython.cast(cython.pointer[uint8_t], self.arena.live + number * WORDS_PER_SEGMENT),
-                count * BITMAP_PER_SEGMENT,
-            )
-            self.released += 1
+        walk_release(self.walk)
 
 
-def value_bytes(stores: Stores, record: cython.pointer[uint8_t], compress) -> bytes:
-    """compress: as for Walker.fill."""
+# One value
+
+
+def value_bytes(stores: Stores, record: cython.pointer[uint8_t], compress: cython.bint) -> bytes:
     kind: uint8_t = skip_expiry(record)[0]
     payload: cython.pointer[uint8_t] = record_payload(record)
-    spread: uint32_t = spread_of(kind, payload)
     size: uint64_t = payload_size(kind, payload)
+    type_byte: bytes = bytes_at(skip_expiry(record), 1)
+    if spread_of(kind, payload):
+        return type_byte + elements_bytes(stores, kind, payload, compress)
+    if kind == TYPE_STRING:
+        return type_byte + string_bytes(payload, compress)
+    return type_byte + bytes_at(payload + PACKED_HEADER, size - PACKED_HEADER)
+
+
+def string_bytes(string: cython.pointer[uint8_t], compress: cython.bint) -> bytes:
+    """A string alone, in LZF form if that is shorter."""
+    length: uint64_t = 0
+    text: cython.pointer[uint8_t] = read_length(string, cython.address(length))
+    packed: bytes | None = None
+    if compress and COMPRESS_MIN <= length <= COMPRESS_MAX:
+        packed = compress_string(bytes_at(text, length), length - 4)
+    if packed is None:
+        return bytes_at(string, cython.cast(uint64_t, text - string) + length)
+    return bytes([LZF_STRING]) + length_bytes(len(packed)) + length_bytes(length) + packed
+
+
+def elements_bytes(stores: Stores, kind: uint8_t, payload: cython.pointer[uint8_t], compress: cython.bint) -> bytes:
+    """A spread collection: its number of elements, these, and a stream's tail.
+
+    The elements are found by the table: while a snapshot is open, bits stand also for entries that have been replaced.
+    """
+    spread: uint32_t = spread_of(kind, payload)
     walker: Walker = Walker(stores.arena, [])
-    out: cython.pointer[uint8_t]
-    parts: list = [bytes([kind])]
-    if spread:
-        walker.stores = stores
-        walker.roots[spread] = parts.pop()
-        if kind == TYPE_STREAM:
-            walker.tails[spread] = bytes_at(payload + SPREAD_STREAM, size - SPREAD_STREAM)
-        walker.databases[stores.arena.spreads[spread].owner] = None
-        walker.spread = spread
-        walker.spread_end = spread + 1
-        buffer = bytearray(VALUE_BUFFER)
-        while filled := walker.fill(buffer, 0, compress):
-            parts.append(bytes_at(cython.cast(cython.pointer[uint8_t], PyByteArray_AS_STRING(buffer)), filled))
-    elif kind == TYPE_STRING and compress is not None and size <= COMPRESS_MAX:
-        buffer = bytearray(size + LZF_HEADER)
-        out = cython.cast(cython.pointer[uint8_t], PyByteArray_AS_STRING(buffer))
-        filled = walker._string(out, out + len(buffer), payload, compress) - out
-        parts.append(memoryview(buffer)[:filled])
-    elif kind == TYPE_STRING:
-        parts.append(bytes_at(payload, size))
+    walk: cython.pointer[Walk] = walker.walk
+    buffer: bytearray = bytearray(VALUE_BUFFER)
+    start: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyByteArray_AS_STRING(buffer))
+    offsets: uint64_t[BLOCK_ENTRIES]
+    found: uint32_t = 0
+    cursor: uint64_t = 0
+    filled: uint64_t
+    parts: list = [length_bytes(stores.arena.spreads[spread].count)]
+    walk.compress = compress
+    walk.kind = kind
+    walk.spread = walk.spread_end
+    if kind == TYPE_LIST:
+        enter(walk, stores.arena.spreads[spread].head)
     else:
-        parts.append(bytes_at(payload + PACKED_HEADER, size - PACKED_HEADER))
+        walk.out = start
+        walk.out_end = start + VALUE_BUFFER
+        while True:
+            cursor = stores.tables.scan_home(
+                cython.address(stores.indexes[spread].table), cursor, offsets, cython.address(found)
+            )
+            while found:
+                found -= 1
+                put_element(walk, walk.base + offsets[found])
+                while walk.pending.nbytes or walk.out + BUFFER_MIN > walk.out_end:
+                    drain(walk)
+                    parts.append(bytes_at(start, walk.out - start))
+                    walk.out = start
+            if cursor == 0:
+                break
+        parts.append(bytes_at(start, walk.out - start))
+    if kind == TYPE_STREAM:
+        tail_begin(
+            cython.address(walk.tail),
+            walk.base,
+            walk.spreads,
+            payload + SPREAD_STREAM,
+            payload_size(kind, payload) - SPREAD_STREAM,
+        )
+    while filled := walk_fill(walk, start, VALUE_BUFFER, 0):
+        parts.append(bytes_at(start, filled))
+    assert walk.error == 0, "a table of the stream is not whole"
     return b"".join(parts)
 
 

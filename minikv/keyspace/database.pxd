@@ -56,7 +56,7 @@ cdef class Database:
     cpdef bint delete(self, bytes key) except -1
     cpdef int lookup(self, bytes key, bint stats=*, bint touch=*) except -2
 
-    cpdef object dump(self, bytes key, object compress)
+    cpdef object dump(self, bytes key, bint compress)
     # For a loader: the address to write the value to before any other call; NULL if the key exists and is not to be replaced
     cdef uint8_t *load_string(self, const uint8_t *key, uint64_t key_len, uint64_t value_len, int64_t expire_at_ms,
                               bint replace) except? NULL

@@ -922,10 +922,10 @@ class Database:
 
     # Type and value in a file's form
 
-    def dump(self, key: bytes, compress: object) -> object:
+    def dump(self, key: bytes, compress: cython.bint) -> object:
         """What stands behind the key in a dump, its type before it; None if there is no such key. A read.
 
-        compress: like lzf.compress(data, max_len); None for no compression.
+        compress: strings may be in LZF form.
         """
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), True, True)

@@ -8,11 +8,8 @@ header, the checksum, and to see to it that the file is either whole and in its 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
-
-import lzf
 
 import minikv
 from minikv.persistence import rdb_format
@@ -32,9 +29,7 @@ class Walker(Protocol):
     def keys(self) -> int:
         """Records that the walk has handed out."""
 
-    def fill(
-        self, buffer: memoryview, max_keys: int = 0, compress: Callable[[bytes, int], bytes | None] | None = None
-    ) -> int:
+    def fill(self, buffer: memoryview, max_keys: int = 0, compress: bool = False) -> int:
         """Put opcodes and records into the buffer; bytes written, 0 at the end. max_keys: 0 is no limit."""
 
     def publish(self) -> None:
@@ -135,9 +130,8 @@ def _write_all(
     for library in settings.functions:
         file.add(bytes((rdb_format.OP_FUNCTION2,)) + library)
     max_keys, nap_s_per_key = _pace(settings.key_delay_us)
-    compress = lzf.compress if settings.compress else None
     keys_before = 0
-    while filled := walker.fill(file.space(), max_keys, compress):
+    while filled := walker.fill(file.space(), max_keys, settings.compress):
         file.advance(filled)
         walker.publish()
         if observer is not None:
