@@ -22,6 +22,7 @@ from tests.persistence.rdb_files import Found, rdb, read
 from tests.persistence.test_loading import Bench
 
 BUFFER_MIN = 1 << 16
+GUARD = b"\xdb" * 4096  # behind a buffer
 SIZES = (0, 1, 20, 21, 70, 1000, 5000, 16_300, 32_700, 33_000, 70_000, 300_000)
 
 
@@ -34,10 +35,13 @@ def keyspace() -> Iterator[Keyspace]:
 
 
 def walk(keyspace: Keyspace, compress: bool = False, size: int = 1 << 20, max_keys: int = 0) -> bytes:
-    walker, buffer, parts = keyspace.walker(), bytearray(size), []
+    walker, memory, parts = keyspace.walker(), bytearray(size) + GUARD, []
+    buffer = memoryview(memory)[:size]
     while filled := walker.fill(buffer, max_keys, compress):
+        assert filled <= size
         parts.append(bytes(buffer[:filled]))
     assert walker.fill(buffer, max_keys, compress) == 0
+    assert memory[size:] == GUARD
     assert walker.keys == sum(len(database) for database in keyspace.databases)
     return b"".join(parts)
 
