@@ -31,6 +31,12 @@ ROOMS = [
 FOUNDATIONS = {"", "errors", "config", "config_file", "settings", "log", "slowlog", "latency"}  # everybody may use them
 ONLY_FOUNDATIONS = {"protocol", "host"}
 
+# A process has one address space, and a signal's handler no argument: what they need is state of the process.
+OF_THE_PROCESS = {
+    "minikv.engine.memory": {"_reserved", "_reserved_len", "_unknown"},
+    "minikv.persistence.child": {"_save"},
+}
+
 MUTATORS = {"append", "add", "update", "pop", "clear", "extend", "insert", "remove", "discard", "setdefault", "popitem"}
 
 
@@ -153,7 +159,7 @@ def test_modules_hold_no_mutable_state(module: str) -> None:
     """Tables in capitals are constants: no function may change them, and nothing else at the top may be changeable."""
     tree = TREES[module]
     wrong = []
-    names = {target.id for node in tree.body for target in assigned_names(node)}
+    names = {target.id for node in tree.body for target in assigned_names(node)} - OF_THE_PROCESS.get(module, set())
     for node in tree.body:
         for target in assigned_names(node):
             if (

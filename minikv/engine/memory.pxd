@@ -1,11 +1,16 @@
 cimport cython
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 
 cdef enum:
     BLOCK_SHIFT = 12
     BLOCK_SIZE = 4096
     HUGE_SIZE = 2097152
     BLOCKS_PER_HUGE_PAGE = 512
+    RESERVATIONS = 4096
+
+cdef struct Reservation:
+    uintptr_t start
+    size_t nbytes
 
 cdef struct Mapping:                # memory of a process that has no other: grows on demand; zeroed: none
     uint8_t *start
@@ -16,6 +21,9 @@ cdef uint8_t *try_reserve(size_t nbytes, bint inherited) noexcept nogil
 cdef void give_back(uint8_t *start, size_t nbytes) noexcept nogil
 cdef bint populate(uint8_t *start, size_t nbytes) noexcept nogil
 cdef void unmap(uint8_t *start, size_t nbytes) noexcept nogil
+cdef bint is_reserved(uintptr_t start, size_t nbytes) noexcept nogil
+cdef void remember(uintptr_t start, size_t nbytes) noexcept nogil
+cdef void forget(uintptr_t start) noexcept nogil
 cdef void use_huge_pages(uint8_t *start, size_t nbytes, bint huge) noexcept nogil
 cdef void collapse(uint8_t *start, size_t nbytes) noexcept nogil
 cdef bint grow(Mapping *mapping, uint64_t nbytes) noexcept nogil

@@ -43,6 +43,10 @@ FREE_BLOCKS_KEPT = cython.declare(uint32_t, 512)
 MAPPING_MIN = cython.declare(uint64_t, 1 << 16)
 POISON = cython.declare(cython.int, 0xDB)
 
+_reserved = cython.declare(Reservation[RESERVATIONS])
+_reserved_len = cython.declare(cython.int, 0)
+_unknown = cython.declare(cython.bint, False)
+
 
 def reserve(nbytes: cython.size_t, inherited: cython.bint) -> cython.pointer[uint8_t]:
     """Address space of `nbytes`, aligned to 2 MiB; parent-only unless `inherited`."""
@@ -69,6 +73,7 @@ def try_reserve(nbytes: cython.size_t, inherited: cython.bint) -> cython.pointer
     start += slack
     if not inherited:
         madvise(start, length, MADV_DONTFORK)
+    remember(cython.cast(uintptr_t, start), length)
     return start
 
 
@@ -85,7 +90,42 @@ def populate(start: cython.pointer[uint8_t], nbytes: cython.size_t) -> cython.bi
 def unmap(start: cython.pointer[uint8_t], nbytes: cython.size_t) -> cython.void:
     """End a reservation of `nbytes`."""
     if start != cython.NULL:
+        forget(cython.cast(uintptr_t, start))
         munmap(start, (nbytes + HUGE_SIZE - 1) & ~cython.cast(cython.size_t, HUGE_SIZE - 1))
+
+
+# -- which addresses are reservations: what else is private and anonymous is the heap
+
+
+def remember(start: uintptr_t, nbytes: cython.size_t) -> cython.void:
+    global _reserved_len, _unknown
+    if _reserved_len == RESERVATIONS:
+        _unknown = True
+        return
+    _reserved[_reserved_len].start = start
+    _reserved[_reserved_len].nbytes = nbytes
+    _reserved_len += 1
+
+
+def forget(start: uintptr_t) -> cython.void:
+    global _reserved_len
+    number: cython.int
+    for number in range(_reserved_len):
+        if _reserved[number].start == start:
+            _reserved_len -= 1
+            _reserved[number] = _reserved[_reserved_len]
+            return
+
+
+def is_reserved(start: uintptr_t, nbytes: cython.size_t) -> cython.bint:
+    """Whether a reservation lies within these addresses; also if there were too many of them to be sure."""
+    number: cython.int
+    if _unknown:
+        return True
+    for number in range(_reserved_len):
+        if _reserved[number].start < start + nbytes and start < _reserved[number].start + _reserved[number].nbytes:
+            return True
+    return False
 
 
 def use_huge_pages(start: cython.pointer[uint8_t], nbytes: cython.size_t, huge: cython.bint) -> cython.void:

@@ -1,211 +1,375 @@
-"""The snapshot child: from the fork to os._exit.
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""The snapshot child: from the fork to _exit, without an interpreter.
 
-The child is a copy of a running server, of which it may use almost nothing: no event loop, no garbage collection, no
-client's descriptor (a connection that the parent closes would stay open for its client until the child ends, and a
-restarted server would find its port taken). It walks the frozen arena, writes the file, and tells its parent how far
-it is through the progress page. Whatever happens, it ends here: nothing returns into the server's code.
+The child is a copy of a running server that lacks the server's heap (forking.py): it has no Python objects, no
+allocator, no thread but this one. What it needs was prepared before the fork (Save), and lies in inherited memory with
+the arena. It keeps no descriptor but the log's: a connection that the parent closes would stay open for its client
+until the child ends, and a restarted server would find its port taken. It walks the frozen arena, writes the file, and
+tells its parent how far it is through the progress page. Whatever happens, it ends here.
+
+It sleeps first, for the few milliseconds in which its parent replies: a new process may be given the very processor
+that its parent runs on, for a whole slice of time.
+
+Nothing here may allocate, nor use stdio, a locale, or any memory of the interpreter.
 """
 
-from __future__ import annotations
+import cython
+from cython.cimports.libc.signal import SIG_DFL, SIG_IGN, SIGINT, SIGKILL, SIGUSR1
+from cython.cimports.libc.stdint import int64_t, uint64_t
+from cython.cimports.libc.string import memcpy, strlen, strstr
+from cython.cimports.minikv.engine.walker import walk_release
+from cython.cimports.minikv.persistence.dump_file import STEP_VERIFY, dump_failed
+from cython.cimports.minikv.persistence.linux import (
+    CLOCK_REALTIME,
+    F_DUPFD_CLOEXEC,
+    O_APPEND,
+    O_CLOEXEC,
+    POLLIN,
+    PR_SET_NAME,
+    SYS_close_range,
+    clock_gettime,
+    fcntl,
+    open,
+    poll,
+    pollfd,
+    posix_spawn,
+    prctl,
+    syscall,
+    timespec,
+    waitpid,
+)
+from cython.cimports.minikv.persistence.save import (
+    PHASE,
+    PHASE_RENAMED,
+    PHASE_VERIFYING,
+    PRIVATE_DIRTY,
+    PRIVATE_DIRTY_AVERAGE,
+    PRIVATE_DIRTY_PEAK,
+    VERIFIED,
+    Figures,
+    give_up,
+    monotonic_ns,
+    put_in_place,
+    write_dump,
+)
+from cython.cimports.minikv.persistence.text import put_digits, put_number, put_text
+from cython.cimports.posix.fcntl import O_CREAT, O_RDONLY, O_RDWR, O_WRONLY
+from cython.cimports.posix.signal import (
+    SIG_SETMASK,
+    kill,
+    sigaction,
+    sigaction_t,
+    sigemptyset,
+    sigprocmask,
+    sigset_t,
+)
+from cython.cimports.posix.unistd import SEEK_CUR, _exit, close, dup2, getpid, lseek, pipe, read, usleep, write
 
-import contextlib
-import errno
-import gc
-import os
-import signal
-import time
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NoReturn
+HEAD_START_US = cython.declare(cython.uint, 5000)  # for the parent's reply
+SIGNALS = cython.declare(cython.int, 65)
+DESCRIPTORS = cython.declare(cython.uint, 65536)  # to be closed one by one, on a kernel without close_range
 
-from minikv.errors import SaveError
-from minikv.persistence import progress, rdb_writer
-from minikv.persistence.cost import Figures, Pace, ReadRollup, rollup_or_none
-from minikv.persistence.disk import Disk
-from minikv.persistence.forking import restore_signals
-from minikv.persistence.progress import Phase, Progress
-from minikv.persistence.rdb_writer import SaveSettings, Walker
+# When to look at the own memory: soon, then ever more rarely, and never for more than a hundredth of the time.
+FIRST_LOOK_NS = cython.declare(int64_t, 20_000_000)
+LONGEST_LOOK_NS = cython.declare(int64_t, 1_000_000_000)
+LOOKS_SHARE = cython.declare(int64_t, 100)
+LINE_NS = cython.declare(int64_t, 1_000_000_000)
 
-if TYPE_CHECKING:
-    from minikv.log import Log
+MB_SHIFT = cython.declare(cython.int, 20)
+VERBOSE = cython.declare(cython.int, 1)  # levels of the log
+NOTICE = cython.declare(cython.int, 2)
+WARNING = cython.declare(cython.int, 3)
+VERIFY_POLL_MS = cython.declare(cython.int, 100)
 
-EXIT_SAVED = 0
-EXIT_FAILED = 1
-EXIT_KILLED_ON_PURPOSE = 255  # SIGUSR1: the parent sets no error status
+SPACE = cython.declare(cython.char, 32)
+ZERO = cython.declare(cython.char, 48)
+NINE = cython.declare(cython.char, 57)
 
-TITLE = b"minikv-bgsave"  # at most 15 bytes
-OOM_SCORE = 800  # of -1000 to 1000, as Redis gives its children
-LOG_INTERVAL_S = 1.0
-MB = 1 << 20
+DAY_S = cython.declare(int64_t, 86400)
 
+SaveP = cython.typedef(cython.pointer[Save])
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """All that the child needs, prepared before the fork."""
-
-    make_walker: Callable[[], Walker]
-    settings: SaveSettings
-    used_memory: int
-    progress: Progress
-    log: Log
-    disk: Disk
-    read_rollup: ReadRollup
-    parent_pid: int
-    oom_score: int | None = None  # from the settings
-
-
-def run(job: Job) -> NoReturn:
-    """Be the child. Never returns, never raises."""
-    status = EXIT_FAILED
-    try:
-        gc.disable()
-        log = job.log.as_child()
-        _reset_signals(log)
-        _close_descriptors(keep=-1 if log.path else log.fd)
-        _set_title()
-        _offer_to_the_oom_killer(OOM_SCORE if job.oom_score is None else job.oom_score)
-        status = _save(job, log)
-    except BaseException:
-        with contextlib.suppress(BaseException):
-            for line in traceback.format_exc().splitlines():
-                log.warning(line)
-    finally:
-        os._exit(status)
-
-
-def _save(job: Job, log: Log) -> int:
-    report = _Report(job, log)
-    try:
-        saved = rdb_writer.save(
-            job.make_walker(), job.settings, used_memory=job.used_memory, observer=report, disk=_careful(job)
-        )
-    except SaveError as error:
-        cause = error.__cause__
-        job.progress.store(progress.ERRNO, cause.errno or 0 if isinstance(cause, OSError) else 0)
-        log.warning(str(error))
-        return EXIT_FAILED
-    job.progress.store(progress.BYTES, saved.nbytes)
-    job.progress.store(progress.PHASE, Phase.RENAMED)
-    log.notice("DB saved on disk")
-    report.finish()
-    return EXIT_SAVED
+_save = cython.declare(SaveP)  # for the signal's handler
 
 
-def _careful(job: Job) -> Disk:
-    """The disk, whose rename refuses to let an orphan replace what a restarted server has saved meanwhile.
-
-    A child that has lost its server goes on: its snapshot may be the best that is left. But it must not win over a
-    later one.
-    """
-    dump = os.path.join(job.settings.directory, job.settings.filename)
-    before = _identity(dump)
-
-    def rename(source: str, target: str) -> None:
-        if os.getppid() != job.parent_pid and _identity(dump) != before:
-            raise OSError(errno.ESTALE, "the server has ended, and a later dump is there")
-        job.disk.rename(source, target)
-
-    return replace(job.disk, rename=rename)
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
+def run_child(save: SaveP) -> cython.void:
+    """Be the child. Never returns."""
+    usleep(HEAD_START_US)
+    set_signals(save)
+    close_descriptors(save)
+    prctl(PR_SET_NAME, cython.cast(cython.p_char, b"minikv-bgsave"))  # at most 15 bytes
+    offer_to_the_oom_killer(save.oom_score)
+    save.next_look_ns = monotonic_ns() + FIRST_LOOK_NS
+    save.look_interval_ns = FIRST_LOOK_NS
+    save.next_line_ns = monotonic_ns() + LINE_NS
+    save.passed = leave_behind
+    if not (write_dump(save) and (save.verifier.arguments == cython.NULL or verify(save)) and put_in_place(save)):
+        give_up(save)
+        write_line(save, WARNING, save.message)
+        _exit(EXIT_FAILED)
+    save.progress[PHASE] = PHASE_RENAMED
+    write_line(save, NOTICE, b"DB saved on disk")
+    look(save)
+    tell_figures(save, NOTICE)
+    _exit(EXIT_SAVED)
 
 
-class _Report:
-    """Follows the save, into the progress page and the log."""
-
-    def __init__(self, job: Job, log: Log) -> None:
-        self._progress = job.progress
-        self._read_rollup = job.read_rollup
-        self._log = log
-        self._pid = os.getpid()
-        self._pace = Pace()
-        self._private_dirty = Figures()
-        self._logged_at = time.monotonic()
-        job.progress.store(progress.PHASE, Phase.WALKING)
-
-    def passed(self, walker: Walker, nbytes: int) -> None:
-        self._progress.store(progress.BYTES, nbytes)
-        if self._pace.due():  # before release(): what lies behind is still ours, this is the peak
-            self._look()
-            if time.monotonic() - self._logged_at >= LOG_INTERVAL_S:
-                self._tell(self._log.verbose)
-        walker.release()
-
-    def syncing(self) -> None:
-        self._look()
-        self._progress.store(progress.PHASE, Phase.SYNCING)
-
-    def verified(self, nbytes: int) -> None:
-        self._progress.store(progress.VERIFIED, nbytes)
-        self._progress.store(progress.PHASE, Phase.VERIFYING)
-
-    def finish(self) -> None:
-        self._look()
-        self._tell(self._log.notice)
-
-    def _look(self) -> None:
-        self._pace.begin()
-        rollup = rollup_or_none(self._read_rollup, self._pid)
-        if rollup is not None:
-            self._private_dirty.add(rollup.private_dirty)
-        self._progress.store(progress.PRIVATE_DIRTY, self._private_dirty.current)
-        self._progress.store(progress.PRIVATE_DIRTY_PEAK, self._private_dirty.peak)
-        self._progress.store(progress.PRIVATE_DIRTY_AVERAGE, self._private_dirty.average)
-        self._pace.end()
-
-    def _tell(self, write: Callable[[str], None]) -> None:
-        seen = self._private_dirty
-        write(
-            f"Fork CoW for RDB: current {seen.current // MB} MB, peak {seen.peak // MB} MB,"
-            f" average {seen.average // MB} MB"
-        )
-        self._logged_at = time.monotonic()
+# -- what it inherits and does not want
 
 
-def _reset_signals(log: Log) -> None:
-    """Forget the server's handlers: they would wake the parent's event loop through the socket that both share."""
-    signal.set_wakeup_fd(-1)
-    for number in signal.valid_signals():
-        if callable(signal.getsignal(number)):
-            signal.signal(number, signal.SIG_DFL)
+def set_signals(save: SaveP) -> cython.void:
+    """Forget the server's handlers. The child begins with all signals blocked: one that came before would run them."""
+    global _save
+    action: sigaction_t
+    none: sigset_t
+    number: cython.int
+    _save = save
+    sigemptyset(cython.address(none))
+    for number in range(1, SIGNALS):
+        if sigaction(number, cython.NULL, cython.address(action)) == 0 and action.sa_handler != SIG_IGN:
+            action.sa_handler = SIG_DFL
+            action.sa_flags = 0
+            sigaction(number, cython.address(action), cython.NULL)
+    action.sa_flags = 0
+    sigemptyset(cython.address(action.sa_mask))
     # Ctrl-C goes to the whole process group; it means the server, which ends its child itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def end(_number: int, _frame: Any) -> NoReturn:
-        log.warning("Received SIGUSR1 in child, exiting now.")
-        os._exit(EXIT_KILLED_ON_PURPOSE)
-
-    signal.signal(signal.SIGUSR1, end)
-    restore_signals()
+    action.sa_handler = SIG_IGN
+    sigaction(SIGINT, cython.address(action), cython.NULL)
+    action.sa_handler = end_on_purpose
+    sigaction(SIGUSR1, cython.address(action), cython.NULL)
+    sigprocmask(SIG_SETMASK, cython.address(none), cython.NULL)
 
 
-def _close_descriptors(keep: int) -> None:
-    """All but the log's. The standard ones lead nowhere: else the dump gets one's number, and a stray print."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        if fd != keep:
-            os.dup2(null, fd)
-    end = 1 + max(int(name) for name in os.listdir("/proc/self/fd"))
+def end_on_purpose(_number: cython.int) -> cython.void:
+    if _save.verifier.pid:
+        kill(_save.verifier.pid, SIGKILL)
+    write_line(_save, WARNING, b"Received SIGUSR1 in child, exiting now.")
+    _exit(EXIT_KILLED_ON_PURPOSE)
+
+
+def close_descriptors(save: SaveP) -> cython.void:
+    """All but the log's. The standard ones lead nowhere: else the dump gets one's number, and a stray line."""
+    fd: cython.int
+    keep: cython.int = -1
+    null: cython.int = open(b"/dev/null", O_RDWR)
+    if save.log.path[0] == 0:
+        keep = save.log.fd = fcntl(save.log.fd, F_DUPFD_CLOEXEC, 3)
+    for fd in range(3):
+        if null >= 0:
+            dup2(null, fd)
     if keep > 2:
-        os.closerange(3, keep)
-        os.closerange(keep + 1, end)
+        close_range(3, keep - 1)
+        close_range(keep + 1, ~cython.cast(cython.uint, 0))
     else:
-        os.closerange(3, end)
+        close_range(3, ~cython.cast(cython.uint, 0))
 
 
-def _offer_to_the_oom_killer(score: int) -> None:
+def close_range(first: cython.uint, last: cython.uint) -> cython.void:
+    fd: cython.uint
+    if first <= last and syscall(SYS_close_range, first, last, cython.cast(cython.uint, 0)) != 0:
+        for fd in range(first, min(last, DESCRIPTORS) + 1):
+            close(fd)
+
+
+def offer_to_the_oom_killer(score: cython.int) -> cython.void:
     """When memory runs out, a snapshot is the smaller loss than the server."""
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
-        file.write(b"%d" % score)
+    text: cython.char[24]
+    at: cython.p_char = text
+    fd: cython.int = open(b"/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC)
+    if fd < 0:
+        return
+    if score < 0:
+        at = put_text(at, b"-")
+    at = put_number(at, score if score >= 0 else -score)
+    write(fd, text, at - cython.cast(cython.p_char, text))
+    close(fd)
 
 
-def _set_title() -> None:
-    with contextlib.suppress(OSError), open("/proc/self/comm", "wb", buffering=0) as comm:
-        comm.write(TITLE)
+# -- what it costs
+
+
+def leave_behind(save: SaveP) -> cython.void:
+    look_if_due(save)  # before the release: what lies behind is still ours, this is the peak
+    walk_release(save.walk)
+
+
+def look_if_due(save: SaveP) -> cython.void:
+    began: int64_t = monotonic_ns()
+    now: int64_t
+    if began < save.next_look_ns:
+        return
+    look(save)
+    now = monotonic_ns()
+    save.look_interval_ns = min(2 * save.look_interval_ns, LONGEST_LOOK_NS)
+    save.next_look_ns = now + max(save.look_interval_ns, (now - began) * LOOKS_SHARE)
+    if now >= save.next_line_ns:
+        tell_figures(save, VERBOSE)
+        save.next_line_ns = now + LINE_NS
+
+
+def look(save: SaveP) -> cython.void:
+    """Private dirty memory, for the parent."""
+    figures: cython.pointer[Figures] = cython.address(save.private_dirty)
+    if read_private_dirty(cython.address(figures.current)):
+        figures.peak = max(figures.peak, figures.current)
+        figures.sum += figures.current
+        figures.count += 1
+    save.progress[PRIVATE_DIRTY] = figures.current
+    save.progress[PRIVATE_DIRTY_PEAK] = figures.peak
+    save.progress[PRIVATE_DIRTY_AVERAGE] = average(figures)
+
+
+def average(figures: cython.pointer[Figures]) -> uint64_t:
+    return figures.sum // figures.count if figures.count else 0
+
+
+def read_private_dirty(found: cython.pointer[uint64_t]) -> cython.bint:
+    """From /proc/self/smaps_rollup, in bytes; False where it can't be read."""
+    text: cython.char[4096]
+    at: cython.p_char
+    number: uint64_t = 0
+    nbytes: cython.Py_ssize_t
+    fd: cython.int = open(b"/proc/self/smaps_rollup", O_RDONLY | O_CLOEXEC)
+    if fd < 0:
+        return False
+    nbytes = read(fd, text, cython.sizeof(text) - 1)
+    close(fd)
+    if nbytes <= 0:
+        return False
+    text[nbytes] = 0
+    at = strstr(text, b"Private_Dirty:")
+    if at == cython.NULL:
+        return False
+    at += strlen(b"Private_Dirty:")
+    while at[0] == SPACE:
+        at += 1
+    while ZERO <= at[0] <= NINE:
+        number = 10 * number + (at[0] - ZERO)
+        at += 1
+    found[0] = number << 10
+    return True
+
+
+def tell_figures(save: SaveP, level: cython.int) -> cython.void:
+    figures: cython.pointer[Figures] = cython.address(save.private_dirty)
+    text: cython.char[160]
+    at: cython.p_char = put_number(put_text(text, b"Fork CoW for RDB: current "), figures.current >> MB_SHIFT)
+    at = put_number(put_text(at, b" MB, peak "), figures.peak >> MB_SHIFT)
+    at = put_number(put_text(at, b" MB, average "), average(figures) >> MB_SHIFT)
+    put_text(at, b" MB")
+    write_line(save, level, text)
+
+
+# -- verifying
+
+
+def verify(save: SaveP) -> cython.bint:
+    """Have another process read the dump again (verify.py); what it has to say against it becomes the message.
+
+    It reads through a descriptor that both share, whose offset tells how far it is.
+    """
+    ends: cython.int[2]
+    waiting: pollfd
+    status: cython.int = 1
+    length: cython.Py_ssize_t = 0
+    taken: cython.Py_ssize_t
+    put_number(save.verifier.keys, save.walk.keys)
+    put_number(save.verifier.nbytes, save.file.length)
+    save.progress[VERIFIED] = 0
+    save.progress[PHASE] = PHASE_VERIFYING
+    close(0)
+    fd: cython.int = open(save.file.path, O_RDONLY)  # the lowest that is free: standard input
+    if fd != 0 or pipe(ends) != 0:
+        put_text(save.message, b"Verifying the new dump failed: it can't be opened")
+        return dump_failed(cython.address(save.file), STEP_VERIFY, 0)
+    dup2(ends[1], 1)
+    close(ends[1])
+    if (
+        posix_spawn(
+            cython.address(save.verifier.pid),
+            save.verifier.arguments[0],
+            cython.NULL,
+            cython.NULL,
+            save.verifier.arguments,
+            save.verifier.environment,
+        )
+        != 0
+    ):
+        put_text(save.message, b"Verifying the new dump failed: no process for it")
+        return dump_failed(cython.address(save.file), STEP_VERIFY, 0)
+    close(1)
+    waiting.fd = ends[0]
+    waiting.events = POLLIN
+    while True:
+        if poll(cython.address(waiting), 1, VERIFY_POLL_MS) == 0:
+            save.progress[VERIFIED] = lseek(fd, 0, SEEK_CUR)
+            continue
+        taken = read(ends[0], save.message + length, cython.sizeof(save.message) - 1 - length)
+        if taken <= 0:
+            break
+        length += taken
+    save.message[length] = 0
+    waitpid(save.verifier.pid, cython.address(status), 0)
+    save.verifier.pid = 0
+    if status == 0:
+        return True
+    if length == 0:
+        put_text(save.message, b"Verifying the new dump failed: its reader ended without a word")
+    return dump_failed(cython.address(save.file), STEP_VERIFY, 0)
+
+
+# -- the log
+
+
+def write_line(save: SaveP, level: cython.int, message: cython.p_const_char) -> cython.void:
+    """A line of log.py's form, in one write."""
+    line: cython.char[20480]
+    now: timespec
+    day: cython.int = 0
+    month: cython.int = 0
+    year: cython.int = 0
+    seconds: int64_t
+    fd: cython.int
+    at: cython.p_char = line
+    if level < save.log.threshold:
+        return
+    clock_gettime(CLOCK_REALTIME, cython.address(now))
+    seconds = now.tv_sec + save.log.utc_offset_s
+    civil_date(seconds // DAY_S, cython.address(day), cython.address(month), cython.address(year))
+    seconds %= DAY_S
+    at = put_text(put_number(at, getpid()), b":C ")
+    at = put_text(put_digits(at, day, 2), b" ")
+    memcpy(at, cython.cast(cython.p_const_char, b"JanFebMarAprMayJunJulAugSepOctNovDec") + 3 * (month - 1), 3)
+    at = put_text(put_digits(put_text(at + 3, b" "), year, 4), b" ")
+    at = put_text(put_digits(at, seconds // 3600, 2), b":")
+    at = put_text(put_digits(at, seconds // 60 % 60, 2), b":")
+    at = put_text(put_digits(at, seconds % 60, 2), b".")
+    at = put_text(put_digits(at, now.tv_nsec // 1_000_000, 3), b" ")
+    at[0] = cython.cast(cython.p_const_char, b".-*#")[level]
+    at = put_text(put_text(put_text(at + 1, b" "), message), b"\n")
+    fd = save.log.fd
+    if save.log.path[0]:
+        fd = open(save.log.path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, cython.cast(cython.int, 0o644))
+    if fd >= 0:
+        write(fd, line, at - cython.cast(cython.p_char, line))
+    if save.log.path[0] and fd >= 0:
+        close(fd)
+
+
+def civil_date(
+    days: int64_t, day: cython.pointer[cython.int], month: cython.pointer[cython.int], year: cython.pointer[cython.int]
+) -> cython.void:
+    """The date so many days after 1 January 1970.
+
+    Years are taken to begin in March, so that the day that some have more is their last one: 400 of them, an era, have
+    146097 days, and the months from March on begin at day (153 m + 2) / 5.
+    """
+    since: int64_t = days + 719468  # 1 March of the year 0
+    era: int64_t = since // 146097
+    of_era: int64_t = since % 146097
+    year_of_era: int64_t = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365
+    of_year: int64_t = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    from_march: int64_t = (5 * of_year + 2) // 153
+    day[0] = cython.cast(cython.int, of_year - (153 * from_march + 2) // 5 + 1)
+    month[0] = cython.cast(cython.int, from_march + 3 if from_march < 10 else from_march - 9)
+    year[0] = cython.cast(cython.int, year_of_era + 400 * era + (1 if month[0] <= 2 else 0))

@@ -11,9 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from minikv.persistence import child, progress
+from minikv.persistence import progress
 from minikv.persistence.account import Account, describe, megabytes
-from minikv.persistence.child_process import ChildProcess, End
+from minikv.persistence.child_process import (
+    EXIT_FAILED,
+    EXIT_KILLED_ON_PURPOSE,
+    EXIT_SAVED,
+    ChildProcess,
+    End,
+)
 from minikv.persistence.cost import CostMeter, ReadRollup
 from minikv.persistence.heartbeat import Heartbeat
 from minikv.persistence.history import SAVED, Entry
@@ -192,12 +198,12 @@ class RunningSnapshot:
         """What has become of the child, in words."""
         phase, code = self._phase, end.exit_code
         if code is None:  # the progress page tells how far it came
-            code = child.EXIT_SAVED if phase == Phase.RENAMED else child.EXIT_FAILED
-        if code == child.EXIT_SAVED:
+            code = EXIT_SAVED if phase == Phase.RENAMED else EXIT_FAILED
+        if code == EXIT_SAVED:
             return SAVED
         if self.process.why:
             return self.process.why
-        if code in (child.EXIT_KILLED_ON_PURPOSE, -signal.SIGUSR1):
+        if code in (EXIT_KILLED_ON_PURPOSE, -signal.SIGUSR1):
             return CANCELLED
         if code < 0:
             return f"killed by signal {-code} while {phase.name.lower()}"

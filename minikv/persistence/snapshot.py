@@ -18,6 +18,7 @@ import contextlib
 import gc
 import os
 import signal
+import threading
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
@@ -26,11 +27,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from minikv.errors import MinikvError, SaveError
 from minikv.host import overcommit, smaps
-from minikv.persistence import child, preflight, rdb_writer, temp_file
+from minikv.persistence import forking, preflight, rdb_writer, temp_file
 from minikv.persistence.account import Account, describe_end, own_fields
-from minikv.persistence.child_process import GENTLE_KILL_S, End
+from minikv.persistence.child_process import GENTLE_KILL_S, OOM_SCORE, End
 from minikv.persistence.cost import ReadRollup
-from minikv.persistence.disk import DISK, Disk
 from minikv.persistence.history import Entry, History
 from minikv.persistence.loading import Loader
 from minikv.persistence.preflight import Estimate, Finding, Room, Verdict
@@ -38,6 +38,7 @@ from minikv.persistence.progress import Progress
 from minikv.persistence.rdb_writer import SaveSettings
 from minikv.persistence.retry import Retry
 from minikv.persistence.running import CANCELLED, AtFork, RunningSnapshot
+from minikv.persistence.saver import Saver
 
 if TYPE_CHECKING:
     from minikv.config import Config
@@ -89,7 +90,7 @@ class SnapshotController:
         log: Log,
         latency: LatencyMonitor | None = None,
         *,
-        disk: Disk = DISK,
+        saver: Saver | None = None,
         clock: Callable[[], float] = time.time,
         read_rollup: ReadRollup = smaps.rollup,
         read_room: Callable[[str], Room] = preflight.read_room,
@@ -100,7 +101,7 @@ class SnapshotController:
         self._keyspace = keyspace
         self._log = log
         self._latency = latency
-        self._disk = disk
+        self._saver = saver if saver is not None else Saver()
         self._clock = clock
         self._read_rollup = read_rollup
         self._read_room = read_room
@@ -112,6 +113,7 @@ class SnapshotController:
         self._last = LastSave(at=int(clock()))
         self._counters = Counters()
         self._retry = Retry()
+        self._thread = 0  # that saves, in a server that has hidden its heap
         self._finding: Finding | None = None  # of the last preflight
         self.history = History()
         self._loader = Loader(config, keyspace, log, clock=clock)
@@ -191,9 +193,18 @@ class SnapshotController:
         self._loader.stop()
 
     def freeze(self) -> None:
-        """Take what exists out of the garbage collector's sight: its marks would be page copies during a snapshot."""
+        """Take what exists out of the garbage collector's sight, and out of a child's (forking.py).
+
+        After this, this thread alone may save in the background, and the process can't fork by other means.
+        """
         gc.collect()
         gc.freeze()
+        self._thread = forking.thread_address()
+        self._hide()
+
+    def _hide(self) -> None:
+        if self._thread:
+            forking.hide(self._thread)
 
     # -- saving in this process
 
@@ -212,7 +223,7 @@ class SnapshotController:
                 self._keyspace.walker(),
                 SaveSettings.of(self._config, self._loader.functions),
                 used_memory=self._keyspace.used_bytes,
-                disk=self._disk,
+                saver=self._saver,
             )
         except SaveError as error:
             self._log.warning(str(error))
@@ -351,29 +362,25 @@ class SnapshotController:
         return SaveError(text)
 
     def _fork(self, settings: SaveSettings) -> tuple[int, int]:
-        """The child's pid and the microseconds that the fork took. Returns in the parent only."""
-        keyspace = self._keyspace
+        """The child's pid and the microseconds that the fork took."""
+        keyspace, saver, log = self._keyspace, self._saver, self._log
         keyspace.snapshot_open(self._config.snapshot_writes == "relocate")
         try:
-            job = child.Job(
-                make_walker=keyspace.walker,
-                settings=settings,
-                used_memory=keyspace.used_bytes,
-                progress=self._progress,
-                log=self._log,
-                disk=self._disk,
-                read_rollup=self._read_rollup,
-                parent_pid=os.getpid(),
-                oom_score=self._child_oom_score(),
+            rdb_writer.prepare(keyspace.walker(), settings, used_memory=keyspace.used_bytes, saver=saver)
+            oom_score = self._child_oom_score()
+            saver.for_child(
+                log_path=os.fsencode(log.path),
+                log_fd=log.fd,
+                log_threshold=log.threshold,
+                utc_offset_s=time.localtime().tm_gmtoff,
+                oom_score=OOM_SCORE if oom_score is None else oom_score,
+                verifier=rdb_writer.verifier_arguments(settings),
             )
-            began_ns = time.perf_counter_ns()
-            pid = self._disk.fork()
-            if pid == 0:
-                child.run(job)
-            return pid, (time.perf_counter_ns() - began_ns) // 1000
+            pid, fork_ns = saver.fork()
         except BaseException:
             keyspace.snapshot_close()
             raise
+        return pid, fork_ns // 1000
 
     # -- the child's life
 
@@ -451,6 +458,8 @@ class SnapshotController:
             self._remove_temp_file(running)
             self._tell_failure(end, entry.outcome)
         self._log.notice(describe_end(entry.account))
+        # What the heap has grown by. In another thread, since the list of all mappings takes the kernel a millisecond.
+        threading.Thread(target=self._hide, name="hide the heap", daemon=True).start()
         self.history.add(entry)
         if entry.saved:
             self._succeeded()
@@ -468,7 +477,7 @@ class SnapshotController:
 
     def _remove_temp_file(self, running: RunningSnapshot) -> None:
         with contextlib.suppress(OSError):  # the child has removed it itself, or the directory is gone
-            self._disk.unlink(os.path.join(running.directory, temp_file.temp_name(running.process.pid)))
+            os.unlink(os.path.join(running.directory, temp_file.temp_name(running.process.pid)))
 
     def _succeeded(self) -> None:
         self._retry.succeeded()

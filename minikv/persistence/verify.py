@@ -3,12 +3,15 @@
 What the disk has kept is read, not what memory remembers of it: the cache is emptied before, and behind the reader,
 which so takes no memory either. The server's own reader checks the form of every value and the checksum; the number of
 keys and the length must be those that were written. Without `rdbchecksum` a changed byte inside a value goes unnoticed.
+
+A save in the server's own process calls `verify`. A snapshot child, which has no interpreter, runs `main` in a process
+of its own.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
 
 from minikv.errors import RdbError, SaveError
 from minikv.persistence.rdb_check import CheckTarget
@@ -19,32 +22,37 @@ ANY_DATABASE = 2**31
 NEVER_MS = -(2**63)  # at this time no key has expired: all of them count
 
 
-def verify(path: str, *, keys: int, nbytes: int, checksum: bool, on_progress: Callable[[int], None]) -> None:
-    """Check the file at `path`, which must be on the disk; SaveError says what is wrong with it.
-
-    on_progress: gets the bytes read so far, every STEP_BYTES.
-    """
+def verify(fd: int, *, keys: int, nbytes: int, checksum: bool) -> None:
+    """Check the file behind fd, which must be on the disk; SaveError says what is wrong with it."""
     try:
-        _read(path, keys, nbytes, checksum, on_progress)
+        _read(fd, keys, nbytes, checksum)
     except OSError as error:
-        raise SaveError(f"Verifying the new dump {path} failed: {error.strerror}") from error
+        raise SaveError(f"Verifying the new dump failed: {error.strerror}") from error
     except RdbError as error:
-        raise SaveError(f"Verifying the new dump {path} failed: {error}") from error
+        raise SaveError(f"Verifying the new dump failed: {error}") from error
 
 
-def _read(path: str, keys: int, nbytes: int, checksum: bool, on_progress: Callable[[int], None]) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _read(fd: int, keys: int, nbytes: int, checksum: bool) -> None:
+    parent = os.getppid()
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+    reader = RdbReader(fd, CheckTarget(), ANY_DATABASE, NEVER_MS, checksum)
+    while reader.step(STEP_BYTES):
+        os.posix_fadvise(fd, 0, reader.offset, os.POSIX_FADV_DONTNEED)
+        if os.getppid() != parent:
+            raise SaveError("Verifying the new dump failed: nobody waits for it any more")
+    if reader.size != nbytes:
+        raise RdbError(f"{reader.size} bytes, {nbytes} were written", reader.offset)
+    if reader.keys_loaded != keys:
+        raise RdbError(f"{reader.keys_loaded} keys, {keys} were written", reader.offset)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def main() -> None:
+    """Check standard input: whether it has a checksum, keys and bytes are the arguments. What is wrong is printed."""
+    checksum, keys, nbytes = (int(word) for word in sys.argv[1:])
     try:
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        reader = RdbReader(fd, CheckTarget(), ANY_DATABASE, NEVER_MS, checksum)
-        while reader.step(STEP_BYTES):
-            os.posix_fadvise(fd, 0, reader.offset, os.POSIX_FADV_DONTNEED)
-            on_progress(reader.offset)
-        if reader.size != nbytes:
-            raise RdbError(f"{reader.size} bytes, {nbytes} were written", reader.offset)
-        if reader.keys_loaded != keys:
-            raise RdbError(f"{reader.keys_loaded} keys, {keys} were written", reader.offset)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(fd)
+        verify(0, keys=keys, nbytes=nbytes, checksum=bool(checksum))
+    except SaveError as error:
+        print(error, end="", flush=True)
+        sys.exit(1)

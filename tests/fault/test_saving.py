@@ -209,7 +209,8 @@ def test_rot_on_the_disk_is_found_by_rdb_verify(server: Server) -> None:
     server.call("CONFIG SET rdb-key-save-delay 400")
     assert server.call("BGSAVE") == STARTED
     wait_until(
-        lambda: any((server.directory / name).stat().st_size > MB for name in temp_files(server)), "1 MB is there"
+        lambda: any((server.directory / name).stat().st_blocks * 512 > MB for name in temp_files(server)),
+        "1 MB is there",
     )
     with (server.directory / temp_files(server)[0]).open("r+b") as file:
         file.seek(MB // 2)
@@ -280,6 +281,13 @@ def test_the_child_has_nothing_open_but_its_file_and_the_log(server: Server) -> 
     child = held_save(server)
     held = {os.readlink(f"/proc/{child.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{child.pid}/fd")}
     assert held == {"/dev/null", str(server.log_path), str(server.directory / f"temp-{child.pid}.rdb")}
+
+
+def test_the_child_has_neither_heap_nor_interpreter(server: Server) -> None:
+    maps = Path(f"/proc/{held_save(server).pid}/maps").read_text()
+    assert "[heap]" not in maps
+    assert "libcrypto" not in maps
+    assert "uvloop" not in maps
 
 
 def test_a_client_that_is_closed_during_a_save_sees_the_end(server: Server) -> None:

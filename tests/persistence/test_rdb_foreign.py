@@ -14,6 +14,7 @@ from minikv.keyspace.hash import Hash
 from minikv.persistence import rdb_format
 from minikv.persistence.rdb_format import encode_length, encode_string
 from minikv.persistence.rdb_writer import SaveSettings, save
+from minikv.persistence.saver import Saver
 from tests.persistence.rdb_files import EXPIRETIME_MS, SELECTDB, crc, pair, plain, rdb, read
 from tests.persistence.test_loading import Bench
 from tests.persistence.test_rdb_compact import listpack
@@ -64,7 +65,7 @@ def test_functions_go_into_the_next_dump_as_they_came(bench: Bench, encoded: byt
     bench.load(rdb(FUNCTION2 + encoded + FUNCTION2 + other + pair(b"k", b"v")))
     assert bench.loader.functions == (encoded, other)
     assert "* 2 function libraries are kept for the next dump, but not run" in bench.log.messages
-    save(bench.keyspace.walker(), SaveSettings.of(bench.config, bench.loader.functions), used_memory=0)
+    save(bench.keyspace.walker(), SaveSettings.of(bench.config, bench.loader.functions), used_memory=0, saver=Saver())
     data = bench.path.read_bytes()
     place = data.index(FUNCTION2 + encoded + FUNCTION2 + other + SELECTDB)
     assert place < data.index(plain(b"v"))
@@ -74,7 +75,7 @@ def test_functions_go_into_the_next_dump_as_they_came(bench: Bench, encoded: byt
 def test_a_large_library_of_functions(bench: Bench) -> None:
     encoded = encode_string(b"x" * 9_000_000)
     bench.load(rdb(FUNCTION2 + encoded))
-    save(bench.keyspace.walker(), SaveSettings.of(bench.config, bench.loader.functions), used_memory=0)
+    save(bench.keyspace.walker(), SaveSettings.of(bench.config, bench.loader.functions), used_memory=0, saver=Saver())
     assert FUNCTION2 + encoded in bench.path.read_bytes()
 
 

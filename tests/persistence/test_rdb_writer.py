@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import calendar
 import errno
-import mmap
 import os
 import random
+import resource
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,58 +19,31 @@ import pytest
 
 from minikv import __version__
 from minikv.errors import SaveError
+from minikv.keyspace.database import Keyspace
 from minikv.persistence import temp_file
-from minikv.persistence.disk import DISK, Disk
-from minikv.persistence.rdb_writer import SaveSettings, Walker, save
-from tests.persistence.rdb_files import Record, crc, pair, read
+from minikv.persistence.forking import hide, thread_address
+from minikv.persistence.rdb_writer import Saved, SaveSettings, prepare, save, verifier_arguments
+from minikv.persistence.saver import Saver
+from minikv.persistence.verify import verify
+from tests.persistence.rdb_files import crc, read
 
 MB = 1 << 20
 OLD = b"the old dump"
+EVER = 2**31
+
+Faults = dict[str, tuple[int, int, int]]  # as Saver.inject takes them
+
+# open() on a file system that knows no direct writes
+CACHED: Faults = {"open": (errno.EINVAL, 1, 1)}
 
 
-class Records:
-    """A walker over prepared records."""
-
-    def __init__(self, *records: bytes) -> None:
-        self._records = list(records)
-        self.keys = 0
-        self.published: list[int] = []
-        self.compress: bool | None = None
-
-    def fill(self, buffer: memoryview, max_keys: int = 0, compress: bool = False) -> int:
-        self.compress = compress
-        end = taken = 0
-        while self._records and end + len(self._records[0]) <= len(buffer) and taken != (max_keys or -1):
-            record = self._records.pop(0)
-            buffer[end : end + len(record)] = record
-            end += len(record)
-            taken += 1
-        self.keys += taken
-        return end
-
-    def publish(self) -> None:
-        self.published.append(self.keys)
-
-    def release(self) -> None:
-        raise AssertionError("a save in the server's own process gives no memory back")
-
-
-class Observer:
-    """Notes how far the save was at each report."""
-
-    def __init__(self) -> None:
-        self.lengths: list[int] = []
-        self.lengths_verified: list[int] = []
-        self.synced = False
-
-    def passed(self, walker: Walker, nbytes: int) -> None:
-        self.lengths.append(nbytes)
-
-    def syncing(self) -> None:
-        self.synced = True
-
-    def verified(self, nbytes: int) -> None:
-        self.lengths_verified.append(nbytes)
+def keyspace(keys: int = 0, value_len: int = 1000) -> Keyspace:
+    """Values that do not become smaller by compression."""
+    made = Keyspace(1, 64 * MB, huge_pages=False)
+    source = random.Random(5)
+    for index in range(keys):
+        made.databases[0].set(b"key:%d" % index, source.randbytes(value_len))
+    return made
 
 
 @pytest.fixture
@@ -77,16 +53,28 @@ def settings(tmp_path: Path) -> SaveSettings:
     return SaveSettings(str(tmp_path), "dump.rdb")
 
 
+def write(
+    settings: SaveSettings, data: Keyspace | None = None, faults: Faults | None = None, write_max: int = 0
+) -> Saved:
+    """A save in this process."""
+    saver = Saver()
+    saver.inject(faults or {}, write_max)
+    return save((data or keyspace()).walker(), settings, used_memory=12345, saver=saver)
+
+
 def files(settings: SaveSettings) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path(settings.directory).iterdir()}
 
 
 def test_header_aux_records_end_and_checksum(settings: SaveSettings) -> None:
-    saved = save(Records(pair(b"a", b"1"), pair(b"b", b"2")), settings, used_memory=12345)
-    data = files(settings)["dump.rdb"]
-    assert data.startswith(b"REDIS0010\xfa\x09redis-ver\x067.0.15")
-    found = read(data)
-    assert found.records == [Record(0, b"a", b"1", 0), Record(0, b"b", b"2", 0)]
+    data = keyspace()
+    data.databases[0].set(b"a", b"1")
+    data.databases[0].set(b"b", b"2")
+    saved = write(settings, data)
+    written = files(settings)["dump.rdb"]
+    assert written.startswith(b"REDIS0010\xfa\x09redis-ver\x067.0.15")
+    found = read(written)
+    assert {(record.key, record.value) for record in found.records} == {(b"a", b"1"), (b"b", b"2")}
     assert abs(int(found.aux.pop(b"ctime")) - time.time()) < 5
     assert found.aux == {
         b"redis-ver": b"7.0.15",
@@ -95,142 +83,75 @@ def test_header_aux_records_end_and_checksum(settings: SaveSettings) -> None:
         b"aof-base": b"0",
         b"minikv-ver": __version__.encode(),
     }
-    assert (saved.keys, saved.nbytes) == (2, len(data))
+    assert (saved.keys, saved.nbytes) == (2, len(written))
+    assert written[-8:] == crc(written[:-8])
     assert list(files(settings)) == ["dump.rdb"]
 
 
 def test_without_checksum_the_field_is_zero(settings: SaveSettings) -> None:
-    save(Records(pair(b"a", b"1")), replace(settings, checksum=False), used_memory=0)
+    write(replace(settings, checksum=False), keyspace(1))
     assert files(settings)["dump.rdb"].endswith(b"\xff" + bytes(8))
 
 
-def test_compression_is_the_walkers_work(settings: SaveSettings) -> None:
-    plain, packed = Records(pair(b"a", b"1")), Records(pair(b"a", b"1"))
-    save(plain, replace(settings, compress=False), used_memory=0)
-    save(packed, replace(settings, compress=True), used_memory=0)
-    assert (plain.compress, packed.compress) == (False, True)
+def test_values_are_compressed_if_that_is_wanted(settings: SaveSettings) -> None:
+    data = keyspace()
+    data.databases[0].set(b"a", bytes(10_000))
+    assert write(replace(settings, compress=False), data).nbytes > 10_000
+    assert write(replace(settings, compress=True), data).nbytes < 1000
+    assert read(files(settings)["dump.rdb"]).records[0].value == bytes(10_000)
 
 
-def cached(path: str, flags: int, mode: int = 0o777) -> int:
-    """open() on a file system that knows no direct writes."""
-    if flags & os.O_DIRECT:
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-    return os.open(path, flags, mode)
-
-
-CACHED = replace(DISK, open=cached)
-
-
-def test_each_step_is_published_and_reported(settings: SaveSettings) -> None:
-    walker, observer = Records(*[bytes(100_000)] * 25), Observer()
-    save(walker, settings, used_memory=0, observer=observer)
-    assert walker.published[-1] == 25
-    assert len(walker.published) == len(observer.lengths) == 3
-    steps = [b - a for a, b in zip(walker.published, walker.published[1:], strict=False)]
-    assert [b - a for a, b in zip(observer.lengths, observer.lengths[1:], strict=False)] == [n * 100_000 for n in steps]
-    assert observer.synced
-
-
-@pytest.mark.parametrize("disk", [DISK, CACHED], ids=["direct", "cached"])
-@pytest.mark.parametrize("incremental", [True, False])
-@pytest.mark.parametrize("size", [0, 1, 100_000, MB, 12 * MB + 4096, 12 * MB - 5])
-def test_files_of_all_sizes_are_whole(settings: SaveSettings, disk: Disk, incremental: bool, size: int) -> None:
-    body = random.Random(size).randbytes(size)
-    records = [body[start : start + 50_000] for start in range(0, size, 50_000)]
-    saved = save(Records(*records), replace(settings, incremental_fsync=incremental), used_memory=0, disk=disk)
-    data = files(settings)["dump.rdb"]
-    assert len(data) == saved.nbytes
-    assert data[-9 - size :].startswith(body + b"\xff")
-    assert data[-8:] == crc(data[:-8])
-
-
-def test_a_file_that_ends_with_a_block(settings: SaveSettings) -> None:
-    """Nothing is left for the last, unaligned write."""
-    save(Records(), settings, used_memory=0)
-    empty = len(files(settings)["dump.rdb"])
-    save(Records(bytes(MB - empty)), settings, used_memory=0)
-    assert len(files(settings)["dump.rdb"]) == MB
-
-
-def test_the_disk_works_on_one_window_and_waits_for_the_one_before(settings: SaveSettings) -> None:
-    calls: list[tuple[str, int, int]] = []
-    disk = replace(
-        CACHED,
-        start_writeback=lambda fd, offset, nbytes: calls.append(("start", offset, nbytes)),
-        finish_writeback=lambda fd, offset, nbytes: calls.append(("finish", offset, nbytes)),
+@contextmanager
+def raw(settings: SaveSettings, body: bytes, faults: Faults | None = None, write_max: int = 0) -> Iterator[Saver]:
+    """A save whose file begins with any bytes, and has no keys."""
+    saver = Saver()
+    saver.inject(faults or {}, write_max)
+    saver.prepare(
+        keyspace().walker(),
+        body,
+        os.fsencode(settings.directory),
+        os.fsencode(settings.filename),
+        checksum=settings.checksum,
+        incremental=settings.incremental_fsync,
     )
-    save(Records(*[bytes(100_000)] * 300), settings, used_memory=0, disk=disk)
-    starts = [call[1:] for call in calls if call[0] == "start"]
-    finishes = [call[1:] for call in calls if call[0] == "finish"]
-    assert len(starts) == 3
-    assert finishes == starts[:-1]
-    assert [offset for offset, _ in starts[1:]] == [offset + nbytes for offset, nbytes in starts[:-1]]
-    calls.clear()
-    save(Records(*[bytes(100_000)] * 300), replace(settings, incremental_fsync=False), used_memory=0, disk=disk)
-    assert calls == []
+    yield saver
+    saver.end()
 
 
-def test_direct_writes_are_aligned_and_need_no_windows(settings: SaveSettings) -> None:
-    sizes: list[int] = []
-
-    def write(fd: int, data: memoryview) -> int:
-        sizes.append(len(data))
-        return os.write(fd, data)
-
-    def unwanted(fd: int, offset: int, nbytes: int) -> None:
-        raise AssertionError("nothing is in the page cache")
-
-    disk = replace(DISK, write=write, start_writeback=unwanted, finish_writeback=unwanted)
-    save(Records(*[bytes(99_999)] * 200), settings, used_memory=0, disk=disk)
-    assert len(sizes) > 15
-    assert [size % 4096 for size in sizes[:-1]] == [0] * (len(sizes) - 1)
+@pytest.mark.parametrize(
+    ("incremental", "faults"), [(True, {}), (True, CACHED), (False, {})], ids=["direct", "cached", "at the end"]
+)
+@pytest.mark.parametrize("size", [0, 1, 100_000, MB - 9, MB, 12 * MB + 4096, 40 * MB - 5])
+@pytest.mark.parametrize("write_max", [0, 300_001, 4096 * 37])
+def test_files_of_all_sizes_are_whole(
+    settings: SaveSettings, incremental: bool, faults: Faults, size: int, write_max: int
+) -> None:
+    """Also if a write takes a part only, aligned or not."""
+    body = random.Random(size).randbytes(size)
+    with raw(replace(settings, incremental_fsync=incremental), body, faults, write_max) as saver:
+        assert saver.write()
+        assert saver.put_in_place()
+        assert saver.nbytes == size + 9
+    assert list(files(settings)) == ["dump.rdb"]
+    data = files(settings)["dump.rdb"]
+    assert data[:-8] == body + b"\xff"
+    assert data[-8:] == crc(data[:-8])
 
 
 @pytest.mark.parametrize("nth", [1, 5])
 def test_a_disk_that_wants_another_alignment_is_written_through_the_cache(settings: SaveSettings, nth: int) -> None:
-    calls = 0
-
-    def write(fd: int, data: memoryview) -> int:
-        nonlocal calls
-        calls += 1
-        if calls == nth:
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        return os.write(fd, data)
-
-    save(Records(*[bytes(100_000)] * 100), settings, used_memory=0, disk=replace(DISK, write=write))
+    write(settings, keyspace(10_000), {"write": (errno.EINVAL, nth, nth)})
     data = files(settings)["dump.rdb"]
     assert data[-8:] == crc(data[:-8])
-
-
-@pytest.mark.parametrize("disk", [DISK, CACHED], ids=["direct", "cached"])
-def test_a_write_may_take_a_part_only(settings: SaveSettings, disk: Disk) -> None:
-    disk = replace(disk, write=lambda fd, data: os.write(fd, data[: max(1, len(data) // 3)]))
-    save(Records(*[bytes(100_000)] * 30), settings, used_memory=0, disk=disk)
-    data = files(settings)["dump.rdb"]
-    assert data[-8:] == crc(data[:-8])
+    assert read(data).keys_loaded == 10_000
 
 
 @pytest.mark.parametrize(("delay_us", "at_least_s"), [(2000, 0.02), (100, 0.001), (-5, 0.0)])
 def test_a_delay_for_each_key(settings: SaveSettings, delay_us: int, at_least_s: float) -> None:
     began = time.monotonic()
-    save(Records(*[pair(b"%d" % i, b"v") for i in range(10)]), replace(settings, key_delay_us=delay_us), used_memory=0)
+    write(replace(settings, key_delay_us=delay_us), keyspace(10))
     assert time.monotonic() - began >= at_least_s
     assert read(files(settings)["dump.rdb"]).keys_loaded == 10
-
-
-class Failing:
-    """A system call that fails, with this error, from its n-th call on."""
-
-    def __init__(self, call: Callable[..., object], number: int, nth: int = 1) -> None:
-        self._call = call
-        self._number = number
-        self._left = nth
-
-    def __call__(self, *arguments: object) -> object:
-        self._left -= 1
-        if self._left <= 0:
-            raise OSError(self._number, os.strerror(self._number))
-        return self._call(*arguments)
 
 
 OPENING = "Failed opening the temp RDB file temp-{pid}.rdb (in server root dir {dir}) for saving"
@@ -241,28 +162,32 @@ FAULTS = [
     ("open", 1, errno.EACCES, OPENING + ": Permission denied"),
     ("write", 1, errno.ENOSPC, WRITING + "(write): No space left on device"),
     ("write", 3, errno.EIO, WRITING + "(write): Input/output error"),
-    ("start_writeback", 1, errno.EIO, WRITING + "(sync_file_range): Input/output error"),
-    ("finish_writeback", 1, errno.EIO, WRITING + "(sync_file_range): Input/output error"),
+    ("sync_file_range", 1, errno.EIO, WRITING + "(sync_file_range): Input/output error"),
+    ("sync_file_range", 3, errno.EIO, WRITING + "(sync_file_range): Input/output error"),
     ("fsync", 1, errno.EIO, WRITING + "(fsync): Input/output error"),
     ("close", 1, errno.EDQUOT, WRITING + "(close): Disk quota exceeded"),
     ("rename", 1, errno.EXDEV, MOVING + ": Invalid cross-device link"),
 ]
 
 
+@pytest.mark.parametrize("cached", [False, True], ids=["direct", "cached"])
 @pytest.mark.parametrize(("call", "nth", "number", "text"), FAULTS)
 def test_a_failing_call_leaves_the_old_dump(
-    settings: SaveSettings, call: str, nth: int, number: int, text: str
+    settings: SaveSettings, cached: bool, call: str, nth: int, number: int, text: str
 ) -> None:
+    if call == "sync_file_range" and not cached:
+        return  # nothing is in the page cache
     threads = threading.active_count()
-    disk: Disk = replace(CACHED, **{call: Failing(getattr(CACHED, call), number, nth)})
+    faults = {**(CACHED if cached else {}), call: (number, nth, EVER)}
     with pytest.raises(SaveError) as caught:
-        save(Records(*[bytes(100_000)] * 300), settings, used_memory=0, disk=disk)
+        write(settings, keyspace(30_000), faults)
     assert str(caught.value) == text.format(pid=os.getpid(), dir=settings.directory)
+    cause = caught.value.__cause__
+    assert isinstance(cause, OSError)
+    assert cause.errno == number
     assert files(settings) == {"dump.rdb": OLD}
     assert threading.active_count() == threads
-    assert open_files(settings) == (
-        [] if call != "close" else [str(Path(settings.directory) / f"temp-{os.getpid()}.rdb")]
-    )
+    assert open_files(settings) == []
 
 
 def open_files(settings: SaveSettings) -> list[str]:
@@ -274,37 +199,44 @@ def open_files(settings: SaveSettings) -> list[str]:
         except FileNotFoundError:
             continue
         if target.startswith(settings.directory):
-            names.append(target.removesuffix(" (deleted)"))
+            names.append(target)
     return names
 
 
 def test_a_directory_that_cannot_be_synced_is_an_error_though_the_dump_is_new(settings: SaveSettings) -> None:
-    disk = replace(DISK, fsync=Failing(os.fsync, errno.EIO, 2))
     with pytest.raises(SaveError, match=r"\(fsyncFileDir\): Input/output error"):
-        save(Records(pair(b"a", b"1")), settings, used_memory=0, disk=disk)
+        write(settings, keyspace(1), {"fsync": (errno.EIO, 2, 2)})
     assert read(files(settings)["dump.rdb"]).keys_loaded == 1
 
 
 def test_a_directory_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(SaveError, match="No such file or directory"):
-        save(Records(), SaveSettings(str(tmp_path / "gone"), "dump.rdb"), used_memory=0)
+        write(SaveSettings(str(tmp_path / "gone"), "dump.rdb"))
+
+
+@pytest.mark.parametrize("length", [4000, 5000])
+def test_a_directory_whose_name_is_too_long(length: int) -> None:
+    with pytest.raises(SaveError, match=r"Failed opening .* for saving: File name too long"):
+        write(SaveSettings("/" + "d" * length, "dump.rdb"))
 
 
 def test_a_dump_whose_name_is_a_directory(tmp_path: Path) -> None:
     (tmp_path / "dump.rdb").mkdir()
     with pytest.raises(SaveError, match=r"on the final destination dump\.rdb"):
-        save(Records(), SaveSettings(str(tmp_path), "dump.rdb"), used_memory=0)
+        write(SaveSettings(str(tmp_path), "dump.rdb"))
     assert [path.name for path in tmp_path.iterdir()] == ["dump.rdb"]
 
 
-def test_an_error_in_the_walk_leaves_the_old_dump_too(settings: SaveSettings) -> None:
-    class Broken(Records):
-        def fill(self, *_: object, **__: object) -> int:
-            raise MemoryError
-
-    with pytest.raises(MemoryError):
-        save(Broken(), settings, used_memory=0)
-    assert files(settings) == {"dump.rdb": OLD}
+def test_one_saver_serves_one_save_after_the_other(settings: SaveSettings) -> None:
+    saver, data = Saver(), keyspace(5000)
+    saver.inject({"write": (errno.EIO, 2, 2)})
+    with pytest.raises(SaveError):
+        save(data.walker(), settings, used_memory=0, saver=saver)
+    library = b"\x80\x00\x20\x00\x00" + bytes(1 << 21)  # larger than what is set aside for such things
+    for functions in ((), (library,), ()):
+        save(data.walker(), replace(settings, functions=functions), used_memory=0, saver=saver)
+        assert (library in files(settings)["dump.rdb"]) == bool(functions)
+        assert read(files(settings)["dump.rdb"]).keys_loaded == 5000
 
 
 # -- what dead writers left
@@ -326,85 +258,215 @@ def test_only_the_files_of_dead_writers_are_stale(tmp_path: Path) -> None:
 
 def test_a_file_that_is_being_written_is_not_stale(settings: SaveSettings) -> None:
     """Even if its writer cannot be seen, for it lives in another container."""
-    seen: list[list[str]] = []
-
-    class Looking(Records):
-        def publish(self) -> None:
-            seen.append(temp_file.stale_files(settings.directory))
-
-    save(Looking(pair(b"a", b"1")), settings, used_memory=0)
-    assert seen == [[]]
+    data, saver, seen = keyspace(3), Saver(), set[tuple[str, ...]]()
+    prepare(data.walker(), replace(settings, key_delay_us=100_000), used_memory=0, saver=saver)
+    thread = threading.Thread(target=saver.write)
+    thread.start()
+    while thread.is_alive():
+        if (Path(settings.directory) / temp_file.temp_name(os.getpid())).exists():
+            seen.add(tuple(temp_file.stale_files(settings.directory)))
+    thread.join()
+    assert seen >= {()}  # between open and lock, and after close, it looks stale
+    assert saver.give_up() == ""
 
 
 # -- rdb-verify
 
 
-class Flipping:
-    """Writes all but one bit as it should: what a bad disk or bad memory does."""
-
-    def __init__(self, offset: int) -> None:
-        self._offset = offset
-        self._written = 0
-
-    def __call__(self, fd: int, data: memoryview) -> int:
-        at = self._offset - self._written
-        if 0 <= at < len(data):
-            bad = mmap.mmap(-1, len(data))  # aligned, as direct writes want it
-            bad[:] = bytes(data)
-            bad[at] ^= 0x20
-            data = memoryview(bad)
-        written = os.write(fd, data)
-        self._written += written
-        return written
-
-
-def some_records() -> list[bytes]:
-    source = random.Random(5)
-    return [pair(b"key:%d" % index, source.randbytes(1000)) for index in range(10_000)]
-
-
 def test_a_verified_dump_replaces_the_old_one(settings: SaveSettings) -> None:
-    observer = Observer()
-    saved = save(Records(*some_records()), replace(settings, verify=True), used_memory=0, observer=observer)
+    saved = write(replace(settings, verify=True), keyspace(10_000))
     assert list(files(settings)) == ["dump.rdb"]
-    assert len(files(settings)["dump.rdb"]) == saved.nbytes
-    assert observer.lengths_verified[0] == 0
-    assert observer.lengths_verified == sorted(observer.lengths_verified)
-    assert observer.lengths_verified[-1] > 8 * MB
+    assert len(files(settings)["dump.rdb"]) == saved.nbytes > 8 * MB
 
 
-@pytest.mark.parametrize("offset", [0, 3, 50, MB, 5 * MB + 17, 10_080_000])
-def test_a_bit_that_the_disk_has_changed_is_found(settings: SaveSettings, offset: int) -> None:
-    disk = replace(DISK, write=Flipping(offset))
-    with pytest.raises(SaveError, match=r"Verifying the new dump .*temp-.* failed: "):
-        save(Records(*some_records()), replace(settings, verify=True), used_memory=0, disk=disk)
+def test_keys_and_bytes_that_are_missing_are_found(settings: SaveSettings) -> None:
+    write(settings, keyspace(10))
+    path = Path(settings.directory, "dump.rdb")
+    nbytes = len(path.read_bytes())
+    with path.open("rb", buffering=0) as file:
+        verify(file.fileno(), keys=10, nbytes=nbytes, checksum=True)
+        for keys, expected in ((11, nbytes), (10, nbytes + 1)):
+            file.seek(0)
+            with pytest.raises(
+                SaveError, match=f"Verifying the new dump failed: .*, {keys if keys > 10 else expected} were written"
+            ):
+                verify(file.fileno(), keys=keys, nbytes=expected, checksum=True)
+
+
+@pytest.mark.parametrize("checksum", [True, False])
+@pytest.mark.parametrize("offset", [0, 3, 5_000_017, -20, -1])
+def test_a_bit_that_the_disk_has_changed_is_found(settings: SaveSettings, offset: int, checksum: bool) -> None:
+    """Without the checksum, one that changes the form."""
+    saver = Saver()
+    prepare(keyspace(10_000).walker(), replace(settings, checksum=checksum), used_memory=0, saver=saver)
+    assert saver.write()
+    with open(saver.temp_path, "r+b") as file:
+        file.seek(offset, os.SEEK_SET if offset >= 0 else os.SEEK_END)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes((byte ^ 0x20,)))
+        file.flush()
+        file.seek(0)
+        if not checksum and offset in (5_000_017, -20, -1):
+            return
+        with pytest.raises(SaveError, match="Verifying the new dump failed: "):
+            verify(file.fileno(), keys=saver.keys, nbytes=saver.nbytes, checksum=checksum)
+    saver.give_up()
+
+
+# -- in a child
+
+
+def fork(
+    settings: SaveSettings, data: Keyspace, faults: Faults | None = None, verifier: list[bytes] | None = None
+) -> int:
+    """The pid of a child that saves, and logs to the file `log`."""
+    saver = Saver()
+    saver.inject(faults or {})
+    prepare(data.walker(), settings, used_memory=0, saver=saver)
+    saver.for_child(
+        log_path=os.fsencode(settings.directory) + b".log",
+        log_fd=-1,
+        log_threshold=2,
+        utc_offset_s=0,
+        oom_score=700,
+        verifier=verifier or [],
+    )
+    pid, fork_ns = saver.fork()
+    assert fork_ns > 0
+    return pid
+
+
+def exit_code(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def log(settings: SaveSettings) -> str:
+    return Path(settings.directory + ".log").read_text()
+
+
+def test_a_child_writes_what_was_there_at_the_fork(settings: SaveSettings) -> None:
+    data = keyspace(2000)
+    expected = {record: data.databases[0].get(record) for record in (b"key:0", b"key:1999")}
+    data.snapshot_open(True)
+    pid = fork(replace(settings, key_delay_us=20), data)
+    for index in range(2000):
+        data.databases[0].set(b"key:%d" % index, b"changed")
+    assert exit_code(pid) == 0
+    data.snapshot_close()
+    found = {record.key: record.value for record in read(files(settings)["dump.rdb"]).records}
+    assert len(found) == 2000
+    assert {key: found[key] for key in expected} == expected
+    assert f"{pid}:C " in log(settings)
+    assert " * DB saved on disk\n" in log(settings)
+
+
+def test_a_child_has_no_heap(settings: SaveSettings) -> None:
+    """None of the places at which the interpreter keeps its objects exists there."""
+    middle = os.fork()
+    if middle == 0:  # a process that needs no other children
+        objects = [b"%d" % index * 100 for index in range(20_000)]
+        hidden = hide(thread_address())
+        pid = fork(replace(settings, key_delay_us=10_000_000), keyspace(10))
+        time.sleep(0.1)
+        mapped = [
+            tuple(int(end, 16) for end in line.split()[0].split("-"))
+            for line in Path(f"/proc/{pid}/maps").read_text().splitlines()
+        ]
+        os.kill(pid, signal.SIGKILL)
+        left = [address for address in map(id, objects) if any(start <= address < end for start, end in mapped)]
+        os._exit(hidden < 50 or exit_code(pid) != -signal.SIGKILL or len(left) > 100)
+    assert exit_code(middle) == 0
+
+
+def test_a_child_without_a_heap_saves_as_well(settings: SaveSettings) -> None:
+    middle = os.fork()
+    if middle == 0:
+        data = keyspace(10_000)
+        data.databases[0].set(b"text", b"words, words, words, " * 10_000)
+        hide(thread_address())
+        wanted = replace(settings, verify=True)
+        os._exit(exit_code(fork(wanted, data, verifier=verifier_arguments(wanted))))
+    assert exit_code(middle) == 0
+    assert read(files(settings)["dump.rdb"]).keys_loaded == 10_001
+
+
+def test_the_lines_of_a_child_have_the_date(settings: SaveSettings) -> None:
+    before = time.time()
+    assert exit_code(fork(settings, keyspace())) == 0
+    line = log(settings).splitlines()[0]
+    stamp = " ".join(line.split()[1:5])
+    at = calendar.timegm(time.strptime(stamp[:-4], "%d %b %Y %H:%M:%S"))
+    assert before - 1 <= at <= time.time()
+
+
+@pytest.mark.parametrize(
+    ("call", "nth", "number", "text"), [fault for fault in FAULTS if fault[0] != "sync_file_range"]
+)
+def test_a_child_that_fails_leaves_the_old_dump(
+    settings: SaveSettings, call: str, nth: int, number: int, text: str
+) -> None:
+    pid = fork(settings, keyspace(10_000), {call: (number, nth, EVER)})
+    assert exit_code(pid) == 1
     assert files(settings) == {"dump.rdb": OLD}
-    save(Records(*some_records()), settings, used_memory=0, disk=replace(DISK, write=Flipping(offset)))
-    assert files(settings)["dump.rdb"] != OLD
+    assert f" # {text.format(pid=pid, dir=settings.directory)}\n" in log(settings)
 
 
-def test_without_checksum_the_form_is_verified(settings: SaveSettings) -> None:
-    unsummed = replace(settings, verify=True, checksum=False)
-    save(Records(*some_records()), unsummed, used_memory=0)
-    with pytest.raises(SaveError, match="Verifying"):
-        save(Records(b"\x77bad"), unsummed, used_memory=0)
+@pytest.mark.parametrize(("own", "of_child"), [(os.SCHED_OTHER, os.SCHED_BATCH), (os.SCHED_IDLE, os.SCHED_IDLE)])
+def test_a_child_is_a_batch_process_its_parent_is_not(settings: SaveSettings, own: int, of_child: int) -> None:
+    middle = os.fork()
+    if middle == 0:  # a process whose policy nobody else minds
+        os.sched_setscheduler(0, own, os.sched_param(0))
+        pid = fork(replace(settings, key_delay_us=10_000_000), keyspace(5))
+        wrong = os.sched_getscheduler(pid) != of_child or os.sched_getscheduler(0) != own
+        os.kill(pid, signal.SIGKILL)
+        exit_code(pid)
+        os._exit(wrong)
+    assert exit_code(middle) == 0
 
 
-def test_keys_that_are_missing_are_found(settings: SaveSettings) -> None:
-    class Forgetful(Records):
-        def publish(self) -> None:
-            self.keys += 1
+def test_a_fork_keeps_the_parents_signals(settings: SaveSettings) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+    try:
+        assert exit_code(fork(settings, keyspace())) == 0
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before | {signal.SIGUSR2}
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    with pytest.raises(SaveError, match="1 keys, 2 were written"):
-        save(Forgetful(pair(b"a", b"1")), replace(settings, verify=True), used_memory=0)
+
+def test_a_refused_fork_is_an_error_and_changes_nothing(settings: SaveSettings) -> None:
+    middle = os.fork()
+    if middle == 0:  # a process that may lose its right to fork
+        code = 1
+        try:
+            if os.getuid() == 0:
+                os.setuid(65534)  # no limit holds for root
+            resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+            fork(settings, keyspace(5))
+        except OSError as error:
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+            code = error.errno != errno.EAGAIN or bool(blocked) or os.sched_getscheduler(0) != os.SCHED_OTHER
+        finally:
+            os._exit(code)
+    assert exit_code(middle) == 0
+
+
+def test_the_dump_of_a_child_is_verified_by_another_process(settings: SaveSettings) -> None:
+    wanted = replace(settings, verify=True)
+    assert exit_code(fork(wanted, keyspace(5000), verifier=verifier_arguments(wanted))) == 0
+    assert read(files(settings)["dump.rdb"]).keys_loaded == 5000
+
+
+@pytest.mark.parametrize(
+    ("verifier", "text"),
+    [
+        ([b"/bin/sh", b"-c", b"printf 'it is $1 keys'; exit 1"], "it is $1 keys"),
+        ([b"/bin/sh", b"-c", b"exit 1"], "its reader ended without a word"),
+        ([b"/bin/sh", b"-c", b"kill -9 $$"], "its reader ended without a word"),
+        ([b"/nowhere/python"], "no process for it"),
+    ],
+)
+def test_a_dump_that_does_not_pass_is_not_taken(settings: SaveSettings, verifier: list[bytes], text: str) -> None:
+    assert exit_code(fork(settings, keyspace(5), verifier=verifier)) == 1
     assert files(settings) == {"dump.rdb": OLD}
-
-
-def test_a_file_that_cannot_be_read_again_is_an_error(settings: SaveSettings) -> None:
-    def close(fd: int) -> None:
-        os.unlink(os.readlink(f"/proc/self/fd/{fd}"))
-        os.close(fd)
-
-    with pytest.raises(SaveError, match="No such file"):
-        save(Records(), replace(settings, verify=True), used_memory=0, disk=replace(DISK, close=close))
-    assert files(settings) == {"dump.rdb": OLD}
+    assert text in log(settings)

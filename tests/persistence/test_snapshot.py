@@ -20,8 +20,8 @@ from minikv.host import overcommit
 from minikv.host.smaps import MemoryUse
 from minikv.keyspace.database import Keyspace
 from minikv.persistence import running
-from minikv.persistence.disk import DISK, Disk
 from minikv.persistence.preflight import Room, read_room
+from minikv.persistence.saver import Saver
 from minikv.persistence.snapshot import SnapshotController
 from minikv.settings import SavePoint
 from tests.harness import wait_until
@@ -29,6 +29,7 @@ from tests.persistence.rdb_files import read
 from tests.persistence.test_loading import Lines
 
 MB = 1 << 20
+EVER = 2**31
 
 
 class Bench:
@@ -46,13 +47,18 @@ class Bench:
         self.forks: list[tuple[str, int]] = []
         self.controller = self.make()
 
-    def make(self, disk: Disk = DISK, room: Room | None = None, input_bytes_per_s: int = 0) -> SnapshotController:
+    def make(
+        self, room: Room | None = None, input_bytes_per_s: int = 0, **faults: tuple[int, int, int]
+    ) -> SnapshotController:
+        """faults: as Saver.inject takes them."""
+        saver = Saver()
+        saver.inject(faults)
         return SnapshotController(
             self.config,
             self.keyspace,
             self.log,
             latency=self,
-            disk=disk,
+            saver=saver,
             clock=lambda: self.now,
             read_room=(lambda directory: room) if room else read_room,
             input_bytes_per_s=lambda: input_bytes_per_s,
@@ -165,10 +171,7 @@ def test_a_child_that_somebody_else_reaped(bench: Bench) -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOMEM, errno.EAGAIN])
 def test_a_refused_fork_is_told_and_nothing_stays_open(bench: Bench, number: int) -> None:
-    def fork() -> int:
-        raise OSError(number, os.strerror(number))
-
-    bench.controller = bench.make(replace(DISK, fork=fork))
+    bench.controller = bench.make(fork=(number, 1, EVER))
     bench.change(10)
     with pytest.raises(SaveError, match=f"Can't save in background: fork: {os.strerror(number)}"):
         bench.controller.bgsave()
@@ -185,19 +188,27 @@ def test_a_refused_fork_is_told_and_nothing_stays_open(bench: Bench, number: int
 
 
 class Refusals:
-    """A fork that is refused until it is told otherwise; notes when it was tried."""
+    """A fork that is refused until it is told otherwise; knows when it was tried."""
 
     def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-        self.refuses = True
-        self.at: list[float] = []
-        bench.controller = bench.make(replace(DISK, fork=self))
+        self._bench = bench
+        self._saver = Saver()
+        bench.controller = SnapshotController(
+            bench.config, bench.keyspace, bench.log, saver=self._saver, clock=lambda: bench.now
+        )
+        self.refuse()
 
-    def __call__(self) -> int:
-        self.at.append(self.bench.now)
-        if self.refuses:
-            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
-        return os.fork()
+    def refuse(self) -> None:
+        self._saver.inject({"fork": (errno.ENOMEM, 1, EVER)})
+
+    def allow(self) -> None:
+        self._saver.inject({})
+
+    @property
+    def at(self) -> list[float]:
+        """Unix seconds."""
+        entries = reversed(list(self._bench.controller.history.newest()))
+        return [entry.started_at_ms / 1000 for entry in entries if entry.outcome.startswith("fork refused")]
 
     @property
     def gaps(self) -> list[int]:
@@ -242,12 +253,12 @@ def test_a_save_by_hand_needs_not_wait_and_ends_the_waiting(bench: Bench) -> Non
     with pytest.raises(SaveError):
         bench.controller.bgsave()
     assert bench.field("minikv_bgsave_failures_in_row") == failures
-    fork.refuses = False
+    fork.allow()
     bench.controller.bgsave()
     bench.wait()
     assert bench.field("minikv_bgsave_failures_in_row") == 0
     assert bench.field("minikv_bgsave_retry_sec") == 0
-    fork.refuses = True
+    fork.refuse()
     bench.change()
     bench.cron(61)
     assert bench.field("minikv_bgsave_failures_in_row") == 1
@@ -356,19 +367,6 @@ def test_clients_that_write_fast_are_counted_in(bench: Bench) -> None:
 # -- a crash
 
 
-class Crash:
-    """fsync, which kills its process in the place of the n-th call."""
-
-    def __init__(self, call: int) -> None:
-        self._left = call
-
-    def __call__(self, fd: int) -> None:
-        self._left -= 1
-        if not self._left:
-            os.kill(os.getpid(), signal.SIGKILL)
-        os.fsync(fd)
-
-
 @pytest.mark.parametrize(("call", "found"), [(1, 100), (2, 200)], ids=["before the file is safe", "after the rename"])
 def test_a_crash_of_the_child_leaves_a_whole_dump(bench: Bench, call: int, found: int) -> None:
     """The second fsync is the directory's: a power cut there would bring back the old dump, and that is whole too."""
@@ -376,7 +374,7 @@ def test_a_crash_of_the_child_leaves_a_whole_dump(bench: Bench, call: int, found
     bench.controller.save()
     old = bench.dump.parent / "old.rdb"
     os.link(bench.dump, old)
-    bench.controller = bench.make(replace(DISK, fsync=Crash(call)))
+    bench.controller = bench.make(fsync=(-1, call, call))
     bench.change(200)
     bench.controller.bgsave()
     bench.wait()
@@ -386,21 +384,6 @@ def test_a_crash_of_the_child_leaves_a_whole_dump(bench: Bench, call: int, found
     assert read(bench.dump.read_bytes()).keys_loaded == found
     assert read(old.read_bytes()).keys_loaded == 100
     old.unlink()
-
-
-def test_the_file_is_safe_before_its_name_is(bench: Bench) -> None:
-    """What makes each of the two names of the test above lead to a whole file, whenever the machine stops."""
-    calls: list[str] = []
-    disk = replace(
-        DISK,
-        fsync=lambda fd: (calls.append(f"fsync {os.path.basename(os.readlink(f'/proc/self/fd/{fd}'))}"), os.fsync(fd))[
-            1
-        ],
-        rename=lambda source, target: (calls.append("rename"), os.rename(source, target))[1],
-    )
-    bench.controller = bench.make(disk)
-    bench.controller.save()
-    assert calls == [f"fsync temp-{os.getpid()}.rdb", "rename", f"fsync {bench.dump.parent.name}"]
 
 
 # -- when it saves by itself
@@ -682,4 +665,5 @@ def test_figures_that_cannot_be_read(bench: Bench, error: OSError | None) -> Non
     bench.controller.bgsave()
     bench.wait()
     assert bench.controller.last_ok
-    assert bench.field("rdb_last_cow_size") == 0
+    assert bench.field("minikv_snapshot_last_growth_peak") == 0
+    assert int(bench.field("rdb_last_cow_size")) > 0  # the child has looked itself

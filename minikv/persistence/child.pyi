@@ -1,0 +1,1 @@
+"""The snapshot child; all of it is C."""

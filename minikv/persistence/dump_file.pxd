@@ -1,0 +1,94 @@
+# The file that a save writes; dump_file.py explains it. All of it is C on a struct in inherited memory: it runs in a snapshot
+# child, which has neither an interpreter nor a heap.
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from minikv.persistence.linux cimport aio_context_t, iocb
+
+cdef enum:
+    BLOCK_LEN = 1048576             # bytes of one write; larger ones gain nothing, and are memory of the child's own
+    SLACK_LEN = 131072              # behind it, so that a walk always finds room for the largest record outside pages
+    BLOCK_ROOM = 1183744            # of a block: both, and a page that is left over from the block before
+    NAME_ROOM = 32                  # temp-<pid>.rdb
+    PATH_ROOM = 4352                # PATH_MAX and a name
+
+cdef enum:                          # system calls that can fail
+    CALL_NONE = 0
+    CALL_OPEN
+    CALL_WRITE
+    CALL_SYNC_RANGE
+    CALL_FSYNC
+    CALL_CLOSE
+    CALL_RENAME
+    CALL_UNLINK
+    CALL_FORK
+    CALLS
+
+cdef enum:                          # what a save was doing when it failed
+    STEP_NONE = 0
+    STEP_OPEN
+    STEP_WRITE
+    STEP_SYNC_RANGE
+    STEP_FSYNC
+    STEP_CLOSE
+    STEP_RENAME
+    STEP_SYNC_DIRECTORY
+    STEP_WALK
+    STEP_VERIFY
+
+cdef struct Fault:                  # for tests: what happens instead of the calls number first to last; last 0: none
+    uint32_t first
+    uint32_t last
+    uint32_t done                   # calls so far
+    int error                       # errno; -1: the process is killed
+
+cdef struct DumpFile:
+    const char *directory
+    bint incremental                # write past the page cache, or sync as the file grows; else the final fsync does it all
+    bint checksum
+    Fault faults[CALLS]
+    uint64_t write_max              # for tests: a write takes no more bytes; 0: no limit
+
+    int fd
+    char name[NAME_ROOM]
+    char path[PATH_ROOM]
+    bint direct                     # past the page cache
+    uint64_t crc                    # of all that was added; stays 0 when checksums are off
+    uint64_t length                 # bytes added
+    uint8_t *block                  # being filled
+    uint8_t *other                  # free, or being written
+    uint64_t used                   # bytes in `block`
+    uint8_t *pending                # being written
+    uint64_t pending_len
+    uint64_t written                # bytes in the file
+    uint64_t sized                  # length that the file was given ahead of them
+    uint64_t window_start
+    uint64_t previous_start
+    aio_context_t queue             # 0: none
+    iocb request
+    bint in_flight
+    int step                        # that failed
+    int error                       # errno of it
+
+cdef bint dump_begin(DumpFile *file) noexcept nogil
+cdef uint64_t dump_room(DumpFile *file) noexcept nogil
+cdef bint dump_advance(DumpFile *file, uint64_t nbytes) noexcept nogil
+cdef bint dump_add(DumpFile *file, const uint8_t *data, uint64_t nbytes) noexcept nogil
+cdef bint dump_finish(DumpFile *file) noexcept nogil
+cdef bint dump_rename(DumpFile *file, const char *target) noexcept nogil
+cdef void dump_discard(DumpFile *file) noexcept nogil
+cdef bint dump_failed(DumpFile *file, int step, int error) noexcept nogil
+cdef int fault(Fault *faults, int call) noexcept nogil
+
+cdef bint hand_over(DumpFile *file) noexcept nogil
+cdef bint write_beside(DumpFile *file, uint8_t *data, uint64_t nbytes) noexcept nogil
+cdef bint settle(DumpFile *file) noexcept nogil
+cdef bint write_pending(DumpFile *file) noexcept nogil
+cdef void take_written(DumpFile *file, uint64_t nbytes) noexcept nogil
+cdef bint take_error(DumpFile *file, int error) noexcept nogil
+cdef void use_cache(DumpFile *file) noexcept nogil
+cdef bint next_window(DumpFile *file) noexcept nogil
+cdef bint sync_range(DumpFile *file, uint64_t start, uint64_t end, unsigned int flags) noexcept nogil
+cdef void end_queue(DumpFile *file) noexcept nogil
+cdef int open_file(DumpFile *file, const char *path, int flags) noexcept nogil
+cdef int sync_file(DumpFile *file, int fd) noexcept nogil

@@ -1,0 +1,363 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""The file that a save writes before it takes the dump's place: whole and durable there, or gone.
+
+    dump_begin      temp-<pid>.rdb, locked as long as a process works on it
+    dump_advance    takes what was put behind block + used; dump_add copies it there
+    dump_finish     fsync, close
+    dump_rename     to its name; fsync of the directory
+    dump_discard    what a failure leaves is removed; harmless after dump_rename
+
+Each returns False on failure, with `step` and `error` set.
+
+Bytes are collected in one of two blocks while the kernel writes the other: the walk and the disk work at the same time.
+Blocks go to the disk past the page cache (O_DIRECT, Linux's own asynchronous writes), so that a snapshot takes no
+memory for pages that nobody will read, pushes nothing else out of the cache, and leaves no burst for the final fsync.
+Measured for 1 GB on ext4: 0.05 s of processor time in the kernel against 0.35 to 1 s for writes through the cache, of
+which a busy machine makes seconds. A write that makes a file longer is never asynchronous, so the file is given its
+length ahead of them.
+
+Where there is no O_DIRECT, the cache is emptied onto the disk as the file grows, by sync_file_range: the newest
+window is begun, the one before is waited for. `rdb-save-incremental-fsync no` leaves all of this to the final fsync.
+"""
+
+import cython
+from cython.cimports.libc.errno import EINTR, EINVAL, errno
+from cython.cimports.libc.signal import SIGKILL
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
+from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.minikv.persistence.crc64 import crc64
+from cython.cimports.minikv.persistence.linux import (
+    F_GETFL,
+    F_SETFL,
+    IOCB_CMD_PWRITE,
+    LOCK_EX,
+    LOCK_NB,
+    O_CLOEXEC,
+    O_DIRECT,
+    O_DIRECTORY,
+    SYNC_FILE_RANGE_WAIT_AFTER,
+    SYNC_FILE_RANGE_WAIT_BEFORE,
+    SYNC_FILE_RANGE_WRITE,
+    SYS_io_destroy,
+    SYS_io_getevents,
+    SYS_io_setup,
+    SYS_io_submit,
+    fcntl,
+    flock,
+    io_event,
+    iocb,
+    open,
+    rename,
+    sync_file_range,
+    syscall,
+)
+from cython.cimports.minikv.persistence.text import put_number, put_text
+from cython.cimports.posix.fcntl import O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY
+from cython.cimports.posix.signal import kill
+from cython.cimports.posix.unistd import close, fsync, ftruncate, getpid, pwrite, unlink
+
+ALIGNMENT = cython.declare(uint64_t, 4096)  # of addresses, offsets and lengths of direct writes
+WINDOW_LEN = cython.declare(uint64_t, 8 << 20)  # bytes in flight to the disk when the page cache is used
+AHEAD_LEN = cython.declare(uint64_t, 32 << 20)  # by which the file is longer than what is written
+
+DumpFileP = cython.typedef(cython.pointer[DumpFile])
+Data = cython.typedef(cython.pointer[uint8_t])
+ConstData = cython.typedef(cython.pointer[cython.const[uint8_t]])
+
+
+def dump_begin(file: DumpFileP) -> cython.bint:
+    at: cython.p_char
+    file.fd = -1
+    file.step = file.error = 0
+    file.crc = file.length = file.used = 0
+    file.pending_len = file.written = file.sized = 0
+    file.window_start = file.previous_start = 0
+    file.queue = 0
+    file.in_flight = False
+    at = put_number(put_text(file.name, b"temp-"), getpid())
+    put_text(at, b".rdb")
+    put_text(put_text(put_text(file.path, file.directory), b"/"), file.name)
+    file.direct = file.incremental
+    if file.direct:
+        file.fd = open_file(file, file.path, O_WRONLY | O_CREAT | O_TRUNC | O_DIRECT)
+        file.direct = file.fd != -EINVAL
+    if not file.direct:
+        file.fd = open_file(file, file.path, O_WRONLY | O_CREAT | O_TRUNC)
+    if file.fd < 0:
+        return dump_failed(file, STEP_OPEN, -file.fd)
+    flock(file.fd, LOCK_EX | LOCK_NB)  # a file system may have no locks
+    if file.direct and syscall(SYS_io_setup, cython.cast(cython.uint, 1), cython.address(file.queue)) != 0:
+        file.queue = 0  # writes are not asynchronous then
+    return True
+
+
+def dump_failed(file: DumpFileP, step: cython.int, error: cython.int) -> cython.bint:
+    """Take note of what went wrong first; False."""
+    if file.step == STEP_NONE:
+        file.step = step
+        file.error = error
+    return False
+
+
+# -- filling
+
+
+def dump_room(file: DumpFileP) -> uint64_t:
+    """Bytes that there is room for behind block + used, at least SLACK_LEN."""
+    return BLOCK_ROOM - file.used
+
+
+def dump_advance(file: DumpFileP, nbytes: uint64_t) -> cython.bint:
+    """Take nbytes from there."""
+    if file.checksum:
+        file.crc = crc64(file.crc, file.block + file.used, nbytes)
+    file.used += nbytes
+    file.length += nbytes
+    return file.used < BLOCK_LEN or hand_over(file)
+
+
+def dump_add(file: DumpFileP, data: ConstData, nbytes: uint64_t) -> cython.bint:
+    """Take bytes that lie elsewhere."""
+    piece: uint64_t
+    while nbytes:
+        piece = min(nbytes, dump_room(file))
+        memcpy(file.block + file.used, data, piece)
+        if not dump_advance(file, piece):
+            return False
+        data += piece
+        nbytes -= piece
+    return True
+
+
+def hand_over(file: DumpFileP) -> cython.bint:
+    """Have the filled block written and go on in the other one, with the part that is not aligned."""
+    filled: Data = file.block
+    whole: uint64_t = file.used & ~(ALIGNMENT - 1)
+    if not settle(file):
+        return False
+    memcpy(file.other, filled + whole, file.used - whole)
+    file.block = file.other
+    file.other = filled
+    file.used -= whole
+    return write_beside(file, filled, whole)
+
+
+# -- writing
+
+
+def write_beside(file: DumpFileP, data: Data, nbytes: uint64_t) -> cython.bint:
+    """Begin to write; `settle` waits for the end."""
+    error: cython.int
+    request: cython.pointer[iocb] = cython.address(file.request)
+    file.pending = data
+    file.pending_len = nbytes
+    if not (file.direct and file.queue):
+        return write_pending(file)
+    error = fault(file.faults, CALL_WRITE)
+    if error:
+        return take_error(file, error)
+    if file.written + nbytes > file.sized and ftruncate(file.fd, file.written + nbytes + AHEAD_LEN) == 0:
+        file.sized = file.written + nbytes + AHEAD_LEN
+    memset(request, 0, cython.sizeof(iocb))
+    request.aio_lio_opcode = IOCB_CMD_PWRITE
+    request.aio_fildes = file.fd
+    request.aio_buf = cython.cast(cython.ulonglong, data)
+    request.aio_nbytes = min(nbytes, file.write_max) if file.write_max else nbytes
+    request.aio_offset = file.written
+    if syscall(SYS_io_submit, file.queue, cython.cast(cython.long, 1), cython.address(request)) == 1:
+        file.in_flight = True
+        return True
+    return write_pending(file)  # which tells what is wrong, if it is not the queue
+
+
+def settle(file: DumpFileP) -> cython.bint:
+    """Until nothing is being written."""
+    event: io_event
+    if file.in_flight:
+        while (
+            syscall(
+                SYS_io_getevents,
+                file.queue,
+                cython.cast(cython.long, 1),
+                cython.cast(cython.long, 1),
+                cython.address(event),
+                cython.NULL,
+            )
+            != 1
+        ):
+            if errno != EINTR:
+                return dump_failed(file, STEP_WRITE, errno)
+        file.in_flight = False
+        if event.res < 0:
+            if not take_error(file, cython.cast(cython.int, -event.res)):
+                return False
+        else:
+            take_written(file, event.res)
+    return write_pending(file)
+
+
+def write_pending(file: DumpFileP) -> cython.bint:
+    """Write what is still to be written, and wait for it."""
+    written: int64_t
+    error: cython.int
+    while file.pending_len:
+        error = fault(file.faults, CALL_WRITE)
+        if error == 0:
+            written = pwrite(
+                file.fd,
+                file.pending,
+                min(file.pending_len, file.write_max) if file.write_max else file.pending_len,
+                file.written,
+            )
+            if written >= 0:
+                take_written(file, written)
+                continue
+            error = errno
+        if error != EINTR and not take_error(file, error):
+            return False
+    if file.incremental and not file.direct and file.written - file.window_start >= WINDOW_LEN:
+        return next_window(file)
+    return True
+
+
+def take_written(file: DumpFileP, nbytes: uint64_t) -> cython.void:
+    file.written += nbytes
+    file.pending += nbytes
+    file.pending_len -= nbytes
+    if file.direct and nbytes & (ALIGNMENT - 1):
+        use_cache(file)
+
+
+def take_error(file: DumpFileP, error: cython.int) -> cython.bint:
+    """True if it is worth trying again."""
+    if file.direct and error == EINVAL:
+        use_cache(file)  # another alignment than ours is wanted
+        return True
+    return dump_failed(file, STEP_WRITE, error)
+
+
+def use_cache(file: DumpFileP) -> cython.void:
+    file.direct = False
+    file.window_start = file.previous_start = file.written
+    fcntl(file.fd, F_SETFL, fcntl(file.fd, F_GETFL) & ~O_DIRECT)
+
+
+def next_window(file: DumpFileP) -> cython.bint:
+    """Hand the newest window to the disk, wait for the one before."""
+    start: uint64_t = file.window_start
+    end: uint64_t = file.written
+    if not sync_range(file, start, end, SYNC_FILE_RANGE_WRITE):
+        return False
+    if start > file.previous_start and not sync_range(
+        file,
+        file.previous_start,
+        start,
+        SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER,
+    ):
+        return False
+    file.previous_start = start
+    file.window_start = end
+    return True
+
+
+def sync_range(file: DumpFileP, start: uint64_t, end: uint64_t, flags: cython.uint) -> cython.bint:
+    error: cython.int = fault(file.faults, CALL_SYNC_RANGE)
+    if error == 0 and sync_file_range(file.fd, start, end - start, flags) != 0:
+        error = errno
+    return error == 0 or dump_failed(file, STEP_SYNC_RANGE, error)
+
+
+# -- the end
+
+
+def dump_finish(file: DumpFileP) -> cython.bint:
+    """Make the file durable, and let go of it."""
+    fd: cython.int
+    error: cython.int
+    if not settle(file):
+        return False
+    if file.direct:
+        use_cache(file)  # the last bytes do not fill a sector
+    if not write_beside(file, file.block, file.used):
+        return False
+    file.used = 0
+    if file.sized > file.length and ftruncate(file.fd, file.length) != 0:
+        return dump_failed(file, STEP_WRITE, errno)
+    error = sync_file(file, file.fd)
+    if error:
+        return dump_failed(file, STEP_FSYNC, error)
+    fd = file.fd
+    file.fd = -1
+    end_queue(file)
+    error = fault(file.faults, CALL_CLOSE)
+    if close(fd) != 0 and error == 0:
+        error = errno
+    return error == 0 or dump_failed(file, STEP_CLOSE, error)
+
+
+def dump_rename(file: DumpFileP, target: cython.p_const_char) -> cython.bint:
+    """Give the file its name, for good: until the directory is on the disk, a power cut brings the old one back."""
+    fd: cython.int
+    error: cython.int = fault(file.faults, CALL_RENAME)
+    if error == 0 and rename(file.path, target) != 0:
+        error = errno
+    if error:
+        return dump_failed(file, STEP_RENAME, error)
+    fd = open_file(file, file.directory, O_RDONLY | O_DIRECTORY)
+    if fd < 0:
+        return dump_failed(file, STEP_SYNC_DIRECTORY, -fd)
+    error = sync_file(file, fd)
+    close(fd)
+    return error == 0 or dump_failed(file, STEP_SYNC_DIRECTORY, error)
+
+
+def dump_discard(file: DumpFileP) -> cython.void:
+    """Leave nothing behind."""
+    if fault(file.faults, CALL_UNLINK) == 0:
+        unlink(file.path)  # the failure that brought us here is the one to report
+    end_queue(file)
+    if file.fd >= 0:
+        close(file.fd)
+        file.fd = -1
+
+
+def end_queue(file: DumpFileP) -> cython.void:
+    """Waits for a write under way."""
+    if file.queue:
+        syscall(SYS_io_destroy, file.queue)
+        file.queue = 0
+        file.in_flight = False
+
+
+# -- system calls, in whose place a test can put a fault
+
+
+def open_file(file: DumpFileP, path: cython.p_const_char, flags: cython.int) -> cython.int:
+    """A descriptor, or minus errno."""
+    error: cython.int = fault(file.faults, CALL_OPEN)
+    fd: cython.int
+    if error:
+        return -error
+    fd = open(path, flags | O_CLOEXEC, cython.cast(cython.int, 0o644))
+    return fd if fd >= 0 else -errno
+
+
+def sync_file(file: DumpFileP, fd: cython.int) -> cython.int:
+    """0, or errno."""
+    error: cython.int = fault(file.faults, CALL_FSYNC)
+    if error:
+        return error
+    return 0 if fsync(fd) == 0 else errno
+
+
+def fault(faults: cython.pointer[Fault], call: cython.int) -> cython.int:
+    """The errno that this call is to fail with, or 0."""
+    wanted: cython.pointer[Fault] = faults + call
+    if wanted.last == 0:
+        return 0
+    wanted.done += 1
+    if not wanted.first <= wanted.done <= wanted.last:
+        return 0
+    if wanted.error < 0:
+        kill(getpid(), SIGKILL)
+    return wanted.error

@@ -1,0 +1,1 @@
+"""The file that a save writes; all of it is C."""

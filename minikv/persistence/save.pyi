@@ -1,0 +1,1 @@
+"""A save; all of it is C."""
