@@ -7,6 +7,7 @@ show only the container's own view: a path that does not lie below the mounted p
 
 import os
 import posixpath
+from functools import lru_cache
 from typing import NamedTuple
 
 from minikv.host.files import read_number, read_text
@@ -47,7 +48,13 @@ def memory_groups(proc: str = "/proc") -> list[tuple[str, int]]:
 
 def _trees(proc: str) -> list[_Tree]:
     """The trees of groups that limit memory, each with the directory of this process's group."""
-    groups = _groups(read_text(f"{proc}/self/cgroup") or "")
+    return _find_trees(proc, read_text(f"{proc}/self/cgroup") or "")
+
+
+@lru_cache(maxsize=8)
+def _find_trees(proc: str, groups_text: str) -> list[_Tree]:
+    """Mounts do not change under a process, or at least not those of control groups."""
+    groups = _groups(groups_text)
     trees = []
     for line in (read_text(f"{proc}/self/mountinfo") or "").splitlines():
         before, _, after = line.partition(" - ")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from minikv.log import Log
 
 TELL_INTERVAL_S = 1.0
+BEGIN_AFTER_S = 0.002  # log lines and the meter's thread can wait until clients have had their replies
 
 # What becomes of a snapshot by its parent's will, and not by a failure.
 CANCELLED = "cancelled"
@@ -101,7 +102,7 @@ class RunningSnapshot:
             self._begin(None, on_end)
         else:
             self._heartbeat.start(loop)
-            self._beginning = loop.call_soon(self._begin, loop, on_end)
+            self._beginning = loop.call_later(BEGIN_AFTER_S, self._begin, loop, on_end)
 
     def _begin(self, loop: AbstractEventLoop | None, on_end: Callable[[], object]) -> None:
         self._beginning = None
