@@ -9,6 +9,7 @@ cdef enum:
     BLOCK_LEN = 1048576             # bytes of one write; larger ones gain nothing, and are memory of the child's own
     SLACK_LEN = 131072              # behind it, so that a walk always finds room for the largest record outside pages
     BLOCK_ROOM = 1183744            # of a block: both, and a page that is left over from the block before
+    BLOCKS = 3                      # one is filled while the kernel writes the others
     NAME_ROOM = 32                  # temp-<pid>.rdb
     PATH_ROOM = 4352                # PATH_MAX and a name
 
@@ -42,6 +43,14 @@ cdef struct Fault:                  # for tests: what happens instead of the cal
     uint32_t done                   # calls so far
     int error                       # errno; -1: the process is killed
 
+cdef struct Block:
+    uint8_t *start
+    uint8_t *pending                # still to be written
+    uint64_t pending_len
+    uint64_t offset                 # of these bytes in the file
+    bint in_flight
+    iocb request
+
 cdef struct DumpFile:
     const char *directory
     bint incremental                # write past the page cache, or sync as the file grows; else the final fsync does it all
@@ -55,22 +64,19 @@ cdef struct DumpFile:
     bint direct                     # past the page cache
     uint64_t crc                    # of all that was added; stays 0 when checksums are off
     uint64_t length                 # bytes added
-    uint8_t *block                  # being filled
-    uint8_t *other                  # free, or being written
-    uint64_t used                   # bytes in `block`
-    uint8_t *pending                # being written
-    uint64_t pending_len
-    uint64_t written                # bytes in the file
+    Block blocks[BLOCKS]
+    uint32_t filling                # number of the block that is being filled
+    uint64_t used                   # bytes in it
+    uint64_t handed_over            # bytes of the file before it
     uint64_t sized                  # length that the file was given ahead of them
     uint64_t window_start
     uint64_t previous_start
     aio_context_t queue             # 0: none
-    iocb request
-    bint in_flight
     int step                        # that failed
     int error                       # errno of it
 
 cdef bint dump_begin(DumpFile *file) noexcept nogil
+cdef uint8_t *dump_space(DumpFile *file) noexcept nogil
 cdef uint64_t dump_room(DumpFile *file) noexcept nogil
 cdef bint dump_advance(DumpFile *file, uint64_t nbytes) noexcept nogil
 cdef bint dump_add(DumpFile *file, const uint8_t *data, uint64_t nbytes) noexcept nogil
@@ -81,13 +87,15 @@ cdef bint dump_failed(DumpFile *file, int step, int error) noexcept nogil
 cdef int fault(Fault *faults, int call) noexcept nogil
 
 cdef bint hand_over(DumpFile *file) noexcept nogil
-cdef bint write_beside(DumpFile *file, uint8_t *data, uint64_t nbytes) noexcept nogil
-cdef bint settle(DumpFile *file) noexcept nogil
-cdef bint write_pending(DumpFile *file) noexcept nogil
-cdef void take_written(DumpFile *file, uint64_t nbytes) noexcept nogil
-cdef bint take_error(DumpFile *file, int error) noexcept nogil
+cdef bint begin_write(DumpFile *file, Block *block, uint64_t nbytes) noexcept nogil
+cdef bint submit(DumpFile *file, Block *block) noexcept nogil
+cdef bint settle(DumpFile *file, Block *block) noexcept nogil
+cdef bint collect(DumpFile *file) noexcept nogil
+cdef bint write_pending(DumpFile *file, Block *block) noexcept nogil
+cdef void take_written(DumpFile *file, Block *block, uint64_t nbytes) noexcept nogil
+cdef bint take_error(DumpFile *file, int error, bint direct) noexcept nogil
 cdef void use_cache(DumpFile *file) noexcept nogil
-cdef bint next_window(DumpFile *file) noexcept nogil
+cdef bint next_window(DumpFile *file, uint64_t end) noexcept nogil
 cdef bint sync_range(DumpFile *file, uint64_t start, uint64_t end, unsigned int flags) noexcept nogil
 cdef void end_queue(DumpFile *file) noexcept nogil
 cdef int open_file(DumpFile *file, const char *path, int flags) noexcept nogil

@@ -19,6 +19,7 @@ cdef extern from "<linux/aio_abi.h>" nogil:
     int IOCB_CMD_PWRITE
 
     struct iocb:
+        unsigned long long aio_data
         unsigned short aio_lio_opcode
         unsigned int aio_fildes
         unsigned long long aio_buf
@@ -26,6 +27,7 @@ cdef extern from "<linux/aio_abi.h>" nogil:
         long long aio_offset
 
     struct io_event:
+        unsigned long long data
         long long res
 
 cdef extern from "<sys/syscall.h>" nogil:

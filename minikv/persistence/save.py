@@ -33,6 +33,7 @@ from cython.cimports.minikv.persistence.dump_file import (
     dump_finish,
     dump_rename,
     dump_room,
+    dump_space,
 )
 from cython.cimports.minikv.persistence.linux import CLOCK_MONOTONIC, clock_gettime, nanosleep, stat, stat_t, timespec
 from cython.cimports.minikv.persistence.text import put_number, put_text
@@ -54,7 +55,7 @@ def write_dump(save: SaveP) -> cython.bint:
     if not (dump_begin(file) and dump_add(file, save.head, save.head_len)):
         return False
     while True:
-        nbytes = walk_fill(save.walk, file.block + file.used, dump_room(file), save.max_keys)
+        nbytes = walk_fill(save.walk, dump_space(file), dump_room(file), save.max_keys)
         if nbytes == 0:
             break
         if not dump_advance(file, nbytes):

@@ -18,6 +18,7 @@ from cython.cimports.minikv.engine.memory import give_back, reserve, unmap
 from cython.cimports.minikv.engine.walker import Walker, walk_end
 from cython.cimports.minikv.persistence.dump_file import (
     BLOCK_ROOM,
+    BLOCKS,
     CALL_CLOSE,
     CALL_FORK,
     CALL_FSYNC,
@@ -59,13 +60,13 @@ CALLS_BY_NAME = {
 class Saver:
     def __cinit__(self):
         self.save = cython.cast(cython.pointer[Save], reserve(cython.sizeof(Save), True))
-        self.blocks = reserve(2 * BLOCK_ROOM, True)
+        self.blocks = reserve(BLOCKS * BLOCK_ROOM, True)
         self.strings = reserve(STRINGS_LEN, True)
         self.strings_len = STRINGS_LEN
 
     def __dealloc__(self):
         unmap(cython.cast(cython.pointer[uint8_t], self.save), cython.sizeof(Save))
-        unmap(self.blocks, 2 * BLOCK_ROOM)
+        unmap(self.blocks, BLOCKS * BLOCK_ROOM)
         unmap(self.strings, self.strings_len)
 
     def __init__(self) -> None:
@@ -103,6 +104,7 @@ class Saver:
         """A save of what the walker gives, behind `head`. key_delay_us: as rdb-key-save-delay."""
         save: cython.pointer[Save] = self.save
         delay_us: cython.longlong = key_delay_us
+        number: cython.int
         target: bytes = directory + b"/" + filename
         if len(target) >= PATH_MAX:
             raise OSError(36, os.strerror(36))
@@ -114,8 +116,8 @@ class Saver:
         save.file.directory = self.keep(directory)
         save.file.checksum = checksum
         save.file.incremental = incremental
-        save.file.block = self.blocks
-        save.file.other = self.blocks + BLOCK_ROOM
+        for number in range(BLOCKS):
+            save.file.blocks[number].start = self.blocks + number * BLOCK_ROOM
         save.filename = self.keep(filename)
         save.target = self.keep(target)
         save.head = cython.cast(cython.pointer[uint8_t], self.keep(head))
@@ -188,7 +190,7 @@ class Saver:
         """Give memory back; the walker is of no more use."""
         walk_end(self.save.walk)
         self.walker = None
-        give_back(self.blocks, 2 * BLOCK_ROOM)
+        give_back(self.blocks, BLOCKS * BLOCK_ROOM)
 
     # -- in a child
 
