@@ -16,6 +16,8 @@ cdef enum:
 cdef enum:                          # system calls that can fail
     CALL_NONE = 0
     CALL_OPEN
+    CALL_IO_SETUP
+    CALL_IO_SUBMIT
     CALL_WRITE
     CALL_SYNC_RANGE
     CALL_FSYNC

@@ -91,7 +91,10 @@ def dump_begin(file: DumpFileP) -> cython.bint:
     if file.fd < 0:
         return dump_failed(file, STEP_OPEN, -file.fd)
     flock(file.fd, LOCK_EX | LOCK_NB)  # a file system may have no locks
-    if file.direct and syscall(SYS_io_setup, cython.cast(cython.uint, BLOCKS), cython.address(file.queue)) != 0:
+    if file.direct and (
+        fault(file.faults, CALL_IO_SETUP)
+        or syscall(SYS_io_setup, cython.cast(cython.uint, BLOCKS), cython.address(file.queue)) != 0
+    ):
         file.queue = 0  # writes are not asynchronous then
     return True
 
@@ -184,7 +187,10 @@ def submit(file: DumpFileP, block: BlockP) -> cython.bint:
     request.aio_buf = cython.cast(cython.ulonglong, cython.cast(uintptr_t, block.pending))
     request.aio_nbytes = min(block.pending_len, file.write_max) if file.write_max else block.pending_len
     request.aio_offset = block.offset
-    block.in_flight = syscall(SYS_io_submit, file.queue, cython.cast(cython.long, 1), cython.address(request)) == 1
+    block.in_flight = (
+        fault(file.faults, CALL_IO_SUBMIT) == 0
+        and syscall(SYS_io_submit, file.queue, cython.cast(cython.long, 1), cython.address(request)) == 1
+    )
     return block.in_flight
 
 

@@ -22,6 +22,8 @@ from cython.cimports.minikv.persistence.dump_file import (
     CALL_CLOSE,
     CALL_FORK,
     CALL_FSYNC,
+    CALL_IO_SETUP,
+    CALL_IO_SUBMIT,
     CALL_OPEN,
     CALL_RENAME,
     CALL_SYNC_RANGE,
@@ -47,6 +49,8 @@ NAP_US = cython.declare(cython.longlong, 1000)  # with rdb-key-save-delay: sleep
 
 CALLS_BY_NAME = {
     "open": CALL_OPEN,
+    "io_setup": CALL_IO_SETUP,
+    "io_submit": CALL_IO_SUBMIT,
     "write": CALL_WRITE,
     "sync_file_range": CALL_SYNC_RANGE,
     "fsync": CALL_FSYNC,

@@ -119,7 +119,15 @@ def raw(settings: SaveSettings, body: bytes, faults: Faults | None = None, write
 
 
 @pytest.mark.parametrize(
-    ("incremental", "faults"), [(True, {}), (True, CACHED), (False, {})], ids=["direct", "cached", "at the end"]
+    ("incremental", "faults"),
+    [
+        (True, {}),
+        (True, {"io_setup": (errno.EPERM, 1, EVER)}),
+        (True, {"io_submit": (errno.EAGAIN, 2, 3)}),
+        (True, CACHED),
+        (False, {}),
+    ],
+    ids=["direct", "no queue", "full queue", "cached", "at the end"],
 )
 @pytest.mark.parametrize("size", [0, 1, 100_000, MB - 9, MB, 12 * MB + 4096, 40 * MB - 5])
 @pytest.mark.parametrize("write_max", [0, 300_001, 4096 * 37])
