@@ -369,6 +369,7 @@ def test_a_child_writes_what_was_there_at_the_fork(settings: SaveSettings) -> No
     assert " * DB saved on disk\n" in log(settings)
 
 
+@pytest.mark.skipif("ASAN_OPTIONS" in os.environ, reason="a sanitizer's record of the heap is needed in every process")
 def test_a_child_has_no_heap(settings: SaveSettings) -> None:
     """None of the places at which the interpreter keeps its objects exists there."""
     middle = os.fork()
