@@ -16,7 +16,7 @@ cdef void end_on_purpose(int number) noexcept nogil
 cdef void close_descriptors(Save *save) noexcept nogil
 cdef void close_range(unsigned int first, unsigned int last) noexcept nogil
 cdef void offer_to_the_oom_killer(int score) noexcept nogil
-cdef void leave_behind(Save *save) noexcept nogil
+cdef bint write_dump(Save *save) noexcept nogil
 cdef void look_if_due(Save *save) noexcept nogil
 cdef void look(Save *save) noexcept nogil
 cdef uint64_t average(Figures *figures) noexcept nogil

@@ -47,10 +47,12 @@ from cython.cimports.minikv.persistence.save import (
     PRIVATE_DIRTY_PEAK,
     VERIFIED,
     Figures,
+    begin_dump,
+    end_dump,
     give_up,
     monotonic_ns,
     put_in_place,
-    write_dump,
+    step_dump,
 )
 from cython.cimports.minikv.persistence.text import put_digits, put_number, put_text
 from cython.cimports.posix.fcntl import O_CREAT, O_RDONLY, O_RDWR, O_WRONLY
@@ -102,7 +104,6 @@ def run_child(save: SaveP) -> cython.void:
     save.next_look_ns = monotonic_ns() + FIRST_LOOK_NS
     save.look_interval_ns = FIRST_LOOK_NS
     save.next_line_ns = monotonic_ns() + LINE_NS
-    save.passed = leave_behind
     if not (write_dump(save) and (save.verifier.arguments == cython.NULL or verify(save)) and put_in_place(save)):
         give_up(save)
         write_line(save, WARNING, save.message)
@@ -188,9 +189,13 @@ def offer_to_the_oom_killer(score: cython.int) -> cython.void:
 # -- what it costs
 
 
-def leave_behind(save: SaveP) -> cython.void:
-    look_if_due(save)  # before the release: what lies behind is still ours, this is the peak
-    walk_release(save.walk)
+def write_dump(save: SaveP) -> cython.bint:
+    if not begin_dump(save):
+        return False
+    while step_dump(save):
+        look_if_due(save)  # before the release: what lies behind is still ours, this is the peak
+        walk_release(save.walk)
+    return end_dump(save)
 
 
 def look_if_due(save: SaveP) -> cython.void:

@@ -48,7 +48,7 @@ from cython.cimports.minikv.persistence.linux import (
     sched_setscheduler,
     syscall,
 )
-from cython.cimports.minikv.persistence.save import monotonic_ns, write_dump
+from cython.cimports.minikv.persistence.save import begin_dump, monotonic_ns
 from cython.cimports.posix.fcntl import O_RDONLY
 from cython.cimports.posix.mman import (
     MAP_ANONYMOUS,
@@ -218,7 +218,7 @@ def is_for_child(module: RegionP) -> cython.bint:
     """Whether it has one of the functions that a child calls, each of which stands for its module."""
     return (
         has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, run_child)))
-        or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, write_dump)))
+        or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, begin_dump)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, dump_begin)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, crc64)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, walk_fill)))

@@ -51,8 +51,6 @@ cdef struct Verifier:               # process that reads the dump again
     char nbytes[24]
     int pid                         # while it runs
 
-ctypedef void (*Passed)(Save *save) noexcept nogil
-
 cdef struct Save:
     Walk *walk
     uint64_t *progress
@@ -63,7 +61,7 @@ cdef struct Save:
     uint64_t head_len
     uint64_t max_keys               # between two naps; 0: no naps
     uint64_t nap_ns                 # for each key
-    Passed passed                   # told of each step of the walk; NULL: nobody is
+    uint64_t keys_rested            # naps have been taken for so many
     int parent                      # of the child that makes this save; 0: the server makes it itself
     int oom_score                   # of the child
     Identity before                 # of the dump, when the save began
@@ -76,7 +74,9 @@ cdef struct Save:
     char errors[ERRORS][ERROR_ROOM]
     char message[MESSAGE_ROOM]      # what went wrong, in Redis's words
 
-cdef bint write_dump(Save *save) noexcept nogil
+cdef bint begin_dump(Save *save) noexcept nogil
+cdef bint step_dump(Save *save) noexcept nogil
+cdef bint end_dump(Save *save) noexcept nogil
 cdef bint put_in_place(Save *save) noexcept nogil
 cdef void give_up(Save *save) noexcept nogil
 cdef Identity identity(const char *path) noexcept nogil

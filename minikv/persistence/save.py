@@ -1,7 +1,7 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """A save from its first byte to the dump in its place, in the server's process or in a snapshot child.
 
-    write_dump      head, walk, checksum; on the disk, under its temporary name
+    begin_dump, step_dump ..., end_dump     head, walk, checksum; on the disk, under its temporary name
     put_in_place    takes the old dump's place
     give_up         after a failure: nothing is left, and `message` has Redis's words for it
 
@@ -17,6 +17,7 @@ from cython.cimports.minikv.engine.walker import walk_fill, walk_publish
 from cython.cimports.minikv.persistence.dump_file import (
     STEP_CLOSE,
     STEP_FSYNC,
+    STEP_NONE,
     STEP_OPEN,
     STEP_RENAME,
     STEP_SYNC_DIRECTORY,
@@ -46,27 +47,33 @@ BILLION = cython.declare(int64_t, 1_000_000_000)
 SaveP = cython.typedef(cython.pointer[Save])
 
 
-def write_dump(save: SaveP) -> cython.bint:
+def begin_dump(save: SaveP) -> cython.bint:
+    save.keys_rested = 0
+    save.progress[PHASE] = PHASE_WALKING
+    return dump_begin(cython.address(save.file)) and dump_add(cython.address(save.file), save.head, save.head_len)
+
+
+def step_dump(save: SaveP) -> cython.bint:
+    """A buffer of what the walk gives, after the rest that was earned by the one before; False if it gives no more."""
+    file: cython.pointer[DumpFile] = cython.address(save.file)
+    nbytes: uint64_t
+    if save.max_keys:
+        nap(save.nap_ns * (save.walk.keys - save.keys_rested))
+        save.keys_rested = save.walk.keys
+    nbytes = walk_fill(save.walk, dump_space(file), dump_room(file), save.max_keys)
+    if nbytes == 0 or not dump_advance(file, nbytes):
+        return False
+    walk_publish(save.walk)
+    save.progress[BYTES] = file.length
+    return True
+
+
+def end_dump(save: SaveP) -> cython.bint:
+    """False also for a failure in what came before."""
     file: cython.pointer[DumpFile] = cython.address(save.file)
     foot: uint8_t[9]
-    keys_before: uint64_t = 0
-    nbytes: uint64_t
-    save.progress[PHASE] = PHASE_WALKING
-    if not (dump_begin(file) and dump_add(file, save.head, save.head_len)):
+    if file.step != STEP_NONE:
         return False
-    while True:
-        nbytes = walk_fill(save.walk, dump_space(file), dump_room(file), save.max_keys)
-        if nbytes == 0:
-            break
-        if not dump_advance(file, nbytes):
-            return False
-        walk_publish(save.walk)
-        save.progress[BYTES] = file.length
-        if save.passed != cython.NULL:
-            save.passed(save)
-        if save.max_keys:
-            nap(save.nap_ns * (save.walk.keys - keys_before))
-            keys_before = save.walk.keys
     if save.walk.error:
         return dump_failed(file, STEP_WALK, save.walk.error)
     foot[0] = OPCODE_EOF

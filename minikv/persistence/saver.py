@@ -12,6 +12,7 @@ import os
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING
+from cython.cimports.cpython.exc import PyErr_CheckSignals
 from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.memory import give_back, reserve, unmap
@@ -37,10 +38,12 @@ from cython.cimports.minikv.persistence.save import (
     ERRORS,
     Figures,
     Save,
+    begin_dump,
+    end_dump,
     give_up,
     identity,
     put_in_place,
-    write_dump,
+    step_dump,
 )
 
 STRINGS_LEN = cython.declare(uint64_t, 1 << 20)  # room for what `keep` copies, without the file's head
@@ -134,7 +137,6 @@ class Saver:
             save.max_keys = -delay_us
             save.nap_ns = 1000 // -delay_us
         save.parent = 0
-        save.passed = cython.NULL
         save.before = identity(save.target)
         save.verifier.arguments = cython.NULL
         save.verifier.pid = 0
@@ -171,11 +173,18 @@ class Saver:
     # -- in this process
 
     def write(self) -> bool:
-        """All, under the temporary name and on the disk; False if that fails."""
+        """All, under the temporary name and on the disk; False if that fails. Signals are heard in between."""
+        more: cython.bint
         done: cython.bint
         save: cython.pointer[Save] = self.save
         with cython.nogil:
-            done = write_dump(save)
+            more = begin_dump(save)
+        while more:
+            with cython.nogil:
+                more = step_dump(save)
+            PyErr_CheckSignals()
+        with cython.nogil:
+            done = end_dump(save)
         return done
 
     def put_in_place(self) -> bool:
