@@ -33,7 +33,7 @@ ONLY_FOUNDATIONS = {"protocol", "host"}
 
 # A process has one address space, and a signal's handler no argument: what they need is state of the process.
 OF_THE_PROCESS = {
-    "minikv.engine.memory": {"_reserved", "_reserved_len", "_unknown"},
+    "minikv.engine.memory": {"_reserved", "_reserved_len", "_unknown", "_lock"},
     "minikv.persistence.child": {"_save"},
 }
 

@@ -1,6 +1,13 @@
 cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 
+cdef extern from "<pthread.h>" nogil:
+    ctypedef struct pthread_mutex_t:
+        pass
+    int pthread_mutex_init(pthread_mutex_t *mutex, const void *attributes)
+    int pthread_mutex_lock(pthread_mutex_t *mutex)
+    int pthread_mutex_unlock(pthread_mutex_t *mutex)
+
 cdef enum:
     BLOCK_SHIFT = 12
     BLOCK_SIZE = 4096
@@ -21,6 +28,7 @@ cdef uint8_t *try_reserve(size_t nbytes, bint inherited) noexcept nogil
 cdef void give_back(uint8_t *start, size_t nbytes) noexcept nogil
 cdef bint populate(uint8_t *start, size_t nbytes) noexcept nogil
 cdef void unmap(uint8_t *start, size_t nbytes) noexcept nogil
+cdef bint hide_unless_reserved(uintptr_t start, size_t nbytes) noexcept nogil
 cdef bint is_reserved(uintptr_t start, size_t nbytes) noexcept nogil
 cdef void remember(uintptr_t start, size_t nbytes) noexcept nogil
 cdef void forget(uintptr_t start) noexcept nogil

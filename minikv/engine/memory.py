@@ -46,6 +46,8 @@ POISON = cython.declare(cython.int, 0xDB)
 _reserved = cython.declare(Reservation[RESERVATIONS])
 _reserved_len = cython.declare(cython.int, 0)
 _unknown = cython.declare(cython.bint, False)
+_lock = cython.declare(pthread_mutex_t)  # held while reservations come and go, and while others are hidden
+pthread_mutex_init(cython.address(_lock), cython.NULL)
 
 
 def reserve(nbytes: cython.size_t, inherited: cython.bint) -> cython.pointer[uint8_t]:
@@ -59,21 +61,25 @@ def reserve(nbytes: cython.size_t, inherited: cython.bint) -> cython.pointer[uin
 def try_reserve(nbytes: cython.size_t, inherited: cython.bint) -> cython.pointer[uint8_t]:
     """The same for code without exceptions: NULL if it can't be had."""
     length: cython.size_t = (nbytes + HUGE_SIZE - 1) & ~cython.cast(cython.size_t, HUGE_SIZE - 1)
-    mapped: cython.p_void = mmap(
+    slack: cython.size_t
+    mapped: cython.p_void
+    start: cython.pointer[uint8_t] = cython.NULL
+    pthread_mutex_lock(cython.address(_lock))
+    mapped = mmap(
         cython.NULL, length + HUGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0
     )
-    if mapped == MAP_FAILED:
-        return cython.NULL
-    start: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], mapped)
-    slack: cython.size_t = cython.cast(cython.size_t, (-cython.cast(uintptr_t, start)) & (HUGE_SIZE - 1))
-    if slack:
-        munmap(start, slack)
-    if slack < HUGE_SIZE:
-        munmap(start + slack + length, HUGE_SIZE - slack)
-    start += slack
-    if not inherited:
-        madvise(start, length, MADV_DONTFORK)
-    remember(cython.cast(uintptr_t, start), length)
+    if mapped != MAP_FAILED:
+        start = cython.cast(cython.pointer[uint8_t], mapped)
+        slack = cython.cast(cython.size_t, (-cython.cast(uintptr_t, start)) & (HUGE_SIZE - 1))
+        if slack:
+            munmap(start, slack)
+        if slack < HUGE_SIZE:
+            munmap(start + slack + length, HUGE_SIZE - slack)
+        start += slack
+        if not inherited:
+            madvise(start, length, MADV_DONTFORK)
+        remember(cython.cast(uintptr_t, start), length)
+    pthread_mutex_unlock(cython.address(_lock))
     return start
 
 
@@ -90,8 +96,10 @@ def populate(start: cython.pointer[uint8_t], nbytes: cython.size_t) -> cython.bi
 def unmap(start: cython.pointer[uint8_t], nbytes: cython.size_t) -> cython.void:
     """End a reservation of `nbytes`."""
     if start != cython.NULL:
+        pthread_mutex_lock(cython.address(_lock))
         forget(cython.cast(uintptr_t, start))
         munmap(start, (nbytes + HUGE_SIZE - 1) & ~cython.cast(cython.size_t, HUGE_SIZE - 1))
+        pthread_mutex_unlock(cython.address(_lock))
 
 
 # -- which addresses are reservations: what else is private and anonymous is the heap
@@ -115,6 +123,18 @@ def forget(start: uintptr_t) -> cython.void:
             _reserved_len -= 1
             _reserved[number] = _reserved[_reserved_len]
             return
+
+
+def hide_unless_reserved(start: uintptr_t, nbytes: cython.size_t) -> cython.bint:
+    """Mark what is mapped there MADV_DONTFORK, if no reservation lies within.
+
+    Any thread may ask, of what it has seen a while ago: where there was heap, a reservation may have come into being.
+    """
+    hidden: cython.bint
+    pthread_mutex_lock(cython.address(_lock))
+    hidden = not is_reserved(start, nbytes) and madvise(cython.cast(cython.p_void, start), nbytes, MADV_DONTFORK) == 0
+    pthread_mutex_unlock(cython.address(_lock))
+    return hidden
 
 
 def is_reserved(start: uintptr_t, nbytes: cython.size_t) -> cython.bint:

@@ -24,7 +24,7 @@ from cython.cimports.libc.errno import errno
 from cython.cimports.libc.signal import SIGCHLD
 from cython.cimports.libc.stdint import int64_t, uint64_t, uintptr_t
 from cython.cimports.minikv.engine.lzf import lzf_compress
-from cython.cimports.minikv.engine.memory import give_back, is_reserved
+from cython.cimports.minikv.engine.memory import give_back, hide_unless_reserved
 from cython.cimports.minikv.engine.stream_tail import tail_fill
 from cython.cimports.minikv.engine.walker import walk_fill
 from cython.cimports.minikv.persistence.child import run_child
@@ -56,14 +56,11 @@ from cython.cimports.posix.mman import (
     MAP_PRIVATE,
     PROT_READ,
     PROT_WRITE,
-    madvise,
     mmap,
     munmap,
 )
 from cython.cimports.posix.signal import SIG_SETMASK, sigfillset, sigprocmask, sigset_t
 from cython.cimports.posix.unistd import close, read
-
-MADV_DONTFORK = cython.declare(cython.int, 10)
 
 TEXT_LEN = cython.declare(uint64_t, 2 << 20)  # of /proc/self/maps: some 25,000 mappings
 PAGE = cython.declare(uint64_t, 4096)
@@ -156,7 +153,7 @@ def hide_listed(at: cython.p_char, modules: RegionsP, thread: uint64_t) -> cytho
     count: cython.int = 0
     while at[0]:
         at = parse_region(at, cython.address(region), cython.address(is_special))
-        if is_special or is_reserved(region.start, region.end - region.start):
+        if is_special:
             continue
         if has(cython.address(region), thread):
             # The kernel makes one of what lies side by side: there may be heap on both sides of it.
@@ -178,10 +175,7 @@ def hide_but(start: uint64_t, end: uint64_t, kept: RegionsP) -> cython.int:
             return (hide_but(start, module.start, kept) if start < module.start else 0) + (
                 hide_but(module.end, end, kept) if module.end < end else 0
             )
-    return (
-        start < end
-        and madvise(cython.cast(cython.p_void, cython.cast(uintptr_t, start)), end - start, MADV_DONTFORK) == 0
-    )
+    return start < end and hide_unless_reserved(start, end - start)
 
 
 def find_modules(modules: cython.pointer[Regions]) -> cython.bint:

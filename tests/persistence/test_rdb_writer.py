@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import errno
+import mmap
 import os
 import random
 import resource
@@ -385,6 +386,28 @@ def test_a_child_has_no_heap(settings: SaveSettings) -> None:
         os.kill(pid, signal.SIGKILL)
         left = [address for address in map(id, objects) if any(start <= address < end for start, end in mapped)]
         os._exit(hidden < 50 or exit_code(pid) != -signal.SIGKILL or len(left) > 100)
+    assert exit_code(middle) == 0
+
+
+def test_what_is_reserved_while_another_thread_hides_the_heap_is_inherited(settings: SaveSettings) -> None:
+    """The thread has seen heap where a reservation is by now."""
+    middle = os.fork()
+    if middle == 0:  # a process that needs no other children
+        done, data, codes = threading.Event(), keyspace(10), set()
+
+        def hide_on(thread: int) -> None:
+            while not done.is_set():
+                hide(thread)
+
+        threading.Thread(target=hide_on, args=(thread_address(),), daemon=True).start()
+        for _ in range(60):
+            heap = [mmap.mmap(-1, 4 * MB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) for _ in range(3)]
+            time.sleep(0.0005)
+            for mapping in heap:
+                mapping.close()
+            codes.add(exit_code(fork(settings, data)))
+        done.set()
+        os._exit(0 if codes == {0} else 1)
     assert exit_code(middle) == 0
 
 
