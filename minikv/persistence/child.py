@@ -14,7 +14,7 @@ Nothing here may allocate, nor use stdio, a locale, or any memory of the interpr
 """
 
 import cython
-from cython.cimports.libc.signal import SIG_DFL, SIG_IGN, SIGINT, SIGKILL, SIGUSR1
+from cython.cimports.libc.signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGINT, SIGKILL, SIGUSR1
 from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.libc.string import memcpy, strlen, strstr
 from cython.cimports.minikv.engine.walker import walk_release
@@ -127,7 +127,10 @@ def set_signals(save: SaveP) -> cython.void:
     _save = save
     sigemptyset(cython.address(none))
     for number in range(1, SIGNALS):
-        if sigaction(number, cython.NULL, cython.address(action)) == 0 and action.sa_handler != SIG_IGN:
+        if sigaction(number, cython.NULL, cython.address(action)) != 0:
+            continue
+        # Who ignores SIGCHLD does not learn how a process has ended: the verifier, for one.
+        if action.sa_handler != SIG_IGN or number == SIGCHLD:
             action.sa_handler = SIG_DFL
             action.sa_flags = 0
             sigaction(number, cython.address(action), cython.NULL)
@@ -145,6 +148,8 @@ def end_on_purpose(_number: cython.int) -> cython.void:
     if _save.verifier.pid:
         kill(_save.verifier.pid, SIGKILL)
     write_line(_save, WARNING, b"Received SIGUSR1 in child, exiting now.")
+    if _save.verifier.pid:
+        waitpid(_save.verifier.pid, cython.NULL, 0)  # in a container init is the server, which would not
     _exit(EXIT_KILLED_ON_PURPOSE)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import calendar
+import contextlib
+import ctypes
 import errno
 import mmap
 import os
@@ -31,6 +33,7 @@ from tests.persistence.rdb_files import crc, read
 MB = 1 << 20
 OLD = b"the old dump"
 EVER = 2**31
+PR_SET_CHILD_SUBREAPER = 36
 
 Faults = dict[str, tuple[int, int, int]]  # as Saver.inject takes them
 
@@ -487,6 +490,32 @@ def test_the_dump_of_a_child_is_verified_by_another_process(settings: SaveSettin
     wanted = replace(settings, verify=True)
     assert exit_code(fork(wanted, keyspace(5000), verifier=verifier_arguments(wanted))) == 0
     assert read(files(settings)["dump.rdb"]).keys_loaded == 5000
+
+
+def test_a_server_that_ignores_its_children_has_its_dump_verified(settings: SaveSettings) -> None:
+    wanted = replace(settings, verify=True)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        pid = fork(wanted, keyspace(5), verifier=verifier_arguments(wanted))
+        with pytest.raises(ChildProcessError):  # but only after its end
+            os.waitpid(pid, 0)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert read(files(settings)["dump.rdb"]).keys_loaded == 5
+
+
+def test_a_child_that_is_told_to_end_leaves_no_verifier(settings: SaveSettings) -> None:
+    middle = os.fork()
+    if middle == 0:
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # as init in a container: orphans are its children
+        pid = fork(settings, keyspace(5), verifier=[b"/bin/sh", b"-c", b"kill -USR1 $PPID; exec sleep 100"])
+        code = exit_code(pid)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            os._exit(0 if code == 255 else 1)
+        os._exit(1)
+    assert exit_code(middle) == 0
 
 
 @pytest.mark.parametrize(
