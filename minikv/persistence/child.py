@@ -69,6 +69,7 @@ from cython.cimports.posix.unistd import SEEK_CUR, _exit, close, dup2, getpid, l
 
 HEAD_START_US = cython.declare(cython.uint, 5000)  # for the parent's reply
 SIGNALS = cython.declare(cython.int, 65)
+LAST_DESCRIPTOR = cython.declare(cython.uint, 0xFFFFFFFF)
 DESCRIPTORS = cython.declare(cython.uint, 65536)  # to be closed one by one, on a kernel without close_range
 
 # When to look at the own memory: soon, then ever more rarely, and never for more than a hundredth of the time.
@@ -154,20 +155,26 @@ def end_on_purpose(_number: cython.int) -> cython.void:
 
 
 def close_descriptors(save: SaveP) -> cython.void:
-    """All but the log's. The standard ones lead nowhere: else the dump gets one's number, and a stray line."""
+    """All but the log's. The standard ones lead nowhere: else the dump gets one's number, and a stray line.
+
+    Closed first, opened then: the server may have used all that it is allowed.
+    """
     fd: cython.int
-    keep: cython.int = -1
-    null: cython.int = open(b"/dev/null", O_RDWR)
-    if save.log.path[0] == 0:
-        keep = save.log.fd = fcntl(save.log.fd, F_DUPFD_CLOEXEC, 3)
+    null: cython.int
+    log: cython.int = save.log.fd if save.log.path[0] == 0 else -1
+    close_range(3, cython.cast(cython.uint, log - 1) if log > 2 else LAST_DESCRIPTOR)
+    if log > 2:
+        close_range(log + 1, LAST_DESCRIPTOR)
+    if log >= 0:
+        save.log.fd = fcntl(log, F_DUPFD_CLOEXEC, 3)
+    if log > 2:
+        close(log)
+    null = open(b"/dev/null", O_RDWR)
     for fd in range(3):
         if null >= 0:
             dup2(null, fd)
-    if keep > 2:
-        close_range(3, keep - 1)
-        close_range(keep + 1, ~cython.cast(cython.uint, 0))
-    else:
-        close_range(3, ~cython.cast(cython.uint, 0))
+    if null > 2:
+        close(null)
 
 
 def close_range(first: cython.uint, last: cython.uint) -> cython.void:

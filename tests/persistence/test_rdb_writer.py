@@ -14,9 +14,9 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,7 +105,7 @@ def test_values_are_compressed_if_that_is_wanted(settings: SaveSettings) -> None
     assert read(files(settings)["dump.rdb"]).records[0].value == bytes(10_000)
 
 
-@contextmanager
+@contextlib.contextmanager
 def raw(settings: SaveSettings, body: bytes, faults: Faults | None = None, write_max: int = 0) -> Iterator[Saver]:
     """A save whose file begins with any bytes, and has no keys."""
     saver = Saver()
@@ -445,6 +445,28 @@ def test_a_child_that_fails_leaves_the_old_dump(
     assert exit_code(pid) == 1
     assert files(settings) == {"dump.rdb": OLD}
     assert f" # {text.format(pid=pid, dir=settings.directory)}\n" in log(settings)
+
+
+@pytest.mark.parametrize("low", [True, False])
+def test_a_server_without_a_free_descriptor_has_a_child_that_logs(settings: SaveSettings, low: bool) -> None:
+    """To a descriptor, standard output for one."""
+    middle = os.fork()
+    if middle == 0:
+        path = settings.directory + ".log"
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        if low:
+            number = os.dup2(number, 1)
+        saver = Saver()
+        prepare(keyspace(5).walker(), settings, used_memory=0, saver=saver)
+        saver.for_child(b"", number, 2, 0, 700, [])
+        soft = max(int(fd) for fd in os.listdir("/proc/self/fd")) + 10
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, soft))
+        with contextlib.suppress(OSError):
+            while True:
+                os.dup(2)
+        os._exit(exit_code(saver.fork()[0]))
+    assert exit_code(middle) == 0
+    assert " * DB saved on disk\n" in log(settings)
 
 
 @pytest.mark.parametrize(("own", "of_child"), [(os.SCHED_OTHER, os.SCHED_BATCH), (os.SCHED_IDLE, os.SCHED_IDLE)])
