@@ -22,7 +22,7 @@ window is begun, the one before is waited for. `rdb-save-incremental-fsync no` l
 """
 
 import cython
-from cython.cimports.libc.errno import EINTR, EINVAL, errno
+from cython.cimports.libc.errno import EINTR, EINVAL, EIO, errno
 from cython.cimports.libc.signal import SIGKILL
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t, uintptr_t
 from cython.cimports.libc.string import memcpy, memset
@@ -240,11 +240,11 @@ def write_pending(file: DumpFileP, block: BlockP) -> cython.bint:
                 min(block.pending_len, file.write_max) if file.write_max else block.pending_len,
                 block.offset,
             )
-            if written >= 0:
+            if written > 0:
                 take_written(file, block, written)
                 continue
-            error = errno
-        if error != EINTR and not take_error(file, error, file.direct):
+            error = errno if written < 0 else EIO  # for ever, if we went on
+        if not take_error(file, error, file.direct):
             return False
     if file.incremental and not file.direct and block.offset >= file.window_start + WINDOW_LEN:
         return next_window(file, block.offset)
@@ -261,6 +261,8 @@ def take_written(file: DumpFileP, block: BlockP, nbytes: uint64_t) -> cython.voi
 
 def take_error(file: DumpFileP, error: cython.int, direct: cython.bint) -> cython.bint:
     """True if it is worth trying again. direct: the write that failed went past the cache."""
+    if error == EINTR:
+        return True
     if direct and error == EINVAL:  # another alignment than ours is wanted
         if file.direct:
             use_cache(file)
@@ -366,20 +368,25 @@ def end_queue(file: DumpFileP) -> cython.void:
 
 def open_file(file: DumpFileP, path: cython.p_const_char, flags: cython.int) -> cython.int:
     """A descriptor, or minus errno."""
-    error: cython.int = fault(file.faults, CALL_OPEN)
-    fd: cython.int
-    if error:
-        return -error
-    fd = open(path, flags | O_CLOEXEC, cython.cast(cython.int, 0o644))
-    return fd if fd >= 0 else -errno
+    fd: cython.int = -EINTR
+    while fd == -EINTR:
+        fd = -fault(file.faults, CALL_OPEN)
+        if fd == 0:
+            fd = open(path, flags | O_CLOEXEC, cython.cast(cython.int, 0o644))
+            if fd >= 0:
+                break
+            fd = -errno
+    return fd
 
 
 def sync_file(file: DumpFileP, fd: cython.int) -> cython.int:
     """0, or errno."""
-    error: cython.int = fault(file.faults, CALL_FSYNC)
-    if error:
-        return error
-    return 0 if fsync(fd) == 0 else errno
+    error: cython.int = EINTR
+    while error == EINTR:
+        error = fault(file.faults, CALL_FSYNC)
+        if error == 0 and fsync(fd) != 0:
+            error = errno
+    return error
 
 
 def fault(faults: cython.pointer[Fault], call: cython.int) -> cython.int:

@@ -158,6 +158,20 @@ def test_a_disk_that_wants_another_alignment_is_written_through_the_cache(settin
     assert read(data).keys_loaded == 10_000
 
 
+@pytest.mark.parametrize("cached", [False, True], ids=["direct", "cached"])
+@pytest.mark.parametrize(
+    ("call", "nth"), [("open", 1), ("open", 2), ("write", 1), ("write", 5), ("fsync", 1), ("fsync", 2)]
+)
+def test_a_call_that_a_signal_interrupts_is_made_again(
+    settings: SaveSettings, cached: bool, call: str, nth: int
+) -> None:
+    faults: Faults = {call: (errno.EINTR, nth, nth + 1)}
+    if cached and call == "open":
+        return
+    write(settings, keyspace(10_000), {**(CACHED if cached else {}), **faults})
+    assert read(files(settings)["dump.rdb"]).keys_loaded == 10_000
+
+
 @pytest.mark.parametrize(("delay_us", "at_least_s"), [(2000, 0.02), (100, 0.001), (-5, 0.0)])
 def test_a_delay_for_each_key(settings: SaveSettings, delay_us: int, at_least_s: float) -> None:
     began = time.monotonic()
