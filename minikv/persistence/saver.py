@@ -46,7 +46,7 @@ from cython.cimports.minikv.persistence.save import (
     step_dump,
 )
 
-STRINGS_LEN = cython.declare(uint64_t, 1 << 20)  # room for what `keep` copies, without the file's head
+STRINGS_LEN = cython.declare(uint64_t, 1 << 20)  # room for what `keep` copies, besides the file's head
 PATH_MAX = cython.declare(uint64_t, 4096)
 NAP_US = cython.declare(cython.longlong, 1000)  # with rdb-key-save-delay: sleep about this long at a time
 
@@ -68,8 +68,7 @@ class Saver:
     def __cinit__(self):
         self.save = cython.cast(cython.pointer[Save], reserve(cython.sizeof(Save), True))
         self.blocks = reserve(BLOCKS * BLOCK_ROOM, True)
-        self.strings = reserve(STRINGS_LEN, True)
-        self.strings_len = STRINGS_LEN
+        self._make_room(2 * STRINGS_LEN)  # no head is that long, unless there are functions
 
     def __dealloc__(self):
         unmap(cython.cast(cython.pointer[uint8_t], self.save), cython.sizeof(Save))
@@ -145,12 +144,14 @@ class Saver:
 
     def _make_room(self, nbytes: uint64_t) -> None:
         """Forget what was kept."""
+        length: uint64_t = (nbytes + STRINGS_LEN - 1) & ~(STRINGS_LEN - 1)
         self.strings_used = 0
-        if nbytes > self.strings_len:
+        if length > self.strings_len:
             unmap(self.strings, self.strings_len)
             self.strings = cython.NULL
-            self.strings = reserve(nbytes, True)
-            self.strings_len = nbytes
+            self.strings_len = 0
+            self.strings = reserve(length, True)
+            self.strings_len = length
 
     def keep(self, data: bytes) -> cython.p_char:
         """A copy that a child inherits, with a zero behind it."""
@@ -159,7 +160,7 @@ class Saver:
             raise OSError(7, os.strerror(7))  # the environment is that large
         at: cython.p_char = cython.cast(cython.p_char, self.strings + self.strings_used)
         memcpy(at, PyBytes_AS_STRING(data), nbytes)
-        self.strings_used += (nbytes + 7) & ~cython.cast(uint64_t, 7)
+        self.strings_used += (nbytes + 7) & ~cython.cast(uint64_t, 7)  # pointers come next; all room is a multiple of 8
         return at
 
     def keep_list(self, items: list) -> cython.pp_char:

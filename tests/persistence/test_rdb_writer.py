@@ -265,6 +265,15 @@ def test_one_saver_serves_one_save_after_the_other(settings: SaveSettings) -> No
         assert read(files(settings)["dump.rdb"]).keys_loaded == 5000
 
 
+@pytest.mark.parametrize("odd", range(8))
+def test_more_words_than_a_child_has_room_for_are_refused(settings: SaveSettings, odd: int) -> None:
+    """Whatever is left behind the last that fits: the file's head has any length."""
+    saver, data = Saver(), keyspace()
+    saver.prepare(data.walker(), bytes(2 * MB + odd), os.fsencode(settings.directory), b"dump.rdb")
+    with pytest.raises(OSError, match="Argument list too long"):
+        saver.for_child(b"", -1, 2, 0, 0, [b"x"] * 100_000 + [bytes(MB)])
+
+
 # -- what dead writers left
 
 
