@@ -71,8 +71,7 @@ def save(walker: Walker, settings: SaveSettings, *, used_memory: int, saver: Sav
     try:
         if saver.write():
             if settings.verify:
-                with open(saver.temp_path, "rb", buffering=0) as file:
-                    verify(file.fileno(), keys=saver.keys, nbytes=saver.nbytes, checksum=settings.checksum)
+                _verify(saver, settings)
             done = saver.put_in_place()
         saved = Saved(saver.keys, saver.nbytes)
     finally:
@@ -81,6 +80,14 @@ def save(walker: Walker, settings: SaveSettings, *, used_memory: int, saver: Sav
     if message:
         raise SaveError(message) from OSError(saver.errno, os.strerror(saver.errno))
     return saved
+
+
+def _verify(saver: Saver, settings: SaveSettings) -> None:
+    try:
+        with open(saver.temp_path, "rb", buffering=0) as file:
+            verify(file.fileno(), keys=saver.keys, nbytes=saver.nbytes, checksum=settings.checksum)
+    except OSError as error:  # the directory has gone away
+        raise SaveError(f"Verifying the new dump failed: {error.strerror}") from error
 
 
 def prepare(walker: Walker, settings: SaveSettings, *, used_memory: int, saver: Saver) -> None:

@@ -10,6 +10,7 @@ import mmap
 import os
 import random
 import resource
+import shutil
 import signal
 import threading
 import time
@@ -233,6 +234,22 @@ def test_a_directory_that_cannot_be_synced_is_an_error_though_the_dump_is_new(se
     with pytest.raises(SaveError, match=r"\(fsyncFileDir\): Input/output error"):
         write(settings, keyspace(1), {"fsync": (errno.EIO, 2, 2)})
     assert read(files(settings)["dump.rdb"]).keys_loaded == 1
+
+
+def test_a_directory_that_goes_before_the_verification(settings: SaveSettings) -> None:
+    class Vanishing:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(saver, name)
+
+        def write(self) -> bool:
+            written = saver.write()
+            shutil.rmtree(settings.directory)
+            return written
+
+    saver = Saver()
+    vanishing: Any = Vanishing()
+    with pytest.raises(SaveError, match="Verifying the new dump failed: No such file or directory"):
+        save(keyspace(1).walker(), replace(settings, verify=True), used_memory=0, saver=vanishing)
 
 
 def test_a_directory_that_is_gone(tmp_path: Path) -> None:
