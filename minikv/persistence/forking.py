@@ -7,7 +7,7 @@ gigabyte in huge pages; and a few lines of Python touch a hundred of those pages
 none of it. So `hide` marks, once and for good, every mapping MADV_DONTFORK but
 
     the arena and all else that engine.memory has reserved (which says of itself what is inherited)
-    the modules that the child's code lies in, the C library, and the loader
+    the modules that the child's code lies in, the C library, and the loader (Python has it bind all names at once)
     the stack, the thread's own storage around errno, and what the kernel maps
     memory that is shared
 
@@ -220,7 +220,9 @@ def is_for_child(module: RegionP) -> cython.bint:
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, lzf_compress)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, give_back)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, fork_for)))
+        # Before glibc 2.34, read lies in a library for threads; a program that is not relocatable may have its own.
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, read)))
+        or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, syscall)))
         or has(module, getauxval(AT_BASE))
     )
 
