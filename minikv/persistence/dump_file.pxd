@@ -61,6 +61,8 @@ cdef struct DumpFile:
     uint64_t write_max              # for tests: a write takes no more bytes; 0: no limit
 
     int fd
+    int lock                        # descriptor that keeps the lock when fd is closed; -1: none
+    bint ours                       # nobody else writes it, as far as can be told
     char name[NAME_ROOM]
     char path[PATH_ROOM]
     bint direct                     # past the page cache
@@ -88,6 +90,8 @@ cdef void dump_discard(DumpFile *file) noexcept nogil
 cdef bint dump_failed(DumpFile *file, int step, int error) noexcept nogil
 cdef int fault(Fault *faults, int call) noexcept nogil
 
+cdef int make_ours(DumpFile *file) noexcept nogil
+cdef void let_go(DumpFile *file) noexcept nogil
 cdef bint hand_over(DumpFile *file) noexcept nogil
 cdef bint begin_write(DumpFile *file, Block *block, uint64_t nbytes) noexcept nogil
 cdef bint submit(DumpFile *file, Block *block) noexcept nogil

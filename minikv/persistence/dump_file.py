@@ -1,13 +1,16 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """The file that a save writes before it takes the dump's place: whole and durable there, or gone.
 
-    dump_begin      temp-<pid>.rdb, locked as long as a process works on it
+    dump_begin      temp-<pid>.rdb, locked until it is the dump, or gone
     dump_advance    takes what was put into dump_space; dump_add copies it there
     dump_finish     fsync, close
     dump_rename     to its name; fsync of the directory
     dump_discard    what a failure leaves is removed; harmless after dump_rename
 
 Each returns False on failure, with `step` and `error` set.
+
+Two processes may have the same number, if they live in two containers that share the directory. So nothing is cut off
+before the lock is there, and who does not get it touches nothing.
 
 Bytes are collected in one block while the kernel writes the others: the walk and the disk work at the same time, and
 the disk has its next block before it is done with the last, whatever else the processors have to do. Blocks go to the
@@ -22,12 +25,13 @@ window is begun, the one before is waited for. `rdb-save-incremental-fsync no` l
 """
 
 import cython
-from cython.cimports.libc.errno import EINTR, EINVAL, EIO, errno
+from cython.cimports.libc.errno import EAGAIN, EINTR, EINVAL, EIO, errno
 from cython.cimports.libc.signal import SIGKILL
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t, uintptr_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.persistence.crc64 import crc64
 from cython.cimports.minikv.persistence.linux import (
+    F_DUPFD_CLOEXEC,
     F_GETFL,
     F_SETFL,
     IOCB_CMD_PWRITE,
@@ -45,21 +49,26 @@ from cython.cimports.minikv.persistence.linux import (
     SYS_io_submit,
     fcntl,
     flock,
+    fstat,
     io_event,
     iocb,
     open,
     rename,
+    stat,
+    stat_t,
     sync_file_range,
     syscall,
 )
 from cython.cimports.minikv.persistence.text import put_number, put_text
-from cython.cimports.posix.fcntl import O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY
+from cython.cimports.posix.fcntl import O_CREAT, O_RDONLY, O_WRONLY
 from cython.cimports.posix.signal import kill
-from cython.cimports.posix.unistd import close, fsync, ftruncate, getpid, pwrite, unlink
+from cython.cimports.posix.unistd import close, fsync, ftruncate, getpid, pwrite, unlink, usleep
 
 ALIGNMENT = cython.declare(uint64_t, 4096)  # of addresses, offsets and lengths of direct writes
 WINDOW_LEN = cython.declare(uint64_t, 8 << 20)  # bytes in flight to the disk when the page cache is used
 AHEAD_LEN = cython.declare(uint64_t, 32 << 20)  # by which the file is longer than what is written
+LOCK_TRIES = cython.declare(cython.int, 20)  # who only asks whether there is a lock (temp_file.py) has it for a moment
+LOCK_WAIT_US = cython.declare(cython.uint, 1000)
 
 DumpFileP = cython.typedef(cython.pointer[DumpFile])
 Data = cython.typedef(cython.pointer[uint8_t])
@@ -70,7 +79,9 @@ ConstData = cython.typedef(cython.pointer[cython.const[uint8_t]])
 def dump_begin(file: DumpFileP) -> cython.bint:
     at: cython.p_char
     number: cython.int
-    file.fd = -1
+    error: cython.int
+    file.fd = file.lock = -1
+    file.ours = False
     file.step = file.error = 0
     file.crc = file.length = file.used = file.handed_over = file.sized = 0
     file.window_start = file.previous_start = 0
@@ -84,19 +95,42 @@ def dump_begin(file: DumpFileP) -> cython.bint:
     put_text(put_text(put_text(file.path, file.directory), b"/"), file.name)
     file.direct = file.incremental
     if file.direct:
-        file.fd = open_file(file, file.path, O_WRONLY | O_CREAT | O_TRUNC | O_DIRECT)
+        file.fd = open_file(file, file.path, O_WRONLY | O_CREAT | O_DIRECT)
         file.direct = file.fd != -EINVAL
     if not file.direct:
-        file.fd = open_file(file, file.path, O_WRONLY | O_CREAT | O_TRUNC)
+        file.fd = open_file(file, file.path, O_WRONLY | O_CREAT)
     if file.fd < 0:
         return dump_failed(file, STEP_OPEN, -file.fd)
-    flock(file.fd, LOCK_EX | LOCK_NB)  # a file system may have no locks
+    error = make_ours(file)
+    if error:
+        return dump_failed(file, STEP_OPEN, error)
     if file.direct and (
         fault(file.faults, CALL_IO_SETUP)
         or syscall(SYS_io_setup, cython.cast(cython.uint, BLOCKS), cython.address(file.queue)) != 0
     ):
         file.queue = 0  # writes are not asynchronous then
     return True
+
+
+def make_ours(file: DumpFileP) -> cython.int:
+    """Lock the open file and cut off what a dead process has left in it; 0, or errno."""
+    opened: stat_t
+    named: stat_t
+    tries: cython.int = 0
+    while flock(file.fd, LOCK_EX | LOCK_NB) != 0:
+        if errno != EAGAIN:
+            break  # the file system has no locks
+        tries += 1
+        if tries == LOCK_TRIES:
+            return EAGAIN
+        usleep(LOCK_WAIT_US)
+    # Who held the lock may have given the file another name by now.
+    if fstat(file.fd, cython.address(opened)) != 0 or stat(file.path, cython.address(named)) != 0:
+        return errno
+    if opened.st_ino != named.st_ino:
+        return EAGAIN
+    file.ours = True
+    return 0 if ftruncate(file.fd, 0) == 0 else errno
 
 
 def dump_failed(file: DumpFileP, step: cython.int, error: cython.int) -> cython.bint:
@@ -323,6 +357,7 @@ def dump_finish(file: DumpFileP) -> cython.bint:
         return dump_failed(file, STEP_FSYNC, error)
     fd = file.fd
     file.fd = -1
+    file.lock = fcntl(fd, F_DUPFD_CLOEXEC, 3)
     end_queue(file)
     error = fault(file.faults, CALL_CLOSE)
     if close(fd) != 0 and error == 0:
@@ -338,6 +373,7 @@ def dump_rename(file: DumpFileP, target: cython.p_const_char) -> cython.bint:
         error = errno
     if error:
         return dump_failed(file, STEP_RENAME, error)
+    let_go(file)
     fd = open_file(file, file.directory, O_RDONLY | O_DIRECTORY)
     if fd < 0:
         return dump_failed(file, STEP_SYNC_DIRECTORY, -fd)
@@ -348,12 +384,21 @@ def dump_rename(file: DumpFileP, target: cython.p_const_char) -> cython.bint:
 
 def dump_discard(file: DumpFileP) -> cython.void:
     """Leave nothing behind."""
-    if fault(file.faults, CALL_UNLINK) == 0:
+    if file.ours and fault(file.faults, CALL_UNLINK) == 0:
         unlink(file.path)  # the failure that brought us here is the one to report
     end_queue(file)
     if file.fd >= 0:
         close(file.fd)
         file.fd = -1
+    let_go(file)
+
+
+def let_go(file: DumpFileP) -> cython.void:
+    """End the lock."""
+    file.ours = False
+    if file.lock >= 0:
+        close(file.lock)
+        file.lock = -1
 
 
 def end_queue(file: DumpFileP) -> cython.void:

@@ -100,6 +100,7 @@ cdef extern from "<sys/stat.h>" nogil:
         timespec st_mtim
 
     int stat(const char *path, stat_t *found)
+    int fstat(int fd, stat_t *found)
 
 cdef extern from *:
     """

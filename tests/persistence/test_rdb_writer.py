@@ -29,6 +29,7 @@ from minikv.persistence.forking import hide, thread_address
 from minikv.persistence.rdb_writer import Saved, SaveSettings, prepare, save, verifier_arguments
 from minikv.persistence.saver import Saver
 from minikv.persistence.verify import verify
+from tests.harness import wait_until
 from tests.persistence.rdb_files import crc, read
 
 MB = 1 << 20
@@ -318,8 +319,39 @@ def test_a_file_that_is_being_written_is_not_stale(settings: SaveSettings) -> No
         if (Path(settings.directory) / temp_file.temp_name(os.getpid())).exists():
             seen.add(tuple(temp_file.stale_files(settings.directory)))
     thread.join()
-    assert seen >= {()}  # between open and lock, and after close, it looks stale
+    assert seen >= {()}  # between open and lock it looks stale
+    assert temp_file.stale_files(settings.directory) == []  # it is still to be verified, and to get its name
     assert saver.give_up() == ""
+    assert files(settings) == {"dump.rdb": OLD}
+
+
+def test_what_a_dead_writer_left_is_not_in_the_dump(settings: SaveSettings) -> None:
+    Path(settings.directory, temp_file.temp_name(os.getpid())).write_bytes(bytes(3 * MB))
+    saved = write(settings, keyspace(5))
+    assert read(files(settings)["dump.rdb"]).keys_loaded == 5
+    assert len(files(settings)["dump.rdb"]) == saved.nbytes
+    assert list(files(settings)) == ["dump.rdb"]
+
+
+@pytest.mark.parametrize("nap_us", [0, 100_000], ids=["written", "being written"])
+def test_a_process_elsewhere_that_has_the_same_number_is_left_alone(settings: SaveSettings, nap_us: int) -> None:
+    """Two containers, one directory. Here, two savers."""
+    saver, other = Saver(), Saver()
+    prepare(keyspace(5).walker(), replace(settings, key_delay_us=nap_us), used_memory=0, saver=saver)
+    thread = threading.Thread(target=saver.write)
+    thread.start()
+    if nap_us == 0:
+        thread.join()
+    path = Path(settings.directory, temp_file.temp_name(os.getpid()))
+    wait_until(lambda: path.exists() and not temp_file.stale_files(settings.directory), "it is locked")
+    with pytest.raises(SaveError, match=r"Failed opening the temp RDB file .*: Resource temporarily unavailable"):
+        save(keyspace(3).walker(), settings, used_memory=0, saver=other)
+    thread.join()
+    assert saver.put_in_place()
+    assert read(files(settings)["dump.rdb"]).keys_loaded == 5
+    save(keyspace(3).walker(), settings, used_memory=0, saver=other)
+    assert read(files(settings)["dump.rdb"]).keys_loaded == 3
+    assert list(files(settings)) == ["dump.rdb"]
 
 
 # -- rdb-verify
