@@ -25,7 +25,7 @@ window is begun, the one before is waited for. `rdb-save-incremental-fsync no` l
 """
 
 import cython
-from cython.cimports.libc.errno import EAGAIN, EINTR, EINVAL, EIO, errno
+from cython.cimports.libc.errno import EAGAIN, EBADF, EINTR, EINVAL, EIO, errno
 from cython.cimports.libc.signal import SIGKILL
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t, uintptr_t
 from cython.cimports.libc.string import memcpy, memset
@@ -379,7 +379,8 @@ def dump_rename(file: DumpFileP, target: cython.p_const_char) -> cython.bint:
         return dump_failed(file, STEP_SYNC_DIRECTORY, -fd)
     error = sync_file(file, fd)
     close(fd)
-    return error == 0 or dump_failed(file, STEP_SYNC_DIRECTORY, error)
+    # Some file systems cannot sync directories at all.
+    return error in (0, EINVAL, EBADF) or dump_failed(file, STEP_SYNC_DIRECTORY, error)
 
 
 def dump_discard(file: DumpFileP) -> cython.void:

@@ -82,6 +82,7 @@ cdef void give_up(Save *save) noexcept nogil
 cdef Identity identity(const char *path) noexcept nogil
 cdef int64_t monotonic_ns() noexcept nogil
 
+cdef uint64_t expected_keys(const Walk *walk) noexcept nogil
 cdef void tell_failure(Save *save) noexcept nogil
 cdef const char *operation(int step) noexcept nogil
 cdef bint is_same(Identity *one, Identity *other) noexcept nogil

@@ -10,10 +10,10 @@ which the caller has prepared, the checksum, and to tell how far it is.
 """
 
 import cython
-from cython.cimports.libc.errno import ESTALE
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
+from cython.cimports.libc.errno import ESTALE, EUCLEAN
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.minikv.engine.walker import walk_fill, walk_publish
+from cython.cimports.minikv.engine.walker import Walk, walk_fill, walk_publish
 from cython.cimports.minikv.persistence.dump_file import (
     STEP_CLOSE,
     STEP_FSYNC,
@@ -76,6 +76,8 @@ def end_dump(save: SaveP) -> cython.bint:
         return False
     if save.walk.error:
         return dump_failed(file, STEP_WALK, save.walk.error)
+    if save.walk.keys != expected_keys(save.walk):
+        return dump_failed(file, STEP_WALK, EUCLEAN)  # never put a dump in place that lacks keys
     foot[0] = OPCODE_EOF
     if not dump_add(file, foot, 1):
         return False
@@ -86,6 +88,14 @@ def end_dump(save: SaveP) -> cython.bint:
     save.progress[BYTES] = file.length
     save.progress[PHASE] = PHASE_SYNCING
     return dump_finish(file)
+
+
+def expected_keys(walk: cython.pointer[cython.const[Walk]]) -> uint64_t:
+    number: uint32_t
+    keys: uint64_t = 0
+    for number in range(walk.part_count):
+        keys += walk.parts[number].keys
+    return keys
 
 
 def put_in_place(save: SaveP) -> cython.bint:
@@ -125,6 +135,8 @@ def tell_failure(save: SaveP) -> cython.void:
         at = put_text(at, b"): ")
     if file.error == ESTALE and file.step == STEP_RENAME:
         put_text(at, b"the server has ended, and a later dump is there")
+    elif file.error == EUCLEAN and file.step == STEP_WALK:
+        put_text(at, b"some keys were not found")
     elif file.error < ERRORS:
         put_text(at, save.errors[file.error])
     else:

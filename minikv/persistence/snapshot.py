@@ -225,9 +225,11 @@ class SnapshotController:
                 used_memory=self._keyspace.used_bytes,
                 saver=self._saver,
             )
-        except SaveError as error:
+        except MinikvError as error:
             self._log.warning(str(error))
-            raise
+            if isinstance(error, SaveError):
+                raise
+            raise SaveError(str(error)) from error
         self._log.notice("DB saved on disk")
         self._keyspace.dirty = 0
         self._last.at = int(self._clock())

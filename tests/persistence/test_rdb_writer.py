@@ -253,6 +253,21 @@ def test_a_directory_that_goes_before_the_verification(settings: SaveSettings) -
         save(keyspace(1).walker(), replace(settings, verify=True), used_memory=0, saver=vanishing)
 
 
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EBADF])
+def test_a_file_system_without_sync_of_directories_will_do(settings: SaveSettings, number: int) -> None:
+    write(settings, keyspace(1), {"fsync": (number, 2, 2)})
+    assert read(files(settings)["dump.rdb"]).keys_loaded == 1
+
+
+def test_a_dump_that_lacks_a_key_is_not_taken(settings: SaveSettings) -> None:
+    data = keyspace(10)
+    walker = data.walker()
+    data.databases[0].delete(b"key:3")
+    with pytest.raises(SaveError, match=r"\(walk\): some keys were not found"):
+        save(walker, settings, used_memory=0, saver=Saver())
+    assert files(settings) == {"dump.rdb": OLD}
+
+
 def test_a_directory_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(SaveError, match="No such file or directory"):
         write(SaveSettings(str(tmp_path / "gone"), "dump.rdb"))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from minikv.config import Config
-from minikv.errors import SaveError
+from minikv.errors import ArenaFull, SaveError
 from minikv.host import overcommit
 from minikv.host.smaps import MemoryUse
 from minikv.keyspace.database import Keyspace
@@ -474,6 +474,21 @@ def test_save_is_done_when_it_returns(bench: Bench) -> None:
     assert bench.keyspace.dirty == 0
     assert bench.controller.last_save_at == int(bench.now)
     assert bench.log.messages == ["* DB saved on disk"]
+
+
+def test_a_save_without_address_space_is_an_error(bench: Bench) -> None:
+    def full() -> None:
+        raise ArenaFull("can't reserve 4096 bytes of address space")
+
+    class Full:
+        used_bytes = 0
+        walker = staticmethod(full)
+
+    bench.controller._keyspace = Full()  # type: ignore[assignment]
+    with pytest.raises(SaveError, match="address space"):
+        bench.controller.save()
+    bench.controller._keyspace = bench.keyspace
+    assert bench.log.messages == ["# can't reserve 4096 bytes of address space"]
 
 
 def test_flushall_saves_the_empty_data_set_if_there_are_save_points(bench: Bench) -> None:
