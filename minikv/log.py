@@ -15,8 +15,7 @@ from collections.abc import Callable
 LEVELS = ("debug", "verbose", "notice", "warning")
 MARKS = ".-*#"
 
-PARENT = "M"
-CHILD = "C"
+ROLE = "M"  # a snapshot child, which has no interpreter, writes its lines itself (persistence/child.py): C
 
 
 class Log:
@@ -27,12 +26,10 @@ class Log:
         level: str = "notice",
         path: str = "",
         fd: int = 1,
-        role: str = PARENT,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = os.path.abspath(path) if path else ""
         self.fd = fd
-        self.role = role
         self.clock = clock
         self.pid = os.getpid()
         self.threshold = 0
@@ -45,10 +42,6 @@ class Log:
     def set_level(self, level: str) -> None:
         """Write lines of this level and above; one of LEVELS."""
         self.threshold = LEVELS.index(level)
-
-    def as_child(self) -> "Log":
-        """The log of a process that was just forked: same target, its own pid, role C."""
-        return Log(self.level, self.path, self.fd, CHILD, self.clock)
 
     def check(self) -> None:
         """Open the file once, so that a wrong name shows at start; OSError."""
@@ -73,7 +66,7 @@ class Log:
             return
         now = self.clock()
         stamp = time.strftime("%d %b %Y %H:%M:%S", time.localtime(now))
-        line = f"{self.pid}:{self.role} {stamp}.{int(now * 1000) % 1000:03d} {MARKS[level]} {message}\n"
+        line = f"{self.pid}:{ROLE} {stamp}.{int(now * 1000) % 1000:03d} {MARKS[level]} {message}\n"
         data = line.encode("utf-8", "surrogateescape")
         try:
             if self.path:

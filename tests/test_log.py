@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minikv.log import CHILD, LEVELS, Log
+from minikv.log import LEVELS, Log
 
 MOMENT = time.mktime((2026, 11, 21, 7, 50, 17, 0, 0, -1)) + 0.3551
 
@@ -82,15 +82,3 @@ def test_check_tells_what_is_wrong_and_writing_never_raises(tmp_path: Path) -> N
     with pytest.raises(FileNotFoundError):
         log.check()
     log.warning("lost")
-
-
-def test_a_forked_child_writes_with_its_own_pid_and_role(path: Path) -> None:
-    log = Log("verbose", str(path))
-    pid = os.fork()
-    if pid == 0:
-        try:
-            log.as_child().verbose("from the child")
-        finally:
-            os._exit(0)
-    os.waitpid(pid, 0)
-    assert lines(path)[0].startswith(f"{pid}:{CHILD} ")

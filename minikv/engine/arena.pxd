@@ -29,13 +29,9 @@ cdef enum:                          # Segment.kind
     RUN                             # first segment of one jumbo record's or node's own run
     RUN_TAIL                        # its further segments
 
-cdef enum:                          # words of the page shared with the child
+cdef enum:                          # words of the page shared with the child; the others are the save's
     KEYS_DONE = 0
-    BYTES_WRITTEN = 1
     RANK_PASSED = 2
-    CHILD_PRIVATE_DIRTY = 3
-    PHASE = 4
-    ERRNO = 5
     RANK_TOTAL = 6
 
 cdef struct Segment:                # parent-only

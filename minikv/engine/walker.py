@@ -471,11 +471,6 @@ class Walker:
         """Handed out by now."""
         return self.walk.keys
 
-    @property
-    def rank(self) -> int:
-        """Items of the walk (segments or runs of segments) that lie behind."""
-        return self.walk.passed
-
     def fill(self, buffer, max_keys: int = 0, compress: bool = False) -> int:
         """Write RDB bytes into a writable buffer of at least 64 KiB; returns how many, 0 at the end. MemoryError.
 

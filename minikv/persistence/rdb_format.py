@@ -28,7 +28,6 @@ NEWEST_VERSION = 12
 VALKEY_VERSION = 80  # Valkey 9.0; from here on versions are Valkey's
 FIRST_VERSION_WITH_CHECKSUM = 5
 CHECKSUM_LEN = 8
-CHECKSUM_MODEL = "CRC64-REDIS"  # as anycrc calls it
 PAYLOAD_VERSION_LEN = 2
 
 OP_SLOT_IMPORT = 243  # Valkey
