@@ -13,6 +13,7 @@ import os
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING
 from cython.cimports.cpython.exc import PyErr_CheckSignals
+from cython.cimports.libc.errno import E2BIG, ENAMETOOLONG
 from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.memory import give_back, reserve, unmap
@@ -113,7 +114,7 @@ class Saver:
         number: cython.int
         target: bytes = directory + b"/" + filename
         if len(target) >= PATH_MAX:
-            raise OSError(36, os.strerror(36))
+            raise OSError(ENAMETOOLONG, os.strerror(ENAMETOOLONG))
         self._make_room(STRINGS_LEN + len(head))
         self.walker = walker
         save.walk = walker.walk
@@ -157,7 +158,7 @@ class Saver:
         """A copy that a child inherits, with a zero behind it."""
         nbytes: uint64_t = len(data) + 1
         if nbytes > self.strings_len - self.strings_used:
-            raise OSError(7, os.strerror(7))  # the environment is that large
+            raise OSError(E2BIG, os.strerror(E2BIG))  # the environment is that large
         at: cython.p_char = cython.cast(cython.p_char, self.strings + self.strings_used)
         memcpy(at, PyBytes_AS_STRING(data), nbytes)
         self.strings_used += (nbytes + 7) & ~cython.cast(uint64_t, 7)  # pointers come next; all room is a multiple of 8

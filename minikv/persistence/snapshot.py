@@ -200,11 +200,7 @@ class SnapshotController:
         gc.collect()
         gc.freeze()
         self._thread = forking.thread_address()
-        self._hide()
-
-    def _hide(self) -> None:
-        if self._thread:
-            forking.hide(self._thread)
+        forking.hide(self._thread)
 
     # -- saving in this process
 
@@ -460,8 +456,9 @@ class SnapshotController:
             self._remove_temp_file(running)
             self._tell_failure(end, entry.outcome)
         self._log.notice(describe_end(entry.account))
-        # What the heap has grown by. In another thread, since the list of all mappings takes the kernel a millisecond.
-        threading.Thread(target=self._hide, name="hide the heap", daemon=True).start()
+        if self._thread:
+            # What the heap has grown by. Beside the loop, since the kernel takes a millisecond to list all mappings.
+            threading.Thread(target=forking.hide, args=(self._thread,), name="hide the heap", daemon=True).start()
         self.history.add(entry)
         if entry.saved:
             self._succeeded()
