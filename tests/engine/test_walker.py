@@ -232,24 +232,25 @@ def packed_keys(walked: bytes, keys: list[bytes]) -> list[bytes]:
     return [key for key in keys if walked[walked.index(key) + len(key)] == 0xC3]
 
 
-def test_what_never_becomes_shorter_is_tried_less_and_less(keyspace: Keyspace) -> None:
-    source = random.Random(4)
-    for number in range(100):
+def good_after_vain(keyspace: Keyspace, vain: int) -> list[bytes]:
+    """Keys of 60 strings that become shorter, behind so many that do not."""
+    source = random.Random(vain)
+    for number in range(vain):
         keyspace.databases[0].set(b"vain:%05d" % number, source.randbytes(40))
     keys = [b"good:%05d" % number for number in range(60)]
     for key in keys:
         keyspace.databases[0].set(key, b"x" * 40)
+    return keys
+
+
+def test_what_never_becomes_shorter_is_tried_less_and_less(keyspace: Keyspace) -> None:
+    keys = good_after_vain(keyspace, 100)
     # The 128th string is the first one that is tried again, and then every one is worth it.
     assert packed_keys(walk(keyspace, compress=True), keys) == keys[27:]
 
 
 def test_every_string_is_tried_at_first(keyspace: Keyspace) -> None:
-    source = random.Random(5)
-    for number in range(63):
-        keyspace.databases[0].set(b"vain:%05d" % number, source.randbytes(40))
-    keys = [b"good:%05d" % number for number in range(60)]
-    for key in keys:
-        keyspace.databases[0].set(key, b"x" * 40)
+    keys = good_after_vain(keyspace, 63)
     assert packed_keys(walk(keyspace, compress=True), keys) == keys
 
 
