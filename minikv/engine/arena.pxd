@@ -56,6 +56,7 @@ cdef struct Heap:                   # parent-only; one for each store
     uint32_t node_segments          # those that are NODES
     uint32_t page_next              # where the next search for a run of pages begins
     uint64_t live_pages
+    uint32_t run_segments           # RUN and RUN_TAIL
     uint32_t kind                   # of the records: KEYS, or the type of the collection whose elements they are
     uint32_t dropping
     uint32_t walk_first             # items of the plan

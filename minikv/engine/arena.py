@@ -294,6 +294,7 @@ class Arena:
             heap.node_segments -= segment.kind == NODES
             memset(self.page_maps + cython.cast(cython.size_t, number) * 8, 0, 64)
         else:
+            heap.run_segments -= 1
             self.live_bytes -= SEGMENT_SIZE
         segment.kind = FREE
         segment.rank = 0
@@ -381,6 +382,7 @@ class Arena:
         if number == NO_SEGMENT:
             return 0
         self.segments[number].live = count
+        self.heaps[store].run_segments += count
         self.live_bytes += cython.cast(uint64_t, count) << SEGMENT_SHIFT
         offset: uint64_t = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (4096 if number == 0 else 0)
         # The tail beyond the value stays untouched, which costs nothing in small pages.
@@ -439,6 +441,7 @@ class Arena:
             self.segments[step].store = segment.store
             self.segments[step].rank = 0
             self.segments_used += 1
+            self.heaps[segment.store].run_segments += 1
             self.live_bytes += SEGMENT_SIZE
         if wanted > segment.live:
             segment.live = wanted
@@ -524,6 +527,7 @@ class Arena:
         """The same for every store whose heap is marked, in one pass."""
         number: uint32_t
         store: uint32_t
+        kind: uint32_t
         for number in range(self.high_water):
             if self.segments[number].kind != FREE and self.heaps[self.segments[number].store].dropping:
                 self._forget_deaths(cython.address(self.segments[number]))
@@ -535,7 +539,9 @@ class Arena:
         for store in range(self.stores_used):
             if self.heaps[store].dropping:
                 self.live_bytes -= self.heap_bytes(store)
+                kind = self.heaps[store].kind
                 memset(cython.address(self.heaps[store]), 0, cython.sizeof(Heap))
+                self.heaps[store].kind = kind
 
     def _forget_deaths(self, segment: cython.pointer[Segment]) -> cython.void:
         link: uint32_t = segment.deferred
@@ -549,12 +555,14 @@ class Arena:
 
     # Snapshot
 
-    def open(self, databases: list[int], relocate: bool) -> list[tuple[int, int]]:
-        """Begin a snapshot; `databases` are their stores in order. Returns each one's (first item, items) in `walk`.
+    def open(self, databases: list[int], relocate: bool) -> list[tuple[int, int, int]]:
+        """Begin a snapshot; `databases` are their stores in order.
+
+        Returns each one's (first item, items of keys, items of chunks) in `walk`.
 
         relocate: freeze all segments; False leaves every write to the kernel's copy-on-write.
         """
-        parts: list[tuple[int, int]] = self.plan(databases)
+        parts: list[tuple[int, int, int]] = self.plan(databases)
         item: uint32_t
         store: uint32_t
         heap: cython.pointer[Heap]
@@ -572,11 +580,12 @@ class Arena:
                 heap.bump = heap.bump_end = heap.gap = heap.gap_end = heap.sweep_end = 0
         return parts
 
-    def plan(self, databases: list[int]) -> list[tuple[int, int]]:
+    def plan(self, databases: list[int]) -> list[tuple[int, int, int]]:
         """Lay down the order in which segments are walked, without a snapshot. Not while one is open.
 
-        Databases in order, each one's segments by address; then the spread collections by number; then their
-        parts and the shared nodes of each database, which any of its spread collections may lead to.
+        Databases in order, each one's segments by address, and behind them those of its chunks, which its keys lead
+        to; then the spread collections by number; then their parts and the shared nodes of each database, which any
+        of its spread collections may lead to.
         """
         number: uint32_t
         store: uint32_t
@@ -591,12 +600,13 @@ class Arena:
         self.walk_len = 0
         for store in databases:
             self._plan_store(store)
-        for store in range(2 * count, self.stores_used):
+            self._plan_store(2 * count + store)
+        for store in range(3 * count, self.stores_used):
             if self.spreads[store].kind != TYPE_PART:
                 self._plan_store(store)
                 self.spreads[store].walk_first = self.heaps[store].walk_first
                 self.spreads[store].walk_count = self.heaps[store].walk_count
-        for store in range(2 * count, self.stores_used):
+        for store in range(3 * count, self.stores_used):
             if self.spreads[store].kind == TYPE_PART:
                 self._plan_store(store)
         for store in range(count, min(2 * count, self.stores_used)):
@@ -612,7 +622,10 @@ class Arena:
                 )
                 heap.walk_count += 1
         self.drained = self.walk_len
-        return [(self.heaps[store].walk_first, self.heaps[store].walk_count) for store in databases]
+        return [
+            (self.heaps[store].walk_first, self.heaps[store].walk_count, self.heaps[2 * count + store].walk_count)
+            for store in databases
+        ]
 
     def _plan_store(self, store: uint32_t) -> cython.void:
         self.heaps[store].walk_first = self.walk_len

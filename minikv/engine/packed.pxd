@@ -12,8 +12,8 @@ from minikv.engine.record cimport entry_size, read_length, write_length
 
 cdef enum:
     PACKED_START = 6                # first element, from the payload's first byte
-    PACKED_MAX = 4096               # bytes of elements: beyond, a collection spreads
-    PACKED_COUNT = 512              # elements: the same; both bound what one operation looks through
+    PACKED_MAX = 1024               # bytes of elements: beyond, a collection is chunked
+    PACKED_COUNT = 512              # elements: the same; both bound what one operation looks through and copies
 
 
 cdef inline uint32_t packed_count(uint8_t *payload) noexcept nogil:
@@ -34,10 +34,10 @@ cdef inline uint8_t *packed_end(uint8_t *payload) noexcept nogil:
     return payload + 4 + size
 
 
-cdef inline uint8_t *packed_find(uint32_t kind, uint8_t *payload, const uint8_t *name, uint64_t name_len) noexcept nogil:
-    """The element whose first string is `name`; NULL if there is none."""
-    cdef uint8_t *at = packed_first(payload)
-    cdef uint8_t *end = packed_end(payload)
+cdef inline uint8_t *find_element(
+    uint32_t kind, uint8_t *at, uint8_t *end, const uint8_t *name, uint64_t name_len
+) noexcept nogil:
+    """The element from `at` to `end` whose first string is `name`; NULL if there is none."""
     cdef uint8_t *data
     cdef uint64_t length
     while at < end:
@@ -46,3 +46,7 @@ cdef inline uint8_t *packed_find(uint32_t kind, uint8_t *payload, const uint8_t 
             return at
         at += entry_size(kind, at)
     return NULL
+
+
+cdef inline uint8_t *packed_find(uint32_t kind, uint8_t *payload, const uint8_t *name, uint64_t name_len) noexcept nogil:
+    return find_element(kind, packed_first(payload), packed_end(payload), name, name_len)

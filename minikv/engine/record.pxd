@@ -10,14 +10,20 @@
 #     10000001 + 8 B big endian
 #
 # The payload of a packed collection (list 1, set 2, hash 4, zset_2 5) is a private 4-byte size, which the writer leaves out,
-# and the bytes of the file: the number of elements in the two-byte form, then the elements. That of a spread collection is
-# private altogether: its elements are entries of a store of its own, see stores.py.
+# and the bytes of the file: the number of elements in the two-byte form, then the elements. A collection of medium size is
+# chunked: its elements lie in chunks, records of a few hundred bytes, and the payload is the root that leads to them, see
+# chunks.py. That of a spread collection, the largest form, is private altogether: its elements are entries of a store of
+# its own, see stores.py.
 #
-# A stream (stream_2) is packed in the same way: the size, then the bytes of the file. That of a spread one goes on behind the
-# number with a size and what the file has behind the nodes. A node in the file is its ID and a listpack, both strings; as an
-# element it has some room to grow:
+# A stream (stream_2) is packed in the same way: the size, then the bytes of the file. A chunked or spread one keeps what the
+# file has behind the nodes in its payload, too. A node in the file is its ID and a listpack, both strings, and each chunk of
+# a chunked stream is one; as an element of a spread stream it has some room to grow:
 #
 #     0x10  ID: 16 B, big endian | capacity: 4 B, bytes of the element | 0x80  size: 4 B, big endian  listpack | unused
+#
+# A chunk has a private header; what is behind it are the bytes of the file:
+#
+#     number of the collection: 4 B | bytes used: 22 bits, spare granules: 10 bits | element | element | ... | spare
 #
 # Two liberties of the format are used. The length of a string of at most 44 bytes stands in the two-byte form if OBJECT
 # ENCODING has to say raw, in the five-byte form if it has to say embstr of what looks like an integer. A jumbo record (in
@@ -49,12 +55,20 @@ cdef enum:
     TYPE_ZSET = 5                   # zset_2: scores are 8-byte doubles
     TYPE_STREAM = 19                # stream_2
     TYPE_PART = 200                 # private: a table of a spread stream, see stream_tail.pxd
+    TYPE_CHUNK = 201                # private: kind of the chunks of a database's collections
     KEYS = 0                        # kind of a database's own entries; those of a collection are of its type
     SCORE_SIZE = 8
     PACKED_HEADER = 4               # size of the bytes that follow
     SPREAD_PAYLOAD = 8              # SPREAD_MARK, number of the store that holds the elements
     SPREAD_MARK = 0xFFFFFFFFu
     SPREAD_STREAM = 12              # the same and the size of the bytes that follow
+    CHUNKED_MARK = 0xFFFFFFFEu
+    CHUNKED_ROOT = 24               # bytes of a Root, which the entries of the chunks follow
+    CHUNK_ENTRY = 8
+    CHUNKED_ROOT_FIRST = 32         # with one entry
+    CHUNK_HEADER = 8
+    CHUNK_USED_BITS = 22
+    CHUNK_SPARE_MAX = 1023          # granules
     NODE_NAME = 17                  # a stream node's ID with its length; its capacity follows
     NODE_CAPACITY = 4
     NODE_HEADER = 26                # everything before its listpack
@@ -64,6 +78,15 @@ cdef enum:
     ENCODING_AUTO = 0               # int, embstr or raw by the bytes
     ENCODING_EMBSTR = 1             # never int
     ENCODING_RAW = 2
+
+
+cdef struct Root:                   # payload of a chunked collection, at any address: copy it out
+    uint32_t mark
+    uint32_t number                 # of the collection, see chunks.py
+    uint32_t elements               # a stream's: nodes
+    uint32_t nbytes                 # of all elements
+    uint32_t chunks                 # entries that follow
+    uint32_t tail                   # bytes behind the entries: what a stream has behind its nodes
 
 
 cdef inline bint is_chain(uint32_t kind) noexcept nogil:
@@ -165,15 +188,73 @@ cdef inline uint64_t string_size(uint8_t *at) noexcept nogil:
 cdef inline uint64_t payload_size(uint8_t kind, uint8_t *payload) noexcept nogil:
     """Bytes of a payload: a string, the bytes of a packed collection with their size, or the number of a spread one."""
     cdef uint32_t size
+    cdef Root root
     if kind == TYPE_STRING:
         return string_size(payload)
     memcpy(&size, payload, 4)
-    if size != SPREAD_MARK:
+    if size < CHUNKED_MARK:
         return PACKED_HEADER + size
+    if size == CHUNKED_MARK:
+        memcpy(&root, payload, CHUNKED_ROOT)
+        return CHUNKED_ROOT + CHUNK_ENTRY * <uint64_t>root.chunks + root.tail
     if kind != TYPE_STREAM:
         return SPREAD_PAYLOAD
     memcpy(&size, payload + SPREAD_PAYLOAD, 4)
     return SPREAD_STREAM + size
+
+
+cdef inline bint is_chunked(uint8_t kind, uint8_t *payload) noexcept nogil:
+    cdef uint32_t mark
+    memcpy(&mark, payload, 4)
+    return kind != TYPE_STRING and mark == CHUNKED_MARK
+
+
+# Entries of a chunked collection's root: where a chunk lies (0: an empty bucket, which has none), and how many elements it has
+
+
+cdef inline uint64_t chunk_entry(const uint8_t *payload, uint32_t number) noexcept nogil:
+    cdef uint64_t entry
+    memcpy(&entry, payload + CHUNKED_ROOT + CHUNK_ENTRY * <uint64_t>number, CHUNK_ENTRY)
+    return entry
+
+
+cdef inline uint64_t make_entry(uint64_t place, uint32_t elements) noexcept nogil:
+    return place << 21 | elements
+
+
+cdef inline uint64_t entry_place(uint64_t entry) noexcept nogil:
+    return entry >> 24 << 3
+
+
+cdef inline uint32_t entry_elements(uint64_t entry) noexcept nogil:
+    return entry & 0xFFFFFF
+
+
+cdef inline uint32_t chunk_owner(const uint8_t *chunk) noexcept nogil:
+    cdef uint32_t number
+    memcpy(&number, chunk, 4)
+    return number
+
+
+cdef inline uint32_t chunk_used(const uint8_t *chunk) noexcept nogil:
+    """Bytes of a chunk's elements."""
+    cdef uint32_t word
+    memcpy(&word, chunk + 4, 4)
+    return word & ((1 << CHUNK_USED_BITS) - 1)
+
+
+cdef inline uint64_t chunk_size(const uint8_t *chunk) noexcept nogil:
+    """Bytes of a chunk with all that belongs to it, whole granules."""
+    cdef uint32_t word
+    memcpy(&word, chunk + 4, 4)
+    return ((CHUNK_HEADER + 7 + (word & ((1 << CHUNK_USED_BITS) - 1))) & ~<uint64_t>7) + (<uint64_t>(word >> CHUNK_USED_BITS) << 3)
+
+
+cdef inline void write_chunk_header(uint8_t *chunk, uint32_t number, uint64_t used, uint64_t size) noexcept nogil:
+    cdef uint32_t words[2]
+    words[0] = number
+    words[1] = <uint32_t>(used | (size - ((CHUNK_HEADER + 7 + used) & ~<uint64_t>7)) >> 3 << CHUNK_USED_BITS)
+    memcpy(chunk, words, CHUNK_HEADER)
 
 
 cdef inline uint64_t record_size(uint8_t *record) noexcept nogil:
@@ -196,6 +277,8 @@ cdef inline uint64_t entry_size(uint32_t kind, uint8_t *entry) noexcept nogil:
     cdef uint32_t capacity
     if kind == KEYS:
         return record_size(entry)
+    if kind == TYPE_CHUNK:
+        return chunk_size(entry)
     if kind == TYPE_STREAM:
         memcpy(&capacity, entry + NODE_NAME, 4)
         return capacity

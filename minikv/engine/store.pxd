@@ -23,6 +23,9 @@ cdef class Store:
     cdef uint8_t *put_payload(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
                               uint8_t kind, uint64_t payload_len, int64_t expire_at_ms) except NULL
     cdef uint8_t *splice(self, uint64_t *slot, uint64_t at, uint64_t removed, uint64_t inserted) except NULL
+    cdef uint8_t *rewrite(self, uint64_t *slot, uint64_t at, uint64_t removed, uint64_t inserted) except NULL
+    cdef int put_chunked(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
+                         uint8_t kind, const uint8_t *payload, int64_t expire_at_ms) except -1
     cdef int put_root(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
                       uint8_t kind, uint32_t spread, int64_t expire_at_ms) except -1
     cdef int put_copy(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
@@ -35,5 +38,6 @@ cdef class Store:
     cdef void clear(self) noexcept nogil
 
     cdef uint64_t _place(self, uint64_t hash_, uint64_t *slot, uint64_t size, int64_t expire_at_ms) except 0
+    cdef uint64_t _place_for_chunked(self, uint64_t *slot, uint64_t size) except 0
     cdef int _move_expiry(self, uint64_t hash_, int64_t old_ms, int64_t new_ms) except -1
     cdef int _make_jumbo(self, uint64_t *slot, uint64_t hash_, int64_t at_ms) except -1

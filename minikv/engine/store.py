@@ -29,6 +29,7 @@ from cython.cimports.minikv.engine.record import (
     SPREAD_MARK,
     SPREAD_PAYLOAD,
     TYPE_STRING,
+    is_chunked,
     length_size,
     payload_size,
     read_length,
@@ -158,35 +159,42 @@ class Store:
         Returns where the caller writes them before any other call; it keeps the number of elements right too. What a
         spread stream has in its root may be changed in the same way.
         """
+        payload: cython.pointer[uint8_t] = record_payload(self.record(slot))
+        size_at: uint32_t = SPREAD_PAYLOAD if spread_of(skip_expiry(self.record(slot))[0], payload) else 0
+        packed: uint32_t = 0
+        memcpy(cython.address(packed), payload + size_at, PACKED_HEADER)
+        packed = cython.cast(uint32_t, packed - removed + inserted)
+        payload = self.rewrite(slot, at, removed, inserted) - at
+        memcpy(payload + size_at, cython.address(packed), PACKED_HEADER)
+        return payload + at
+
+    def rewrite(
+        self, slot: cython.pointer[uint64_t], at: uint64_t, removed: uint64_t, inserted: uint64_t
+    ) -> cython.pointer[uint8_t]:
+        """The same for any collection, whose payload the caller makes tell its new size: in place if it may be."""
         old: uint64_t = slot_offset(slot)
         record: cython.pointer[uint8_t] = self.arena.base + old
         payload: cython.pointer[uint8_t] = record_payload(record)
         start: uint64_t = cython.cast(uint64_t, payload - record) + at
         size: uint64_t = record_size(record)
         new_size: uint64_t = size - removed + inserted
-        size_at: uint32_t = SPREAD_PAYLOAD if spread_of(skip_expiry(record)[0], payload) else 0
         # A jumbo record always has the expiry prefix.
         prefix: uint64_t = EXPIRY_SIZE if new_size > RECORD_MAX and record[0] != EXPIRY_OPCODE else 0
-        packed: uint32_t = 0
         offset: uint64_t
-        memcpy(cython.address(packed), payload + size_at, PACKED_HEADER)
-        packed = cython.cast(uint32_t, packed - removed + inserted)
         if prefix == 0 and self.arena.fits(old, size, new_size):
-            memmove(record + start + inserted, record + start + removed, size - start - removed)
-        else:
-            self.stores.reserve()
-            offset = self.stores.allocate(self.number, prefix + new_size)
-            if prefix:
-                self.arena.base[offset] = EXPIRY_OPCODE
-                memset(self.arena.base + offset + 1, 0, EXPIRY_SIZE - 1)
-            payload = self.arena.base + offset + prefix
-            memcpy(payload, record, start)
-            memcpy(payload + start + inserted, record + start + removed, size - start - removed)
-            self.stores.replace(slot, old, size, offset, prefix + new_size)
-            record = payload
-        payload = record + start - at
-        memcpy(payload + size_at, cython.address(packed), PACKED_HEADER)
-        return record + start
+            if removed != inserted:
+                memmove(record + start + inserted, record + start + removed, size - start - removed)
+            return record + start
+        self.stores.reserve()
+        offset = self.stores.allocate(self.number, prefix + new_size)
+        if prefix:
+            self.arena.base[offset] = EXPIRY_OPCODE
+            memset(self.arena.base + offset + 1, 0, EXPIRY_SIZE - 1)
+        payload = self.arena.base + offset + prefix
+        memcpy(payload, record, start)
+        memcpy(payload + start + inserted, record + start + removed, size - start - removed)
+        self.stores.replace(slot, old, size, offset, prefix + new_size)
+        return payload + start
 
     def put_root(
         self,
@@ -209,6 +217,21 @@ class Store:
         self.arena.spreads[spread].owner = self.number
         return 0
 
+    def put_chunked(
+        self,
+        key: cython.pointer[cython.const[uint8_t]],
+        key_len: uint64_t,
+        hash_: uint64_t,
+        slot: cython.pointer[uint64_t],
+        kind: uint8_t,
+        payload: cython.pointer[cython.const[uint8_t]],
+        expire_at_ms: int64_t,
+    ) -> cython.int:
+        """Make the key a chunked collection, whose root is given and whose chunks are there already."""
+        nbytes: uint64_t = payload_size(kind, cython.cast(cython.pointer[uint8_t], payload))
+        memcpy(self.put_payload(key, key_len, hash_, slot, kind, nbytes, expire_at_ms), payload, nbytes)
+        return 0
+
     def _place(
         self, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t, expire_at_ms: int64_t
     ) -> uint64_t:
@@ -221,10 +244,24 @@ class Store:
             record = self.arena.base + slot_offset(slot)
             old_ms = record_expire_at(record)
             spread = spread_of(skip_expiry(record)[0], record_payload(record))
+            if is_chunked(skip_expiry(record)[0], record_payload(record)):
+                offset = self._place_for_chunked(slot, size)
+                self._move_expiry(hash_, old_ms, expire_at_ms)
+                return offset
         offset = self.stores.place(self.number, hash_, slot, size)
         if spread:
             self.stores.drop(spread)
         self._move_expiry(hash_, old_ms, expire_at_ms)
+        return offset
+
+    def _place_for_chunked(self, slot: cython.pointer[uint64_t], size: uint64_t) -> uint64_t:
+        """Room for a record that replaces the slot's root: its entries are needed until its chunks are gone."""
+        old: uint64_t = slot_offset(slot)
+        offset: uint64_t
+        self.stores.reserve()
+        offset = self.stores.allocate(self.number, size)
+        self.stores.chunks.drop(record_payload(self.arena.base + old))
+        self.stores.replace(slot, old, record_size(self.arena.base + old), offset, size)
         return offset
 
     def _move_expiry(self, hash_: uint64_t, old_ms: int64_t, new_ms: int64_t) -> cython.int:
@@ -239,12 +276,14 @@ class Store:
         """Delete the key of a slot, with all its elements."""
         record: cython.pointer[uint8_t] = self.record(slot)
         spread: uint32_t = spread_of(skip_expiry(record)[0], record_payload(record))
+        if is_chunked(skip_expiry(record)[0], record_payload(record)):
+            self.stores.chunks.drop(record_payload(record))
         self.remove_root(slot, hash_)
         if spread:
             self.stores.drop(spread)
 
     def remove_root(self, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.void:
-        """Delete the key of a slot; the elements of a spread collection stay, for another root."""
+        """Delete the key of a slot; the elements of a chunked or spread collection stay, for another root."""
         offset: uint64_t = slot_offset(slot)
         record: cython.pointer[uint8_t] = self.arena.base + offset
         expire_at_ms: int64_t = record_expire_at(record)
@@ -256,6 +295,7 @@ class Store:
     def clear(self) -> cython.void:
         """Drop everything: whole segments at a time."""
         self.stores.drop_owned(self.number)
+        self.stores.chunks.drop_owned(self.number)
         self.tables.clear(self.table)
         self.expiry.clear()
         self.arena.drop_store(self.number)
@@ -404,8 +444,11 @@ class Store:
 
     # Proof
 
-    def check(self) -> None:
-        """Prove the invariants, those of the table and of the expiry index included; Arena.check is for all stores."""
+    def check(self) -> tuple[int, int]:
+        """Prove the invariants, those of the table and of the expiry index included; Arena.check is for all stores.
+
+        Returns (chunks, bytes of them) of the chunked collections.
+        """
         self.tables.check(self.table)
         self.expiry.check()
         timed: set = set()
@@ -416,6 +459,9 @@ class Store:
         key: cython.pointer[uint8_t]
         key_len: uint64_t = 0
         records: uint64_t = 0
+        chunks: int = 0
+        chunk_bytes: int = 0
+        record: cython.pointer[uint8_t]
         while True:
             cursor = self.tables.scan_home(self.table, cursor, offsets, cython.address(found))
             for index in range(found):
@@ -425,7 +471,15 @@ class Store:
                 if expire_at_ms:
                     timed.add((expire_at_ms, hash_key(key, key_len)))
                     assert self.expiry.contains(expire_at_ms, hash_key(key, key_len))
+                record = self.arena.base + offsets[index]
+                if is_chunked(skip_expiry(record)[0], key + key_len):
+                    found_chunks, found_bytes = self.stores.chunks.check(
+                        skip_expiry(record)[0], key + key_len, self.number, hash_key(key, key_len)
+                    )
+                    chunks += found_chunks
+                    chunk_bytes += found_bytes
             if cursor == 0:
                 break
         assert records == self.table.used
         assert cython.cast(uint64_t, len(timed)) == self.expiry.count
+        return chunks, chunk_bytes

@@ -4,6 +4,7 @@ from libc.string cimport memcpy
 
 from minikv.engine.arena cimport Arena
 from minikv.engine.chain cimport Chain, Chains
+from minikv.engine.chunks cimport Chunks
 from minikv.engine.memory cimport BlockPool
 from minikv.engine.ordered cimport OrderedState, OrderedTrees, Probe
 from minikv.engine.table cimport Tables, TableState
@@ -23,6 +24,7 @@ cdef class Stores:
     cdef Tables tables
     cdef OrderedTrees trees
     cdef Chains chains
+    cdef Chunks chunks
     cdef Index *indexes
     cdef readonly uint32_t databases    # stores 0 to databases - 1
     cdef uint32_t next_fresh            # lowest store never used
@@ -59,6 +61,7 @@ cdef class Stores:
     cdef uint64_t evacuate(self, int64_t until_ns, uint32_t share) noexcept nogil
     cdef bint _pick(self, uint32_t share) noexcept nogil
     cdef bint _move(self, uint64_t old) noexcept nogil
+    cdef bint _move_keyed(self, uint64_t old) noexcept nogil
     cdef object check_chain(self, uint32_t store, dict pages)
     cdef object check_order(self, uint32_t store)
     cdef Probe _at_entry(self, uint32_t kind, uint64_t offset) noexcept nogil

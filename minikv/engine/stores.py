@@ -10,7 +10,8 @@ a stream, tables of its groups: stores that come and go with the stream's own.
 
     store 0 .. databases - 1                    keys
     store databases .. 2 * databases - 1        nodes of a database's short chains
-    store 2 * databases ..                      spread collections, numbered as they come; numbers are used again
+    store 2 * databases .. 3 * databases - 1    chunks of its collections of medium size (chunks.py)
+    store 3 * databases ..                      spread collections, numbered as they come; numbers are used again
 
 The record of a spread collection's key (its root) holds the collection's number. What the snapshot child needs besides
 (the number of elements, a chain's first node) stands in Arena.spreads, which is inherited; table, tree and chain stand
@@ -36,6 +37,7 @@ from cython.cimports.minikv.engine.arena import (
     segment_start,
 )
 from cython.cimports.minikv.engine.chain import Chain, Chains
+from cython.cimports.minikv.engine.chunks import Chunks
 from cython.cimports.minikv.engine.memory import BLOCK_SIZE, BlockPool, reserve, unmap
 from cython.cimports.minikv.engine.ordered import (
     Cursor,
@@ -79,12 +81,13 @@ class Stores:
         self.arena = arena
         self.pool = pool
         self.databases = databases
-        self.next_fresh = 2 * databases
+        self.next_fresh = 3 * databases
         self.tables = Tables(arena, pool)
         self.trees = OrderedTrees(pool)
         self.trees.elements = arena.base
         self.chains = Chains(arena, pool)
         self.indexes = cython.cast(cython.pointer[Index], reserve(STORES_MAX * cython.sizeof(Index), False))
+        self.chunks = Chunks(arena, self.tables, databases)
 
     def __dealloc__(self):
         unmap(cython.cast(cython.pointer[uint8_t], self.indexes), STORES_MAX * cython.sizeof(Index))
@@ -382,7 +385,7 @@ class Stores:
     def drop_owned(self, owner: uint32_t) -> cython.void:
         """End every spread collection of a database. Its heaps are only marked: a drop of a store must follow."""
         store: uint32_t
-        for store in range(2 * self.databases, self.next_fresh):
+        for store in range(3 * self.databases, self.next_fresh):
             if self.arena.spreads[store].kind and self.arena.spreads[store].owner == owner:
                 self._forget(store, True)
         self.arena.mark_dropping(self.databases + owner)
@@ -413,7 +416,7 @@ class Stores:
         """Prove the tables, trees and chains of all spread collections: they lead to all elements and nothing else."""
         store: uint32_t
         pages: dict = {}
-        for store in range(2 * self.databases, self.next_fresh):
+        for store in range(3 * self.databases, self.next_fresh):
             if not self.arena.spreads[store].kind:
                 continue
             if is_chain(self.indexes[store].table.kind):
@@ -486,7 +489,7 @@ class Stores:
                 if self.evacuated_to >= self.evacuated_end:
                     self.evacuated_to = 0
                     break
-                size = entry_size(self.indexes[self.evacuated].table.kind, self.arena.base + self.evacuated_to)
+                size = entry_size(self.arena.heaps[self.evacuated].kind, self.arena.base + self.evacuated_to)
                 if not self._move(self.evacuated_to):
                     self.evacuated_to = 0
                     return moved
@@ -517,6 +520,12 @@ class Stores:
 
     def _move(self, old: uint64_t) -> cython.bint:
         """Move one entry; False when there is no room."""
+        if 2 * self.databases <= self.evacuated < 3 * self.databases:
+            return self.chunks.move(cython.address(self.indexes[self.evacuated - 2 * self.databases].table), old)
+        return self._move_keyed(old)
+
+    def _move_keyed(self, old: uint64_t) -> cython.bint:
+        """The same for an entry that a table finds."""
         index: cython.pointer[Index] = cython.address(self.indexes[self.evacuated])
         kind: uint32_t = index.table.kind
         size: uint64_t = entry_size(kind, self.arena.base + old)

@@ -68,6 +68,7 @@ cdef class Tables:
     cdef uint64_t *find(self, TableState *table, const uint8_t *key, uint64_t key_len, uint64_t hash_) noexcept nogil
     cdef uint64_t *find_offset(self, TableState *table, uint64_t hash_, uint64_t offset) noexcept nogil
     cdef uint64_t *find_expiring(self, TableState *table, uint64_t hash_, int64_t expire_at_ms) noexcept nogil
+    cdef uint64_t *find_chunked(self, TableState *table, uint64_t hash_, uint32_t number) noexcept nogil
     cdef uint64_t *insert(self, TableState *table, uint64_t hash_, uint64_t offset) noexcept nogil
     cdef void remove(self, TableState *table, uint64_t *slot) noexcept nogil
     cdef uint32_t get_clock(self, const uint64_t *slot) noexcept nogil

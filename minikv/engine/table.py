@@ -34,7 +34,15 @@ from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t, ui
 from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.minikv.engine.arena import GRANULE_SHIFT, Arena
 from cython.cimports.minikv.engine.memory import BLOCK_SHIFT, BLOCK_SIZE, BlockPool, try_reserve, unmap
-from cython.cimports.minikv.engine.record import entry_key, record_expire_at, record_key
+from cython.cimports.minikv.engine.record import (
+    chunk_owner,
+    entry_key,
+    is_chunked,
+    record_expire_at,
+    record_key,
+    record_payload,
+    skip_expiry,
+)
 
 # A block splits at 88 % of its 336 entries: beyond that, searches pass more than a bucket and a half on average.
 SPLIT_AT = cython.declare(uint32_t, 296)
@@ -194,6 +202,32 @@ class Tables:
                             return bucket + slot
             if bucket[0] >> 56 == 0:
                 return cython.NULL
+            home = 0 if home + 1 == BUCKETS else home + 1
+        return cython.NULL
+
+    def find_chunked(
+        self, table: cython.pointer[TableState], hash_: uint64_t, number: uint32_t
+    ) -> cython.pointer[uint64_t]:
+        """The entry of the key, of this hash, whose value is the chunked collection of a number."""
+        block: cython.pointer[uint8_t] = self._block(
+            table.directory[(tag_of(hash_) & PREFIX_MASK) >> (PREFIX_BITS - table.depth)]
+        )
+        bucket: cython.pointer[uint64_t]
+        tag: uint64_t = tag_of(hash_)
+        home: uint64_t = tag >> PREFIX_BITS
+        _step: cython.int
+        slot: cython.int
+        record: cython.pointer[uint8_t]
+        for _step in range(BUCKETS):
+            bucket = bucket_of(block, home)
+            for slot in range(1, ENTRIES + 1):
+                if (bucket[slot] & TAG_MASK) == tag and bucket[slot] > TAG_MASK:
+                    record = self.arena.base + slot_offset(bucket + slot)
+                    if (
+                        is_chunked(skip_expiry(record)[0], record_payload(record))
+                        and chunk_owner(record_payload(record) + 4) == number
+                    ):
+                        return bucket + slot
             home = 0 if home + 1 == BUCKETS else home + 1
         return cython.NULL
 

@@ -7,12 +7,17 @@ from minikv.engine.memory cimport Mapping
 from minikv.engine.stores cimport Stores
 from minikv.engine.stream_tail cimport StreamTail
 
+cdef extern from * nogil:
+    void __builtin_prefetch(const void *, ...) noexcept
+
+
 cdef struct WalkPart:               # a database
     uint64_t keys
     uint64_t timed                  # keys with a time
     uint32_t database
     uint32_t first                  # items of the plan
-    uint32_t items
+    uint32_t items                  # of keys
+    uint32_t chunk_items            # of chunks, behind them
 
 cdef struct Kept:                   # root of a spread collection; the bytes follow
     uint64_t header                 # bytes: time, type, key and number of elements, as the file has them
@@ -47,11 +52,18 @@ cdef struct Walk:                   # inherited, as is all that it points to
     uint32_t kind                   # of the entries in this part of the walk: KEYS, or a collection's type
     uint32_t item                   # item of the walk that `at` is in
     uint32_t part_end               # first item behind this part
+    uint32_t chunk_items            # items behind that which this part leads to
     uint32_t in_vain                # strings since the last one that compression made shorter
     uint64_t at                     # next entry; 0: the part is done
     uint64_t end                    # of the item's segment; of the elements in a list's node
     uint64_t node                   # list: the next node, 0: there is none
     StreamTail tail                 # stream: what the file has behind its nodes
+    # In a chunked collection, whose record `at` is
+    uint8_t *root                   # its payload; NULL: in none
+    uint32_t chunk_kind             # its type
+    uint32_t chunk                  # next entry
+    uint8_t *element                # next element of the chunk at hand
+    uint8_t *chunk_end
     # Where the bytes go
     uint8_t *out
     uint8_t *out_end
@@ -87,7 +99,11 @@ cdef Kept *kept_at(const Walk *walk, uint32_t number) noexcept nogil
 cdef void put(Walk *walk, const uint8_t *start, uint64_t nbytes) noexcept nogil
 cdef void drain(Walk *walk) noexcept nogil
 cdef void put_record(Walk *walk, uint8_t *record) noexcept nogil
-cdef void put_element(Walk *walk, uint8_t *entry) noexcept nogil
+cdef void put_element(Walk *walk, uint32_t kind, uint8_t *entry) noexcept nogil
+cdef void begin_chunks(Walk *walk, uint8_t kind, uint8_t *payload) noexcept nogil
+cdef void put_chunk(Walk *walk) noexcept nogil
+cdef void end_chunks(Walk *walk) noexcept nogil
+cdef void prefetch_chunks(const Walk *walk, uint32_t first) noexcept nogil
 cdef void put_node(Walk *walk) noexcept nogil
 cdef void put_tail(Walk *walk) noexcept nogil
 cdef void put_string(Walk *walk, uint8_t *string) noexcept nogil

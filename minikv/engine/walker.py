@@ -1,8 +1,9 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The arena as a stream of RDB bytes: each database's records, then each spread collection with its elements.
 
-A walk goes through the items that Arena.plan laid down and finds the live entries of each by their bits. A list it goes
-along from node to node instead, wherever they lie, and its items are passed when it is done. Entries are copied as they
+A walk goes through the items that Arena.plan laid down and finds the live entries of each by their bits. The chunks of a
+chunked collection it finds by its root, wherever they lie, and their items are passed when the database's keys are done.
+A list of many nodes it goes along from node to node, and its items are passed when it is done. Entries are copied as they
 are, except for what is private to the arena: an empty expiry prefix, the size of a packed collection, the root of a
 spread one. With `compress`, strings are replaced by their LZF form.
 
@@ -23,7 +24,7 @@ The value of a single key (value_bytes, for DUMP) is the parent's own work. It f
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
 from cython.cimports.libc.errno import EINVAL, ENOMEM
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.minikv.engine.arena import (
     BITMAP_PER_SEGMENT,
@@ -40,13 +41,18 @@ from cython.cimports.minikv.engine.arena import (
     segment_start,
 )
 from cython.cimports.minikv.engine.chain import Node
+from cython.cimports.minikv.engine.chunked import Span, span_of
+from cython.cimports.minikv.engine.chunks import root_of
 from cython.cimports.minikv.engine.lzf import Lzf, lzf_compress
 from cython.cimports.minikv.engine.memory import give_back, grow, reserve, unmap, unmap_all, use_huge_pages
 from cython.cimports.minikv.engine.record import (
+    CHUNK_ENTRY,
+    CHUNKED_ROOT,
     EXPIRY_OPCODE,
     EXPIRY_SIZE,
     KEYS,
     NODE_CAPACITY,
+    NODE_NAME,
     PACKED_HEADER,
     RECORD_MAX,
     SPREAD_STREAM,
@@ -55,8 +61,13 @@ from cython.cimports.minikv.engine.record import (
     TYPE_PART,
     TYPE_STREAM,
     TYPE_STRING,
+    Root,
     bytes_at,
+    chunk_entry,
+    entry_elements,
+    entry_place,
     entry_size,
+    is_chunked,
     length_size,
     payload_size,
     read_length,
@@ -86,6 +97,9 @@ VAIN_TRIES = cython.declare(uint32_t, 64)
 VAIN_MASK = cython.declare(uint32_t, 63)
 # Room that `walk_fill` needs before it begins a record: the largest one outside pages, or a short string's header.
 BUFFER_MIN = cython.declare(uint64_t, RECORD_MAX + 64)
+# A chunk's elements are compressed one by one if they have so many bytes on average.
+COMPRESSED_ELEMENT = cython.declare(int64_t, 128)
+PREFETCHED = cython.declare(uint32_t, 16)  # chunks
 LENGTH_MAX = cython.declare(uint64_t, 9)  # bytes of an RDB length
 VALUE_BUFFER = cython.declare(uint64_t, 1 << 20)  # bytes of a collection copied at a time for one value
 
@@ -100,17 +114,22 @@ def walk_fill(
     walk.out = buffer
     walk.out_end = buffer + size
     drain(walk)
-    while walk.pending.nbytes == 0 and walk.out + BUFFER_MIN <= walk.out_end and walk.keys < keys_end:
-        if walk.at == 0:
+    while walk.pending.nbytes == 0 and walk.out + BUFFER_MIN <= walk.out_end:
+        if walk.root != cython.NULL:
+            put_chunk(walk)
+        elif walk.keys >= keys_end:
+            break
+        elif walk.at == 0:
             if not begin_part(walk):
                 break
         elif walk.kind == KEYS:
             put_record(walk, walk.base + walk.at)
-            advance(walk)
+            if walk.root == cython.NULL:
+                advance(walk)
         elif walk.kind == TYPE_LIST:
             put_node(walk)
         else:
-            put_element(walk, walk.base + walk.at)
+            put_element(walk, walk.kind, walk.base + walk.at)
             advance(walk)
     drain(walk)
     if walk.pending.nbytes == 0:
@@ -172,6 +191,7 @@ def begin_database(walk: cython.pointer[Walk], part: cython.pointer[cython.const
     walk.kind = KEYS
     walk.item = part.first
     walk.part_end = part.first + part.items
+    walk.chunk_items = part.chunk_items
     if part.keys:
         select(walk, part.database)
         walk.out[0] = OPCODE_RESIZEDB
@@ -191,6 +211,7 @@ def begin_spread(walk: cython.pointer[Walk], number: uint32_t) -> cython.void:
     walk.node = spread.head
     walk.item = spread.walk_first
     walk.part_end = spread.walk_first + spread.walk_count
+    walk.chunk_items = 0
     walk.keys += 1
     select(walk, walk.databases[spread.owner])
     put(walk, start, kept.header)
@@ -219,6 +240,7 @@ def seek(walk: cython.pointer[Walk]) -> cython.void:
         if walk.at < walk.end:
             return
         walk.item += 1
+    walk.item += walk.chunk_items
     walk.at = 0
 
 
@@ -327,6 +349,11 @@ def put_record(walk: cython.pointer[Walk], record: cython.pointer[uint8_t]) -> c
         record += EXPIRY_SIZE
         nbytes -= EXPIRY_SIZE
     header = cython.cast(uint64_t, payload - record)
+    if is_chunked(kind, payload):
+        walk.keys += 1
+        put(walk, record, header)
+        begin_chunks(walk, kind, payload)
+        return
     if spread:
         keep(walk, spread, record, header, nbytes - header - SPREAD_STREAM if kind == TYPE_STREAM else 0)
         return
@@ -342,19 +369,79 @@ def put_record(walk: cython.pointer[Walk], record: cython.pointer[uint8_t]) -> c
         put_string(walk, payload)
 
 
-def put_element(walk: cython.pointer[Walk], entry: cython.pointer[uint8_t]) -> cython.void:
+def begin_chunks(walk: cython.pointer[Walk], kind: uint8_t, payload: cython.pointer[uint8_t]) -> cython.void:
+    """Take up a chunked collection, whose key has been written: its elements come next."""
+    walk.root = payload
+    walk.chunk_kind = kind
+    walk.chunk = 0
+    walk.element = walk.chunk_end = cython.NULL
+    prefetch_chunks(walk, 0)
+
+
+def put_chunk(walk: cython.pointer[Walk]) -> cython.void:
+    """The number of elements; then what there is room for of the next chunk; behind the last what a stream has."""
+    root: Root = root_of(walk.root)
+    span: Span
+    if walk.chunk == 0:
+        walk.out = write_length(walk.out, root.elements, length_size(root.elements))
+    if walk.element == walk.chunk_end:
+        if walk.chunk == root.chunks:
+            end_chunks(walk)
+            return
+        span = span_of(walk.base, walk.root, walk.chunk)
+        walk.element = span.start
+        walk.chunk_end = span.end
+        walk.chunk += 1
+        if walk.chunk % PREFETCHED == 0:
+            prefetch_chunks(walk, walk.chunk)
+    # What is short is not worth the time that compression takes.
+    if not walk.compress or (
+        walk.chunk_kind != TYPE_STREAM
+        and walk.chunk_end - walk.element
+        < COMPRESSED_ELEMENT * cython.cast(int64_t, entry_elements(chunk_entry(walk.root, walk.chunk - 1)))
+    ):
+        put(walk, walk.element, walk.chunk_end - walk.element)
+        walk.element = walk.chunk_end
+    while walk.element < walk.chunk_end and walk.pending.nbytes == 0 and walk.out + BUFFER_MIN <= walk.out_end:
+        span.start = walk.element
+        if walk.chunk_kind == TYPE_STREAM:
+            walk.element = walk.chunk_end
+            put(walk, span.start, NODE_NAME)
+            put_string(walk, span.start + NODE_NAME)
+        else:
+            walk.element += entry_size(walk.chunk_kind, span.start)
+            put_element(walk, walk.chunk_kind, span.start)
+
+
+def end_chunks(walk: cython.pointer[Walk]) -> cython.void:
+    root: Root = root_of(walk.root)
+    if walk.chunk_kind == TYPE_STREAM:
+        put(walk, walk.root + CHUNKED_ROOT + CHUNK_ENTRY * cython.cast(uint64_t, root.chunks), root.tail)
+    walk.root = cython.NULL
+    if walk.at:
+        advance(walk)
+
+
+def prefetch_chunks(walk: cython.pointer[cython.const[Walk]], first: uint32_t) -> cython.void:
+    """Let the processor fetch the beginnings of the next chunks: they lie anywhere."""
+    number: uint32_t
+    for number in range(first, min(first + PREFETCHED, root_of(walk.root).chunks)):
+        __builtin_prefetch(walk.base + entry_place(chunk_entry(walk.root, number)))
+
+
+def put_element(walk: cython.pointer[Walk], kind: uint32_t, entry: cython.pointer[uint8_t]) -> cython.void:
     size: uint64_t
     name_size: uint64_t = string_size(entry)
-    if walk.kind == TYPE_STREAM:
+    if kind == TYPE_STREAM:
         put(walk, entry, name_size)
         put_string(walk, entry + name_size + NODE_CAPACITY)
         return
-    size = entry_size(walk.kind, entry)
+    size = entry_size(kind, entry)
     if not walk.compress or name_size > RECORD_MAX // 2:
         put(walk, entry, size)
         return
     put_string(walk, entry)
-    if walk.kind == TYPE_HASH:
+    if kind == TYPE_HASH:
         put_string(walk, entry + name_size)
     else:
         put(walk, entry + name_size, size - name_size)
@@ -422,7 +509,10 @@ def put_packed(
 
 
 class Walker:
-    """One walk through `arena` by parts: (database, its store, keys, keys with a time, first item, items) in order."""
+    """One walk through `arena` by parts: in order.
+
+    A part: (database, its store, keys, keys with a time, first item, items of keys, items of chunks).
+    """
 
     def __cinit__(self, arena: Arena, parts: list):
         count: cython.size_t = len(parts)
@@ -447,6 +537,7 @@ class Walker:
                 part[index].timed,
                 part[index].first,
                 part[index].items,
+                part[index].chunk_items,
             ) = parts[index]
             databases[store] = part[index].database
         self.arena = arena
@@ -457,7 +548,7 @@ class Walker:
         self.walk.progress = arena.progress
         self.walk.item_count = arena.walk_len
         self.walk.part_count = cython.cast(uint32_t, count)
-        self.walk.spread = 2 * self.walk.part_count
+        self.walk.spread = 3 * self.walk.part_count
         self.walk.spread_end = arena.stores_used
         self.walk.selected = NO_DATABASE
 
@@ -504,7 +595,7 @@ def value_bytes(stores: Stores, record: cython.pointer[uint8_t], compress: cytho
     payload: cython.pointer[uint8_t] = record_payload(record)
     size: uint64_t = payload_size(kind, payload)
     type_byte: bytes = bytes_at(skip_expiry(record), 1)
-    if spread_of(kind, payload):
+    if spread_of(kind, payload) or is_chunked(kind, payload):
         return type_byte + elements_bytes(stores, kind, payload, compress)
     if kind == TYPE_STRING:
         return type_byte + string_bytes(payload, compress)
@@ -524,7 +615,7 @@ def string_bytes(string: cython.pointer[uint8_t], compress: cython.bint) -> byte
 
 
 def elements_bytes(stores: Stores, kind: uint8_t, payload: cython.pointer[uint8_t], compress: cython.bint) -> bytes:
-    """A spread collection: its number of elements, these, and a stream's tail.
+    """A chunked or spread collection: its number of elements, these, and a stream's tail.
 
     The elements are found by the table: while a snapshot is open, bits stand also for entries that have been replaced.
     """
@@ -537,11 +628,15 @@ def elements_bytes(stores: Stores, kind: uint8_t, payload: cython.pointer[uint8_
     found: uint32_t = 0
     cursor: uint64_t = 0
     filled: uint64_t
-    parts: list = [length_bytes(stores.arena.spreads[spread].count)]
+    parts: list = []
     walk.compress = compress
     walk.kind = kind
     walk.spread = walk.spread_end
-    if kind == TYPE_LIST:
+    if spread:
+        parts.append(length_bytes(stores.arena.spreads[spread].count))
+    if spread == 0:
+        begin_chunks(walk, kind, payload)
+    elif kind == TYPE_LIST:
         enter(walk, stores.arena.spreads[spread].head)
     else:
         walk.out = start
@@ -552,7 +647,7 @@ def elements_bytes(stores: Stores, kind: uint8_t, payload: cython.pointer[uint8_
             )
             while found:
                 found -= 1
-                put_element(walk, walk.base + offsets[found])
+                put_element(walk, kind, walk.base + offsets[found])
                 while walk.pending.nbytes or walk.out + BUFFER_MIN > walk.out_end:
                     drain(walk)
                     parts.append(bytes_at(start, walk.out - start))
@@ -560,7 +655,7 @@ def elements_bytes(stores: Stores, kind: uint8_t, payload: cython.pointer[uint8_
             if cursor == 0:
                 break
         parts.append(bytes_at(start, walk.out - start))
-    if kind == TYPE_STREAM:
+    if kind == TYPE_STREAM and spread:
         tail_begin(
             cython.address(walk.tail),
             walk.base,

@@ -1,26 +1,32 @@
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from minikv.engine.record cimport Root
 from minikv.keyspace.database cimport Database
 
-cdef enum:
-    FIRST_PACKED = 4096             # as PACKED_MAX: bytes of elements that may become one record
-    NAME_SLOTS = 1024               # twice PACKED_COUNT
+
+cdef struct Gathered:               # an element in the buffer
+    uint64_t hash                   # of its name; a list's have none
+    uint32_t start                  # in the buffer
+    uint32_t size
 
 
 @cython.final
 cdef class Builder:
     cdef Database database
     cdef uint32_t kind
-    cdef uint32_t spread            # store of the elements; 0: they are in `packed`
+    cdef uint32_t spread            # store of the elements; 0: they are in the buffer
     cdef uint64_t offset            # of the last element there
-    cdef uint32_t size              # bytes of `packed` in use
-    cdef uint32_t count             # elements in it
-    cdef uint32_t last              # where the last of them begins
+    cdef uint8_t *buffer
+    cdef uint64_t capacity          # bytes of it
+    cdef uint64_t size              # in use
+    cdef Gathered *elements
+    cdef uint32_t element_capacity
+    cdef uint32_t count
+    cdef uint32_t *names            # hash table: an element's number plus 1; 0: free
+    cdef uint32_t name_slots        # a power of two
     cdef bint in_order              # a sorted set's elements came in its order
-    cdef bint indexed               # `names` holds all of them
-    cdef uint8_t packed[FIRST_PACKED]
-    cdef uint16_t names[NAME_SLOTS] # hash table of the packed elements: where they begin, plus 1; 0: free
+    cdef bint in_reverse            # or in the opposite one
 
     # Start anew, with nothing left of the collection before.
     cdef void begin(self, Database database, uint32_t kind) noexcept
@@ -29,21 +35,30 @@ cdef class Builder:
     cdef bint scored(self, const uint8_t *name, uint64_t name_len, double score) except -1
     # The same for objects; value: a hash's, a sorted set's score as a float, else None.
     cdef bint add(self, bytes name, object value) except -1
-    # Make it the value of a key, whatever that was (slot NULL: nothing); not without elements.
+    # Add all elements of another collection of this kind from start to end, or of a chain; they are in its order.
+    cdef int take(self, uint8_t *start, uint8_t *end) except -1
+    cdef int take_chain(self, uint32_t store) except -1
+    # Make it the value of a key, whatever that was (slot NULL: nothing); not without elements. chunked: not packed.
     cdef int finish(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
-                    int64_t expire_at_ms) except -1
+                    int64_t expire_at_ms, bint chunked=*) except -1
     # The same for any key, known by its bytes, which then has no time.
     cdef int put(self, bytes key) except -1
+    # The same in place of a collection that has these elements, and whose time stays.
+    cdef int replace(self, bytes key, uint64_t hash_, uint64_t *slot, bint chunked) except -1
     cdef void abandon(self) noexcept
 
     cdef uint8_t *room(self, const uint8_t *name, uint64_t name_len, uint64_t more) except? NULL
-    cdef uint8_t *room_spread(self, const uint8_t *name, uint64_t name_len, uint64_t size) except? NULL
+    cdef uint8_t *gather(self, uint64_t hash_, uint64_t size) except NULL
+    cdef uint8_t *room_spread(self, const uint8_t *name, uint64_t name_len, uint64_t hash_, uint64_t size) except? NULL
     cdef uint8_t *room_in_chain(self, const uint8_t *name, uint64_t name_len, uint64_t size) except NULL
-    cdef bint has_packed(self, const uint8_t *name, uint64_t name_len) noexcept
-    cdef void index_packed(self) noexcept
-    cdef bint index_name(self, const uint8_t *name, uint64_t name_len, uint32_t start, bint add) noexcept
+    cdef bint has_name(self, const uint8_t *name, uint64_t name_len, uint64_t hash_) noexcept
+    cdef int index_name(self, uint64_t hash_) except -1
     cdef int spread_out(self) except -1
     cdef int put_in_order(self) except -1
+    cdef uint8_t *lay_out(self, uint64_t hash_) except NULL
+    cdef int lay_out_buckets(self, uint8_t *payload, Root *root, uint32_t buckets) except -1
+    cdef int lay_out_in_order(self, uint8_t *payload, Root *root) except -1
+    cdef int put_chunk(self, uint8_t *payload, Root *root, const uint32_t *numbers, uint32_t count, uint64_t size) except -1
 
 
 # Make the key a set or list of these elements, whatever it was; without elements it is deleted. Returns their number.

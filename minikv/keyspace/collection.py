@@ -1,23 +1,47 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""What collections have in common: elements packed into one record or spread, found by name but in lists.
+"""What collections have in common: elements packed into one record, in chunks or spread, found by name but in lists.
 
 A view (Hash, Set, SortedSet, List) is made for one command and forgotten. It sees the collection as it is, and changes
-it as it is told; another view of the same key must not change it meanwhile. A small collection is packed: its elements
-follow each other in the key's record and are looked through one by one. Beyond PACKED_MAX bytes or PACKED_COUNT
-elements it spreads, for good: each element becomes an entry of a store of its own, found by a hash table (a list's one
-of a chain, found by position). The last element takes the key with it.
+it as it is told; another view of the same key must not change it meanwhile. A collection has one of three forms:
+
+    packed     up to PACKED_MAX bytes and PACKED_COUNT elements: they follow each other in the key's record
+    chunked    up to CHUNKED_MAX bytes: in records of a few hundred bytes, led to by the key's (engine/chunks.py)
+    spread     beyond: each element is an entry of a store of its own, found by a hash table (a list's one of a chain)
+
+It changes to a larger form before it grows too large, and back when a quarter or half of a smaller one would do. Both
+are for the engine only; nobody else sees the form. The last element takes the key with it.
 """
 
+import contextlib
 import random
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import INT64_MAX, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
+from cython.cimports.minikv.engine.arena import PAGE_SHIFT
+from cython.cimports.minikv.engine.chunked import (
+    ChunkPlace,
+    Span,
+    begin_chunked,
+    behind_bucket,
+    bucket_at,
+    bucket_of,
+    edit_chunk,
+    insert_element,
+    join_bucket,
+    join_if_sparse,
+    remove_chunk,
+    seek_element,
+    span_of,
+    split_bucket,
+)
+from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, bucket_bytes, root_of
 from cython.cimports.minikv.engine.packed import (
     PACKED_COUNT,
     PACKED_MAX,
     PACKED_START,
+    find_element,
     packed_count,
     packed_end,
     packed_find,
@@ -25,8 +49,15 @@ from cython.cimports.minikv.engine.packed import (
     set_packed_count,
 )
 from cython.cimports.minikv.engine.record import (
+    TYPE_HASH,
+    TYPE_LIST,
+    TYPE_SET,
+    Root,
     bytes_at,
+    chunk_entry,
+    entry_elements,
     entry_size,
+    is_chunked,
     length_size,
     read_length,
     record_expire_at,
@@ -36,10 +67,16 @@ from cython.cimports.minikv.engine.record import (
 )
 from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.stores import spread_of
-from cython.cimports.minikv.engine.table import hash_key, slot_offset
+from cython.cimports.minikv.engine.table import PREFIX_BITS, hash_key, slot_offset
+from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.database import Database
 
 from minikv.errors import ArenaFull, WrongTypeError
+
+
+# SCAN's cursor has the prefix in front of what else a table puts there.
+CURSOR_PREFIX = cython.declare(uint32_t, 11)
+PREFIX_MASK = cython.declare(uint64_t, (1 << PREFIX_BITS) - 1)
 
 
 # Made for every command, and in no reference cycle.
@@ -71,6 +108,7 @@ class Collection:
         if skip_expiry(record)[0] != kind:
             raise WrongTypeError
         self.spread = spread_of(cython.cast(uint8_t, kind), record_payload(record))
+        self.chunked = is_chunked(cython.cast(uint8_t, kind), record_payload(record))
         return True
 
     def at_slot(self) -> cython.pointer[uint64_t]:
@@ -96,7 +134,7 @@ class Collection:
             return 0
         if self.spread:
             return self.database.store.arena.spreads[self.spread].count
-        return packed_count(self.payload())
+        return root_of(self.payload()).elements if self.chunked else packed_count(self.payload())
 
     def __bool__(self) -> bool:
         return True
@@ -119,29 +157,73 @@ class Collection:
             cython.address(store.stores.indexes[self.spread].table), data, PyBytes_GET_SIZE(name), hash_[0]
         )
 
+    def find_chunked(self, name: bytes, number: cython.pointer[uint32_t]) -> cython.pointer[uint8_t]:
+        """The element of a name in a chunked hash or set, NULL if there is none; and the bucket of the name."""
+        payload: cython.pointer[uint8_t] = self.payload()
+        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(name))
+        span: Span
+        number[0] = bucket_of(hash_key(data, PyBytes_GET_SIZE(name)), root_of(payload).chunks)
+        span = span_of(self.database.store.arena.base, payload, number[0])
+        return find_element(self.kind, span.start, span.end, data, PyBytes_GET_SIZE(name))
+
     def find_entry(self, name: bytes) -> cython.pointer[uint8_t]:
         """The element of a name, good until the next change; NULL if there is none."""
         hash_: uint64_t = 0
+        number: uint32_t = 0
         slot: cython.pointer[uint64_t]
         if self.at_slot() == cython.NULL:
             return cython.NULL
+        if self.chunked:
+            return self.find_chunked(name, cython.address(number))
         if not self.spread:
             return self.find_packed(name)
         slot = self.find_spread(name, cython.address(hash_))
         return cython.NULL if slot == cython.NULL else self.database.store.arena.base + slot_offset(slot)
 
-    def must_spread(self, more: uint64_t) -> cython.bint:
-        """True if `more` bytes, perhaps one more element, are too many for a packed collection."""
+    # Growing
+
+    def must_grow(self, more: uint64_t) -> cython.bint:
+        """True if `more` bytes, perhaps one more element, are too many for the form that the collection has."""
         payload: cython.pointer[uint8_t]
         if self.spread:
             return False
         if self.at_slot() == cython.NULL:
             return more > PACKED_MAX
         payload = self.payload()
+        if self.chunked:
+            return root_of(payload).nbytes + more > CHUNKED_MAX
         return (
             cython.cast(uint64_t, packed_end(payload) - packed_first(payload)) + more > PACKED_MAX
             or packed_count(payload) >= PACKED_COUNT
         )
+
+    def grow_out(self) -> cython.int:
+        """Take the next larger form."""
+        try:
+            return self.spread_out() if self.chunked else self.chunk_out()
+        except ArenaFull:
+            self.vanish_if_empty()
+            raise
+
+    def chunk_out(self) -> cython.int:
+        """Put the elements of a packed collection, or of a new one, into chunks."""
+        store: Store = self.database.store
+        builder: Builder
+        if self.at_slot() == cython.NULL:
+            begin_chunked(
+                store,
+                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self.key)),
+                PyBytes_GET_SIZE(self.key),
+                self.hash_,
+                cython.NULL,
+                cython.cast(uint8_t, self.kind),
+            )
+        else:
+            builder = Builder(self.database, self.kind)
+            builder.take(packed_first(self.payload()), packed_end(self.payload()))
+            builder.replace(self.key, self.hash_, self.slot, True)
+        self.chunked = True
+        return 0
 
     def grow_packed(self, before: cython.pointer[uint8_t], size: uint64_t) -> cython.pointer[uint8_t]:
         """Room for a new element before another one (NULL: at the end), counted; the key is born if need be."""
@@ -172,6 +254,67 @@ class Collection:
         set_packed_count(at - place, count)
         return at
 
+    def room_in_bucket(self, name: bytes, size: uint64_t) -> cython.pointer[uint8_t]:
+        """Room for a new element of a chunked hash or set, counted."""
+        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(name))
+        payload: cython.pointer[uint8_t]
+        number: uint32_t
+        try:
+            self.room_for_growth(size)
+            payload = self.payload()
+            number = bucket_of(hash_key(data, PyBytes_GET_SIZE(name)), root_of(payload).chunks)
+            span: Span = span_of(self.database.store.arena.base, payload, number)
+            return edit_chunk(self.database.store, self.slot, number, span.end - span.start, 0, size, 1, 0)
+        except ArenaFull:
+            self.vanish_if_empty()
+            raise
+
+    def room_in_order(self, place: ChunkPlace, size: uint64_t, spare: uint64_t) -> cython.pointer[uint8_t]:
+        """Room for a new element at a place of a chunked list or sorted set, counted."""
+        try:
+            return insert_element(self.database.store, self.at_slot(), self.kind, place, size, spare)
+        except ArenaFull:
+            self.vanish_if_empty()
+            raise
+
+    def room_for_growth(self, more: uint64_t) -> cython.int:
+        """Add a bucket if `more` bytes make the others too full. It can wait should there be no room for it."""
+        root: Root = root_of(self.payload())
+        if root.chunks < root.elements and root.nbytes + more > root.chunks * bucket_bytes(root.nbytes):
+            with contextlib.suppress(ArenaFull):
+                split_bucket(self.database.store, self.slot, self.kind)
+        return 0
+
+    def replace_chunked(
+        self, number: uint32_t, at: cython.pointer[uint8_t], old_size: uint64_t, size: uint64_t
+    ) -> cython.pointer[uint8_t]:
+        """Room for `size` bytes in place of some in a chunk."""
+        span: Span = span_of(self.database.store.arena.base, self.payload(), number)
+        return edit_chunk(self.database.store, self.slot, number, at - span.start, old_size, size, 0, 0)
+
+    def shrink_chunked(
+        self, number: uint32_t, at: cython.pointer[uint8_t], size: uint64_t, count: uint32_t
+    ) -> cython.int:
+        """Take out `count` elements of a chunk, which begin at `at`, but not the last ones of the collection."""
+        store: Store = self.database.store
+        payload: cython.pointer[uint8_t] = self.payload()
+        span: Span = span_of(store.arena.base, payload, number)
+        ordered: cython.bint = self.kind not in (TYPE_HASH, TYPE_SET)
+        if ordered and size == cython.cast(uint64_t, span.end - span.start):
+            remove_chunk(store, self.slot, number)
+        else:
+            edit_chunk(store, self.slot, number, at - span.start, size, 0, -cython.cast(cython.int, count), 0)
+        root: Root = root_of(self.payload())
+        try:
+            if ordered:
+                join_if_sparse(store, self.slot, number)
+            elif root.chunks > 1 and root.nbytes * 3 < root.chunks * bucket_bytes(root.nbytes):
+                join_bucket(store, self.slot)
+        except ArenaFull:
+            # It can wait.
+            return 0
+        return 0
+
     def place_spread(self, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t) -> cython.pointer[uint8_t]:
         """Room for an element, new (slot NULL, counted) or in the place of the slot's."""
         store: Store = self.database.store
@@ -193,14 +336,20 @@ class Collection:
         place: uint64_t
         count: uint32_t
         size: uint64_t = entry_size(self.kind, entry)
+        number: uint32_t = 0
         if len(self) == 1:
             self.vanish()
+        elif self.chunked:
+            self.find_chunked(name, cython.address(number))
+            self.shrink_chunked(number, entry, size, 1)
+            self.make_smaller()
         elif self.spread:
             slot = self.find_spread(name, cython.address(hash_))
             store.stores.forget_order(self.spread, cython.cast(uint64_t, entry - store.arena.base))
             store.tables.remove(cython.address(store.stores.indexes[self.spread].table), slot)
             store.arena.kill(cython.cast(uint64_t, entry - store.arena.base), size)
             store.arena.spreads[self.spread].count -= 1
+            self.make_smaller()
         else:
             count = packed_count(self.payload()) - 1
             place = cython.cast(uint64_t, entry - self.payload())
@@ -213,27 +362,25 @@ class Collection:
         self.slot = cython.NULL
         self.changes = self.database.store.table.changes
         self.spread = 0
+        self.chunked = False
 
     def vanish_if_empty(self) -> cython.void:
         """Delete a key that was born for an element which then found no room."""
-        if len(self) == 0:
+        if self.at_slot() != cython.NULL and len(self) == 0:
             self.vanish()
 
     def spread_out(self) -> cython.int:
-        """Give the elements a store of their own."""
+        """Give the elements of a chunked collection a store of their own."""
         store: Store = self.database.store
         spread: uint32_t = store.stores.create(self.kind, store.number)
-        at: cython.pointer[uint8_t]
-        end: cython.pointer[uint8_t]
-        expire_at_ms: cython.longlong = 0
+        number: uint32_t
+        span: Span
         try:
-            if self.at_slot() != cython.NULL:
-                expire_at_ms = record_expire_at(store.record(self.slot))
-                at = packed_first(self.payload())
-                end = packed_end(self.payload())
-                while at < end:
-                    store.stores.add(spread, at)
-                    at += entry_size(self.kind, at)
+            for number in range(root_of(self.payload()).chunks):
+                span = span_of(store.arena.base, self.payload(), number)
+                while span.start < span.end:
+                    store.stores.add(spread, span.start)
+                    span.start += entry_size(self.kind, span.start)
             store.put_root(
                 cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self.key)),
                 PyBytes_GET_SIZE(self.key),
@@ -241,12 +388,65 @@ class Collection:
                 self.slot,
                 cython.cast(uint8_t, self.kind),
                 spread,
-                expire_at_ms,
+                record_expire_at(store.record(self.slot)),
             )
         except BaseException:
             store.stores.drop(spread)
             raise
         self.spread = spread
+        self.chunked = False
+        return 0
+
+    # Shrinking
+
+    def bytes_now(self) -> uint64_t:
+        """Of the elements, about; what lies in segments of its own makes it too large for any smaller form."""
+        store: Store = self.database.store
+        if self.chunked:
+            return root_of(self.payload()).nbytes
+        if store.arena.heaps[self.spread].run_segments:
+            return CHUNKED_MAX
+        if self.kind == TYPE_LIST:
+            return store.stores.indexes[self.spread].chain.pages << PAGE_SHIFT
+        return store.arena.heap_bytes(self.spread)
+
+    def make_smaller(self) -> cython.int:
+        """After a removal: take a smaller form if a part of it would do. It can wait should there be no room."""
+        store: Store = self.database.store
+        builder: Builder
+        number: uint32_t
+        span: Span
+        cursor: uint64_t = 0
+        offsets: uint64_t[336]
+        found: uint32_t = 0
+        if self.bytes_now() > (PACKED_MAX // 2 if self.chunked else CHUNKED_MAX // 4) or (
+            self.chunked and root_of(self.payload()).elements > PACKED_COUNT // 2
+        ):
+            return 0
+        with contextlib.suppress(ArenaFull):
+            builder = Builder(self.database, self.kind)
+            if self.chunked:
+                for number in range(root_of(self.payload()).chunks):
+                    span = span_of(store.arena.base, self.payload(), number)
+                    builder.take(span.start, span.end)
+            elif self.kind == TYPE_LIST:
+                builder.take_chain(self.spread)
+            else:
+                while True:
+                    cursor = store.tables.scan_home(
+                        cython.address(store.stores.indexes[self.spread].table),
+                        cursor,
+                        offsets,
+                        cython.address(found),
+                    )
+                    for number in range(found):
+                        span.start = store.arena.base + offsets[number]
+                        builder.take(span.start, span.start + entry_size(self.kind, span.start))
+                    if cursor == 0:
+                        break
+            builder.replace(self.key, self.hash_, self.at_slot(), False)
+            self.spread = 0
+            self.chunked = is_chunked(cython.cast(uint8_t, self.kind), self.payload())
         return 0
 
     # Many elements
@@ -275,6 +475,8 @@ class Collection:
         offsets: uint64_t[336]
         found: uint32_t = 0
         index: uint32_t
+        if self.chunked and self.at_slot() != cython.NULL:
+            return self.gather_buckets(cursor, wanted)
         if not self.spread:
             cursor[0] = 0
             if self.at_slot() != cython.NULL:
@@ -295,6 +497,69 @@ class Collection:
             wanted -= found
         return out
 
+    def gather_buckets(self, cursor: cython.pointer[uint64_t], wanted: cython.Py_ssize_t) -> list:
+        """The same for chunks: buckets in the order of their prefixes, which is the order of a spread one's table.
+
+        All at once, and those of a small ordered collection, they come as they lie.
+        """
+        base: cython.pointer[uint8_t] = self.database.store.arena.base
+        payload: cython.pointer[uint8_t] = self.payload()
+        root: Root = root_of(payload)
+        out: list = []
+        number: uint32_t = 0
+        prefix: uint64_t = cursor[0] >> CURSOR_PREFIX
+        whole: cython.bint = cursor[0] == 0 and cython.cast(uint64_t, wanted) >= root.elements
+        span: Span
+        if self.kind not in (TYPE_HASH, TYPE_SET):
+            if root.elements > PACKED_COUNT // 4 and not whole:
+                return self.gather_by_prefix(cursor, wanted)
+            whole = True
+        if whole:
+            cursor[0] = 0
+            for number in range(root.chunks):
+                span = span_of(base, payload, number)
+                while span.start < span.end:
+                    self.parts(span.start, out)
+                    span.start += entry_size(self.kind, span.start)
+            return out
+        while wanted > 0:
+            number = bucket_at(prefix & PREFIX_MASK, root.chunks)
+            span = span_of(base, payload, number)
+            while span.start < span.end:
+                self.parts(span.start, out)
+                span.start += entry_size(self.kind, span.start)
+            prefix = behind_bucket(number, root.chunks)
+            wanted -= entry_elements(chunk_entry(payload, number))
+            if prefix > PREFIX_MASK:
+                prefix = 0
+                break
+        cursor[0] = prefix << CURSOR_PREFIX
+        return out
+
+    def gather_by_prefix(self, cursor: cython.pointer[uint64_t], wanted: cython.Py_ssize_t) -> list:
+        """The same for an ordered collection, whose chunks do not know prefixes: all are looked through."""
+        base: cython.pointer[uint8_t] = self.database.store.arena.base
+        payload: cython.pointer[uint8_t] = self.payload()
+        root: Root = root_of(payload)
+        out: list = []
+        number: uint32_t
+        span: Span
+        name: cython.pointer[uint8_t]
+        name_len: uint64_t = 0
+        prefix: uint64_t
+        first: uint64_t = cursor[0] >> CURSOR_PREFIX
+        end: uint64_t = first + 1 + (PREFIX_MASK + 1) // root.elements * min(wanted, root.elements)
+        for number in range(root.chunks):
+            span = span_of(base, payload, number)
+            while span.start < span.end:
+                name = read_length(span.start, cython.address(name_len))
+                prefix = hash_key(name, name_len) >> (64 - PREFIX_BITS)
+                if first <= prefix < end:
+                    self.parts(span.start, out)
+                span.start += entry_size(self.kind, span.start)
+        cursor[0] = 0 if end > PREFIX_MASK else end << CURSOR_PREFIX
+        return out
+
     def pick(self, count: cython.Py_ssize_t, distinct: cython.bint) -> list:
         """The parts of `count` random elements in a row; distinct: none twice, at most all."""
         size: cython.Py_ssize_t = len(self)
@@ -305,7 +570,7 @@ class Collection:
             return picked
         if count == 1:
             self.parts(self.random_entry(), picked)
-        elif self.spread and not (distinct and count > size // 3):
+        elif (self.spread or self.chunked) and not (distinct and count > size // 3):
             self.draw(count, distinct, picked)
         else:
             flat: list = self.entries_of()
@@ -335,6 +600,19 @@ class Collection:
         store: Store = self.database.store
         at: cython.pointer[uint8_t]
         steps: uint64_t
+        number: uint32_t = 0
+        index: uint32_t = 0
+        if self.chunked:
+            seek_element(
+                self.payload(),
+                self.database.keyspace.random() % root_of(self.payload()).elements,
+                cython.address(number),
+                cython.address(index),
+            )
+            at = span_of(store.arena.base, self.payload(), number).start
+            for steps in range(index):
+                at += entry_size(self.kind, at)
+            return at
         if self.spread:
             return store.arena.base + store.tables.random_offset(
                 cython.address(store.stores.indexes[self.spread].table), self.database.keyspace.random()

@@ -72,6 +72,8 @@ cdef class Database:
     cpdef int break_watches(self, bytes key) except -1
     cdef list collect(self, uint64_t *cursor, Py_ssize_t count)
     cdef int copy_record(self, bytes key, Database target, bytes new_key, bint move) except -1
+    cdef int copy_chunked(self, uint8_t *record, Database target, bytes new_key, uint64_t new_hash, uint64_t *new_slot,
+                          bint move) except -1
     cdef int move_record(self, bytes key, Database target, bytes new_key) except -1
 
 

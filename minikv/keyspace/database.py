@@ -18,8 +18,10 @@ from typing import Any
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.engine.arena import GRANULE, RANK_PASSED, SEGMENT_SHIFT, Arena
+from cython.cimports.minikv.engine.chunks import root_of
 from cython.cimports.minikv.engine.memory import BlockPool
 from cython.cimports.minikv.engine.populate import Populator
 from cython.cimports.minikv.engine.record import (
@@ -31,6 +33,7 @@ from cython.cimports.minikv.engine.record import (
     TYPE_STREAM,
     TYPE_STRING,
     bytes_at,
+    is_chunked,
     read_length,
     record_expire_at,
     record_key,
@@ -65,6 +68,7 @@ BLOCKS_SPARE = cython.declare(uint32_t, 64)
 # The part of a store's segments that evacuation leaves dead is one in so many.
 DEAD_SHARE = cython.declare(uint32_t, 5)
 THOROUGH_SHARE = cython.declare(uint32_t, 16)
+STORES_PER_DATABASE = 3
 # Expiry times looked at for an average.
 TTL_SAMPLES = 16
 GIB = 1 << 30
@@ -273,7 +277,15 @@ class Keyspace:
     def segment_map(self) -> SegmentMap:
         """The arena segment by segment."""
         database: Database
-        return SegmentMap(self.arena, {database.store.number: database.number for database in self.databases})
+        count = len(self.databases)
+        return SegmentMap(
+            self.arena,
+            {
+                database.store.number + part * count: database.number
+                for database in self.databases
+                for part in range(STORES_PER_DATABASE)
+            },
+        )
 
     def check(self) -> None:
         """Prove the invariants of arena, tables and expiry indexes; AssertionError tells the one that is broken."""
@@ -282,9 +294,11 @@ class Keyspace:
         self.stores.check()
         for number, database in enumerate(self.databases):
             assert database.number == number
-            database.store.check()
+            chunks = database.store.check()
             records = live.get(database.store.number, (0, 0))[0]
             assert records == len(database), f"database {number}: {records} live records, {len(database)} keys"
+            chunk_store = 2 * len(self.databases) + database.store.number
+            assert live.get(chunk_store, (0, 0)) == chunks, f"database {number}: other chunks than its keys lead to"
             for watchers in database.watchers.values():
                 assert watchers
 
@@ -317,10 +331,9 @@ class Keyspace:
                 database.store.number,
                 database.store.table.used,
                 database.store.expiry.count,
-                first,
-                count,
+                *items_of_part,
             )
-            for database, (first, count) in zip(self.databases, items, strict=True)
+            for database, items_of_part in zip(self.databases, items, strict=True)
         ]
 
     def walker(self) -> Walker:
@@ -763,6 +776,8 @@ class Database:
         spread: uint32_t = spread_of(kind, record_payload(record))
         data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(new_key))
         payload: cython.pointer[uint8_t]
+        if is_chunked(kind, record_payload(record)):
+            return self.copy_chunked(record, target, new_key, new_hash, new_slot, move)
         if spread and not move:
             spread = self.keyspace.stores.clone(spread, target.store.number)
         elif spread and target is not self:
@@ -784,14 +799,53 @@ class Database:
             raise
         return 0
 
+    def copy_chunked(
+        self,
+        record: cython.pointer[uint8_t],
+        target: Database,
+        new_key: bytes,
+        new_hash: uint64_t,
+        new_slot: cython.pointer[uint64_t],
+        move: cython.bint,
+    ) -> cython.int:
+        """The same for a chunked collection. Its chunks stay only if it stays in its database."""
+        payload: cython.pointer[uint8_t] = record_payload(record)
+        stays: cython.bint = move and target is self
+        try:
+            if not stays:
+                payload = self.keyspace.stores.chunks.clone(payload, target.store.number, new_hash)
+            target.store.put_chunked(
+                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(new_key)),
+                PyBytes_GET_SIZE(new_key),
+                new_hash,
+                new_slot,
+                skip_expiry(record)[0],
+                payload,
+                record_expire_at(record),
+            )
+        except ArenaFull:
+            if payload != record_payload(record):
+                self.keyspace.stores.chunks.drop(payload)
+                free(payload)
+            raise
+        if stays:
+            self.keyspace.stores.chunks.owners[root_of(payload).number].hash = new_hash
+        else:
+            free(payload)
+        return 0
+
     def move_record(self, key: bytes, target: Database, new_key: bytes) -> cython.int:
         hash_: uint64_t = 0
         new_hash: uint64_t = 0
         clock: uint32_t = self.store.tables.get_clock(self.find(key, cython.address(hash_)))
         slot: cython.pointer[uint64_t]
+        payload: cython.pointer[uint8_t]
+        kind: uint8_t
         self.copy_record(key, target, new_key, True)
         slot = self.find(key, cython.address(hash_))
-        if spread_of(skip_expiry(self.store.record(slot))[0], record_payload(self.store.record(slot))):
+        kind = skip_expiry(self.store.record(slot))[0]
+        payload = record_payload(self.store.record(slot))
+        if spread_of(kind, payload) or (target is self and is_chunked(kind, payload)):
             self.store.remove_root(slot, hash_)
         else:
             self.store.remove(slot, hash_)
@@ -918,6 +972,8 @@ class Database:
         if record_expire_at(self.store.record(slot)):
             size += self.store.expiry.blocks * 4096 // self.store.expiry.count
         spread = spread_of(skip_expiry(self.store.record(slot))[0], record_payload(self.store.record(slot)))
+        if is_chunked(skip_expiry(self.store.record(slot))[0], record_payload(self.store.record(slot))):
+            size += self.keyspace.stores.chunks.memory_of(record_payload(self.store.record(slot)))
         return size + (self.keyspace.stores.memory_of(spread) if spread else 0)
 
     # Type and value in a file's form

@@ -1,3 +1,5 @@
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
 from minikv.keyspace.collection cimport Collection
 
 cdef class Hash(Collection):
@@ -5,3 +7,7 @@ cdef class Hash(Collection):
     cpdef bint contains(self, bytes field) except -1
     cpdef bint delete(self, bytes field) except -1
     cpdef bint set(self, bytes field, bytes value) except -1
+
+    cdef bint must_grow_by(self, uint64_t old_size, uint64_t size) noexcept
+    cdef int set_value(self, uint32_t number, uint8_t *at, bytes value, uint64_t size) except -1
+    cdef bint set_spread(self, bytes field, bytes value, uint64_t size) except -1

@@ -3,7 +3,8 @@
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_GET_SIZE
-from cython.cimports.libc.stdint import uint8_t, uint64_t
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, root_of
 from cython.cimports.minikv.engine.packed import PACKED_MAX, packed_end, packed_first
 from cython.cimports.minikv.engine.record import TYPE_HASH, length_size, read_length, string_size
 from cython.cimports.minikv.keyspace.collection import string_at, write_string
@@ -54,44 +55,61 @@ class Hash:
         value_len: uint64_t = PyBytes_GET_SIZE(value)
         field_size: uint64_t = length_size(field_len) + field_len
         value_size: uint64_t = length_size(value_len) + value_len
+        size: uint64_t = field_size + value_size
         entry: cython.pointer[uint8_t] = cython.NULL
-        payload: cython.pointer[uint8_t]
-        slot: cython.pointer[uint64_t] = cython.NULL
-        hash_: uint64_t = 0
-        old_size: uint64_t
-        if not self.spread:
-            if self.at_slot() != cython.NULL:
-                entry = self.find_packed(field)
-            if entry != cython.NULL:
-                payload = self.payload()
-                entry += string_size(entry)
-                old_size = string_size(entry)
-                if cython.cast(uint64_t, packed_end(payload) - packed_first(payload)) - old_size + value_size <= (
-                    PACKED_MAX
-                ):
-                    write_string(
-                        self.database.store.splice(
-                            self.slot, cython.cast(uint64_t, entry - payload), old_size, value_size
-                        ),
-                        value,
-                        value_len,
-                    )
-                    self.changed()
-                    return False
-                self.spread_out()
-            elif self.must_spread(field_size + value_size):
-                self.spread_out()
+        number: uint32_t = 0
+        if self.at_slot() != cython.NULL and not self.spread:
+            if self.chunked:
+                entry = self.find_chunked(field, cython.address(number))
             else:
-                write_string(
-                    write_string(self.grow_packed(cython.NULL, field_size + value_size), field, field_len),
-                    value,
-                    value_len,
-                )
-                self.changed()
-                return True
-        slot = self.find_spread(field, cython.address(hash_))
+                entry = self.find_packed(field)
+            if entry != cython.NULL and self.must_grow_by(string_size(entry + string_size(entry)), value_size):
+                self.grow_out()
+                return self.set(field, value)
+        if self.spread:
+            return self.set_spread(field, value, size)
+        if entry != cython.NULL:
+            self.set_value(number, entry + string_size(entry), value, value_size)
+            return False
+        if self.must_grow(size):
+            self.grow_out()
+            return self.set(field, value)
+        entry = self.room_in_bucket(field, size) if self.chunked else self.grow_packed(cython.NULL, size)
+        write_string(write_string(entry, field, field_len), value, value_len)
+        self.changed()
+        return True
+
+    def must_grow_by(self, old_size: uint64_t, size: uint64_t) -> cython.bint:
+        """Whether a value of another size is too much for the form that the hash has; its field is there."""
+        payload: cython.pointer[uint8_t] = self.payload()
+        if size <= old_size:
+            return False
+        if self.chunked:
+            return root_of(payload).nbytes - old_size + size > CHUNKED_MAX
+        return cython.cast(uint64_t, packed_end(payload) - packed_first(payload)) - old_size + size > PACKED_MAX
+
+    def set_value(self, number: uint32_t, at: cython.pointer[uint8_t], value: bytes, size: uint64_t) -> cython.int:
+        """Put a value in the place of the one at `at`, in chunk `number` or packed."""
+        old_size: uint64_t = string_size(at)
+        if self.chunked:
+            at = self.replace_chunked(number, at, old_size, size)
+        else:
+            at = self.database.store.splice(self.slot, at - self.payload(), old_size, size)
+        write_string(at, value, PyBytes_GET_SIZE(value))
+        if self.chunked:
+            if size < old_size:
+                self.make_smaller()
+            else:
+                self.room_for_growth(0)
+        return self.changed()
+
+    def set_spread(self, field: bytes, value: bytes, size: uint64_t) -> cython.bint:
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.find_spread(field, cython.address(hash_))
         write_string(
-            write_string(self.place_spread(hash_, slot, field_size + value_size), field, field_len), value, value_len
+            write_string(self.place_spread(hash_, slot, size), field, PyBytes_GET_SIZE(field)),
+            value,
+            PyBytes_GET_SIZE(value),
         )
         self.changed()
         return slot == cython.NULL

@@ -1,16 +1,28 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Lists: strings by position. An element is one string; a spread list is a chain (engine/chain.py), without a table.
 
-Both forms are looked through in runs: a packed list is one, a spread list has one in each node.
+All forms are looked through in runs: a packed list is one, a chunked list has one in each chunk, a spread one in each
+node.
 """
 
 import cython
+from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.cpython.list import PyList_New, PyList_SET_ITEM
 from cython.cimports.cpython.ref import Py_INCREF
-from cython.cimports.libc.stdint import UINT64_MAX, int64_t, uint8_t, uint64_t
+from cython.cimports.libc.stdint import UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.engine.chain import Chain, Chains, Place, is_string
+from cython.cimports.minikv.engine.chunked import (
+    ChunkPlace,
+    Span,
+    edit_chunk,
+    join_if_sparse,
+    remove_chunk,
+    seek_element,
+    span_of,
+)
+from cython.cimports.minikv.engine.chunks import root_of
 from cython.cimports.minikv.engine.packed import (
     PACKED_MAX,
     PACKED_START,
@@ -19,7 +31,14 @@ from cython.cimports.minikv.engine.packed import (
     packed_first,
     set_packed_count,
 )
-from cython.cimports.minikv.engine.record import TYPE_LIST, length_size, string_size
+from cython.cimports.minikv.engine.record import (
+    TYPE_LIST,
+    bytes_at,
+    chunk_entry,
+    entry_elements,
+    length_size,
+    string_size,
+)
 from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.keyspace.builder import replace_with_names
 from cython.cimports.minikv.keyspace.collection import string_at, write_string
@@ -28,6 +47,9 @@ from cython.cimports.minikv.keyspace.database import Database
 from minikv.errors import ArenaFull
 
 Bytes = cython.typedef(cython.pointer[uint8_t])
+
+# Bytes that a chunk at an end of a list may have to spare for the next push.
+PUSH_SPARE = cython.declare(uint64_t, 56)
 
 
 class List:
@@ -57,7 +79,9 @@ class List:
     def count(self) -> uint64_t:
         if self.spread:
             return self.chain().nodes.elements
-        return 0 if self.at_slot() == cython.NULL else packed_count(self.payload())
+        if self.at_slot() == cython.NULL:
+            return 0
+        return root_of(self.payload()).elements if self.chunked else packed_count(self.payload())
 
     def chain(self) -> cython.pointer[Chain]:
         return cython.address(self.database.store.stores.indexes[self.spread].chain)
@@ -66,18 +90,50 @@ class List:
         """The element at a position, which there is; behind the last of a packed list its end."""
         at: Bytes
         size: uint64_t = 0
+        place: ChunkPlace
         if self.spread:
             return self.database.store.stores.chains.find(self.chain(), position, cython.address(size))
+        if self.chunked:
+            place = self.chunk_place(position)
+            return span_of(self.database.store.arena.base, self.payload(), place.number).start + place.at
         at = packed_first(self.payload())
         while position:
             at += string_size(at)
             position -= 1
         return at
 
+    def chunk_place(self, position: uint64_t) -> ChunkPlace:
+        """Where the element at a position of a chunked list begins; behind the last the end of the last chunk."""
+        place: ChunkPlace
+        payload: Bytes = self.payload()
+        span: Span
+        index: uint32_t
+        place.number = place.index = 0
+        place.at = 0
+        if not seek_element(payload, position, cython.address(place.number), cython.address(place.index)):
+            if place.number:
+                place.number -= 1
+                place.index = entry_elements(chunk_entry(payload, place.number))
+                span = span_of(self.database.store.arena.base, payload, place.number)
+                place.at = span.end - span.start
+            return place
+        span = span_of(self.database.store.arena.base, payload, place.number)
+        for index in range(place.index):
+            place.at += string_size(span.start + place.at)
+        return place
+
     def run(self, position: uint64_t, place: cython.pointer[Place], first: cython.pointer[uint64_t]) -> uint64_t:
         """The run with the element at a position: its bytes, the position of its first element; returns how many."""
         if self.spread:
             return self.database.store.stores.chains.run(self.chain(), position, place, first)
+        if self.chunked:
+            chunk: ChunkPlace
+            seek_element(self.payload(), position, cython.address(chunk.number), cython.address(chunk.index))
+            span: Span = span_of(self.database.store.arena.base, self.payload(), chunk.number)
+            place.at = span.start
+            place.end = span.end
+            first[0] = position - chunk.index
+            return entry_elements(chunk_entry(self.payload(), chunk.number))
         place.at = packed_first(self.payload())
         place.end = packed_end(self.payload())
         first[0] = 0
@@ -89,15 +145,20 @@ class List:
         """Add an element before the first or behind the last."""
         length: uint64_t = PyBytes_GET_SIZE(value)
         size: uint64_t = length_size(length) + length
-        if not self.spread and self.must_spread(size):
-            self.spread_out()
-        if self.spread:
+        self.grow_for(size)
+        if self.spread or self.chunked:
             write_string(self.room(0 if left else self.count(), size), value, length)
         elif left and self.at_slot() != cython.NULL:
             write_string(self.grow_packed(packed_first(self.payload()), size), value, length)
         else:
             write_string(self.grow_packed(cython.NULL, size), value, length)
         self.changed()
+
+    def grow_for(self, size: uint64_t) -> cython.int:
+        """Take a form that has room for a new element."""
+        while self.must_grow(size):
+            self.grow_out()
+        return 0
 
     def push_all(self, values: tuple, left: cython.bint) -> object:
         """Add elements one after another; the new length."""
@@ -140,7 +201,6 @@ class List:
         count: int64_t = self.count()
         length: uint64_t = PyBytes_GET_SIZE(value)
         size: uint64_t = length_size(length) + length
-        payload: Bytes
         entry: Bytes
         at: Bytes
         old_size: uint64_t
@@ -149,20 +209,29 @@ class List:
         if not 0 <= index < count:
             return False
         if not self.spread:
-            payload = self.payload()
             entry = self.entry(index)
             old_size = string_size(entry)
-            if cython.cast(uint64_t, packed_end(payload) - packed_first(payload)) - old_size + size <= PACKED_MAX:
-                at = store.splice(self.slot, cython.cast(uint64_t, entry - payload), old_size, size)
-                write_string(at, value, length)
+            if size <= old_size or not self.must_grow(size - old_size):
+                write_string(self.room_for_other(index, entry, old_size, size), value, length)
+                if self.chunked and size < old_size:
+                    self.make_smaller()
                 self.changed()
                 return True
-            self.spread_out()
+            self.grow_out()
+            return self.set(index, value)
         at = store.stores.chains.replace(self.chain(), index, size)
         store.stores.publish_chain(self.spread)
         write_string(at, value, length)
         self.changed()
         return True
+
+    def room_for_other(self, index: int64_t, entry: Bytes, old_size: uint64_t, size: uint64_t) -> Bytes:
+        """Room for another string in the place of the one at an index, packed or in a chunk."""
+        place: ChunkPlace
+        if not self.chunked:
+            return self.database.store.splice(self.slot, entry - self.payload(), old_size, size)
+        place = self.chunk_place(index)
+        return self.replace_chunked(place.number, entry, old_size, size)
 
     def range(self, start: int64_t, stop: int64_t) -> list[bytes]:
         """Elements start to stop (not included), as many of them as there are."""
@@ -176,6 +245,9 @@ class List:
         if start >= stop:
             return []
         values: list = PyList_New(stop - start)
+        if self.chunked:
+            self.fill_from_chunks(values, start)
+            return values
         if not self.spread:
             at = self.entry(start)
             for index in range(stop - start):
@@ -188,13 +260,28 @@ class List:
             chains.advance(chain, cython.address(place))
         return values
 
+    def fill_from_chunks(self, values: list, start: int64_t) -> cython.int:
+        """Fill a new list with the elements from `start` on, which are there."""
+        place: ChunkPlace = self.chunk_place(start)
+        base: Bytes = self.database.store.arena.base
+        payload: Bytes = self.payload()
+        span: Span = span_of(base, payload, place.number)
+        index: int64_t
+        span.start += place.at
+        for index in range(len(values)):
+            if span.start == span.end:
+                place.number += 1
+                span = span_of(base, payload, place.number)
+            put_string(values, index, span.start)
+            span.start += string_size(span.start)
+        return 0
+
     def insert(self, index: int64_t, value: bytes) -> None:
         """Add an element before the one at an index of 0 or above; behind the last if the list ends there."""
         length: uint64_t = PyBytes_GET_SIZE(value)
         size: uint64_t = length_size(length) + length
-        if not self.spread and self.must_spread(size):
-            self.spread_out()
-        if self.spread:
+        self.grow_for(size)
+        if self.spread or self.chunked:
             write_string(self.room(index, size), value, length)
         elif self.at_slot() == cython.NULL:
             write_string(self.grow_packed(cython.NULL, size), value, length)
@@ -203,9 +290,13 @@ class List:
         self.changed()
 
     def room(self, position: uint64_t, size: uint64_t) -> Bytes:
-        """Room for a new element of a spread list."""
+        """Room for a new element of a chunked or spread list."""
         store: Store = self.database.store
         at: Bytes
+        if self.chunked:
+            # Who pushes will push again.
+            spare: uint64_t = PUSH_SPARE if position == 0 or position == self.count() else 0
+            return self.room_in_order(self.chunk_place(position), size, spare)
         try:
             at = store.stores.chains.insert(self.chain(), position, size)
         except ArenaFull:
@@ -228,6 +319,9 @@ class List:
         elif self.spread:
             store.stores.chains.remove(self.chain(), index, count)
             store.stores.publish_chain(self.spread)
+            self.make_smaller()
+        elif self.chunked:
+            self.remove_chunked(index, count)
         else:
             payload = self.payload()
             at = self.entry(index)
@@ -239,6 +333,27 @@ class List:
             set_packed_count(payload, left_over)
         self.database.keyspace.dirty += count - 1
         self.changed()
+
+    def remove_chunked(self, index: uint64_t, count: uint64_t) -> cython.int:
+        """Take out elements of a chunked list, chunk by chunk from the last; not all of the list."""
+        place: ChunkPlace
+        span: Span
+        end: Bytes
+        start: Bytes
+        number: uint64_t
+        taken: uint64_t
+        while count:
+            place = self.chunk_place(index + count - 1)
+            span = span_of(self.database.store.arena.base, self.payload(), place.number)
+            end = span.start + place.at
+            end += string_size(end)
+            taken = min(count, cython.cast(uint64_t, place.index) + 1)
+            start = span.start
+            for number in range(place.index + 1 - taken):
+                start += string_size(start)
+            self.shrink_chunked(place.number, start, end - start, cython.cast(uint32_t, taken))
+            count -= taken
+        return self.make_smaller()
 
     # By value
 
@@ -284,7 +399,9 @@ class List:
         store: Store = self.database.store
         size: uint64_t = self.count()
         removed: uint64_t
-        if not self.spread:
+        if self.chunked:
+            removed = self.remove_equal_chunked(value, limit if limit else UINT64_MAX, from_end)
+        elif not self.spread:
             positions: list = self.find(value, 0, limit, 0, from_end)
             removed = len(positions)
             if 0 < removed < size:
@@ -301,9 +418,78 @@ class List:
         if removed:
             if removed == size:
                 self.vanish()
+            elif self.spread or self.chunked:
+                self.make_smaller()
             self.database.keyspace.dirty += removed - 1
             self.changed()
         return removed
+
+    def remove_equal_chunked(self, value: bytes, limit: uint64_t, from_end: cython.bint) -> uint64_t:
+        """The same for chunks, chunk by chunk; no element may be left."""
+        removed: uint64_t = 0
+        chunks: uint32_t = root_of(self.payload()).chunks
+        number: uint32_t = chunks - 1 if from_end else 0
+        while number < chunks and removed < limit:
+            removed += self.drop_equal(number, value, limit - removed, from_end)
+            # A chunk of which nothing was left is gone.
+            if from_end:
+                number -= 1
+            else:
+                number += 1 - (chunks - root_of(self.payload()).chunks)
+            chunks = root_of(self.payload()).chunks
+        if removed:
+            self.join_all()
+        return removed
+
+    def drop_equal(self, number: uint32_t, value: bytes, limit: uint64_t, from_end: cython.bint) -> uint32_t:
+        """Take equal elements out of a chunk, the first or the last ones; returns how many."""
+        span: Span = span_of(self.database.store.arena.base, self.payload(), number)
+        elements: uint32_t = entry_elements(chunk_entry(self.payload(), number))
+        matches: list = equal_in_run(span.start, span.end, value, 0, 0, elements)
+        at: Bytes = span.start
+        kept: bytearray = bytearray()
+        position: uint32_t
+        if cython.cast(uint64_t, len(matches)) > limit:
+            matches = matches[len(matches) - limit :] if from_end else matches[:limit]
+        if not matches:
+            return 0
+        if len(matches) == elements:
+            remove_chunk(self.database.store, self.slot, number)
+            return elements
+        gone: set = set(matches)
+        for position in range(elements):
+            if position not in gone:
+                kept += bytes_at(at, string_size(at))
+            at += string_size(at)
+        memcpy(
+            edit_chunk(
+                self.database.store,
+                self.slot,
+                number,
+                0,
+                span.end - span.start,
+                len(kept),
+                -cython.cast(cython.int, len(matches)),
+                0,
+            ),
+            PyByteArray_AS_STRING(kept),
+            len(kept),
+        )
+        return len(matches)
+
+    def join_all(self) -> cython.int:
+        """Put sparse chunks together with their neighbours."""
+        number: uint32_t = 0
+        chunks: uint32_t = root_of(self.payload()).chunks
+        try:
+            while number < chunks:
+                join_if_sparse(self.database.store, self.slot, number)
+                number += root_of(self.payload()).chunks == chunks
+                chunks = root_of(self.payload()).chunks
+        except ArenaFull:
+            # It can wait.
+            return 0
+        return 0
 
     def remove_packed(self, positions: list) -> cython.int:
         """Take out some, not all, of a packed list's elements."""

@@ -42,17 +42,23 @@ class Set:
         member_len: uint64_t = PyBytes_GET_SIZE(member)
         size: uint64_t = length_size(member_len) + member_len
         hash_: uint64_t = 0
+        at: cython.pointer[uint8_t]
         if not self.spread:
-            if self.at_slot() != cython.NULL and self.find_packed(member) != cython.NULL:
+            if self.find_entry(member) != cython.NULL:
                 return False
-            if not self.must_spread(size):
-                write_string(self.grow_packed(cython.NULL, size), member, member_len)
-                self.changed()
-                return True
-            self.spread_out()
-        if self.find_spread(member, cython.address(hash_)) != cython.NULL:
-            return False
-        write_string(self.place_spread(hash_, cython.NULL, size), member, member_len)
+            if self.must_grow(size):
+                self.grow_out()
+                if not self.spread:
+                    return self.add(member)
+        if self.spread:
+            if self.find_spread(member, cython.address(hash_)) != cython.NULL:
+                return False
+            at = self.place_spread(hash_, cython.NULL, size)
+        elif self.chunked:
+            at = self.room_in_bucket(member, size)
+        else:
+            at = self.grow_packed(cython.NULL, size)
+        write_string(at, member, member_len)
         self.changed()
         return True
 

@@ -1,8 +1,8 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Sorted sets: members with scores, in the order of (score, bytes of the member). An element is a string and a double.
 
-A packed one has its elements in that order and is looked through from the start. A spread one has a tree besides its
-hash table (Stores.indexes[store].order): its entries are the elements' places in the arena, so whatever moves an
+A packed or chunked one has its elements in that order. Packed ones are looked through from the start; chunks are found
+by the first element of each. A spread one has a tree besides its hash table (Stores.indexes[store].order): its entries are the elements' places in the arena, so whatever moves an
 element or changes its score tells the tree.
 
 Scores are never NaN; the caller sees to that. -0.0 becomes 0.0.
@@ -10,8 +10,17 @@ Scores are never NaN; the caller sees to that. -0.0 becomes 0.0.
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cython.cimports.libc.stdint import uint8_t, uint64_t
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp, memcpy, memmove
+from cython.cimports.minikv.engine.chunked import (
+    ChunkPlace,
+    Span,
+    edit_chunk,
+    elements_before,
+    seek_element,
+    span_of,
+)
+from cython.cimports.minikv.engine.chunks import root_of
 from cython.cimports.minikv.engine.ordered import (
     Cursor,
     OrderedState,
@@ -21,17 +30,15 @@ from cython.cimports.minikv.engine.ordered import (
     at_order,
     order_of_score,
 )
-from cython.cimports.minikv.engine.packed import (
-    PACKED_START,
-    packed_end,
-    packed_first,
-)
+from cython.cimports.minikv.engine.packed import PACKED_START, find_element, packed_end, packed_first
 from cython.cimports.minikv.engine.record import SCORE_SIZE, TYPE_ZSET, length_size, read_length, string_size
 from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.table import slot_offset
 from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.collection import string_at, write_string
 from cython.cimports.minikv.keyspace.database import Database
+
+from minikv.errors import ArenaFull
 
 
 class SortedSet:
@@ -66,23 +73,124 @@ class SortedSet:
         """Give a member a score, which is not NaN. True if the member is new; an equal score changes nothing."""
         size: uint64_t = element_size(member)
         entry: cython.pointer[uint8_t] = cython.NULL
+        number: uint32_t = 0
         if not self.spread:
             if self.at_slot() != cython.NULL:
-                entry = self.find_packed(member)
-            if entry == cython.NULL and self.must_spread(size):
-                self.spread_out()
+                if self.chunked:
+                    entry = self.find_chunked(member, cython.address(number))
+                else:
+                    entry = self.find_packed(member)
+            if entry == cython.NULL and self.must_grow(size):
+                self.grow_out()
+                return self.set(member, score)
         if self.spread:
             return self.set_spread(member, score, size)
         if entry == cython.NULL:
-            if self.at_slot() != cython.NULL:
-                entry = self.packed_place(score, member)
-            write_element(self.grow_packed(entry, size), member, score)
+            if self.chunked:
+                entry = self.room_chunked(member, score, size)
+            else:
+                if self.at_slot() != cython.NULL:
+                    entry = self.packed_place(score, member)
+                entry = self.grow_packed(entry, size)
+            write_element(entry, member, score)
             self.changed()
             return True
         if score_at(entry) != score:
-            self.rescore_packed(entry, member, size, score)
+            if self.chunked:
+                self.rescore_chunked(number, entry, member, size, score)
+            else:
+                self.rescore_packed(entry, member, size, score)
             self.changed()
         return False
+
+    # Chunks
+
+    def find_chunked(self, name: bytes, number: cython.pointer[uint32_t]) -> cython.pointer[uint8_t]:
+        """The element of a member, NULL if there is none; and its chunk."""
+        payload: cython.pointer[uint8_t] = self.payload()
+        base: cython.pointer[uint8_t] = self.database.store.arena.base
+        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(name))
+        span: Span
+        entry: cython.pointer[uint8_t]
+        for number[0] in range(root_of(payload).chunks):
+            span = span_of(base, payload, number[0])
+            entry = find_element(TYPE_ZSET, span.start, span.end, data, PyBytes_GET_SIZE(name))
+            if entry != cython.NULL:
+                return entry
+        return cython.NULL
+
+    def seek_chunked(self, probe: cython.pointer[cython.const[Probe]]) -> ChunkPlace:
+        """The first element that is not below a place; or the end of the last chunk."""
+        payload: cython.pointer[uint8_t] = self.payload()
+        base: cython.pointer[uint8_t] = self.database.store.arena.base
+        low: uint32_t = 0
+        high: uint32_t = root_of(payload).chunks
+        middle: uint32_t
+        span: Span
+        at: cython.pointer[uint8_t]
+        place: ChunkPlace
+        place.number = place.index = 0
+        place.at = 0
+        # The last chunk whose first element is below it.
+        while low < high:
+            middle = (low + high) >> 1
+            if compare(span_of(base, payload, middle).start, probe) < 0:
+                low = middle + 1
+            else:
+                high = middle
+        if low == 0:
+            return place
+        place.number = low - 1
+        span = span_of(base, payload, place.number)
+        at = span.start
+        while at < span.end and compare(at, probe) < 0:
+            at += string_size(at) + SCORE_SIZE
+            place.index += 1
+        place.at = at - span.start
+        return place
+
+    def room_chunked(self, member: bytes, score: cython.double, size: uint64_t) -> cython.pointer[uint8_t]:
+        probe: Probe = probe_of(score, member)
+        place: ChunkPlace = self.seek_chunked(cython.address(probe))
+        return self.room_in_order(place, size, 0)
+
+    def rescore_chunked(
+        self,
+        number: uint32_t,
+        entry: cython.pointer[uint8_t],
+        member: bytes,
+        size: uint64_t,
+        score: cython.double,
+    ) -> cython.int:
+        """Take an element with its new score to its new place: within its chunk, or there before it goes here."""
+        store: Store = self.database.store
+        probe: Probe = probe_of(score, member)
+        new: ChunkPlace = self.seek_chunked(cython.address(probe))
+        span: Span = span_of(store.arena.base, self.payload(), number)
+        old: uint64_t = entry - span.start
+        start: cython.pointer[uint8_t]
+        if new.number == number:
+            start = edit_chunk(store, self.slot, number, 0, 0, 0, 0, 0)
+            write_element(move_within(start, old, new.at, size), member, score)
+            return 0
+        probe = probe_of(score_at(entry), member)
+        write_element(self.room_in_order(new, size, 0), member, score)
+        new = self.seek_chunked(cython.address(probe))
+        span = span_of(store.arena.base, self.payload(), new.number)
+        if new.at == cython.cast(uint64_t, span.end - span.start):
+            new.number += 1
+            new.at = 0
+            span = span_of(store.arena.base, self.payload(), new.number)
+        try:
+            self.shrink_chunked(new.number, span.start + new.at, size, 1)
+        except ArenaFull:
+            probe = probe_of(score, member)
+            new = self.seek_chunked(cython.address(probe))
+            span = span_of(store.arena.base, self.payload(), new.number)
+            # It has just been written, so it can be taken out where it is.
+            edit_chunk(store, self.slot, new.number, new.at, size, 0, -1, 0)
+            raise
+        return 0
 
     def set_spread(self, member: bytes, score: cython.double, size: uint64_t) -> cython.bint:
         store: Store = self.database.store
@@ -126,12 +234,7 @@ class SortedSet:
         new: uint64_t = cython.cast(uint64_t, self.packed_place(score, member) - payload)
         # Nothing is inserted: this is the way to a payload that may be written.
         payload = self.database.store.splice(self.slot, PACKED_START, 0, 0) - PACKED_START
-        if new > old:
-            new -= size
-            memmove(payload + old, payload + old + size, new - old)
-        else:
-            memmove(payload + new + size, payload + new, old - new)
-        write_element(payload + new, member, score)
+        write_element(move_within(payload, old, new, size), member, score)
         return 0
 
     # Ranks
@@ -148,6 +251,9 @@ class SortedSet:
             return 0
         if self.spread:
             return self.database.store.stores.trees.rank(self.order(), probe)
+        if self.chunked:
+            place: ChunkPlace = self.seek_chunked(probe)
+            return elements_before(self.payload(), place.number) + place.index
         at = packed_first(self.payload())
         end = packed_end(self.payload())
         while at < end and compare(at, probe) < 0:
@@ -189,11 +295,35 @@ class SortedSet:
             probe.after = after
             return self.bisect_members(cython.address(probe))
         probe.after = after
+        if self.chunked:
+            return self.members_below(cython.address(probe))
         at = packed_first(self.payload())
         end = packed_end(self.payload())
         while at < end and compare_member(at, cython.address(probe)) < 0:
             at += string_size(at) + SCORE_SIZE
             count += 1
+        return count
+
+    def members_below(self, probe: cython.pointer[cython.const[Probe]]) -> uint64_t:
+        """How many members of a chunked sorted set are below the probe, the scores not asked."""
+        payload: cython.pointer[uint8_t] = self.payload()
+        base: cython.pointer[uint8_t] = self.database.store.arena.base
+        number: uint32_t
+        span: Span = span_of(base, payload, 0)
+        same: Probe = probe[0]
+        beyond: Probe = at_order(order_of_score(score_at(span.start)), True)
+        count: uint64_t = 0
+        if self.count_below(cython.address(beyond)) == root_of(payload).elements:
+            # All have one score.
+            same.order = beyond.order
+            return self.count_below(cython.address(same))
+        for number in range(root_of(payload).chunks):
+            span = span_of(base, payload, number)
+            while span.start < span.end:
+                if compare_member(span.start, probe) >= 0:
+                    return count
+                span.start += string_size(span.start) + SCORE_SIZE
+                count += 1
         return count
 
     def bisect_members(self, probe: cython.pointer[cython.const[Probe]]) -> uint64_t:
@@ -240,14 +370,39 @@ class SortedSet:
             return found
         if reverse:
             start, stop = size - stop, size - start
-        at = packed_first(self.payload())
-        for index in range(stop):
-            if index >= start:
-                found.append((string_at(at), score_at(at)) if scores else string_at(at))
-            at += string_size(at) + SCORE_SIZE
+        if self.chunked:
+            self.collect_chunked(start, stop, scores, found)
+        else:
+            at = packed_first(self.payload())
+            for index in range(stop):
+                if index >= start:
+                    found.append((string_at(at), score_at(at)) if scores else string_at(at))
+                at += string_size(at) + SCORE_SIZE
         if reverse:
             found.reverse()
         return found
+
+    def collect_chunked(
+        self, start: cython.longlong, stop: cython.longlong, scores: cython.bint, found: list
+    ) -> cython.int:
+        """Append the elements of ranks from `start` to before `stop`, which are there."""
+        payload: cython.pointer[uint8_t] = self.payload()
+        base: cython.pointer[uint8_t] = self.database.store.arena.base
+        number: uint32_t = 0
+        skipped: uint32_t = 0
+        span: Span
+        seek_element(payload, start, cython.address(number), cython.address(skipped))
+        while start < stop:
+            span = span_of(base, payload, number)
+            while span.start < span.end and start < stop:
+                if skipped:
+                    skipped -= 1
+                else:
+                    found.append((string_at(span.start), score_at(span.start)) if scores else string_at(span.start))
+                    start += 1
+                span.start += string_size(span.start) + SCORE_SIZE
+            number += 1
+        return 0
 
     # Others
 
@@ -298,6 +453,20 @@ def replace_sorted_set(database: Database, key: bytes, pairs: object) -> int:
 def element_size(member: bytes) -> uint64_t:
     member_len: uint64_t = PyBytes_GET_SIZE(member)
     return length_size(member_len) + member_len + SCORE_SIZE
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def move_within(
+    start: cython.pointer[uint8_t], old: uint64_t, new: uint64_t, size: uint64_t
+) -> cython.pointer[uint8_t]:
+    """Make room at `new` for the element at `old`, those in between move up or down; returns where it goes."""
+    if new > old:
+        new -= size
+        memmove(start + old, start + old + size, new - old)
+    else:
+        memmove(start + new + size, start + new, old - new)
+    return start + new
 
 
 @cython.cfunc

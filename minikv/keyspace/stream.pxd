@@ -22,6 +22,10 @@ cdef class Stream(Collection):
     cdef int64_t node_of(self, StreamId id) noexcept
     cdef int put_packed(self, bytes nodes, uint32_t count, bytes tail, int64_t expire_at_ms) except -1
     cdef int put_spread(self, uint32_t spread, bytes tail, int64_t expire_at_ms) except -1
+    cdef int grow_nodes(self, uint64_t more) except -1
+    cdef bytes tail_now(self)
+    cdef int chunk_nodes(self) except -1
+    cdef int put_chunked(self, list nodes, bytes tail, int64_t expire_at_ms) except -1
     cdef int spread_nodes(self) except -1
     cdef int append(self, StreamId id, tuple parts, uint64_t max_bytes, uint64_t max_entries) except -1
     cdef bint last_has_room(self, tuple parts, uint64_t max_bytes, uint64_t max_entries) except -1
@@ -41,7 +45,7 @@ cdef class Stream(Collection):
 
 cdef class StreamLoader:
     cdef Stream stream
-    cdef list packed            # (ID, listpack) of each node, until they are too many
+    cdef list nodes             # (ID, listpack) of each, until they are too many
     cdef uint64_t size
     cdef uint32_t spread
 

@@ -1,11 +1,12 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Streams: entries with rising IDs in nodes (see stream_node), and consumer groups (see stream_group).
 
-A packed stream is one record, its payload in the bytes of the file. When its nodes have become too many or too large it
-spreads: each node is an element in a store of its own, where a tree finds it by its ID, and the record keeps what the
-file has behind the nodes, the tail:
+A packed stream is one record, its payload in the bytes of the file. When its nodes have become too large they become
+chunks, one each; and in the end elements in a store of its own, where a tree finds each by its ID. The record keeps what
+the file has behind the nodes, the tail:
 
     packed    size | 0x80 number of nodes: 4 B | node | node | ... | tail
+    chunked   root | entry | entry | ... | tail                 chunks: node, node, ...
     spread    mark, store, size | tail                          elements: node, node, ...
     tail      length | last ID | first ID | largest deleted ID | entries ever added | number of groups | group | ...
 
@@ -13,18 +14,28 @@ All numbers of the tail up to the groups have a fixed width: nine bytes (0x81), 
 that they change in place. The last node's end packs a stream again, unless it has large groups: their pending entries
 lie in tables, parts of the store (engine/stream_tail.pxd).
 
+A node that a snapshot has frozen does not get more entries, unless it is short: the next one begins a new node, so the
+frozen one is not written anew.
+
 A stream is not deleted with its last entry.
 """
 
 import cython
+from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcmp, memcpy
+from cython.cimports.minikv.engine.chunked import edit_chunk, insert_chunk, remove_chunk, span_of, trim_chunk
+from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, root_of
 from cython.cimports.minikv.engine.listpack import pack_size, write_integer
 from cython.cimports.minikv.engine.ordered import Probe, at_member, order_of_id
 from cython.cimports.minikv.engine.packed import PACKED_MAX
 from cython.cimports.minikv.engine.record import (
+    CHUNK_ENTRY,
+    CHUNK_HEADER,
+    CHUNKED_MARK,
+    CHUNKED_ROOT,
     NODE_CAPACITY,
     NODE_HEADER,
     NODE_NAME,
@@ -32,7 +43,9 @@ from cython.cimports.minikv.engine.record import (
     SPREAD_MARK,
     SPREAD_STREAM,
     TYPE_STREAM,
+    Root,
     bytes_at,
+    make_entry,
     minikv_swap64,
     read_length,
     record_expire_at,
@@ -87,6 +100,10 @@ LAST = cython.declare(uint32_t, 1)
 FIRST = cython.declare(uint32_t, 3)
 MAX_DELETED = cython.declare(uint32_t, 5)
 ADDED = cython.declare(uint32_t, 7)
+# A longer node that is frozen is left as it is: a new one takes fewer bytes than to write it anew.
+FROZEN_NODE_MAX = cython.declare(uint32_t, 256)
+# A chunk that grows gets a quarter more, at most so much.
+CHUNK_GROWTH_MAX = cython.declare(uint64_t, 256)
 NODE_MAX_BYTES = cython.declare(uint64_t, 1 << 30)
 
 LARGEST_ID = (1 << 128) - 1
@@ -135,6 +152,8 @@ class Stream:
         left: uint64_t = 0
         if self.spread:
             return SPREAD_STREAM
+        if self.chunked:
+            return CHUNKED_ROOT + CHUNK_ENTRY * cython.cast(uint64_t, root_of(payload).chunks)
         read_length(payload + PACKED_HEADER, cython.address(left))
         while left:
             at += NODE_HEADER - NODE_CAPACITY
@@ -166,7 +185,7 @@ class Stream:
 
     def writable(self) -> cython.pointer[uint8_t]:
         """The payload, in a place where it may be changed."""
-        return self.database.store.splice(self.at_slot(), 0, 0, 0)
+        return self.database.store.rewrite(self.at_slot(), 0, 0, 0)
 
     @property
     def exists(self) -> bool:
@@ -222,6 +241,7 @@ class Stream:
         memcpy(payload, PyBytes_AS_STRING(nodes), PyBytes_GET_SIZE(nodes))
         memcpy(payload + PyBytes_GET_SIZE(nodes), PyBytes_AS_STRING(tail), PyBytes_GET_SIZE(tail))
         self.spread = 0
+        self.chunked = False
         return 0
 
     def put_spread(self, spread: uint32_t, tail: bytes, expire_at_ms: int64_t) -> cython.int:
@@ -242,6 +262,7 @@ class Stream:
         memcpy(payload, words, SPREAD_STREAM)
         memcpy(payload + SPREAD_STREAM, PyBytes_AS_STRING(tail), PyBytes_GET_SIZE(tail))
         self.spread = spread
+        self.chunked = False
         return 0
 
     # Nodes
@@ -250,6 +271,8 @@ class Stream:
         count: uint64_t = 0
         if self.spread:
             return cython.cast(uint32_t, self.database.store.arena.spreads[self.spread].count)
+        if self.chunked:
+            return root_of(self.payload()).chunks
         read_length(self.payload() + PACKED_HEADER, cython.address(count))
         return cython.cast(uint32_t, count)
 
@@ -264,6 +287,8 @@ class Stream:
                     store.stores.trees.seek_rank(cython.address(store.stores.indexes[self.spread].order), index)
                 ).ref
             )
+        if self.chunked:
+            return span_of(store.arena.base, self.payload(), index).start
         at = self.payload() + NODES_START
         while index:
             at += NODE_HEADER - NODE_CAPACITY
@@ -283,6 +308,7 @@ class Stream:
         at: cython.pointer[uint8_t]
         index: int64_t = 0
         left: uint32_t
+        middle: uint32_t
         put_id(raw, id)
         if self.spread:
             probe = at_member(order_of_id(raw), raw, ID_SIZE, True)
@@ -295,8 +321,16 @@ class Stream:
                 )
                 - 1
             )
-        at = self.payload() + NODES_START
         left = self.nodes()
+        if self.chunked:
+            while index < left:
+                middle = (index + left) >> 1
+                if memcmp(self.node_at(middle) + 1, raw, ID_SIZE) <= 0:
+                    index = middle + 1
+                else:
+                    left = middle
+            return index - 1
+        at = self.payload() + NODES_START
         while left and memcmp(at + 1, raw, ID_SIZE) <= 0:
             at += NODE_HEADER - NODE_CAPACITY
             at += pack_size(at)
@@ -304,12 +338,79 @@ class Stream:
             left -= 1
         return index - 1
 
+    def grow_nodes(self, more: uint64_t) -> cython.int:
+        """Take a form that has room for so many more bytes of nodes."""
+        if not self.spread and not self.chunked and (
+            self.tail_at() + more > PACKED_MAX or self.nodes() >= PACKED_NODES
+        ):
+            self.chunk_nodes()
+        if self.chunked and root_of(self.payload()).nbytes + more > CHUNKED_MAX:
+            self.spread_nodes()
+        return 0
+
+    def tail_now(self) -> bytes:
+        payload: cython.pointer[uint8_t] = self.payload()
+        at: uint64_t = self.tail_at()
+        if self.chunked:
+            return bytes_at(payload + at, root_of(payload).tail)
+        return bytes_at(payload + at, cython.cast(uint64_t, pack_size(payload)) + PACKED_HEADER - at)
+
+    def chunk_nodes(self) -> cython.int:
+        """Make the nodes of a packed stream chunks."""
+        index: uint32_t
+        node: cython.pointer[uint8_t]
+        nodes: list = []
+        for index in range(self.nodes()):
+            node = self.node_at(index)
+            nodes.append((bytes_at(node + 1, ID_SIZE), bytes_at(self.pack_of(node), pack_size(self.pack_of(node)))))
+        return self.put_chunked(nodes, self.tail_now(), record_expire_at(self.database.store.record(self.at_slot())))
+
+    def put_chunked(self, nodes: list, tail: bytes, expire_at_ms: int64_t) -> cython.int:
+        """Make the key a chunked stream of these nodes, (ID, listpack) in order."""
+        store: Store = self.database.store
+        root: Root
+        head: cython.Py_ssize_t = CHUNKED_ROOT + CHUNK_ENTRY * len(nodes)
+        payload: bytearray = bytearray(head) + tail
+        start: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyByteArray_AS_STRING(payload))
+        entry: uint64_t
+        size: uint64_t
+        root.mark = CHUNKED_MARK
+        root.elements = root.nbytes = root.chunks = root.tail = 0
+        root.number = store.stores.chunks.create(store.number, self.hash_)
+        try:
+            for id, pack in nodes:
+                size = NODE_HEADER - NODE_CAPACITY + len(pack)
+                entry = store.stores.chunks.allocate(root.number, size, 0)
+                write_node(store.arena.base + entry + CHUNK_HEADER, id, pack)
+                entry = make_entry(entry, 1)
+                memcpy(start + CHUNKED_ROOT + CHUNK_ENTRY * root.chunks, cython.address(entry), CHUNK_ENTRY)
+                root.chunks += 1
+                root.elements += 1
+                root.nbytes += cython.cast(uint32_t, size)
+            root.tail = cython.cast(uint32_t, PyBytes_GET_SIZE(tail))
+            memcpy(start, cython.address(root), CHUNKED_ROOT)
+            store.put_chunked(
+                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self.key)),
+                PyBytes_GET_SIZE(self.key),
+                self.hash_,
+                self.at_slot(),
+                TYPE_STREAM,
+                start,
+                expire_at_ms,
+            )
+        except ArenaFull:
+            root.tail = 0
+            memcpy(start, cython.address(root), CHUNKED_ROOT)
+            store.stores.chunks.drop(start)
+            raise
+        self.spread = 0
+        self.chunked = True
+        return 0
+
     def spread_nodes(self) -> cython.int:
         """Give the nodes a store of their own."""
         store: Store = self.database.store
-        tail: bytes = bytes_at(
-            self.tail(), cython.cast(uint64_t, pack_size(self.payload())) + PACKED_HEADER - self.tail_at()
-        )
+        tail: bytes = self.tail_now()
         spread: uint32_t = store.stores.create(TYPE_STREAM, store.number)
         index: uint32_t
         node: cython.pointer[uint8_t]
@@ -353,17 +454,13 @@ class Stream:
             node = self.node_at(last)
             entry = encode_entry(self.pack_of(node), id_at(node + 1), id, parts)
             size = PyBytes_GET_SIZE(entry)
-            if not self.spread and self.tail_at() + size > PACKED_MAX:
-                self.spread_nodes()
+            self.grow_nodes(size)
             append_entry(
                 self.grow_node(last, size), cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(entry)), size
             )
         else:
             pack = new_node(id, parts)
-            if not self.spread and (
-                self.tail_at() + PyBytes_GET_SIZE(pack) > PACKED_MAX or self.nodes() >= PACKED_NODES
-            ):
-                self.spread_nodes()
+            self.grow_nodes(NODE_HEADER + PyBytes_GET_SIZE(pack))
             self.add_node(id, pack)
         self.put_number(LENGTH, self.number(LENGTH) + 1)
         self.put_number(ADDED, self.number(ADDED) + 1)
@@ -373,10 +470,17 @@ class Stream:
         return 0
 
     def last_has_room(self, parts: tuple, max_bytes: uint64_t, max_entries: uint64_t) -> cython.bint:
-        """Whether Redis would add the entry to the last node."""
-        pack: cython.pointer[uint8_t] = self.pack_of(self.node_at(self.nodes() - 1))
+        """Whether Redis would add the entry to the last node, and no snapshot makes that expensive."""
+        node: cython.pointer[uint8_t] = self.node_at(self.nodes() - 1)
+        pack: cython.pointer[uint8_t] = self.pack_of(node)
         size: uint64_t = 0
         part: bytes
+        if (
+            (self.spread or self.chunked)
+            and pack_size(pack) > FROZEN_NODE_MAX
+            and self.database.store.arena.is_frozen(node - self.database.store.arena.base)
+        ):
+            return False
         for part in parts:
             size += PyBytes_GET_SIZE(part)
         if max_bytes == 0 or max_bytes > NODE_MAX_BYTES:
@@ -401,14 +505,17 @@ class Stream:
                 cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(pack)),
             )
             return self.trim_node(count - 1) if count else 0
+        if self.chunked:
+            write_node(
+                insert_chunk(self.database.store, self.at_slot(), count, NODE_HEADER - NODE_CAPACITY + size, 0),
+                bytes_at(raw, ID_SIZE),
+                pack,
+            )
+            return trim_chunk(self.database.store, self.slot, count - 1) if count else 0
         place = self.tail_at()
         at = self.database.store.splice(self.slot, place, 0, NODE_HEADER - NODE_CAPACITY + size)
         write_length(at - place + PACKED_HEADER, count + 1, 5)
-        at[0] = ID_SIZE
-        memcpy(at + 1, raw, ID_SIZE)
-        at = write_length(at + NODE_NAME, size, 5)
-        memcpy(at, PyBytes_AS_STRING(pack), size)
-        return 0
+        return write_node(at, bytes_at(raw, ID_SIZE), pack)
 
     def trim_node(self, index: uint32_t) -> cython.int:
         """Give back the room that a node no longer grows into."""
@@ -435,6 +542,19 @@ class Stream:
         hash_: uint64_t = 0
         place: uint64_t
         at: cython.pointer[uint8_t]
+        if self.chunked:
+            node = edit_chunk(
+                store,
+                self.at_slot(),
+                index,
+                size - NODE_CAPACITY - more,
+                0,
+                more,
+                0,
+                min(size // 4, CHUNK_GROWTH_MAX) if more else 0,
+            ) - (size - NODE_CAPACITY - more)
+            write_length(node + NODE_NAME, size - NODE_HEADER, 5)
+            return self.pack_of(node)
         if not self.spread:
             if more == 0:
                 place = node - self.payload()
@@ -623,6 +743,10 @@ class Stream:
         place: uint64_t
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t]
+        if self.chunked:
+            if self.nodes() == 1:
+                return self.put_packed(b"", 0, self.tail_now(), record_expire_at(store.record(self.slot)))
+            return remove_chunk(store, self.at_slot(), index)
         if not self.spread:
             place = node - self.payload()
             payload = (
@@ -857,11 +981,17 @@ class Stream:
     def replace_tail(self, at: uint64_t, removed: uint64_t, data: bytes, groups: cython.int) -> cython.int:
         """Replace bytes of the tail; the number of groups changes by `groups`."""
         count: uint64_t = self.group_count()
-        memcpy(
-            self.database.store.splice(self.slot, at, removed, PyBytes_GET_SIZE(data)),
-            PyBytes_AS_STRING(data),
-            PyBytes_GET_SIZE(data),
-        )
+        size: uint64_t = PyBytes_GET_SIZE(data)
+        root: Root
+        place: cython.pointer[uint8_t]
+        if self.chunked:
+            place = self.database.store.rewrite(self.at_slot(), at, removed, size)
+            root = root_of(place - at)
+            root.tail = cython.cast(uint32_t, root.tail - removed + size)
+            memcpy(place - at, cython.address(root), CHUNKED_ROOT)
+        else:
+            place = self.database.store.splice(self.at_slot(), at, removed, size)
+        memcpy(place, PyBytes_AS_STRING(data), size)
         write_length(self.tail() + GROUPS_AT, count + groups, 5)
         return 0
 
@@ -885,19 +1015,19 @@ class StreamLoader:
         stream.slot = database.find(key, cython.address(stream.hash_))
         stream.changes = database.store.table.changes
         self.stream = stream
-        self.packed = []
+        self.nodes = []
 
     def node(self, id: bytes, pack: bytes) -> None:
         """Add a node that checked_node gave. Nodes that overlap do no harm as long as the stream is abandoned then."""
         if not self.spread:
             self.size += NODE_HEADER + PyBytes_GET_SIZE(pack)
-            if self.size <= PACKED_MAX and len(self.packed) < PACKED_NODES:
-                self.packed.append((id, pack))
+            if self.size <= CHUNKED_MAX:
+                self.nodes.append((id, pack))
                 return
             self.spread = self.stream.database.store.stores.create(TYPE_STREAM, self.stream.database.store.number)
-            for other_id, other_pack in self.packed:
+            for other_id, other_pack in self.nodes:
                 self.place(other_id, other_pack)
-            self.packed = []
+            self.nodes = []
         self.place(id, pack)
 
     def place(self, id: bytes, pack: bytes) -> cython.int:
@@ -917,13 +1047,14 @@ class StreamLoader:
 
     def finish(self, tail: bytes, expire_at_ms: int) -> None:
         """The key is born, or replaced."""
-        nodes: list = []
-        for id, pack in sorted(self.packed):
-            nodes.append(b"\x10" + id + b"\x80" + len(pack).to_bytes(4, "big") + pack)
+        self.nodes.sort()
         if self.spread:
             self.stream.put_spread(self.spread, tail, expire_at_ms)
             self.spread = 0
+        elif self.size > PACKED_MAX or len(self.nodes) > PACKED_NODES:
+            self.stream.put_chunked(self.nodes, tail, expire_at_ms)
         else:
+            nodes = [b"\x10" + id + b"\x80" + len(pack).to_bytes(4, "big") + pack for id, pack in self.nodes]
             self.stream.put_packed(b"".join(nodes), len(nodes), tail, expire_at_ms)
 
 
@@ -943,6 +1074,17 @@ def capacity_of(node: cython.pointer[uint8_t]) -> uint64_t:
 def set_capacity(node: cython.pointer[uint8_t], size: uint64_t) -> cython.void:
     capacity: uint32_t = cython.cast(uint32_t, size)
     memcpy(node + NODE_NAME, cython.address(capacity), NODE_CAPACITY)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def write_node(at: cython.pointer[uint8_t], id: bytes, pack: bytes) -> cython.int:
+    """A node in the bytes of the file."""
+    at[0] = ID_SIZE
+    memcpy(at + 1, PyBytes_AS_STRING(id), ID_SIZE)
+    at = write_length(at + NODE_NAME, PyBytes_GET_SIZE(pack), 5)
+    memcpy(at, PyBytes_AS_STRING(pack), PyBytes_GET_SIZE(pack))
+    return 0
 
 
 @cython.cfunc

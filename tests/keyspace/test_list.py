@@ -59,7 +59,7 @@ def test_short_lists_share_segments(keyspace: Keyspace, database: Database) -> N
     elements = [b"element:%d" % number for number in range(600)]
     for number in range(500):
         filled(database, b"%d" % number, elements)
-    assert keyspace.stats()["segments_used"] <= 5
+    assert keyspace.stats()["segments_used"] <= 6
     for number in range(0, 500, 2):
         assert database.delete(b"%d" % number)
     keyspace.check()

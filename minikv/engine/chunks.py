@@ -1,0 +1,282 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Chunks: the elements of collections of medium size, a few hundred bytes of them in each record.
+
+A collection too large to be packed into its key's record and too small for a store of its own is chunked. Its key's
+record is the root, which lists the chunks; a chunk holds some elements in the bytes of the file:
+
+    root    mark | number | elements | bytes | chunks | tail | entry | entry | ...      (Root in record.pxd)
+    entry   place of the chunk: 40 bits | its elements: 24 bits                         0: an empty bucket
+    chunk   number | bytes used, spare granules | element | element | ...
+
+Root and chunks are records like all others: while a snapshot is open, a change writes the chunk and the root anew and
+leaves the old ones to the child, which follows the root that it knows. So one write costs a chunk and a root, whatever
+the collection holds, and a collection costs no more than the root and 24 bytes here. The chunks of all collections of a
+database lie in one store (2 * databases + that of the keys), whose segments the child is done with when it is done with
+the keys.
+
+Which elements are in which chunk is the business of chunked.py. Here is what concerns chunks as records: their room, and
+their owners. A chunk tells its collection's number; the number tells the key's hash, and that leads to the root. So a
+chunk can be moved, and nothing needs to be told when a root moves.
+
+Invariants (proved by `check`):
+  1. each chunk is live, tells the number of its root, and has as many elements and bytes as root and entry say
+  2. the owner of a root's number has the hash of the root's key and its store
+  3. the chunks of all roots of a database are the live records of its chunk store (Stores.check)
+"""
+
+import cython
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdlib import free, malloc
+from cython.cimports.libc.string import memcpy
+from cython.cimports.minikv.engine.arena import Arena
+from cython.cimports.minikv.engine.memory import reserve, unmap
+from cython.cimports.minikv.engine.record import (
+    CHUNK_ENTRY,
+    CHUNK_HEADER,
+    CHUNKED_ROOT,
+    NODE_CAPACITY,
+    NODE_HEADER,
+    TYPE_CHUNK,
+    TYPE_STREAM,
+    Root,
+    chunk_entry,
+    chunk_owner,
+    chunk_size,
+    chunk_used,
+    entry_elements,
+    entry_place,
+    entry_size,
+    make_entry,
+    record_payload,
+    string_size,
+    write_chunk_header,
+)
+from cython.cimports.minikv.engine.table import Tables, TableState, slot_offset
+
+from minikv.errors import ArenaFull
+
+# A chunked collection has at least half of this in its elements, its chunks and its root together.
+OWNED_MIN = cython.declare(uint64_t, 512)
+
+
+class Chunks:
+    """Chunks and owners of all databases' chunked collections."""
+
+    def __cinit__(self, arena: Arena, tables: Tables, databases: int):
+        store: uint32_t
+        self.arena = arena
+        self.tables = tables
+        self.databases = databases
+        self.capacity = cython.cast(
+            uint32_t, min((cython.cast(uint64_t, arena.segment_count) << 21) // OWNED_MIN + 2, 0xFFFFFFFF)
+        )
+        self.owners = cython.cast(
+            cython.pointer[Owner],
+            reserve(cython.cast(cython.size_t, self.capacity) * cython.sizeof(Owner), False),
+        )
+        self.next_fresh = 1
+        for store in range(2 * self.databases, 3 * self.databases):
+            arena.heaps[store].kind = TYPE_CHUNK
+
+    def __dealloc__(self):
+        unmap(
+            cython.cast(cython.pointer[uint8_t], self.owners),
+            cython.cast(cython.size_t, self.capacity) * cython.sizeof(Owner),
+        )
+
+    # Owners
+
+    def create(self, store: uint32_t, hash_: uint64_t) -> uint32_t:
+        """The number of a new collection, for a key of this hash in `store`."""
+        number: uint32_t = self.free_head
+        if number:
+            self.free_head = self.owners[number].next_free
+        elif self.next_fresh < self.capacity:
+            number = self.next_fresh
+            self.next_fresh += 1
+        else:
+            raise ArenaFull("too many collections")
+        self.owners[number].hash = hash_
+        self.owners[number].store = store
+        self.owners[number].used = True
+        self.used += 1
+        return number
+
+    def release(self, number: uint32_t) -> cython.void:
+        """The collection is gone, its chunks are somebody else's business."""
+        self.owners[number].used = False
+        self.owners[number].next_free = self.free_head
+        self.free_head = number
+        self.used -= 1
+
+    # Chunks
+
+    def allocate(self, number: uint32_t, used: uint64_t, spare: uint64_t) -> uint64_t:
+        """Room for a chunk of so many bytes and some more, its header written; the caller writes the elements."""
+        place: uint64_t = self.try_allocate(number, used, spare)
+        if place == 0:
+            raise ArenaFull("the arena is full")
+        return place
+
+    def try_allocate(self, number: uint32_t, used: uint64_t, spare: uint64_t) -> uint64_t:
+        """The same; 0 if there is no room."""
+        size: uint64_t = (CHUNK_HEADER + used + 7 & ~cython.cast(uint64_t, 7)) + (spare & ~cython.cast(uint64_t, 7))
+        place: uint64_t = self.arena.allocate(2 * self.databases + self.owners[number].store, size)
+        if place:
+            write_chunk_header(self.arena.base + place, number, used, size)
+        return place
+
+    def discard(self, place: uint64_t) -> cython.void:
+        """Let a chunk die that no root leads to any more; 0: there is none."""
+        if place:
+            self.arena.kill(place, chunk_size(self.arena.base + place))
+
+    def replaced(self, place: uint64_t, size: uint64_t) -> cython.void:
+        """The same for one that is written anew elsewhere, with so many bytes."""
+        if place and self.arena.is_frozen(place):
+            self.arena.relocated_records += 1
+            self.arena.relocated_bytes += size
+        self.discard(place)
+
+    def drop(self, payload: cython.pointer[cython.const[uint8_t]]) -> cython.void:
+        """End a collection: all of its chunks die, and the root is about to."""
+        root: Root = root_of(payload)
+        number: uint32_t
+        for number in range(root.chunks):
+            self.discard(entry_place(chunk_entry(payload, number)))
+        self.release(root.number)
+
+    def drop_owned(self, store: uint32_t) -> cython.void:
+        """End every collection of a database; its chunk store is only marked: a drop of a store must follow."""
+        number: uint32_t
+        for number in range(1, self.next_fresh):
+            if self.owners[number].used and self.owners[number].store == store:
+                self.release(number)
+        self.arena.mark_dropping(2 * self.databases + store)
+
+    def clone(
+        self, payload: cython.pointer[cython.const[uint8_t]], store: uint32_t, hash_: uint64_t
+    ) -> cython.pointer[uint8_t]:
+        """The payload of a copy for another key, to be freed by the caller; its chunks are there."""
+        root: Root = root_of(payload)
+        head: cython.size_t = CHUNKED_ROOT + CHUNK_ENTRY * cython.cast(cython.size_t, root.chunks)
+        copy: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], malloc(head + root.tail))
+        number: uint32_t
+        entry: uint64_t
+        place: uint64_t
+        used: uint64_t
+        if copy == cython.NULL:
+            raise ArenaFull("no memory for a copy")
+        memcpy(copy, payload, head + root.tail)
+        try:
+            root.number = self.create(store, hash_)
+            root.chunks = 0
+            memcpy(copy, cython.address(root), CHUNKED_ROOT)
+            for number in range(root_of(payload).chunks):
+                entry = chunk_entry(payload, number)
+                if entry:
+                    used = chunk_used(self.arena.base + entry_place(entry))
+                    place = self.allocate(root.number, used, 0)
+                    memcpy(
+                        self.arena.base + place + CHUNK_HEADER,
+                        self.arena.base + entry_place(entry) + CHUNK_HEADER,
+                        used,
+                    )
+                    entry = make_entry(place, entry_elements(entry))
+                memcpy(copy + CHUNKED_ROOT + CHUNK_ENTRY * number, cython.address(entry), CHUNK_ENTRY)
+                root.chunks += 1
+                memcpy(copy, cython.address(root), CHUNKED_ROOT)
+        except ArenaFull:
+            if root.number != root_of(payload).number:
+                self.drop(copy)
+            free(copy)
+            raise
+        return copy
+
+    def memory_of(self, payload: cython.pointer[cython.const[uint8_t]]) -> uint64_t:
+        """Bytes of a collection's chunks and its owner."""
+        root: Root = root_of(payload)
+        number: uint32_t
+        total: uint64_t = cython.sizeof(Owner)
+        for number in range(root.chunks):
+            if chunk_entry(payload, number):
+                total += chunk_size(self.arena.base + entry_place(chunk_entry(payload, number)))
+        return total
+
+    # Evacuation
+
+    def move(self, table: cython.pointer[TableState], old: uint64_t) -> cython.bint:
+        """Write a chunk anew elsewhere, as long as no snapshot is open; False when there is no room.
+
+        table: of the keys of its database.
+        """
+        chunk: cython.pointer[uint8_t] = self.arena.base + old
+        size: uint64_t = chunk_size(chunk)
+        owner: cython.pointer[Owner] = cython.address(self.owners[chunk_owner(chunk)])
+        place: uint64_t = self.arena.allocate_fresh(2 * self.databases + owner.store, size)
+        payload: cython.pointer[uint8_t]
+        root: Root
+        number: uint32_t = 0
+        entry: uint64_t
+        if place == 0:
+            return False
+        payload = record_payload(
+            self.arena.base + slot_offset(self.tables.find_chunked(table, owner.hash, chunk_owner(chunk)))
+        )
+        root = root_of(payload)
+        while number < root.chunks and entry_place(chunk_entry(payload, number)) != old:
+            number += 1
+        entry = make_entry(place, entry_elements(chunk_entry(payload, number)))
+        memcpy(self.arena.base + place, chunk, size)
+        memcpy(payload + CHUNKED_ROOT + CHUNK_ENTRY * number, cython.address(entry), CHUNK_ENTRY)
+        self.arena.kill(old, size)
+        return True
+
+    # Proof
+
+    def check(
+        self, kind: uint32_t, payload: cython.pointer[cython.const[uint8_t]], store: uint32_t, hash_: uint64_t
+    ) -> tuple:
+        """Prove a root and its chunks; returns (chunks, bytes of them)."""
+        root: Root = root_of(payload)
+        number: uint32_t
+        entry: uint64_t
+        place: uint64_t
+        elements: uint64_t = 0
+        nbytes: uint64_t = 0
+        used: uint64_t = 0
+        chunks: uint64_t = 0
+        assert self.owners[root.number].used and self.owners[root.number].hash == hash_, "a root has another owner"
+        assert self.owners[root.number].store == store
+        for number in range(root.chunks):
+            entry = chunk_entry(payload, number)
+            place = entry_place(entry)
+            if place == 0:
+                assert entry == 0
+                continue
+            assert self.arena.is_live(place), f"chunk {number} at {place} is not live"
+            assert chunk_owner(self.arena.base + place) == root.number, f"chunk {number} belongs to another collection"
+            assert self.count(kind, place) == entry_elements(entry) > 0, f"chunk {number} has other elements"
+            elements += entry_elements(entry)
+            nbytes += chunk_used(self.arena.base + place)
+            used += chunk_size(self.arena.base + place)
+            chunks += 1
+        assert (elements, nbytes) == (root.elements, root.nbytes), f"{elements}, {nbytes} but root says otherwise"
+        assert root.tail == 0 or kind == TYPE_STREAM
+        return chunks, used
+
+    @cython.ccall
+    def count(self, kind: uint32_t, place: uint64_t) -> object:
+        """The elements of a chunk, which must fill it exactly."""
+        at: uint64_t = place + CHUNK_HEADER
+        end: uint64_t = at + chunk_used(self.arena.base + place)
+        elements: int = 0
+        while at < end:
+            if kind == TYPE_STREAM:
+                at += NODE_HEADER - NODE_CAPACITY - 5
+                at += string_size(self.arena.base + at)
+            else:
+                at += entry_size(kind, self.arena.base + at)
+            elements += 1
+        assert at == end, "the elements of a chunk do not fill it"
+        return elements
