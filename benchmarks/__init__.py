@@ -8,6 +8,8 @@ Benchmarks: minikv and redis-server in turns, in one run, one question per file:
     growth       how much memory does a snapshot take while clients go on?
     load         how long does a start with a dump take?
     collections  what do hashes, lists, sets and sorted sets cost?
+    medium       what do many collections of 20 to some thousand elements cost, in everything?
+    churn        does memory stay flat while elements of collections come and go?
     startup      what does an empty server cost, and when does it answer?
 
 The lab: an instrument with settings, for any Redis-compatible server on this machine; draws pictures:
@@ -17,8 +19,9 @@ The lab: an instrument with settings, for any Redis-compatible server on this ma
     plan         how much memory must a machine keep free for a snapshot?
     compare      is B better than A? (commits, settings or servers in turns, with the spread)
 
-The rest serves them: servers (start, stop, attach), client (RESP without a library's overhead), datasets and keys (what
-is stored, what is touched), traffic (the load), probe (a client that measures latency), processes and watch (what /proc
-says), figures (percentiles, spreads), report (JSON and Markdown), picture (one look for all).
+The rest serves them: servers (start, stop, attach), client (RESP without a library's overhead), datasets, mixed,
+population and keys (what is stored, what is touched), traffic (the load), access (commands on elements of collections),
+probe (a client that measures latency), processes and watch (what /proc says), bounds (control groups), figures
+(percentiles, spreads), report (JSON and Markdown), picture (one look for all).
 Run `python -m benchmarks --help` from the checkout; it needs `pip install -e '.[lab]'`.
 """

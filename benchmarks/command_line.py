@@ -7,18 +7,20 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks import (
     bgsave,
+    churn,
     collections,
     compare,
     growth,
     load,
     mechanisms,
+    medium,
     memory,
     picture,
     plan,
@@ -30,14 +32,37 @@ from benchmarks.options import Options
 from benchmarks.report import Report
 from benchmarks.servers import MINIKV, REDIS, ROOT, ServerSpec
 
-BENCHMARKS: dict[str, tuple[Callable[[Options], Report], str | None]] = {
-    "throughput": (throughput.run, throughput.__doc__),
-    "memory": (memory.run, memory.__doc__),
-    "bgsave": (bgsave.run, bgsave.__doc__),
-    "growth": (growth.run, growth.__doc__),
-    "load": (load.run, load.__doc__),
-    "collections": (collections.run, collections.__doc__),
-    "startup": (startup.run, startup.__doc__),
+
+def add_nothing(parser: argparse.ArgumentParser) -> None:
+    """Most benchmarks have no arguments of their own."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Fixed questions. run: is given its own arguments by name; benchmarks of several parts yield a report for each."""
+
+    run: Callable[..., Report | Iterator[Report]]
+    question: str | None
+    add_arguments: Callable[[argparse.ArgumentParser], None] = add_nothing
+    own_arguments: tuple[str, ...] = ()
+    rounds: int = 5
+
+    def reports(self, options: Options, arguments: argparse.Namespace) -> Iterator[Report]:
+        own = {name: value for name, value in vars(arguments).items() if name in self.own_arguments}
+        done = self.run(options, **own)
+        yield from [done] if isinstance(done, Report) else done
+
+
+BENCHMARKS = {
+    "throughput": Benchmark(throughput.run, throughput.__doc__),
+    "memory": Benchmark(memory.run, memory.__doc__),
+    "bgsave": Benchmark(bgsave.run, bgsave.__doc__),
+    "growth": Benchmark(growth.run, growth.__doc__),
+    "load": Benchmark(load.run, load.__doc__),
+    "collections": Benchmark(collections.run, collections.__doc__),
+    "medium": Benchmark(medium.run, medium.__doc__, medium.add_arguments, ("parts",), rounds=3),
+    "churn": Benchmark(churn.run, churn.__doc__, churn.add_arguments, ("seconds",), rounds=1),
+    "startup": Benchmark(startup.run, startup.__doc__),
 }
 
 
@@ -84,12 +109,15 @@ EPILOG = """\
 Before you trust a figure:
   - nothing else should run: look at the spread, and at the load average in the JSON file
   - /proc/sys/vm/overcommit_memory should be 1 (see docs of Redis), transparent huge pages `madvise` or `always`
-  - at full scale bgsave, growth, collections and snapshot need about 5 GB of memory, and 3 GB of disk in --directory
+  - at full scale bgsave, growth, collections, medium and snapshot need about 5 GB of memory, and 3 GB of disk in
+    --directory
 
 Examples:
   python -m benchmarks all                             every benchmark
   python -m benchmarks throughput --rounds 9
   python -m benchmarks bgsave --scale 0.1              a tenth of the keys: a first look in a minute
+  python -m benchmarks medium --part growth,memory --rounds 1
+  python -m benchmarks churn --seconds 60
   python -m benchmarks memory --server redis-server --server valkey=/opt/valkey/valkey-server
   python -m benchmarks snapshot --keys 200000          the lab: growth and latency through a save, drawn
 """
@@ -118,7 +146,8 @@ def main() -> int:
         print(*picture.save(instrument.draw(json.loads(path.read_text())), path), sep="\n")
         return 0
     for name in BENCHMARKS if arguments.name == "all" else [arguments.name]:
-        show(name, BENCHMARKS[name][0](options), arguments.results)
+        for report in BENCHMARKS[name].reports(options, arguments):
+            show(report.benchmark, report, arguments.results)
     return 0
 
 
@@ -138,16 +167,19 @@ def redraw(path: Path) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    questions = "".join(f"{name}: {text}\n" for name, (_, text) in BENCHMARKS.items())
+    questions = "".join(f"{name}: {benchmark.question}\n" for name, benchmark in BENCHMARKS.items())
     questions += "".join(f"{name} (lab): {instrument.question}\n" for name, instrument in LAB.items())
     parser = new_parser("python -m benchmarks", DESCRIPTION + questions, EPILOG)
     names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
-    for name, (_, question) in {"all": (None, "All benchmarks, one after another."), **BENCHMARKS}.items():
-        add_common(names.add_parser(name, **texts(question, EPILOG)), rounds=5)
+    add_common(names.add_parser("all", **texts("All benchmarks, one after another.", EPILOG)), rounds=5)
+    for name, benchmark in BENCHMARKS.items():
+        own = names.add_parser(name, **texts(benchmark.question, EPILOG))
+        benchmark.add_arguments(own)
+        add_common(own, benchmark.rounds)
     for name, instrument in LAB.items():
         own = names.add_parser(name, **texts(instrument.question, instrument.epilog))
         instrument.add_arguments(own)
-        add_common(own, instrument.rounds)
+        add_common(own, instrument.rounds, repeated=instrument.rounds > 1)
     drawing = names.add_parser("draw", **texts("Draw the pictures of saved results again.", ""))
     drawing.add_argument("file", type=Path, help="a JSON file that the lab wrote")
     return parser
@@ -170,9 +202,9 @@ def texts(question: str | None, epilog: str) -> dict[str, Any]:
     }
 
 
-def add_common(parser: argparse.ArgumentParser, rounds: int) -> None:
+def add_common(parser: argparse.ArgumentParser, rounds: int, repeated: bool = True) -> None:
     parser.add_argument("--server", action="append", type=ServerSpec.parse, metavar="SERVER", help=SERVERS)
-    if rounds > 1:
+    if repeated:
         parser.add_argument("--rounds", type=int, default=rounds, help="samples of each figure (default: %(default)s)")
         parser.add_argument("--scale", type=float, default=1.0, help="factor on numbers of keys and requests")
     else:

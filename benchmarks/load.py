@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.datasets import DataSet, Filling
 from benchmarks.options import Options
 from benchmarks.report import Report
-from benchmarks.servers import ServerSpec, in_turns, running
+from benchmarks.servers import Server, ServerSpec, in_turns, running
 
 KEYS = 1_000_000
 VALUE_LEN = 1024
@@ -58,12 +58,17 @@ def measure(spec: ServerSpec, writer: ServerSpec, dump: Path, data: Filling, rep
     warm_memory(2 * dump.stat().st_size)
     with running(spec, dump, options.directory) as server:
         source = "its own file" if writer == spec else "another's file" if len(options.servers) > 1 else writer.name
-        report.add(f"start until PONG with {source}", "s", spec.name, server.ready_s)
-        report.add(f"CPU time until then with {source}", "s", spec.name, server.ready_cpu_s)
-        told = re.search(r"DB loaded from disk: ([0-9.]+) seconds", server.log())
-        if told:
-            report.add(f"load time of {source} by the log", "s", spec.name, float(told[1]))
+        record_start(server, source, report)
         data.verify(server.client())
+
+
+def record_start(server: Server, source: str, report: Report) -> None:
+    """What a start with a dump took."""
+    report.add(f"start until PONG with {source}", "s", server.name, server.ready_s)
+    report.add(f"CPU time until then with {source}", "s", server.name, server.ready_cpu_s)
+    told = re.search(r"DB loaded from disk: ([0-9.]+) seconds", server.log())
+    if told:
+        report.add(f"load time of {source} by the log", "s", server.name, float(told[1]))
 
 
 def warm_memory(nbytes: int) -> None:

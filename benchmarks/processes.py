@@ -6,6 +6,7 @@ and snapshot child together are what the machine really holds. RSS would count e
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -43,6 +44,15 @@ def cpu_s(pid: int) -> float:
 def thread_run_s(pid: int) -> float:
     """Seconds that the process's first thread has run, to the microsecond; waiting for a core does not count."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def run_s(pid: int) -> float:
+    """The same of all threads that live."""
+    found = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has just ended
+            found += int((task / "schedstat").read_text().split()[0])
+    return found / 1e9
 
 
 def state(pid: int) -> str:

@@ -43,6 +43,7 @@ class Report:
     servers: dict[str, str]
     figures: list[Figure] = field(default_factory=list)
     series: dict[str, Any] = field(default_factory=dict)  # what pictures are drawn from
+    notes: list[str] = field(default_factory=list)  # what no number says: a failure, a way of measuring
     started_at: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
     def figure(self, name: str, unit: str) -> Figure:
@@ -56,8 +57,13 @@ class Report:
     def add(self, name: str, unit: str, server: str, value: float) -> None:
         self.figure(name, unit).add(server, value)
 
+    def note(self, text: str) -> None:
+        """Show this under the table, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
     def markdown(self) -> str:
-        """A table: median, and lowest to highest where there are several samples."""
+        """A table: median, and lowest to highest where there are several samples; the notes below it."""
         names = list(self.servers)
         others = names[1:]
         heads = ["", *(f"{name} {version}" for name, version in self.servers.items())]
@@ -68,7 +74,8 @@ class Report:
             row += [show(figure.samples.get(name, [])) for name in names]
             row += [f"{ratio:.2f}" if (ratio := figure.ratio(name, names[0])) is not None else "" for name in others]
             rows.append(row)
-        return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+        table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+        return "\n".join([table, *(f"\n{note}" for note in self.notes)])
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -83,6 +90,7 @@ class Report:
                 {"name": figure.name, "unit": figure.unit, "samples": figure.samples} for figure in self.figures
             ],
             "series": self.series,
+            "notes": self.notes,
         }
 
     def save(self, directory: Path) -> Path:

@@ -23,7 +23,7 @@ from benchmarks import processes
 from benchmarks.client import Client, ReplyError
 
 ROOT = Path(__file__).resolve().parent.parent
-READY_TIMEOUT_S = 120.0
+READY_TIMEOUT_S = 600.0  # some GB of small elements load for minutes
 STOP_TIMEOUT_S = 20.0
 ENDING = (signal.SIGINT, signal.SIGTERM)
 PR_SET_PDEATHSIG = 1  # prctl(2)
