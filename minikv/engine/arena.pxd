@@ -46,9 +46,10 @@ cdef struct Segment:                # parent-only
 cdef struct Heap:                   # parent-only; one for each store
     uint64_t bump                   # next free byte of the segment being filled
     uint64_t bump_end
+    uint64_t look_back              # when bump gets here, dead space before it is looked for
     uint64_t gap                    # next free byte of the gap being filled in the segment being swept
     uint64_t gap_end
-    uint64_t sweep_end              # end of the segment being swept, 0: none
+    uint64_t sweep_end              # end of what is being swept, 0: none
     uint64_t live_granules          # in record segments
     uint32_t record_segments
     uint32_t sweep_next             # where the next search for a segment to sweep begins
@@ -129,6 +130,7 @@ cdef class Arena:
     cdef bint _find_gap(self, Heap *heap, uint32_t granules, int tries) noexcept nogil
     cdef bint _next_gap(self, Heap *heap) noexcept nogil
     cdef bint _start_sweep(self, uint32_t store, Heap *heap) noexcept nogil
+    cdef bint _look_back(self, Heap *heap) noexcept nogil
     cdef bint _is_filling(self, uint32_t number) noexcept nogil
     cdef void _leave(self, uint64_t end) noexcept nogil
     cdef bint _refill(self, uint32_t store, Heap *heap) noexcept nogil
@@ -137,6 +139,7 @@ cdef class Arena:
     cdef uint64_t _allocate_pages(self, uint32_t store, uint32_t pages, uint8_t kind) noexcept nogil
     cdef void _free_pages(self, uint64_t offset, uint32_t pages) noexcept nogil
     cdef void _make_small(self, uint32_t number) noexcept nogil
+    cdef void _make_huge(self, uint32_t number) noexcept nogil
     cdef uint64_t _allocate_run(self, uint32_t store, uint64_t nbytes) noexcept nogil
     cdef void _free_run(self, uint32_t number) noexcept nogil
     cdef void _free_now(self, uint64_t offset, uint64_t nbytes) noexcept nogil

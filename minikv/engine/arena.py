@@ -12,7 +12,8 @@ The bitmap `live` has a bit for each granule where a live record starts. It is t
 a record tells its own size, so the space between the end of one and the next bit is free. There is no free list.
 Allocation takes bytes from the end of the segment being filled (bump); when that is full it looks for a segment with
 dead space and fills the gaps between its live records one after another (sweep), and takes a new segment when there
-is none.
+is none. From time to time it looks back at what it has filled of the segment, too, so that a small store whose records
+change does not take a whole one.
 
 While a snapshot is open in relocating mode, every segment that existed at the fork is frozen until the child has
 passed it: nothing in it is written, its gaps are not filled, and a death in it is only queued (with its bit still
@@ -35,8 +36,17 @@ from typing import Any
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memset
-from cython.cimports.minikv.engine.memory import HUGE_SIZE, Link, LinkPool, give_back, reserve, unmap, use_huge_pages
-from cython.cimports.minikv.engine.record import KEYS, RECORD_MAX, TYPE_PART, entry_size
+from cython.cimports.minikv.engine.memory import (
+    HUGE_SIZE,
+    Link,
+    LinkPool,
+    collapse,
+    give_back,
+    reserve,
+    unmap,
+    use_huge_pages,
+)
+from cython.cimports.minikv.engine.record import KEYS, RECORD_MAX, TYPE_CHUNK, TYPE_PART, entry_size
 
 NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
 # A jumbo record or node of more pages than this gets segments of its own.
@@ -45,6 +55,12 @@ RUN_MIN_PAGES = cython.declare(uint32_t, 256)
 SMALL_NODE_SEGMENTS = cython.declare(uint32_t, 4)
 # Gaps looked at by one allocation before it takes bytes from the segment being filled instead.
 GAPS_PER_ALLOCATION = cython.declare(cython.int, 16)
+# The same in a store of one or two segments, of which dead space is a large part.
+GAPS_IN_SMALL_STORE = cython.declare(cython.int, 128)
+# The tail of a segment being filled goes back to the system, when there is time, if it has so many bytes.
+TAIL_MIN_BYTES = cython.declare(uint64_t, 128 << 10)
+# A store looks back at what it has filled of a segment each time it has filled so much more.
+LOOK_BACK_BYTES = cython.declare(uint64_t, 128 << 10)
 POISON = cython.declare(cython.int, 0xDB)
 
 
@@ -145,17 +161,20 @@ class Arena:
         heap: cython.pointer[Heap] = cython.address(self.heaps[store])
         nbytes: uint64_t = cython.cast(uint64_t, granules) << GRANULE_SHIFT
         offset: uint64_t
+        tries: cython.int = GAPS_PER_ALLOCATION if heap.record_segments > 2 else GAPS_IN_SMALL_STORE
         in_gap: cython.bint = (
             heap.sweep_end
             and not fresh
-            and (heap.gap + nbytes <= heap.gap_end or self._find_gap(heap, granules, GAPS_PER_ALLOCATION))
+            and (heap.gap + nbytes <= heap.gap_end or self._find_gap(heap, granules, tries))
         )
+        if not in_gap and heap.bump >= heap.look_back and not fresh and self._look_back(heap):
+            in_gap = self._find_gap(heap, granules, tries)
         if not in_gap and heap.bump + nbytes > heap.bump_end:
             in_gap = (
                 not fresh
                 and not heap.sweep_end
                 and self._start_sweep(store, heap)
-                and self._find_gap(heap, granules, GAPS_PER_ALLOCATION)
+                and self._find_gap(heap, granules, tries)
             )
             if not in_gap and not self._refill(store, heap):
                 in_gap = not fresh and self._search_gaps(store, heap, granules)
@@ -231,15 +250,36 @@ class Arena:
                 return True
         return False
 
+    def _look_back(self, heap: cython.pointer[Heap]) -> cython.bint:
+        """Sweep what has been filled of the segment if a quarter of it is dead."""
+        start: uint64_t
+        number: uint64_t = heap.bump >> SEGMENT_SHIFT
+        heap.look_back = heap.bump + LOOK_BACK_BYTES
+        if heap.bump == heap.bump_end or heap.sweep_end:
+            return False
+        start = segment_start(number)
+        if ((heap.bump - start) >> GRANULE_SHIFT) * 3 < cython.cast(uint64_t, self.segments[number].live) * 4:
+            return False
+        heap.gap = heap.gap_end = start
+        heap.sweep_end = heap.bump
+        return True
+
     def _is_filling(self, number: uint32_t) -> cython.bint:
         """True for a segment that its store is filling or sweeping."""
         heap: cython.pointer[Heap] = cython.address(self.heaps[self.segments[number].store])
-        return segment_end(number) == heap.bump_end or segment_end(number) == heap.sweep_end
+        return segment_end(number) == heap.bump_end or (
+            heap.sweep_end != 0 and number == (heap.sweep_end - 1) >> SEGMENT_SHIFT
+        )
 
     def _leave(self, end: uint64_t) -> cython.void:
         """The segment that ends at `end` is no longer being filled: give it back if it holds nothing."""
         number: uint32_t = cython.cast(uint32_t, (end - 1) >> SEGMENT_SHIFT)
-        if end and self.segments[number].live == 0 and self.segments[number].kind == RECORDS:
+        if (
+            end
+            and self.segments[number].live == 0
+            and self.segments[number].kind == RECORDS
+            and segment_end(number) != self.heaps[self.segments[number].store].bump_end
+        ):
             self._free_segment(number)
 
     def _refill(self, store: uint32_t, heap: cython.pointer[Heap]) -> cython.bint:
@@ -248,12 +288,15 @@ class Arena:
         if number == NO_SEGMENT:
             return False
         old_end: uint64_t = heap.bump_end
-        # A store's first segment is mostly empty: it need not take a huge page.
-        if heap.record_segments == 0:
+        if heap.record_segments > 1 and old_end and self.segments[(old_end - 1) >> SEGMENT_SHIFT].small:
+            self._make_huge(cython.cast(uint32_t, (old_end - 1) >> SEGMENT_SHIFT))
+        # A store's first segment, and its first one during a snapshot, stay mostly empty: they need not take a huge page.
+        if heap.record_segments == 0 or (self.relocating and old_end == 0):
             self._make_small(number)
         heap.record_segments += 1
         heap.bump = segment_start(number)
         heap.bump_end = segment_end(number)
+        heap.look_back = heap.bump + LOOK_BACK_BYTES
         self._leave(old_end)
         return True
 
@@ -396,6 +439,30 @@ class Arena:
             give_back(self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE)
             use_huge_pages(self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE, False)
             self.segments[number].small = True
+
+    def _make_huge(self, number: uint32_t) -> cython.void:
+        """Back a full segment whose tail was given back by a huge page again, if it has to do with keys."""
+        if self.huge_pages and self.heaps[self.segments[number].store].kind in (KEYS, TYPE_CHUNK):
+            collapse(self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE)
+            self.segments[number].small = False
+
+    def give_tails_back(self, stores: uint32_t) -> None:
+        """Give the memory of the first stores' segments that are being filled back, as far as they are empty.
+
+        For quiet times: what is written there next takes small pages, until the segment is full.
+        """
+        store: uint32_t
+        tail: uint64_t
+        number: uint32_t
+        for store in range(min(stores, self.stores_used)):
+            tail = (self.heaps[store].bump + 4095) & ~cython.cast(uint64_t, 4095)
+            if tail + TAIL_MIN_BYTES > self.heaps[store].bump_end:
+                continue
+            number = cython.cast(uint32_t, tail >> SEGMENT_SHIFT)
+            if self.huge_pages and not self.segments[number].small:
+                use_huge_pages(self.base + tail, self.heaps[store].bump_end - tail, False)
+                give_back(self.base + tail, self.heaps[store].bump_end - tail)
+                self.segments[number].small = True
 
     def fits(self, offset: uint64_t, old_size: uint64_t, new_size: uint64_t) -> cython.bint:
         """True if a record of `new_size` may be written over the one of `old_size`, no more and no less room taken."""

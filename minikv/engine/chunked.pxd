@@ -41,7 +41,7 @@ cdef int remove_chunk(Store store, uint64_t *slot, uint32_t number) except -1
 cdef int trim_chunk(Store store, uint64_t *slot, uint32_t number) except -1
 cdef int split_chunk(Store store, uint64_t *slot, uint32_t number, uint64_t at, uint32_t left) except -1
 cdef int join_chunks(Store store, uint64_t *slot, uint32_t number) except -1
-cdef int join_if_sparse(Store store, uint64_t *slot, uint32_t number) except -1
+cdef int join_if_sparse(Store store, uint64_t *slot, uint32_t kind, uint32_t number) except -1
 cdef uint8_t *insert_element(Store store, uint64_t *slot, uint32_t kind, ChunkPlace place, uint64_t size,
                              uint64_t spare) except NULL
 cdef int split_bucket(Store store, uint64_t *slot, uint32_t kind) except -1

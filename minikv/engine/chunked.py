@@ -237,7 +237,7 @@ def insert_element(
     """Room for a new element at a place of an ordered collection. A full chunk is split, or gets a neighbour."""
     payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
     root: Root = root_of(payload)
-    full: uint64_t = chunk_bytes(root.nbytes)
+    full: uint64_t = chunk_bytes(kind, root.nbytes)
     span: Span
     used: uint64_t
     left: uint32_t = 0
@@ -254,7 +254,9 @@ def insert_element(
         if cython.cast(uint64_t, span.end - span.start) + size <= full:
             return edit_chunk(store, slot, place.number + 1, 0, 0, size, 1, spare)
     if place.at == 0 or place.at == used:
-        return insert_chunk(store, slot, place.number + (place.at != 0), size, spare)
+        insert_chunk(store, slot, place.number + (place.at != 0), size, spare)
+        trim_chunk(store, slot, place.number + (place.at == 0))
+        return span_of(store.arena.base, record_payload(store.record(slot)), place.number + (place.at != 0)).start
     if size * 2 > full:
         split_chunk(store, slot, place.number, place.at, place.index)
         return insert_chunk(store, slot, place.number + 1, size, spare)
@@ -349,11 +351,11 @@ def join_chunks(store: Store, slot: cython.pointer[uint64_t], number: uint32_t) 
     return 0
 
 
-def join_if_sparse(store: Store, slot: cython.pointer[uint64_t], number: uint32_t) -> cython.int:
+def join_if_sparse(store: Store, slot: cython.pointer[uint64_t], kind: uint32_t, number: uint32_t) -> cython.int:
     """After a removal from an ordered chunk: put it together with a neighbour if both are small."""
     payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
     root: Root = root_of(payload)
-    full: uint64_t = chunk_bytes(root.nbytes)
+    full: uint64_t = chunk_bytes(kind, root.nbytes)
     used: uint64_t
     if number >= root.chunks:
         return 0

@@ -1,11 +1,13 @@
 """Layouts and C surface of chunked collections; the heads of chunks.py and chunked.py explain them."""
 
 cimport cython
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from minikv.engine.arena cimport Arena
-from minikv.engine.record cimport CHUNKED_ROOT, Root
+from minikv.engine.member_index cimport MemberIndex, MemberIndexes
+from minikv.engine.memory cimport BlockPool
+from minikv.engine.record cimport CHUNKED_ROOT, TYPE_LIST, Root
 from minikv.engine.table cimport Tables, TableState
 
 cdef enum:
@@ -13,14 +15,17 @@ cdef enum:
     SMALL_COLLECTION = 65536        # bytes: up to here chunks are small, so that a write during a snapshot copies little
     BUCKET_SMALL = 320              # mean bytes of a bucket
     BUCKET_LARGE = 768
-    CHUNK_SMALL = 448               # bytes of an ordered chunk, unless it is one element
+    CHUNK_SMALL = 288               # bytes of an ordered chunk, unless it is one element
     CHUNK_LARGE = 1024
+    INDEXED_MIN = 128               # members of a sorted set that need no index
+    CHUNK_LIST = 640                # of a list's, which is found by counting
 
 cdef struct Owner:                  # parent-only: whose chunks these are
     uint64_t hash                   # of the key
     uint32_t store                  # that the key is in
     uint32_t next_free              # number of the next free owner, while this one is free
     bint used
+    MemberIndex index               # a large sorted set's
 
 
 cdef inline Root root_of(const uint8_t *payload) noexcept nogil:
@@ -34,15 +39,24 @@ cdef inline uint64_t bucket_bytes(uint64_t nbytes) noexcept nogil:
     return BUCKET_SMALL if nbytes < SMALL_COLLECTION else BUCKET_LARGE
 
 
-cdef inline uint64_t chunk_bytes(uint64_t nbytes) noexcept nogil:
+cdef inline uint64_t bucket_count(uint64_t nbytes, uint64_t elements) noexcept nogil:
+    """Buckets for so many bytes: an eighth of each is left for the next elements before one is split."""
+    cdef uint64_t buckets = nbytes * 8 // (bucket_bytes(nbytes) * 7) + 1
+    return max(min(buckets, elements), 1)
+
+
+cdef inline uint64_t chunk_bytes(uint32_t kind, uint64_t nbytes) noexcept nogil:
     """Bytes of a full chunk in a list or sorted set of so many."""
-    return CHUNK_SMALL if nbytes < SMALL_COLLECTION else CHUNK_LARGE
+    if nbytes >= SMALL_COLLECTION:
+        return CHUNK_LARGE
+    return CHUNK_LIST if kind == TYPE_LIST else CHUNK_SMALL
 
 
 @cython.final
 cdef class Chunks:
     cdef Arena arena
     cdef Tables tables
+    cdef MemberIndexes indexes
     cdef Owner *owners
     cdef readonly uint32_t databases
     cdef uint32_t capacity
@@ -61,5 +75,9 @@ cdef class Chunks:
     cdef uint8_t *clone(self, const uint8_t *payload, uint32_t store, uint64_t hash_) except NULL
     cdef uint64_t memory_of(self, const uint8_t *payload) noexcept nogil
     cdef bint move(self, TableState *table, uint64_t old) noexcept nogil
+    cdef MemberIndex *index_of(self, const uint8_t *payload) noexcept nogil
+    cdef bint build_index(self, const uint8_t *payload) noexcept nogil
+    cdef void index_member(self, const uint8_t *payload, uint64_t hash_, int64_t order) noexcept nogil
+    cdef object check_index(self, const uint8_t *payload)
     cdef tuple check(self, uint32_t kind, const uint8_t *payload, uint32_t store, uint64_t hash_)
     cpdef object count(self, uint32_t kind, uint64_t place)

@@ -10,9 +10,9 @@ record is the root, which lists the chunks; a chunk holds some elements in the b
 
 Root and chunks are records like all others: while a snapshot is open, a change writes the chunk and the root anew and
 leaves the old ones to the child, which follows the root that it knows. So one write costs a chunk and a root, whatever
-the collection holds, and a collection costs no more than the root and 24 bytes here. The chunks of all collections of a
+the collection holds, and a collection costs no more than the root and 40 bytes here. The chunks of all collections of a
 database lie in one store (2 * databases + that of the keys), whose segments the child is done with when it is done with
-the keys.
+the keys. A sorted set of more than INDEXED_MIN members has an index (member_index.py), made when a member is looked for.
 
 Which elements are in which chunk is the business of chunked.py. Here is what concerns chunks as records: their room, and
 their owners. A chunk tells its collection's number; the number tells the key's hash, and that leads to the root. So a
@@ -21,21 +21,25 @@ chunk can be moved, and nothing needs to be told when a root moves.
 Invariants (proved by `check`):
   1. each chunk is live, tells the number of its root, and has as many elements and bytes as root and entry say
   2. the owner of a root's number has the hash of the root's key and its store
-  3. the chunks of all roots of a database are the live records of its chunk store (Stores.check)
+  3. an index has the members of its sorted set and no others
+  4. the chunks of all roots of a database are the live records of its chunk store (Stores.check)
 """
 
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.engine.arena import Arena
-from cython.cimports.minikv.engine.memory import reserve, unmap
+from cython.cimports.minikv.engine.member_index import MemberIndex, MemberIndexes
+from cython.cimports.minikv.engine.memory import BLOCK_SIZE, BlockPool, reserve, unmap
+from cython.cimports.minikv.engine.ordered import order_of_score
 from cython.cimports.minikv.engine.record import (
     CHUNK_ENTRY,
     CHUNK_HEADER,
     CHUNKED_ROOT,
     NODE_CAPACITY,
     NODE_HEADER,
+    SCORE_SIZE,
     TYPE_CHUNK,
     TYPE_STREAM,
     Root,
@@ -47,11 +51,12 @@ from cython.cimports.minikv.engine.record import (
     entry_place,
     entry_size,
     make_entry,
+    read_length,
     record_payload,
     string_size,
     write_chunk_header,
 )
-from cython.cimports.minikv.engine.table import Tables, TableState, slot_offset
+from cython.cimports.minikv.engine.table import Tables, TableState, hash_key, slot_offset
 
 from minikv.errors import ArenaFull
 
@@ -62,8 +67,9 @@ OWNED_MIN = cython.declare(uint64_t, 512)
 class Chunks:
     """Chunks and owners of all databases' chunked collections."""
 
-    def __cinit__(self, arena: Arena, tables: Tables, databases: int):
+    def __cinit__(self, arena: Arena, tables: Tables, pool: BlockPool, databases: int):
         store: uint32_t
+        self.indexes = MemberIndexes(pool)
         self.arena = arena
         self.tables = tables
         self.databases = databases
@@ -104,6 +110,7 @@ class Chunks:
 
     def release(self, number: uint32_t) -> cython.void:
         """The collection is gone, its chunks are somebody else's business."""
+        self.indexes.clear(cython.address(self.owners[number].index))
         self.owners[number].used = False
         self.owners[number].next_free = self.free_head
         self.free_head = number
@@ -197,11 +204,89 @@ class Chunks:
         """Bytes of a collection's chunks and its owner."""
         root: Root = root_of(payload)
         number: uint32_t
+        index: cython.pointer[MemberIndex] = cython.address(self.owners[root.number].index)
         total: uint64_t = cython.sizeof(Owner)
+        if index.block:
+            total += cython.cast(uint64_t, BLOCK_SIZE) << index.depth
         for number in range(root.chunks):
             if chunk_entry(payload, number):
                 total += chunk_size(self.arena.base + entry_place(chunk_entry(payload, number)))
         return total
+
+    # The members of a sorted set
+
+    def index_of(self, payload: cython.pointer[cython.const[uint8_t]]) -> cython.pointer[MemberIndex]:
+        """A sorted set's index, made if there should be one; NULL: there is none."""
+        root: Root = root_of(payload)
+        index: cython.pointer[MemberIndex] = cython.address(self.owners[root.number].index)
+        if index.block == 0 and (root.elements <= INDEXED_MIN or not self.build_index(payload)):
+            return cython.NULL
+        return index
+
+    def build_index(self, payload: cython.pointer[cython.const[uint8_t]]) -> cython.bint:
+        """Make the index of a sorted set anew; False if it can't be had."""
+        root: Root = root_of(payload)
+        index: cython.pointer[MemberIndex] = cython.address(self.owners[root.number].index)
+        number: uint32_t
+        at: cython.pointer[uint8_t]
+        end: cython.pointer[uint8_t]
+        name: cython.pointer[uint8_t]
+        name_len: uint64_t = 0
+        score: cython.double = 0.0
+        if not self.indexes.begin(index, root.elements):
+            return False
+        for number in range(root.chunks):
+            at = self.arena.base + entry_place(chunk_entry(payload, number))
+            end = at + CHUNK_HEADER + chunk_used(at)
+            at += CHUNK_HEADER
+            while at < end:
+                name = read_length(at, cython.address(name_len))
+                memcpy(cython.address(score), name + name_len, SCORE_SIZE)
+                if not self.indexes.insert(index, hash_key(name, name_len), order_of_score(score)):
+                    self.indexes.clear(index)
+                    return False
+                at = name + name_len + SCORE_SIZE
+        return True
+
+    def index_member(
+        self, payload: cython.pointer[cython.const[uint8_t]], hash_: uint64_t, order: int64_t
+    ) -> cython.void:
+        """A member has come to a sorted set; it is in its chunk."""
+        index: cython.pointer[MemberIndex] = cython.address(self.owners[root_of(payload).number].index)
+        if index.block and not self.indexes.insert(index, hash_, order):
+            self.build_index(payload)
+
+    def check_index(self, payload: cython.pointer[cython.const[uint8_t]]) -> object:
+        """Prove that an index has all members, and no others."""
+        root: Root = root_of(payload)
+        index: cython.pointer[MemberIndex] = cython.address(self.owners[root.number].index)
+        number: uint32_t
+        at: cython.pointer[uint8_t]
+        end: cython.pointer[uint8_t]
+        name: cython.pointer[uint8_t]
+        name_len: uint64_t = 0
+        score: cython.double = 0.0
+        order: int64_t = 0
+        step: uint32_t
+        if index.block == 0:
+            return None
+        assert index.used == root.elements, f"{index.used} members in an index of {root.elements}"
+        for number in range(root.chunks):
+            at = self.arena.base + entry_place(chunk_entry(payload, number))
+            end = at + CHUNK_HEADER + chunk_used(at)
+            at += CHUNK_HEADER
+            while at < end:
+                name = read_length(at, cython.address(name_len))
+                memcpy(cython.address(score), name + name_len, SCORE_SIZE)
+                step = 0
+                while True:
+                    assert self.indexes.find(
+                        index, hash_key(name, name_len), cython.address(step), cython.address(order)
+                    ), "a member is not in its index"
+                    if order == order_of_score(score):
+                        break
+                at = name + name_len + SCORE_SIZE
+        return None
 
     # Evacuation
 
@@ -263,6 +348,7 @@ class Chunks:
             chunks += 1
         assert (elements, nbytes) == (root.elements, root.nbytes), f"{elements}, {nbytes} but root says otherwise"
         assert root.tail == 0 or kind == TYPE_STREAM
+        self.check_index(payload)
         return chunks, used
 
     @cython.ccall

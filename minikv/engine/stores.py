@@ -87,7 +87,7 @@ class Stores:
         self.trees.elements = arena.base
         self.chains = Chains(arena, pool)
         self.indexes = cython.cast(cython.pointer[Index], reserve(STORES_MAX * cython.sizeof(Index), False))
-        self.chunks = Chunks(arena, self.tables, databases)
+        self.chunks = Chunks(arena, self.tables, pool, databases)
 
     def __dealloc__(self):
         unmap(cython.cast(cython.pointer[uint8_t], self.indexes), STORES_MAX * cython.sizeof(Index))

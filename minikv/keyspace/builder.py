@@ -16,7 +16,7 @@ from cython.cimports.libc.stdlib import calloc, free, malloc, qsort, realloc
 from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.minikv.engine.chain import Chain, Place
 from cython.cimports.minikv.engine.chunked import bucket_of
-from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, Chunks, bucket_bytes, chunk_bytes
+from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, Chunks, bucket_count, chunk_bytes
 from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, PACKED_START, set_packed_count
 from cython.cimports.minikv.engine.record import (
     CHUNK_ENTRY,
@@ -50,9 +50,6 @@ BUFFER_FIRST = cython.declare(uint64_t, 4096)
 ELEMENTS_FIRST = cython.declare(uint32_t, 64)
 # Names looked through one by one before they get a hash table.
 MANY_NAMES = cython.declare(uint32_t, 8)
-# What is laid out leaves an eighth for the next elements before a bucket is split.
-FILL_NUMERATOR = cython.declare(uint64_t, 7)
-FILL_DENOMINATOR = cython.declare(uint64_t, 8)
 
 
 class Builder:
@@ -352,8 +349,7 @@ class Builder:
         most: uint64_t = self.count + 1
         payload: Bytes
         if self.kind in (TYPE_HASH, TYPE_SET):
-            buckets = self.size * FILL_DENOMINATOR // (bucket_bytes(self.size) * FILL_NUMERATOR) + 1
-            most = buckets = max(min(buckets, self.count), 1)
+            most = buckets = bucket_count(self.size, self.count)
         payload = cython.cast(Bytes, malloc(CHUNKED_ROOT + CHUNK_ENTRY * most))
         if payload == cython.NULL:
             raise MemoryError
@@ -411,7 +407,7 @@ class Builder:
         return 0
 
     def lay_out_in_order(self, payload: Bytes, root: cython.pointer[Root]) -> cython.int:
-        full: uint64_t = chunk_bytes(self.size)
+        full: uint64_t = chunk_bytes(self.kind, self.size)
         first: uint32_t = 0
         number: uint32_t
         size: uint64_t = 0

@@ -307,7 +307,7 @@ class Collection:
         root: Root = root_of(self.payload())
         try:
             if ordered:
-                join_if_sparse(store, self.slot, number)
+                join_if_sparse(store, self.slot, self.kind, number)
             elif root.chunks > 1 and root.nbytes * 3 < root.chunks * bucket_bytes(root.nbytes):
                 join_bucket(store, self.slot)
         except ArenaFull:

@@ -67,7 +67,7 @@ RECORD_OVERHEAD = cython.declare(uint64_t, 48)
 BLOCKS_SPARE = cython.declare(uint32_t, 64)
 # The part of a store's segments that evacuation leaves dead is one in so many.
 DEAD_SHARE = cython.declare(uint32_t, 5)
-THOROUGH_SHARE = cython.declare(uint32_t, 16)
+THOROUGH_SHARE = cython.declare(uint32_t, 32)
 STORES_PER_DATABASE = 3
 # Expiry times looked at for an average.
 TTL_SAMPLES = 16
@@ -212,8 +212,8 @@ class Keyspace:
         """Give memory back for at most about `budget_us`; returns the bytes moved, 0 when there is nothing to do.
 
         Carries out deaths that waited for the snapshot's child, moves the records of sparse segments together, and
-        trims the pool of blocks. A fifth of the arena may stay dead, for new records to fill; thorough: a sixteenth,
-        which takes several times as much work for each byte gained.
+        trims the pool of blocks. A fifth of the arena may stay dead, for new records to fill; thorough: one part in 32,
+        which takes many times as much work for each byte gained.
         """
         time: timespec
         until_ns: int64_t
@@ -223,7 +223,10 @@ class Keyspace:
         self.pool.trim(BLOCKS_PER_CALL)
         if self.arena.drain(DEATHS_PER_CALL) == DEATHS_PER_CALL:
             return 1
-        return self.stores.evacuate(until_ns, THOROUGH_SHARE if thorough else DEAD_SHARE)
+        moved: uint64_t = self.stores.evacuate(until_ns, THOROUGH_SHARE if thorough else DEAD_SHARE)
+        if thorough and moved == 0 and not self.arena.snapshot_is_open:
+            self.arena.give_tails_back(STORES_PER_DATABASE * len(self.databases))
+        return moved
 
     # Figures
 

@@ -1,6 +1,12 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 
+cdef struct Cut:                    # elements in chunks, as Builder.lay_out_in_order cuts them
+    uint64_t used                   # bytes of the last chunk's elements
+    uint64_t nbytes                 # of the chunks before it
+    uint64_t chunks
+
+
 cdef class Footprint:
     cdef uint32_t kind
     cdef uint64_t header            # bytes of the record before its payload
@@ -13,6 +19,8 @@ cdef class Footprint:
     cdef uint32_t tables            # of large groups
     cdef uint64_t entries           # their bytes as entries of a store of their own, or all nodes of a chain
     cdef uint64_t node_left         # bytes that are free in a chain's last node
+    cdef Cut small                  # in order into chunks of a small collection
+    cdef Cut large                  # and of a large one
 
     # A new record; has_expiry: it has a time.
     cdef void begin(self, uint32_t kind, uint64_t key_len, bint has_expiry) noexcept

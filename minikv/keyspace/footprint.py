@@ -2,16 +2,23 @@
 """How many bytes of the arena a key would take, without an arena: the arithmetic of Store and Builder alone.
 
 What counts is the record and the elements, each rounded as the arena rounds it. The indexes are not in the arena, and
-not counted. Whoever changes how the engine lays records out changes this too; tests compare it with the real thing.
+not counted. How the elements of a hash or set of medium size fall into buckets depends on their hashes, which are others
+in each server: what is counted are as many buckets as are likely to be used. A sorted set is taken to come in order.
+Whoever changes how the engine lays records out changes this too; tests compare it with the real thing.
 """
 
 import cython
+from cython.cimports.libc.math import exp
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.minikv.engine.arena import GRANULE
 from cython.cimports.minikv.engine.chain import NODE_HEADER as CHAIN_NODE_HEADER
 from cython.cimports.minikv.engine.chain import node_pages
+from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, SMALL_COLLECTION, bucket_count, chunk_bytes
 from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, PACKED_START
 from cython.cimports.minikv.engine.record import (
+    CHUNK_ENTRY,
+    CHUNK_HEADER,
+    CHUNKED_ROOT,
     EXPIRY_SIZE,
     JUMBO_LENGTH_SIZE,
     NODE_CAPACITY,
@@ -23,6 +30,7 @@ from cython.cimports.minikv.engine.record import (
     SPREAD_STREAM,
     TYPE_HASH,
     TYPE_LIST,
+    TYPE_SET,
     TYPE_STREAM,
     TYPE_STRING,
     TYPE_ZSET,
@@ -53,6 +61,8 @@ class Footprint:
         self.prefixed = has_expiry
         self.value_len = self.count = self.size = self.entries = self.node_left = 0
         self.tail_len = self.in_tables = self.tables = 0
+        self.small.used = self.small.nbytes = self.small.chunks = 0
+        self.large = self.small
 
     def string(self, value_len: uint64_t) -> cython.void:
         self.value_len = value_len
@@ -69,11 +79,14 @@ class Footprint:
             self._add_to_chain(size)
         else:
             self.entries += rounded(size)
+        add_to_chunks(cython.address(self.small), size, chunk_bytes(self.kind, 0))
+        add_to_chunks(cython.address(self.large), size, chunk_bytes(self.kind, CHUNKED_MAX))
 
     def node(self, pack_len: uint64_t) -> cython.void:
         self.count += 1
         self.size += NODE_HEADER + pack_len
         self.entries += rounded(NODE_HEADER + pack_len)
+        self.small.nbytes += rounded(CHUNK_HEADER + NODE_HEADER - NODE_CAPACITY + pack_len)
 
     def tail(self, tail_len: uint64_t) -> cython.void:
         self.tail_len = tail_len
@@ -96,7 +109,24 @@ class Footprint:
             return self._stream()
         if self.count <= PACKED_COUNT and self.size <= PACKED_MAX:
             return self._record(PACKED_START + self.size)
-        return self._record(SPREAD_PAYLOAD) + self.entries
+        if self.size > CHUNKED_MAX:
+            return self._record(SPREAD_PAYLOAD) + self.entries
+        if self.kind in (TYPE_HASH, TYPE_SET):
+            return self._buckets()
+        cut: Cut = self.small if self.size < SMALL_COLLECTION else self.large
+        return (
+            self._record(CHUNKED_ROOT + CHUNK_ENTRY * (cut.chunks + 1))
+            + cut.nbytes
+            + rounded(CHUNK_HEADER + cut.used)
+        )
+
+    def _buckets(self) -> uint64_t:
+        """As Builder.lay_out makes them."""
+        buckets: uint64_t = bucket_count(self.size, self.count)
+        in_use: uint64_t = cython.cast(
+            uint64_t, buckets * (1 - exp(-cython.cast(cython.double, self.count) / buckets))
+        )
+        return self._record(CHUNKED_ROOT + CHUNK_ENTRY * buckets) + self.size + in_use * (CHUNK_HEADER + GRANULE // 2)
 
     def _stream(self) -> uint64_t:
         """Packed nodes do without their capacity; their number is a length of five bytes."""
@@ -105,6 +135,9 @@ class Footprint:
         if self.size <= PACKED_MAX and self.count <= PACKED_NODES:
             payload = PACKED_HEADER + 5 + self.size - self.count * NODE_CAPACITY
             entries = 0
+        elif self.size <= CHUNKED_MAX:
+            payload = CHUNKED_ROOT + CHUNK_ENTRY * self.count
+            entries = self.small.nbytes
         if self.tables == 0:
             return self._record(payload + self.tail_len) + entries
         # It gets its tables, and with them nodes of their own, when all else is there; room for a time stays.
@@ -131,6 +164,16 @@ class Footprint:
             if self.kind == TYPE_STRING:
                 size += JUMBO_LENGTH_SIZE - length_size(self.value_len)
         return rounded(size)
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def add_to_chunks(cut: cython.pointer[Cut], size: uint64_t, full: uint64_t) -> cython.void:
+    if cut.used and cut.used + size > full:
+        cut.nbytes += rounded(CHUNK_HEADER + cut.used)
+        cut.chunks += 1
+        cut.used = 0
+    cut.used += size
 
 
 @cython.cfunc

@@ -483,7 +483,7 @@ class List:
         chunks: uint32_t = root_of(self.payload()).chunks
         try:
             while number < chunks:
-                join_if_sparse(self.database.store, self.slot, number)
+                join_if_sparse(self.database.store, self.slot, self.kind, number)
                 number += root_of(self.payload()).chunks == chunks
                 chunks = root_of(self.payload()).chunks
         except ArenaFull:

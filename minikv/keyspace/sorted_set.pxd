@@ -1,6 +1,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from minikv.engine.chunked cimport ChunkPlace
+from minikv.engine.member_index cimport MemberIndex
 from minikv.engine.ordered cimport OrderedState, Probe
 from minikv.keyspace.collection cimport Collection
 
@@ -15,6 +16,11 @@ cdef class SortedSet(Collection):
     cdef uint8_t *packed_place(self, double score, bytes member) noexcept
     cdef int rescore_packed(self, uint8_t *entry, bytes member, uint64_t size, double score) except -1
     cdef ChunkPlace seek_chunked(self, const Probe *probe) noexcept
+    cdef ChunkPlace seek_element(self, const Probe *probe) noexcept
+    cdef uint8_t *find_indexed(self, MemberIndex *index, bytes name, uint32_t *number) noexcept
+    cdef void note_member(self, bytes member, double score) noexcept
+    cdef void forget_member(self, bytes member, double score) noexcept
+    cdef int remove_chunked(self, bytes member) except -1
     cdef uint8_t *room_chunked(self, bytes member, double score, uint64_t size) except NULL
     cdef int rescore_chunked(self, uint32_t number, uint8_t *entry, bytes member, uint64_t size, double score) except -1
     cdef uint64_t members_below(self, const Probe *probe) noexcept

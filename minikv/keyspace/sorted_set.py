@@ -20,7 +20,8 @@ from cython.cimports.minikv.engine.chunked import (
     seek_element,
     span_of,
 )
-from cython.cimports.minikv.engine.chunks import root_of
+from cython.cimports.minikv.engine.chunks import Chunks, root_of
+from cython.cimports.minikv.engine.member_index import MemberIndex
 from cython.cimports.minikv.engine.ordered import (
     Cursor,
     OrderedState,
@@ -33,7 +34,7 @@ from cython.cimports.minikv.engine.ordered import (
 from cython.cimports.minikv.engine.packed import PACKED_START, find_element, packed_end, packed_first
 from cython.cimports.minikv.engine.record import SCORE_SIZE, TYPE_ZSET, length_size, read_length, string_size
 from cython.cimports.minikv.engine.store import Store
-from cython.cimports.minikv.engine.table import slot_offset
+from cython.cimports.minikv.engine.table import hash_key, slot_offset
 from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.collection import string_at, write_string
 from cython.cimports.minikv.keyspace.database import Database
@@ -93,6 +94,8 @@ class SortedSet:
                     entry = self.packed_place(score, member)
                 entry = self.grow_packed(entry, size)
             write_element(entry, member, score)
+            if self.chunked:
+                self.note_member(member, score)
             self.changed()
             return True
         if score_at(entry) != score:
@@ -107,17 +110,66 @@ class SortedSet:
 
     def find_chunked(self, name: bytes, number: cython.pointer[uint32_t]) -> cython.pointer[uint8_t]:
         """The element of a member, NULL if there is none; and its chunk."""
+        chunks: Chunks = self.database.store.stores.chunks
         payload: cython.pointer[uint8_t] = self.payload()
         base: cython.pointer[uint8_t] = self.database.store.arena.base
         data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(name))
+        index: cython.pointer[MemberIndex] = chunks.index_of(payload)
         span: Span
         entry: cython.pointer[uint8_t]
+        if index != cython.NULL:
+            return self.find_indexed(index, name, number)
         for number[0] in range(root_of(payload).chunks):
             span = span_of(base, payload, number[0])
             entry = find_element(TYPE_ZSET, span.start, span.end, data, PyBytes_GET_SIZE(name))
             if entry != cython.NULL:
                 return entry
         return cython.NULL
+
+    def find_indexed(
+        self, index: cython.pointer[MemberIndex], name: bytes, number: cython.pointer[uint32_t]
+    ) -> cython.pointer[uint8_t]:
+        """The same with an index."""
+        probe: Probe = probe_of(0.0, name)
+        hash_: uint64_t = hash_key(probe.member, probe.member_len)
+        place: ChunkPlace
+        span: Span
+        step: uint32_t = 0
+        while self.database.store.stores.chunks.indexes.find(
+            index, hash_, cython.address(step), cython.address(probe.order)
+        ):
+            place = self.seek_element(cython.address(probe))
+            span = span_of(self.database.store.arena.base, self.payload(), place.number)
+            if span.start + place.at < span.end and compare(span.start + place.at, cython.address(probe)) == 0:
+                number[0] = place.number
+                return span.start + place.at
+        return cython.NULL
+
+    def seek_element(self, probe: cython.pointer[cython.const[Probe]]) -> ChunkPlace:
+        """The first element that is not below a place, at the beginning of its chunk if it is the first there."""
+        place: ChunkPlace = self.seek_chunked(probe)
+        payload: cython.pointer[uint8_t] = self.payload()
+        span: Span = span_of(self.database.store.arena.base, payload, place.number)
+        if span.start + place.at == span.end and place.number + 1 < root_of(payload).chunks:
+            place.number += 1
+            place.index = 0
+            place.at = 0
+        return place
+
+    def note_member(self, member: bytes, score: cython.double) -> cython.void:
+        """Tell the index, if there is one, of a new member."""
+        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(member))
+        self.database.store.stores.chunks.index_member(
+            self.payload(), hash_key(data, PyBytes_GET_SIZE(member)), order_of_score(score)
+        )
+
+    def forget_member(self, member: bytes, score: cython.double) -> cython.void:
+        """Tell the index, if there is one, that a member, or its score, is about to go."""
+        chunks: Chunks = self.database.store.stores.chunks
+        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(member))
+        index: cython.pointer[MemberIndex] = cython.address(chunks.owners[root_of(self.payload()).number].index)
+        if index.block:
+            chunks.indexes.remove(index, hash_key(data, PyBytes_GET_SIZE(member)), order_of_score(score))
 
     def seek_chunked(self, probe: cython.pointer[cython.const[Probe]]) -> ChunkPlace:
         """The first element that is not below a place; or the end of the last chunk."""
@@ -164,6 +216,7 @@ class SortedSet:
     ) -> cython.int:
         """Take an element with its new score to its new place: within its chunk, or there before it goes here."""
         store: Store = self.database.store
+        old_score: cython.double = score_at(entry)
         probe: Probe = probe_of(score, member)
         new: ChunkPlace = self.seek_chunked(cython.address(probe))
         span: Span = span_of(store.arena.base, self.payload(), number)
@@ -172,21 +225,20 @@ class SortedSet:
         if new.number == number:
             start = edit_chunk(store, self.slot, number, 0, 0, 0, 0, 0)
             write_element(move_within(start, old, new.at, size), member, score)
+            self.forget_member(member, old_score)
+            self.note_member(member, score)
             return 0
-        probe = probe_of(score_at(entry), member)
+        probe = probe_of(old_score, member)
         write_element(self.room_in_order(new, size, 0), member, score)
-        new = self.seek_chunked(cython.address(probe))
+        new = self.seek_element(cython.address(probe))
         span = span_of(store.arena.base, self.payload(), new.number)
-        if new.at == cython.cast(uint64_t, span.end - span.start):
-            new.number += 1
-            new.at = 0
-            span = span_of(store.arena.base, self.payload(), new.number)
         try:
             self.shrink_chunked(new.number, span.start + new.at, size, 1)
+            self.forget_member(member, old_score)
+            self.note_member(member, score)
         except ArenaFull:
             probe = probe_of(score, member)
-            new = self.seek_chunked(cython.address(probe))
-            span = span_of(store.arena.base, self.payload(), new.number)
+            new = self.seek_element(cython.address(probe))
             # It has just been written, so it can be taken out where it is.
             edit_chunk(store, self.slot, new.number, new.at, size, 0, -1, 0)
             raise
@@ -213,8 +265,21 @@ class SortedSet:
         entry: cython.pointer[uint8_t] = self.find_entry(member)
         if entry == cython.NULL:
             return False
-        self.shrink(member, entry)
+        if self.chunked and len(self) > 1:
+            self.remove_chunked(member)
+        else:
+            self.shrink(member, entry)
         return True
+
+    def remove_chunked(self, member: bytes) -> cython.int:
+        """Take out a member that is there, not the last one."""
+        number: uint32_t = 0
+        entry: cython.pointer[uint8_t] = self.find_chunked(member, cython.address(number))
+        score: cython.double = score_at(entry)
+        self.shrink_chunked(number, entry, element_size(member), 1)
+        self.forget_member(member, score)
+        self.make_smaller()
+        return self.changed()
 
     def packed_place(self, score: cython.double, member: bytes) -> cython.pointer[uint8_t]:
         """The first packed element behind (score, member), or the end of all."""
