@@ -174,8 +174,8 @@ class Store:
         if prefix == 0 and self.arena.fits(old, size, new_size):
             memmove(record + start + inserted, record + start + removed, size - start - removed)
         else:
-            self.stores.reserve()
-            offset = self.stores.allocate(self.number, prefix + new_size)
+            self.stores.reserve_again()
+            offset = self.stores.allocate_again(self.number, size, prefix + new_size)
             if prefix:
                 self.arena.base[offset] = EXPIRY_OPCODE
                 memset(self.arena.base + offset + 1, 0, EXPIRY_SIZE - 1)
@@ -336,7 +336,7 @@ class Store:
         new_offset: uint64_t = offset
         if old_ms == at_ms:
             return 0
-        self.stores.reserve()
+        self.stores.reserve_again()
         if self.arena.is_jumbo(offset) or (body != record and at_ms and not self.arena.is_frozen(offset)):
             memcpy(record + 1, cython.address(at_ms), 8)
             return self._move_expiry(hash_, old_ms, at_ms)
@@ -344,7 +344,8 @@ class Store:
         if size > RECORD_MAX:
             return self._make_jumbo(slot, hash_, at_ms)
         if not self.arena.fits(offset, old_size, size):
-            new_offset = self.stores.allocate(self.number, size)
+            # A time is what lets a key go: it may use the reserve, although the record grows.
+            new_offset = self.stores.allocate_again(self.number, max(old_size, size), size)
         memmove(self.arena.base + new_offset + (size - body_size), body, body_size)
         if at_ms:
             record = self.arena.base + new_offset

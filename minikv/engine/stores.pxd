@@ -34,7 +34,9 @@ cdef class Stores:
     cdef uint32_t evacuated_next        # store to look at next
 
     cdef int reserve(self) except -1
+    cdef int reserve_again(self) except -1
     cdef uint64_t allocate(self, uint32_t store, uint64_t size) except 0
+    cdef uint64_t allocate_again(self, uint32_t store, uint64_t old_size, uint64_t size) except 0
     cdef uint64_t place(self, uint32_t store, uint64_t hash_, uint64_t *slot, uint64_t size) except 0
     cdef void replace(self, uint64_t *slot, uint64_t old, uint64_t old_size, uint64_t offset, uint64_t size) noexcept nogil
     cdef uint64_t resize(self, uint32_t store, uint64_t *slot, uint64_t size) except 0
@@ -53,6 +55,7 @@ cdef class Stores:
     cdef int _rehome_all(self, uint32_t store, uint32_t owner) except -1
     cdef void publish_chain(self, uint32_t store) noexcept nogil
     cdef uint64_t memory_of(self, uint32_t store) noexcept nogil
+    cdef uint64_t resident_bytes(self) noexcept nogil
     cdef void drop(self, uint32_t store) noexcept nogil
     cdef void drop_owned(self, uint32_t owner) noexcept nogil
     cdef bint _forget(self, uint32_t store, bint with_shared) noexcept nogil

@@ -30,7 +30,9 @@ from cython.cimports.minikv.engine.arena import (
     SEGMENT_SHIFT,
     STORES_MAX,
     Arena,
+    Heap,
     Segment,
+    Spread,
     next_live,
     segment_end,
     segment_start,
@@ -58,11 +60,12 @@ from cython.cimports.minikv.engine.record import (
     is_chain,
     read_length,
 )
+from cython.cimports.minikv.engine.stores import Index
 from cython.cimports.minikv.engine.stream_tail import GROUPS_AT, TABLES_MARK, TAIL_MIN, behind_group, behind_head
 from cython.cimports.minikv.engine.table import Tables, hash_key, move_slot, slot_offset
 from cython.cimports.posix.time import CLOCK_MONOTONIC, clock_gettime, timespec
 
-from minikv.errors import ArenaFull
+from minikv.errors import BLOCKS_FULL, SEGMENTS_FULL, ArenaFull
 
 # One change takes at most this many blocks: a split of a table with its directory, and a split of each level of a tree.
 BLOCKS_PER_CHANGE = cython.declare(uint32_t, 32)
@@ -92,16 +95,31 @@ class Stores:
     # Entries
 
     def reserve(self) -> cython.int:
-        """Make sure that a change finds the blocks it needs."""
+        """Make sure that a change finds the blocks it needs, and leaves enough of them for reserve_again."""
+        if self.pool.available() < 2 * BLOCKS_PER_CHANGE:
+            raise ArenaFull(BLOCKS_FULL)
+        return 0
+
+    def reserve_again(self) -> cython.int:
+        """The same for a change of what is there already, which goes on when new entries find no room."""
         if self.pool.available() < BLOCKS_PER_CHANGE:
-            raise ArenaFull("no memory left for the indexes")
+            raise ArenaFull(BLOCKS_FULL)
         return 0
 
     def allocate(self, store: uint32_t, size: uint64_t) -> uint64_t:
         """Room for an entry of `size`. The caller writes it before any other call."""
         offset: uint64_t = self.arena.allocate(store, size)
         if offset == 0:
-            raise ArenaFull("the arena is full")
+            raise ArenaFull(SEGMENTS_FULL)
+        return offset
+
+    def allocate_again(self, store: uint32_t, old_size: uint64_t, size: uint64_t) -> uint64_t:
+        """The same for an entry that replaces one of `old_size`: if it is no larger, it may use the arena's reserve."""
+        self.arena.may_use_reserve = size <= old_size
+        offset: uint64_t = self.arena.allocate(store, size)
+        self.arena.may_use_reserve = False
+        if offset == 0:
+            raise ArenaFull(SEGMENTS_FULL)
         return offset
 
     def place(self, store: uint32_t, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t) -> uint64_t:
@@ -112,18 +130,20 @@ class Stores:
         offset: uint64_t
         old: uint64_t
         old_size: uint64_t
-        self.reserve()
         if slot != cython.NULL:
+            self.reserve_again()
             old = slot_offset(slot)
             old_size = entry_size(self.indexes[store].table.kind, self.arena.base + old)
             if self.arena.fits(old, old_size, size):
                 return old
-        offset = self.allocate(store, size)
-        if slot != cython.NULL:
+            offset = self.allocate_again(store, old_size, size)
             self.replace(slot, old, old_size, offset, size)
-        elif self.tables.insert(cython.address(self.indexes[store].table), hash_, offset) == cython.NULL:
+            return offset
+        self.reserve()
+        offset = self.allocate(store, size)
+        if self.tables.insert(cython.address(self.indexes[store].table), hash_, offset) == cython.NULL:
             self.arena.kill(offset, size)
-            raise ArenaFull("the hash table is full")
+            raise ArenaFull(BLOCKS_FULL)
         return offset
 
     def replace(
@@ -166,8 +186,8 @@ class Stores:
         probe: Probe
         if self.arena.fits(old, old_size, size):
             return old
-        self.reserve()
-        offset = self.allocate(store, size)
+        self.reserve_again()
+        offset = self.allocate_again(store, old_size, size)
         memcpy(self.arena.base + offset, self.arena.base + old, min(old_size, size))
         if is_ordered(kind):
             probe = self._at_entry(kind, offset)
@@ -203,9 +223,9 @@ class Stores:
         old: uint64_t = slot_offset(slot)
         size: uint64_t = entry_size(TYPE_ZSET, self.arena.base + old)
         offset: uint64_t = old
-        self.reserve()
+        self.reserve_again()
         if not self.arena.fits(old, size, size):
-            offset = self.allocate(store, size)
+            offset = self.allocate_again(store, size, size)
             memcpy(self.arena.base + offset, self.arena.base + old, size)
         self.forget_order(store, old)
         memcpy(self.arena.base + offset + size - SCORE_SIZE, cython.address(score), SCORE_SIZE)
@@ -237,7 +257,7 @@ class Stores:
             store = self.next_fresh
             self.next_fresh += 1
         else:
-            raise ArenaFull("too many large collections")
+            raise ArenaFull("command not allowed: too many large collections")
         memset(cython.address(self.indexes[store]), 0, cython.sizeof(Index))
         memset(cython.address(self.arena.spreads[store]), 0, cython.sizeof(self.arena.spreads[store]))
         self.indexes[store].table.kind = kind
@@ -289,6 +309,10 @@ class Stores:
         if self.indexes[store].next_part:
             nbytes += self.memory_of(self.indexes[store].next_part)
         return nbytes
+
+    def resident_bytes(self) -> uint64_t:
+        """What is kept of each store that has ever been used, beside its entries and their indexes."""
+        return self.next_fresh * (cython.sizeof(Index) + cython.sizeof(Heap) + cython.sizeof(Spread))
 
     def publish_chain(self, store: uint32_t) -> cython.void:
         """Tell the child's table what a change of the store's chain may have changed."""
@@ -501,6 +525,7 @@ class Stores:
     def _pick(self, share: uint32_t) -> cython.bint:
         """Choose a segment to evacuate; the stores take turns."""
         number: uint32_t
+        reaching: uint64_t
         _step: uint32_t
         for _step in range(min(self.next_fresh, STORES_PER_CALL)):
             if self.evacuated_next >= self.next_fresh:
@@ -511,7 +536,8 @@ class Stores:
                 self.arena.segments[number].evacuating = True
                 self.evacuated_to = segment_start(number)
                 self.evacuated_end = segment_end(number)
-                return True
+                reaching = self.arena.reaching_into(number)
+                return reaching == 0 or self._move(reaching)
             self.evacuated_next += 1
         return False
 
@@ -520,11 +546,14 @@ class Stores:
         index: cython.pointer[Index] = cython.address(self.indexes[self.evacuated])
         kind: uint32_t = index.table.kind
         size: uint64_t = entry_size(kind, self.arena.base + old)
-        offset: uint64_t = self.arena.allocate_fresh(self.evacuated, size)
+        offset: uint64_t
         key: cython.pointer[uint8_t]
         key_len: uint64_t = 0
         probe: Probe
         entry: cython.pointer[uint8_t]
+        self.arena.may_use_reserve = True
+        offset = self.arena.allocate_fresh(self.evacuated, size)
+        self.arena.may_use_reserve = False
         if offset == 0:
             return False
         entry = self.arena.base + offset

@@ -46,7 +46,7 @@ from cython.cimports.minikv.engine.walker import Walker, value_bytes
 from cython.cimports.posix.time import CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
 from minikv.engine.segment_map import SegmentMap
-from minikv.errors import ArenaFull, WrongTypeError
+from minikv.errors import BLOCKS_FULL, SEGMENTS_FULL, ArenaFull, WrongTypeError
 from minikv.host import overcommit
 
 NO_EXPIRY = 0
@@ -61,7 +61,7 @@ DEATHS_PER_CALL = cython.declare(uint64_t, 10_000)
 BLOCKS_PER_CALL = cython.declare(uint32_t, 256)
 # What a record takes beside key and value, rounded to granules, and what indexes may take beside a block per key.
 RECORD_OVERHEAD = cython.declare(uint64_t, 48)
-BLOCKS_SPARE = cython.declare(uint32_t, 64)
+BLOCKS_SPARE = cython.declare(uint32_t, 128)
 # The part of a store's segments that evacuation leaves dead is one in so many.
 DEAD_SHARE = cython.declare(uint32_t, 5)
 THOROUGH_SHARE = cython.declare(uint32_t, 16)
@@ -244,11 +244,32 @@ class Keyspace:
         return cython.cast(uint64_t, self.pool.used) * 4096
 
     @property
+    def arena_resident_bytes(self) -> int:
+        """What the arena has of the machine's memory: records, the gaps between them, the bitmap."""
+        return self.arena.resident_bytes()
+
+    @property
     def used_bytes(self) -> int:
-        """Records and indexes."""
-        used: uint64_t = self.arena.live_bytes + cython.cast(uint64_t, self.pool.used) * 4096
+        """What data and indexes have of the machine's memory."""
+        used: uint64_t = self.arena.resident_bytes() + self.pool.resident_bytes() + self.stores.resident_bytes()
         self.peak = max(self.peak, used)
         return used
+
+    @property
+    def claimed_bytes(self) -> int:
+        """What maxmemory limits: used_bytes without the gaps that the databases' next records fill.
+
+        A gap is as good as free memory: a write that goes there adds nothing to used_bytes. So after a deletion writes
+        go on at once, although it may take until later that evacuation gives whole segments back. Gaps in the segments
+        of a large collection serve that collection only, and count as used until they are evacuated.
+        """
+        claimed: uint64_t = self.used_bytes
+        gaps: uint64_t = 0
+        database: Database
+        for database in self.databases:
+            gaps += self.arena.gap_bytes(database.store.number)
+        # In small pages what a segment could still hold has no memory yet.
+        return max(claimed - min(gaps, claimed), self.arena.live_bytes + cython.cast(uint64_t, self.pool.used) * 4096)
 
     @property
     def peak_bytes(self) -> int:
@@ -261,6 +282,7 @@ class Keyspace:
         return {
             "arena_bytes": self.arena_bytes,
             "arena_used_bytes": self.arena_used_bytes,
+            "arena_resident_bytes": self.arena_resident_bytes,
             "live_bytes": self.live_bytes,
             "index_bytes": self.index_bytes,
             "huge_pages": int(self.arena.huge_pages),
@@ -539,9 +561,10 @@ class Database:
 
     def make_sure_of(self, keys: int, nbytes: int) -> None:
         """Raise ArenaFull now if so many strings, so many bytes with their keys, might not find room one by one."""
-        room: cython.bint = self.store.arena.has_room(self.store.number, nbytes + keys * RECORD_OVERHEAD)
-        if not room or self.keyspace.pool.available() < keys + BLOCKS_SPARE:
-            raise ArenaFull("no room for so many keys")
+        if not self.store.arena.has_room(self.store.number, nbytes + keys * RECORD_OVERHEAD):
+            raise ArenaFull(SEGMENTS_FULL)
+        if self.keyspace.pool.available() < keys + BLOCKS_SPARE:
+            raise ArenaFull(BLOCKS_FULL)
 
     def set(
         self,

@@ -40,8 +40,6 @@ from cython.cimports.minikv.keyspace.stream import PACKED_NODES
 
 COUNT_SIZE = cython.declare(uint64_t, 5)
 PAGE = cython.declare(uint64_t, 4096)
-SEGMENT = cython.declare(uint64_t, 2 << 20)
-RUN_MIN = cython.declare(uint64_t, 1 << 20)  # what is longer has segments of its own, as arena.RUN_MIN_PAGES says
 
 
 class Footprint:
@@ -137,7 +135,7 @@ class Footprint:
 @cython.inline
 @cython.exceptval(check=False)
 def rounded(size: uint64_t) -> uint64_t:
-    """Up to granules, pages or segments, as the arena deals them out."""
+    """Up to granules or pages, as the arena deals them out."""
     return in_pages(size) if size > RECORD_MAX else (size + GRANULE - 1) & ~(GRANULE - 1)
 
 
@@ -145,6 +143,4 @@ def rounded(size: uint64_t) -> uint64_t:
 @cython.inline
 @cython.exceptval(check=False)
 def in_pages(size: uint64_t) -> uint64_t:
-    """Up to pages, or to segments of its own."""
-    unit: uint64_t = PAGE if size <= RUN_MIN else SEGMENT
-    return (size + unit - 1) & ~(unit - 1)
+    return (size + PAGE - 1) & ~(PAGE - 1)
