@@ -58,7 +58,9 @@ cdef struct Heap:                   # parent-only; one for each store
     uint32_t page_segments          # PAGES and NODES
     uint32_t node_segments          # those that are NODES
     uint32_t page_next              # where the next search for a run of pages begins
+    uint32_t page_end               # the segment behind which there may be more for a run
     uint64_t live_pages
+    uint64_t vain_pages             # live_pages when evacuation gained nothing
     uint32_t kind                   # of the records: KEYS, or the type of the collection whose elements they are
     uint32_t dropping
     uint32_t walk_first             # items of the plan
@@ -130,6 +132,7 @@ cdef class Arena:
     cdef uint64_t resident_bytes(self) noexcept nogil
     cdef uint64_t gap_bytes(self, uint32_t store) noexcept nogil
 
+    cdef uint64_t _allocate(self, uint32_t store, uint64_t nbytes, bint fresh) noexcept nogil
     cdef void _set_live(self, uint64_t offset) noexcept nogil
     cdef void _clear_live(self, uint64_t offset) noexcept nogil
     cdef uint64_t _allocate_record(self, uint32_t store, uint32_t granules, bint fresh) noexcept nogil
@@ -141,14 +144,15 @@ cdef class Arena:
     cdef void _leave(self, uint64_t end) noexcept nogil
     cdef bint _refill(self, uint32_t store, Heap *heap) noexcept nogil
     cdef uint32_t _free_segments(self) noexcept nogil
+    cdef uint32_t _find_free(self, uint32_t count) noexcept nogil
     cdef uint32_t _take_segments(self, uint32_t count, uint8_t kind, uint32_t store) noexcept nogil
     cdef bint _can_claim(self, uint32_t first, uint32_t count) noexcept nogil
     cdef void _claim(self, uint32_t first, uint32_t count, uint8_t kind, uint32_t store) noexcept nogil
     cdef void _free_segment(self, uint32_t segment) noexcept nogil
-    cdef uint64_t _allocate_pages(self, uint32_t store, uint32_t pages, uint8_t kind) noexcept nogil
+    cdef uint64_t _allocate_pages(self, uint32_t store, uint32_t pages, uint8_t kind, bint fresh) noexcept nogil
     cdef bint _takes_pages(self, uint32_t number, uint32_t store, uint8_t kind) noexcept nogil
     cdef uint64_t _find_pages(self, uint32_t store, uint32_t pages, uint8_t kind) noexcept nogil
-    cdef bint _add_page_segments(self, uint32_t store, uint32_t pages, uint8_t kind) noexcept nogil
+    cdef uint64_t _append_pages(self, uint32_t store, uint32_t pages, uint8_t kind) noexcept nogil
     cdef void _start_pages(self, uint32_t number) noexcept nogil
     cdef void _mark_pages(self, uint64_t page, uint64_t pages, bint used) noexcept nogil
     cdef void _free_pages(self, uint64_t offset, uint32_t pages) noexcept nogil

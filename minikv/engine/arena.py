@@ -65,6 +65,8 @@ RUN_MIN_PAGES = cython.declare(uint32_t, 1024)
 NO_PAGE = cython.declare(uint64_t, 0)  # the arena's first page is not given out
 # A heap's first segments of nodes are in small pages: what is not used of its last one must be small beside the rest.
 SMALL_NODE_SEGMENTS = cython.declare(uint32_t, 4)
+# New segments of pages begin where so many more are free behind them.
+STRETCH = cython.declare(uint32_t, 8)
 # While a snapshot is open, a store of fewer segments than this gets new ones in small pages: growth is what is written.
 SMALL_STORE_SEGMENTS = cython.declare(uint32_t, 8)
 # The reserve: at most so many segments, and at most this part of the arena.
@@ -140,13 +142,20 @@ class Arena:
 
     def allocate(self, store: uint32_t, nbytes: uint64_t) -> uint64_t:
         """Room for a record, marked live; 0 when the arena is full. The caller writes it before any other call."""
+        return self._allocate(store, nbytes, False)
+
+    def allocate_fresh(self, store: uint32_t, nbytes: uint64_t) -> uint64_t:
+        """The same for a record that is being moved: never into a gap, so that what is moved becomes dense."""
+        return self._allocate(store, nbytes, True)
+
+    def _allocate(self, store: uint32_t, nbytes: uint64_t, fresh: cython.bint) -> uint64_t:
         pages: uint64_t
         offset: uint64_t
         if nbytes <= RECORD_MAX:
-            return self._allocate_record(store, cython.cast(uint32_t, (nbytes + GRANULE - 1) >> GRANULE_SHIFT), False)
+            return self._allocate_record(store, cython.cast(uint32_t, (nbytes + GRANULE - 1) >> GRANULE_SHIFT), fresh)
         pages = (nbytes + 4095) >> PAGE_SHIFT
         if pages <= RUN_MIN_PAGES:
-            offset = self._allocate_pages(store, cython.cast(uint32_t, pages), PAGES)
+            offset = self._allocate_pages(store, cython.cast(uint32_t, pages), PAGES, fresh)
         else:
             offset = self._allocate_run(store, nbytes)
         if offset:
@@ -160,12 +169,6 @@ class Arena:
             # A record may leave up to half of a segment, or of a run of them, unused.
             free >= 2 + (nbytes >> (SEGMENT_SHIFT - 1))
         )
-
-    def allocate_fresh(self, store: uint32_t, nbytes: uint64_t) -> uint64_t:
-        """The same for a record that is being moved: never into a gap, so that what is moved becomes dense."""
-        if nbytes <= RECORD_MAX:
-            return self._allocate_record(store, cython.cast(uint32_t, (nbytes + GRANULE - 1) >> GRANULE_SHIFT), True)
-        return self.allocate(store, nbytes)
 
     def _allocate_record(self, store: uint32_t, granules: uint32_t, fresh: cython.bint) -> uint64_t:
         """From the gap being filled, else from the segment being filled, else from where there is more."""
@@ -300,8 +303,8 @@ class Arena:
             taken += min(RESERVED_SEGMENTS, limit // RESERVED_SHARE)
         return limit - taken if taken < limit else 0
 
-    def _take_segments(self, count: uint32_t, kind: uint8_t, store: uint32_t) -> uint32_t:
-        """The first of `count` consecutive segments that were free."""
+    def _find_free(self, count: uint32_t) -> uint32_t:
+        """The first of `count` consecutive free segments that may be taken; NO_SEGMENT if there are none."""
         number: uint32_t = self.free_hint
         found: uint32_t = 0
         limit: uint32_t = min(self.segment_limit, self.segment_count)
@@ -311,9 +314,15 @@ class Arena:
             found = found + 1 if self.segments[number].kind == FREE else 0
             number += 1
             if found == count:
-                self._claim(number - count, count, kind, store)
                 return number - count
         return NO_SEGMENT
+
+    def _take_segments(self, count: uint32_t, kind: uint8_t, store: uint32_t) -> uint32_t:
+        """The first of `count` consecutive segments that were free."""
+        number: uint32_t = self._find_free(count)
+        if number != NO_SEGMENT:
+            self._claim(number, count, kind, store)
+        return number
 
     def _can_claim(self, first: uint32_t, count: uint32_t) -> cython.bint:
         """True if these segments are free, and may be taken."""
@@ -374,7 +383,7 @@ class Arena:
     def allocate_node(self, store: uint32_t, pages: uint32_t) -> uint64_t:
         """Room for a node of a chain, which no bit tells of; 0 when the arena is full."""
         if pages <= RUN_MIN_PAGES:
-            return self._allocate_pages(store, pages, NODES)
+            return self._allocate_pages(store, pages, NODES, False)
         return self._allocate_run(store, cython.cast(uint64_t, pages) << PAGE_SHIFT)
 
     def free_node(self, offset: uint64_t, pages: uint32_t) -> cython.void:
@@ -386,18 +395,21 @@ class Arena:
         else:
             self._free_run(cython.cast(uint32_t, offset >> SEGMENT_SHIFT))
 
-    def _allocate_pages(self, store: uint32_t, pages: uint32_t, kind: uint8_t) -> uint64_t:
+    def _allocate_pages(self, store: uint32_t, pages: uint32_t, kind: uint8_t, fresh: cython.bint) -> uint64_t:
         """A run of at most RUN_MIN_PAGES pages in segments of this kind."""
         heap: cython.pointer[Heap] = cython.address(self.heaps[store])
+        free: uint64_t = cython.cast(uint64_t, heap.page_segments) * PAGES_PER_SEGMENT - heap.live_pages
         page: uint64_t = NO_PAGE
-        if cython.cast(uint64_t, heap.page_segments) * PAGES_PER_SEGMENT >= heap.live_pages + pages:
+        if free >= pages and not fresh:
             page = self._find_pages(store, pages, kind)
         if page == NO_PAGE:
-            if not self._add_page_segments(store, pages, kind):
-                return 0
+            page = self._append_pages(store, pages, kind)
+        if page == NO_PAGE and free >= pages and fresh:
             page = self._find_pages(store, pages, kind)
+        if page == NO_PAGE:
+            return 0
         self._mark_pages(page, pages, True)
-        heap.page_next = cython.cast(uint32_t, (page + pages - 1) >> (SEGMENT_SHIFT - PAGE_SHIFT))
+        heap.page_next = cython.cast(uint32_t, (page + pages - 1) // PAGES_PER_SEGMENT)
         heap.live_pages += pages
         self.live_bytes += cython.cast(uint64_t, pages) << PAGE_SHIFT
         return page << PAGE_SHIFT
@@ -441,27 +453,31 @@ class Arena:
             number += 1
         return NO_PAGE
 
-    def _add_page_segments(self, store: uint32_t, pages: uint32_t, kind: uint8_t) -> cython.bint:
-        """Take segments that make room for a run, behind the one used last if its free end can be part of it."""
+    def _append_pages(self, store: uint32_t, pages: uint32_t, kind: uint8_t) -> uint64_t:
+        """A run behind the one that was appended last, from its segment into new ones; NO_PAGE: the arena is full."""
         heap: cython.pointer[Heap] = cython.address(self.heaps[store])
-        first: uint32_t = heap.page_next + 1
+        first: uint32_t = heap.page_end + 1
         number: uint32_t
         count: uint32_t
         tail: uint32_t = 0
-        if heap.page_segments and self._takes_pages(heap.page_next, store, kind):
-            tail = free_tail(self.page_maps + cython.cast(cython.size_t, heap.page_next) * 8)
-        count = (pages - tail + PAGES_PER_SEGMENT - 1) // PAGES_PER_SEGMENT
-        if tail and self._can_claim(first, count):
-            self._claim(first, count, kind, store)
-        else:
+        if heap.page_segments and self._takes_pages(heap.page_end, store, kind):
+            tail = free_tail(self.page_maps + cython.cast(cython.size_t, heap.page_end) * 8)
+        count = (pages - min(tail, pages) + PAGES_PER_SEGMENT - 1) // PAGES_PER_SEGMENT
+        if tail == 0 or not self._can_claim(first, count):
+            tail = 0
             count = (pages + (self.free_hint == 0) + PAGES_PER_SEGMENT - 1) // PAGES_PER_SEGMENT
-            first = self._take_segments(count, kind, store)
+            # Where there is room for more behind them, at best: it is at the ends of such stretches that pages are lost.
+            first = self._find_free(count + STRETCH)
             if first == NO_SEGMENT:
-                return False
-            heap.page_next = first
+                first = self._find_free(count)
+            if first == NO_SEGMENT:
+                return NO_PAGE
+        if count:
+            self._claim(first, count, kind, store)
         for number in range(first, first + count):
             self._start_pages(number)
-        return True
+        heap.page_end = first + count - 1
+        return cython.cast(uint64_t, first) * PAGES_PER_SEGMENT - tail + (first == 0)
 
     def _start_pages(self, number: uint32_t) -> cython.void:
         """Count a new segment of pages."""
@@ -810,7 +826,9 @@ class Arena:
         free: uint64_t = ((heap.bump_end - heap.bump) + (heap.gap_end - heap.gap)) >> GRANULE_SHIFT
         records: cython.bint = heap.record_segments > 2 and (granules - heap.live_granules - free) * share > granules
         in_pages: cython.bint = (
-            heap.page_segments > heap.node_segments + 1 and (pages - heap.live_pages) * share > pages
+            heap.page_segments > heap.node_segments + 1
+            and (pages - heap.live_pages) * share > pages
+            and heap.live_pages != heap.vain_pages
         )
         if self.snapshot_is_open or self.drained < self.walk_len or not (records or in_pages):
             return NO_SEGMENT
@@ -832,6 +850,7 @@ class Arena:
                 and segment.kind == PAGES
                 and segment.live < PAGES_PER_SEGMENT - PAGES_PER_SEGMENT // share
                 and segment.live * (GRANULES_PER_SEGMENT // PAGES_PER_SEGMENT) < best_live
+                and number != heap.page_end
             ):
                 best = number
                 best_live = segment.live * (GRANULES_PER_SEGMENT // PAGES_PER_SEGMENT)

@@ -31,6 +31,8 @@ cdef class Stores:
     cdef uint32_t evacuated             # store whose segment is being evacuated
     cdef uint64_t evacuated_to          # next entry to move, 0: no segment is being evacuated
     cdef uint64_t evacuated_end
+    cdef uint32_t evacuated_least       # segments of pages that the store had at least since evacuation came to it
+    cdef uint32_t evacuated_in_vain     # segments evacuated since there were so few
     cdef uint32_t evacuated_next        # store to look at next
 
     cdef int reserve(self) except -1
@@ -61,6 +63,7 @@ cdef class Stores:
     cdef bint _forget(self, uint32_t store, bint with_shared) noexcept nogil
     cdef uint64_t evacuate(self, int64_t until_ns, uint32_t share) noexcept nogil
     cdef bint _pick(self, uint32_t share) noexcept nogil
+    cdef void _end_evacuation(self) noexcept nogil
     cdef bint _move(self, uint64_t old) noexcept nogil
     cdef object check_chain(self, uint32_t store, dict pages)
     cdef object check_order(self, uint32_t store)

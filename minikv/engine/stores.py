@@ -72,6 +72,7 @@ BLOCKS_PER_CHANGE = cython.declare(uint32_t, 32)
 NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
 # Evacuation looks at the clock after this many entries, and at this many stores in one call.
 ENTRIES_PER_CLOCK = cython.declare(cython.int, 32)
+IN_VAIN = cython.declare(uint32_t, 8)  # segments of pages that are evacuated until it is given up
 STORES_PER_CALL = cython.declare(uint32_t, 4096)
 
 
@@ -501,18 +502,17 @@ class Stores:
             if self.evacuated_to:
                 segment = cython.address(self.arena.segments[(self.evacuated_end - 1) >> SEGMENT_SHIFT])
                 if not segment.evacuating or self.arena.snapshot_is_open:
-                    segment.evacuating = False
-                    self.evacuated_to = 0
+                    self._end_evacuation()
             if self.evacuated_to == 0 and not self._pick(share):
                 return moved
             while True:
                 self.evacuated_to = next_live(self.arena.live, self.evacuated_to, self.evacuated_end)
                 if self.evacuated_to >= self.evacuated_end:
-                    self.evacuated_to = 0
+                    self._end_evacuation()
                     break
                 size = entry_size(self.indexes[self.evacuated].table.kind, self.arena.base + self.evacuated_to)
                 if not self._move(self.evacuated_to):
-                    self.evacuated_to = 0
+                    self._end_evacuation()
                     return moved
                 moved += size
                 self.evacuated_to += GRANULE
@@ -532,14 +532,38 @@ class Stores:
                 self.evacuated_next = 0
             number = self.arena.pick_sparse(self.evacuated_next, share)
             if number != NO_SEGMENT:
-                self.evacuated = self.evacuated_next
+                if self.evacuated != self.evacuated_next:
+                    self.evacuated = self.evacuated_next
+                    self.evacuated_in_vain = 0
+                if self.evacuated_in_vain == 0:
+                    self.evacuated_least = self.arena.heaps[self.evacuated].page_segments
                 self.arena.segments[number].evacuating = True
                 self.evacuated_to = segment_start(number)
                 self.evacuated_end = segment_end(number)
                 reaching = self.arena.reaching_into(number)
-                return reaching == 0 or self._move(reaching)
+                if reaching and not self._move(reaching):
+                    self._end_evacuation()
+                    return False
+                return True
             self.evacuated_next += 1
         return False
+
+    def _end_evacuation(self) -> cython.void:
+        """The segment is done with. If segments of pages do not become fewer, leave the store alone until it changes.
+
+        Records of half a MiB may have no denser place than one that is still sparse.
+        """
+        heap: cython.pointer[Heap] = cython.address(self.arena.heaps[self.evacuated])
+        self.arena.segments[(self.evacuated_end - 1) >> SEGMENT_SHIFT].evacuating = False
+        self.evacuated_to = 0
+        self.evacuated_in_vain += 1
+        if heap.page_segments < self.evacuated_least:
+            self.evacuated_least = heap.page_segments
+            self.evacuated_in_vain = 0
+        elif heap.page_segments and self.evacuated_in_vain > IN_VAIN:
+            self.evacuated_least = heap.page_segments
+            self.evacuated_in_vain = 0
+            heap.vain_pages = heap.live_pages
 
     def _move(self, old: uint64_t) -> cython.bint:
         """Move one entry; False when there is no room."""

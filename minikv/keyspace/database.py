@@ -21,6 +21,7 @@ from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint8_t, 
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.engine.arena import GRANULE, RANK_PASSED, SEGMENT_SHIFT, Arena
 from cython.cimports.minikv.engine.memory import BlockPool
+from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX
 from cython.cimports.minikv.engine.populate import Populator
 from cython.cimports.minikv.engine.record import (
     EMBSTR_MAX,
@@ -65,6 +66,10 @@ BLOCKS_SPARE = cython.declare(uint32_t, 128)
 # The part of a store's segments that evacuation leaves dead is one in so many.
 DEAD_SHARE = cython.declare(uint32_t, 5)
 THOROUGH_SHARE = cython.declare(uint32_t, 16)
+# With so much room no command can fill it: a request has at most 1 GiB of arguments.
+ROOMY_BYTES = cython.declare(uint64_t, 4 << 30)
+ROOMY_BLOCKS = cython.declare(uint32_t, 1 << 16)
+ROW_BYTES = 128  # that a pending entry takes at most in the two tables of a large group
 # Expiry times looked at for an average.
 TTL_SAMPLES = 16
 GIB = 1 << 30
@@ -565,6 +570,22 @@ class Database:
             raise ArenaFull(SEGMENTS_FULL)
         if self.keyspace.pool.available() < keys + BLOCKS_SPARE:
             raise ArenaFull(BLOCKS_FULL)
+
+    def make_sure_of_all(self, items: tuple) -> None:
+        """Raise ArenaFull now if adding all these to a collection might stop half way."""
+        if not self.is_roomy(len(items)):
+            self.make_sure_of(len(items), sum(map(len, items)) + min(len(items), PACKED_COUNT) * PACKED_MAX)
+
+    def make_sure_of_rows(self, count: int) -> None:
+        """The same for entries of a stream that become pending or change hands."""
+        if count > 1 and not self.is_roomy(count):
+            self.make_sure_of(count, count * ROW_BYTES + PACKED_MAX)
+
+    def is_roomy(self, count: uint64_t) -> cython.bint:
+        return (
+            self.store.arena.has_room(self.store.number, ROOMY_BYTES)
+            and self.keyspace.pool.available() > ROOMY_BLOCKS + count
+        )
 
     def set(
         self,
