@@ -55,7 +55,7 @@ def test_used_memory_is_what_is_resident(start_minikv: StartServer, name: str) -
 
 
 def resident(server: Server) -> int:
-    memory = server.process().memory_info()
+    memory = server.process.memory_info()
     return int(memory.rss - memory.shared)
 
 
@@ -178,4 +178,35 @@ def test_a_command_that_finds_no_room_has_changed_nothing(full_server: Server) -
                 assert digest(client) == before, f"{command[:2]} has changed something at step {step}"
                 pipeline(client, [("DEL", key) for key in fillers[:2]])
                 del fillers[:2]
-        assert {"MSET", "HSET", "SADD", "ZADD", "RPUSH", "XADD", "COPY"} <= refused
+        assert {"MSET", "HSET", "SADD", "ZADD", "RPUSH", "COPY", "XREADGROUP"} <= refused
+
+
+SHRINKING: list[tuple[object, ...]] = [
+    ("GET", "string"),
+    ("SET", "string", "s" * 4000),
+    ("EXPIRE", "string", 1000),
+    *[("HDEL", key, "2") for key in ("packed hash", "hash")],
+    *[("SREM", key, "2") for key in ("packed set", "set")],
+    *[("ZREM", key, "1") for key in ("packed zset", "zset")],
+    *[(pop, key) for pop in ("LPOP", "RPOP") for key in ("packed list", "list")],
+    ("LTRIM", "list", 10, 20),
+    ("XDEL", "stream", "1-5"),
+    ("XTRIM", "stream", "MAXLEN", 50),
+    ("PERSIST", "string"),
+    ("DEL", "string"),
+    ("UNLINK", "packed hash", "list"),
+]
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_full_arena_still_shrinks(full_server: Server, held: bool) -> None:
+    """held: while a snapshot is open, so that nothing can be changed where it is."""
+    with full_server.connect() as client:
+        if held:
+            client.call("CONFIG SET rdb-key-save-delay 1000000")
+            assert client.call("BGSAVE").startswith(b"+Background")
+        assert client.call(("SET", "new", "v" * 40_000)) == (
+            b"-OOM command not allowed: the arena is full ('arena-size')\r\n"
+        )
+        for command in SHRINKING:
+            assert not client.call(command).startswith(b"-"), command
