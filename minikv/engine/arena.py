@@ -56,7 +56,7 @@ from cython.cimports.minikv.engine.memory import (
     unmap,
     use_huge_pages,
 )
-from cython.cimports.minikv.engine.record import KEYS, RECORD_MAX, TYPE_PART, entry_size
+from cython.cimports.minikv.engine.record import RECORD_MAX, TYPE_PART, entry_size
 
 NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
 # A jumbo record or node of more pages than this gets segments of its own: what its last one leaves in small pages is
@@ -326,13 +326,12 @@ class Arena:
 
     def _can_claim(self, first: uint32_t, count: uint32_t) -> cython.bint:
         """True if these segments are free, and may be taken."""
-        number: uint32_t
+        number: uint32_t = first
         if count > self._free_segments() or first + count > min(self.segment_limit, self.segment_count):
             return False
-        for number in range(first, first + count):
-            if self.segments[number].kind != FREE:
-                return False
-        return True
+        while number < first + count and self.segments[number].kind == FREE:
+            number += 1
+        return number == first + count
 
     def _claim(self, first: uint32_t, count: uint32_t, kind: uint8_t, store: uint32_t) -> cython.void:
         """Take free segments; of a run the first is of the kind RUN, the others are its tail."""
@@ -466,7 +465,7 @@ class Arena:
         if tail == 0 or not self._can_claim(first, count):
             tail = 0
             count = (pages + (self.free_hint == 0) + PAGES_PER_SEGMENT - 1) // PAGES_PER_SEGMENT
-            # Where there is room for more behind them, at best: it is at the ends of such stretches that pages are lost.
+            # Where there is room for more behind them, at best: pages are lost at the ends of such stretches.
             first = self._find_free(count + STRETCH)
             if first == NO_SEGMENT:
                 first = self._find_free(count)
@@ -646,16 +645,17 @@ class Arena:
             self._free_segment(tail)
 
     def _free_pages(self, offset: uint64_t, pages: uint32_t) -> cython.void:
-        number: uint32_t = cython.cast(uint32_t, offset >> SEGMENT_SHIFT)
+        first: uint32_t = cython.cast(uint32_t, offset >> SEGMENT_SHIFT)
         last: uint32_t = cython.cast(uint32_t, ((offset >> PAGE_SHIFT) + pages - 1) // PAGES_PER_SEGMENT)
-        heap: cython.pointer[Heap] = cython.address(self.heaps[self.segments[number].store])
-        if self.segments[number].kind == NODES and not self.poison:
+        number: uint32_t
+        heap: cython.pointer[Heap] = cython.address(self.heaps[self.segments[first].store])
+        if self.segments[first].kind == NODES and not self.poison:
             # Nodes are not moved together, so their memory goes back page by page.
             give_back(self.base + offset, cython.cast(cython.size_t, pages) << PAGE_SHIFT)
         self._mark_pages(offset >> PAGE_SHIFT, pages, False)
         heap.live_pages -= pages
         self.live_bytes -= cython.cast(uint64_t, pages) << PAGE_SHIFT
-        for number in range(number, last + 1):
+        for number in range(first, last + 1):
             if self.segments[number].live == (1 if number == 0 else 0):
                 heap.live_pages -= self.segments[number].live
                 self.live_bytes -= cython.cast(uint64_t, self.segments[number].live) << PAGE_SHIFT

@@ -119,7 +119,9 @@ def test_a_write_to_a_large_collection_grows_by_what_is_written() -> None:
 def small_mappings(keyspace: Keyspace) -> int:
     """Mappings in the arena that are not to be backed by huge pages."""
     start = keyspace.segment_map().address
-    mappings = re.findall(r"^([0-9a-f]+)-[0-9a-f]+ .*?^VmFlags: (.*?)$", Path("/proc/self/smaps").read_text(), re.M | re.S)
+    mappings = re.findall(
+        r"^([0-9a-f]+)-[0-9a-f]+ .*?^VmFlags: (.*?)$", Path("/proc/self/smaps").read_text(), re.M | re.S
+    )
     return sum(
         start <= int(address, 16) < start + keyspace.arena_bytes and " nh" in f" {flags}" for address, flags in mappings
     )

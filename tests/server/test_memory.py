@@ -26,7 +26,9 @@ def pipeline(client: WireClient, commands: list[tuple[object, ...]]) -> list[byt
 DATA: dict[str, Callable[[], list[tuple[object, ...]]]] = {
     "strings": lambda: [("SET", f"key:{n}", "v" * 100) for n in range(200_000)],
     "strings with times": lambda: [("SET", f"key:{n}", "v" * 100, "PX", 10**9 + n) for n in range(100_000)],
-    "hashes": lambda: [("HSET", f"key:{n}", *[f"{part}:{f}" for f in range(20) for part in "fv"]) for n in range(50_000)],
+    "hashes": lambda: [
+        ("HSET", f"key:{n}", *[f"{part}:{f}" for f in range(20) for part in "fv"]) for n in range(50_000)
+    ],
     "a large hash": lambda: [("HSET", "key", f"field:{n}", "v" * 100) for n in range(200_000)],
     "large values": lambda: [("SET", f"key:{n}", "v" * 700_000) for n in range(60)],
     "values above a mebibyte": lambda: [("SET", f"key:{n}", "v" * 1_050_000) for n in range(40)],
@@ -165,7 +167,7 @@ def digest(client: WireClient) -> bytes:
 
 def test_a_command_that_finds_no_room_has_changed_nothing(full_server: Server) -> None:
     with full_server.connect() as client:
-        fillers = [key for key in client.value("KEYS filler:100:*") or []]
+        fillers = list(client.value("KEYS filler:100:*"))
         assert len(fillers) >= 10
         refused = set()
         for command in WRITES:
