@@ -32,7 +32,14 @@ class NamingError(CommandError):
 
 
 class ArenaFull(MinikvError):
-    """The engine has no room for the new bytes; nothing was changed."""
+    """The engine has no room for the new bytes; nothing was changed.
+
+    The text says what is full; a client gets it behind `OOM `.
+    """
+
+
+SEGMENTS_FULL = "command not allowed: the arena is full ('arena-size')"
+BLOCKS_FULL = "command not allowed: the memory for indexes is full (it grows with 'arena-size')"
 
 
 class RdbError(MinikvError):

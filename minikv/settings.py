@@ -451,6 +451,7 @@ TEXT = Text()
 COUNT = Integer(0, LONG_MAX)
 NUMBER = Integer(0, INT_MAX)
 FROM_ONE = Integer(1, INT_MAX)
+DATABASES_MAX = 1 << 14  # each takes memory, and time of every cycle of expiry, even when it is empty
 PORT = Integer(0, 65535)
 MEMORY = Memory()
 SIGNED = Integer(-INT_MAX - 1, INT_MAX)
@@ -522,7 +523,7 @@ SETTINGS = (
     _unused("syslog-ident", TEXT, "redis", mutable=False),
     _unused("syslog-facility", Choice("user", *(f"local{n}" for n in range(8))), "local0", mutable=False),
     # data
-    Setting("databases", FROM_ONE, 16, mutable=False),
+    Setting("databases", Integer(1, DATABASES_MAX), 16, mutable=False),
     Setting("maxmemory", Memory(0, ULONG_MAX), 0),
     Setting(
         "maxmemory-policy",

@@ -51,6 +51,7 @@ def set_pairs(ctx: Client, key: bytes, pairs: tuple[bytes, ...]) -> int:
     hash_: Hash = Hash.to_write(ctx.db, key)
     if len(pairs) == 2:
         return 1 if hash_.set(pairs[0], pairs[1]) else 0
+    ctx.db.make_sure_of_all(pairs)
     return sum([hash_.set(pairs[i], pairs[i + 1]) for i in range(0, len(pairs), 2)])
 
 

@@ -60,12 +60,12 @@ def memory_stats(ctx: Client) -> dict[bytes, object]:
         b"dataset.percentage": memory.dataset_percent,
         b"peak.percentage": memory.peak_percent,
         b"allocator.allocated": memory.allocated,
-        b"allocator.active": memory.active,
+        b"allocator.active": memory.used,
         b"allocator.resident": memory.resident,
         b"allocator-fragmentation.ratio": memory.fragmentation_ratio,
-        b"allocator-fragmentation.bytes": memory.active - memory.allocated,
-        b"allocator-rss.ratio": memory.resident / max(memory.active, 1),
-        b"allocator-rss.bytes": memory.resident - memory.active,
+        b"allocator-fragmentation.bytes": memory.used - memory.allocated,
+        b"allocator-rss.ratio": memory.resident / max(memory.used, 1),
+        b"allocator-rss.bytes": memory.resident - memory.used,
         b"rss-overhead.ratio": 1.0,
         b"rss-overhead.bytes": 0,
         b"fragmentation": memory.resident_ratio,
@@ -103,9 +103,9 @@ def diagnosis(memory: MemoryFigures, clients: int, overcommit_mode: int) -> str:
             f"The peak was {human(memory.peak)}, now {human(memory.used)} are used. Whole segments were given back to "
             "the system; sparse ones follow as records are moved together."
         )
-    if memory.fragmentation_ratio > 1.4 and memory.active - memory.allocated > WORTH_BYTES:
+    if memory.fragmentation_ratio > 1.4 and memory.used - memory.allocated > WORTH_BYTES:
         findings.append(
-            f"Segments hold {human(memory.active)} for {human(memory.allocated)} of live data. Deleted and overwritten "
+            f"Segments hold {human(memory.used)} for {human(memory.allocated)} of live data. Deleted and overwritten "
             "records leave gaps, which are filled again or evacuated; MEMORY PURGE does that at once."
         )
     if memory.resident_ratio > 1.4 and memory.resident - memory.used > WORTH_BYTES:

@@ -1,10 +1,10 @@
 """Where the process's memory is, in bytes: what INFO memory and the MEMORY commands tell.
 
     used = startup       the interpreter, its modules and the compiled code, measured before any data came
-         + keyspace      records (live or not yet reused), index, expiry index, access clocks
+         + keyspace      what of the arena and of the indexes is resident: records, the gaps between them, free blocks
          + clients       requests and replies on their way
 
-maxmemory limits the keyspace alone; `not_counted` is the rest.
+maxmemory limits the keyspace alone, and of that only what Keyspace.claimed_bytes tells; `not_counted` is the rest.
 """
 
 from __future__ import annotations
@@ -69,13 +69,8 @@ class MemoryFigures:
         return self.startup + self.live + self.index + self.clients
 
     @property
-    def active(self) -> int:
-        """Bytes of everything that holds something, with the gaps in it."""
-        return max(self.startup + self.arena_used + self.index + self.clients, self.allocated)
-
-    @property
     def fragmentation_ratio(self) -> float:
-        return self.active / max(self.allocated, 1)
+        return self.used / max(self.allocated, 1)
 
     @property
     def resident_ratio(self) -> float:

@@ -35,6 +35,7 @@ def sadd(ctx: Client, key: bytes, *members: bytes) -> int:
     set_: Set = Set.to_write(ctx.db, key)
     if len(members) == 1:
         return 1 if set_.add(members[0]) else 0
+    ctx.db.make_sure_of_all(members)
     return sum([set_.add(member) for member in members])
 
 

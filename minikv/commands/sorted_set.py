@@ -96,6 +96,8 @@ def add_pairs(
     set_ = SortedSet.at(ctx.db, key, False) if options & XX else SortedSet.to_write(ctx.db, key)
     if set_ is None:
         return None if options & INCR else 0
+    if len(members) > 1:
+        ctx.db.make_sure_of_all(members)
     added = updated = 0
     if not options:
         for place in range(len(scores)):

@@ -267,6 +267,7 @@ def xclaim(ctx: Client, key: bytes, name: bytes, consumer_name: bytes, least_idl
     least_idle_ms = integer(least_idle, "ERR Invalid min-idle-time argument for XCLAIM")
     now_ms = ctx.keyspace.now_ms
     claim = Claim(words, now_ms)
+    ctx.db.make_sure_of_rows(len(claim.ids))
     group.last_id = max(group.last_id, claim.last_id)
     consumer = see_consumer(ctx, group, consumer_name)
     found: list[object] = []
@@ -357,6 +358,7 @@ def xautoclaim(
         raise no_such_group(key, name)
     if count > AUTOCLAIM_POSSIBLE:
         raise CommandError(COUNT_TOO_HIGH)
+    ctx.db.make_sure_of_rows(min(count, len(group)))
     now_ms = ctx.keyspace.now_ms
     consumer = see_consumer(ctx, group, consumer_name)
     found: list[object] = []

@@ -150,6 +150,7 @@ def xread(ctx: Client, *words: bytes) -> object:
 def xreadgroup(ctx: Client, *words: bytes) -> object:
     request = Request(words, True)
     last_ids = []
+    rows = 0
     for key, text in zip(request.keys, request.ids, strict=True):
         stream = Stream.at(ctx.db, key)
         if stream is None or stream.group(request.group) is None:
@@ -160,6 +161,9 @@ def xreadgroup(ctx: Client, *words: bytes) -> object:
         if text == b"$":
             raise CommandError(LAST_WITH_GROUP)
         last_ids.append(NEW_ENTRIES if text == b">" else parse_id(text))
+        rows += min(request.count or len(stream), len(stream))
+    if len(request.keys) > 1:
+        ctx.db.make_sure_of_rows(rows)
     found: list[tuple[bytes, object]] = []
     for key, last_id in zip(request.keys, last_ids, strict=True):
         stream = Stream.at(ctx.db, key)
@@ -201,6 +205,7 @@ def deliver(ctx: Client, stream: Stream, group: Group, request: Request, count: 
     consumer = see_consumer(ctx, group, request.consumer)
     ids: list[int] = []
     entries = stream.read(group.last_id + 1, LARGEST_ID, count, False, ids)
+    ctx.db.make_sure_of_rows(len(ids))
     for id in ids:
         group.read_entry(stream, id)
         if not request.no_ack:

@@ -307,8 +307,8 @@ class CommandTable:
             if isinstance(error, NamingError):
                 error = CommandError(str(error).format(cython.cast(bytes, name).decode()))
             value = self.failed(command, error)
-        except ArenaFull:
-            value = self.failed(command, CommandError(OOM))
+        except ArenaFull as error:
+            value = self.failed(command, CommandError(f"OOM {error}"))
         finally:
             argv[place] = name
         clock_gettime(CLOCK_MONOTONIC, cython.address(now))
@@ -364,8 +364,8 @@ class CommandTable:
             value = waiting.serve(waiting.client, key)
         except CommandError as error:
             value = self.failed(command, error)
-        except ArenaFull:
-            value = self.failed(command, CommandError(OOM))
+        except ArenaFull as error:
+            value = self.failed(command, CommandError(f"OOM {error}"))
         if value is not POSTPONED:
             self.begin_batch()
             self.count_answered(waiting, self.mark_ns - start_ns)
@@ -417,7 +417,7 @@ class CommandTable:
             needs_memory: cython.bint = (flags & C_DENYOOM) != 0
             if in_multi and command.role != ROLE_EXEC and command.role != ROLE_LEAVE:
                 needs_memory = True
-            if needs_memory and self.services.keyspace.used_bytes > self.services.config.maxmemory:
+            if needs_memory and self.services.keyspace.claimed_bytes > self.services.config.maxmemory:
                 return self.refuse(client, command, OOM)
         if gates & GATE_MISCONF and (flags & C_WRITE or command.role == ROLE_PING):
             return self.refuse(client, command, MISCONF)

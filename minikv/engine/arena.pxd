@@ -5,6 +5,7 @@ from minikv.engine.memory cimport LinkPool
 
 cdef extern from * nogil:
     int __builtin_ctzll(unsigned long long) noexcept
+    int __builtin_clzll(unsigned long long) noexcept
     int __builtin_popcountll(unsigned long long) noexcept
 
 cdef enum:
@@ -37,11 +38,13 @@ cdef enum:                          # words of the page shared with the child; t
 cdef struct Segment:                # parent-only
     uint8_t kind
     uint8_t evacuating
-    uint8_t small                   # backed by 4 KiB pages on purpose
+    uint8_t small                   # backed by 4 KiB pages
+    uint8_t marked                  # its part of the bitmap has memory
     uint32_t store
     uint32_t rank                   # place in the open snapshot's walk, from 1; 0: not part of it
     uint32_t live                   # RECORDS: granules of live records; PAGES, NODES: pages in use; RUN: number of segments
     uint32_t deferred               # chain of deaths that wait for the child
+    uint32_t touched                # pages from the start that have been used; RUN: pages of its record or node
 
 cdef struct Heap:                   # parent-only; one for each store
     uint64_t bump                   # next free byte of the segment being filled
@@ -56,8 +59,10 @@ cdef struct Heap:                   # parent-only; one for each store
     uint32_t page_segments          # PAGES and NODES
     uint32_t node_segments          # those that are NODES
     uint32_t page_next              # where the next search for a run of pages begins
+    uint32_t page_end               # the segment behind which there may be more for a run
     uint64_t live_pages
     uint32_t run_segments           # RUN and RUN_TAIL
+    uint64_t vain_pages             # live_pages when evacuation gained nothing
     uint32_t kind                   # of the records: KEYS, or the type of the collection whose elements they are
     uint32_t dropping
     uint32_t walk_first             # items of the plan
@@ -97,11 +102,14 @@ cdef class Arena:
     cdef readonly uint32_t drained          # walk items whose deferred deaths have been carried out
     cdef readonly bint snapshot_is_open
     cdef readonly bint relocating
-    cdef readonly uint64_t live_bytes       # live records, rounded to granules, pages or segments; deaths that wait included
+    cdef readonly uint64_t live_bytes       # live records, rounded to granules or pages; deaths that wait included
+    cdef readonly uint64_t resident_pages   # of segments: those that have memory
+    cdef readonly uint32_t marked_segments
     cdef readonly uint64_t deferred_deaths
     cdef readonly uint64_t relocated_records    # since the snapshot was opened: written elsewhere because they were frozen
     cdef readonly uint64_t relocated_bytes
     cdef public uint32_t segment_limit      # tests: fewer segments than reserved
+    cdef bint may_use_reserve               # while room is sought for what makes something smaller
     cdef public bint poison                 # tests: dead records are filled with a pattern
     cdef bint huge_pages
     cdef public uint32_t new_clock          # access clock of a new entry in a table
@@ -122,7 +130,11 @@ cdef class Arena:
     cdef void drop_marked(self) noexcept nogil
     cdef void mark_dropping(self, uint32_t store) noexcept nogil
     cdef uint32_t pick_sparse(self, uint32_t store, uint32_t share) noexcept nogil
+    cdef uint64_t reaching_into(self, uint32_t number) noexcept nogil
+    cdef uint64_t resident_bytes(self) noexcept nogil
+    cdef uint64_t gap_bytes(self, uint32_t store) noexcept nogil
 
+    cdef uint64_t _allocate(self, uint32_t store, uint64_t nbytes, bint fresh) noexcept nogil
     cdef void _set_live(self, uint64_t offset) noexcept nogil
     cdef void _clear_live(self, uint64_t offset) noexcept nogil
     cdef uint64_t _allocate_record(self, uint32_t store, uint32_t granules, bint fresh) noexcept nogil
@@ -134,9 +146,18 @@ cdef class Arena:
     cdef bint _is_filling(self, uint32_t number) noexcept nogil
     cdef void _leave(self, uint64_t end) noexcept nogil
     cdef bint _refill(self, uint32_t store, Heap *heap) noexcept nogil
+    cdef uint32_t _free_segments(self) noexcept nogil
+    cdef uint32_t _find_free(self, uint32_t count) noexcept nogil
     cdef uint32_t _take_segments(self, uint32_t count, uint8_t kind, uint32_t store) noexcept nogil
+    cdef bint _can_claim(self, uint32_t first, uint32_t count) noexcept nogil
+    cdef void _claim(self, uint32_t first, uint32_t count, uint8_t kind, uint32_t store) noexcept nogil
     cdef void _free_segment(self, uint32_t segment) noexcept nogil
-    cdef uint64_t _allocate_pages(self, uint32_t store, uint32_t pages, uint8_t kind) noexcept nogil
+    cdef uint64_t _allocate_pages(self, uint32_t store, uint32_t pages, uint8_t kind, bint fresh) noexcept nogil
+    cdef bint _takes_pages(self, uint32_t number, uint32_t store, uint8_t kind) noexcept nogil
+    cdef uint64_t _find_pages(self, uint32_t store, uint32_t pages, uint8_t kind) noexcept nogil
+    cdef uint64_t _append_pages(self, uint32_t store, uint32_t pages, uint8_t kind) noexcept nogil
+    cdef void _start_pages(self, uint32_t number) noexcept nogil
+    cdef void _mark_pages(self, uint64_t page, uint64_t pages, bint used) noexcept nogil
     cdef void _free_pages(self, uint64_t offset, uint32_t pages) noexcept nogil
     cdef void _make_small(self, uint32_t number) noexcept nogil
     cdef void _make_huge(self, uint32_t number) noexcept nogil
@@ -171,3 +192,27 @@ cdef inline uint64_t next_live(const uint64_t *live, uint64_t offset, uint64_t e
             return end
         bits = live[word]
     return (word << WORD_SHIFT) + (<uint64_t>__builtin_ctzll(bits) << GRANULE_SHIFT)
+
+
+cdef inline uint32_t resident_of(const Segment *segment) noexcept nogil:
+    """Pages of a segment that have memory; RUN: of the whole run."""
+    cdef uint32_t held = segment.touched if segment.small else PAGES_PER_SEGMENT
+    if segment.kind == FREE or segment.kind == RUN_TAIL:
+        return 0
+    if segment.kind == RUN:
+        return segment.touched
+    # Free pages among nodes have been given back.
+    return held - (segment.touched - segment.live) if segment.kind == NODES else held
+
+
+cdef inline uint64_t last_live(const uint64_t *live, uint64_t start, uint64_t end) noexcept nogil:
+    """The last offset from `start` on and before `end` where the bitmap has a live record; `end` if there is none.
+
+    Both are multiples of 512.
+    """
+    cdef uint64_t word = end >> WORD_SHIFT
+    while word > start >> WORD_SHIFT:
+        word -= 1
+        if live[word]:
+            return (word << WORD_SHIFT) + (<uint64_t>(63 - __builtin_clzll(live[word])) << GRANULE_SHIFT)
+    return end

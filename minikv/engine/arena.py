@@ -4,9 +4,14 @@
 One reservation, cut into segments of 2 MiB. A segment belongs to one store (one database's data) and is of one kind:
 
     RECORDS     |record|record|....|record|      records of at most 32 KiB, on 8-byte granules
-    PAGES       |run of pages|..|run of pages|   jumbo records of at most 1 MiB, on 4 KiB pages
+    PAGES       |run of pages|..|run of pag      jumbo records of at most 4 MiB, on 4 KiB pages
+                es|run of pages|.........|
     NODES       |run of pages|..|run of pages|   nodes of chains (chain.py), the elements of large lists
     RUN         |one jumbo record ............|  a larger record or node, in consecutive segments of its own
+
+A run of pages may reach from one segment into the next ones, if they are of the same kind and store: where values are
+about half a MiB, nothing is lost at the border. It begins where its record's bit is, so its first segment answers for
+it to the child, and its last one, which the child passes later, is where its death waits.
 
 The bitmap `live` has a bit for each granule where a live record starts. It is the whole truth about record segments:
 a record tells its own size, so the space between the end of one and the next bit is free. There is no free list.
@@ -14,6 +19,10 @@ Allocation takes bytes from the end of the segment being filled (bump); when tha
 dead space and fills the gaps between its live records one after another (sweep), and takes a new segment when there
 is none. From time to time it looks back at what it has filled of the segment, too, so that a small store whose records
 change does not take a whole one.
+
+A segment is backed by one huge page, unless it is expected to stay mostly empty: a store's first one, and those that a
+small store begins while a snapshot is open, are in 4 KiB pages, of which only those that are used take memory.
+The last segments are a reserve for what makes something smaller: deletions, shorter values, evacuation.
 
 While a snapshot is open in relocating mode, every segment that existed at the fork is frozen until the child has
 passed it: nothing in it is written, its gaps are not filled, and a death in it is only queued (with its bit still
@@ -26,8 +35,10 @@ Invariants (proved by Arena.check):
   2. Segment.live equals the granules of its live records (RECORDS), its pages in use (PAGES, NODES), its segments
      (RUN)
   3. a Heap's sums equal the sums over its segments
-  4. a queued death lies in a segment of the open or just ended snapshot, and its record's bit is set
+  4. a queued death ends in the segment that it waits for, one of the open or just ended snapshot, and its record's bit
+     is set
   5. a free segment has no bit set
+  6. resident_pages is the sum of what resident_of says of each segment
 """
 
 import mmap
@@ -46,13 +57,22 @@ from cython.cimports.minikv.engine.memory import (
     unmap,
     use_huge_pages,
 )
-from cython.cimports.minikv.engine.record import KEYS, RECORD_MAX, TYPE_CHUNK, TYPE_PART, entry_size
+from cython.cimports.minikv.engine.record import RECORD_MAX, TYPE_PART, entry_size
 
 NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
-# A jumbo record or node of more pages than this gets segments of its own.
-RUN_MIN_PAGES = cython.declare(uint32_t, 256)
+# A jumbo record or node of more pages than this gets segments of its own: what its last one leaves in small pages is
+# then little beside the rest, and what is below can be moved in about a millisecond.
+RUN_MIN_PAGES = cython.declare(uint32_t, 1024)
+NO_PAGE = cython.declare(uint64_t, 0)  # the arena's first page is not given out
 # A heap's first segments of nodes are in small pages: what is not used of its last one must be small beside the rest.
 SMALL_NODE_SEGMENTS = cython.declare(uint32_t, 4)
+# New segments of pages begin where so many more are free behind them.
+STRETCH = cython.declare(uint32_t, 8)
+# While a snapshot is open, a store of fewer segments than this gets new ones in small pages: growth is what is written.
+SMALL_STORE_SEGMENTS = cython.declare(uint32_t, 8)
+# The reserve: at most so many segments, and at most this part of the arena.
+RESERVED_SEGMENTS = cython.declare(uint32_t, 4)
+RESERVED_SHARE = cython.declare(uint32_t, 16)
 # Gaps looked at by one allocation before it takes bytes from the segment being filled instead.
 GAPS_PER_ALLOCATION = cython.declare(cython.int, 16)
 # The same in a store of one or two segments, of which dead space is a large part.
@@ -129,13 +149,20 @@ class Arena:
 
     def allocate(self, store: uint32_t, nbytes: uint64_t) -> uint64_t:
         """Room for a record, marked live; 0 when the arena is full. The caller writes it before any other call."""
+        return self._allocate(store, nbytes, False)
+
+    def allocate_fresh(self, store: uint32_t, nbytes: uint64_t) -> uint64_t:
+        """The same for a record that is being moved: never into a gap, so that what is moved becomes dense."""
+        return self._allocate(store, nbytes, True)
+
+    def _allocate(self, store: uint32_t, nbytes: uint64_t, fresh: cython.bint) -> uint64_t:
         pages: uint64_t
         offset: uint64_t
         if nbytes <= RECORD_MAX:
-            return self._allocate_record(store, cython.cast(uint32_t, (nbytes + GRANULE - 1) >> GRANULE_SHIFT), False)
+            return self._allocate_record(store, cython.cast(uint32_t, (nbytes + GRANULE - 1) >> GRANULE_SHIFT), fresh)
         pages = (nbytes + 4095) >> PAGE_SHIFT
         if pages <= RUN_MIN_PAGES:
-            offset = self._allocate_pages(store, cython.cast(uint32_t, pages), PAGES)
+            offset = self._allocate_pages(store, cython.cast(uint32_t, pages), PAGES, fresh)
         else:
             offset = self._allocate_run(store, nbytes)
         if offset:
@@ -144,17 +171,11 @@ class Arena:
 
     def has_room(self, store: uint32_t, nbytes: uint64_t) -> cython.bint:
         """True if records of so many bytes together, however they are cut, surely find room."""
-        free: uint64_t = min(self.segment_limit, self.segment_count) - self.segments_used
+        free: uint64_t = self._free_segments()
         return nbytes <= min(self.heaps[store].bump_end - self.heaps[store].bump, RECORD_MAX) or (
             # A record may leave up to half of a segment, or of a run of them, unused.
             free >= 2 + (nbytes >> (SEGMENT_SHIFT - 1))
         )
-
-    def allocate_fresh(self, store: uint32_t, nbytes: uint64_t) -> uint64_t:
-        """The same for a record that is being moved: never into a gap, so that what is moved becomes dense."""
-        if nbytes <= RECORD_MAX:
-            return self._allocate_record(store, cython.cast(uint32_t, (nbytes + GRANULE - 1) >> GRANULE_SHIFT), True)
-        return self.allocate(store, nbytes)
 
     def _allocate_record(self, store: uint32_t, granules: uint32_t, fresh: cython.bint) -> uint64_t:
         """From the gap being filled, else from the segment being filled, else from where there is more."""
@@ -187,7 +208,13 @@ class Arena:
             offset = heap.bump
             heap.bump += nbytes
         self._set_live(offset)
-        self.segments[offset >> SEGMENT_SHIFT].live += granules
+        segment: cython.pointer[Segment] = cython.address(self.segments[offset >> SEGMENT_SHIFT])
+        segment.live += granules
+        if segment.small:
+            pages: uint32_t = 1 + cython.cast(uint32_t, ((offset + nbytes - 1) & (SEGMENT_SIZE - 1)) >> PAGE_SHIFT)
+            if pages > segment.touched:
+                self.resident_pages += pages - segment.touched
+                segment.touched = pages
         heap.live_granules += granules
         self.live_bytes += nbytes
         return offset
@@ -288,43 +315,79 @@ class Arena:
         if number == NO_SEGMENT:
             return False
         old_end: uint64_t = heap.bump_end
-        if heap.record_segments > 1 and old_end and self.segments[(old_end - 1) >> SEGMENT_SHIFT].small:
-            self._make_huge(cython.cast(uint32_t, (old_end - 1) >> SEGMENT_SHIFT))
-        # A store's first segment, and its first one during a snapshot, stay mostly empty: they need not take a huge page.
-        if heap.record_segments == 0 or (self.relocating and old_end == 0):
+        old: uint32_t = cython.cast(uint32_t, (old_end - 1) >> SEGMENT_SHIFT)
+        if heap.record_segments == 0 or (
+            self.relocating and (old_end == 0 or heap.record_segments < SMALL_STORE_SEGMENTS)
+        ):
             self._make_small(number)
         heap.record_segments += 1
         heap.bump = segment_start(number)
         heap.bump_end = segment_end(number)
         heap.look_back = heap.bump + LOOK_BACK_BYTES
         self._leave(old_end)
+        if old_end and self.segments[old].small and not self.snapshot_is_open:
+            self._make_huge(old)
         return True
 
-    def _take_segments(self, count: uint32_t, kind: uint8_t, store: uint32_t) -> uint32_t:
-        """The first of `count` consecutive free segments."""
+    def _free_segments(self) -> uint32_t:
+        """How many segments may still be taken."""
+        limit: uint32_t = min(self.segment_limit, self.segment_count)
+        taken: uint32_t = self.segments_used
+        if not self.may_use_reserve:
+            taken += min(RESERVED_SEGMENTS, limit // RESERVED_SHARE)
+        return limit - taken if taken < limit else 0
+
+    def _find_free(self, count: uint32_t) -> uint32_t:
+        """The first of `count` consecutive free segments that may be taken; NO_SEGMENT if there are none."""
         number: uint32_t = self.free_hint
         found: uint32_t = 0
         limit: uint32_t = min(self.segment_limit, self.segment_count)
-        first: uint32_t
+        if count > self._free_segments():
+            return NO_SEGMENT
         while number < limit:
             found = found + 1 if self.segments[number].kind == FREE else 0
             number += 1
             if found == count:
-                first = number - count
-                if first == self.free_hint:
-                    self.free_hint = number
-                self.high_water = max(self.high_water, number)
-                self.stores_used = max(self.stores_used, store + 1)
-                self.segments_used += count
-                for number in range(first, first + count):
-                    self.segments[number].kind = kind if number == first else RUN_TAIL
-                    self.segments[number].store = store
-                    self.segments[number].rank = 0
-                    self.segments[number].live = 0
-                    self.segments[number].evacuating = False
-                    self.segments[number].small = False
-                return first
+                return number - count
         return NO_SEGMENT
+
+    def _take_segments(self, count: uint32_t, kind: uint8_t, store: uint32_t) -> uint32_t:
+        """The first of `count` consecutive segments that were free."""
+        number: uint32_t = self._find_free(count)
+        if number != NO_SEGMENT:
+            self._claim(number, count, kind, store)
+        return number
+
+    def _can_claim(self, first: uint32_t, count: uint32_t) -> cython.bint:
+        """True if these segments are free, and may be taken."""
+        number: uint32_t = first
+        if count > self._free_segments() or first + count > min(self.segment_limit, self.segment_count):
+            return False
+        while number < first + count and self.segments[number].kind == FREE:
+            number += 1
+        return number == first + count
+
+    def _claim(self, first: uint32_t, count: uint32_t, kind: uint8_t, store: uint32_t) -> cython.void:
+        """Take free segments; of a run the first is of the kind RUN, the others are its tail."""
+        number: uint32_t
+        segment: cython.pointer[Segment]
+        if first == self.free_hint:
+            self.free_hint = first + count
+        self.high_water = max(self.high_water, first + count)
+        self.stores_used = max(self.stores_used, store + 1)
+        self.segments_used += count
+        for number in range(first, first + count):
+            segment = cython.address(self.segments[number])
+            self.marked_segments += not segment.marked
+            segment.kind = RUN_TAIL if kind == RUN and number != first else kind
+            segment.store = store
+            segment.rank = 0
+            segment.live = 0
+            segment.touched = 0
+            segment.evacuating = False
+            segment.small = not self.huge_pages
+            segment.marked = True
+            self.resident_pages += resident_of(segment)
 
     def _free_segment(self, number: uint32_t) -> cython.void:
         """Give one segment without live records back to the system."""
@@ -336,16 +399,18 @@ class Arena:
             heap.page_segments -= 1
             heap.node_segments -= segment.kind == NODES
             memset(self.page_maps + cython.cast(cython.size_t, number) * 8, 0, 64)
-        else:
+        elif segment.kind == RUN:
+            self.live_bytes -= cython.cast(uint64_t, segment.touched) << PAGE_SHIFT
+        if segment.kind == RUN or segment.kind == RUN_TAIL:
             heap.run_segments -= 1
-            self.live_bytes -= SEGMENT_SIZE
+        self.resident_pages -= resident_of(segment)
         segment.kind = FREE
         segment.rank = 0
         segment.live = 0
         segment.evacuating = False
-        if segment.small:
+        if segment.small and self.huge_pages:
             use_huge_pages(self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE, True)
-            segment.small = False
+        segment.small = False
         give_back(self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE)
         self.segments_used -= 1
         self.free_hint = min(self.free_hint, number)
@@ -353,7 +418,7 @@ class Arena:
     def allocate_node(self, store: uint32_t, pages: uint32_t) -> uint64_t:
         """Room for a node of a chain, which no bit tells of; 0 when the arena is full."""
         if pages <= RUN_MIN_PAGES:
-            return self._allocate_pages(store, pages, NODES)
+            return self._allocate_pages(store, pages, NODES, False)
         return self._allocate_run(store, cython.cast(uint64_t, pages) << PAGE_SHIFT)
 
     def free_node(self, offset: uint64_t, pages: uint32_t) -> cython.void:
@@ -365,68 +430,141 @@ class Arena:
         else:
             self._free_run(cython.cast(uint32_t, offset >> SEGMENT_SHIFT))
 
-    def _allocate_pages(self, store: uint32_t, pages: uint32_t, kind: uint8_t) -> uint64_t:
-        """A run of at most 256 pages in a segment of this kind."""
+    def _allocate_pages(self, store: uint32_t, pages: uint32_t, kind: uint8_t, fresh: cython.bint) -> uint64_t:
+        """A run of at most RUN_MIN_PAGES pages in segments of this kind."""
         heap: cython.pointer[Heap] = cython.address(self.heaps[store])
-        _step: uint32_t
-        number: uint32_t = heap.page_next
-        first: cython.int = -1
-        segment: cython.pointer[Segment]
-        if cython.cast(uint64_t, heap.page_segments) * PAGES_PER_SEGMENT >= heap.live_pages + pages:
-            for _step in range(self.high_water):
-                if number >= self.high_water:
-                    number = 0
-                segment = cython.address(self.segments[number])
-                if (
-                    segment.kind == kind
-                    and segment.store == store
-                    and segment.live + pages <= PAGES_PER_SEGMENT
-                    and (kind == NODES or segment.rank <= self.progress[RANK_PASSED])
-                    and not segment.evacuating
-                ):
-                    first = find_free_pages(self.page_maps + cython.cast(cython.size_t, number) * 8, pages)
-                    if first >= 0:
-                        break
-                number += 1
-        if first < 0:
-            number = self._take_segments(1, kind, store)
-            if number == NO_SEGMENT:
-                return 0
-            if (
-                heap.node_segments < SMALL_NODE_SEGMENTS
-                if kind == NODES
-                else (heap.kind != KEYS and heap.page_segments == 0)
-            ):
-                self._make_small(number)
-            heap.page_segments += 1
-            heap.node_segments += kind == NODES
-            # Offset 0 means none: the arena's first page is not given out.
-            first = 1 if number == 0 else 0
-            if number == 0:
-                set_pages(self.page_maps, 0, 1, True)
-                self.segments[0].live = 1
-                heap.live_pages += 1
-                self.live_bytes += 1 << PAGE_SHIFT
-        heap.page_next = number
-        set_pages(self.page_maps + cython.cast(cython.size_t, number) * 8, cython.cast(uint32_t, first), pages, True)
-        self.segments[number].live += pages
+        free: uint64_t = cython.cast(uint64_t, heap.page_segments) * PAGES_PER_SEGMENT - heap.live_pages
+        page: uint64_t = NO_PAGE
+        if free >= pages and not fresh:
+            page = self._find_pages(store, pages, kind)
+        if page == NO_PAGE:
+            page = self._append_pages(store, pages, kind)
+        if page == NO_PAGE and free >= pages and fresh:
+            page = self._find_pages(store, pages, kind)
+        if page == NO_PAGE:
+            return 0
+        self._mark_pages(page, pages, True)
+        heap.page_next = cython.cast(uint32_t, (page + pages - 1) // PAGES_PER_SEGMENT)
         heap.live_pages += pages
         self.live_bytes += cython.cast(uint64_t, pages) << PAGE_SHIFT
-        offset: uint64_t = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (
-            cython.cast(uint64_t, first) << PAGE_SHIFT
+        return page << PAGE_SHIFT
+
+    def _takes_pages(self, number: uint32_t, store: uint32_t, kind: uint8_t) -> cython.bint:
+        """True for a segment whose free pages may be given out."""
+        segment: cython.pointer[Segment] = cython.address(self.segments[number])
+        return (
+            segment.kind == kind
+            and segment.store == store
+            and (kind == NODES or segment.rank <= self.progress[RANK_PASSED])
+            and not segment.evacuating
         )
-        return offset
+
+    def _find_pages(self, store: uint32_t, pages: uint32_t, kind: uint8_t) -> uint64_t:
+        """The first of `pages` consecutive free pages, perhaps in several segments, from page_next on; or NO_PAGE."""
+        number: uint32_t = self.heaps[store].page_next
+        _step: uint32_t
+        word: uint32_t
+        bit: uint32_t
+        bits: uint64_t
+        found: uint32_t = 0  # free pages in a row, up to the place that is looked at
+        for _step in range(self.high_water):
+            if number >= self.high_water:
+                number = found = 0
+            if not self._takes_pages(number, store, kind) or self.segments[number].live == PAGES_PER_SEGMENT:
+                number += 1
+                found = 0
+                continue
+            for word in range(8 * number, 8 * number + 8):
+                bits = self.page_maps[word]
+                if bits == 0 or ~bits == 0:
+                    found = 0 if bits else found + 64
+                    if found >= pages:
+                        return cython.cast(uint64_t, word + 1) * 64 - found
+                    continue
+                for bit in range(64):
+                    found = 0 if (bits >> bit) & 1 else found + 1
+                    if found == pages:
+                        return cython.cast(uint64_t, word) * 64 + bit + 1 - found
+            number += 1
+        return NO_PAGE
+
+    def _append_pages(self, store: uint32_t, pages: uint32_t, kind: uint8_t) -> uint64_t:
+        """A run behind the one that was appended last, from its segment into new ones; NO_PAGE: the arena is full."""
+        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
+        first: uint32_t = heap.page_end + 1
+        number: uint32_t
+        count: uint32_t
+        tail: uint32_t = 0
+        if heap.page_segments and self._takes_pages(heap.page_end, store, kind):
+            tail = free_tail(self.page_maps + cython.cast(cython.size_t, heap.page_end) * 8)
+        count = (pages - min(tail, pages) + PAGES_PER_SEGMENT - 1) // PAGES_PER_SEGMENT
+        if tail == 0 or not self._can_claim(first, count):
+            tail = 0
+            count = (pages + (self.free_hint == 0) + PAGES_PER_SEGMENT - 1) // PAGES_PER_SEGMENT
+            # Where there is room for more behind them, at best: pages are lost at the ends of such stretches.
+            first = self._find_free(count + STRETCH)
+            if first == NO_SEGMENT:
+                first = self._find_free(count)
+            if first == NO_SEGMENT:
+                return NO_PAGE
+        if count:
+            self._claim(first, count, kind, store)
+        for number in range(first, first + count):
+            self._start_pages(number)
+        heap.page_end = first + count - 1
+        return cython.cast(uint64_t, first) * PAGES_PER_SEGMENT - tail + (first == 0)
+
+    def _start_pages(self, number: uint32_t) -> cython.void:
+        """Count a new segment of pages."""
+        segment: cython.pointer[Segment] = cython.address(self.segments[number])
+        heap: cython.pointer[Heap] = cython.address(self.heaps[segment.store])
+        if (
+            heap.node_segments < SMALL_NODE_SEGMENTS
+            if segment.kind == NODES
+            else heap.page_segments == 0 or (self.relocating and heap.page_segments < SMALL_STORE_SEGMENTS)
+        ):
+            self._make_small(number)
+        heap.page_segments += 1
+        heap.node_segments += segment.kind == NODES
+        if number == 0:
+            # Offset 0 means none: the arena's first page is not given out.
+            self._mark_pages(0, 1, True)
+            heap.live_pages += 1
+            self.live_bytes += 1 << PAGE_SHIFT
+
+    def _mark_pages(self, page: uint64_t, pages: uint64_t, used: cython.bint) -> cython.void:
+        """Note that a run of pages is used or free, in each of its segments."""
+        segment: cython.pointer[Segment]
+        first: uint32_t
+        count: uint32_t
+        while pages:
+            segment = cython.address(self.segments[page >> (SEGMENT_SHIFT - PAGE_SHIFT)])
+            first = cython.cast(uint32_t, page & (PAGES_PER_SEGMENT - 1))
+            count = cython.cast(uint32_t, min(pages, cython.cast(uint64_t, PAGES_PER_SEGMENT - first)))
+            self.resident_pages -= resident_of(segment)
+            if used:
+                segment.live += count
+                segment.touched = max(segment.touched, first + count)
+            else:
+                segment.live -= count
+            self.resident_pages += resident_of(segment)
+            set_pages(self.page_maps, page, count, used)
+            page += count
+            pages -= count
 
     def _allocate_run(self, store: uint32_t, nbytes: uint64_t) -> uint64_t:
         """Consecutive segments; the first page of the arena is left out when the run begins there."""
         skipped: uint64_t = 4096 if self.free_hint == 0 else 0
+        pages: uint32_t = cython.cast(uint32_t, (nbytes + 4095) >> PAGE_SHIFT)
         count: uint32_t = cython.cast(uint32_t, (nbytes + skipped + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT)
         number: uint32_t = self._take_segments(count, RUN, store)
         if number == NO_SEGMENT:
             return 0
         self.segments[number].live = count
         self.heaps[store].run_segments += count
-        self.live_bytes += cython.cast(uint64_t, count) << SEGMENT_SHIFT
+        self.segments[number].touched = pages
+        self.resident_pages += pages
+        self.live_bytes += cython.cast(uint64_t, pages) << PAGE_SHIFT
         offset: uint64_t = (cython.cast(uint64_t, number) << SEGMENT_SHIFT) + (4096 if number == 0 else 0)
         # The tail beyond the value stays untouched, which costs nothing in small pages.
         self._make_small(number + count - 1)
@@ -434,17 +572,23 @@ class Arena:
 
     def _make_small(self, number: uint32_t) -> cython.void:
         """Back a segment that will stay mostly empty by 4 KiB pages."""
+        segment: cython.pointer[Segment] = cython.address(self.segments[number])
         if self.huge_pages:
             # A Populator may have put a huge page there already.
             give_back(self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE)
             use_huge_pages(self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE, False)
-            self.segments[number].small = True
+            self.resident_pages -= resident_of(segment)
+            segment.small = True
+            self.resident_pages += resident_of(segment)
 
     def _make_huge(self, number: uint32_t) -> cython.void:
-        """Back a full segment whose tail was given back by a huge page again, if it has to do with keys."""
-        if self.huge_pages and self.heaps[self.segments[number].store].kind in (KEYS, TYPE_CHUNK):
+        """Back a segment that has become full by a huge page: a fork copies one entry of its tables, not 512."""
+        segment: cython.pointer[Segment] = cython.address(self.segments[number])
+        if self.huge_pages and segment.live > GRANULES_PER_SEGMENT // 8 * 7:
+            self.resident_pages -= resident_of(segment)
             collapse(self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE)
-            self.segments[number].small = False
+            segment.small = False
+            self.resident_pages += resident_of(segment)
 
     def give_tails_back(self, stores: uint32_t) -> None:
         """Give the memory of the first stores' segments that are being filled back, as far as they are empty.
@@ -460,9 +604,12 @@ class Arena:
                 continue
             number = cython.cast(uint32_t, tail >> SEGMENT_SHIFT)
             if self.huge_pages and not self.segments[number].small:
+                self.resident_pages -= resident_of(cython.address(self.segments[number]))
                 use_huge_pages(self.base + tail, self.heaps[store].bump_end - tail, False)
                 give_back(self.base + tail, self.heaps[store].bump_end - tail)
                 self.segments[number].small = True
+                self.segments[number].touched = cython.cast(uint32_t, (tail & (SEGMENT_SIZE - 1)) >> PAGE_SHIFT)
+                self.resident_pages += resident_of(cython.address(self.segments[number]))
 
     def fits(self, offset: uint64_t, old_size: uint64_t, new_size: uint64_t) -> cython.bint:
         """True if a record of `new_size` may be written over the one of `old_size`, no more and no less room taken."""
@@ -481,38 +628,32 @@ class Arena:
         segment: cython.pointer[Segment] = cython.address(self.segments[number])
         old_pages: uint64_t = (old_size + 4095) >> PAGE_SHIFT
         new_pages: uint64_t = (new_size + 4095) >> PAGE_SHIFT
-        page: uint64_t = (offset >> PAGE_SHIFT) & (PAGES_PER_SEGMENT - 1)
+        end: uint64_t = (offset >> PAGE_SHIFT) + old_pages
+        new_end: uint64_t = (offset >> PAGE_SHIFT) + new_pages
+        page: uint64_t
         wanted: uint32_t
-        step: uint32_t
-        map_: cython.pointer[uint64_t]
         if segment.kind == PAGES:
-            if new_pages > RUN_MIN_PAGES or page + new_pages > PAGES_PER_SEGMENT:
+            # Within its last segment: it is that one whose turn with the child a death waits for.
+            if new_pages > RUN_MIN_PAGES or (new_end - 1) // PAGES_PER_SEGMENT != (end - 1) // PAGES_PER_SEGMENT:
                 return new_pages == old_pages
-            map_ = self.page_maps + cython.cast(cython.size_t, number) * 8
-            for wanted in range(cython.cast(uint32_t, page + old_pages), cython.cast(uint32_t, page + new_pages)):
-                if (map_[wanted >> 6] >> (wanted & 63)) & 1:
+            for page in range(end, new_end):
+                if (self.page_maps[page >> 6] >> (page & 63)) & 1:
                     return False
-            set_pages(map_, cython.cast(uint32_t, page + old_pages), cython.cast(uint32_t, new_pages - old_pages), True)
-            segment.live += cython.cast(uint32_t, new_pages - old_pages)
+            self._mark_pages(end, new_pages - old_pages, True)
             self.heaps[segment.store].live_pages += new_pages - old_pages
             self.live_bytes += (new_pages - old_pages) << PAGE_SHIFT
             return True
         wanted = cython.cast(uint32_t, ((offset & (SEGMENT_SIZE - 1)) + new_size + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT)
-        if number + wanted > min(self.segment_limit, self.segment_count):
-            return False
-        for step in range(number + segment.live, number + wanted):
-            if self.segments[step].kind != FREE:
-                return False
-        for step in range(number + segment.live, number + wanted):
-            self.segments[step].kind = RUN_TAIL
-            self.segments[step].store = segment.store
-            self.segments[step].rank = 0
-            self.segments_used += 1
-            self.heaps[segment.store].run_segments += 1
-            self.live_bytes += SEGMENT_SIZE
         if wanted > segment.live:
+            if not self._can_claim(number + segment.live, wanted - segment.live):
+                return False
+            self._claim(number + segment.live, wanted - segment.live, RUN_TAIL, segment.store)
+            self.heaps[segment.store].run_segments += wanted - segment.live
+            self._make_small(number + wanted - 1)
             segment.live = wanted
-            self.high_water = max(self.high_water, number + wanted)
+        segment.touched = cython.cast(uint32_t, new_pages)
+        self.resident_pages += new_pages - old_pages
+        self.live_bytes += (new_pages - old_pages) << PAGE_SHIFT
         return True
 
     # Deaths
@@ -521,6 +662,8 @@ class Arena:
         """The record of `nbytes` at `offset` is no longer reachable."""
         segment: cython.pointer[Segment] = cython.address(self.segments[offset >> SEGMENT_SHIFT])
         link: uint32_t = 0
+        if segment.kind == PAGES:
+            segment = cython.address(self.segments[(offset + nbytes - 1) >> SEGMENT_SHIFT])
         if segment.rank > self.progress[RANK_PASSED]:
             link = self.deaths.allocate()
         if link == 0:
@@ -561,25 +704,21 @@ class Arena:
             self._free_segment(tail)
 
     def _free_pages(self, offset: uint64_t, pages: uint32_t) -> cython.void:
-        number: uint32_t = cython.cast(uint32_t, offset >> SEGMENT_SHIFT)
-        segment: cython.pointer[Segment] = cython.address(self.segments[number])
-        heap: cython.pointer[Heap] = cython.address(self.heaps[segment.store])
-        set_pages(
-            self.page_maps + cython.cast(cython.size_t, number) * 8,
-            cython.cast(uint32_t, (offset >> PAGE_SHIFT) & (PAGES_PER_SEGMENT - 1)),
-            pages,
-            False,
-        )
-        segment.live -= pages
-        heap.live_pages -= pages
-        self.live_bytes -= cython.cast(uint64_t, pages) << PAGE_SHIFT
-        if segment.live == (1 if number == 0 else 0):
-            heap.live_pages -= segment.live
-            self.live_bytes -= cython.cast(uint64_t, segment.live) << PAGE_SHIFT
-            self._free_segment(number)
-        elif segment.kind == NODES and not self.poison:
+        first: uint32_t = cython.cast(uint32_t, offset >> SEGMENT_SHIFT)
+        last: uint32_t = cython.cast(uint32_t, ((offset >> PAGE_SHIFT) + pages - 1) // PAGES_PER_SEGMENT)
+        number: uint32_t
+        heap: cython.pointer[Heap] = cython.address(self.heaps[self.segments[first].store])
+        if self.segments[first].kind == NODES and not self.poison:
             # Nodes are not moved together, so their memory goes back page by page.
             give_back(self.base + offset, cython.cast(cython.size_t, pages) << PAGE_SHIFT)
+        self._mark_pages(offset >> PAGE_SHIFT, pages, False)
+        heap.live_pages -= pages
+        self.live_bytes -= cython.cast(uint64_t, pages) << PAGE_SHIFT
+        for number in range(first, last + 1):
+            if self.segments[number].live == (1 if number == 0 else 0):
+                heap.live_pages -= self.segments[number].live
+                self.live_bytes -= cython.cast(uint64_t, self.segments[number].live) << PAGE_SHIFT
+                self._free_segment(number)
 
     def drop_store(self, store: uint32_t) -> cython.void:
         """Every segment of the store at once; a child keeps its own view of them."""
@@ -602,6 +741,8 @@ class Arena:
                     cython.cast(cython.pointer[uint8_t], self.live + cython.cast(uint64_t, number) * WORDS_PER_SEGMENT),
                     BITMAP_PER_SEGMENT,
                 )
+                self.segments[number].marked = False
+                self.marked_segments -= 1
                 self._free_segment(number)
         for store in range(self.stores_used):
             if self.heaps[store].dropping:
@@ -754,7 +895,9 @@ class Arena:
         free: uint64_t = ((heap.bump_end - heap.bump) + (heap.gap_end - heap.gap)) >> GRANULE_SHIFT
         records: cython.bint = heap.record_segments > 2 and (granules - heap.live_granules - free) * share > granules
         in_pages: cython.bint = (
-            heap.page_segments > heap.node_segments + 1 and (pages - heap.live_pages) * share > pages
+            heap.page_segments > heap.node_segments + 1
+            and (pages - heap.live_pages) * share > pages
+            and heap.live_pages != heap.vain_pages
         )
         if self.snapshot_is_open or self.drained < self.walk_len or not (records or in_pages):
             return NO_SEGMENT
@@ -776,12 +919,43 @@ class Arena:
                 and segment.kind == PAGES
                 and segment.live < PAGES_PER_SEGMENT - PAGES_PER_SEGMENT // share
                 and segment.live * (GRANULES_PER_SEGMENT // PAGES_PER_SEGMENT) < best_live
+                and number != heap.page_end
             ):
                 best = number
                 best_live = segment.live * (GRANULES_PER_SEGMENT // PAGES_PER_SEGMENT)
         return best
 
+    def reaching_into(self, number: uint32_t) -> uint64_t:
+        """The record that begins before a segment of pages and ends in it or behind; 0 if there is none."""
+        start: uint64_t = cython.cast(uint64_t, number) << SEGMENT_SHIFT
+        store: uint32_t = self.segments[number].store
+        at: uint64_t
+        while number and self.segments[number - 1].kind == PAGES and self.segments[number - 1].store == store:
+            number -= 1
+            at = last_live(
+                self.live,
+                cython.cast(uint64_t, number) << SEGMENT_SHIFT,
+                cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT,
+            )
+            if at != segment_end(number):
+                return at if at + entry_size(self.heaps[store].kind, self.base + at) > start else 0
+        return 0
+
     # Figures and proof
+
+    def resident_bytes(self) -> uint64_t:
+        """What the arena, its bitmap and the queued deaths have of the machine's memory."""
+        return (
+            (self.resident_pages << PAGE_SHIFT)
+            + cython.cast(uint64_t, self.marked_segments) * BITMAP_PER_SEGMENT
+            + self.deaths.resident_bytes()
+        )
+
+    def gap_bytes(self, store: uint32_t) -> uint64_t:
+        """What a store's segments could still hold."""
+        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
+        segments: uint64_t = heap.record_segments + heap.page_segments
+        return (segments << SEGMENT_SHIFT) - self.heap_bytes(store)
 
     def heap_bytes(self, store: uint32_t) -> uint64_t:
         """Bytes of a store's live records outside runs, rounded to granules or pages."""
@@ -804,6 +978,10 @@ class Arena:
         granules: uint64_t
         pages: uint64_t
         used: uint32_t = 0
+        marked: uint32_t = 0
+        resident: uint64_t = 0
+        reach: uint64_t = 0  # end of the last run of pages, whose store is `reaching`
+        reaching: uint32_t = 0
         deaths: uint64_t = 0
         live_bytes: uint64_t = 0
         link: uint32_t
@@ -812,8 +990,10 @@ class Arena:
             start = cython.cast(uint64_t, number) << SEGMENT_SHIFT
             end = start + SEGMENT_SIZE
             used += segment.kind != FREE
-            if segment.kind in (RUN, RUN_TAIL):
-                live_bytes += SEGMENT_SIZE
+            marked += segment.marked
+            resident += resident_of(segment)
+            if segment.kind == RUN:
+                live_bytes += cython.cast(uint64_t, segment.touched) << PAGE_SHIFT
             if segment.kind in (FREE, RUN_TAIL):
                 assert next_live(self.live, start, end) == end, f"free segment {number} has a live bit"
                 assert not segment.deferred
@@ -823,20 +1003,28 @@ class Arena:
             live = found.setdefault(segment.store, [0, 0])
             granules = 0
             pages = 1 if number == 0 and segment.kind == PAGES else 0
+            if reach > start:
+                assert segment.kind == PAGES and segment.store == reaching, f"a record reaches into segment {number}"
+                pages = (min(reach, end) - start) >> PAGE_SHIFT
+                assert next_live(self.live, start, end) >= min(reach, end), f"overlap in segment {number}"
             at = next_live(self.live, start, end)
             while at < end:
                 size = entry_size(self.heaps[segment.store].kind, self.base + at)
                 live[0] += 1
                 live[1] += size
                 granules += (size + GRANULE - 1) >> GRANULE_SHIFT
-                pages += (size + 4095) >> PAGE_SHIFT
                 if segment.kind == RUN:
                     assert (at - start) + size <= cython.cast(uint64_t, segment.live) << SEGMENT_SHIFT
+                    assert (size + 4095) >> PAGE_SHIFT == segment.touched
                     assert next_live(self.live, at + GRANULE, end) == end
                     break
-                assert at + size <= end, f"record at {at} leaves its segment"
                 following: uint64_t = next_live(self.live, at + GRANULE, end)
-                assert following >= at + size, f"record at {at} reaches into the one at {following}"
+                if segment.kind == PAGES:
+                    reach = (at + size + 4095) & ~cython.cast(uint64_t, 4095)
+                    reaching = segment.store
+                    pages += (min(reach, end) - at) >> PAGE_SHIFT
+                assert segment.kind == PAGES or at + size <= end, f"record at {at} leaves its segment"
+                assert following >= min(at + size, end), f"record at {at} reaches into the one at {following}"
                 assert (segment.kind == PAGES) == (size > RECORD_MAX)
                 at = following
             if segment.kind == RECORDS:
@@ -855,12 +1043,16 @@ class Arena:
             link = segment.deferred
             while link:
                 assert self.is_live(self.deaths.links[link].offset)
-                assert self.deaths.links[link].offset >> SEGMENT_SHIFT == number
+                size = entry_size(self.heaps[segment.store].kind, self.base + self.deaths.links[link].offset)
+                if segment.kind != RUN:
+                    assert (self.deaths.links[link].offset + size - 1) >> SEGMENT_SHIFT == number
                 live[0] -= 1
                 live[1] -= entry_size(self.heaps[segment.store].kind, self.base + self.deaths.links[link].offset)
                 deaths += 1
                 link = self.deaths.links[link].next
         assert used == self.segments_used
+        assert marked == self.marked_segments
+        assert resident == self.resident_pages, f"{resident} pages resident, {self.resident_pages} counted"
         assert deaths == self.deferred_deaths == self.deaths.used
         for store, sums in heap_sums.items():
             heap: cython.pointer[Heap] = cython.address(self.heaps[cython.cast(uint32_t, store)])
@@ -879,27 +1071,26 @@ class Arena:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def find_free_pages(map_: cython.pointer[uint64_t], pages: uint32_t) -> cython.int:
-    """The first of `pages` consecutive clear bits among 512; -1 if there is no such run."""
-    page: uint32_t
-    found: uint32_t = 0
-    for page in range(PAGES_PER_SEGMENT):
-        found = 0 if (map_[page >> 6] >> (page & 63)) & 1 else found + 1
-        if found == pages:
-            return cython.cast(cython.int, page + 1 - pages)
-    return -1
+def free_tail(map_: cython.pointer[uint64_t]) -> uint32_t:
+    """How many of a segment's 512 pages are free behind the last used one."""
+    word: cython.int = 7
+    while word >= 0 and map_[word] == 0:
+        word -= 1
+    if word < 0:
+        return PAGES_PER_SEGMENT
+    return 64 * (7 - word) + __builtin_clzll(map_[word])
 
 
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def set_pages(map_: cython.pointer[uint64_t], first: uint32_t, pages: uint32_t, used: cython.bint) -> cython.void:
-    page: uint32_t
+def set_pages(maps: cython.pointer[uint64_t], first: uint64_t, pages: uint32_t, used: cython.bint) -> cython.void:
+    page: uint64_t
     for page in range(first, first + pages):
         if used:
-            map_[page >> 6] |= cython.cast(uint64_t, 1) << (page & 63)
+            maps[page >> 6] |= cython.cast(uint64_t, 1) << (page & 63)
         else:
-            map_[page >> 6] &= ~(cython.cast(uint64_t, 1) << (page & 63))
+            maps[page >> 6] &= ~(cython.cast(uint64_t, 1) << (page & 63))
 
 
 @cython.cfunc

@@ -55,7 +55,7 @@ from cython.cimports.minikv.engine.memory import BlockPool, reserve, unmap
 from cython.cimports.minikv.engine.record import string_size
 from cython.cimports.minikv.engine.sequence import SequenceCursor, Sequences, SequenceState
 
-from minikv.errors import ArenaFull
+from minikv.errors import BLOCKS_FULL, SEGMENTS_FULL, ArenaFull
 
 assert cython.sizeof(Node) == NODE_HEADER
 assert cython.sizeof(Tail) == 1024
@@ -318,7 +318,7 @@ class Chains:
             if new == 0:
                 self.clear(target)
                 with cython.gil:
-                    raise ArenaFull("no room for a copy")
+                    raise ArenaFull(SEGMENTS_FULL)
             copy_node(self.node(new), node)
             self._link(target, target.last, new)
             self.sequences.append(cython.address(target.nodes), new, self.sequences.elements(cython.address(cursor)))
@@ -345,7 +345,7 @@ class Chains:
                         count -= 1
                         self.arena.free_node(taken[count], pages[count])
                     with cython.gil:
-                        raise ArenaFull("the arena is full")
+                        raise ArenaFull(SEGMENTS_FULL)
                 count += 1
             there = self.sequences.following(state, cython.address(cursor))
         there = count > 0 and self.sequences.first(state, cython.address(cursor))
@@ -408,7 +408,7 @@ class Chains:
         """Make sure that a change finds the blocks it needs."""
         if self.sequences.pool.available() < BLOCKS_PER_CHANGE:
             with cython.gil:
-                raise ArenaFull("no memory left for the indexes")
+                raise ArenaFull(BLOCKS_FULL)
         return 0
 
     def _push_left(self, chain: cython.pointer(Chain), size: uint64_t) -> cython.pointer(uint8_t):
@@ -552,7 +552,7 @@ class Chains:
             if right:
                 self._free_node(chain, right)
             with cython.gil:
-                raise ArenaFull("the arena is full")
+                raise ArenaFull(SEGMENTS_FULL)
         self.node(new).end = cython.cast(uint32_t, NODE_HEADER + size)
         if index == 0 and behind == 0:
             self._move_node(chain, cursor, new)
@@ -731,7 +731,7 @@ class Chains:
         offset: uint64_t = self._take_node(chain, pages)
         if offset == 0:
             with cython.gil:
-                raise ArenaFull("the arena is full")
+                raise ArenaFull(SEGMENTS_FULL)
         return offset
 
     def _free_node(self, chain: cython.pointer(Chain), offset: uint64_t) -> cython.void:
@@ -884,7 +884,8 @@ class Chains:
             if self.arena.segments[offset >> SEGMENT_SHIFT].kind == NODES:
                 for page in range(offset >> PAGE_SHIFT, (offset >> PAGE_SHIFT) + node.pages):
                     assert self.arena.page_maps[page >> 6] >> (page & 63) & 1, f"page {page} of a node is free"
-                assert (offset >> PAGE_SHIFT) % PAGES_PER_SEGMENT + node.pages <= PAGES_PER_SEGMENT
+                    assert self.arena.segments[page // PAGES_PER_SEGMENT].kind == NODES
+                    assert self.arena.segments[page // PAGES_PER_SEGMENT].store == store
                 found[store] += node.pages
             else:
                 assert self.arena.segments[offset >> SEGMENT_SHIFT].kind == RUN

@@ -45,7 +45,7 @@ from cython.cimports.minikv.engine.record import (
 from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.table import PREFIX_BITS, hash_key
 
-from minikv.errors import ArenaFull
+from minikv.errors import SEGMENTS_FULL, ArenaFull
 
 # A chunk that shrinks stays where it is as long as it has no more than so many bytes to spare.
 SPARE_KEPT = cython.declare(uint64_t, 64)
@@ -117,10 +117,13 @@ def edit_chunk(
     if size == 0:
         place = 0
     elif old == 0 or not stays(store, old, size, spare):
+        # What makes something smaller may use the reserve.
+        store.arena.may_use_reserve = size <= used
         place = chunks.try_allocate(root_of(payload).number, size, spare)
+        store.arena.may_use_reserve = False
         if place == 0:
             if old == 0 or not may_stay(store, old, size):
-                raise ArenaFull("the arena is full")
+                raise ArenaFull(SEGMENTS_FULL)
             place = old
     try:
         store.rewrite(slot, 0, 0, 0)

@@ -73,6 +73,7 @@ cdef class Chunks:
     cdef void drop(self, const uint8_t *payload) noexcept nogil
     cdef void drop_owned(self, uint32_t store) noexcept nogil
     cdef uint8_t *clone(self, const uint8_t *payload, uint32_t store, uint64_t hash_) except NULL
+    cdef uint64_t resident_bytes(self) noexcept nogil
     cdef uint64_t memory_of(self, const uint8_t *payload) noexcept nogil
     cdef bint move(self, TableState *table, uint64_t old) noexcept nogil
     cdef MemberIndex *index_of(self, const uint8_t *payload) noexcept nogil

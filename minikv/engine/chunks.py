@@ -58,7 +58,7 @@ from cython.cimports.minikv.engine.record import (
 )
 from cython.cimports.minikv.engine.table import Tables, TableState, hash_key, slot_offset
 
-from minikv.errors import ArenaFull
+from minikv.errors import BLOCKS_FULL, SEGMENTS_FULL, ArenaFull
 
 # A chunked collection has at least half of this in its elements, its chunks and its root together.
 OWNED_MIN = cython.declare(uint64_t, 512)
@@ -101,7 +101,7 @@ class Chunks:
             number = self.next_fresh
             self.next_fresh += 1
         else:
-            raise ArenaFull("too many collections")
+            raise ArenaFull(BLOCKS_FULL)
         self.owners[number].hash = hash_
         self.owners[number].store = store
         self.owners[number].used = True
@@ -122,7 +122,7 @@ class Chunks:
         """Room for a chunk of so many bytes and some more, its header written; the caller writes the elements."""
         place: uint64_t = self.try_allocate(number, used, spare)
         if place == 0:
-            raise ArenaFull("the arena is full")
+            raise ArenaFull(SEGMENTS_FULL)
         return place
 
     def try_allocate(self, number: uint32_t, used: uint64_t, spare: uint64_t) -> uint64_t:
@@ -173,7 +173,7 @@ class Chunks:
         place: uint64_t
         used: uint64_t
         if copy == cython.NULL:
-            raise ArenaFull("no memory for a copy")
+            raise ArenaFull(BLOCKS_FULL)
         memcpy(copy, payload, head + root.tail)
         try:
             root.number = self.create(store, hash_)
@@ -199,6 +199,10 @@ class Chunks:
             free(copy)
             raise
         return copy
+
+    def resident_bytes(self) -> uint64_t:
+        """What is kept of each number that has ever been used."""
+        return cython.cast(uint64_t, self.next_fresh) * cython.sizeof(Owner)
 
     def memory_of(self, payload: cython.pointer[cython.const[uint8_t]]) -> uint64_t:
         """Bytes of a collection's chunks and its owner."""

@@ -54,6 +54,7 @@ cdef class BlockPool:
     cdef void free(self, uint32_t block) noexcept nogil
     cdef uint32_t trim(self, uint32_t limit) noexcept nogil
     cdef uint32_t available(self) noexcept nogil
+    cdef uint64_t resident_bytes(self) noexcept nogil
 
 
 cdef struct Link:
@@ -73,3 +74,4 @@ cdef class LinkPool:
     cdef uint32_t allocate(self) noexcept nogil
     cdef void free(self, uint32_t link) noexcept nogil
     cdef uint32_t available(self) noexcept nogil
+    cdef uint64_t resident_bytes(self) noexcept nogil

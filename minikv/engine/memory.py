@@ -251,6 +251,10 @@ class BlockPool:
         """Blocks that can still be allocated."""
         return self.free_count + (self.capacity - self.next_fresh)
 
+    def resident_bytes(self) -> uint64_t:
+        """What the blocks have of the machine's memory, free ones that keep it included."""
+        return cython.cast(uint64_t, self.next_fresh - 1 - self.returned) << BLOCK_SHIFT
+
 
 class LinkPool:
     """Links of 16 bytes, addressed by number."""
@@ -298,3 +302,7 @@ class LinkPool:
     def available(self) -> uint32_t:
         """Links that can still be allocated."""
         return self.capacity - 1 - self.used
+
+    def resident_bytes(self) -> uint64_t:
+        """What the links have of the machine's memory."""
+        return cython.cast(uint64_t, self.next_fresh - 1) * cython.sizeof(Link)

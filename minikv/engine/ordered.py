@@ -70,7 +70,7 @@ from cython.cimports.minikv.engine.ordered import (
 )
 from cython.cimports.minikv.engine.record import read_length
 
-from minikv.errors import ArenaFull
+from minikv.errors import BLOCKS_FULL, ArenaFull
 
 assert cython.sizeof(Leaf) == 4096 and cython.sizeof(Inner) <= 4096 and cython.sizeof(OrderedState) == 24
 
@@ -171,14 +171,14 @@ class OrderedTrees:
         if state.count == 0:
             if not self.reserve(state, 1, cython.address(state.root)):
                 with cython.gil:
-                    raise ArenaFull("no block for an ordered tree")
+                    raise ArenaFull(BLOCKS_FULL)
             self.start_leaf(state.root)
         if self.descend(state, probe, cython.address(path)):
             return False
         if self.leaf(path.block[0]).count == LEAF_CAPACITY:
             if not self.make_room(state, cython.address(path)):
                 with cython.gil:
-                    raise ArenaFull("no block for an ordered tree")
+                    raise ArenaFull(BLOCKS_FULL)
             self.descend(state, probe, cython.address(path))
         leaf = self.leaf(path.block[0])
         at = path.index[0]

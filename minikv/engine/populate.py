@@ -42,7 +42,7 @@ class Populator:
     def _work(self) -> cython.void:
         while not self._stopped and self._next < self._limit:
             if self._next < self._arena.high_water + DISTANCE:
-                self._next = self._arena.high_water + DISTANCE
+                self._next = min(self._arena.high_water + DISTANCE, self._limit)
             elif self._next >= self._arena.high_water + AHEAD:
                 usleep(PAUSE_US)
             elif populate(self._arena.base + (cython.cast(uint64_t, self._next) << SEGMENT_SHIFT), SEGMENT_SIZE):

@@ -5,7 +5,7 @@
     states   a letter for each segment:  - no snapshot has to do with it   f frozen, the child still needs it
                                          b behind the child   n new since the fork
 
-Live bytes of pages and runs are whole pages and segments.
+Live bytes of pages and runs are whole pages.
 """
 
 import cython
@@ -13,11 +13,11 @@ from cython.cimports.libc.stdint import uint32_t, uint64_t, uintptr_t
 from cython.cimports.minikv.engine.arena import (
     FREE,
     GRANULE_SHIFT,
-    NODES,
     PAGE_SHIFT,
-    PAGES,
     RANK_PASSED,
     RECORDS,
+    RUN,
+    RUN_TAIL,
     SEGMENT_SIZE,
     Arena,
     Segment,
@@ -33,6 +33,7 @@ class SegmentMap:
         number: uint32_t
         segment: cython.pointer[Segment]
         owner: uint32_t
+        run: uint64_t = 0  # bytes of the last run that lie from here on
         kinds = bytearray(arena.high_water)
         self.segment_bytes = SEGMENT_SIZE
         self.address = cython.cast(uintptr_t, arena.base)
@@ -42,7 +43,13 @@ class SegmentMap:
         for number in range(arena.high_water):
             segment = cython.address(arena.segments[number])
             kinds[number] = KIND_LETTERS[segment.kind]
-            self.live_bytes.append(live_bytes(segment))
+            if segment.kind == RUN:
+                run = cython.cast(uint64_t, segment.touched) << PAGE_SHIFT
+            if segment.kind == RUN or segment.kind == RUN_TAIL:
+                self.live_bytes.append(min(run, cython.cast(uint64_t, SEGMENT_SIZE)))
+                run -= min(run, cython.cast(uint64_t, SEGMENT_SIZE))
+            else:
+                self.live_bytes.append(live_bytes(segment))
             # A spread collection's store belongs to the one that its key is in.
             owner = segment.store if segment.store in databases else arena.spreads[segment.store].owner
             self.stores.append(-1 if segment.kind == FREE else segment.store)
@@ -53,13 +60,8 @@ class SegmentMap:
 
 @cython.cfunc
 def live_bytes(segment: cython.pointer[Segment]) -> uint64_t:
-    if segment.kind == FREE:
-        return 0
-    if segment.kind == RECORDS:
-        return cython.cast(uint64_t, segment.live) << GRANULE_SHIFT
-    if segment.kind == PAGES or segment.kind == NODES:
-        return cython.cast(uint64_t, segment.live) << PAGE_SHIFT
-    return SEGMENT_SIZE
+    """Of a segment outside runs."""
+    return cython.cast(uint64_t, segment.live) << (GRANULE_SHIFT if segment.kind == RECORDS else PAGE_SHIFT)
 
 
 @cython.cfunc

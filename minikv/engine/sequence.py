@@ -45,7 +45,7 @@ from cython.cimports.minikv.engine.sequence import (
     SequenceState,
 )
 
-from minikv.errors import ArenaFull
+from minikv.errors import BLOCKS_FULL, ArenaFull
 
 assert cython.sizeof(SequenceLeaf) == 4096 and cython.sizeof(SequenceInner) == 4096
 assert cython.sizeof(SequenceState) == 24
@@ -137,7 +137,7 @@ class Sequences:
             after = False
             if not self.reserve(state, 1, cython.address(state.root)):
                 with cython.gil:
-                    raise ArenaFull("no block for a sequence")
+                    raise ArenaFull(BLOCKS_FULL)
             self.leaf(state.root).count = 0
             cursor.block[0] = state.root
             cursor.index[0] = 0
@@ -145,7 +145,7 @@ class Sequences:
             number = self.number_of(state, cursor)
             if not self.make_room(state, cursor):
                 with cython.gil:
-                    raise ArenaFull("no block for a sequence")
+                    raise ArenaFull(BLOCKS_FULL)
             self.find(state, number, cursor, cython.address(at))
         leaf = self.leaf(cursor.block[0])
         at = cursor.index[0] + after

@@ -19,6 +19,7 @@ Invariants (proved by Store.check):
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memmove, memset
+from cython.cimports.minikv.engine.chunks import root_of
 from cython.cimports.minikv.engine.ordered import Cursor, Entry, OrderedIndex
 from cython.cimports.minikv.engine.record import (
     EXPIRY_OPCODE,
@@ -185,8 +186,8 @@ class Store:
             if removed != inserted:
                 memmove(record + start + inserted, record + start + removed, size - start - removed)
             return record + start
-        self.stores.reserve()
-        offset = self.stores.allocate(self.number, prefix + new_size)
+        self.stores.reserve_again()
+        offset = self.stores.allocate_again(self.number, size, prefix + new_size)
         if prefix:
             self.arena.base[offset] = EXPIRY_OPCODE
             memset(self.arena.base + offset + 1, 0, EXPIRY_SIZE - 1)
@@ -257,11 +258,13 @@ class Store:
     def _place_for_chunked(self, slot: cython.pointer[uint64_t], size: uint64_t) -> uint64_t:
         """Room for a record that replaces the slot's root: its entries are needed until its chunks are gone."""
         old: uint64_t = slot_offset(slot)
+        old_size: uint64_t = record_size(self.arena.base + old)
+        payload: cython.pointer[uint8_t] = record_payload(self.arena.base + old)
         offset: uint64_t
-        self.stores.reserve()
-        offset = self.stores.allocate(self.number, size)
-        self.stores.chunks.drop(record_payload(self.arena.base + old))
-        self.stores.replace(slot, old, record_size(self.arena.base + old), offset, size)
+        self.stores.reserve_again()
+        offset = self.stores.allocate_again(self.number, old_size + root_of(payload).nbytes, size)
+        self.stores.chunks.drop(payload)
+        self.stores.replace(slot, old, old_size, offset, size)
         return offset
 
     def _move_expiry(self, hash_: uint64_t, old_ms: int64_t, new_ms: int64_t) -> cython.int:
@@ -376,7 +379,7 @@ class Store:
         new_offset: uint64_t = offset
         if old_ms == at_ms:
             return 0
-        self.stores.reserve()
+        self.stores.reserve_again()
         if self.arena.is_jumbo(offset) or (body != record and at_ms and not self.arena.is_frozen(offset)):
             memcpy(record + 1, cython.address(at_ms), 8)
             return self._move_expiry(hash_, old_ms, at_ms)
@@ -384,7 +387,8 @@ class Store:
         if size > RECORD_MAX:
             return self._make_jumbo(slot, hash_, at_ms)
         if not self.arena.fits(offset, old_size, size):
-            new_offset = self.stores.allocate(self.number, size)
+            # A time is what lets a key go: it may use the reserve, although the record grows.
+            new_offset = self.stores.allocate_again(self.number, max(old_size, size), size)
         memmove(self.arena.base + new_offset + (size - body_size), body, body_size)
         if at_ms:
             record = self.arena.base + new_offset

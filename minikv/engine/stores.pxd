@@ -33,10 +33,14 @@ cdef class Stores:
     cdef uint32_t evacuated             # store whose segment is being evacuated
     cdef uint64_t evacuated_to          # next entry to move, 0: no segment is being evacuated
     cdef uint64_t evacuated_end
+    cdef uint32_t evacuated_least       # segments of pages that the store had at least since evacuation came to it
+    cdef uint32_t evacuated_in_vain     # segments evacuated since there were so few
     cdef uint32_t evacuated_next        # store to look at next
 
     cdef int reserve(self) except -1
+    cdef int reserve_again(self) except -1
     cdef uint64_t allocate(self, uint32_t store, uint64_t size) except 0
+    cdef uint64_t allocate_again(self, uint32_t store, uint64_t old_size, uint64_t size) except 0
     cdef uint64_t place(self, uint32_t store, uint64_t hash_, uint64_t *slot, uint64_t size) except 0
     cdef void replace(self, uint64_t *slot, uint64_t old, uint64_t old_size, uint64_t offset, uint64_t size) noexcept nogil
     cdef uint64_t resize(self, uint32_t store, uint64_t *slot, uint64_t size) except 0
@@ -55,11 +59,13 @@ cdef class Stores:
     cdef int _rehome_all(self, uint32_t store, uint32_t owner) except -1
     cdef void publish_chain(self, uint32_t store) noexcept nogil
     cdef uint64_t memory_of(self, uint32_t store) noexcept nogil
+    cdef uint64_t resident_bytes(self) noexcept nogil
     cdef void drop(self, uint32_t store) noexcept nogil
     cdef void drop_owned(self, uint32_t owner) noexcept nogil
     cdef bint _forget(self, uint32_t store, bint with_shared) noexcept nogil
     cdef uint64_t evacuate(self, int64_t until_ns, uint32_t share) noexcept nogil
     cdef bint _pick(self, uint32_t share) noexcept nogil
+    cdef void _end_evacuation(self) noexcept nogil
     cdef bint _move(self, uint64_t old) noexcept nogil
     cdef bint _move_keyed(self, uint64_t old) noexcept nogil
     cdef object check_chain(self, uint32_t store, dict pages)

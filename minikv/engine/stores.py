@@ -31,7 +31,9 @@ from cython.cimports.minikv.engine.arena import (
     SEGMENT_SHIFT,
     STORES_MAX,
     Arena,
+    Heap,
     Segment,
+    Spread,
     next_live,
     segment_end,
     segment_start,
@@ -60,17 +62,19 @@ from cython.cimports.minikv.engine.record import (
     is_chain,
     read_length,
 )
+from cython.cimports.minikv.engine.stores import Index
 from cython.cimports.minikv.engine.stream_tail import GROUPS_AT, TABLES_MARK, TAIL_MIN, behind_group, behind_head
 from cython.cimports.minikv.engine.table import Tables, hash_key, move_slot, slot_offset
 from cython.cimports.posix.time import CLOCK_MONOTONIC, clock_gettime, timespec
 
-from minikv.errors import ArenaFull
+from minikv.errors import BLOCKS_FULL, SEGMENTS_FULL, ArenaFull
 
 # One change takes at most this many blocks: a split of a table with its directory, and a split of each level of a tree.
 BLOCKS_PER_CHANGE = cython.declare(uint32_t, 32)
 NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
 # Evacuation looks at the clock after this many entries, and at this many stores in one call.
 ENTRIES_PER_CLOCK = cython.declare(cython.int, 32)
+IN_VAIN = cython.declare(uint32_t, 8)  # segments of pages that are evacuated until it is given up
 STORES_PER_CALL = cython.declare(uint32_t, 4096)
 
 
@@ -95,16 +99,31 @@ class Stores:
     # Entries
 
     def reserve(self) -> cython.int:
-        """Make sure that a change finds the blocks it needs."""
+        """Make sure that a change finds the blocks it needs, and leaves enough of them for reserve_again."""
+        if self.pool.available() < 2 * BLOCKS_PER_CHANGE:
+            raise ArenaFull(BLOCKS_FULL)
+        return 0
+
+    def reserve_again(self) -> cython.int:
+        """The same for a change of what is there already, which goes on when new entries find no room."""
         if self.pool.available() < BLOCKS_PER_CHANGE:
-            raise ArenaFull("no memory left for the indexes")
+            raise ArenaFull(BLOCKS_FULL)
         return 0
 
     def allocate(self, store: uint32_t, size: uint64_t) -> uint64_t:
         """Room for an entry of `size`. The caller writes it before any other call."""
         offset: uint64_t = self.arena.allocate(store, size)
         if offset == 0:
-            raise ArenaFull("the arena is full")
+            raise ArenaFull(SEGMENTS_FULL)
+        return offset
+
+    def allocate_again(self, store: uint32_t, old_size: uint64_t, size: uint64_t) -> uint64_t:
+        """The same for an entry that replaces one of `old_size`: if it is no larger, it may use the arena's reserve."""
+        self.arena.may_use_reserve = size <= old_size
+        offset: uint64_t = self.arena.allocate(store, size)
+        self.arena.may_use_reserve = False
+        if offset == 0:
+            raise ArenaFull(SEGMENTS_FULL)
         return offset
 
     def place(self, store: uint32_t, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t) -> uint64_t:
@@ -115,18 +134,20 @@ class Stores:
         offset: uint64_t
         old: uint64_t
         old_size: uint64_t
-        self.reserve()
         if slot != cython.NULL:
+            self.reserve_again()
             old = slot_offset(slot)
             old_size = entry_size(self.indexes[store].table.kind, self.arena.base + old)
             if self.arena.fits(old, old_size, size):
                 return old
-        offset = self.allocate(store, size)
-        if slot != cython.NULL:
+            offset = self.allocate_again(store, old_size, size)
             self.replace(slot, old, old_size, offset, size)
-        elif self.tables.insert(cython.address(self.indexes[store].table), hash_, offset) == cython.NULL:
+            return offset
+        self.reserve()
+        offset = self.allocate(store, size)
+        if self.tables.insert(cython.address(self.indexes[store].table), hash_, offset) == cython.NULL:
             self.arena.kill(offset, size)
-            raise ArenaFull("the hash table is full")
+            raise ArenaFull(BLOCKS_FULL)
         return offset
 
     def replace(
@@ -169,8 +190,8 @@ class Stores:
         probe: Probe
         if self.arena.fits(old, old_size, size):
             return old
-        self.reserve()
-        offset = self.allocate(store, size)
+        self.reserve_again()
+        offset = self.allocate_again(store, old_size, size)
         memcpy(self.arena.base + offset, self.arena.base + old, min(old_size, size))
         if is_ordered(kind):
             probe = self._at_entry(kind, offset)
@@ -206,9 +227,9 @@ class Stores:
         old: uint64_t = slot_offset(slot)
         size: uint64_t = entry_size(TYPE_ZSET, self.arena.base + old)
         offset: uint64_t = old
-        self.reserve()
+        self.reserve_again()
         if not self.arena.fits(old, size, size):
-            offset = self.allocate(store, size)
+            offset = self.allocate_again(store, size, size)
             memcpy(self.arena.base + offset, self.arena.base + old, size)
         self.forget_order(store, old)
         memcpy(self.arena.base + offset + size - SCORE_SIZE, cython.address(score), SCORE_SIZE)
@@ -240,7 +261,7 @@ class Stores:
             store = self.next_fresh
             self.next_fresh += 1
         else:
-            raise ArenaFull("too many large collections")
+            raise ArenaFull("command not allowed: too many large collections")
         memset(cython.address(self.indexes[store]), 0, cython.sizeof(Index))
         memset(cython.address(self.arena.spreads[store]), 0, cython.sizeof(self.arena.spreads[store]))
         self.indexes[store].table.kind = kind
@@ -292,6 +313,13 @@ class Stores:
         if self.indexes[store].next_part:
             nbytes += self.memory_of(self.indexes[store].next_part)
         return nbytes
+
+    def resident_bytes(self) -> uint64_t:
+        """What is kept of each store that has ever been used, beside its entries and their indexes."""
+        return (
+            self.next_fresh * (cython.sizeof(Index) + cython.sizeof(Heap) + cython.sizeof(Spread))
+            + self.chunks.resident_bytes()
+        )
 
     def publish_chain(self, store: uint32_t) -> cython.void:
         """Tell the child's table what a change of the store's chain may have changed."""
@@ -480,18 +508,17 @@ class Stores:
             if self.evacuated_to:
                 segment = cython.address(self.arena.segments[(self.evacuated_end - 1) >> SEGMENT_SHIFT])
                 if not segment.evacuating or self.arena.snapshot_is_open:
-                    segment.evacuating = False
-                    self.evacuated_to = 0
+                    self._end_evacuation()
             if self.evacuated_to == 0 and not self._pick(share):
                 return moved
             while True:
                 self.evacuated_to = next_live(self.arena.live, self.evacuated_to, self.evacuated_end)
                 if self.evacuated_to >= self.evacuated_end:
-                    self.evacuated_to = 0
+                    self._end_evacuation()
                     break
                 size = entry_size(self.arena.heaps[self.evacuated].kind, self.arena.base + self.evacuated_to)
                 if not self._move(self.evacuated_to):
-                    self.evacuated_to = 0
+                    self._end_evacuation()
                     return moved
                 moved += size
                 self.evacuated_to += GRANULE
@@ -504,19 +531,45 @@ class Stores:
     def _pick(self, share: uint32_t) -> cython.bint:
         """Choose a segment to evacuate; the stores take turns."""
         number: uint32_t
+        reaching: uint64_t
         _step: uint32_t
         for _step in range(min(self.next_fresh, STORES_PER_CALL)):
             if self.evacuated_next >= self.next_fresh:
                 self.evacuated_next = 0
             number = self.arena.pick_sparse(self.evacuated_next, share)
             if number != NO_SEGMENT:
-                self.evacuated = self.evacuated_next
+                if self.evacuated != self.evacuated_next:
+                    self.evacuated = self.evacuated_next
+                    self.evacuated_in_vain = 0
+                if self.evacuated_in_vain == 0:
+                    self.evacuated_least = self.arena.heaps[self.evacuated].page_segments
                 self.arena.segments[number].evacuating = True
                 self.evacuated_to = segment_start(number)
                 self.evacuated_end = segment_end(number)
+                reaching = self.arena.reaching_into(number)
+                if reaching and not self._move(reaching):
+                    self._end_evacuation()
+                    return False
                 return True
             self.evacuated_next += 1
         return False
+
+    def _end_evacuation(self) -> cython.void:
+        """The segment is done with. If segments of pages do not become fewer, leave the store alone until it changes.
+
+        Records of half a MiB may have no denser place than one that is still sparse.
+        """
+        heap: cython.pointer[Heap] = cython.address(self.arena.heaps[self.evacuated])
+        self.arena.segments[(self.evacuated_end - 1) >> SEGMENT_SHIFT].evacuating = False
+        self.evacuated_to = 0
+        self.evacuated_in_vain += 1
+        if heap.page_segments < self.evacuated_least:
+            self.evacuated_least = heap.page_segments
+            self.evacuated_in_vain = 0
+        elif heap.page_segments and self.evacuated_in_vain > IN_VAIN:
+            self.evacuated_least = heap.page_segments
+            self.evacuated_in_vain = 0
+            heap.vain_pages = heap.live_pages
 
     def _move(self, old: uint64_t) -> cython.bint:
         """Move one entry; False when there is no room."""
@@ -529,11 +582,14 @@ class Stores:
         index: cython.pointer[Index] = cython.address(self.indexes[self.evacuated])
         kind: uint32_t = index.table.kind
         size: uint64_t = entry_size(kind, self.arena.base + old)
-        offset: uint64_t = self.arena.allocate_fresh(self.evacuated, size)
+        offset: uint64_t
         key: cython.pointer[uint8_t]
         key_len: uint64_t = 0
         probe: Probe
         entry: cython.pointer[uint8_t]
+        self.arena.may_use_reserve = True
+        offset = self.arena.allocate_fresh(self.evacuated, size)
+        self.arena.may_use_reserve = False
         if offset == 0:
             return False
         entry = self.arena.base + offset

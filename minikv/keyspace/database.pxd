@@ -70,6 +70,7 @@ cdef class Database:
     cdef int drop_expired(self, bytes key, uint64_t *slot, uint64_t hash_) except -1
     cdef int changed(self, bytes key) except -1
     cpdef int break_watches(self, bytes key) except -1
+    cdef bint is_roomy(self, uint64_t count) noexcept
     cdef list collect(self, uint64_t *cursor, Py_ssize_t count)
     cdef int copy_record(self, bytes key, Database target, bytes new_key, bint move) except -1
     cdef int copy_chunked(self, uint8_t *record, Database target, bytes new_key, uint64_t new_hash, uint64_t *new_slot,

@@ -23,6 +23,7 @@ from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.engine.arena import GRANULE, RANK_PASSED, SEGMENT_SHIFT, Arena
 from cython.cimports.minikv.engine.chunks import root_of
 from cython.cimports.minikv.engine.memory import BlockPool
+from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX
 from cython.cimports.minikv.engine.populate import Populator
 from cython.cimports.minikv.engine.record import (
     EMBSTR_MAX,
@@ -49,7 +50,7 @@ from cython.cimports.minikv.engine.walker import Walker, value_bytes
 from cython.cimports.posix.time import CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
 from minikv.engine.segment_map import SegmentMap
-from minikv.errors import ArenaFull, WrongTypeError
+from minikv.errors import BLOCKS_FULL, SEGMENTS_FULL, ArenaFull, WrongTypeError
 from minikv.host import overcommit
 
 NO_EXPIRY = 0
@@ -64,11 +65,15 @@ DEATHS_PER_CALL = cython.declare(uint64_t, 10_000)
 BLOCKS_PER_CALL = cython.declare(uint32_t, 256)
 # What a record takes beside key and value, rounded to granules, and what indexes may take beside a block per key.
 RECORD_OVERHEAD = cython.declare(uint64_t, 48)
-BLOCKS_SPARE = cython.declare(uint32_t, 64)
+BLOCKS_SPARE = cython.declare(uint32_t, 128)
 # The part of a store's segments that evacuation leaves dead is one in so many.
 DEAD_SHARE = cython.declare(uint32_t, 5)
 THOROUGH_SHARE = cython.declare(uint32_t, 32)
 STORES_PER_DATABASE = 3
+# With so much room no command can fill it: a request has at most 1 GiB of arguments.
+ROOMY_BYTES = cython.declare(uint64_t, 4 << 30)
+ROOMY_BLOCKS = cython.declare(uint32_t, 1 << 16)
+ROW_BYTES = 128  # that a pending entry takes at most in the two tables of a large group
 # Expiry times looked at for an average.
 TTL_SAMPLES = 16
 GIB = 1 << 30
@@ -251,11 +256,33 @@ class Keyspace:
         return cython.cast(uint64_t, self.pool.used) * 4096
 
     @property
+    def arena_resident_bytes(self) -> int:
+        """What the arena has of the machine's memory: records, the gaps between them, the bitmap."""
+        return self.arena.resident_bytes()
+
+    @property
     def used_bytes(self) -> int:
-        """Records and indexes."""
-        used: uint64_t = self.arena.live_bytes + cython.cast(uint64_t, self.pool.used) * 4096
+        """What data and indexes have of the machine's memory."""
+        used: uint64_t = self.arena.resident_bytes() + self.pool.resident_bytes() + self.stores.resident_bytes()
         self.peak = max(self.peak, used)
         return used
+
+    @property
+    def claimed_bytes(self) -> int:
+        """What maxmemory limits: used_bytes without the gaps that the databases' next records fill.
+
+        A gap is as good as free memory: a write that goes there adds nothing to used_bytes. So after a deletion writes
+        go on at once, although it may take until later that evacuation gives whole segments back. Gaps in the segments
+        of a large collection serve that collection only, and count as used until they are evacuated.
+        """
+        claimed: uint64_t = self.used_bytes
+        gaps: uint64_t = 0
+        database: Database
+        for database in self.databases:
+            gaps += self.arena.gap_bytes(database.store.number)
+            gaps += self.arena.gap_bytes(2 * len(self.databases) + database.store.number)
+        # In small pages what a segment could still hold has no memory yet.
+        return max(claimed - min(gaps, claimed), self.arena.live_bytes + cython.cast(uint64_t, self.pool.used) * 4096)
 
     @property
     def peak_bytes(self) -> int:
@@ -268,6 +295,7 @@ class Keyspace:
         return {
             "arena_bytes": self.arena_bytes,
             "arena_used_bytes": self.arena_used_bytes,
+            "arena_resident_bytes": self.arena_resident_bytes,
             "live_bytes": self.live_bytes,
             "index_bytes": self.index_bytes,
             "huge_pages": int(self.arena.huge_pages),
@@ -555,9 +583,26 @@ class Database:
 
     def make_sure_of(self, keys: int, nbytes: int) -> None:
         """Raise ArenaFull now if so many strings, so many bytes with their keys, might not find room one by one."""
-        room: cython.bint = self.store.arena.has_room(self.store.number, nbytes + keys * RECORD_OVERHEAD)
-        if not room or self.keyspace.pool.available() < keys + BLOCKS_SPARE:
-            raise ArenaFull("no room for so many keys")
+        if not self.store.arena.has_room(self.store.number, nbytes + keys * RECORD_OVERHEAD):
+            raise ArenaFull(SEGMENTS_FULL)
+        if self.keyspace.pool.available() < keys + BLOCKS_SPARE:
+            raise ArenaFull(BLOCKS_FULL)
+
+    def make_sure_of_all(self, items: tuple) -> None:
+        """Raise ArenaFull now if adding all these to a collection might stop half way."""
+        if not self.is_roomy(len(items)):
+            self.make_sure_of(len(items), sum(map(len, items)) + min(len(items), PACKED_COUNT) * PACKED_MAX)
+
+    def make_sure_of_rows(self, count: int) -> None:
+        """The same for entries of a stream that become pending or change hands."""
+        if count > 1 and not self.is_roomy(count):
+            self.make_sure_of(count, count * ROW_BYTES + PACKED_MAX)
+
+    def is_roomy(self, count: uint64_t) -> cython.bint:
+        return (
+            self.store.arena.has_room(self.store.number, ROOMY_BYTES)
+            and self.keyspace.pool.available() > ROOMY_BLOCKS + count
+        )
 
     def set(
         self,

@@ -48,8 +48,6 @@ from cython.cimports.minikv.keyspace.stream import PACKED_NODES
 
 COUNT_SIZE = cython.declare(uint64_t, 5)
 PAGE = cython.declare(uint64_t, 4096)
-SEGMENT = cython.declare(uint64_t, 2 << 20)
-RUN_MIN = cython.declare(uint64_t, 1 << 20)  # what is longer has segments of its own, as arena.RUN_MIN_PAGES says
 
 
 class Footprint:
@@ -180,7 +178,7 @@ def add_to_chunks(cut: cython.pointer[Cut], size: uint64_t, full: uint64_t) -> c
 @cython.inline
 @cython.exceptval(check=False)
 def rounded(size: uint64_t) -> uint64_t:
-    """Up to granules, pages or segments, as the arena deals them out."""
+    """Up to granules or pages, as the arena deals them out."""
     return in_pages(size) if size > RECORD_MAX else (size + GRANULE - 1) & ~(GRANULE - 1)
 
 
@@ -188,6 +186,4 @@ def rounded(size: uint64_t) -> uint64_t:
 @cython.inline
 @cython.exceptval(check=False)
 def in_pages(size: uint64_t) -> uint64_t:
-    """Up to pages, or to segments of its own."""
-    unit: uint64_t = PAGE if size <= RUN_MIN else SEGMENT
-    return (size + unit - 1) & ~(unit - 1)
+    return (size + PAGE - 1) & ~(PAGE - 1)

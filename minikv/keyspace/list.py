@@ -163,6 +163,8 @@ class List:
     def push_all(self, values: tuple, left: cython.bint) -> object:
         """Add elements one after another; the new length."""
         value: bytes
+        if len(values) > 1:
+            self.database.make_sure_of_all(values)
         for value in values:
             self.push(value, left)
         return self.count()

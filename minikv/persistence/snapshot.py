@@ -335,7 +335,7 @@ class SnapshotController:
         keyspace, history = self._keyspace, self.history
         relocates = self._config.snapshot_writes == "relocate"
         return preflight.estimate(
-            frozen_bytes=keyspace.live_bytes if relocates else keyspace.arena_used_bytes,
+            frozen_bytes=keyspace.live_bytes if relocates else keyspace.arena_resident_bytes,
             live_bytes=keyspace.live_bytes,
             network_bytes_per_s=self._input_bytes_per_s(),
             growth_bytes_per_s=history.growth_bytes_per_s,

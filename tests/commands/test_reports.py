@@ -56,7 +56,7 @@ def test_figures_add_up() -> None:
         ({}, "No problem"),
         ({"keyspace": MB}, "hardly any data"),
         ({"keyspace_peak": 400 * MB}, "The peak was 420.00M"),
-        ({"arena_used": 200 * MB}, "Segments hold 230.00M"),
+        ({"live": 40 * MB}, "for 70.00M of live data"),
         ({"resident": 300 * MB}, "300.00M resident"),
         ({"clients": 50 * MB}, "10 clients hold 50.00M"),
     ],

@@ -47,7 +47,7 @@ def fail(ctx: Client) -> None:
 
 @command("FILL", arity=1)
 def fill(ctx: Client) -> None:
-    raise ArenaFull
+    raise ArenaFull("command not allowed: the arena is full")
 
 
 @command("BREAK", arity=1)
@@ -91,7 +91,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.databases = [SimpleNamespace(number=0)]
-        self.used_bytes = 100
+        self.claimed_bytes = 100
         self.ticks = 0
 
     def tick(self) -> None:
@@ -153,7 +153,7 @@ def test_a_handler_gets_the_client_and_the_arguments(client: Client) -> None:
         ([b"BOX", b"SHUT\r\n"], b"-ERR unknown subcommand 'SHUT  '. Try BOX HELP.\r\n"),
         ([b"nope", b"a", b"\xff"], b"-ERR unknown command 'nope', with args beginning with: 'a' '\xff' \r\n"),
         ([b"FAIL"], b"-WRONGKIND Of thing\r\n"),
-        ([b"FILL"], b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"),
+        ([b"FILL"], b"-OOM command not allowed: the arena is full\r\n"),
         ([b"EXEC"], b"-ERR EXEC without MULTI\r\n"),
         (
             [b"EXEC", b"x"],

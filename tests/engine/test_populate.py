@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import platform
 import re
 import threading
@@ -12,6 +14,7 @@ import pytest
 from minikv.keyspace.database import Keyspace
 
 MB = 1 << 20
+MAP_FIXED_NOREPLACE = 0x100000  # mmap(2) flag, Linux
 KERNEL = tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2])
 
 pytestmark = pytest.mark.skipif(KERNEL < (5, 14), reason="MADV_POPULATE_WRITE came with Linux 5.14")
@@ -72,3 +75,21 @@ def test_full_arena_ends_the_work() -> None:
     populator.finish()
     keyspace.databases[0].set(b"k", b"v")
     keyspace.check()
+
+
+def test_what_lies_behind_a_full_arena_is_left_alone() -> None:
+    keyspace = Keyspace(1, 4 * MB)
+    populator = keyspace.populator(1 << 40)
+    for number in range(3000):
+        keyspace.databases[0].set(b"%d" % number, b"v" * 1000)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    end = keyspace.segment_map().address + 4 * MB
+    protection, flags = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED_NOREPLACE
+    if libc.mmap(ctypes.c_void_p(end), ctypes.c_size_t(4096), protection, flags, -1, ctypes.c_long(0)) != end:
+        pytest.skip("other memory lies there")
+    ctypes.memset(end, 7, 4096)
+    populator.run()
+    populator.finish()
+    assert ctypes.string_at(end, 4096) == b"\7" * 4096
+    libc.munmap(ctypes.c_void_p(end), ctypes.c_size_t(4096))

@@ -431,3 +431,55 @@ class KeyspaceMachine(RuleBasedStateMachine):
 
 TestKeyspace = pytest.mark.timeout(600)(KeyspaceMachine.TestCase)
 TestKeyspace.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+large_keys = st.sampled_from([b"large:%d" % number for number in range(8)])
+large_sizes = st.one_of(
+    st.integers(33_000, 1 << 20),
+    st.integers(1 << 20, 5 << 20),
+    st.sampled_from(
+        [350_000, 512_000, 700_000, (1 << 20) - 40, 1 << 20, 1_050_000, 2 << 20, 4 << 20, (4 << 20) + 8192]
+    ),
+)
+large_values = st.builds(lambda size, byte: bytes([byte, 0, byte]) * (size // 3), large_sizes, st.integers(1, 255))
+
+
+class LargeValuesMachine(KeyspaceMachine):
+    """The same with values that reach over the borders of segments, or have some of their own."""
+
+    @initialize(segments=st.sampled_from([0, 0, 20, 40]), poison=st.booleans())
+    def limit(self, segments: int, poison: bool) -> None:
+        self.real.set_debug(poison=poison, segment_limit=segments)
+
+    @rule(number=databases, key=large_keys, value=large_values, timed=st.booleans())
+    def set_large(self, number: int, key: bytes, value: bytes, timed: bool) -> None:
+        self.set(number, key, value, 10**9 if timed else 0, False, model.AUTO)
+
+    @rule(number=databases, value=large_values)
+    def set_all_large(self, number: int, value: bytes) -> None:
+        for index in range(8):
+            self.set(number, b"large:%d" % index, value[: len(value) // 4 + 33_000 + index], 0, False, model.AUTO)
+
+    @rule(number=databases, key=large_keys, size=sizes)
+    def grow_large(self, number: int, key: bytes, size: int) -> None:
+        self.append(number, key, b"+" * size)
+
+    @rule(number=databases, key=large_keys, offset=large_sizes)
+    def write_into_large(self, number: int, key: bytes, offset: int) -> None:
+        self.set_range(number, key, offset, b"written" * 1000)
+
+    @rule(number=databases, key=large_keys)
+    def delete_large(self, number: int, key: bytes) -> None:
+        self.delete(number, key)
+
+    @rule(number=databases, key=large_keys, other=databases, new_key=large_keys)
+    def copy_large(self, number: int, key: bytes, other: int, new_key: bytes) -> None:
+        self.copy(number, key, other, new_key, True)
+
+    @rule()
+    def prove(self) -> None:
+        self.real.check()
+
+
+TestLargeValues = pytest.mark.timeout(600)(LargeValuesMachine.TestCase)
+TestLargeValues.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
