@@ -225,6 +225,12 @@ def test_output_limits_change_by_class() -> None:
     )
 
 
+@pytest.mark.parametrize("number", ["0", "16385", "2147483647"])
+def test_a_number_of_databases_that_cannot_be(number: str) -> None:
+    with pytest.raises(ConfigError, match="argument must be between 1 and 16384 inclusive"):
+        Config.load(["--databases", number])
+
+
 def test_a_password_may_hold_any_byte() -> None:
     assert Config.load(["-"], io.StringIO('requirepass "a b\\x00\\xff"')).requirepass == b"a b\0\xff"
 

@@ -4,7 +4,7 @@
 One reservation, cut into segments of 2 MiB. A segment belongs to one store (one database's data) and is of one kind:
 
     RECORDS     |record|record|....|record|      records of at most 32 KiB, on 8-byte granules
-    PAGES       |run of pages|..|run of pag      jumbo records of at most 4 MiB, on 4 KiB pages
+    PAGES       |run of pages|..|run of pag      jumbo records of at most 8 MiB, on 4 KiB pages
                 es|run of pages|.........|
     NODES       |run of pages|..|run of pages|   nodes of chains (chain.py), the elements of large lists
     RUN         |one jumbo record ............|  a larger record or node, in consecutive segments of its own
@@ -61,8 +61,8 @@ from cython.cimports.minikv.engine.record import RECORD_MAX, TYPE_PART, entry_si
 
 NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
 # A jumbo record or node of more pages than this gets segments of its own: what its last one leaves in small pages is
-# then little beside the rest, and what is below can be moved in about a millisecond.
-RUN_MIN_PAGES = cython.declare(uint32_t, 1024)
+# then little beside the rest, and what is below can be moved in a few milliseconds.
+RUN_MIN_PAGES = cython.declare(uint32_t, 2048)
 NO_PAGE = cython.declare(uint64_t, 0)  # the arena's first page is not given out
 # A heap's first segments of nodes are in small pages: what is not used of its last one must be small beside the rest.
 SMALL_NODE_SEGMENTS = cython.declare(uint32_t, 4)

@@ -28,6 +28,7 @@ from cython.cimports.minikv.engine.arena import (
     GRANULE,
     NODES,
     PAGE_SHIFT,
+    PAGES,
     SEGMENT_SHIFT,
     STORES_MAX,
     Arena,
@@ -543,6 +544,7 @@ class Stores:
                     self.evacuated_in_vain = 0
                 if self.evacuated_in_vain == 0:
                     self.evacuated_least = self.arena.heaps[self.evacuated].page_segments
+                self.evacuated_in_vain += self.arena.segments[number].kind == PAGES
                 self.arena.segments[number].evacuating = True
                 self.evacuated_to = segment_start(number)
                 self.evacuated_end = segment_end(number)
@@ -562,11 +564,10 @@ class Stores:
         heap: cython.pointer[Heap] = cython.address(self.arena.heaps[self.evacuated])
         self.arena.segments[(self.evacuated_end - 1) >> SEGMENT_SHIFT].evacuating = False
         self.evacuated_to = 0
-        self.evacuated_in_vain += 1
         if heap.page_segments < self.evacuated_least:
             self.evacuated_least = heap.page_segments
             self.evacuated_in_vain = 0
-        elif heap.page_segments and self.evacuated_in_vain > IN_VAIN:
+        elif self.evacuated_in_vain > IN_VAIN:
             self.evacuated_least = heap.page_segments
             self.evacuated_in_vain = 0
             heap.vain_pages = heap.live_pages

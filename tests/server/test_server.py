@@ -87,3 +87,15 @@ def test_large_pipelines_of_a_stranger_are_not_kept(start_minikv: StartServer) -
             for _ in range(1000):
                 stranger.socket.sendall(encode("PING") * 1000)
         wait_until(lambda: server.info("clients")["connected_clients"] == "1", "the stranger is gone")
+
+
+def test_as_many_databases_as_are_wanted(start_minikv: StartServer) -> None:
+    server = start_minikv(databases=1024)
+    with server.connect() as client:
+        for number in (0, 512, 1023):
+            assert client.call(f"SELECT {number}") == b"+OK\r\n"
+            assert client.call(f"HSET key:{number} field value") == b":1\r\n"
+        assert client.call("SELECT 1024") == b"-ERR DB index is out of range\r\n"
+        assert client.call("DEBUG RELOAD") == b"+OK\r\n"
+        assert client.call("HGET key:1023 field") == b"$5\r\nvalue\r\n"
+        assert client.call("FLUSHALL") == b"+OK\r\n"

@@ -438,7 +438,7 @@ large_sizes = st.one_of(
     st.integers(33_000, 1 << 20),
     st.integers(1 << 20, 5 << 20),
     st.sampled_from(
-        [350_000, 512_000, 700_000, (1 << 20) - 40, 1 << 20, 1_050_000, 2 << 20, 4 << 20, (4 << 20) + 8192]
+        [350_000, 512_000, 700_000, (1 << 20) - 40, 1 << 20, 1_050_000, 2 << 20, 4 << 20, 8 << 20, (8 << 20) + 8192]
     ),
 )
 large_values = st.builds(lambda size, byte: bytes([byte, 0, byte]) * (size // 3), large_sizes, st.integers(1, 255))
