@@ -122,6 +122,7 @@ class Loader:
             self.keys_loaded, self.keys_expired = reader.keys_loaded, reader.keys_expired
             self.functions = functions + tuple(library for library in target.functions if library not in functions)
         except (MinikvError, OSError) as error:
+            self._tell_what_is_not_there(target)
             self._log.warning(f"Fatal error loading the DB from {path}: {error}")
             raise
         finally:
@@ -130,6 +131,8 @@ class Loader:
             self._changed()
         if reader.unchecked and self._config.rdbchecksum:
             self._log.notice("RDB file was saved with checksum disabled: no check performed.")
+        for remark in reader.remarks:
+            self._log.warning(f"RDB: {remark}")
         self._tell_what_is_not_there(target)
         counts = f"keys loaded: {self.keys_loaded}, keys expired: {self.keys_expired}"
         if reader.keys_empty:
@@ -141,7 +144,7 @@ class Loader:
         """What the dump held that no command will find."""
         for name, (keys, others) in target.modules.items():
             self._log.warning(
-                f"Data of a module that minikv does not have was left out: type {name.decode()!r}, {keys} keys,"
+                f"Data of a type that minikv does not have was left out: {name.decode()!r}, {keys} keys,"
                 f" {others} auxiliary fields"
             )
         if target.field_ttls_dropped:
@@ -193,6 +196,8 @@ class Loader:
         number = int(value) if value.isdigit() and len(value) < 20 else 0
         if name == b"redis-ver":
             self._log.notice(f"Loading RDB produced by version {text}")
+        elif name == b"valkey-ver":
+            self._log.notice(f"Loading RDB produced by Valkey version {text}")
         elif name == b"ctime":
             self._log.notice(f"RDB age {max(0, int(self._began_at) - number)} seconds")
         elif name == b"used-mem":
