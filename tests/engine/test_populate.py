@@ -72,3 +72,14 @@ def test_full_arena_ends_the_work() -> None:
     populator.finish()
     keyspace.databases[0].set(b"k", b"v")
     keyspace.check()
+
+
+def test_memory_behind_the_arena_is_left_alone() -> None:
+    """The segments that the thread leaves to the reader may be the last ones."""
+    keyspace = Keyspace(1, 4 * MB, huge_pages=False)
+    keyspace.databases[0].set(b"key", b"in the first of two segments")
+    populator = keyspace.populator(20 * MB)
+    populator.run()
+    assert populator.reached == 2
+    populator.finish()
+    keyspace.check()
