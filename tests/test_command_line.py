@@ -84,7 +84,9 @@ def shown(path: Path, name: str) -> str:
 def test_version_is_one_line(option: str) -> None:
     process = run(option)
     assert process.returncode == 0
-    assert only_line(process.stdout).startswith(f"minikv server v={__version__} redis_version={REDIS_VERSION} ")
+    line = only_line(process.stdout)
+    assert line.startswith(f"Redis server v={REDIS_VERSION} sha=")
+    assert f" minikv={__version__} " in line
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])

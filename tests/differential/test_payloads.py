@@ -138,14 +138,6 @@ def test_idle_times(pair: ClientPair) -> None:
     pair.assert_same("OBJECT IDLETIME k", compare=within(2))
 
 
-def test_frequencies(fresh_pair: Callable[..., ClientPair]) -> None:
-    pair = fresh_pair(maxmemory_policy="allkeys-lfu")
-    for frequency in ("0", "1", "5", "255"):
-        pair.assert_same(["RESTORE", "k", "0", HELLO, "REPLACE", "FREQ", frequency], "OBJECT FREQ k")
-    pair.assert_same(["RESTORE", "k", "0", HELLO, "REPLACE"], "OBJECT FREQ k")
-    pair.assert_same(["RESTORE", "k", "0", HELLO, "REPLACE", "IDLETIME", "100"], "OBJECT FREQ k")
-
-
 def test_values_made_by_hand(pair: ClientPair) -> None:
     for data in SOUND:
         pair.assert_same(["RESTORE", "k", "0", data, "REPLACE"], "TYPE k", "DEBUG DIGEST-VALUE k", "OBJECT ENCODING k")
