@@ -12,6 +12,10 @@ class ConfigError(MinikvError):
     """A setting is unknown or wrong; the text is one line that names it."""
 
 
+class DataLost(MinikvError):
+    """A reload failed after the data set was touched: what is left must neither be served nor saved."""
+
+
 class ProtocolError(MinikvError):
     """The peer broke RESP: the text is sent as an error, then the connection is closed."""
 

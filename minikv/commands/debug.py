@@ -20,7 +20,7 @@ from minikv.commands.help import help_lines
 from minikv.commands.info import LRU_CLOCK_MASK
 from minikv.commands.serialized import length_len, serialized_len
 from minikv.commands.spec import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
-from minikv.errors import CommandError, RdbError, SaveError
+from minikv.errors import CommandError, DataLost, RdbError, SaveError
 from minikv.keyspace import Database
 from minikv.keyspace.hash import Hash
 from minikv.keyspace.list import List
@@ -93,6 +93,9 @@ def reload(ctx: Client, *options: bytes) -> SimpleString:
         raise CommandError(f"ERR {error}") from None
     except (RdbError, OSError):
         raise CommandError("ERR Error trying to load the RDB dump") from None
+    except DataLost:
+        ctx.server.log.warning("The data set is lost. Terminating server after rdb file reading failure.")
+        os._exit(1)  # at once, as redis-server: nothing may save what is left
     return OK
 
 

@@ -1,7 +1,7 @@
 """Numbers of the RDB file format, all of them, in one place.
 
     "REDIS" 4 digits  (AUX | FUNCTION2 | MODULE_AUX | HASH_TEMPLATE)*  ( SELECTDB  RESIZEDB  record* )*  EOF  CRC-64
-    record:   [EXPIRETIME_MS 8 bytes | EXPIRETIME 4 bytes]  [FREQ 1 byte | IDLE length]  [KEY_METADATA]  type  key  value
+    record:   [EXPIRETIME_MS 8 bytes | EXPIRETIME 4 bytes]  [FREQ 1 byte | IDLE length]  [KEY_METADATA]  type  key value
     strings:  length, bytes; or one of the special encodings
 
 A length, by the top bits of its first byte; a reader accepts longer forms than necessary:

@@ -17,9 +17,11 @@ from tests.persistence.test_rdb_foreign import FILES as FOREIGN
 from tests.persistence.test_rdb_newer import FILES as NEWER
 
 LATER = EXPIRETIME_MS + b"\x00\x00\x00\x00\x00\x00\x00\x10"
-FILES = FOREIGN | NEWER | {
-    name: rdb(SELECTDB + b"\1" + LATER + value[:1] + plain(b"k") + value[1:]) for name, value in VALUES.items()
-}
+FILES = (
+    FOREIGN
+    | NEWER
+    | {name: rdb(SELECTDB + b"\1" + LATER + value[:1] + plain(b"k") + value[1:]) for name, value in VALUES.items()}
+)
 
 
 @pytest.fixture(scope="module")
