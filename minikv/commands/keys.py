@@ -29,6 +29,8 @@ def find_keys(spec: CommandSpec, request: Sequence[bytes]) -> list[tuple[bytes, 
     """The keys of a request (names included) with the flags of each; those that a bad request lacks are left out."""
     if spec.name == "SORT":
         return sort_keys(request)
+    if spec.name == "MIGRATE":
+        return migrate_keys(spec, request)
     decide = VARIABLE_FLAGS.get(spec.name)
     found = []
     for keyspec in spec.keyspecs:
@@ -75,6 +77,18 @@ def last_place(begin: int, last: int, limit: int, count: int) -> int:
     if limit > 1:
         return begin + (count - begin) // limit + last
     return count + last
+
+
+def migrate_keys(spec: CommandSpec, request: Sequence[bytes]) -> list[tuple[bytes, list[str]]]:
+    """The key, or those behind KEYS."""
+    flags = key_flags(spec.keyspecs[0])
+    at = 6
+    while at < len(request):
+        word = request[at].lower()
+        if word == b"keys":
+            return [] if request[3] else [(key, flags) for key in request[at + 1 :]]
+        at += {b"auth": 2, b"auth2": 3}.get(word, 1)
+    return [(request[3], flags)] if len(request) > 3 else []
 
 
 def sort_keys(request: Sequence[bytes]) -> list[tuple[bytes, list[str]]]:
