@@ -87,7 +87,7 @@ def codec_of(head: bytes) -> bytes | None:
 def unpack(raw: io.BufferedReader, head: bytes, plain: IO[bytes], path: str) -> None:
     """Write the plain bytes. OSError names the path."""
     codec = codec_of(head)
-    bad_data = (EOFError, zlib.error, RuntimeError, *library_errors())
+    bad_data: tuple[type[Exception], ...] = (EOFError, zlib.error, RuntimeError, *library_errors())
     if head.startswith(VALKEY_MAGIC):
         raw.read(VALKEY_LEN)
     try:
