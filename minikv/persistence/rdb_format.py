@@ -23,6 +23,7 @@ Source: the public RDB format as written by Redis 1 to 8.10 and Valkey 7 to 9.2.
 
 MAGIC = b"REDIS"
 VALKEY_MAGIC = b"VALKEY"
+COMPRESSED_MAGICS = (b"VCS", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")  # Valkey 9.2, gzip, zstd, LZ4
 HEADER_LEN = 9  # magic and digits
 VERSION_WRITTEN = 10  # Redis 7.0; every later one reads it
 OLDEST_VERSION = 1

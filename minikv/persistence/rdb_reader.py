@@ -141,6 +141,8 @@ class RdbReader:
         self._values.valkey = header.startswith(rdb_format.VALKEY_MAGIC)
         magic = rdb_format.VALKEY_MAGIC if self._values.valkey else rdb_format.MAGIC
         digits = header[len(magic) :]
+        if header.startswith(rdb_format.COMPRESSED_MAGICS):
+            source.fail("Wrong signature trying to load DB from file: it is compressed and must be unpacked")
         if not header.startswith(magic):
             source.fail("Wrong signature trying to load DB from file")
         self.version = int(digits) if digits.isdigit() else 0

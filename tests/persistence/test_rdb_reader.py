@@ -249,6 +249,12 @@ def test_another_signature(data: bytes) -> None:
     assert caught.value.offset == 0
 
 
+@pytest.mark.parametrize("magic", [b"VCS\1\1\0\1", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"])
+def test_a_compressed_file_is_named(magic: bytes) -> None:
+    with pytest.raises(RdbError, match="it is compressed and must be unpacked"):
+        read(magic + bytes(20))
+
+
 @pytest.mark.parametrize("version", [b"0000", b"0016", b"0081", b"9999", b"1.0 ", b"-001", b"+010", b" 010"])
 def test_another_version(version: bytes) -> None:
     with pytest.raises(RdbError, match=r"Can't handle RDB format version"):
