@@ -424,3 +424,29 @@ FILES = {
     "old functions": rdb(OLD_FUNCTION + plain(b"lib") + plain(b"LUA") + b"\0" + plain(b"code")),
     "slot import": valkey(IMPORT + pair(b"a", b"b"), b"081"),
 }
+
+
+HUGE = b"\x81" + b"\x3f" + b"\xff" * 7
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        TEMPLATE + b"\x01" + HUGE,
+        TEMPLATE + b"\x01\x01" + HUGE,
+        ARRAY + plain(b"k") + HUGE + b"\x00",
+        ARRAY + plain(b"k") + b"\x01\x00\x00\x00" + HUGE,
+        METADATA + b"\x01" + class_spec("KMT1", 1) + b"\x05" + HUGE,
+        OLD_FUNCTION + HUGE,
+        later_stream(STREAM_4)[: -len(b"\x02\x01p1")] + HUGE,
+        later_stream(STREAM_5)[:-30] + HUGE,
+    ],
+)
+def test_what_a_file_only_claims_takes_no_memory(body: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(RdbError):
+            read(rdb(body + bytes(100), 15))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
