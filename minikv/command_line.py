@@ -1,8 +1,8 @@
 """minikv-server: the command line in redis-server's form, and the way from there to a running server.
 
 Order: read the settings, check what can be checked (directory, log file), become a daemon if asked to, then say who
-starts and what was found on this machine, build the parts, run. Whatever is wrong with the settings is one line on
-standard error, whatever goes wrong later a line of the log; the exit code is 1.
+starts and what was found on this machine, build the parts, run. Whatever is wrong with the settings is a line on
+standard error for each, whatever goes wrong later a line of the log; the exit code is 1.
 """
 
 import os
@@ -65,19 +65,23 @@ def main() -> int:
         return print_system_check()
     try:
         config = Config.load(arguments)
-        enter_directory(config.dir)
+        enter_directory(config.dir, saves=bool(config.save))
         log = open_log(config)
         check_supervision(config)
     except ConfigError as error:
-        print(f"minikv-server: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"minikv-server: {line}", file=sys.stderr)
         return 1
     return start(config, log)
 
 
 def version_line() -> str:
-    """In redis-server's form."""
+    """In redis-server's form, whose first words tools parse."""
     python = ".".join(map(str, sys.version_info[:3]))
-    return f"minikv server v={__version__} redis_version={REDIS_VERSION} bits=64 python={python}"
+    return (
+        f"Redis server v={REDIS_VERSION} sha=00000000:0 malloc=minikv bits=64 build=0"
+        f" minikv={__version__} python={python}"
+    )
 
 
 def print_system_check() -> int:
@@ -87,13 +91,13 @@ def print_system_check() -> int:
     return 1 if any(finding.advice for finding in findings) else 0
 
 
-def enter_directory(path: str) -> None:
-    """Make `dir` the working directory, as Redis does; ConfigError if no dump could be written there."""
+def enter_directory(path: str, saves: bool) -> None:
+    """Make `dir` the working directory, as Redis does; ConfigError if there are saves and no dump could be written."""
     try:
         os.chdir(path)
     except OSError as error:
         raise ConfigError(f"dir {path}: {os.strerror(error.errno or 0)}") from None
-    if not os.access(path, os.W_OK | os.X_OK):
+    if saves and not os.access(path, os.W_OK | os.X_OK):
         raise ConfigError(f"dir {path}: no dump can be written there: Permission denied")
 
 
@@ -180,7 +184,7 @@ def fit_clients(config: Config, log: Log) -> bool:
 
 def follow_changes(config: Config, log: Log) -> None:
     """What CONFIG SET changes in the process itself."""
-    config.on_change("dir", enter_directory)
+    config.on_change("dir", lambda path: enter_directory(path, saves=bool(config.save)))
     config.on_change("loglevel", log.set_level)
     config.on_change("maxclients", refuse_too_many_clients)
 

@@ -5,10 +5,12 @@
     config.set_many([("timeout", "5"), ("hz", "20")])       all or none
     config.on_change("hz", restart_timer)                   told of the new value; may refuse it by ConfigError
 
-`minikv.settings` holds the table of settings, `minikv.config_file` the syntax.
+`minikv.settings` holds the table of settings, `minikv.config_file` the syntax, `minikv.other_releases` what files of
+other releases say.
 """
 
 import contextlib
+import difflib
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +19,7 @@ from typing import TextIO
 from minikv import config_file
 from minikv.config_file import Line
 from minikv.errors import ConfigError
+from minikv.other_releases import ALIASES, OTHER_SETTINGS, why_unknown
 from minikv.settings import NO_ACL, SETTINGS, OutputLimits, SavePoint, Setting, Value
 
 # The one user that minikv knows, as CONFIG REWRITE of redis-server always writes it.
@@ -99,6 +102,7 @@ class Config:
         self.given: set[str] = set()  # names of the settings that a file or the command line set
         self._settings = {setting.name: setting for setting in SETTINGS}
         self._names = {name: setting.name for setting in SETTINGS for name in (setting.name, *setting.aliases)}
+        self._refusals: list[str] = []  # lines of files and command line, each with what is wrong with it
         self._on_file: dict[str, Value] = {}  # by name, what the configuration file says
         self._listeners: dict[str, list[Callable[[Value], None]]] = {}
         for setting in SETTINGS:
@@ -107,9 +111,10 @@ class Config:
 
     @classmethod
     def load(cls, arguments: Sequence[str] = (), standard_input: TextIO | None = None) -> "Config":
-        """Settings of redis-server's command line: [file] [-] [--name value ...] [-]; ConfigError.
+        """Settings of redis-server's command line: [file] [-] [--name value ...] [-].
 
-        The order of weight is file, standard input, options, wherever the `-` stands.
+        The order of weight is file, standard input, options, wherever the `-` stands. ConfigError has a line for each
+        directive that is refused.
         """
         config = cls()
         rest = list(arguments)
@@ -122,6 +127,8 @@ class Config:
             del rest[0 if rest[0] == "-" else -1]
             lines += config_file.read_text((standard_input or sys.stdin).read(), "standard input")
         config._apply(lines + _option_lines(rest))
+        if config._refusals:
+            raise ConfigError("\n".join(config._refusals))
         return config
 
     def names(self, hidden: bool = False) -> list[str]:
@@ -192,19 +199,46 @@ class Config:
         """Take over the directives of files and command line, in order."""
         needs_password = ""
         for line in lines:
-            name, *words = line.words
-            if name == "user":
-                needs_password = self._check_user(line) or needs_password
-            else:
-                self._apply_line(name, words, line)
+            try:
+                needs_password = self._apply_line(line) or needs_password
+            except ConfigError as error:
+                self._refusals.append(str(error))
         if needs_password and not self.requirepass:
-            raise ConfigError(f"{needs_password}: {NO_ACL}")
+            self._refusals.append(f"{needs_password}: {NO_ACL}")
 
-    def _apply_line(self, name: str, words: list[str], line: Line) -> None:
+    def _apply_line(self, line: Line) -> str:
+        """The line's text if it counts on requirepass."""
+        if line.error:
+            raise ConfigError(line.error)
+        name, *words = line.words
+        name = ALIASES.get(name, name)
+        if name == "user":
+            return self._check_user(line)
         if name in _REFUSED_DIRECTIVES:
             raise ConfigError(f"{_shown(line)}: {_REFUSED_DIRECTIVES[name]}")
-        if name not in self._names:
-            raise ConfigError(f"{_shown(line)}: Bad directive or wrong number of arguments")
+        if name in OTHER_SETTINGS:
+            self._check_other(OTHER_SETTINGS[name], words, line)
+        elif name in self._names:
+            self._apply_setting(name, words, line)
+        else:
+            raise ConfigError(f"{_shown(line)}: {self._unknown(name)}")
+        return ""
+
+    def _unknown(self, name: str) -> str:
+        """What to say of a name that no release has."""
+        close = difflib.get_close_matches(name, [*self._names, *OTHER_SETTINGS, *ALIASES], n=1, cutoff=0.8)
+        reason = why_unknown(name) or "Bad directive or wrong number of arguments"
+        return f"{reason}; did you mean '{close[0]}'?" if close else reason
+
+    @staticmethod
+    def _check_other(setting: Setting, words: list[str], line: Line) -> None:
+        """A setting of another release: nothing changes, but what it asks for may be missing here."""
+        try:
+            setting.read(words, setting.default)
+        except ValueError as error:
+            raise ConfigError(f"{_shown(line)}: {error}") from None
+
+    def _apply_setting(self, name: str, words: list[str], line: Line) -> None:
         setting = self._setting(name)
         if setting.name == "replicaof" and [word.lower() for word in words] == ["no", "one"]:
             words = [""]
@@ -264,13 +298,15 @@ class Config:
             told.append(setting)
             try:
                 self._tell(setting)
-            except ConfigError as error:
+            except Exception as error:
                 for earlier, value_before in before:
                     setattr(self, earlier.attribute, value_before)
                 for earlier in told:
                     with contextlib.suppress(ConfigError):
                         self._tell(earlier)
-                raise _set_failed(name, str(error)) from None
+                if isinstance(error, ConfigError):
+                    raise _set_failed(name, str(error)) from None
+                raise
 
     def _tell(self, setting: Setting) -> None:
         for callback in self._listeners.get(setting.name, ()):

@@ -8,6 +8,7 @@
 The rules are those of redis-server 7.0: a closing quote must be followed by a blank, a comment starts a line.
 """
 
+import contextlib
 import glob
 import os
 import re
@@ -23,10 +24,11 @@ _BLANKS = " \t\r\n\0"
 
 
 class Line(NamedTuple):
-    """One directive and where it stands: `redis.conf:12` or `--port`."""
+    """One directive and where it stands: `redis.conf:12` or `--port`; or why it is none."""
 
     words: list[str]
     place: str
+    error: str = ""
 
 
 def split_words(line: str) -> list[str] | None:
@@ -123,11 +125,12 @@ def read_text(text: str, name: str, inside: tuple[str, ...] = ()) -> Iterator[Li
             continue
         words = split_words(stripped)
         if words is None:
-            raise ConfigError(f"{place}: {stripped}: Unbalanced quotes in configuration line")
-        if words and words[0].lower() == "include":
+            yield Line([], place, f"{place}: {stripped}: Unbalanced quotes in configuration line")
+        elif words and words[0].lower() == "include":
             if len(words) != 2:
-                raise ConfigError(f"{place}: {stripped}: include takes one file name or pattern")
-            yield from _include(words[1], place, inside)
+                yield Line([], place, f"{place}: {stripped}: include takes one file name or pattern")
+            else:
+                yield from _include(words[1], place, inside)
         elif words:
             yield Line([words[0].lower(), *words[1:]], place)
 
@@ -137,13 +140,15 @@ def _include(pattern: str, place: str, inside: tuple[str, ...]) -> Iterator[Line
     for path in paths:
         real = os.path.realpath(path)
         if real in inside:
-            raise ConfigError(f"{place}: include {pattern}: the file includes itself")
+            yield Line([], place, f"{place}: include {pattern}: the file includes itself")
+            continue
         try:
             with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
                 text = file.read()
         except OSError as error:
             reason = os.strerror(error.errno or 0)
-            raise ConfigError(f"{place}: include {pattern}: can't open config file '{path}': {reason}") from None
+            yield Line([], place, f"{place}: include {pattern}: can't open config file '{path}': {reason}")
+            continue
         yield from read_text(text, path, (*inside, real))
 
 
@@ -179,7 +184,9 @@ def write_atomically(path: str, text: str) -> None:
     path = os.path.realpath(path)
     directory = os.path.dirname(path)
     temporary = f"{path}.{os.getpid()}.tmp"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)  # what a dead process of our number has left, or a trap
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             os.fchmod(file.fileno(), _mode(path))

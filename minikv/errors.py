@@ -9,7 +9,11 @@ class MinikvError(Exception):
 
 
 class ConfigError(MinikvError):
-    """A setting is unknown or wrong; the text is one line that names it."""
+    """Settings are unknown or wrong; the text has a line for each that names it."""
+
+
+class DataLost(MinikvError):
+    """A reload failed after the data set was touched: what is left must neither be served nor saved."""
 
 
 class ProtocolError(MinikvError):

@@ -43,6 +43,7 @@ from minikv.latency import LatencyMonitor
 from minikv.log import Log
 from minikv.persistence.snapshot import SnapshotController
 from minikv.persistence.temp_file import temp_name
+from minikv.settings import LONG_MAX
 from minikv.slowlog import SlowLog
 
 # One run of the cron removes expired keys in portions, for at most this share of its period.
@@ -333,7 +334,8 @@ class Server:
         hub, config = self._hub, self.config
         hub.limits.max_bulk_len = config.proto_max_bulk_len
         hub.limits.query_buffer_limit = config.client_query_buffer_limit
-        hub.hard_limit, hub.soft_limit, hub.soft_seconds = config.client_output_buffer_limit.normal
+        hard_bytes, soft_bytes, hub.soft_seconds = config.client_output_buffer_limit.normal
+        hub.hard_limit, hub.soft_limit = min(hard_bytes, LONG_MAX), min(soft_bytes, LONG_MAX)
 
     def _set_slow_limits(self) -> None:
         self.table.keeps_histograms = self.config.latency_tracking

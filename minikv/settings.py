@@ -331,7 +331,8 @@ class BufferLimits(Kind):
             if name.lower() not in self.classes:
                 raise ValueError("Invalid client class specified in buffer limit configuration.")
             hard_bytes, soft_bytes = memory_bytes(hard), memory_bytes(soft)
-            if hard_bytes is None or soft_bytes is None or not re.fullmatch(r"[0-9]{1,18}", seconds):
+            in_range = re.fullmatch(r"[0-9]{1,18}", seconds) and int(seconds) <= INT_MAX
+            if hard_bytes is None or soft_bytes is None or not in_range:
                 raise ValueError("Error in hard, soft or soft_seconds setting in buffer limit configuration.")
             limits[self.classes[name.lower()]] = OutputLimit(hard_bytes, soft_bytes, int(seconds))
         return OutputLimits(*limits)
@@ -461,6 +462,7 @@ NO_APPEND_ONLY_FILE = "minikv has no append only file, it persists by RDB snapsh
 NO_CLUSTER = "minikv has no cluster mode"
 NO_REPLICATION = "minikv does not replicate"
 NO_TLS = "minikv does not speak TLS"
+NO_EVICTION = "minikv does not evict keys, above maxmemory it refuses writes (noeviction)"
 NO_ACL = "minikv has no access control lists, it knows requirepass"
 
 DEFAULT_OUTPUT_LIMITS = OutputLimits(
@@ -538,7 +540,7 @@ SETTINGS = (
             "noeviction",
         ),
         "noeviction",
-        caution="chooses between OBJECT FREQ and IDLETIME; minikv evicts nothing, above maxmemory it refuses writes",
+        refusal=NO_EVICTION,
     ),
     _unused("maxmemory-samples", FROM_ONE, 5),
     Setting("lfu-log-factor", NUMBER, 10),

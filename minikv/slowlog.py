@@ -86,12 +86,14 @@ def shortened_argument(argument: bytes) -> bytes:
 
 
 def redacted(args: Sequence[bytes]) -> Sequence[bytes]:
-    """The request without what only its sender should know: AUTH, HELLO AUTH, CONFIG SET of a password."""
+    """The request without what only its sender should know: AUTH of several commands, CONFIG SET of a password."""
     name = args[0].lower()
     if name == b"auth":
         return [args[0], *[REDACTED] * (len(args) - 1)]
     if name == b"hello":
         return redacted_after(args, b"auth", 2)
+    if name == b"migrate":
+        return redacted_after(redacted_after(args, b"auth", 1), b"auth2", 2)
     if name == b"config" and len(args) > 3 and args[1].lower() == b"set":
         shown = list(args)
         for place in range(3, len(args), 2):

@@ -28,7 +28,17 @@ ROOMS = [
     "engine",
     "host",
 ]
-FOUNDATIONS = {"", "errors", "config", "config_file", "settings", "log", "slowlog", "latency"}  # everybody may use them
+FOUNDATIONS = {
+    "",
+    "errors",
+    "config",
+    "config_file",
+    "other_releases",
+    "settings",
+    "log",
+    "slowlog",
+    "latency",
+}  # everybody may use them
 ONLY_FOUNDATIONS = {"protocol", "host"}
 
 # A process has one address space, and a signal's handler no argument: what they need is state of the process.

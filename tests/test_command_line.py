@@ -17,6 +17,8 @@ import psutil
 import pytest
 
 from minikv import REDIS_VERSION, __version__
+from minikv.command_line import enter_directory
+from minikv.errors import ConfigError
 from minikv.host.overcommit import WARNING
 from tests.harness import MINIKV, Server, WireClient, wait_until
 
@@ -84,7 +86,9 @@ def shown(path: Path, name: str) -> str:
 def test_version_is_one_line(option: str) -> None:
     process = run(option)
     assert process.returncode == 0
-    assert only_line(process.stdout).startswith(f"minikv server v={__version__} redis_version={REDIS_VERSION} ")
+    line = only_line(process.stdout)
+    assert line.startswith(f"Redis server v={REDIS_VERSION} sha=")
+    assert f" minikv={__version__} " in line
 
 
 @pytest.mark.parametrize("option", ["-h", "--help"])
@@ -135,6 +139,16 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     process = run("--port", "0", "--dir", str(tmp_path / "dir"))
     assert process.returncode == 1
     assert only_line(process.stderr).endswith(f"dir {tmp_path}/dir: no dump can be written there: Permission denied")
+
+
+def test_a_directory_that_cannot_be_written_is_good_enough_without_saves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.chdir(tmp_path)
+    enter_directory(str(tmp_path), saves=False)
+    with pytest.raises(ConfigError, match="no dump can be written there"):
+        enter_directory(str(tmp_path), saves=True)
 
 
 def test_a_busy_port_is_told_and_ends_the_start(tmp_path: Path) -> None:

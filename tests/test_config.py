@@ -1,6 +1,7 @@
 """Settings: the table, the command line, CONFIG SET's rules, CONFIG REWRITE's file."""
 
 import io
+import os
 import typing
 from pathlib import Path
 
@@ -186,6 +187,22 @@ def test_old_names_and_any_case() -> None:
         (["--replicaof", "a", "1"], "--replicaof a 1: minikv does not replicate"),
         (["--tls-port", "1"], "--tls-port 1: minikv does not speak TLS"),
         (["--loadmodule", "x.so"], "--loadmodule x.so: minikv loads no modules"),
+        (
+            ["--maxmemory-policy", "allkeys-lru"],
+            "--maxmemory-policy allkeys-lru: minikv does not evict keys, above maxmemory it refuses writes"
+            " (noeviction)",
+        ),
+        (
+            ["--maxmemmory", "1"],
+            "--maxmemmory 1: Bad directive or wrong number of arguments; did you mean 'maxmemory'?",
+        ),
+        (["--search-timeout", "5"], "--search-timeout 5: minikv loads no modules"),
+        (["--locale-collate", "de_DE"], "--locale-collate de_DE: minikv sorts by bytes"),
+        (["--import-mode", "yes"], "--import-mode yes: minikv has no import mode"),
+        (
+            ["--set-max-listpack-entries", "x"],
+            "--set-max-listpack-entries x: argument couldn't be parsed into an integer",
+        ),
         (["--rename-command", "a", ""], '--rename-command a "": minikv does not rename commands'),
     ],
 )
@@ -196,6 +213,95 @@ def test_what_is_wrong_is_one_line_that_names_it(arguments: list[str], error: st
 def test_an_error_in_a_file_names_file_and_line(config_path: Path) -> None:
     config_path.write_text("\ntimeout 1 # no comment\n")
     assert load_error(str(config_path)) == f'{config_path}:2: timeout 1 "#" no comment: wrong number of arguments'
+
+
+def test_all_that_is_refused_is_listed_at_once(config_path: Path) -> None:
+    other = config_path.with_name("other.conf")
+    other.write_text("tls-port 1\n")
+    config_path.write_text(
+        f"appendonly yes\nport 1\ntimout 5\ninclude {other}\nhz 'x\ninclude nowhere.conf\nloadmodule a.so\n"
+    )
+    errors = load_error(str(config_path), "--replicaof", "a", "1").splitlines()
+    assert errors == [
+        f"{config_path}:1: appendonly yes: minikv has no append only file, it persists by RDB snapshots",
+        f"{config_path}:3: timout 5: Bad directive or wrong number of arguments; did you mean 'timeout'?",
+        f"{other}:1: tls-port 1: minikv does not speak TLS",
+        f"{config_path}:5: hz 'x: Unbalanced quotes in configuration line",
+        f"{config_path}:6: include nowhere.conf: can't open config file 'nowhere.conf': No such file or directory",
+        f"{config_path}:7: loadmodule a.so: minikv loads no modules",
+        "--replicaof a 1: minikv does not replicate",
+    ]
+
+
+# Lines of the files that come with other releases, 5.0 to 8.8 and Valkey 7.2 to 9, as far as 7.0's has none of them.
+STOCK_LINES = """
+slave-serve-stale-data yes
+slave-read-only yes
+slave-priority 100
+slave-lazy-flush no
+lua-time-limit 5000
+hash-max-ziplist-entries 512
+list-max-ziplist-size -2
+list-max-ziplist-entries 512
+list-max-ziplist-value 64
+zset-max-ziplist-value 64
+client-output-buffer-limit slave 256mb 64mb 60
+gopher-enabled no
+lua-replicate-commands yes
+locale-collate ""
+set-max-listpack-entries 128
+set-max-listpack-value 64
+max-new-connections-per-cycle 10
+max-new-tls-connections-per-cycle 1
+hide-user-data-from-log yes
+aof-load-corrupt-tail-max-size 0
+array-slice-size 4096
+array-sparse-kmax 10
+array-sparse-kmin 5
+stream-idmp-duration 100
+stream-idmp-maxsize 100
+lookahead 16
+server-cpulist ""
+bio-cpulist ""
+bgsave-cpulist ""
+aof-rewrite-cpulist ""
+lazyfree-lazy-user-del yes
+repl-diskless-load disabled
+dual-channel-replication-enabled no
+commandlog-execution-slower-than 10000
+commandlog-slow-execution-max-len 128
+commandlog-request-larger-than 1048576
+commandlog-large-request-max-len 128
+commandlog-reply-larger-than 1048576
+commandlog-large-reply-max-len 128
+primaryauth ""
+availability-zone ""
+import-mode no
+rdma-port 0
+unixsocketgroup ""
+log-format legacy
+log-timestamp-format legacy
+rdb-version-check strict
+cluster-databases 1
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("line", STOCK_LINES)
+def test_lines_of_other_releases_are_accepted_at_their_defaults(config_path: Path, line: str) -> None:
+    config_path.write_text(line + "\n")
+    config = Config.load([str(config_path)])
+    assert config.text("port") == "6379"
+
+
+def test_names_of_valkey_for_settings_of_redis(config_path: Path) -> None:
+    config_path.write_text("commandlog-execution-slower-than 5\ncommandlog-slow-execution-max-len 7\n")
+    config = Config.load([str(config_path)])
+    assert (config.slowlog_log_slower_than, config.slowlog_max_len) == (5, 7)
+
+
+@pytest.mark.skipif(not os.access("/etc/redis/redis.conf", os.R_OK), reason="the distribution's file is not there")
+def test_the_file_of_the_distribution_is_accepted() -> None:
+    assert Config.load(["/etc/redis/redis.conf"]).port == 6379
 
 
 def test_refused_settings_are_accepted_at_their_default() -> None:
@@ -253,6 +359,10 @@ def test_all_or_none() -> None:
         (["databases", "3"], failed("databases", "can't set immutable config")),
         (["Timeout", "1", "timeout", "2"], failed("timeout", "duplicate parameter")),
         (["dir", "/tmp"], failed("dir", "can't set protected config")),
+        (
+            ["maxmemory-policy", "allkeys-lru"],
+            failed("maxmemory-policy", "minikv does not evict keys, above maxmemory it refuses writes (noeviction)"),
+        ),
         (["appendonly", "yes"], failed("appendonly", "minikv has no append only file, it persists by RDB snapshots")),
         (["slave-priority", "x"], failed("slave-priority", "argument couldn't be parsed into an integer")),
     ],
@@ -288,6 +398,19 @@ def test_listeners_hear_of_changes_after_all_are_made() -> None:
     assert heard == [(20, 5), 7]
 
 
+def test_a_listener_that_fails_undoes_everything_too() -> None:
+    config = Config()
+
+    def fail(value: object) -> None:
+        if value == 7:
+            raise OverflowError("a number that is too large")
+
+    config.on_change("timeout", fail)
+    with pytest.raises(OverflowError):
+        set_(config, "hz", "11", "timeout", "7")
+    assert (config.hz, config.timeout) == (10, 0)
+
+
 def test_a_listener_that_refuses_undoes_everything() -> None:
     config = Config()
     ports: list[int] = []
@@ -308,7 +431,6 @@ def test_settings_without_effect_are_named_if_they_differ_from_the_default() -> 
     text = "is accepted and has no effect in minikv"
     assert config.cautions() == [f"io-threads {text}", f"replica-priority {text}"]
     assert config.cautions(["slave-priority", "timeout", "activerehashing"]) == [f"replica-priority {text}"]
-    assert "minikv evicts nothing" in Config.load(["--maxmemory-policy", "allkeys-lru"]).cautions()[0]
 
 
 # -- CONFIG REWRITE ----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from hashlib import sha256
 from minikv.commands.client import Client
 from minikv.commands.help import help_lines
 from minikv.commands.spec import ADMIN, CATEGORIES, LOADING, NOSCRIPT, STALE, command, container
-from minikv.errors import CommandError
+from minikv.errors import CommandError, NamingError
 from minikv.protocol.reply import SimpleString
 
 ACL = container("ACL", arity=-2)
@@ -35,7 +35,7 @@ def acl_cat(ctx: Client, *categories: bytes) -> list[bytes]:
     if not categories:
         return [category.encode() for category in CATEGORIES]
     if len(categories) > 1:
-        raise CommandError("ERR unknown subcommand or wrong number of arguments for 'CAT'. Try ACL HELP.")
+        raise NamingError("ERR unknown subcommand or wrong number of arguments for '{}'. Try ACL HELP.")
     wanted = categories[0].lower()
     if wanted.decode("utf-8", "surrogateescape") not in CATEGORIES:
         raise CommandError(f"ERR Unknown category '{categories[0].decode('utf-8', 'surrogateescape')}'")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from minikv import REDIS_VERSION
-from minikv.commands.arguments import NOT_AN_INTEGER, SYNTAX_ERROR, integer
+from minikv.commands.arguments import SYNTAX_ERROR, integer
 from minikv.commands.client import REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, Client
 from minikv.commands.help import help_lines
 from minikv.commands.spec import (
@@ -21,7 +21,7 @@ from minikv.commands.spec import (
     command,
     container,
 )
-from minikv.errors import CommandError
+from minikv.errors import CommandError, NamingError
 from minikv.protocol.reply import NO_REPLY, NULL_ARRAY, OK, PONG, Marker, SimpleString, Verbatim
 
 ANYTIME = LOADING | STALE
@@ -72,7 +72,7 @@ def quit_(ctx: Client, *ignored: bytes) -> SimpleString:
 def select(ctx: Client, number: bytes) -> SimpleString:
     chosen = integer(number)
     if not -(1 << 31) <= chosen < 1 << 31:
-        raise CommandError(NOT_AN_INTEGER)
+        raise CommandError("ERR value is out of range, value must between -2147483648 and 2147483647")
     if not 0 <= chosen < len(ctx.keyspace.databases):
         raise CommandError("ERR DB index is out of range")
     ctx.db = ctx.keyspace.databases[chosen]
@@ -482,7 +482,7 @@ def client_unpause(ctx: Client) -> SimpleString:
 @client_command("UNBLOCK", arity=-3, flags=OTHERS)
 def client_unblock(ctx: Client, number: bytes, *reason: bytes) -> int:
     if len(reason) > 1:
-        raise CommandError("ERR unknown subcommand or wrong number of arguments for 'UNBLOCK'. Try CLIENT HELP.")
+        raise NamingError("ERR unknown subcommand or wrong number of arguments for '{}'. Try CLIENT HELP.")
     if reason and reason[0].lower() not in (b"timeout", b"error"):
         raise CommandError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     client = ctx.server.clients.get(integer(number))

@@ -15,12 +15,12 @@ from typing import NamedTuple
 from minikv.commands.arguments import NO_SUCH_KEY, STRING_TOO_LONG, integer
 from minikv.commands.client import Client
 from minikv.commands.digest import as_hex, keyspace_digest, value_digest
-from minikv.commands.encoding import HASH, LIST, SET, encoding_of
+from minikv.commands.encoding import HASH, LIST, SET, SORTED_SET, STREAM, encoding_of
 from minikv.commands.help import help_lines
 from minikv.commands.info import LRU_CLOCK_MASK
 from minikv.commands.serialized import length_len, serialized_len
 from minikv.commands.spec import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
-from minikv.errors import CommandError, RdbError, SaveError
+from minikv.errors import CommandError, DataLost, RdbError, SaveError
 from minikv.keyspace import Database
 from minikv.keyspace.hash import Hash
 from minikv.keyspace.list import List
@@ -93,6 +93,9 @@ def reload(ctx: Client, *options: bytes) -> SimpleString:
         raise CommandError(f"ERR {error}") from None
     except (RdbError, OSError):
         raise CommandError("ERR Error trying to load the RDB dump") from None
+    except DataLost:
+        ctx.server.log.warning("The data set is lost. Terminating server after rdb file reading failure.")
+        os._exit(1)  # at once, as redis-server: nothing may save what is left
     return OK
 
 
@@ -126,6 +129,8 @@ def saved_value_len(database: Database, key: bytes, compress: bool) -> int:
         return length_len(len(members)) + sum(serialized_len(part, compress) for part in members.members())
     if kind == HASH and (fields := Hash.peek(database, key)) is not None:
         return length_len(len(fields)) + sum(serialized_len(part, compress) for part in fields.items())
+    if kind in (SORTED_SET, STREAM):
+        return len(database.dump(key, compress) or b" ") - 1  # without the type
     return serialized_len(database.get_for_write(key) or b"", compress)
 
 

@@ -26,19 +26,27 @@ def has_keys(spec: CommandSpec) -> bool:
 
 
 def find_keys(spec: CommandSpec, request: Sequence[bytes]) -> list[tuple[bytes, list[str]]]:
-    """The keys of a request (names included) with the flags of each; those that a bad request lacks are left out."""
+    """The keys of a request (names included) with the flags of each.
+
+    Those that a bad request lacks are left out; a count of keys that is wrong leaves none.
+    """
     if spec.name == "SORT":
         return sort_keys(request)
+    if spec.name == "MIGRATE":
+        return migrate_keys(spec, request)
     decide = VARIABLE_FLAGS.get(spec.name)
     found = []
     for keyspec in spec.keyspecs:
         flags = decide(request) if decide else key_flags(keyspec)
-        found += [(request[place], flags) for place in key_places(keyspec, request)]
+        places = key_places(keyspec, request)
+        if places is None:
+            return []
+        found += [(request[place], flags) for place in places]
     return found
 
 
-def key_places(spec: KeySpec, request: Sequence[bytes]) -> Sequence[int]:
-    """Positions of the keys in a request by one specification."""
+def key_places(spec: KeySpec, request: Sequence[bytes]) -> Sequence[int] | None:
+    """Positions of the keys in a request by one specification; None if their number is wrong."""
     begin = first_place(spec, request)
     if begin is None or not 0 < begin < len(request):
         return ()
@@ -50,10 +58,10 @@ def key_places(spec: KeySpec, request: Sequence[bytes]) -> Sequence[int]:
     if kind == "keynum":
         count_index, first, step = numbers
         count = request[begin + count_index] if begin + count_index < len(request) else b""
-        if not count.isdigit():
-            return ()
+        if not count.isdigit() or not int(count):
+            return None
         places = range(begin + first, begin + first + int(count) * step, step)
-        return places if not places or places[-1] < len(request) else ()
+        return places if places[-1] < len(request) else None
     return ()
 
 
@@ -75,6 +83,18 @@ def last_place(begin: int, last: int, limit: int, count: int) -> int:
     if limit > 1:
         return begin + (count - begin) // limit + last
     return count + last
+
+
+def migrate_keys(spec: CommandSpec, request: Sequence[bytes]) -> list[tuple[bytes, list[str]]]:
+    """The key, or those behind KEYS."""
+    flags = key_flags(spec.keyspecs[0])
+    at = 6
+    while at < len(request):
+        word = request[at].lower()
+        if word == b"keys":
+            return [] if request[3] else [(key, flags) for key in request[at + 1 :]]
+        at += {b"auth": 2, b"auth2": 3}.get(word, 1)
+    return [(request[3], flags)] if len(request) > 3 else []
 
 
 def sort_keys(request: Sequence[bytes]) -> list[tuple[bytes, list[str]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from minikv.commands.arguments import SYNTAX_ERROR, integer, overflows
-from minikv.commands.spec import DENYOOM, READONLY, WRITE, command
+from minikv.commands.spec import ASKING, DENYOOM, READONLY, WRITE, command
 from minikv.errors import CommandError, RdbError
 from minikv.keyspace import NO_EXPIRY
 from minikv.persistence import payload
@@ -35,6 +35,14 @@ def dump(ctx: Client, key: bytes) -> bytes | None:
 
 @command(
     "RESTORE", arity=-4, flags=WRITE | DENYOOM, keys=(1, 1, 1), key_flags="OW update", categories="keyspace dangerous"
+)
+@command(
+    "RESTORE-ASKING",
+    arity=-4,
+    flags=WRITE | DENYOOM | ASKING,
+    keys=(1, 1, 1),
+    key_flags="OW update",
+    categories="keyspace dangerous",
 )
 def restore(ctx: Client, key: bytes, ttl: bytes, data: bytes, *options: bytes) -> SimpleString:
     replace, absolute, idle_s, frequency = restore_options(options)

@@ -6,7 +6,7 @@ from minikv.commands.arguments import integer
 from minikv.commands.client import Client
 from minikv.commands.help import help_lines
 from minikv.commands.spec import ADMIN, LOADING, STALE, command, container
-from minikv.errors import CommandError
+from minikv.errors import CommandError, NamingError
 from minikv.protocol.reply import OK, SimpleString
 
 SLOWLOG = container("SLOWLOG", arity=-2)
@@ -18,7 +18,7 @@ DEFAULT_COUNT = 10
 @command("SLOWLOG|GET", arity=-2, flags=FLAGS, tips=["request_policy:all_nodes", "nondeterministic_output"])
 def slowlog_get(ctx: Client, *options: bytes) -> list[object]:
     if len(options) > 1:
-        raise CommandError("ERR unknown subcommand or wrong number of arguments for 'GET'. Try SLOWLOG HELP.")
+        raise NamingError("ERR unknown subcommand or wrong number of arguments for '{}'. Try SLOWLOG HELP.")
     count = DEFAULT_COUNT
     if options:
         error = "ERR count should be greater than or equal to -1"

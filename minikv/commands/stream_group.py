@@ -9,7 +9,7 @@ from minikv.commands.help import help_lines
 from minikv.commands.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, command, container
 from minikv.commands.stream_id import parse_end, parse_id, parse_id_or_end, parse_start
 from minikv.commands.stream_read import see_consumer, shown
-from minikv.errors import CommandError
+from minikv.errors import CommandError, NamingError
 from minikv.keyspace.stream import LARGEST_ID, Stream
 from minikv.keyspace.stream_group import Group, Pending
 from minikv.keyspace.stream_node import format_id
@@ -40,10 +40,8 @@ def no_such_consumer_group(key: bytes, group: bytes) -> CommandError:
 
 
 def bad_subcommand(container_name: str, subcommand: str) -> CommandError:
-    """The error for arguments that a subcommand does not understand."""
-    return CommandError(
-        f"ERR unknown subcommand or wrong number of arguments for '{subcommand}'. Try {container_name} HELP."
-    )
+    """The error for arguments that a subcommand does not understand; it names it as the client has written it."""
+    return NamingError(f"ERR unknown subcommand or wrong number of arguments for '{{}}'. Try {container_name} HELP.")
 
 
 # XGROUP

@@ -7,7 +7,7 @@ from minikv.engine.arena cimport Arena
 @cython.final
 cdef class Populator:
     cdef Arena _arena
-    cdef uint32_t _next             # the thread's; read by others when it has ended
+    cdef readonly uint32_t reached  # segments before it are used or ready; read by others when the thread has ended
     cdef uint32_t _limit
     cdef bint _stopped              # set by one thread, read by the other
 

@@ -8,7 +8,7 @@ the arena. A segment that both threads faulted in at once would be cleared twice
 that the reader comes to first: a reader that is faster faults some in itself, the thread the ones behind them.
 
     segments   | used by the load | the reader's | ready ...  | untouched
-               0           high_water     + DISTANCE        _next       _limit
+               0           high_water     + DISTANCE     reached       _limit
 
 What has been made ready and was not needed is given back by `finish`.
 """
@@ -29,7 +29,7 @@ class Populator:
 
     def __cinit__(self, arena: Arena, nbytes: uint64_t):
         self._arena = arena
-        self._next = arena.high_water
+        self.reached = arena.high_water
         self._limit = cython.cast(
             uint32_t, min(arena.high_water + (nbytes >> SEGMENT_SHIFT), cython.cast(uint64_t, arena.segment_limit))
         )
@@ -40,13 +40,13 @@ class Populator:
             self._work()
 
     def _work(self) -> cython.void:
-        while not self._stopped and self._next < self._limit:
-            if self._next < self._arena.high_water + DISTANCE:
-                self._next = min(self._arena.high_water + DISTANCE, self._limit)
-            elif self._next >= self._arena.high_water + AHEAD:
+        while not self._stopped and self.reached < self._limit:
+            if self.reached < self._arena.high_water + DISTANCE:
+                self.reached = min(self._arena.high_water + DISTANCE, self._limit)  # behind it is others' memory
+            elif self.reached >= self._arena.high_water + AHEAD:
                 usleep(PAUSE_US)
-            elif populate(self._arena.base + (cython.cast(uint64_t, self._next) << SEGMENT_SHIFT), SEGMENT_SIZE):
-                self._next += 1
+            elif populate(self._arena.base + (cython.cast(uint64_t, self.reached) << SEGMENT_SHIFT), SEGMENT_SIZE):
+                self.reached += 1
             else:
                 return  # Linux before 5.14, or no memory: the reader faults its pages in itself, or is told
 
@@ -57,5 +57,5 @@ class Populator:
     def finish(self) -> None:
         """After `run` has returned: give back what the load did not use."""
         number: uint32_t
-        for number in range(self._arena.high_water, self._next):
+        for number in range(self._arena.high_water, self.reached):
             give_back(self._arena.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE)

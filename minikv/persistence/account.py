@@ -91,5 +91,14 @@ def describe_end(account: Account) -> str:
     )
 
 
+def describe_failure(account: Account) -> str:
+    """The line of a snapshot that has failed."""
+    return (
+        f"Snapshot failed after {account.duration_s:.3f} s, its fork {account.fork_us} us:"
+        f" {account.keys_done} of {account.keys_total} keys, {megabytes(account.bytes_written)} written;"
+        f" memory growth peak {megabytes(account.growth_peak)}"
+    )
+
+
 def megabytes(nbytes: float) -> str:
     return f"{nbytes / MB:.1f} MB"

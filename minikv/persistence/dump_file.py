@@ -10,7 +10,8 @@
 Each returns False on failure, with `step` and `error` set.
 
 Two processes may have the same number, if they live in two containers that share the directory. So nothing is cut off
-before the lock is there, and who does not get it touches nothing.
+before the lock is there, and who does not get it touches nothing. Nor is anything written through a link, into a pipe
+or into another user's file that waits under the name.
 
 Bytes are collected in one block while the kernel writes the others: the walk and the disk work at the same time, and
 the disk has its next block before it is done with the last, whatever else the processors have to do. Blocks go to the
@@ -25,7 +26,7 @@ window is begun, the one before is waited for. `rdb-save-incremental-fsync no` l
 """
 
 import cython
-from cython.cimports.libc.errno import EAGAIN, EBADF, EINTR, EINVAL, EIO, errno
+from cython.cimports.libc.errno import EAGAIN, EBADF, EEXIST, EINTR, EINVAL, EIO, errno
 from cython.cimports.libc.signal import SIGKILL
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t, uintptr_t
 from cython.cimports.libc.string import memcpy, memset
@@ -40,6 +41,8 @@ from cython.cimports.minikv.persistence.linux import (
     O_CLOEXEC,
     O_DIRECT,
     O_DIRECTORY,
+    O_NOFOLLOW,
+    S_ISREG,
     SYNC_FILE_RANGE_WAIT_AFTER,
     SYNC_FILE_RANGE_WAIT_BEFORE,
     SYNC_FILE_RANGE_WRITE,
@@ -60,9 +63,9 @@ from cython.cimports.minikv.persistence.linux import (
     syscall,
 )
 from cython.cimports.minikv.persistence.text import put_number, put_text
-from cython.cimports.posix.fcntl import O_CREAT, O_RDONLY, O_WRONLY
+from cython.cimports.posix.fcntl import O_CREAT, O_NONBLOCK, O_RDONLY, O_WRONLY
 from cython.cimports.posix.signal import kill
-from cython.cimports.posix.unistd import close, fsync, ftruncate, getpid, pwrite, unlink, usleep
+from cython.cimports.posix.unistd import close, fsync, ftruncate, geteuid, getpid, pwrite, unlink, usleep
 
 ALIGNMENT = cython.declare(uint64_t, 4096)  # of addresses, offsets and lengths of direct writes
 WINDOW_LEN = cython.declare(uint64_t, 8 << 20)  # bytes in flight to the disk when the page cache is used
@@ -80,6 +83,7 @@ def dump_begin(file: DumpFileP) -> cython.bint:
     at: cython.p_char
     number: cython.int
     error: cython.int
+    flags: cython.int = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK  # a pipe that nobody reads is not waited for
     file.fd = file.lock = -1
     file.ours = False
     file.step = file.error = 0
@@ -95,10 +99,10 @@ def dump_begin(file: DumpFileP) -> cython.bint:
     put_text(put_text(put_text(file.path, file.directory), b"/"), file.name)
     file.direct = file.incremental
     if file.direct:
-        file.fd = open_file(file, file.path, O_WRONLY | O_CREAT | O_DIRECT)
+        file.fd = open_file(file, file.path, flags | O_DIRECT)
         file.direct = file.fd != -EINVAL
     if not file.direct:
-        file.fd = open_file(file, file.path, O_WRONLY | O_CREAT)
+        file.fd = open_file(file, file.path, flags)
     if file.fd < 0:
         return dump_failed(file, STEP_OPEN, -file.fd)
     error = make_ours(file)
@@ -117,6 +121,10 @@ def make_ours(file: DumpFileP) -> cython.int:
     opened: stat_t
     named: stat_t
     tries: cython.int = 0
+    if fstat(file.fd, cython.address(opened)) != 0:
+        return errno
+    if not S_ISREG(opened.st_mode) or opened.st_uid != geteuid() or opened.st_nlink > 1:
+        return EEXIST
     while flock(file.fd, LOCK_EX | LOCK_NB) != 0:
         if errno != EAGAIN:
             break  # the file system has no locks

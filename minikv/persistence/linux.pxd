@@ -44,6 +44,7 @@ cdef extern from "<unistd.h>" nogil:
 cdef extern from "<fcntl.h>" nogil:
     int O_DIRECT
     int O_DIRECTORY
+    int O_NOFOLLOW
     int O_CLOEXEC
     int O_APPEND
     int F_GETFL
@@ -97,7 +98,12 @@ cdef extern from "<time.h>" nogil:
 cdef extern from "<sys/stat.h>" nogil:
     ctypedef struct stat_t "struct stat":
         unsigned long long st_ino
+        unsigned int st_mode
+        unsigned int st_uid
+        unsigned long long st_nlink
         timespec st_mtim
+
+    bint S_ISREG(unsigned int mode)
 
     int stat(const char *path, stat_t *found)
     int fstat(int fd, stat_t *found)

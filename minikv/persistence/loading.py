@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from minikv.errors import MinikvError
+from minikv.errors import DataLost, MinikvError
 from minikv.persistence.engine_target import EngineTarget
+from minikv.persistence.rdb_check import CheckTarget
 from minikv.persistence.rdb_reader import RdbReader
 
 if TYPE_CHECKING:
@@ -76,23 +77,43 @@ class Loader:
         self._stopped = True
 
     def reload(self, *, flush: bool = True, merge: bool = False) -> None:
-        """Read the dump at once; `dirty` stays as it is. RdbError, OSError (also if there is none), ArenaFull.
+        """Read the dump at once; `dirty` stays as it is. RdbError or OSError (also if there is none): nothing changed.
 
+        The whole file is checked before the keyspace is touched. What a check cannot find, since it keeps nothing (keys
+        that come twice, no room for all), is DataLost.
         flush: empty the keyspace before. merge: keys of the dump replace those that are there; else they are an error.
         """
+        self._check()
         dirty = self._keyspace.dirty
         if flush:
             self._keyspace.flush_all()
         try:
             with self._reading(merge=merge, functions=() if flush else self.functions) as reader:
+                while reader is not None and reader.step(AT_ONCE_BYTES):
+                    pass
                 if reader is None:
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
+        except (MinikvError, OSError) as error:
+            self._keyspace.flush_all()  # half a file is worse than none
+            raise DataLost(str(error)) from error
+        self._keyspace.dirty = dirty
+
+    def _check(self) -> None:
+        """Read the dump to nowhere. RdbError, OSError, both logged."""
+        config, path = self._config, self._path
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                target = CheckTarget(config.load_field_ttls == "drop")
+                now_ms = int(self._clock() * 1000)
+                reader = RdbReader(fd, target, config.databases, now_ms, config.rdbchecksum)
                 while reader.step(AT_ONCE_BYTES):
                     pass
-        except (MinikvError, OSError):
-            self._keyspace.flush_all()  # half a file is worse than none
+            finally:
+                os.close(fd)
+        except (MinikvError, OSError) as error:
+            self._log.warning(f"Can't load the DB from {path}: {error}")
             raise
-        self._keyspace.dirty = dirty
 
     @property
     def _path(self) -> str:
@@ -122,6 +143,7 @@ class Loader:
             self.keys_loaded, self.keys_expired = reader.keys_loaded, reader.keys_expired
             self.functions = functions + tuple(library for library in target.functions if library not in functions)
         except (MinikvError, OSError) as error:
+            self._tell_what_is_not_there(target)
             self._log.warning(f"Fatal error loading the DB from {path}: {error}")
             raise
         finally:
@@ -130,6 +152,8 @@ class Loader:
             self._changed()
         if reader.unchecked and self._config.rdbchecksum:
             self._log.notice("RDB file was saved with checksum disabled: no check performed.")
+        for remark in reader.remarks:
+            self._log.warning(f"RDB: {remark}")
         self._tell_what_is_not_there(target)
         counts = f"keys loaded: {self.keys_loaded}, keys expired: {self.keys_expired}"
         if reader.keys_empty:
@@ -141,7 +165,7 @@ class Loader:
         """What the dump held that no command will find."""
         for name, (keys, others) in target.modules.items():
             self._log.warning(
-                f"Data of a module that minikv does not have was left out: type {name.decode()!r}, {keys} keys,"
+                f"Data of a type that minikv does not have was left out: {name.decode()!r}, {keys} keys,"
                 f" {others} auxiliary fields"
             )
         if target.field_ttls_dropped:
@@ -193,6 +217,8 @@ class Loader:
         number = int(value) if value.isdigit() and len(value) < 20 else 0
         if name == b"redis-ver":
             self._log.notice(f"Loading RDB produced by version {text}")
+        elif name == b"valkey-ver":
+            self._log.notice(f"Loading RDB produced by Valkey version {text}")
         elif name == b"ctime":
             self._log.notice(f"RDB age {max(0, int(self._began_at) - number)} seconds")
         elif name == b"used-mem":

@@ -1,7 +1,9 @@
 # cython: boundscheck=False, wraparound=False
 """DUMP payloads: a value for another server, which RESTORE there makes a key of.
 
-type 1 B | value, as in a file | version 2 B LE | CRC-64 of all before it, 8 B LE
+[metadata] | type 1 B | value, as in a file | version 2 B LE | CRC-64 of all before it, 8 B LE
+
+A CRC of 0 means that none was computed, from Redis 8.10 on.
 """
 
 from __future__ import annotations
@@ -34,11 +36,12 @@ def is_sound(payload: bytes) -> bool:
     if len(payload) < FOOTER_LEN:
         return False
     version = version_of(payload)
+    if not rdb_format.is_readable(version, is_valkey(version)):
+        return False
     stored = int.from_bytes(payload[-rdb_format.CHECKSUM_LEN :], "little")
-    return (
-        rdb_format.is_readable(version, is_valkey(version))
-        and checksum(memoryview(payload)[: -rdb_format.CHECKSUM_LEN]) == stored
-    )
+    if stored == 0 and version >= rdb_format.FIRST_VERSION_WITH_UNSEALED_PAYLOADS and not is_valkey(version):
+        return True
+    return checksum(memoryview(payload)[: -rdb_format.CHECKSUM_LEN]) == stored
 
 
 def version_of(payload: bytes) -> int:
@@ -75,6 +78,9 @@ def restore(
     values.key.decoded = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key))
     values.key.length = PyBytes_GET_SIZE(key)
     type = source.byte()
+    if type == rdb_format.OP_KEY_METADATA and not values.valkey:
+        values.read_metadata()
+        type = source.byte()
     if type not in rdb_format.type_names(values.valkey):
         raise RdbError(f"Unknown RDB type {type}", 0)
     try:

@@ -1,7 +1,7 @@
 """Numbers of the RDB file format, all of them, in one place.
 
-    "REDIS" 4 digits  (AUX | FUNCTION2 | MODULE_AUX)*  ( SELECTDB  RESIZEDB  record* )*  EOF  CRC-64
-    record:   [EXPIRETIME_MS 8 bytes | EXPIRETIME 4 bytes]  [FREQ 1 byte | IDLE length]  type  key  value
+    "REDIS" 4 digits  (AUX | FUNCTION2 | MODULE_AUX | HASH_TEMPLATE)*  ( SELECTDB  RESIZEDB  record* )*  EOF  CRC-64
+    record:   [EXPIRETIME_MS 8 bytes | EXPIRETIME 4 bytes]  [FREQ 1 byte | IDLE length]  [KEY_METADATA]  type  key value
     strings:  length, bytes; or one of the special encodings
 
 A length, by the top bits of its first byte; a reader accepts longer forms than necessary:
@@ -13,23 +13,31 @@ A length, by the top bits of its first byte; a reader accepts longer forms than 
     11xxxxxx                      not a length: a special string, its encoding in the low 6 bits
 
 The checksum is CRC-64 "redis" (Jones), over everything before it, 8 bytes little endian; 0 means that none was
-computed. Valkey went on from version 11 with a count and types of its own, "VALKEY" and 3 digits.
+computed. Valkey went on from version 11 with a count, types and opcodes of its own, "VALKEY" and 3 digits; the numbers
+22, 23, 242 and 243 mean one thing in Redis's files and another in Valkey's.
 
-A DUMP payload is a type and a value, the version (2 bytes, little endian) and the checksum of all that.
-Source: the public RDB format as written by Redis 1 to 8 and Valkey 7 to 9.
+A DUMP payload is a type and a value, the version (2 bytes, little endian) and the checksum of all that. There the
+version alone tells the families apart: Valkey's begin at 80.
+Source: the public RDB format as written by Redis 1 to 8.10 and Valkey 7 to 9.2.
 """
 
 MAGIC = b"REDIS"
 VALKEY_MAGIC = b"VALKEY"
+COMPRESSED_MAGICS = (b"VCS", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")  # Valkey 9.2, gzip, zstd, LZ4
 HEADER_LEN = 9  # magic and digits
 VERSION_WRITTEN = 10  # Redis 7.0; every later one reads it
 OLDEST_VERSION = 1
-NEWEST_VERSION = 12
+NEWEST_VERSION = 15  # Redis 8.10
 VALKEY_VERSION = 80  # Valkey 9.0; from here on versions are Valkey's
+NEWEST_VALKEY_VERSION = 81  # Valkey 9.2
 FIRST_VERSION_WITH_CHECKSUM = 5
+FIRST_VERSION_WITH_UNSEALED_PAYLOADS = 15  # Redis 8.10 passes some payloads on with a checksum of 0: not computed
 CHECKSUM_LEN = 8
 PAYLOAD_VERSION_LEN = 2
 
+OP_HASH_TEMPLATE = 242
+OP_COMMAND = 242  # Valkey
+OP_KEY_METADATA = 243
 OP_SLOT_IMPORT = 243  # Valkey
 OP_SLOT_INFO = 244
 OP_FUNCTION2 = 245
@@ -43,24 +51,10 @@ OP_EXPIRETIME_MS = 252
 OP_EXPIRETIME = 253
 OP_SELECTDB = 254
 OP_EOF = 255
-FIRST_OPCODE = OP_SLOT_INFO  # what is below is a type
-FIRST_VALKEY_OPCODE = OP_SLOT_IMPORT
+FIRST_OPCODE = 242  # what is below is a type
 
-OPCODE_NAMES = {
-    OP_SLOT_IMPORT: "SLOT_IMPORT",
-    OP_SLOT_INFO: "SLOT_INFO",
-    OP_FUNCTION2: "FUNCTION2",
-    OP_FUNCTION_PRE_GA: "FUNCTION_PRE_GA",
-    OP_MODULE_AUX: "MODULE_AUX",
-    OP_IDLE: "IDLE",
-    OP_FREQ: "FREQ",
-    OP_AUX: "AUX",
-    OP_RESIZEDB: "RESIZEDB",
-    OP_EXPIRETIME_MS: "EXPIRETIME_MS",
-    OP_EXPIRETIME: "EXPIRETIME",
-    OP_SELECTDB: "SELECTDB",
-    OP_EOF: "EOF",
-}
+SLOTS = 16384  # of a cluster
+SLOT_IMPORT_NAME_LEN = 40
 
 TYPE_STRING = 0
 TYPE_LIST = 1
@@ -85,8 +79,17 @@ TYPE_SET_LISTPACK = 20
 TYPE_STREAM_3 = 21
 TYPE_HASH_TTL_PRE_GA = 22  # Valkey: the same idea in another order
 TYPE_HASH_LISTPACK_TTL_PRE_GA = 23
+TYPE_HASH_PATHS = 23  # Valkey; its layout is not public
 TYPE_HASH_TTL = 24
 TYPE_HASH_LISTPACK_TTL = 25
+TYPE_STREAM_4 = 26
+TYPE_STREAM_5 = 27
+TYPE_ARRAY = 28
+TYPE_TEMPLATE_LISTPACK_ALONE = 29  # in payloads, with its fields
+TYPE_TEMPLATE_LISTPACK = 30  # in files, whose templates have the fields
+TYPE_TEMPLATE_ARRAY_ALONE = 31
+TYPE_TEMPLATE_ARRAY = 32
+TYPE_GCRA = 33  # a rate limiter
 
 TYPE_NAMES = {
     TYPE_STRING: "string",
@@ -114,9 +117,18 @@ TYPE_NAMES = {
     TYPE_HASH_LISTPACK_TTL_PRE_GA: "hash field-ttl listpack (pre-GA)",
     TYPE_HASH_TTL: "hash field-ttl",
     TYPE_HASH_LISTPACK_TTL: "hash field-ttl listpack",
+    TYPE_STREAM_4: "stream listpacks_4",
+    TYPE_STREAM_5: "stream listpacks_5",
+    TYPE_ARRAY: "array",
+    TYPE_TEMPLATE_LISTPACK_ALONE: "hash template-listpack (payload)",
+    TYPE_TEMPLATE_LISTPACK: "hash template-listpack",
+    TYPE_TEMPLATE_ARRAY_ALONE: "hash template-array (payload)",
+    TYPE_TEMPLATE_ARRAY: "hash template-array",
+    TYPE_GCRA: "gcra",
 }
 VALKEY_TYPE_NAMES = {type: name for type, name in TYPE_NAMES.items() if type < TYPE_HASH_TTL_PRE_GA} | {
     TYPE_HASH_TTL_PRE_GA: "hash field-ttl",
+    TYPE_HASH_PATHS: "hash paths",
 }
 
 # How a node of a quicklist_2 holds its elements.
@@ -130,6 +142,10 @@ MODULE_UNSIGNED = 2  # length
 MODULE_FLOAT = 3  # 4 bytes
 MODULE_DOUBLE = 4  # 8 bytes
 MODULE_STRING = 5
+METADATA_CLASSES_MAX = 7
+METADATA_MAY_BE_IGNORED = 1  # flag of a class
+METADATA_NAME_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+METADATA_NAME_LEN = 4
 MODULE_NAME_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 MODULE_NAME_LEN = 9
 
@@ -152,7 +168,9 @@ def type_names(valkey: bool) -> dict[int, str]:
 
 def is_readable(version: int, valkey: bool) -> bool:
     """Whether this reader knows the version of a file or payload."""
-    return version == VALKEY_VERSION if valkey else OLDEST_VERSION <= version <= NEWEST_VERSION
+    if valkey:
+        return VALKEY_VERSION <= version <= NEWEST_VALKEY_VERSION
+    return OLDEST_VERSION <= version <= NEWEST_VERSION
 
 
 def module_name(module_id: int) -> str:
@@ -160,6 +178,11 @@ def module_name(module_id: int) -> str:
     return "".join(
         MODULE_NAME_LETTERS[module_id >> (10 + 6 * place) & 63] for place in range(MODULE_NAME_LEN - 1, -1, -1)
     )
+
+
+def metadata_name(class_spec: int) -> str:
+    """The name of a class of metadata: four letters of 6 bits each, above 5 bits of its version and 3 of flags."""
+    return "".join(METADATA_NAME_LETTERS[class_spec >> (8 + 6 * place) & 63] for place in (3, 2, 1, 0))
 
 
 def encode_length(length: int) -> bytes:

@@ -10,8 +10,9 @@ This is the file's grammar: header, opcodes, records, end. rdb_input has the byt
 Guarantees, whatever the file holds:
   - memory stays within what the file holds; a length that it only claims reserves nothing;
   - all of the file is accepted, or RdbError is raised with offset and reason: for truncation, unknown opcodes and
-    types, lengths that do not fit, duplicate keys and elements, a wrong checksum, bytes after the end. Nothing is
-    skipped in silence but AUX fields, of which a callback hears, and the hints RESIZEDB and SLOT_INFO.
+    types, lengths that do not fit, duplicate keys and elements, a wrong checksum. Nothing is skipped in silence but AUX
+    fields, of which a callback hears, and the hints RESIZEDB and SLOT_INFO; `remarks` and the target hear of the rest.
+  - bytes behind the end are left alone, as redis-server does, if a checksum proves that the end is the end.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from cython.cimports.minikv.persistence.rdb_value import EMPTY, EXPIRED, LOADED,
 from minikv.persistence import rdb_format
 from minikv.persistence.rdb_input import TRUNCATED
 
+OP_HASH_TEMPLATE = cython.declare(cython.int, rdb_format.OP_HASH_TEMPLATE)
+OP_KEY_METADATA = cython.declare(cython.int, rdb_format.OP_KEY_METADATA)
 OP_SLOT_INFO = cython.declare(cython.int, rdb_format.OP_SLOT_INFO)
 OP_FUNCTION2 = cython.declare(cython.int, rdb_format.OP_FUNCTION2)
 OP_FUNCTION_PRE_GA = cython.declare(cython.int, rdb_format.OP_FUNCTION_PRE_GA)
@@ -39,6 +42,10 @@ OP_EXPIRETIME = cython.declare(cython.int, rdb_format.OP_EXPIRETIME)
 OP_SELECTDB = cython.declare(cython.int, rdb_format.OP_SELECTDB)
 OP_EOF = cython.declare(cython.int, rdb_format.OP_EOF)
 
+FIRST_OPCODE = cython.declare(cython.int, rdb_format.FIRST_OPCODE)
+SLOTS = cython.declare(uint64_t, rdb_format.SLOTS)
+
+FIRST_VERSION_WITH_CHECKSUM = cython.declare(cython.int, rdb_format.FIRST_VERSION_WITH_CHECKSUM)
 IDLE_MAX = cython.declare(uint64_t, 0x7FFFFFFFFFFFFFFF)  # seconds: what is above would be negative
 
 
@@ -56,7 +63,6 @@ class RdbReader:
     _has_expiry: cython.bint
     _expire_at_ms: int64_t
 
-    _first_opcode: cython.int  # what is below is a type
     _known = cython.declare(uint8_t[256])  # types that there are
     _prefixed: cython.bint  # an opcode that belongs to the next record has been read
     _in_record: cython.bint  # its value goes on
@@ -68,6 +74,7 @@ class RdbReader:
     keys_loaded = cython.declare(uint64_t, visibility="readonly")
     keys_expired = cython.declare(uint64_t, visibility="readonly")
     keys_empty = cython.declare(uint64_t, visibility="readonly")  # collections without elements: nothing to load
+    trailing = cython.declare(uint64_t, visibility="readonly")  # bytes behind the end
 
     def __init__(self, fd: cython.int, target: LoadTarget, databases, now_ms, verify=True, on_aux=None):
         self._source = file_input(fd, verify)
@@ -75,7 +82,6 @@ class RdbReader:
         self._target = target
         self._databases = databases
         self._on_aux = on_aux
-        self._first_opcode = rdb_format.FIRST_OPCODE
         self.code = -1
 
     @property
@@ -92,9 +98,18 @@ class RdbReader:
     def key(self) -> bytes | None:
         """The key of the record at hand, None outside of records or if it was not read."""
         values: ValueReader = self._values
-        if not 0 <= self.code < self._first_opcode or not values.has_key:
+        if not 0 <= self.code < FIRST_OPCODE or not values.has_key:
             return None
         return bytes_at(self._source.data(values.key), values.key.length)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What whoever loads the file should know of it so far, a sentence each."""
+        values: ValueReader = self._values
+        lines = [f"{count} {kind}; the first is {first}" for kind, (count, first) in values.remarks.items()]
+        if self.trailing:
+            lines.append(f"{self.trailing} bytes follow the end of the data; they are left alone")
+        return lines
 
     def step(self, budget_bytes, max_keys=0) -> bool:
         """Read on for about so many bytes, or until max_keys more keys (0: any number); False at the end."""
@@ -126,13 +141,13 @@ class RdbReader:
         self._values.valkey = header.startswith(rdb_format.VALKEY_MAGIC)
         magic = rdb_format.VALKEY_MAGIC if self._values.valkey else rdb_format.MAGIC
         digits = header[len(magic) :]
+        if header.startswith(rdb_format.COMPRESSED_MAGICS):
+            source.fail("Wrong signature trying to load DB from file: it is compressed and must be unpacked")
         if not header.startswith(magic):
             source.fail("Wrong signature trying to load DB from file")
         self.version = int(digits) if digits.isdigit() else 0
         if not rdb_format.is_readable(self.version, self._values.valkey):
             source.fail(f"Can't handle RDB format version {digits.decode('ascii', 'backslashreplace')}")
-        if self._values.valkey:
-            self._first_opcode = rdb_format.FIRST_VALKEY_OPCODE
         for type in rdb_format.type_names(self._values.valkey):
             self._known[type] = True
         source.at = rdb_format.HEADER_LEN
@@ -151,7 +166,7 @@ class RdbReader:
         self._prefixed = False
         code = source.byte()
         self.code = code
-        if code < self._first_opcode:
+        if code < FIRST_OPCODE:
             return self._record(code)
         if code == OP_EXPIRETIME_MS:
             self._expire_at_ms = cython.cast(int64_t, source.little_endian(8))
@@ -171,28 +186,49 @@ class RdbReader:
             source.length()
             source.length()
         elif code == OP_SLOT_INFO:  # a hint too
-            source.length()
+            if source.length() >= SLOTS:
+                source.fail("A slot that no cluster has")
             source.length()
             source.length()
         elif code == OP_AUX:
             self._aux()
         elif code == OP_FUNCTION2:
             self._function()
+        elif code == OP_FUNCTION_PRE_GA:
+            self._old_function()
         elif code == OP_MODULE_AUX:
             self._values.begin_module_aux()
         elif code == OP_EOF:
             self._end()
+        elif self._values.valkey:
+            self._valkey_item(code)
+        elif code == OP_HASH_TEMPLATE:
+            self._values.read_template()
         else:
-            self._refuse_opcode(code)
+            self._values.read_metadata()
+            self._prefixed = True
         return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def _refuse_opcode(self, code: cython.int) -> cython.int:
-        self._source.at -= 1
-        if code == OP_FUNCTION_PRE_GA:
-            self._source.fail("Pre-release function format not supported.")
-        self._source.fail(f"{rdb_format.OPCODE_NAMES[code]} (opcode {code}) is not supported")
+    def _valkey_item(self, code: cython.int) -> cython.int:
+        """What Valkey means by two numbers that Redis uses, too."""
+        source: RdbInput = self._source
+        first: uint64_t
+        last: uint64_t
+        _step: uint64_t
+        if code == OP_HASH_TEMPLATE:
+            source.at -= 1
+            source.fail("The file holds commands among its keys (opcode 242, a save without fork), which minikv lacks")
+        if len(source.string()) != rdb_format.SLOT_IMPORT_NAME_LEN:
+            source.fail("An import of slots without its name")
+        for _step in range(source.count()):
+            first = source.length()
+            last = source.length()
+            if first > last or last >= SLOTS:
+                source.fail("A slot that no cluster has")
+            self._values.remark("ranges of slots were being imported; their keys may be incomplete", f"{first}-{last}")
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -213,6 +249,19 @@ class RdbReader:
         code = source.string()
         self._target.function(code, bytes_at(source.buffer + (begin - source.base), source.offset() - begin))
         source.release()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def _old_function(self) -> cython.int:
+        """The form of 7.0's release candidates: what is now the code's first line stands before it."""
+        source: RdbInput = self._source
+        name: bytes = source.string()
+        engine: bytes = source.string()
+        if source.length():
+            source.string()  # a description, for which there is no place any more
+        code: bytes = b"#!" + engine + b" name=" + name + b"\n" + source.string()
+        self._target.function(code, rdb_format.encode_string(code))
         return 0
 
     @cython.cfunc
@@ -269,12 +318,13 @@ class RdbReader:
         source: RdbInput = self._source
         stored: uint64_t
         source.sum_up()
-        if self.version >= rdb_format.FIRST_VERSION_WITH_CHECKSUM:
+        if self.version >= FIRST_VERSION_WITH_CHECKSUM:
             stored = source.little_endian(rdb_format.CHECKSUM_LEN)
             self.unchecked = stored == 0
             if source.verify and not self.unchecked and stored != source.checksum:
                 source.fail(f"Wrong RDB checksum expected: ({stored:x}) but got ({source.checksum:x}). Aborting now.")
-        if source.left():
+        self.trailing = source.left()
+        if self.trailing and (not source.verify or self.unchecked or self.version < FIRST_VERSION_WITH_CHECKSUM):
             source.fail(f"{source.left()} bytes follow the end of the data")
         self._target.end()
         self._done = True

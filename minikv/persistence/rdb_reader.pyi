@@ -9,6 +9,7 @@ class RdbReader:
     keys_loaded: int
     keys_expired: int
     keys_empty: int
+    trailing: int
     def __init__(
         self,
         fd: int,
@@ -24,4 +25,6 @@ class RdbReader:
     def offset(self) -> int: ...
     @property
     def key(self) -> bytes | None: ...
+    @property
+    def remarks(self) -> list[str]: ...
     def step(self, budget_bytes: int, max_keys: int = 0) -> bool: ...

@@ -7,11 +7,18 @@
     number of groups | groups:
         name | last ID | entries read (second form)
         number of pending entries | (ID 16 B | delivered at 8 B | deliveries) ...
-        number of consumers | (name | seen at 8 B | active at 8 B (third form) | number of IDs | ID 16 B ...) ...
+        number of consumers | (name | seen at 8 B | active at 8 B (third form on) | number of IDs | ID 16 B ...) ...
+        number of released entries | ID 16 B ... (fifth form)
+    seconds | most entries | number of producers | producers (fourth form on):
+        name | number of messages | (name | ID) ...
+    names added | names refused (fourth form on)
 
 What the first form does not tell is reckoned as Redis does it. Nodes and pending entries may come in any order. All of
-it is proved: nodes that do not overlap, a length that is that of the nodes, pending entries that are each one
-consumer's.
+it is proved: nodes that do not overlap, pending entries that are each one consumer's. Only the length is not believed:
+servers have written wrong ones, so the entries are counted.
+
+A released entry is pending and nobody's, which minikv does not know: it becomes that of a consumer without a name, from
+whom others can claim it. What is known of producers is passed over.
 """
 
 from __future__ import annotations
@@ -26,7 +33,10 @@ from minikv.keyspace.stream_node import checked_node
 from minikv.persistence import rdb_format
 
 FIRST_FORM = cython.declare(cython.int, rdb_format.TYPE_STREAM)
-THIRD_FORM = cython.declare(cython.int, rdb_format.TYPE_STREAM_3)
+SECOND_FORM = cython.declare(cython.int, rdb_format.TYPE_STREAM_2)
+FOURTH_FORM = cython.declare(cython.int, rdb_format.TYPE_STREAM_4)
+FIFTH_FORM = cython.declare(cython.int, rdb_format.TYPE_STREAM_5)
+NOBODY = b""  # consumer of released entries
 # Bytes that a group, a pending entry and a consumer take at least.
 GROUP_MIN = cython.declare(uint64_t, 5)
 PENDING_MIN = cython.declare(uint64_t, 25)
@@ -60,7 +70,7 @@ class StreamReader:
     @cython.exceptval(-1, check=False)
     def begin(self, type: cython.int) -> cython.int:
         self.type = type
-        self.live = 0
+        self.live = self.claimed = self.producers = self.released = 0
         self.ranges = []
         self.first_id = None
         self.nodes_left = self.source.count()
@@ -87,7 +97,8 @@ class StreamReader:
     @cython.cfunc
     def tail(self) -> bytes:
         """All behind the nodes, as it is kept in the arena."""
-        length: uint64_t = self.number()
+        length: uint64_t = self.live
+        self.claimed = self.number()
         last_id = self.id()
         first_id = int.from_bytes(self.first_id, "big") if self.first_id is not None else 0
         max_deleted_id = 0
@@ -95,8 +106,6 @@ class StreamReader:
         groups: dict = {}
         _step: uint64_t
         self.check_nodes(last_id)
-        if length != self.live:
-            self.source.fail(f"Stream length inconsistent with its entries: {length}, not {self.live}")
         if self.type != FIRST_FORM:
             first_id = self.id()
             max_deleted_id = self.id()
@@ -107,6 +116,8 @@ class StreamReader:
             if group.name in groups:
                 self.source.fail(f"Duplicated consumer group name {group.name[:128]!r}")
             groups[group.name] = group
+        if self.type >= FOURTH_FORM:
+            self.skip_producers()
         encoded: list = [groups[name].encode() for name in sorted(groups)]
         return tail_bytes(length, last_id, first_id, max_deleted_id, added, encoded)
 
@@ -164,10 +175,13 @@ class StreamReader:
             group.entries_read = None if read == UINT64_MAX else read
         self.read_pending(group)
         consumers: dict = {}
+        owned: set = set()
         for _step in range(self.many(CONSUMER_MIN)):
-            self.read_consumer(group, consumers)
+            self.read_consumer(group, consumers, owned)
+        if self.type == FIFTH_FORM:
+            self.read_released(group, consumers, owned)
         group.put_consumers(consumers.values())
-        if sum([len(consumer) for consumer in group.consumers.values()]) != len(group):
+        if len(owned) != len(group):
             self.source.fail("Stream group with pending entries that are not one consumer's each")
         return group
 
@@ -193,22 +207,59 @@ class StreamReader:
         return None
 
     @cython.cfunc
-    def read_consumer(self, group: object, consumers: dict) -> object:
+    def read_consumer(self, group: object, consumers: dict, owned: set) -> object:
         source: RdbInput = self.source
         name: bytes = source.string()
         seen_ms: int64_t = cython.cast(int64_t, source.little_endian(8))
-        ids: set = set()
-        _step: uint64_t
         if name in consumers:
             source.fail(f"Duplicate stream consumer detected: {name[:128]!r}")
-        if self.type == THIRD_FORM:
+        if self.type > SECOND_FORM:
             source.skip(8)
+        consumers[name] = Consumer(name, seen_ms, bytearray(b"".join(self.read_ids(group, owned))))
+        return None
+
+    @cython.cfunc
+    def read_ids(self, group: object, owned: set) -> list:
+        """IDs of entries that are pending in the group and not yet owned, in order."""
+        source: RdbInput = self.source
+        ids: list = []
+        _step: uint64_t
         for _step in range(self.many(ID_LEN)):
             source.need(ID_LEN)
             raw: bytes = source.buffer[source.at : source.at + ID_LEN]
             source.at += ID_LEN
-            if raw in ids or not group.is_pending(raw):
+            if raw in owned or not group.is_pending(raw):
                 source.fail("Consumer entry not found in group global PEL, or found twice")
-            ids.add(raw)
-        consumers[name] = Consumer(name, seen_ms, bytearray(b"".join(sorted(ids))))
+            owned.add(raw)
+            ids.append(raw)
+        ids.sort()
+        return ids
+
+    @cython.cfunc
+    def read_released(self, group: object, consumers: dict, owned: set) -> object:
+        ids: list = self.read_ids(group, owned)
+        if ids:
+            self.released += cython.cast(uint64_t, len(ids))
+            nobody = consumers.setdefault(NOBODY, Consumer(NOBODY, 0, bytearray()))
+            for raw in ids:
+                nobody.add(raw)
         return None
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def skip_producers(self) -> cython.int:
+        source: RdbInput = self.source
+        _producer: uint64_t
+        _message: uint64_t
+        source.length()
+        source.length()
+        self.producers = source.count()
+        for _producer in range(self.producers):
+            source.skip_string()
+            for _message in range(source.count()):
+                source.skip_string()
+                source.length()
+                source.length()
+        source.length()
+        source.length()
+        return 0

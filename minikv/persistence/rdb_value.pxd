@@ -14,12 +14,13 @@ cdef enum:                          # ValueReader.state: what go_on() has to rea
     ELEMENTS                        # a collection's elements
     MODULE                          # the parts of a module's data
     NODES                           # a stream's nodes, and what is behind them
+    ARRAY                           # an array's elements, for nobody
 
 cdef enum:                          # ValueReader.outcome: what became of a complete value
     LOADED = 0
     EXPIRED
     EMPTY                           # a collection without elements
-    PASSED_OVER                     # a module's
+    PASSED_OVER                     # a module's, or of a type that minikv does not have
 
 
 @cython.final
@@ -58,13 +59,29 @@ cdef class ValueReader:
     cdef Text value
     cdef StreamReader stream
 
+    # Hashes with templates
+    cdef dict templates             # by identifier: its fields, each behind its length of 8 bytes, and their number
+    cdef bytearray fields           # of the template that is being read
+    cdef uint64_t last_len          # bytes of the last one of them
+    cdef bytes template             # fields of the hash at hand
+    cdef uint64_t fields_left       # how many there are
+    cdef const uint8_t *next_field  # in `template`
+
+    cdef list metadata              # classes of the metadata of the key that comes next
+    cdef dict remarks               # (how often, of what first) by the text of the remark
+
     cdef int read_key(self) except -1
     cdef int begin(self, int type, bint has_expiry, int64_t expire_at_ms) except -1
     cdef int begin_module_aux(self) except -1
+    cdef int read_template(self) except -1
+    cdef int read_metadata(self) except -1
     cdef int go_on(self, uint64_t stop_at) except -1
 
     cdef str named_key(self, str preposition=*)
     cdef int refuse(self, str reason) except -1
+    cdef int remark(self, str kind, str what) except -1
+    cdef int remark_metadata(self) except -1
+    cdef int remark_stream(self) except -1
     cdef int duplicate_key(self) except -1
     cdef int only(self, uint64_t nbytes) except -1
     cdef int begin_string(self) except -1
@@ -93,7 +110,20 @@ cdef class ValueReader:
     cdef int read_strings(self, int form) except -1
     cdef int read_triples(self, Compact *compact) except -1
     cdef int compact_wrong(self, Compact *compact, str reason) except -1
+    cdef int read_fields(self) except -1
+    cdef int add_field(self, const uint8_t *name, uint64_t length) except -1
+    cdef int fields_end(self) except -1
+    cdef int begin_template_hash(self) except -1
+    cdef int read_own_fields(self) except -1
+    cdef int choose_template(self, object identifier) except -1
+    cdef int use_fields(self, bytes fields) except -1
+    cdef int give_by_template(self, const uint8_t *value, uint64_t value_len) except -1
+    cdef int read_template_values(self) except -1
     cdef int begin_stream(self) except -1
     cdef int go_on_stream(self, uint64_t stop_at) except -1
     cdef int begin_module(self, object key) except -1
+    cdef int begin_unknown(self) except -1
+    cdef int go_on_array(self, uint64_t stop_at) except -1
+    cdef int unknown_end(self) except -1
     cdef int go_on_module(self, uint64_t stop_at) except -1
+    cdef int module_part(self) except -1

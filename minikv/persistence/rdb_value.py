@@ -11,15 +11,23 @@ in one. Whatever the bytes are, either all of a value is understood, or RdbError
 unknown types, lengths that do not fit, duplicates, elements out of order. A large value needs no more memory here than
 a piece of it, a compact one as much as it has bytes.
 
-Data of modules is passed over as far as it tells its own length. Another type is one more branch in begin(), and one
-more state if it can be large.
+Data of modules, and types that minikv does not have, are passed over as far as they tell their own length; the target
+hears of them. Another type is one more branch in begin(), and one more state if it can be large.
+
+A hash of Redis 8.10 may leave its fields to a template, which is in the file before it, or in a payload with it:
+
+    template   identifier | number of fields | field ...      the shorter fields first, those of one length in order
+    hash       identifier | value ...                         in the order of the template's fields
+
+`remarks` has what whoever loads the file should know: for each kind of remark how often it was made, and of what first.
 """
 
 from __future__ import annotations
 
 import cython
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
-from cython.cimports.libc.string import memcpy
+from cython.cimports.libc.string import memcmp, memcpy
 from cython.cimports.minikv.engine.lzf import lzf_expand
 from cython.cimports.minikv.engine.record import (
     TYPE_HASH,
@@ -45,6 +53,7 @@ from cython.cimports.minikv.persistence.rdb_input import RdbInput, Text
 from cython.cimports.minikv.persistence.rdb_stream import StreamReader
 from cython.cimports.minikv.persistence.rdb_target import DIRECT_LEN, LoadTarget
 from cython.cimports.minikv.persistence.rdb_value import (
+    ARRAY,
     DIRECT,
     ELEMENTS,
     EMPTY,
@@ -84,6 +93,14 @@ HASH_TTL_PRE_GA = cython.declare(cython.int, rdb_format.TYPE_HASH_TTL_PRE_GA)
 HASH_LISTPACK_TTL_PRE_GA = cython.declare(cython.int, rdb_format.TYPE_HASH_LISTPACK_TTL_PRE_GA)
 HASH_TTL = cython.declare(cython.int, rdb_format.TYPE_HASH_TTL)
 HASH_LISTPACK_TTL = cython.declare(cython.int, rdb_format.TYPE_HASH_LISTPACK_TTL)
+STREAM_4 = cython.declare(cython.int, rdb_format.TYPE_STREAM_4)
+STREAM_5 = cython.declare(cython.int, rdb_format.TYPE_STREAM_5)
+ARRAY_TYPE = cython.declare(cython.int, rdb_format.TYPE_ARRAY)
+TEMPLATE_LISTPACK_ALONE = cython.declare(cython.int, rdb_format.TYPE_TEMPLATE_LISTPACK_ALONE)
+TEMPLATE_LISTPACK = cython.declare(cython.int, rdb_format.TYPE_TEMPLATE_LISTPACK)
+TEMPLATE_ARRAY_ALONE = cython.declare(cython.int, rdb_format.TYPE_TEMPLATE_ARRAY_ALONE)
+TEMPLATE_ARRAY = cython.declare(cython.int, rdb_format.TYPE_TEMPLATE_ARRAY)
+GCRA = cython.declare(cython.int, rdb_format.TYPE_GCRA)
 
 CONTAINER_PLAIN = cython.declare(uint64_t, rdb_format.CONTAINER_PLAIN)
 CONTAINER_PACKED = cython.declare(uint64_t, rdb_format.CONTAINER_PACKED)
@@ -96,9 +113,17 @@ MODULE_STRING = cython.declare(uint64_t, rdb_format.MODULE_STRING)
 
 SPECIAL_LZF = cython.declare(uint64_t, rdb_format.SPECIAL_LZF)
 
+# How the fields of a template, and the elements of an array, are held.
+FIELDS_IN_LISTPACK = cython.declare(uint64_t, 0)
+FIELDS_ONE_BY_ONE = cython.declare(uint64_t, 1)
+ARRAY_INTEGER = cython.declare(uint64_t, 1)
+ARRAY_DOUBLE = cython.declare(uint64_t, 2)
+ARRAY_TAG_MAX = cython.declare(uint64_t, 3)  # the others are strings
+
 SHOWN_LEN = cython.declare(uint64_t, 128)  # of a name in an error's text
 OLD_SCORE_NAN = cython.declare(cython.int, 253)  # lengths of an old score that are words
 OLD_SCORE_INF = cython.declare(cython.int, 254)
+FIELD_HEAD = cython.declare(uint64_t, 8)  # bytes of a field's length, in a template that was read
 FIELD_TIME_MAX = cython.declare(uint64_t, 1 << 48)  # ms; Redis keeps times of fields in 48 bits
 
 
@@ -114,6 +139,9 @@ class ValueReader:
         self.name = Text()
         self.stream = StreamReader(source)
         self.value = Text()
+        self.templates = {}
+        self.metadata = []
+        self.remarks = {}
         self.idle_s = self.frequency = -1
 
     # What is common to all types
@@ -132,6 +160,8 @@ class ValueReader:
         self.expire_at_ms = expire_at_ms if has_expiry else 0
         self.outcome = LOADED
         self.into = self.target
+        if self.metadata:
+            self.remark_metadata()
         if has_expiry and expire_at_ms < self.now_ms:
             self.outcome = EXPIRED
             self.into = self.nowhere
@@ -168,16 +198,20 @@ class ValueReader:
             if type == HASH_TTL:
                 self.base_ms = self.source.little_endian(8)
             return self.begin_elements()
-        if type in (HASH_LISTPACK_TTL, HASH_LISTPACK_TTL_PRE_GA):
+        if type in (HASH_LISTPACK_TTL, HASH_LISTPACK_TTL_PRE_GA) and not self.valkey:
             self.kind = TYPE_HASH
             if type == HASH_LISTPACK_TTL:
                 self.source.little_endian(8)  # the earliest of the times that follow
             return self.read_compact(LISTPACK)
-        if type in (STREAM, STREAM_2, STREAM_3):
+        if TEMPLATE_LISTPACK_ALONE <= type <= TEMPLATE_ARRAY:
+            return self.begin_template_hash()
+        if type in (STREAM, STREAM_2, STREAM_3, STREAM_4, STREAM_5):
             self.kind = TYPE_STREAM
             return self.begin_stream()
         if type == MODULE_2 and not self.alone:
             return self.begin_module(bytes_at(self.source.data(self.key), self.key.length))
+        if type in (ARRAY_TYPE, GCRA) and not self.alone:
+            return self.begin_unknown()
         return self.refuse(f"The type {rdb_format.type_names(self.valkey)[type]} ({type}) of {{}} is not supported")
 
     def go_on(self, stop_at: uint64_t) -> cython.int:
@@ -190,6 +224,8 @@ class ValueReader:
             return self.go_on_module(stop_at)
         if self.state == NODES:
             return self.go_on_stream(stop_at)
+        if self.state == ARRAY:
+            return self.go_on_array(stop_at)
         return self.go_on_pieces(stop_at)
 
     def named_key(self, preposition: str = "in") -> str:
@@ -200,6 +236,12 @@ class ValueReader:
     def refuse(self, reason: str) -> cython.int:
         """The whole value cannot be loaded; {} in the text stands for the key."""
         raise RdbError(reason.format(self.named_key()), self.record_at)
+
+    def remark(self, kind: str, what: str) -> cython.int:
+        """Something about the file that whoever loads it should know."""
+        count, first = self.remarks.get(kind, (0, what))
+        self.remarks[kind] = (count + 1, first)
+        return 0
 
     def duplicate_key(self) -> cython.int:
         return self.refuse("RDB has duplicated {}")
@@ -322,6 +364,9 @@ class ValueReader:
         at_ms: int64_t = 0
         if self.type == HASH_TTL or (self.type == HASH_TTL_PRE_GA and not self.valkey):
             at_ms = self.field_time(source.length())
+        if self.type == TEMPLATE_ARRAY or self.type == TEMPLATE_ARRAY_ALONE:
+            source.read_text(self.value)
+            return self.give_by_template(source.data(self.value), self.value.length)
         source.read_text(self.name)
         if self.kind == TYPE_HASH:
             source.read_text(self.value)
@@ -522,6 +567,140 @@ class ValueReader:
             offset = self.value.at + min(compact.at, compact.size)
         raise RdbError(f"The {rdb_format.type_names(self.valkey)[self.type]} of {self.named_key()} is {reason}", offset)
 
+    # Hashes with templates
+
+    def read_template(self) -> cython.int:
+        """A template of the file, for the hashes that follow."""
+        identifier: uint64_t = self.source.length()
+        if identifier in self.templates:
+            self.source.fail(f"Duplicate hash template {identifier}")
+        self.read_fields()
+        self.templates[identifier] = (bytes(self.fields), self.fields_left)
+        return 0
+
+    def read_fields(self) -> cython.int:
+        """The fields of a template, one by one."""
+        _step: uint64_t
+        count: uint64_t = self.source.count()
+        self.fields = bytearray()
+        self.fields_left = 0
+        for _step in range(count):
+            self.source.read_text(self.name)
+            self.add_field(self.source.data(self.name), self.name.length)
+        return self.fields_end()
+
+    def add_field(self, name: ConstBytes, length: uint64_t) -> cython.int:
+        """Put one more field, with its length before it, behind those of the template that is being read."""
+        before: cython.pointer[cython.uchar] = self.fields
+        order: cython.int = 1
+        if self.fields_left:
+            order = (length > self.last_len) - (length < self.last_len)
+            if order == 0:
+                order = memcmp(name, before + (len(self.fields) - self.last_len), length)
+        if order <= 0:
+            self.source.fail("Fields of a hash template that are not in order")
+        self.fields += bytes_at(cython.cast(ConstBytes, cython.address(length)), FIELD_HEAD)
+        self.fields += bytes_at(name, length)
+        self.last_len = length
+        self.fields_left += 1
+        return 0
+
+    def fields_end(self) -> cython.int:
+        if self.fields_left == 0:
+            self.source.fail("A hash template without fields")
+        return 0
+
+    def begin_template_hash(self) -> cython.int:
+        """A hash whose fields are a template's: in a file one that was read before, in a payload its own."""
+        type: cython.int = self.type
+        self.kind = TYPE_HASH
+        if self.alone != (type in (TEMPLATE_LISTPACK_ALONE, TEMPLATE_ARRAY_ALONE)):
+            return self.refuse("{} refers to a hash template that is elsewhere")
+        if self.alone:
+            self.read_own_fields()
+        elif type == TEMPLATE_ARRAY:
+            self.choose_template(self.source.length())
+        if type in (TEMPLATE_LISTPACK, TEMPLATE_LISTPACK_ALONE):
+            return self.read_template_values()
+        self.source.need_no_more(self.fields_left)
+        self.use_fields(bytes(self.fields) if self.alone else self.template)
+        self.left = self.fields_left
+        self.state = ELEMENTS
+        return 0
+
+    def read_own_fields(self) -> cython.int:
+        """The template that a payload brings with it."""
+        compact = cython.declare(Compact)
+        field = cython.declare(Element)
+        found: cython.int
+        form: uint64_t = self.source.length()
+        if form == FIELDS_ONE_BY_ONE:
+            return self.read_fields()
+        if form != FIELDS_IN_LISTPACK:
+            self.source.fail(f"Hash template of the unknown form {form}")
+        self.fields = bytearray()
+        self.fields_left = 0
+        self.source.read_text(self.value)
+        compact_begin(cython.address(compact), LISTPACK, self.source.data(self.value), self.value.length)
+        while True:
+            found = compact_next(cython.address(compact), cython.address(field))
+            if found <= 0:
+                break
+            self.add_field(field.data, field.length)
+        if found < 0:
+            self.compact_wrong(cython.address(compact), compact.error.decode())
+        return self.fields_end()
+
+    def choose_template(self, identifier: object) -> cython.int:
+        if identifier not in self.templates:
+            self.source.fail(f"{self.named_key()} refers to the hash template {identifier}, which is not in the file")
+        self.template, self.fields_left = self.templates[identifier]
+        return 0
+
+    def use_fields(self, fields: bytes) -> cython.int:
+        self.template = fields
+        self.next_field = cython.cast(ConstBytes, PyBytes_AS_STRING(fields))
+        return 0
+
+    def give_by_template(self, value: ConstBytes, value_len: uint64_t) -> cython.int:
+        """The value of the template's next field."""
+        length: uint64_t = 0
+        name: ConstBytes = self.next_field + FIELD_HEAD
+        memcpy(cython.address(length), self.next_field, FIELD_HEAD)
+        self.next_field = name + length
+        return self.give(name, length, value, value_len, 0)
+
+    def read_template_values(self) -> cython.int:
+        """A listpack: the template's identifier, which a payload does not need, and the values."""
+        compact = cython.declare(Compact)
+        value = cython.declare(Element)
+        found: cython.int
+        left: uint64_t
+        self.source.hold()
+        self.source.read_text(self.value)
+        compact_begin(cython.address(compact), LISTPACK, self.source.data(self.value), self.value.length)
+        found = compact_next(cython.address(compact), cython.address(value))
+        if found > 0 and not self.alone:
+            if not value.is_number:
+                self.compact_wrong(cython.address(compact), "a listpack without the number of its template")
+            self.choose_template(value.number)
+        if found > 0:
+            self.use_fields(bytes(self.fields) if self.alone else self.template)
+            left = self.fields_left
+            while True:
+                found = compact_next(cython.address(compact), cython.address(value))
+                if found <= 0 or left == 0:
+                    break
+                self.give_by_template(value.data, value.length)
+                left -= 1
+            if found >= 0 and (found or left):
+                self.compact_wrong(cython.address(compact), "a listpack with more or fewer values than fields")
+        if found < 0:
+            self.compact_wrong(cython.address(compact), compact.error.decode())
+        if compact.count == 0:
+            self.compact_wrong(cython.address(compact), "an empty listpack")
+        return self.elements_end()
+
     # Streams
 
     def begin_stream(self) -> cython.int:
@@ -539,13 +718,102 @@ class ValueReader:
             return 0
         tail = self.stream.tail()
         self.only(0)
+        self.remark_stream()
         self.state = IDLE
         self.into.stream_end(tail)
         if self.outcome == LOADED and (self.idle_s >= 0 or self.frequency >= 0):
             self.into.used(self.source.data(self.key), self.key.length, self.idle_s, self.frequency)
         return self.into.record_end(self.source.offset())
 
-    # Modules
+    def remark_stream(self) -> cython.int:
+        """What was not in the stream as it is now."""
+        stream: StreamReader = self.stream
+        if self.outcome != LOADED:
+            return 0
+        if stream.claimed != stream.live:
+            self.remark(
+                "streams had a wrong length and were counted anew",
+                f"{self.named_key()}, {stream.live} entries and not {stream.claimed}",
+            )
+        if stream.producers:
+            self.remark(
+                "streams have lost what they know of producers (IDMP), which minikv does not keep", self.named_key()
+            )
+        if stream.released:
+            self.remark(
+                "streams have entries that consumers gave back (XNACK); they are now pending for a consumer without"
+                " a name",
+                f"{self.named_key()}, {stream.released} entries",
+            )
+        return 0
+
+    # What minikv does not have
+
+    def begin_unknown(self) -> cython.int:
+        """A type that is passed over like a module's, though its layout is its own."""
+        self.module_name = rdb_format.TYPE_NAMES[self.type].encode()
+        self.module_at = self.source.offset()
+        self.module_key = bytes_at(self.source.data(self.key), self.key.length)
+        if self.type == GCRA:
+            self.source.length()
+            return self.unknown_end()
+        self.left = self.source.count()
+        if self.source.length():
+            self.source.length()  # where the next element is to be inserted
+        self.state = ARRAY
+        return 0
+
+    def go_on_array(self, stop_at: uint64_t) -> cython.int:
+        """index | tag | value, again and again."""
+        source: RdbInput = self.source
+        tag: uint64_t
+        while self.left and source.offset() < stop_at:
+            source.length()
+            tag = source.length()
+            if tag > ARRAY_TAG_MAX:
+                source.fail(f"An element of the array {self.named_key()} is of the unknown kind {tag}")
+            if tag in (ARRAY_INTEGER, ARRAY_DOUBLE):
+                source.skip(8)
+            else:
+                source.skip_string()
+            self.left -= 1
+        return 0 if self.left else self.unknown_end()
+
+    def unknown_end(self) -> cython.int:
+        """All of the data has been passed over."""
+        self.state = IDLE
+        if self.module_key is None or self.outcome == LOADED:
+            self.target.module(self.module_name, self.module_key, self.source.offset() - self.module_at)
+            if self.module_key is not None:
+                self.target.record_end(self.source.offset())
+            self.outcome = PASSED_OVER
+        return 0
+
+    def read_metadata(self) -> cython.int:
+        """What modules know of the key that follows; it is passed over, if its class allows that."""
+        _step: uint64_t
+        class_spec: uint64_t
+        count: uint64_t = self.source.length()
+        if count > cython.cast(uint64_t, rdb_format.METADATA_CLASSES_MAX):
+            self.source.fail(f"Metadata of {count} classes")
+        for _step in range(count):
+            class_spec = self.source.little_endian(4)
+            self.module_name = rdb_format.metadata_name(class_spec).encode()
+            if not class_spec & cython.cast(uint64_t, rdb_format.METADATA_MAY_BE_IGNORED):
+                self.source.fail(
+                    f"Metadata of the class {self.module_name.decode()!r} must not be left out, and minikv does not"
+                    " have its module"
+                )
+            while self.module_part():
+                pass
+            self.metadata.append(self.module_name.decode())
+        return 0
+
+    def remark_metadata(self) -> cython.int:
+        for name in self.metadata:
+            self.remark(f"keys have lost a module's metadata of the class {name!r}", self.named_key())
+        self.metadata = []
+        return 0
 
     def begin_module(self, key: object) -> cython.int:
         """Data of a module that minikv has not: it tells where it ends, so it is passed over."""
@@ -564,24 +832,23 @@ class ValueReader:
         return 0
 
     def go_on_module(self, stop_at: uint64_t) -> cython.int:
-        part: uint64_t
-        source: RdbInput = self.source
-        while source.offset() < stop_at:
-            part = source.length()
-            if part == MODULE_END:
-                self.state = IDLE
-                if self.module_key is None or self.outcome == LOADED:
-                    self.target.module(self.module_name, self.module_key, source.offset() - self.module_at)
-                    if self.module_key is not None:
-                        self.target.record_end(source.offset())
-                    self.outcome = PASSED_OVER
-                return 0
-            if part in (MODULE_SIGNED, MODULE_UNSIGNED):
-                source.length()
-            elif part in (MODULE_FLOAT, MODULE_DOUBLE):
-                source.skip(4 if part == MODULE_FLOAT else 8)
-            elif part == MODULE_STRING:
-                source.skip_string()
-            else:
-                source.fail(f"Unknown part {part} in the data of the module type {self.module_name.decode()!r}")
+        while self.source.offset() < stop_at:
+            if not self.module_part():
+                return self.unknown_end()
         return 0
+
+    def module_part(self) -> cython.int:
+        """Pass over the next part; 0 if it was the end mark."""
+        source: RdbInput = self.source
+        part: uint64_t = source.length()
+        if part == MODULE_END:
+            return 0
+        if part in (MODULE_SIGNED, MODULE_UNSIGNED):
+            source.length()
+        elif part in (MODULE_FLOAT, MODULE_DOUBLE):
+            source.skip(4 if part == MODULE_FLOAT else 8)
+        elif part == MODULE_STRING:
+            source.skip_string()
+        else:
+            source.fail(f"Unknown part {part} in the data of the module type {self.module_name.decode()!r}")
+        return 1

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from minikv.errors import MinikvError, SaveError
 from minikv.host import overcommit, smaps
-from minikv.persistence import forking, preflight, rdb_writer, temp_file
-from minikv.persistence.account import Account, describe_end, own_fields
+from minikv.persistence import forking, interposed, preflight, rdb_writer, temp_file
+from minikv.persistence.account import Account, describe_end, describe_failure, own_fields
 from minikv.persistence.child_process import GENTLE_KILL_S, OOM_SCORE, End
 from minikv.persistence.cost import ReadRollup
 from minikv.persistence.history import Entry, History
@@ -199,6 +199,13 @@ class SnapshotController:
         """
         gc.collect()
         gc.freeze()
+        if libraries := interposed.libraries():
+            for path, calls in libraries.items():
+                self._log.warning(
+                    f"{path} stands between minikv and the C library ({', '.join(calls)}). It may need memory that a"
+                    " snapshot child does not get, so children get all: forks take longer."
+                )
+            return
         self._thread = forking.thread_address()
         forking.hide(self._thread)
 
@@ -257,7 +264,7 @@ class SnapshotController:
         return True
 
     def reload(self, save: bool = True, flush: bool = True, merge: bool = False) -> None:
-        """DEBUG RELOAD: write the dump and read it again, at once; SaveError, RdbError, OSError. See Loader.reload."""
+        """DEBUG RELOAD: write the dump and read it again, at once; SaveError. See Loader.reload."""
         if self._running:
             raise SaveError(IN_PROGRESS)
         if save:
@@ -455,7 +462,7 @@ class SnapshotController:
         else:
             self._remove_temp_file(running)
             self._tell_failure(end, entry.outcome)
-        self._log.notice(describe_end(entry.account))
+        self._log.notice(describe_end(entry.account) if entry.saved else describe_failure(entry.account))
         if self._thread:
             # What the heap has grown by. Beside the loop, since the kernel takes a millisecond to list all mappings.
             threading.Thread(target=forking.hide, args=(self._thread,), name="hide the heap", daemon=True).start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import stat
 
 TEMP_NAME = re.compile(r"temp-([0-9]{1,10})\.rdb")
 
@@ -21,14 +22,20 @@ def stale_files(directory: str) -> list[str]:
 
 
 def _is_stale(directory: str, pid: int) -> bool:
-    """Nobody locks the file, and no process has its number: redis-server takes no lock, we write nothing yet."""
+    """Nobody locks the file, and no process has its number: redis-server takes no lock, we write nothing yet.
+
+    What is no file (a link, a pipe) is not ours.
+    """
     if pid != os.getpid() and _is_alive(pid):
         return False
     try:
-        fd = os.open(os.path.join(directory, temp_name(pid)), os.O_RDONLY | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        fd = os.open(os.path.join(directory, temp_name(pid)), flags)
     except OSError:
         return False
     try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return False
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False

@@ -15,6 +15,7 @@ from minikv.errors import RdbError
 from minikv.persistence import rdb_format
 from minikv.persistence.rdb_reader import RdbReader
 from minikv.tools.checker import Checker, SecondChecker
+from minikv.tools.opening import opened
 from minikv.tools.reading import os_error_text, read_all, reader_of
 from minikv.tools.text import in_a_line
 from minikv.tools.visitor import VisitorTarget
@@ -26,7 +27,8 @@ Check an RDB file: all of what minikv-server checks when it loads one, and that 
 
 Writes what it finds on the way, and at the end how many keys there are, of which types. For a bad file it writes the
 offset at which reading stopped, the reason, and what was being read. Memory stays the same however large the file is:
-from 100 000 keys on, or elements of one collection, 16 bytes for each go to a temporary file in $TMPDIR or /tmp.
+from 100 000 keys on, or elements of one collection, 16 bytes for each go to a temporary file in $TMPDIR or /tmp; a
+compressed file, or standard input, is first unpacked into one.
 
 Exit code: 0 for a good file, 1 for a bad one or none, 2 for a wrong command line."""
 
@@ -47,7 +49,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         "minikv-check-rdb", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("file")
+    parser.add_argument("file", help="plain or compressed (gzip, zstd); - for standard input")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, even if it takes long")
     parser.add_argument("-v", "--version", action="version", version=f"minikv-check-rdb {__version__}")
     options = parser.parse_args()
@@ -74,10 +76,12 @@ def check(path: str, say: Callable[[str], object], *, bar: bool = False, now_ms:
     now_ms = int(time.time() * 1000) if now_ms is None else now_ms
     say(f"[offset 0] Checking RDB file {path}")
     checker = Checker(now_ms)
-    reader, error = read_with(checker, path, say, bar=bar)
-    if any(suspects := checker.suspects()):
-        checker = SecondChecker(now_ms, suspects)
-        reader, error = read_with(checker, path, lambda line: None, bar=bar)
+    label = os.path.basename(path)
+    with opened(path) as fd:
+        reader, error = read_with(checker, fd, label, say, bar=bar)
+        if any(suspects := checker.suspects()):
+            checker = SecondChecker(now_ms, suspects)
+            reader, error = read_with(checker, fd, label, lambda line: None, bar=bar)
     if error is not None:
         report_error(error, reader, say)
     else:
@@ -87,20 +91,20 @@ def check(path: str, say: Callable[[str], object], *, bar: bool = False, now_ms:
 
 
 def read_with(
-    checker: Checker, path: str, say: Callable[[str], object], *, bar: bool
+    checker: Checker, fd: int, label: str, say: Callable[[str], object], *, bar: bool
 ) -> tuple[RdbReader, RdbError | None]:
     """Show a checker the file up to its end or its first error; the reader, which is where it stopped."""
 
     def on_aux(name: bytes, value: bytes) -> None:
         say(f"[offset {reader.offset}] AUX FIELD {in_a_line(name)} = '{in_a_line(value)}'")
 
-    with reader_of(path, VisitorTarget(checker), on_aux) as reader:
-        checker.attach(reader, say)
-        try:
-            read_all(reader, os.path.basename(path), bar=bar)
-        except RdbError as error:
-            return reader, error
-        return reader, None
+    reader = reader_of(fd, VisitorTarget(checker), on_aux)
+    checker.attach(reader, say)
+    try:
+        read_all(reader, label, bar=bar)
+    except RdbError as error:
+        return reader, error
+    return reader, None
 
 
 def report_good(reader: RdbReader, say: Callable[[str], object]) -> None:

@@ -95,6 +95,8 @@ class Checker(Visitor):
             say(f"[info] {self._reader.keys_empty} without elements, which are not loaded")
         for module, count in sorted(self._modules.items()):
             say(f"[info] {count} of module type {in_a_line(module)}, which minikv-server leaves out")
+        for remark in self._reader.remarks:
+            say(f"[info] {in_a_line(remark.encode())}")
         if self._timed_fields:
             say(f"[info] {self._timed_fields} fields that expire: loaded with 'load-field-ttls drop' only")
         if self._last_database >= DEFAULT_DATABASES:

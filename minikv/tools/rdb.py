@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import sqlite3
@@ -16,6 +17,7 @@ from minikv.tools.difference import FUNCTIONS, Comparison, Difference
 from minikv.tools.digest import Digester
 from minikv.tools.filters import Filter
 from minikv.tools.json_lines import JsonLines
+from minikv.tools.opening import STANDARD_INPUT
 from minikv.tools.reading import os_error_text, visit
 from minikv.tools.record_types import TYPES
 from minikv.tools.tables import Keys, Largest, Memory
@@ -25,7 +27,8 @@ from minikv.tools.visitor import Visitor
 SAME, DIFFERENT, TROUBLE = 0, 1, 2  # exit codes, as diff has them
 
 DESCRIPTION = """\
-Look into RDB files: dumps of Redis 1 to 8 (versions 1 to 12), Valkey (80) and minikv, of every type and encoding.
+Look into RDB files: dumps of Redis 1 to 8.10 (versions 1 to 15), Valkey 9 (80 and 81) and minikv, of every type and
+encoding; plain or compressed (gzip, zstd), or - for standard input, which go through a temporary file.
 
   minikv-rdb json dump.rdb > dump.jsonl
   minikv-rdb keys dump.rdb --match 'user:*' --db 0
@@ -53,10 +56,10 @@ Write all records as JSON, one object to a line:
 
 expire_at_ms (Unix time) is left out if the key has none. The value of a string is a string, of a list or set an array
 of strings, of a hash an object, of a sorted set an object of numbers ("inf" and "-inf" are strings). Elements are in
-the order of the file. A field with a time of its own has {"value":"...","expire_at_ms":...} in place of its value. The
-value of a module's type, which nobody but the module understands, is null; "module" has the type's name. "idle_s" and
-"frequency" say how a key was used, where the file does. Libraries of functions are lines {"function":"code"}; they are
-left out if only some keys are asked for.
+the order of the file. A field with a time of its own has {"value":"...","expire_at_ms":...} in place of its value.
+The value of a module's type, which nobody but the module understands, or of one that minikv does not have (array), is
+null; "module" has the type's name. "idle_s" and "frequency" say how a key was used, where the file does. Libraries of
+functions are lines {"function":"code"}; they are left out if only some keys are asked for.
 
 The value of a stream is an object: {"entries":[{"id":"1-1","fields":["field","value",...]},...],"last_id":"1-1",
 "first_id":...,"max_deleted_id":...,"entries_added":1,"groups":[{"name":...,"last_id":...,"entries_read":1 or null,
@@ -181,6 +184,8 @@ def run(options: argparse.Namespace, out: TextIO) -> int:
 
 def diff(path_a: str, path_b: str, chosen: Filter, out: TextIO, *, bar: bool) -> int:
     """Write the differences; the exit code."""
+    if path_a == path_b == STANDARD_INPUT:
+        raise OSError(errno.EINVAL, "Standard input can be one of the files only")
     comparison = Comparison()
     secret = Digester.new_secret()
     for side, path in enumerate((path_a, path_b)):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from tqdm import tqdm
 
@@ -15,6 +12,7 @@ from minikv.errors import RdbError
 from minikv.persistence.rdb_reader import RdbReader
 from minikv.persistence.rdb_target import LoadTarget
 from minikv.tools.filters import Filter
+from minikv.tools.opening import opened
 from minikv.tools.visitor import Visitor, VisitorTarget
 
 STEP_BYTES = 256 << 10
@@ -24,22 +22,10 @@ ALL = Filter()
 NEVER_MS = -(2**63)  # at this time no key has expired: all of them are shown
 
 
-@contextmanager
-def reader_of(
-    path: str, target: LoadTarget, on_aux: Callable[[bytes, bytes], None] | None = None
-) -> Iterator[RdbReader]:
-    """A reader that takes all keys, expired or not, of however many databases. OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe that nobody fills is not waited for
-    try:
-        mode = os.fstat(fd).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "Not a regular file", path)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        yield RdbReader(fd, target, ANY_DATABASE, NEVER_MS, True, on_aux)
-    finally:
-        os.close(fd)
+def reader_of(fd: int, target: LoadTarget, on_aux: Callable[[bytes, bytes], None] | None = None) -> RdbReader:
+    """A reader from the beginning, that takes all keys, expired or not, of however many databases. OSError."""
+    os.lseek(fd, 0, os.SEEK_SET)
+    return RdbReader(fd, target, ANY_DATABASE, NEVER_MS, True, on_aux)
 
 
 def read_all(reader: RdbReader, label: str, *, bar: bool) -> None:
@@ -61,7 +47,8 @@ def read_all(reader: RdbReader, label: str, *, bar: bool) -> None:
 
 def visit(path: str, visitor: Visitor, chosen: Filter = ALL, *, bar: bool = False) -> None:
     """Show a visitor the file, or what of it is chosen. RdbError, which names the file; OSError."""
-    with reader_of(path, VisitorTarget(visitor, None if chosen == ALL else chosen.wants)) as reader:
+    with opened(path) as fd:
+        reader = reader_of(fd, VisitorTarget(visitor, None if chosen == ALL else chosen.wants))
         try:
             read_all(reader, os.path.basename(path), bar=bar)
         except RdbError as error:

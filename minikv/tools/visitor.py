@@ -29,6 +29,9 @@ from cython.cimports.minikv.keyspace.stream_node import (
 from cython.cimports.minikv.persistence.rdb_target import DIRECT_LEN, LoadTarget
 
 from minikv.keyspace.stream_group import SMALL_MAX, Tail
+from minikv.persistence import rdb_format
+
+TYPE_MODULE = rdb_format.TYPE_MODULE_2  # of whatever is passed over
 
 
 class Visitor:
@@ -287,7 +290,7 @@ class VisitorTarget(LoadTarget):
             if self._wants is None:
                 self._visitor.module_aux(name)
             return 0
-        return self._begin(key, self.record_type, name)
+        return self._begin(key, TYPE_MODULE, name)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -32,7 +32,7 @@ RANGES = [
 
 @pytest.mark.parametrize(("begin", "find", "request_", "places"), RANGES)
 def test_places(begin: tuple[object, ...], find: tuple[object, ...], request_: str, places: list[int]) -> None:
-    assert list(key_places(KeySpec("RO", begin, find), request_.encode().split())) == places
+    assert list(key_places(KeySpec("RO", begin, find), request_.encode().split()) or ()) == places
 
 
 @pytest.mark.parametrize(

@@ -210,12 +210,19 @@ def test_client_kill_skips_the_caller(resp2_pair: ClientPair) -> None:
 def test_a_pause_of_writes_holds_them_until_unpause(fresh_pair) -> None:  # type: ignore[no-untyped-def]
     pair = fresh_pair()
     paused = pair.another()
-    pair.assert_same("SET a 1", "CLIENT PAUSE 60000 WRITE")
+    pair.assert_same("SET a 1", "PFADD p x", "CLIENT PAUSE 60000 WRITE")
+    with_counts = pair.another()
+    for client in (with_counts.subject, with_counts.oracle):
+        client.send("PFCOUNT p")  # may have to write what it has counted
     paused.assert_same("GET a", "PING", "TTL a")
     for client in (paused.subject, paused.oracle):
         client.send("SET a 2")
-    pair.assert_same("GET a", "CLIENT UNPAUSE")
+    pair.assert_same("GET a")
+    pair.servers[0].barrier()
+    assert with_counts.subject.read_available()[0] == b""
+    pair.assert_same("CLIENT UNPAUSE")
     assert paused.subject.read() == paused.oracle.read()
+    assert with_counts.subject.read() == with_counts.oracle.read()
     pair.assert_same("GET a")
 
 

@@ -120,9 +120,36 @@ def test_an_unknown_subcommand_gives_the_same_error(pair: ClientPair, names: lis
         "COMMAND GETKEYS mset a 1 b 2",
         "COMMAND GETKEYS ping",
         "COMMAND GETKEYS bitop and a b c",
+        "COMMAND GETKEYS zunionstore out -2 a b",
+        "COMMAND GETKEYS zunionstore out 0 a b",
+        "COMMAND GETKEYS zunionstore out 3 a b",
+        "COMMAND GETKEYS zunionstore out x a b",
+        "COMMAND GETKEYS zunionstore out 2 a b",
+        "COMMAND GETKEYS sintercard 2 a",
         "COMMAND GETKEYSANDFLAGS set a 1",
         "COMMAND COUNT x",
     ],
 )
 def test_command_subcommands(pair: ClientPair, command: str) -> None:
     pair.assert_same(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "xinfo Stream s foo",
+        "XINFO Stream",
+        "XGROUP Create s g 0 foo",
+        "xgroup setid s g 0 foo",
+        "ACL cat a b",
+        "CLIENT unblock 1 foo",
+        "slowlog Get 1 2",
+    ],
+)
+def test_errors_name_a_subcommand_as_it_was_written(pair: ClientPair, command: str) -> None:
+    pair.assert_same("XADD s 1-1 a b", command)
+
+
+@pytest.mark.parametrize("number", ["2147483648", "-2147483649", "2147483647", "16", "-1", "x", "9223372036854775808"])
+def test_databases_that_cannot_be(pair: ClientPair, number: str) -> None:
+    pair.assert_same(f"SELECT {number}")

@@ -9,6 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from minikv.settings import SETTINGS, Integer, MemoryOrPercent
+from tests.differential.test_settings import OWN, REDIS_ALONE
 from tests.harness import ClientPair, Words, encode, unordered, wait_until
 
 
@@ -81,6 +83,32 @@ ERRORS: list[Words] = [
 def test_errors_change_nothing(config_pair: ClientPair) -> None:
     config_pair.assert_same(*ERRORS)
     config_pair.assert_same("CONFIG GET timeout hz databases dbfilename", compare=unordered)
+
+
+NUMBERS = sorted({0, 1, 100, 2**53, *(2**n + d for n in (31, 32, 62, 63, 64) for d in (-1, 0, 1)), 2**63 // 1000 + 1})
+NUMERIC = [setting for setting in SETTINGS if isinstance(setting.kind, Integer | MemoryOrPercent)]
+# A limit below what the test sends, a port that nobody listens on, more clients than the machine allows.
+NOT_TRIED = {"port", "tls-port", "maxclients", "proto-max-bulk-len", "client-query-buffer-limit", "maxmemory-clients"}
+
+
+def test_numbers_of_every_size_are_taken_or_refused_as_in_redis(config_pair: ClientPair) -> None:
+    for setting in NUMERIC:
+        if setting.name in NOT_TRIED | OWN | REDIS_ALONE:
+            continue
+        for number in [*NUMBERS, *(-number for number in NUMBERS)]:
+            config_pair.assert_same(["CONFIG", "SET", setting.name, str(number)], ["CONFIG", "GET", setting.name])
+        config_pair.assert_same(["CONFIG", "SET", setting.name, setting.kind.show(setting.default)], "PING")
+
+
+def test_limits_of_buffers_of_every_size(config_pair: ClientPair) -> None:
+    for number in NUMBERS:
+        if number > 1000:
+            seconds = min(number, 2**31 - 1)
+            words = f"normal {number} {number} {seconds}"
+            config_pair.assert_same(["CONFIG", "SET", "client-output-buffer-limit", words], "PING")
+            for name in ("proto-max-bulk-len", "client-query-buffer-limit"):
+                config_pair.assert_same(["CONFIG", "SET", name, str(number)], ["CONFIG", "GET", name])
+    config_pair.assert_same(["CONFIG", "SET", "client-output-buffer-limit", "normal 0 0 2147483648"])
 
 
 def test_set_several(config_pair: ClientPair) -> None:

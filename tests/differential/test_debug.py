@@ -184,3 +184,9 @@ def test_a_wanted_crash_is_a_crash(start_minikv: Callable[..., Server], subcomma
     client = server.connect()
     client.send(f"DEBUG {subcommand}")
     assert server.wait() == -signal
+
+
+def test_object_of_every_type(pair: ClientPair) -> None:
+    pair.assert_same("SET s x", "RPUSH l a", "SADD m a", "HSET h a 1", "ZADD z 1 a", "XADD x 1-1 a b")
+    for key in "slmhzx":
+        pair.assert_same(f"DEBUG OBJECT {key}", compare=lambda ours, theirs: ours[:10] == theirs[:10] == b"+Value at:")

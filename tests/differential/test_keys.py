@@ -292,18 +292,15 @@ def test_object_help_has_the_same_subcommands(resp2_pair: ClientPair) -> None:
     assert subject == oracle
 
 
-@pytest.mark.parametrize("policy", ["noeviction", "allkeys-lfu", "volatile-lru"])
-def test_object_freq_and_idletime_need_their_policy(fresh_pair, policy: str) -> None:  # type: ignore[no-untyped-def]
-    pair = fresh_pair(maxmemory_policy=policy)
+def test_object_freq_needs_its_policy(pair: ClientPair) -> None:
     pair.assert_same(
         "SET key value", "OBJECT FREQ key", "OBJECT IDLETIME key", "OBJECT FREQ none", "OBJECT IDLETIME none"
     )
 
 
-@pytest.mark.parametrize("policy", ["noeviction", "allkeys-lfu", "volatile-lru", "volatile-ttl"])
 @pytest.mark.parametrize("maxmemory", ["0", "1gb"])
-def test_refcount_of_small_numbers(fresh_pair, policy: str, maxmemory: str) -> None:  # type: ignore[no-untyped-def]
-    pair = fresh_pair(maxmemory_policy=policy, maxmemory=maxmemory)
+def test_refcount_of_small_numbers(fresh_pair, maxmemory: str) -> None:  # type: ignore[no-untyped-def]
+    pair = fresh_pair(maxmemory=maxmemory)
     pair.assert_same("MSET a 1 b 9999 c 10000 d x", *(f"OBJECT REFCOUNT {key}" for key in "abcd"))
 
 

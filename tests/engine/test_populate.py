@@ -93,3 +93,14 @@ def test_what_lies_behind_a_full_arena_is_left_alone() -> None:
     populator.finish()
     assert ctypes.string_at(end, 4096) == b"\7" * 4096
     libc.munmap(ctypes.c_void_p(end), ctypes.c_size_t(4096))
+
+
+def test_memory_behind_the_arena_is_left_alone() -> None:
+    """The segments that the thread leaves to the reader may be the last ones."""
+    keyspace = Keyspace(1, 4 * MB, huge_pages=False)
+    keyspace.databases[0].set(b"key", b"in the first of two segments")
+    populator = keyspace.populator(20 * MB)
+    populator.run()
+    assert populator.reached == 2
+    populator.finish()
+    keyspace.check()

@@ -15,7 +15,7 @@ import pytest
 import uvloop
 
 from minikv.config import Config
-from minikv.errors import ArenaFull, RdbError
+from minikv.errors import ArenaFull, DataLost, RdbError
 from minikv.keyspace.database import Keyspace
 from minikv.log import Log
 from minikv.persistence.loading import Loader
@@ -227,13 +227,33 @@ def test_reload_without_a_dump_is_an_error(bench: Bench) -> None:
     bench.keyspace.databases[0].set(b"in", b"memory")
     with pytest.raises(FileNotFoundError):
         bench.loader.reload()
-    assert bench.dataset() == {}
+    assert bench.dataset() == {0: {b"in": (b"memory", 0)}}
 
 
-def test_a_reload_that_fails_leaves_nothing_half(bench: Bench) -> None:
+@pytest.mark.parametrize("flush", [True, False])
+@pytest.mark.parametrize(
+    "data",
+    [
+        rdb(pair(b"a", b"1"))[:-9],
+        rdb(pair(b"a", b"1"), checksum=b"x" * 8),
+        rdb(pair(b"a", b"1") + b"\x06" + plain(b"module")),
+        rdb(b"\x18" + plain(b"k") + bytes(7) + b"\1\1\1" + plain(b"f") + plain(b"v"), 12),
+        b"",
+    ],
+    ids=["cut", "checksum", "module", "fields that expire", "empty"],
+)
+def test_a_reload_of_a_bad_dump_changes_nothing(bench: Bench, data: bytes, flush: bool) -> None:
+    bench.keyspace.databases[0].set(b"in", b"memory")
+    bench.path.write_bytes(data)
+    with pytest.raises(RdbError):
+        bench.loader.reload(flush=flush)
+    assert bench.dataset() == {0: {b"in": (b"memory", 0)}}
+
+
+def test_a_reload_that_fails_after_its_check_leaves_nothing_half(bench: Bench) -> None:
     body = pair(b"a", b"1") + pair(b"a", b"2")
     bench.path.write_bytes(rdb(body))
-    with pytest.raises(RdbError, match="duplicated key 'a'"):
+    with pytest.raises(DataLost, match="duplicated key 'a'"):
         bench.loader.reload(flush=True)
     assert bench.dataset() == {}
 

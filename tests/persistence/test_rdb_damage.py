@@ -14,11 +14,14 @@ from minikv.persistence.rdb_reader import RdbReader
 from tests.persistence.rdb_files import EXPIRETIME_MS, SELECTDB, open_bytes, plain, rdb
 from tests.persistence.test_payload import VALUES
 from tests.persistence.test_rdb_foreign import FILES as FOREIGN
+from tests.persistence.test_rdb_newer import FILES as NEWER
 
 LATER = EXPIRETIME_MS + b"\x00\x00\x00\x00\x00\x00\x00\x10"
-FILES = FOREIGN | {
-    name: rdb(SELECTDB + b"\1" + LATER + value[:1] + plain(b"k") + value[1:]) for name, value in VALUES.items()
-}
+FILES = (
+    FOREIGN
+    | NEWER
+    | {name: rdb(SELECTDB + b"\1" + LATER + value[:1] + plain(b"k") + value[1:]) for name, value in VALUES.items()}
+)
 
 
 @pytest.fixture(scope="module")

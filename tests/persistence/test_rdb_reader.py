@@ -202,15 +202,14 @@ def test_a_slice_can_end_after_a_number_of_keys() -> None:
 @pytest.mark.parametrize(
     ("body", "reason", "offset"),
     [
-        (b"\x1e" + plain(b"k"), "Unknown RDB type 30", 9),
-        (b"\xf3", "Unknown RDB type 243", 9),
+        (b"\x22" + plain(b"k"), "Unknown RDB type 34", 9),
+        (b"\xf1", "Unknown RDB type 241", 9),
         (b"\x06" + plain(b"a key"), "The type module (pre-GA) (6) of key 'a key' in DB 0 is not supported", 9),
         (
             SELECTDB + b"\x04\x06" + plain(b"s"),
             "The type module (pre-GA) (6) of key 's' in DB 4 is not supported",
             11,
         ),
-        (b"\xf6" + plain(b"lib"), "Pre-release function format not supported.", 9),
         (STRING + b"\x82", "Unknown length encoding 130", 10),
         (STRING + b"\xc4", "Unknown string encoding 4", 10),
         (SELECTDB + b"\xc0\x01", "A string's encoding where a length is expected", 10),
@@ -250,7 +249,13 @@ def test_another_signature(data: bytes) -> None:
     assert caught.value.offset == 0
 
 
-@pytest.mark.parametrize("version", [b"0000", b"0013", b"0081", b"9999", b"1.0 ", b"-001", b"+010", b" 010"])
+@pytest.mark.parametrize("magic", [b"VCS\1\1\0\1", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"])
+def test_a_compressed_file_is_named(magic: bytes) -> None:
+    with pytest.raises(RdbError, match="it is compressed and must be unpacked"):
+        read(magic + bytes(20))
+
+
+@pytest.mark.parametrize("version", [b"0000", b"0016", b"0081", b"9999", b"1.0 ", b"-001", b"+010", b" 010"])
 def test_another_version(version: bytes) -> None:
     with pytest.raises(RdbError, match=r"Can't handle RDB format version"):
         read(rdb(b"", version))
@@ -264,10 +269,28 @@ def test_a_wrong_checksum_names_both() -> None:
     assert caught.value.reason == f"Wrong RDB checksum expected: (abc) but got ({right:x}). Aborting now."
 
 
-@pytest.mark.parametrize("version", [4, 10])
-def test_bytes_after_the_end(version: int) -> None:
+@pytest.mark.parametrize(
+    ("data", "verify"),
+    [
+        (rdb(pair(b"k", b"v"), 4), True),
+        (rdb(pair(b"k", b"v"), checksum=bytes(8)), True),
+        (rdb(pair(b"k", b"v")), False),
+    ],
+)
+def test_bytes_after_an_end_that_no_checksum_proves(data: bytes, verify: bool) -> None:
     with pytest.raises(RdbError, match="3 bytes follow the end of the data"):
-        read(rdb(pair(b"k", b"v"), version) + b"abc")
+        read(data + b"abc", verify=verify)
+
+
+@pytest.mark.parametrize("trailing", [1, 40, 3 << 20])
+def test_bytes_after_a_proved_end_are_left_alone(trailing: int) -> None:
+    target = RecordTarget(lambda *record: None)
+    with open_bytes(rdb(pair(b"k", b"v")) + bytes(trailing)) as fd:
+        reader = RdbReader(fd, target, 16, 0)
+        while reader.step(1 << 20):
+            pass
+    assert reader.keys_loaded == 1
+    assert reader.remarks == [f"{trailing} bytes follow the end of the data; they are left alone"]
 
 
 @pytest.mark.parametrize(

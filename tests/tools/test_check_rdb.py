@@ -144,7 +144,7 @@ TIMED = EXPIRETIME_MS + struct.pack("<q", 5) + pair(b"a", b"1")
             ],
         ),
         (rdb(TIMED, checksum=b"x" * 8), ["Wrong RDB checksum expected", "While doing: check-sum"]),
-        (rdb(TIMED) + b"abc", ["3 bytes follow the end of the data", "While doing: check-sum"]),
+        (rdb(TIMED, 4) + b"abc", ["3 bytes follow the end of the data", "While doing: check-sum"]),
     ],
 )
 def test_a_bad_file(data: bytes, expected: list[str]) -> None:

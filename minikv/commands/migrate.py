@@ -1,0 +1,169 @@
+"""MIGRATE: move keys to another server, or copy them there.
+
+As in Redis, the whole server waits for the other one, for no longer than the timeout that the client gives; a server
+that migrates to itself gets no answer. All keys go out in one piece, then the replies are read: a key is deleted here
+once the other server has said that it has it.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from minikv.commands.arguments import SYNTAX_ERROR, integer
+from minikv.commands.spec import MOVABLEKEYS, WRITE, KeySpec, command
+from minikv.errors import CommandError
+from minikv.keyspace import NO_EXPIRY
+from minikv.persistence import payload
+from minikv.protocol.reply import OK, SimpleString
+
+if TYPE_CHECKING:
+    from minikv.commands.client import Client
+
+DEFAULT_TIMEOUT_MS = 1000  # for one that is no time
+LONGEST_TIMEOUT_MS = 1 << 40  # what is longer is no time for the system
+RECEIVE_LEN = 1 << 16
+NOT_WRITTEN = "IOERR error or timeout writing to target instance"
+NOT_EMPTY = "ERR When using MIGRATE KEYS option, the key argument must be set to the empty string"
+
+
+@dataclass(slots=True)
+class Options:
+    """What comes behind the timeout. credentials: arguments of AUTH."""
+
+    keys: tuple[bytes, ...]
+    copy: bool = False
+    replace: bool = False
+    credentials: tuple[bytes, ...] = ()
+
+
+@command(
+    "MIGRATE",
+    arity=-6,
+    flags=WRITE | MOVABLEKEYS,
+    keys=(3, 3, 1),
+    keyspecs=[
+        KeySpec("RW access delete", ("index", 3), ("range", 0, 1, 0)),
+        KeySpec("RW access delete incomplete", ("keyword", "KEYS", -2), ("range", -1, 1, 0)),
+    ],
+    categories="keyspace dangerous",
+    tips=["nondeterministic_output"],
+)
+def migrate(
+    ctx: Client, host: bytes, port: bytes, key: bytes, number: bytes, timeout: bytes, *words: bytes
+) -> SimpleString:
+    options = parse_options(key, words)
+    timeout_ms = integer(timeout)
+    database = integer(number)
+    requests = restore_requests(ctx, options)
+    if not requests:
+        return SimpleString(b"NOKEY")
+    timeout_s = min(timeout_ms if timeout_ms > 0 else DEFAULT_TIMEOUT_MS, LONGEST_TIMEOUT_MS) / 1000
+    with Peer(host, port, timeout_s) as peer:
+        before = [(b"AUTH", *options.credentials)] if options.credentials else []
+        before.append((b"SELECT", b"%d" % database))
+        peer.send([*before, *requests.values()])
+        errors = [reply for reply in [peer.reply() for _ in before] if reply.startswith(b"-")]
+        elsewhere = bool(errors)  # in another database, say: whatever the target takes is not where it belongs
+        for moved in requests:
+            reply = peer.reply()
+            if reply.startswith(b"-"):
+                errors.append(reply)
+            elif not elsewhere and not options.copy:
+                ctx.db.delete(moved)
+    if errors:
+        text = errors[0][1:].decode("utf-8", "surrogateescape")
+        raise CommandError(f"ERR Target instance replied with error: {text}")
+    return OK
+
+
+def parse_options(key: bytes, words: tuple[bytes, ...]) -> Options:
+    options = Options((key,))
+    at = 0
+    while at < len(words):
+        word, left = words[at].lower(), len(words) - at - 1
+        if word == b"copy":
+            options.copy = True
+        elif word == b"replace":
+            options.replace = True
+        elif word == b"auth" and left >= 1:
+            options.credentials = words[at + 1 : at + 2]
+            at += 1
+        elif word == b"auth2" and left >= 2:
+            options.credentials = words[at + 1 : at + 3]
+            at += 2
+        elif word == b"keys":
+            if key:
+                raise CommandError(NOT_EMPTY)
+            options.keys = words[at + 1 :]
+            break
+        else:
+            raise CommandError(SYNTAX_ERROR)
+        at += 1
+    return options
+
+
+def restore_requests(ctx: Client, options: Options) -> dict[bytes, tuple[bytes, ...]]:
+    """A RESTORE for each key that there is."""
+    requests: dict[bytes, tuple[bytes, ...]] = {}
+    for key in options.keys:
+        value = ctx.db.dump(key, ctx.server.config.rdbcompression)
+        if value is None:
+            continue
+        expire_at_ms = ctx.db.expire_at(key)
+        ttl_ms = max(expire_at_ms - ctx.keyspace.now_ms, 1) if expire_at_ms != NO_EXPIRY else 0
+        replace = (b"REPLACE",) if options.replace else ()
+        requests[key] = (b"RESTORE", key, b"%d" % ttl_ms, payload.seal(value), *replace)
+    return requests
+
+
+class Peer:
+    """The other server, spoken to for a limited time each way. Errors are MIGRATE's."""
+
+    def __init__(self, host: bytes, port: bytes, timeout_s: float) -> None:
+        try:
+            self._socket = socket.create_connection((host.decode(), port_number(port)), timeout_s)
+        except (TimeoutError, socket.gaierror, ValueError):
+            raise CommandError("IOERR error or timeout connecting to the client") from None
+        except OSError:
+            raise CommandError(NOT_WRITTEN) from None  # Redis notices a refused connection only then
+        self._received = bytearray()
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._socket.close()
+
+    def send(self, requests: list[tuple[bytes, ...]]) -> None:
+        data = b"".join(encode(request) for request in requests)
+        try:
+            self._socket.sendall(data)
+        except OSError:
+            raise CommandError(NOT_WRITTEN) from None
+
+    def reply(self) -> bytes:
+        """The next reply; all that are expected are lines."""
+        while (end := self._received.find(b"\r\n")) < 0:
+            try:
+                data = self._socket.recv(RECEIVE_LEN)
+            except OSError:
+                data = b""
+            if not data:
+                raise CommandError("IOERR error or timeout reading to target instance")
+            self._received += data
+        line = bytes(self._received[:end])
+        del self._received[: end + 2]
+        return line
+
+
+def port_number(text: bytes) -> int:
+    """The digits that the text begins with, as Redis reads it."""
+    digits = re.match(rb"[0-9]*", text)
+    return int(digits[0] or b"0") & 0xFFFF if digits else 0
+
+
+def encode(request: tuple[bytes, ...]) -> bytes:
+    return b"*%d\r\n" % len(request) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in request)
