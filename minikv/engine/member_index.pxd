@@ -8,10 +8,11 @@ from minikv.engine.memory cimport BlockPool
 cdef enum:
     MEMBERS_PER_BLOCK = 340
     MEMBERS_MAX = 272               # of a block, before there are twice as many blocks
+    FEW_BLOCKS_DEPTH = 2            # up to 4 blocks have no directory
     INDEX_DEPTH_MAX = 10            # 1,024 blocks: their directory is one block
 
 cdef struct MemberIndex:            # one index; zeroed: none
-    uint32_t block                  # with its members, or the directory; 0: none
+    uint32_t block                  # the first with members, or the directory; 0: none
     uint32_t depth                  # 2 ** depth blocks
     uint32_t used                   # members
 
@@ -19,7 +20,7 @@ cdef struct MemberBlock:
     uint32_t tag[MEMBERS_PER_BLOCK]     # 0: empty
     int64_t order[MEMBERS_PER_BLOCK]
     uint32_t used
-    uint32_t unused[3]
+    uint32_t others[3]              # of the first of up to four blocks: the others
 
 
 @cython.final
@@ -31,4 +32,6 @@ cdef class MemberIndexes:
     cdef bint insert(self, MemberIndex *index, uint64_t hash_, int64_t order) noexcept nogil
     cdef bint remove(self, MemberIndex *index, uint64_t hash_, int64_t order) noexcept nogil
     cdef bint find(self, const MemberIndex *index, uint64_t hash_, uint32_t *step, int64_t *order) noexcept nogil
+    cdef MemberBlock *_at(self, uint32_t block) noexcept nogil
+    cdef uint32_t *_number(self, const MemberIndex *index, uint32_t place) noexcept nogil
     cdef MemberBlock *_block(self, const MemberIndex *index, uint64_t hash_) noexcept nogil

@@ -6,8 +6,8 @@ its score is found. An index says nothing that the chunks do not say, so it may 
 through. It is a hash table of tags and orders, where a tag is 32 bits of the member's hash, and an order is a score that
 sorts as a number (ordered.pxd). Members that share a tag are told apart in the chunks.
 
-    block      tag x 340 | order x 340 | used              4 KiB of a BlockPool
-    directory  number of the block x 2 ** depth            by the first bits of the hash, if there are several
+    block      tag x 340 | order x 340 | used | others     4 KiB of a BlockPool; others: of the first of up to four
+    directory  number of the block x 2 ** depth            by the first bits of the hash, if there are more
 
 Within a block, entries that collide follow each other (linear probing), and a removal closes the gap. A block that is
 full makes the caller begin anew with more blocks.
@@ -16,12 +16,13 @@ full makes the caller begin anew with more blocks.
 import cython
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memset
-from cython.cimports.minikv.engine.memory import BLOCK_SHIFT, BLOCK_SIZE, BlockPool
+from cython.cimports.minikv.engine.memory import BLOCK_SHIFT, BlockPool
 
 assert cython.sizeof(MemberBlock) == 4096
 
 # Members for each block of a new index: it has room for half as many again, however they are spread.
-MEMBERS_AT_FIRST = cython.declare(uint32_t, 160)
+MEMBERS_AT_FIRST = cython.declare(uint32_t, 180)
+TAGS_BYTES = cython.declare(cython.size_t, 4 * MEMBERS_PER_BLOCK)
 
 
 @cython.cfunc
@@ -49,47 +50,49 @@ class MemberIndexes:
     def begin(self, index: cython.pointer[MemberIndex], members: uint32_t) -> cython.bint:
         """An empty index with room for so many members; False if it can't be had."""
         depth: uint32_t = 0
-        number: uint32_t
-        directory: cython.pointer[uint32_t]
+        place: uint32_t
         self.clear(index)
         while members >> depth > MEMBERS_AT_FIRST:
             depth += 1
         if depth > INDEX_DEPTH_MAX or self.pool.available() < (cython.cast(uint32_t, 1) << depth) + 64:
             return False
-        index.block = self.pool.allocate()
         index.depth = depth
-        memset(self.pool.base + (cython.cast(uint64_t, index.block) << BLOCK_SHIFT), 0, BLOCK_SIZE)
-        if depth:
-            directory = cython.cast(
-                cython.pointer[uint32_t], self.pool.base + (cython.cast(uint64_t, index.block) << BLOCK_SHIFT)
-            )
-            for number in range(cython.cast(uint32_t, 1) << depth):
-                directory[number] = self.pool.allocate()
-                memset(self.pool.base + (cython.cast(uint64_t, directory[number]) << BLOCK_SHIFT), 0, BLOCK_SIZE)
+        index.block = self.pool.allocate()
+        for place in range(cython.cast(uint32_t, 1) << depth):
+            if place or depth > FEW_BLOCKS_DEPTH:
+                self._number(index, place)[0] = self.pool.allocate()
+            memset(self._at(self._number(index, place)[0]), 0, TAGS_BYTES)
+            self._at(self._number(index, place)[0]).used = 0
         return True
 
     def clear(self, index: cython.pointer[MemberIndex]) -> cython.void:
         """Give the index up."""
-        number: uint32_t
-        directory: cython.pointer[uint32_t] = cython.cast(
-            cython.pointer[uint32_t], self.pool.base + (cython.cast(uint64_t, index.block) << BLOCK_SHIFT)
-        )
+        place: uint32_t
         if index.block:
-            if index.depth:
-                for number in range(cython.cast(uint32_t, 1) << index.depth):
-                    self.pool.free(directory[number])
+            for place in range(1 if index.depth <= FEW_BLOCKS_DEPTH else 0, cython.cast(uint32_t, 1) << index.depth):
+                self.pool.free(self._number(index, place)[0])
             self.pool.free(index.block)
         index.block = index.depth = index.used = 0
 
-    def _block(self, index: cython.pointer[cython.const[MemberIndex]], hash_: uint64_t) -> cython.pointer[MemberBlock]:
-        number: uint32_t = index.block
-        if index.depth:
-            number = cython.cast(
-                cython.pointer[uint32_t], self.pool.base + (cython.cast(uint64_t, number) << BLOCK_SHIFT)
-            )[hash_ >> (64 - index.depth)]
+    def _at(self, block: uint32_t) -> cython.pointer[MemberBlock]:
         return cython.cast(
-            cython.pointer[MemberBlock], self.pool.base + (cython.cast(uint64_t, number) << BLOCK_SHIFT)
+            cython.pointer[MemberBlock], self.pool.base + (cython.cast(uint64_t, block) << BLOCK_SHIFT)
         )
+
+    def _number(
+        self, index: cython.pointer[cython.const[MemberIndex]], place: uint32_t
+    ) -> cython.pointer[uint32_t]:
+        """Where the number of a block stands, by its place among all."""
+        if index.depth > FEW_BLOCKS_DEPTH:
+            return cython.cast(cython.pointer[uint32_t], self._at(index.block)) + place
+        if place:
+            return cython.address(self._at(index.block).others[place - 1])
+        return cython.cast(cython.pointer[uint32_t], cython.address(index.block))
+
+    def _block(self, index: cython.pointer[cython.const[MemberIndex]], hash_: uint64_t) -> cython.pointer[MemberBlock]:
+        if index.depth == 0:
+            return self._at(index.block)
+        return self._at(self._number(index, cython.cast(uint32_t, hash_ >> (64 - index.depth)))[0])
 
     def insert(self, index: cython.pointer[MemberIndex], hash_: uint64_t, order: int64_t) -> cython.bint:
         """Add a member; False if its block is full."""
