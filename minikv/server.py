@@ -53,6 +53,9 @@ EVACUATE_US = 1000
 EVACUATE_AGAIN_S = 0.01
 QUIET_OPS_PER_SEC = 1000  # below, there is time to be thorough
 SAMPLE_MS = 100
+# Memory of large requests and replies that have left goes back to the kernel.
+GIVE_BACK_S = 1.0
+GIVE_BACK_LEAST = 1024 * 1024
 # Collections are rare: almost nothing here makes cycles. Objects made before the start are frozen.
 GC_THRESHOLDS = (20_000, 50, 100)
 
@@ -151,6 +154,7 @@ class Server:
         gc.set_threshold(*GC_THRESHOLDS)
         self._cron()
         self._sample()
+        self._give_back()
         self.log.notice("Ready to accept connections")
         if self.on_ready is not None:
             self.on_ready()
@@ -448,6 +452,7 @@ class Server:
 
     def _look_after_clients(self) -> None:
         """Close clients that are idle or do not read."""
+        self._hub.close_strangers()
         timeout_ns = self.config.timeout * 1_000_000_000
         soft_limit = self._hub.soft_limit
         if not timeout_ns and not soft_limit:
@@ -464,6 +469,10 @@ class Server:
     def _sample(self) -> None:
         self._later("sample", SAMPLE_MS / 1000, self._sample)
         self.stats.sample(time.monotonic_ns() // 1_000_000)
+
+    def _give_back(self) -> None:
+        self._later("memory", GIVE_BACK_S, self._give_back)
+        self._hub.give_back(GIVE_BACK_LEAST)
 
     # -- shutdown ------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,8 @@ import time
 
 import cython
 
+from minikv.protocol.reply import Transcript
+
 # Values of Client.reply_mode (CLIENT REPLY).
 REPLY_ON = 0
 REPLY_OFF = 1
@@ -61,8 +63,8 @@ class Waiting:
 class Client:
     """One client's state.
 
-    resp: 2 or 3. addr, laddr: b"127.0.0.1:6379", or b"/path:0" for a Unix socket. created: Unix time.
-    last_interaction_ns: monotonic. transaction: between MULTI and EXEC. in_exec: EXEC is running the queue. watch: the
+    resp: 2 or 3. addr, laddr: b"127.0.0.1:6379", or b"/path:0" for a Unix socket. created_ns, last_interaction_ns:
+    monotonic. transaction: between MULTI and EXEC. in_exec: EXEC is running the queue. watch: the
     keyspace's Watch token while keys are watched. last_command: the table's Command last looked up. blocked: the
     command that waits for a key. paused: a command waits for the end of CLIENT PAUSE.
     """
@@ -78,8 +80,7 @@ class Client:
         self.user = b"default"
         self.addr = self.laddr = b""
         self.authenticated = True
-        self.created = time.time()
-        self.last_interaction_ns = time.monotonic_ns()
+        self.created_ns = self.last_interaction_ns = time.monotonic_ns()
 
     def discard_transaction(self) -> None:
         """Leave MULTI and forget the watched keys."""
@@ -110,6 +111,15 @@ class Client:
 
     def answer(self, value: object) -> None:
         """Send the reply of the command that has waited, and go on with the requests behind it."""
+
+    def begin_array(self, count: int) -> object:
+        """Begin a reply of `count` items that are made one by one: what the command returns after the last one."""
+        return Transcript(count, [])
+
+    def add_item(self, array: object, value: object) -> None:
+        """Add an item to it, in the protocol version of this moment."""
+        if self.reply_mode != REPLY_OFF:
+            array.items.append((value, self.resp))
 
     def fail(self, error: object) -> None:
         """Log a bug of ours, which ends the connection."""

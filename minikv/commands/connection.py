@@ -364,7 +364,7 @@ def client_line(client: Client) -> bytes:
         client.laddr,
         client.fd,
         client.name,
-        time.time() - client.created,
+        (now_ns - client.created_ns) // 1_000_000_000,
         (now_ns - client.last_interaction_ns) // 1_000_000_000,
         flags or b"N",
         client.db.number if client.db is not None else 0,
