@@ -315,7 +315,8 @@ class Connection(Client):
             self.hub.replies.write_header(b"*", count)
         return NO_REPLY
 
-    def add_item(self, array: object, value: object) -> None:
+    def run_item(self, array: object, command: object, args: object) -> None:
+        value = self.hub.table.run(self, command, args)
         if self.reply_mode == C_REPLY_ON or self.reply_mode == C_REPLY_SKIP_NEXT:
             self.hub.replies.write_value(value, self.resp)
 

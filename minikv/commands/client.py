@@ -116,8 +116,9 @@ class Client:
         """Begin a reply of `count` items that are made one by one: what the command returns after the last one."""
         return Transcript(count, [])
 
-    def add_item(self, array: object, value: object) -> None:
-        """Add an item to it, in the protocol version of this moment."""
+    def run_item(self, array: object, command: object, args: object) -> None:
+        """Run a command; its reply is the next item, in the protocol version of this moment."""
+        value = self.server.table.run(self, command, args)
         if self.reply_mode != REPLY_OFF:
             array.items.append((value, self.resp))
 

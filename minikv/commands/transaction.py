@@ -58,12 +58,11 @@ def exec_(ctx: Client) -> Transcript | Marker:
 
 def run_queued(ctx: Client, transaction: Transaction) -> Transcript | Marker:
     """Execute; a reply may leave before the next command runs."""
-    run = ctx.server.table.run
     replies = ctx.begin_array(len(transaction.queued))
     ctx.in_exec = True
     try:
         for queued, args in transaction.queued:
-            ctx.add_item(replies, run(ctx, queued, args))
+            ctx.run_item(replies, queued, args)
     finally:
         ctx.in_exec = False
     return replies
