@@ -396,7 +396,7 @@ class Connection(Client):
             self.reader.hold()
         elif self.reading_paused:
             self.set_reading(True)
-        if self.reader.held_bytes() > hub.limits.query_buffer_limit:
+        if self.reader.unparsed_bytes() > hub.limits.query_buffer_limit:
             self.close_for_input()
         return 0
 

@@ -172,6 +172,12 @@ class RequestReader:
         return self.args_bytes + self.bulk_capacity + self.kept_len + (self.end - self.at)
 
     @cython.cfunc
+    @cython.exceptval(check=False)
+    def unparsed_bytes(self) -> cython.Py_ssize_t:
+        """Those of them that are no whole arguments yet: what client-query-buffer-limit counts."""
+        return self.bulk_filled + self.kept_len + (self.end - self.at)
+
+    @cython.cfunc
     @cython.exceptval(-1, check=False)
     def direct(self) -> cython.bint:
         """Whether the next bytes may be read straight into a long bulk string: direct_size bytes at direct_at."""

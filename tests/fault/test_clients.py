@@ -189,6 +189,11 @@ def test_the_query_buffer_limit_closes_the_client(start_minikv: StartServer) -> 
     assert server.call("PING") == b"+PONG\r\n"
 
 
+def test_the_query_buffer_limit_counts_no_whole_arguments(fresh_pair: Callable[..., ClientPair]) -> None:
+    pair = fresh_pair(client_query_buffer_limit="1mb")
+    pair.assert_same(("MSET", *[f"{number}".ljust(1000, "x") for number in range(3000)]), "DBSIZE")
+
+
 def test_proto_max_bulk_len_is_kept(fresh_pair: Callable[..., ClientPair]) -> None:
     pair = fresh_pair(proto_max_bulk_len="1mb")
     pair.assert_same(
