@@ -362,6 +362,7 @@ class Server:
     def refresh_gates(self) -> None:
         """Look again at what may stop commands."""
         paused = self.pause_until_ms > 0
+        self.keyspace.keeps_expired = paused  # the data stays as it is
         self.table.set_gates(
             loading=self.loading,
             misconf=self.snapshots.writes_denied,
@@ -371,14 +372,15 @@ class Server:
             monitors=bool(self.monitors),
         )
 
-    def pause(self, until_ms: int, writes_only: bool) -> None:
-        """Postpone commands until a Unix time in milliseconds; a longer or stricter pause is not weakened."""
+    def pause(self, timeout_ms: int, writes_only: bool) -> None:
+        """Postpone commands for this long; a longer or stricter pause is not weakened."""
+        until_ms = time.monotonic_ns() // 1_000_000 + timeout_ms
         if self.pause_until_ms:
             writes_only = writes_only and self.pause_writes_only
             until_ms = max(until_ms, self.pause_until_ms)
         self.pause_until_ms, self.pause_writes_only = until_ms, writes_only
         self.refresh_gates()
-        self._later("pause", max(0, until_ms / 1000 - self.clock()), self.unpause)
+        self._later("pause", max(0, until_ms / 1000 - time.monotonic()), self.unpause)
 
     def unpause(self) -> None:
         """End the pause and run what it postponed."""
@@ -430,10 +432,10 @@ class Server:
         if self.snapshots.loading:
             return  # a value may be half-read into its place
         self.keyspace.tick()
-        if self.keyspace.active_expire:
+        if self.keyspace.active_expire and not self.keyspace.keeps_expired:
             self._expire(period * EXPIRE_SHARE)
         self._evacuate()
-        self.snapshots.cron(self.clock())
+        self.snapshots.cron(time.monotonic())
 
     def _expire(self, seconds: float) -> None:
         """Remove expired keys for at most this long."""
@@ -483,6 +485,8 @@ class Server:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
     def _on_signal(self, name: str, setting: str) -> None:
+        if self._stopped.done():  # a second signal came while the final save was written
+            return
         self.log.warning(f"Received {name} scheduling shutdown...")
         # The final save may take long, and the loop does not run meanwhile: a second SIGINT must end it.
         self._loop.remove_signal_handler(signal.SIGINT)

@@ -466,10 +466,9 @@ def client_pause(ctx: Client, timeout: bytes, *mode: bytes) -> SimpleString:
     timeout_ms = integer(timeout, error)
     if timeout_ms < 0:
         raise CommandError("ERR timeout is negative")
-    until_ms = int(time.time() * 1000) + timeout_ms
-    if until_ms >= 1 << 63:
+    if int(time.time() * 1000) + timeout_ms >= 1 << 63:
         raise CommandError(error)
-    ctx.server.pause(until_ms, writes_only)
+    ctx.server.pause(timeout_ms, writes_only)
     return OK
 
 
