@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from minikv.commands.client import Client
-from minikv.commands.spec import ADMIN, DENYOOM, FAST, READONLY, WRITE, KeySpec, command
+from minikv.commands.spec import ADMIN, DENYOOM, FAST, MAY_REPLICATE, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError
 from minikv.keyspace.hyperloglog import HyperLogLog, cardinality_of, no_values
 from minikv.keyspace.registers import self_test
@@ -19,7 +19,14 @@ def pfadd(ctx: Client, key: bytes, *elements: bytes) -> int:
     return 1 if changes else 0
 
 
-@command("PFCOUNT", arity=-2, flags=READONLY, keys=(1, -1, 1), key_flags="RW access", categories="hyperloglog")
+@command(
+    "PFCOUNT",
+    arity=-2,
+    flags=READONLY | MAY_REPLICATE,
+    keys=(1, -1, 1),
+    key_flags="RW access",
+    categories="hyperloglog",
+)
 def pfcount(ctx: Client, *keys: bytes) -> int:
     if len(keys) > 1:
         return cardinality_of(merged(ctx, keys)[0])

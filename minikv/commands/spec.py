@@ -30,7 +30,7 @@ SKIP_SLOWLOG = 1 << 11
 ASKING = 1 << 12
 FAST = 1 << 13
 NO_AUTH = 1 << 14
-MAY_REPLICATE = 1 << 15
+MAY_REPLICATE = 1 << 15  # CLIENT PAUSE WRITE holds it; COMMAND INFO does not show it
 NO_MANDATORY_KEYS = 1 << 16
 NO_ASYNC_LOADING = 1 << 17
 NO_MULTI = 1 << 18
@@ -54,7 +54,6 @@ FLAG_NAMES: tuple[tuple[int, bytes], ...] = (
     (ASKING, b"asking"),
     (FAST, b"fast"),
     (NO_AUTH, b"no_auth"),
-    (MAY_REPLICATE, b"may_replicate"),
     (NO_MANDATORY_KEYS, b"no_mandatory_keys"),
     (NO_ASYNC_LOADING, b"no_async_loading"),
     (NO_MULTI, b"no_multi"),

@@ -31,7 +31,7 @@ cdef class Keyspace:
     cdef public int64_t now_ms
     cdef public int64_t dirty
     cdef public int64_t hits, misses, expired_keys, evicted_keys
-    cdef public bint active_expire
+    cdef public bint active_expire, keeps_expired
     cdef public bint lfu
     cdef public int lfu_log_factor
     cdef public int lfu_decay_time

@@ -104,7 +104,7 @@ def test_a_transaction_that_turns_replies_off_and_on(fresh_pair: Callable[..., C
 
 def test_the_output_limit_is_looked_at_while_a_reply_is_made(start_minikv: StartServer) -> None:
     """A transaction of 400 MB of replies to a client that may hold 8 MB."""
-    server = start_minikv(tcp=True, client_output_buffer_limit="normal 8mb 0 0".split())
+    server = start_minikv(tcp=True, client_output_buffer_limit=["normal", "8mb", "0", "0"])
     server.call(("SET", "big", b"x" * MB))
     before = server.rss_bytes()
     forget_peak(server)
@@ -116,7 +116,7 @@ def test_the_output_limit_is_looked_at_while_a_reply_is_made(start_minikv: Start
 
 
 def test_monitors_obey_the_output_limit(start_minikv: StartServer) -> None:
-    server = start_minikv(tcp=True, client_output_buffer_limit="normal 4mb 0 0".split())
+    server = start_minikv(tcp=True, client_output_buffer_limit=["normal", "4mb", "0", "0"])
     with deaf_client(server) as monitor, server.connect() as busy:
         assert monitor.call("MONITOR") == b"+OK\r\n"
         request = encode(("ECHO", b"x" * 10_000)) * 100
