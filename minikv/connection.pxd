@@ -48,6 +48,7 @@ cdef class Hub(Sink):
     cdef public bint password_needed, local_only
     cdef ReplyBuffer replies
     cdef bytearray input
+    cdef bytes laddr
     cdef list unsent
     cdef Connection serving
     # Where the replies of the connection that is being served begin.

@@ -200,6 +200,10 @@ class Connection(Client):
         self.fd = transport.get_extra_info("socket").fileno()
         self.is_unix = not isinstance(transport.get_extra_info("sockname"), tuple)
         self.addr, self.laddr = socket_names(transport)
+        if self.laddr == hub.laddr:
+            self.laddr = hub.laddr  # one object for all clients of an address
+        else:
+            hub.laddr = self.laddr
         hub.stats.connections_received += 1
         refusal = self.refusal()
         if refusal is not None:
@@ -337,6 +341,9 @@ class Connection(Client):
 
     def input_bytes(self) -> int:
         return self.reader.held_bytes() + self.held_len
+
+    def args_bytes(self) -> int:
+        return self.reader.args_bytes
 
     def output_bytes(self) -> int:
         return self.unread()

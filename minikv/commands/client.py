@@ -17,6 +17,9 @@ REPLY_OFF = 1
 REPLY_SKIP_NEXT = 2  # the command after this one is not answered
 REPLY_SKIP = 3  # the current command is not answered
 
+# Memory of a connection that does nothing: its objects here and in the event loop.
+CLIENT_BYTES = 2048
+
 
 @cython.cclass
 class Transaction:
@@ -140,6 +143,18 @@ class Client:
         """Bytes of unfinished or waiting requests that are held."""
         return 0
 
+    def args_bytes(self) -> int:
+        """Those of them that are arguments already."""
+        return 0
+
     def output_bytes(self) -> int:
         """Bytes of replies that the peer has not taken yet."""
         return 0
+
+    def queued_bytes(self) -> int:
+        """Bytes of the commands that MULTI has collected."""
+        return self.transaction.queued_bytes if self.transaction is not None else 0
+
+    def memory_bytes(self) -> int:
+        """All that the client costs."""
+        return CLIENT_BYTES + self.input_bytes() + self.output_bytes() + self.queued_bytes()

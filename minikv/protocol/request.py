@@ -64,6 +64,7 @@ class Limits:
             Py_XDECREF(self.names[i])
 
 
+@cython.no_gc  # it can be in no cycle
 @cython.cclass
 class RequestReader:
     """Reads requests from windows of input.

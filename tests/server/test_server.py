@@ -144,3 +144,16 @@ def test_large_pipelines_of_a_stranger_are_not_kept(start_minikv: StartServer) -
             for _ in range(1000):
                 stranger.socket.sendall(encode("PING") * 1000)
         wait_until(lambda: server.info("clients")["connected_clients"] == "1", "the stranger is gone")
+
+
+def test_client_list_tells_arguments_from_input_that_is_none_yet(start_minikv: StartServer) -> None:
+    server = start_minikv()
+    idle = int(server.info("memory")["mem_clients_normal"])
+    with server.connect() as client:
+        number = client.value("CLIENT ID")
+        client.send_raw(b"*3\r\n$3\r\nSET\r\n$1000\r\n%b\r\n$100\r\nabc" % (b"k" * 1000))
+        server.barrier()
+        line = server.control.value(f"CLIENT LIST ID {number}")
+        assert b" argv-mem=1003 " in line
+        assert 0 < int(line.split(b" qbuf=")[1].split()[0]) <= 256
+        assert int(server.info("memory")["mem_clients_normal"]) > idle + 2048 + 1003
