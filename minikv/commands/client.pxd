@@ -21,7 +21,8 @@ cdef class Waiting:
 
 
 cdef class Client:
-    cdef public object server, keyspace, db
+    cdef public object server, keyspace
+    cdef public Database db
     cdef public long long id
     cdef public int resp, fd
     cdef public bytes name, lib_name, lib_ver, user, addr, laddr

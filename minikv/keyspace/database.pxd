@@ -54,6 +54,7 @@ cdef class Database:
     cpdef bytes get_for_write(self, bytes key)
     cpdef set(self, bytes key, bytes value, int64_t expire_at_ms=*, bint keep_ttl=*, int encoding=*)
     cpdef bint delete(self, bytes key) except -1
+    cpdef object increment(self, bytes key, int64_t amount)
     cpdef int lookup(self, bytes key, bint stats=*, bint touch=*) except -2
 
     cpdef object dump(self, bytes key, bint compress)
