@@ -109,6 +109,7 @@ def test_the_output_limit_is_looked_at_while_a_reply_is_made(start_minikv: Start
     before = server.rss_bytes()
     forget_peak(server)
     with deaf_client(server) as client:
+        assert client.call("PING") == b"+PONG\r\n"
         client.send_raw(encode("MULTI") + encode("GET big") * 400 + encode("EXEC"))
         wait_until(lambda: server.info("clients")["connected_clients"] == "1", "the client is closed")
     assert peak_bytes(server) - before < 30 * MB
