@@ -133,7 +133,7 @@ def main() -> int:
     if arguments.name == "draw":
         return redraw(arguments.file)
     instrument = LAB.get(arguments.name)
-    servers = tuple(arguments.server or (instrument.default_servers() if instrument else (REDIS, MINIKV)))
+    servers = tuple(arguments.server or default_servers(arguments.name))
     if instrument is None and any(spec.url for spec in servers):
         sys.exit("benchmarks empty the servers that they measure: they start their own, a URL is for the lab")
     options = Options(servers, arguments.rounds, arguments.seed, arguments.scale, arguments.directory)
@@ -149,6 +149,13 @@ def main() -> int:
         for report in BENCHMARKS[name].reports(options, arguments):
             show(report.benchmark, report, arguments.results)
     return 0
+
+
+def default_servers(name: str) -> tuple[ServerSpec, ...]:
+    """What a benchmark or an instrument measures if the command line does not say."""
+    if name in LAB:
+        return LAB[name].default_servers()
+    return throughput.default_servers() if name == "throughput" else (REDIS, MINIKV)
 
 
 def show(name: str, report: Report, results: Path) -> Path:

@@ -120,7 +120,7 @@ class Server:
     def version(self) -> str:
         with Client(self.port, self.password) as client:
             info = client.info("server")
-        return info.get("minikv_version") or info["redis_version"]
+        return info.get("minikv_version") or info.get("valkey_version") or info["redis_version"]
 
     def wait_until_ready(self) -> None:
         """Return when PING is answered by PONG; `ready_s` and `ready_cpu_s` tell the time it took."""

@@ -1,8 +1,9 @@
 """How many requests a second, and how much of the server's CPU does one take?
 
 redis-benchmark with 50 clients, each workload on each server in turns, several rounds. Keys are random among 100,000
-that exist, so that reads find them. Requests per second depend on the client and on who else uses the machine; the CPU
-time per request (user and system, of the server's process) much less, so it is given beside them.
+that exist, so that reads find them. A valkey-server on the PATH is measured, too. Requests per second depend on the
+client and on who else uses the machine; the CPU time per request (user and system, of the server's process) much less,
+so it is given beside them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from benchmarks import processes
 from benchmarks.datasets import DataSet
 from benchmarks.options import Options
 from benchmarks.report import Report
-from benchmarks.servers import Server, all_running, in_turns
+from benchmarks.servers import MINIKV, REDIS, VALKEY, Server, ServerSpec, all_running, in_turns, installed
 
 CLIENTS = 50
 KEYS = 100_000
@@ -51,10 +52,16 @@ WORKLOADS = (
     Workload("get", 64, 2_000_000),
     Workload("set", 64, 1_600_000),
     Workload("incr", 16, 1_200_000),
+    Workload("lpush", 16, 1_200_000),
+    Workload("mset", 1, 100_000),
     Workload("mset", 16, 200_000),
     Workload("get", 16, 1_000_000, 1024),
     Workload("set", 16, 600_000, 1024),
 )
+
+
+def default_servers() -> tuple[ServerSpec, ...]:
+    return REDIS, MINIKV, *installed(VALKEY)
 
 
 def run(options: Options) -> Report:
@@ -80,6 +87,8 @@ def measure(server: Server, workload: Workload, keys: int, report: Report, optio
     used = processes.cpu_s(server.pid) - before
     report.add(workload.name, "thousand requests/s", server.name, per_s / 1000)
     report.add(workload.name, "us of CPU per request", server.name, 1e6 * used / requests)
+    if workload.test == "lpush":
+        server.client().command("DEL", "mylist")
 
 
 def redis_benchmark(port: int, workload: Workload, requests: int, keys: int) -> float:

@@ -16,6 +16,7 @@ from minikv.host.system_check import check_system, report
 from minikv.keyspace.database import Keyspace
 from minikv.log import Log
 from minikv.server import Server
+from minikv.slowlog import SECRET_SETTINGS
 
 DEFAULT_PID_FILE = "/var/run/minikv.pid"  # of a daemon that was given none
 
@@ -72,7 +73,21 @@ def main() -> int:
         for line in str(error).splitlines():
             print(f"minikv-server: {line}", file=sys.stderr)
         return 1
+    daemon.hide_arguments(secret_arguments(arguments))
     return start(config, log)
+
+
+def secret_arguments(arguments: list[str]) -> list[str]:
+    """The values of passwords, as `--requirepass VALUE` or `"--requirepass VALUE"`."""
+    secrets = []
+    follows = False
+    for argument in arguments:
+        name = argument.removeprefix("--").partition(" ")[0].lower().encode("utf-8", "surrogateescape")
+        named = argument.startswith("--") and name in SECRET_SETTINGS
+        if follows or (named and " " in argument):
+            secrets.append(argument)
+        follows = named and " " not in argument
+    return secrets
 
 
 def version_line() -> str:

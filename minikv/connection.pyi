@@ -5,9 +5,10 @@ from minikv.commands.services import Services
 from minikv.commands.stats import Stats
 from minikv.commands.table import CommandTable
 from minikv.log import Log
+from minikv.protocol.reply import Sink
 from minikv.protocol.request import Limits
 
-class Hub:
+class Hub(Sink):
     limits: Limits
     clients: dict[int, Client]
     last_id: int
@@ -23,6 +24,8 @@ class Hub:
     ) -> None: ...
     def accept(self) -> Connection: ...
     def send_unsent(self) -> None: ...
+    def give_back(self, least: int) -> None: ...
+    def close_strangers(self) -> None: ...
     def is_serving(self, client: Client) -> bool: ...
 
 class Connection(Client, BufferedProtocol):

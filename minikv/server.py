@@ -54,6 +54,9 @@ EVACUATE_US = 1000
 EVACUATE_AGAIN_S = 0.01
 QUIET_OPS_PER_SEC = 1000  # below, there is time to be thorough
 SAMPLE_MS = 100
+# Memory of large requests and replies that have left goes back to the kernel.
+GIVE_BACK_S = 1.0
+GIVE_BACK_LEAST = 1024 * 1024
 # Collections are rare: almost nothing here makes cycles. Objects made before the start are frozen.
 GC_THRESHOLDS = (20_000, 50, 100)
 
@@ -152,6 +155,7 @@ class Server:
         gc.set_threshold(*GC_THRESHOLDS)
         self._cron()
         self._sample()
+        self._give_back()
         self.log.notice("Ready to accept connections")
         if self.on_ready is not None:
             self.on_ready()
@@ -360,6 +364,7 @@ class Server:
     def refresh_gates(self) -> None:
         """Look again at what may stop commands."""
         paused = self.pause_until_ms > 0
+        self.keyspace.keeps_expired = paused  # the data stays as it is
         self.table.set_gates(
             loading=self.loading,
             misconf=self.snapshots.writes_denied,
@@ -369,14 +374,15 @@ class Server:
             monitors=bool(self.monitors),
         )
 
-    def pause(self, until_ms: int, writes_only: bool) -> None:
-        """Postpone commands until a Unix time in milliseconds; a longer or stricter pause is not weakened."""
+    def pause(self, timeout_ms: int, writes_only: bool) -> None:
+        """Postpone commands for this long; a longer or stricter pause is not weakened."""
+        until_ms = time.monotonic_ns() // 1_000_000 + timeout_ms
         if self.pause_until_ms:
             writes_only = writes_only and self.pause_writes_only
             until_ms = max(until_ms, self.pause_until_ms)
         self.pause_until_ms, self.pause_writes_only = until_ms, writes_only
         self.refresh_gates()
-        self._later("pause", max(0, until_ms / 1000 - self.clock()), self.unpause)
+        self._later("pause", max(0, until_ms / 1000 - time.monotonic()), self.unpause)
 
     def unpause(self) -> None:
         """End the pause and run what it postponed."""
@@ -428,10 +434,10 @@ class Server:
         if self.snapshots.loading:
             return  # a value may be half-read into its place
         self.keyspace.tick()
-        if self.keyspace.active_expire:
+        if self.keyspace.active_expire and not self.keyspace.keeps_expired:
             self._expire(period * EXPIRE_SHARE)
         self._evacuate()
-        self.snapshots.cron(self.clock())
+        self.snapshots.cron(time.monotonic())
 
     def _expire(self, seconds: float) -> None:
         """Remove expired keys for at most this long."""
@@ -450,6 +456,7 @@ class Server:
 
     def _look_after_clients(self) -> None:
         """Close clients that are idle or do not read."""
+        self._hub.close_strangers()
         timeout_ns = self.config.timeout * 1_000_000_000
         soft_limit = self._hub.soft_limit
         if not timeout_ns and not soft_limit:
@@ -467,6 +474,10 @@ class Server:
         self._later("sample", SAMPLE_MS / 1000, self._sample)
         self.stats.sample(time.monotonic_ns() // 1_000_000)
 
+    def _give_back(self) -> None:
+        self._later("memory", GIVE_BACK_S, self._give_back)
+        self._hub.give_back(GIVE_BACK_LEAST)
+
     # -- shutdown ------------------------------------------------------------------------------------------------------
 
     def _handle_signals(self) -> None:
@@ -476,6 +487,8 @@ class Server:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
     def _on_signal(self, name: str, setting: str) -> None:
+        if self._stopped.done():  # a second signal came while the final save was written
+            return
         self.log.warning(f"Received {name} scheduling shutdown...")
         # The final save may take long, and the loop does not run meanwhile: a second SIGINT must end it.
         self._loop.remove_signal_handler(signal.SIGINT)

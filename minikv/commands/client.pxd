@@ -21,13 +21,13 @@ cdef class Waiting:
 
 
 cdef class Client:
-    cdef public object server, keyspace, db
+    cdef public object server, keyspace
+    cdef public Database db
     cdef public long long id
     cdef public int resp, fd
     cdef public bytes name, lib_name, lib_ver, user, addr, laddr
     cdef public bint authenticated, is_unix, is_monitor, no_evict, in_exec
-    cdef public double created
-    cdef public long long last_interaction_ns
+    cdef public long long created_ns, last_interaction_ns
     cdef public object transaction, watch, last_command
     cdef public Waiting blocked
     cdef public bint close_after_reply, paused

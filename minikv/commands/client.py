@@ -9,11 +9,16 @@ import time
 
 import cython
 
+from minikv.protocol.reply import Transcript
+
 # Values of Client.reply_mode (CLIENT REPLY).
 REPLY_ON = 0
 REPLY_OFF = 1
 REPLY_SKIP_NEXT = 2  # the command after this one is not answered
 REPLY_SKIP = 3  # the current command is not answered
+
+# Memory of a connection that does nothing: its objects here and in the event loop.
+CLIENT_BYTES = 2048
 
 
 @cython.cclass
@@ -61,8 +66,8 @@ class Waiting:
 class Client:
     """One client's state.
 
-    resp: 2 or 3. addr, laddr: b"127.0.0.1:6379", or b"/path:0" for a Unix socket. created: Unix time.
-    last_interaction_ns: monotonic. transaction: between MULTI and EXEC. in_exec: EXEC is running the queue. watch: the
+    resp: 2 or 3. addr, laddr: b"127.0.0.1:6379", or b"/path:0" for a Unix socket. created_ns, last_interaction_ns:
+    monotonic. transaction: between MULTI and EXEC. in_exec: EXEC is running the queue. watch: the
     keyspace's Watch token while keys are watched. last_command: the table's Command last looked up. blocked: the
     command that waits for a key. paused: a command waits for the end of CLIENT PAUSE.
     """
@@ -78,8 +83,7 @@ class Client:
         self.user = b"default"
         self.addr = self.laddr = b""
         self.authenticated = True
-        self.created = time.time()
-        self.last_interaction_ns = time.monotonic_ns()
+        self.created_ns = self.last_interaction_ns = time.monotonic_ns()
 
     def discard_transaction(self) -> None:
         """Leave MULTI and forget the watched keys."""
@@ -111,6 +115,16 @@ class Client:
     def answer(self, value: object) -> None:
         """Send the reply of the command that has waited, and go on with the requests behind it."""
 
+    def begin_array(self, count: int) -> object:
+        """Begin a reply of `count` items that are made one by one: what the command returns after the last one."""
+        return Transcript(count, [])
+
+    def run_item(self, array: object, command: object, args: object) -> None:
+        """Run a command; its reply is the next item, in the protocol version of this moment."""
+        value = self.server.table.run(self, command, args)
+        if self.reply_mode != REPLY_OFF:
+            array.items.append((value, self.resp))
+
     def fail(self, error: object) -> None:
         """Log a bug of ours, which ends the connection."""
         raise error
@@ -129,6 +143,18 @@ class Client:
         """Bytes of unfinished or waiting requests that are held."""
         return 0
 
+    def args_bytes(self) -> int:
+        """Those of them that are arguments already."""
+        return 0
+
     def output_bytes(self) -> int:
         """Bytes of replies that the peer has not taken yet."""
         return 0
+
+    def queued_bytes(self) -> int:
+        """Bytes of the commands that MULTI has collected."""
+        return self.transaction.queued_bytes if self.transaction is not None else 0
+
+    def memory_bytes(self) -> int:
+        """All that the client costs."""
+        return CLIENT_BYTES + self.input_bytes() + self.output_bytes() + self.queued_bytes()

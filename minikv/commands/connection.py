@@ -339,8 +339,7 @@ def client_line(client: Client) -> bytes:
     now_ns = time.monotonic_ns()
     transaction = client.transaction
     queued = len(transaction.queued) if transaction is not None else -1
-    multi_bytes = transaction.queued_bytes if transaction is not None else 0
-    input_bytes, output_bytes = client.input_bytes(), client.output_bytes()
+    args_bytes, output_bytes = client.args_bytes(), client.output_bytes()
     flags = b"".join(
         letter
         for letter, holds in (
@@ -356,7 +355,7 @@ def client_line(client: Client) -> bytes:
     )
     return (
         b"id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d qbuf=%d "
-        b"qbuf-free=0 argv-mem=0 multi-mem=%d rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=%s cmd=%s user=%s "
+        b"qbuf-free=0 argv-mem=%d multi-mem=%d rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=%s cmd=%s user=%s "
         b"redir=-1 resp=%d"
     ) % (
         client.id,
@@ -364,25 +363,22 @@ def client_line(client: Client) -> bytes:
         client.laddr,
         client.fd,
         client.name,
-        time.time() - client.created,
+        (now_ns - client.created_ns) // 1_000_000_000,
         (now_ns - client.last_interaction_ns) // 1_000_000_000,
         flags or b"N",
         client.db.number if client.db is not None else 0,
         queued,
-        input_bytes,
-        multi_bytes,
+        client.input_bytes() - args_bytes,
+        args_bytes,
+        client.queued_bytes(),
         1 if output_bytes else 0,
         output_bytes,
-        CLIENT_BYTES + input_bytes + output_bytes + multi_bytes,
+        client.memory_bytes(),
         b"rw" if output_bytes else b"r",
         client.last_command.full_name if client.last_command is not None else b"NULL",
         client.user,
         client.resp,
     )
-
-
-# Memory of a connection that does nothing: its objects here and in the event loop.
-CLIENT_BYTES = 2048
 
 
 def checked_type(name: bytes) -> bytes:
@@ -466,10 +462,9 @@ def client_pause(ctx: Client, timeout: bytes, *mode: bytes) -> SimpleString:
     timeout_ms = integer(timeout, error)
     if timeout_ms < 0:
         raise CommandError("ERR timeout is negative")
-    until_ms = int(time.time() * 1000) + timeout_ms
-    if until_ms >= 1 << 63:
+    if int(time.time() * 1000) + timeout_ms >= 1 << 63:
         raise CommandError(error)
-    ctx.server.pause(until_ms, writes_only)
+    ctx.server.pause(timeout_ms, writes_only)
     return OK
 
 

@@ -86,7 +86,7 @@ def measure(ctx: Client) -> MemoryFigures:
         keyspace_peak=keyspace.peak_bytes,
         live=keyspace.live_bytes,
         index=keyspace.index_bytes,
-        clients=sum(client.input_bytes() + client.output_bytes() for client in server.clients.values()),
+        clients=sum(client.memory_bytes() for client in server.clients.values()),
         arena_reserved=keyspace.arena_bytes,
         arena_used=keyspace.arena_used_bytes,
         resident=psutil.Process().memory_info().rss,

@@ -23,7 +23,7 @@ class Services(Protocol):
     """The running server, as handlers see it.
 
     clients: by number. monitors: those that said MONITOR. started_at: Unix seconds. startup_bytes: private memory at
-    the start. pause_until_ms: Unix milliseconds, 0 without a CLIENT PAUSE.
+    the start. pause_until_ms: monotonic, 0 without a CLIENT PAUSE.
     """
 
     config: Config

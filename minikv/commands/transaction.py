@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minikv.commands.client import REPLY_OFF, Client, Transaction
+from minikv.commands.client import Client, Transaction
 from minikv.commands.spec import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, SKIP_SLOWLOG, STALE, command
 from minikv.errors import CommandError
 from minikv.keyspace.database import Watch
@@ -53,19 +53,16 @@ def exec_(ctx: Client) -> Transcript | Marker:
         raise CommandError("EXECABORT Transaction discarded because of previous errors.")
     if broken:
         return NULL_ARRAY
-    return Transcript(len(transaction.queued), run_queued(ctx, transaction))
+    return run_queued(ctx, transaction)
 
 
-def run_queued(ctx: Client, transaction: Transaction) -> list[tuple[object, int]]:
-    """Execute; the replies with the protocol version in which each is to be sent (HELLO may be among them)."""
-    run = ctx.server.table.run
-    replies = []
+def run_queued(ctx: Client, transaction: Transaction) -> Transcript | Marker:
+    """Execute; a reply may leave before the next command runs."""
+    replies = ctx.begin_array(len(transaction.queued))
     ctx.in_exec = True
     try:
         for queued, args in transaction.queued:
-            reply = run(ctx, queued, args)
-            if ctx.reply_mode != REPLY_OFF:
-                replies.append((reply, ctx.resp))
+            ctx.run_item(replies, queued, args)
     finally:
         ctx.in_exec = False
     return replies

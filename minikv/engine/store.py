@@ -298,7 +298,8 @@ class Store:
     def clear(self) -> cython.void:
         """Drop everything: whole segments at a time."""
         self.stores.drop_owned(self.number)
-        self.stores.chunks.drop_owned(self.number)
+        if self.table.used:
+            self.stores.chunks.drop_owned(self.number)
         self.tables.clear(self.table)
         self.expiry.clear()
         self.arena.drop_store(self.number)

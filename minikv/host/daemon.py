@@ -1,7 +1,9 @@
-"""A process without a terminal, its pid file and its name."""
+"""A process without a terminal, its pid file, its name, and what the process list shows of its arguments."""
 
+import ctypes
 import os
 import sys
+from collections.abc import Iterable
 
 
 def daemonize() -> int:
@@ -65,3 +67,19 @@ def set_process_name(name: str, proc: str = "/proc") -> None:
             file.write(name.encode()[:15])
     except OSError:
         pass
+
+
+def hide_arguments(words: Iterable[str], proc: str = "/proc") -> None:
+    """Overwrite these arguments of the command line where the process list reads them: in this process's memory."""
+    secrets = {os.fsencode(word) for word in words}
+    if not secrets:
+        return
+    try:
+        with open(f"{proc}/self/stat", "rb") as file:
+            start, end = map(int, file.read().rpartition(b")")[2].split()[45:47])
+    except (OSError, ValueError):
+        return  # the kernel does not say where they are
+    for word in ctypes.string_at(start, end - start).split(b"\0"):
+        if word in secrets:
+            ctypes.memset(start, ord("*"), len(word))
+        start += len(word) + 1

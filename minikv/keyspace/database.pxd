@@ -31,7 +31,7 @@ cdef class Keyspace:
     cdef public int64_t now_ms
     cdef public int64_t dirty
     cdef public int64_t hits, misses, expired_keys, evicted_keys
-    cdef public bint active_expire
+    cdef public bint active_expire, keeps_expired
     cdef public bint lfu
     cdef public int lfu_log_factor
     cdef public int lfu_decay_time
@@ -54,6 +54,7 @@ cdef class Database:
     cpdef bytes get_for_write(self, bytes key)
     cpdef set(self, bytes key, bytes value, int64_t expire_at_ms=*, bint keep_ttl=*, int encoding=*)
     cpdef bint delete(self, bytes key) except -1
+    cpdef object increment(self, bytes key, int64_t amount)
     cpdef int lookup(self, bytes key, bint stats=*, bint touch=*) except -2
 
     cpdef object dump(self, bytes key, bint compress)

@@ -416,7 +416,7 @@ class Database:
     # What every method stands on
 
     def find(self, key: bytes, hash_: cython.pointer[uint64_t]) -> cython.pointer[uint64_t]:
-        """The key's slot and hash; an expired key is deleted on the way. NULL if it is not there."""
+        """The key's slot and hash; an expired key is deleted on the way, or hidden. NULL if it is not there."""
         data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key))
         key_len: uint64_t = PyBytes_GET_SIZE(key)
         slot: cython.pointer[uint64_t]
@@ -427,7 +427,8 @@ class Database:
             at_ms = record_expire_at(self.store.record(slot))
             # A key lives through the whole of its last millisecond.
             if at_ms != 0 and self.keyspace.now_ms > at_ms:
-                self.drop_expired(key, slot, hash_[0])
+                if not self.keyspace.keeps_expired:
+                    self.drop_expired(key, slot, hash_[0])
                 return cython.NULL
         return slot
 

@@ -25,6 +25,7 @@ class Keyspace:
     expired_keys: int
     evicted_keys: int
     active_expire: bool
+    keeps_expired: bool
     lfu: bool
     lfu_log_factor: int
     lfu_decay_time: int

@@ -10,7 +10,7 @@ LONGEST_DELAY_S = 300
 
 
 class Retry:
-    """Times are Unix seconds, as the server's clock has them."""
+    """Times are seconds of the monotonic clock."""
 
     def __init__(self) -> None:
         self.failures = 0  # of automatic saves in a row
@@ -35,8 +35,8 @@ class Retry:
         self._tried_at = -float("inf")
 
     def allows(self, now: float) -> bool:
-        """An automatic save may be tried. A clock that was put back does not make anybody wait longer."""
-        return self.failures == 0 or not 0 <= now - self._tried_at <= self.delay_s
+        """An automatic save may be tried."""
+        return self.failures == 0 or now - self._tried_at > self.delay_s
 
     def left_s(self, now: float) -> int:
         """Until the next try; 0 if it may be made."""

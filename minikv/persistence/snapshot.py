@@ -70,6 +70,7 @@ class LastSave:
     """How the last saves went."""
 
     at: int  # Unix seconds of the last success, or of the start
+    monotonic_at: float  # the same on a clock that nobody sets: what save points count from
     bgsave_ok: bool = True
     bgsave_s: int = -1
     account: Account = field(default_factory=Account)
@@ -92,6 +93,7 @@ class SnapshotController:
         *,
         saver: Saver | None = None,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         read_rollup: ReadRollup = smaps.rollup,
         read_room: Callable[[str], Room] = preflight.read_room,
         input_bytes_per_s: Callable[[], int] = lambda: 0,
@@ -103,6 +105,7 @@ class SnapshotController:
         self._latency = latency
         self._saver = saver if saver is not None else Saver()
         self._clock = clock
+        self._monotonic = monotonic
         self._read_rollup = read_rollup
         self._read_room = read_room
         self._input_bytes_per_s = input_bytes_per_s
@@ -110,7 +113,7 @@ class SnapshotController:
         self._loop: AbstractEventLoop | None = None
         self._running: RunningSnapshot | None = None
         self._progress = Progress(keyspace.snapshot_progress)
-        self._last = LastSave(at=int(clock()))
+        self._last = LastSave(at=int(clock()), monotonic_at=monotonic())
         self._counters = Counters()
         self._retry = Retry()
         self._thread = 0  # that saves, in a server that has hidden its heap
@@ -235,7 +238,7 @@ class SnapshotController:
             raise SaveError(str(error)) from error
         self._log.notice("DB saved on disk")
         self._keyspace.dirty = 0
-        self._last.at = int(self._clock())
+        self._note_time()
         self._succeeded()
 
     def after_flush_all(self) -> None:
@@ -390,7 +393,7 @@ class SnapshotController:
     # -- the child's life
 
     def cron(self, now: float) -> None:
-        """Ten times a second: follow the child, or start the save that is due."""
+        """Ten times a second: follow the child, or start the save that is due. now: on the monotonic clock."""
         running = self._running
         if running is None:
             self._start_what_is_due(now)
@@ -401,7 +404,7 @@ class SnapshotController:
         if self.loading or not self._retry.allows(now):
             return
         for seconds, changes in self._config.save:
-            if self._keyspace.dirty >= changes and now - self._last.at > seconds:
+            if self._keyspace.dirty >= changes and now - self._last.monotonic_at > seconds:
                 self._log.notice(f"{changes} changes in {seconds} seconds. Saving...")
                 self._bgsave_or_log(f"save {seconds} {changes}")
                 return
@@ -458,7 +461,7 @@ class SnapshotController:
         if entry.saved:
             self._log.notice("Background saving terminated with success")
             self._keyspace.dirty = max(0, self._keyspace.dirty - running.before.dirty)
-            self._last.at = int(self._clock())
+            self._note_time()
         else:
             self._remove_temp_file(running)
             self._tell_failure(end, entry.outcome)
@@ -485,13 +488,16 @@ class SnapshotController:
         with contextlib.suppress(OSError):  # the child has removed it itself, or the directory is gone
             os.unlink(os.path.join(running.directory, temp_file.temp_name(running.process.pid)))
 
+    def _note_time(self) -> None:
+        self._last.at, self._last.monotonic_at = int(self._clock()), self._monotonic()
+
     def _succeeded(self) -> None:
         self._retry.succeeded()
         self._set_status(ok=True)
 
     def _failed(self, cause: str) -> None:
         retry = self._retry
-        retry.failed(self._clock(), automatic=cause != BY_HAND)
+        retry.failed(self._monotonic(), automatic=cause != BY_HAND)
         if cause != BY_HAND:
             self._log.notice(
                 f"{retry.failures} automatic save{'s' * (retry.failures > 1)} failed in a row;"
@@ -548,7 +554,7 @@ class SnapshotController:
             "module_fork_last_cow_size": 0,
             **self._loader.info_fields(),
             "minikv_bgsave_failures_in_row": self._retry.failures,
-            "minikv_bgsave_retry_sec": self._retry.left_s(self._clock()),
+            "minikv_bgsave_retry_sec": self._retry.left_s(self._monotonic()),
             **preflight.info_fields(self._finding),
             **(own_fields("minikv_snapshot_current", account) if running else {}),
             **own_fields("minikv_snapshot_last", last.account),

@@ -23,20 +23,29 @@ The type of a value names its wire form:
     NO_REPLY                      nothing
 
 A str is a bug in a handler and raises TypeError.
+
+A reply may be larger than a buffer. A buffer with a `sink` stays small: when it is full, what it holds is handed on, so
+the beginning of a reply leaves while its end is being made. A bulk string of LONG_BYTES or more is handed on as the
+object that it is, and a list that nobody else refers to is dropped item by item: no byte is held twice.
 """
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cython.cimports.cpython.object import PyObject
 from cython.cimports.libc.math import signbit
 from cython.cimports.libc.stdio import snprintf
 from cython.cimports.libc.string import memcpy
 
 from minikv.errors import CommandError
 
-# A buffer starts small and, after a large reply, goes back to what most batches need.
-FIRST_CAPACITY = cython.declare(cython.Py_ssize_t, 16 * 1024)
-KEPT_CAPACITY = cython.declare(cython.Py_ssize_t, 256 * 1024)
+# Without a sink a buffer starts small and grows; with one it has room for this and as much again.
+FIRST_CAPACITY = cython.declare(cython.Py_ssize_t, 512)
+LONG_BYTES = cython.declare(cython.Py_ssize_t, 64 * 1024)
+# Shorter lists are left to whoever made them.
+LONG_LIST = cython.declare(cython.Py_ssize_t, 64)
+# References to a list that only its encoder has: the caller's and the one that is held for the call.
+OWNED = cython.declare(cython.Py_ssize_t, 2)
 
 
 @cython.cclass
@@ -86,7 +95,7 @@ class Push:
 class Set:
     """A set in the order of its list, whose elements need not be hashable."""
 
-    def __init__(self, items: object):
+    def __init__(self, items: list):
         self.items = items
 
 
@@ -128,14 +137,32 @@ POSTPONED = Marker("POSTPONED")
 
 
 @cython.cclass
-class ReplyBuffer:
-    """Encoded replies in one growing piece of memory: data[0:size]."""
+class Sink:
+    """Where replies go that do not fit their buffer."""
 
-    def __cinit__(self):
-        self.data = cython.cast(cython.p_char, PyMem_Malloc(FIRST_CAPACITY))
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def flush(self, buffer: ReplyBuffer) -> cython.int:
+        """Take what may leave and make room for LONG_BYTES more."""
+        raise NotImplementedError
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def pass_on(self, buffer: ReplyBuffer, value: bytes) -> cython.int:
+        """Take what `flush` would, then the bytes of `value`."""
+        raise NotImplementedError
+
+
+@cython.cclass
+class ReplyBuffer:
+    """Encoded replies: data[0:size]. With a sink the capacity never changes."""
+
+    def __cinit__(self, sink: Sink | None = None):
+        self.sink = sink
+        self.capacity = FIRST_CAPACITY if sink is None else 2 * LONG_BYTES + 64
+        self.data = cython.cast(cython.p_char, PyMem_Malloc(self.capacity))
         if self.data == cython.NULL:
             raise MemoryError
-        self.capacity = FIRST_CAPACITY
 
     def __dealloc__(self):
         PyMem_Free(self.data)
@@ -154,9 +181,10 @@ class ReplyBuffer:
     @cython.exceptval(-1, check=False)
     def write_value(self, value: object, resp: cython.int) -> cython.int:
         if type(value) is bytes:
-            return self.write_bulk(
-                PyBytes_AS_STRING(cython.cast(bytes, value)), PyBytes_GET_SIZE(cython.cast(bytes, value))
-            )
+            length: cython.Py_ssize_t = PyBytes_GET_SIZE(cython.cast(bytes, value))
+            if length >= LONG_BYTES:
+                return self.write_long_bulk(value)
+            return self.write_bulk(PyBytes_AS_STRING(cython.cast(bytes, value)), length)
         if type(value) is SimpleString:
             wire: bytes = cython.cast(SimpleString, value).wire
             return self.write_bytes(PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire))
@@ -173,7 +201,10 @@ class ReplyBuffer:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def write_other(self, value: object, resp: cython.int) -> cython.int:
-        if isinstance(value, (list, tuple)):
+        if type(value) is list:
+            self.write_header(b"*", len(value))
+            self.write_items(value, resp)
+        elif isinstance(value, (list, tuple)):
             self.write_header(b"*", len(value))
             for item in value:
                 self.write_value(item, resp)
@@ -187,10 +218,8 @@ class ReplyBuffer:
             for item in value:
                 self.write_value(item, resp)
         elif isinstance(value, Set):
-            elements = cython.cast(Set, value).items
-            self.write_header(b"~" if resp > 2 else b"*", len(elements))
-            for item in elements:
-                self.write_value(item, resp)
+            self.write_header(b"~" if resp > 2 else b"*", len(cython.cast(Set, value).items))
+            self.write_items(cython.cast(Set, value).items, resp)
         elif isinstance(value, bool):
             self.write_line((b"#t" if value else b"#f") if resp > 2 else (b":1" if value else b":0"))
         elif isinstance(value, Decimal):
@@ -216,12 +245,26 @@ class ReplyBuffer:
             raw: bytes = cython.cast(Raw, value).data
             self.write_bytes(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
         elif isinstance(value, (bytes, bytearray, memoryview)):
-            copied: bytes = bytes(value)
-            self.write_bulk(PyBytes_AS_STRING(copied), PyBytes_GET_SIZE(copied))
+            self.write_value(bytes(value), resp)
         elif isinstance(value, int):
             self.write_header(b":", value)
         else:
             raise TypeError(f"a handler returned {type(value).__name__}, which has no wire form")
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def write_items(self, items: list, resp: cython.int) -> cython.int:
+        """The items of a list; one that nobody else refers to loses them one by one."""
+        i: cython.Py_ssize_t
+        if len(items) < LONG_LIST or refcount(cython.cast(cython.pointer(PyObject), items)) > OWNED:
+            for item in items:
+                self.write_value(item, resp)
+            return 0
+        for i in range(len(items)):
+            item = items[i]
+            items[i] = None
+            self.write_value(item, resp)
         return 0
 
     @cython.cfunc
@@ -232,7 +275,7 @@ class ReplyBuffer:
             data = value.form + b":" + data
             self.write_header(b"=", len(data))
             return self.write_line(data)
-        return self.write_bulk(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        return self.write_value(data, resp)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -268,6 +311,16 @@ class ReplyBuffer:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
+    def write_long_bulk(self, value: bytes) -> cython.int:
+        self.write_header(b"$", PyBytes_GET_SIZE(value))
+        if self.sink is None:
+            self.write_bytes(PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+        else:
+            self.sink.pass_on(self, value)
+        return self.write_bytes(b"\r\n", 2)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def write_header(self, kind: cython.char, number: cython.longlong) -> cython.int:
         self.reserve(32)
         self.size = put_number(self.data + self.size, kind, number) - self.data
@@ -276,6 +329,8 @@ class ReplyBuffer:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def write_bytes(self, data: cython.p_const_char, length: cython.Py_ssize_t) -> cython.int:
+        if length >= LONG_BYTES and self.sink is not None:
+            return self.write_long_bytes(data, length)
         self.reserve(length)
         memcpy(self.data + self.size, data, length)
         self.size += length
@@ -283,15 +338,37 @@ class ReplyBuffer:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
+    def write_long_bytes(self, data: cython.p_const_char, length: cython.Py_ssize_t) -> cython.int:
+        """In portions that the buffer has room for."""
+        while length > 0:
+            step: cython.Py_ssize_t = min(length, LONG_BYTES)
+            self.reserve(step)
+            memcpy(self.data + self.size, data, step)
+            self.size += step
+            data += step
+            length -= step
+        return 0
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(-1, check=False)
     def reserve(self, length: cython.Py_ssize_t) -> cython.int:
         """Make room for `length` more bytes at data + size; whoever fills it moves `size`."""
         if self.capacity - self.size < length:
-            wanted: cython.Py_ssize_t = max(2 * self.capacity, self.size + length)
-            grown: cython.p_char = cython.cast(cython.p_char, PyMem_Realloc(self.data, wanted))
-            if grown == cython.NULL:
-                raise MemoryError
-            self.data = grown
-            self.capacity = wanted
+            return self.make_room(length)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def make_room(self, length: cython.Py_ssize_t) -> cython.int:
+        if self.sink is not None:
+            return self.sink.flush(self)
+        wanted: cython.Py_ssize_t = max(2 * self.capacity, self.size + length)
+        grown: cython.p_char = cython.cast(cython.p_char, PyMem_Realloc(self.data, wanted))
+        if grown == cython.NULL:
+            raise MemoryError
+        self.data = grown
+        self.capacity = wanted
         return 0
 
     @cython.cfunc
@@ -299,7 +376,7 @@ class ReplyBuffer:
     def reset(self) -> cython.void:
         """Forget the contents, and the memory that a large reply took."""
         self.size = 0
-        if self.capacity > KEPT_CAPACITY:
+        if self.capacity > FIRST_CAPACITY and self.sink is None:
             smaller: cython.p_char = cython.cast(cython.p_char, PyMem_Realloc(self.data, FIRST_CAPACITY))
             if smaller != cython.NULL:
                 self.data = smaller

@@ -48,6 +48,7 @@ cdef class RequestReader:
     cdef int next(self) except -1
     cdef void release(self) noexcept
     cdef Py_ssize_t held_bytes(self) noexcept
+    cdef Py_ssize_t unparsed_bytes(self) noexcept
     cdef bint direct(self) except -1
     cdef int direct_filled(self, Py_ssize_t length) except -1
 

@@ -64,6 +64,7 @@ class Limits:
             Py_XDECREF(self.names[i])
 
 
+@cython.no_gc  # it can be in no cycle
 @cython.cclass
 class RequestReader:
     """Reads requests from windows of input.
@@ -170,6 +171,12 @@ class RequestReader:
     def held_bytes(self) -> cython.Py_ssize_t:
         """Bytes kept between windows, or waiting in one that was held."""
         return self.args_bytes + self.bulk_capacity + self.kept_len + (self.end - self.at)
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def unparsed_bytes(self) -> cython.Py_ssize_t:
+        """Those of them that are no whole arguments yet: what client-query-buffer-limit counts."""
+        return self.bulk_filled + self.kept_len + (self.end - self.at)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

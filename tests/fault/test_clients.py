@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Callable
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -188,6 +189,11 @@ def test_the_query_buffer_limit_closes_the_client(start_minikv: StartServer) -> 
     assert server.call("PING") == b"+PONG\r\n"
 
 
+def test_the_query_buffer_limit_counts_no_whole_arguments(fresh_pair: Callable[..., ClientPair]) -> None:
+    pair = fresh_pair(client_query_buffer_limit="1mb")
+    pair.assert_same(("MSET", *[f"{number}".ljust(1000, "x") for number in range(3000)]), "DBSIZE")
+
+
 def test_proto_max_bulk_len_is_kept(fresh_pair: Callable[..., ClientPair]) -> None:
     pair = fresh_pair(proto_max_bulk_len="1mb")
     pair.assert_same(
@@ -323,3 +329,112 @@ def test_a_flood_of_garbage_disturbs_nobody(start_minikv: StartServer, rng: rand
     assert open_descriptors(server) == descriptors
     assert server.rss_bytes() - before < 32 * MB
     assert "Traceback" not in server.log()
+
+
+# -- clients that are being closed -------------------------------------------------------------------------------------
+
+
+def listed(server: Server, client_id: int) -> bytes:
+    """The client's line in CLIENT LIST; empty without one."""
+    line: bytes = server.control.value(f"CLIENT LIST ID {client_id}")
+    return line
+
+
+@pytest.mark.parametrize("last", [encode("QUIT"), b"*1\r\n*1\r\n"], ids=["QUIT", "protocol error"])
+def test_a_client_is_listed_and_counted_until_its_socket_is_closed(start_minikv: StartServer, last: bytes) -> None:
+    server = start_minikv()
+    server.call(("SET", "big", b"x" * 3 * MB))
+    descriptors = open_descriptors(server)
+    with server.connect() as client:
+        number = client.value("CLIENT ID")
+        client.send_raw(encode("GET big") + last)
+        wait_until(lambda: b"c db=" in listed(server, number), "the client is being closed")
+        assert connected_clients(server) == 2
+        assert open_descriptors(server) == descriptors + 1
+        assert client.read() == b"$%d\r\n%b\r\n" % (3 * MB, b"x" * 3 * MB)
+        assert len(client.read_until_closed()) > 0
+    wait_until(lambda: listed(server, number) == b"", "the client is forgotten")
+    assert open_descriptors(server) == descriptors
+
+
+def test_a_client_that_is_being_closed_can_be_killed(start_minikv: StartServer) -> None:
+    server = start_minikv()
+    server.call(("SET", "big", b"x" * 3 * MB))
+    descriptors = open_descriptors(server)
+    with server.connect() as client:
+        number = client.value("CLIENT ID")
+        client.send_raw(encode("GET big") + encode("QUIT"))
+        wait_until(lambda: b"c db=" in listed(server, number), "the client is being closed")
+        assert server.call(f"CLIENT KILL ID {number}") == b":1\r\n"
+        assert listed(server, number) == b""
+        server.barrier()
+        assert open_descriptors(server) == descriptors
+        assert len(client.read_until_closed()) < 3 * MB
+
+
+def test_a_half_closed_client_gets_a_reply_that_takes_long_to_read(resp2_pair: ClientPair) -> None:
+    resp2_pair.assert_same(("SET", "big", b"x" * 3 * MB))
+    client = resp2_pair.subject
+    client.send_raw(encode("GET big") + encode("GET big"))
+    client.socket.shutdown(socket.SHUT_WR)
+    assert client.read_until_closed() == b"$%d\r\n%b\r\n" % (3 * MB, b"x" * 3 * MB) * 2
+
+
+def leave_replies(server: Server, last: bytes) -> WireClient:
+    """A stranger with more replies than its socket takes, who then ends the conversation."""
+    stranger = server.connect()
+    stranger.socket.settimeout(0)
+    with contextlib.suppress(OSError):
+        for _ in range(400):
+            stranger.socket.sendall(b"X\r\n" * 30)
+            server.call("PING")
+    with contextlib.suppress(OSError):
+        stranger.socket.sendall(last)
+    return stranger
+
+
+def test_strangers_cannot_take_every_descriptor(start_minikv: StartServer) -> None:
+    """They leave replies unread and break the protocol; the server has no descriptor more than it needs."""
+    server = start_minikv(requirepass="secret", maxclients=20, save="")
+    server.barrier()
+    server.process.rlimit(psutil.RLIMIT_NOFILE, (52, 52))
+    strangers = [leave_replies(server, b"*1\r\n*1\r\n") for _ in range(60)]
+    assert len(server.control.value("CLIENT LIST").splitlines()) == connected_clients(server) <= 20
+    assert open_descriptors(server) < 52
+    assert server.call("SAVE") == b"+OK\r\n"
+    wait_until(lambda: connected_clients(server) == 1, "strangers who do not read have to go")
+    with server.connect() as guest:
+        assert guest.call("AUTH secret") == b"+OK\r\n"
+    for stranger in strangers:
+        stranger.close()
+
+
+def test_strangers_who_say_nothing_make_room(start_minikv: StartServer) -> None:
+    server = start_minikv(requirepass="secret", maxclients=10)
+    server.barrier()
+    strangers = [server.connect() for _ in range(9)]
+
+    def comes_in() -> bool:
+        with server.connect() as guest, contextlib.suppress(OSError, AssertionError):
+            return guest.call("AUTH secret") == b"+OK\r\n"
+        return False
+
+    assert not comes_in()
+    wait_until(comes_in, "a stranger has had time enough to authenticate")
+    assert connected_clients(server) <= 10
+    for stranger in strangers:
+        stranger.close()
+
+
+def test_a_crowd_at_the_door_leaves_descriptors_for_a_save(start_minikv: StartServer) -> None:
+    server = start_minikv(maxclients=10)
+    server.barrier()
+    server.process.rlimit(psutil.RLIMIT_NOFILE, (42, 42))
+    members = [server.connect() for _ in range(9)]
+    for member in members:
+        assert member.call("PING") == b"+PONG\r\n"
+    crowd = [server.connect() for _ in range(100)]
+    assert server.call("SAVE") == b"+OK\r\n"
+    for client in crowd:
+        assert client.read_until_closed() == b"-ERR max number of clients reached\r\n"
+    assert open_descriptors(server) < 42

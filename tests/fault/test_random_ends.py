@@ -93,7 +93,7 @@ def test_random_ends(tmp_path: Path, rng: random.Random, way: str) -> None:
             change(database, model, rng)
             if rng.random() < 0.02:
                 keyspace.evacuate(100)
-                controller.cron(time.time())
+                controller.cron(time.monotonic())
         finish(controller, keyspace, child, end)
         if end == "flush":
             keyspace.flush_all()
@@ -123,6 +123,6 @@ def finish(controller: SnapshotController, keyspace: Keyspace, child: int, end: 
     elif end == "shut down":
         controller.shutdown_save(save=False)
     while controller.in_progress:
-        controller.cron(time.time())
+        controller.cron(time.monotonic())
         keyspace.evacuate(50)
         time.sleep(0.001)

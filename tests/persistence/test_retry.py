@@ -50,9 +50,3 @@ def test_whoever_asks_for_a_save_need_not_wait() -> None:
     retry.failed(100.0, automatic=True)
     assert not retry.allows(100.0)
     assert retry.delay_s == 160
-
-
-def test_a_clock_that_is_put_back_does_not_lengthen_it() -> None:
-    retry = Retry()
-    retry.failed(1_000_000.0, automatic=True)
-    assert retry.allows(1000.0)

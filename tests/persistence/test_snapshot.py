@@ -37,6 +37,7 @@ class Bench:
 
     def __init__(self, directory: Path) -> None:
         self.now = 1_000_000.0
+        self.set_by = 0.0  # what somebody has added to the wall clock
         self.config = Config()
         self.config.dir = str(directory)
         self.config.save = ()
@@ -59,7 +60,8 @@ class Bench:
             self.log,
             latency=self,
             saver=saver,
-            clock=lambda: self.now,
+            clock=lambda: self.now + self.set_by,
+            monotonic=lambda: self.now,
             read_room=(lambda directory: room) if room else read_room,
             input_bytes_per_s=lambda: input_bytes_per_s,
         )
@@ -194,7 +196,12 @@ class Refusals:
         self._bench = bench
         self._saver = Saver()
         bench.controller = SnapshotController(
-            bench.config, bench.keyspace, bench.log, saver=self._saver, clock=lambda: bench.now
+            bench.config,
+            bench.keyspace,
+            bench.log,
+            saver=self._saver,
+            clock=lambda: bench.now,
+            monotonic=lambda: bench.now,
         )
         self.refuse()
 
@@ -214,6 +221,19 @@ class Refusals:
     def gaps(self) -> list[int]:
         """Whole seconds between tries."""
         return [round(later - earlier) for earlier, later in itertools.pairwise(self.at)]
+
+
+@pytest.mark.parametrize("jump_s", [-3600.0, 3600.0], ids=["back", "forth"])
+def test_save_points_do_not_mind_a_clock_that_jumps(bench: Bench, jump_s: float) -> None:
+    bench.config.save = (SavePoint(60, 1),)
+    bench.change()
+    bench.set_by = jump_s
+    bench.cron(59)
+    assert not bench.controller.in_progress
+    bench.cron(2)
+    assert bench.controller.in_progress
+    bench.wait()
+    assert bench.controller.last_save_at == int(bench.now + jump_s)
 
 
 def test_a_refused_fork_is_tried_again_after_five_seconds(bench: Bench) -> None:

@@ -98,6 +98,13 @@ def test_an_error_of_a_handler_keeps_its_code() -> None:
     assert encode(WrongTypeError()).startswith(b"-WRONGTYPE Operation")
 
 
+def test_a_list_that_somebody_else_holds_is_left_as_it_is() -> None:
+    items = [b"a"] * 1000
+    for value in (items, Set(items), [items], {b"k": items}):
+        assert encode(value).endswith(b"$1\r\na\r\n" * 1000)
+    assert items == [b"a"] * 1000
+
+
 def test_a_large_reply_does_not_disturb_the_next() -> None:
     buffer = ReplyBuffer()
     buffer.add(b"x" * 3_000_000)

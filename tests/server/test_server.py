@@ -7,8 +7,9 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
-from tests.harness import Server, encode, wait_until
+from tests.harness import ClientPair, Server, encode, wait_until
 
 StartServer = Callable[..., Server]
 
@@ -22,6 +23,24 @@ def test_a_second_sigint_ends_a_save_that_takes_too_long(start_minikv: StartServ
     assert server.wait(5) == 1
     assert "You insist... exiting now." in server.log()
     assert list(server.directory.glob("*.rdb")) == []
+
+
+def test_a_second_sigterm_during_the_final_save_is_not_another_save(start_minikv: StartServer) -> None:
+    server = start_minikv(save="3600 1", rdb_key_save_delay=100_000)
+    server.call("MSET a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8")
+    os.kill(server.pid, signal.SIGTERM)
+    wait_until(lambda: list(server.directory.glob("temp-*.rdb")) != [], "the final save has begun")
+    os.kill(server.pid, signal.SIGTERM)
+    assert server.wait() == 0
+    assert server.log().count("DB saved on disk") == 1
+
+
+def test_passwords_do_not_stand_in_the_process_list(start_minikv: StartServer) -> None:
+    server = start_minikv(requirepass="topsecret", masterauth="secret too")
+    shown = Path(f"/proc/{server.pid}/cmdline").read_bytes()
+    assert b"secret" not in shown
+    assert b"--requirepass\0*********\0" in shown
+    assert server.call("PING") == b"+PONG\r\n"
 
 
 def test_sighup_is_ignored(start_minikv: StartServer) -> None:
@@ -67,6 +86,44 @@ def test_a_pause_ends_by_itself(start_minikv: StartServer) -> None:
         assert client.call("SET a 1") == b"+OK\r\n"
 
 
+def test_a_pause_of_writes_holds_what_may_write(start_minikv: StartServer) -> None:
+    server = start_minikv()
+    server.call("PFADD p x")
+    server.call("CLIENT PAUSE 60000 WRITE")
+    with server.connect() as client:
+        number = client.value("CLIENT ID")
+        client.send("PFCOUNT p")
+        wait_until(lambda: b"flags=bU" in server.control.value(f"CLIENT LIST ID {number}"), "PFCOUNT waits")
+        assert server.call("CLIENT UNPAUSE") == b"+OK\r\n"
+        assert client.read() == b":1\r\n"
+
+
+def test_unblock_does_not_take_a_paused_client_for_a_blocked_one(start_minikv: StartServer) -> None:
+    """Redis 7.0 answers it and executes the command all the same, or aborts."""
+    server = start_minikv()
+    server.call("CLIENT PAUSE 60000 WRITE")
+    with server.connect() as client:
+        number = client.value("CLIENT ID")
+        client.send("INCR counter")
+        wait_until(lambda: b"flags=bU" in server.control.value(f"CLIENT LIST ID {number}"), "INCR waits")
+        for reason in ("ERROR", "TIMEOUT"):
+            assert server.call(f"CLIENT UNBLOCK {number} {reason}") == b":0\r\n"
+        assert server.call("CLIENT UNPAUSE") == b"+OK\r\n"
+        assert client.read() == b":1\r\n"
+
+
+def test_keys_that_expire_in_a_pause_are_hidden_and_stay(fresh_pair: Callable[..., ClientPair]) -> None:
+    pair = fresh_pair()
+    pair.assert_same("SET kept 1", "SET a 1 PX 1", "SADD b x", "PEXPIRE b 1", "CLIENT PAUSE 1500 WRITE")
+    for server in pair.servers:
+        wait_until(lambda server=server: server.call("GET a") == b"$-1\r\n", "the keys have expired")
+    pair.assert_same("EXISTS a b", "TYPE a", "SMEMBERS b", "KEYS *", "SCAN 0", "TTL a")
+    before = [server.info("stats")["expired_keys"] for server in pair.servers]
+    assert before[0] == before[1]
+    for server in pair.servers:
+        wait_until(lambda server=server: server.call("DBSIZE") == b":1\r\n", "they go after the pause")
+
+
 def test_too_many_clients_are_told_so(start_minikv: StartServer) -> None:
     server = start_minikv(maxclients=2)
     server.call("PING")
@@ -99,3 +156,16 @@ def test_as_many_databases_as_are_wanted(start_minikv: StartServer) -> None:
         assert client.call("DEBUG RELOAD") == b"+OK\r\n"
         assert client.call("HGET key:1023 field") == b"$5\r\nvalue\r\n"
         assert client.call("FLUSHALL") == b"+OK\r\n"
+
+
+def test_client_list_tells_arguments_from_input_that_is_none_yet(start_minikv: StartServer) -> None:
+    server = start_minikv()
+    idle = int(server.info("memory")["mem_clients_normal"])
+    with server.connect() as client:
+        number = client.value("CLIENT ID")
+        client.send_raw(b"*3\r\n$3\r\nSET\r\n$1000\r\n%b\r\n$100\r\nabc" % (b"k" * 1000))
+        server.barrier()
+        line = server.control.value(f"CLIENT LIST ID {number}")
+        assert b" argv-mem=1003 " in line
+        assert 0 < int(line.split(b" qbuf=")[1].split()[0]) <= 256
+        assert int(server.info("memory")["mem_clients_normal"]) > idle + 2048 + 1003
