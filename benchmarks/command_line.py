@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks import (
     bgsave,
     collections,
+    commands,
     compare,
     growth,
     load,
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, tuple[Callable[[Options], Report], str | None]] = {
     "growth": (growth.run, growth.__doc__),
     "load": (load.run, load.__doc__),
     "collections": (collections.run, collections.__doc__),
+    "commands": (commands.run, commands.__doc__),
     "startup": (startup.run, startup.__doc__),
 }
 
