@@ -97,7 +97,7 @@ def xgroup_create(ctx: Client, key: bytes, name: bytes, text: bytes, *options: b
         raise bad_subcommand("XGROUP", "CREATE")
     id = stream.last_id if text == b"$" else parse_id(text)
     created = not stream.exists
-    if not created and stream.group(name) is not None:
+    if not created and stream.group_last_id(name) is not None:
         raise CommandError(GROUP_EXISTS)
     stream.create_group(name, Group(name, id, entries_read).encode())
     return OK
@@ -119,7 +119,7 @@ def xgroup_setid(ctx: Client, key: bytes, name: bytes, text: bytes, *options: by
 @command("XGROUP|DESTROY", arity=4, flags=WRITE, keys=(2, 2, 1), key_flags="RW delete", categories="stream")
 def xgroup_destroy(ctx: Client, key: bytes, name: bytes) -> int:
     stream = existing(ctx, key)
-    if stream.group(name) is None:
+    if stream.group_last_id(name) is None:
         return 0
     stream.put_group(name, None)
     ctx.keyspace.dirty += 1
@@ -246,7 +246,7 @@ def pending_summary(group: Group) -> list[object]:
         len(group),
         format_id(group.first_pending()),
         format_id(group.last_pending()),
-        [[consumer.name, b"%d" % len(consumer)] for consumer in group.consumers.values() if len(consumer)],
+        [[consumer, b"%d" % count] for consumer, count in group.shares()],
     ]
 
 

@@ -156,11 +156,11 @@ def xinfo_consumers(ctx: Client, key: bytes, name: bytes) -> list[dict[bytes, ob
     now_ms = ctx.keyspace.now_ms
     return [
         {
-            b"name": consumer.name,
-            b"pending": len(consumer),
-            b"idle": max(now_ms - consumer.seen_ms, 0),
+            b"name": consumer,
+            b"pending": pending,
+            b"idle": max(now_ms - seen_ms, 0),
         }
-        for consumer in group.consumers.values()
+        for consumer, pending, seen_ms in group.reports()
     ]
 
 

@@ -152,7 +152,7 @@ def xreadgroup(ctx: Client, *words: bytes) -> object:
     last_ids = []
     for key, text in zip(request.keys, request.ids, strict=True):
         stream = Stream.at(ctx.db, key)
-        if stream is None or stream.group(request.group) is None:
+        if stream is None or stream.group_last_id(request.group) is None:
             raise CommandError(
                 f"NOGROUP No such key '{shown(key)}' or consumer group '{shown(request.group)}'"
                 " in XREADGROUP with GROUP option"
@@ -179,11 +179,13 @@ def xreadgroup(ctx: Client, *words: bytes) -> object:
         stream = Stream.at(ctx.db, key, False)
         if stream is None:
             return POSTPONED
-        group = Group.of(stream, request.group)
-        if group is None:
+        last_id = stream.group_last_id(request.group)
+        if last_id is None:
             raise CommandError(GROUP_IS_GONE)
-        if stream.last_id <= group.last_id:
+        if stream.last_id <= last_id:
             return POSTPONED
+        group = Group.of(stream, request.group)
+        assert group is not None
         return as_reply(ctx, [(key, deliver(ctx, stream, group, request, request.count or AFTER_WAITING))])
 
     return block(ctx, request.keys, request.timeout_ms, STREAM, serve, lost=STREAM_IS_GONE)

@@ -42,6 +42,7 @@ from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.stream_tail import (
     GROUPS_AT,
     NUMBER_SIZE,
+    TABLES,
     TABLES_MARK,
     TAIL_MIN,
     behind_group,
@@ -813,27 +814,42 @@ class Stream:
         at: cython.pointer[uint8_t] = self.group_at(name, cython.address(found))
         return bytes_at(at, behind_group(at) - at) if found else None
 
+    def group_last_id(self, name: bytes) -> int | None:
+        """The last ID that a group has delivered; None if there is no such group."""
+        found: cython.bint = False
+        at: cython.pointer[uint8_t] = self.group_at(name, cython.address(found))
+        length: uint64_t = 0
+        id: StreamId
+        if not found:
+            return None
+        at = read_length(at, cython.address(length)) + length
+        memcpy(cython.address(id.ms), at + 1, 8)
+        memcpy(cython.address(id.sequence), at + NUMBER_SIZE + 1, 8)
+        id.ms = minikv_swap64(id.ms)
+        id.sequence = minikv_swap64(id.sequence)
+        return number_of(id)
+
     def put_group(self, name: bytes, group: bytes | None) -> None:
         """Add a group, or replace the one of this name; None: take it out with its tables. Counts no change."""
         found: cython.bint = False
         at: cython.pointer[uint8_t] = self.group_at(name, cython.address(found))
         size: uint64_t = behind_group(at) - at if found else 0
         mark: cython.pointer[uint8_t]
-        tables: uint32_t[2]
+        tables: uint32_t[TABLES]
         table: cython.int
-        tables[0] = tables[1] = 0
+        tables[0] = 0
         if found and group is None:
             mark = behind_head(at)
             if mark[0] == TABLES_MARK:
-                memcpy(tables, mark + 1, 8)
+                memcpy(tables, mark + 1, TABLES * 4)
         self.replace_tail(
             at - self.payload(),
             size,
             b"" if group is None else group,
             (group is not None) - cython.cast(cython.int, found),
         )
-        for table in range(2):
-            if tables[table]:
+        if tables[0]:
+            for table in range(TABLES):
                 self.drop_table(tables[table])
 
     def create_table(self, width: uint32_t) -> int:

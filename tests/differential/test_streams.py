@@ -412,6 +412,40 @@ def test_large_groups(pair: ClientPair, rng: random.Random) -> None:
     pair.assert_same(["XACK", "s", "g", *[f"{n}-1" for n in range(1, 3001)]], *about, "XINFO STREAM s FULL", "DEL s u")
 
 
+def test_many_consumers(pair: ClientPair, rng: random.Random) -> None:
+    """More consumers than are kept in the group's own bytes, of few and of many pending entries, and few again."""
+    about: list[Words] = ["XINFO GROUPS s", "XPENDING s g", "XINFO CONSUMERS s g", "XINFO STREAM s FULL COUNT 0"]
+    pair.assert_same("XGROUP CREATE s g 0 MKSTREAM", *[f"XADD s {n}-1 a {n}" for n in range(1, 501)])
+    names = [f"worker:{number:03}" for number in range(120)] + ["", "n" * 63, "n" * 64, "m" * 20_000, "\0", "z" * 5]
+    rng.shuffle(names)
+    for number, name in enumerate(names):
+        pair.assert_same(["XGROUP", "CREATECONSUMER", "s", "g", name])
+        if number % 3 == 0:
+            pair.assert_same(["XREADGROUP", "GROUP", "g", name, "COUNT", "2", "STREAMS", "s", ">"])
+        if number in (14, 15, 16, 17, 60):
+            pair.assert_same(*about)
+    for _ in range(60):
+        one, other = rng.sample(names, 2)
+        id = rng.randrange(1, 120)
+        pair.assert_same(
+            ["XCLAIM", "s", "g", one, "0", f"{id}-1", f"{id + 1}-1", "FORCE"],
+            ["XAUTOCLAIM", "s", "g", other, "0", f"{id}", "COUNT", "3", "JUSTID"],
+            ["XREADGROUP", "GROUP", "g", other, "COUNT", "1", "STREAMS", "s", "0"],
+            ["XPENDING", "s", "g", "-", "+", "3", one],
+            f"XPENDING s g {id} + 5",
+            f"XACK s g {id + 2}-1 {id + 9}-1",
+        )
+    pair.assert_same(*about, "COPY s t", "DEBUG RELOAD", *about, "XINFO STREAM t FULL COUNT 0")
+    ours, theirs = (client.value("DUMP s") for client in (pair.subject, pair.oracle))
+    for payload in (ours, theirs):
+        pair.assert_same(["RESTORE", "u", "0", payload, "REPLACE"], "XINFO STREAM u FULL COUNT 0")
+    for name in names[:115]:
+        pair.assert_same(["XGROUP", "DELCONSUMER", "s", "g", name], ["XGROUP", "DELCONSUMER", "s", "g", name])
+    pair.assert_same(*about, ["XACK", "s", "g", *[f"{n}-1" for n in range(1, 501)]], *about, "XACK s g 1-1")
+    pair.assert_same("XGROUP CREATECONSUMER s g a", "XGROUP CREATECONSUMER t g a", *about, "XINFO CONSUMERS t g")
+    pair.assert_same("DEL t", "COPY u t", "XINFO CONSUMERS t g", "FLUSHALL", *about)
+
+
 def test_groups(pair: ClientPair) -> None:
     about: list[Words] = ["XINFO GROUPS s", "XPENDING s g", "XPENDING s h"]
     pair.assert_same(
