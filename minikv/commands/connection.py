@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from minikv import REDIS_VERSION
-from minikv.commands.arguments import NOT_AN_INTEGER, SYNTAX_ERROR, integer
+from minikv.commands.arguments import INT32_MAX, INT32_MIN, SYNTAX_ERROR, integer, integer_between
 from minikv.commands.client import REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, Client
 from minikv.commands.help import help_lines
 from minikv.commands.spec import (
@@ -70,9 +70,7 @@ def quit_(ctx: Client, *ignored: bytes) -> SimpleString:
     categories="connection",
 )
 def select(ctx: Client, number: bytes) -> SimpleString:
-    chosen = integer(number)
-    if not -(1 << 31) <= chosen < 1 << 31:
-        raise CommandError(NOT_AN_INTEGER)
+    chosen = integer_between(number, INT32_MIN, INT32_MAX)
     if not 0 <= chosen < len(ctx.keyspace.databases):
         raise CommandError("ERR DB index is out of range")
     ctx.db = ctx.keyspace.databases[chosen]

@@ -6,10 +6,13 @@ step, or a count that precedes the keys). Where the flags depend on the options,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from minikv.commands.spec import CommandSpec, KeySpec
 
+# What C's atoi reads.
+LEADING_NUMBER = re.compile(rb"[ \t\n\v\f\r]*[+-]?[0-9]+")
 # The order in which Redis lists the flags of a key specification.
 KEY_FLAGS = ["RO", "RW", "OW", "RM", "access", "insert", "update", "delete", "not_key", "incomplete", "variable_flags"]
 
@@ -26,14 +29,20 @@ def has_keys(spec: CommandSpec) -> bool:
 
 
 def find_keys(spec: CommandSpec, request: Sequence[bytes]) -> list[tuple[bytes, list[str]]]:
-    """The keys of a request (names included) with the flags of each; those that a bad request lacks are left out."""
+    """The keys of a request (names included) with the flags of each; none if it counts them wrongly.
+
+    Keys that a bad request lacks are left out.
+    """
     if spec.name == "SORT":
         return sort_keys(request)
     decide = VARIABLE_FLAGS.get(spec.name)
     found = []
     for keyspec in spec.keyspecs:
         flags = decide(request) if decide else key_flags(keyspec)
-        found += [(request[place], flags) for place in key_places(keyspec, request)]
+        places = key_places(keyspec, request)
+        if keyspec.find[0] == "keynum" and not places:
+            return []
+        found += [(request[place], flags) for place in places]
     return found
 
 
@@ -50,9 +59,8 @@ def key_places(spec: KeySpec, request: Sequence[bytes]) -> Sequence[int]:
     if kind == "keynum":
         count_index, first, step = numbers
         count = request[begin + count_index] if begin + count_index < len(request) else b""
-        if not count.isdigit():
-            return ()
-        places = range(begin + first, begin + first + int(count) * step, step)
+        number = LEADING_NUMBER.match(count)
+        places = range(begin + first, begin + first + int(number[0] if number else 0) * step, step)
         return places if not places or places[-1] < len(request) else ()
     return ()
 

@@ -9,9 +9,9 @@ from minikv.commands.help import help_lines
 from minikv.commands.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, command, container
 from minikv.commands.stream_id import parse_end, parse_id, parse_id_or_end, parse_start
 from minikv.commands.stream_read import see_consumer, shown
-from minikv.errors import CommandError
+from minikv.errors import CommandError, NamingError
 from minikv.keyspace.stream import LARGEST_ID, Stream
-from minikv.keyspace.stream_group import Group, Pending
+from minikv.keyspace.stream_group import Consumer, Group, Pending
 from minikv.keyspace.stream_node import format_id
 from minikv.protocol.reply import NULL_ARRAY, OK, SimpleString
 
@@ -39,11 +39,9 @@ def no_such_consumer_group(key: bytes, group: bytes) -> CommandError:
     return CommandError(f"NOGROUP No such consumer group '{shown(group)}' for key name '{shown(key)}'")
 
 
-def bad_subcommand(container_name: str, subcommand: str) -> CommandError:
+def bad_subcommand(container_name: str) -> CommandError:
     """The error for arguments that a subcommand does not understand."""
-    return CommandError(
-        f"ERR unknown subcommand or wrong number of arguments for '{subcommand}'. Try {container_name} HELP."
-    )
+    return NamingError(f"ERR unknown subcommand or wrong number of arguments for '{{}}'. Try {container_name} HELP.")
 
 
 # XGROUP
@@ -68,7 +66,7 @@ def group_options(ctx: Client, subcommand: str, words: tuple[bytes, ...]) -> tup
             entries_read = None if number == -1 else number
             place += 2
         else:
-            raise bad_subcommand("XGROUP", subcommand)
+            raise bad_subcommand("XGROUP")
     return make, entries_read
 
 
@@ -94,7 +92,7 @@ def xgroup_create(ctx: Client, key: bytes, name: bytes, text: bytes, *options: b
     if not stream.exists and not make:
         raise CommandError(KEY_REQUIRED)
     if len(options) > 3:
-        raise bad_subcommand("XGROUP", "CREATE")
+        raise bad_subcommand("XGROUP")
     id = stream.last_id if text == b"$" else parse_id(text)
     created = not stream.exists
     if not created and stream.group_last_id(name) is not None:
@@ -108,7 +106,7 @@ def xgroup_setid(ctx: Client, key: bytes, name: bytes, text: bytes, *options: by
     _, entries_read = group_options(ctx, "SETID", options)
     stream, group = existing_group(ctx, key, name)
     if len(options) not in (0, 2):
-        raise bad_subcommand("XGROUP", "SETID")
+        raise bad_subcommand("XGROUP")
     group.last_id = stream.last_id if text == b"$" else parse_id_or_end(text)
     group.entries_read = entries_read
     group.save(stream)
@@ -267,23 +265,21 @@ def xclaim(ctx: Client, key: bytes, name: bytes, consumer_name: bytes, least_idl
     least_idle_ms = integer(least_idle, "ERR Invalid min-idle-time argument for XCLAIM")
     now_ms = ctx.keyspace.now_ms
     claim = Claim(words, now_ms)
-    group.last_id = max(group.last_id, claim.last_id)
-    consumer = see_consumer(ctx, group, consumer_name)
+    consumer: Consumer | None = None
     found: list[object] = []
+    removed = 0
     for id in claim.ids:
         pending = group.find(id)
         entry = stream.range(id, id)
         if not entry:
-            if pending is not None:
-                group.remove(id)
-                ctx.keyspace.dirty += 1
+            removed += group.remove(id)
             continue
-        if pending is None:
-            if not claim.force:
-                continue
-            pending = Pending(id, consumer, now_ms, 1)
-        elif least_idle_ms > 0 and now_ms - pending.delivered_ms < least_idle_ms:
+        if pending is None and not claim.force:
             continue
+        if pending is not None and least_idle_ms > 0 and now_ms - pending.delivered_ms < least_idle_ms:
+            continue
+        consumer = consumer or see_consumer(ctx, group, consumer_name)
+        pending = pending or Pending(id, consumer, now_ms, 1)
         pending.consumer = consumer
         pending.delivered_ms = claim.delivered_ms
         if claim.deliveries >= 0:
@@ -291,9 +287,15 @@ def xclaim(ctx: Client, key: bytes, name: bytes, consumer_name: bytes, least_idl
         elif not claim.just_id:
             pending.deliveries += 1
         group.put(pending)
-        ctx.keyspace.dirty += 1
         found.append(format_id(id) if claim.just_id else entry[0])
-    group.save(stream)
+    # A new last ID is a change of its own only if nothing else is one.
+    is_later = claim.last_id > group.last_id
+    changes = len(found) + removed or int(is_later)
+    if is_later:
+        group.last_id = claim.last_id
+    if changes:
+        group.save(stream)
+    ctx.keyspace.dirty += changes
     return found
 
 
@@ -358,7 +360,7 @@ def xautoclaim(
     if count > AUTOCLAIM_POSSIBLE:
         raise CommandError(COUNT_TOO_HIGH)
     now_ms = ctx.keyspace.now_ms
-    consumer = see_consumer(ctx, group, consumer_name)
+    consumer: Consumer | None = None
     found: list[object] = []
     deleted: list[bytes] = []
     attempts = ATTEMPTS * count
@@ -370,14 +372,16 @@ def xautoclaim(
             group.remove(pending.id)
             deleted.append(format_id(pending.id))
         elif least_idle_ms <= 0 or now_ms - pending.delivered_ms >= least_idle_ms:
+            consumer = consumer or see_consumer(ctx, group, consumer_name)
             pending.consumer = consumer
             pending.delivered_ms = now_ms
             pending.deliveries += not just_id
             group.put(pending)
             found.append(format_id(pending.id) if just_id else entry[0])
         pending = None if pending.id == LARGEST_ID else group.after(pending.id + 1)
-    group.save(stream)
-    ctx.keyspace.dirty += len(found)
+    if found or deleted:
+        group.save(stream)
+    ctx.keyspace.dirty += len(found) + len(deleted)
     return [format_id(0 if pending is None else pending.id), found, deleted]
 
 

@@ -58,11 +58,11 @@ def full_options(options: tuple[bytes, ...]) -> int | None:
     if not options:
         return None
     if len(options) not in (1, 3) or options[0].upper() != b"FULL":
-        raise bad_subcommand("XINFO", "STREAM")
+        raise bad_subcommand("XINFO")
     if len(options) == 1:
         return ENTRIES_SHOWN
     if options[1].upper() != b"COUNT":
-        raise bad_subcommand("XINFO", "STREAM")
+        raise bad_subcommand("XINFO")
     count = integer(options[2])
     return count if count >= 0 else ENTRIES_SHOWN
 

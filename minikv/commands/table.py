@@ -72,6 +72,7 @@ MAX_SPELLINGS = cython.declare(cython.Py_ssize_t, 1024)
 
 # After a command that took this long the cached clock is read again.
 STALE_CLOCK_US = cython.declare(cython.longlong, 500)
+LONGEST_US = (1 << 63) - 1
 
 NOAUTH = "NOAUTH Authentication required."
 OOM = "OOM command not allowed when used memory > 'maxmemory'."
@@ -179,12 +180,12 @@ class CommandTable:
     def set_slow_limits(self, slow_us: int, latency_ms: int) -> None:
         """slowlog-log-slower-than and latency-monitor-threshold."""
         self.slow_us = slow_us
-        self.latency_us = latency_ms * 1000
+        self.latency_us = min(latency_ms * 1000, LONGEST_US)
         limits = [STALE_CLOCK_US]
         if slow_us >= 0:
             limits.append(slow_us)
         if latency_ms > 0:
-            limits.append(latency_ms * 1000)
+            limits.append(self.latency_us)
         self.slow_gate_us = min(limits)
 
     def set_gates(

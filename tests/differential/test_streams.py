@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.harness import ClientPair, Words
+from tests.harness import ClientPair, WireClient, Words
 from tests.harness.compare import same_kind
 
 LOOK: list[Words] = ["XLEN s", "XRANGE s - +", "XREVRANGE s + -", "XINFO STREAM s", "XINFO STREAM s FULL COUNT 0"]
@@ -410,6 +410,66 @@ def test_large_groups(pair: ClientPair, rng: random.Random) -> None:
     for payload in (ours, theirs):
         pair.assert_same(["RESTORE", "back", "0", payload, "REPLACE"], "XINFO STREAM back FULL COUNT 0")
     pair.assert_same(["XACK", "s", "g", *[f"{n}-1" for n in range(1, 3001)]], *about, "XINFO STREAM s FULL", "DEL s u")
+
+
+def dirty(client: WireClient) -> int:
+    return int(client.value("INFO persistence").partition(b"rdb_changes_since_last_save:")[2].split()[0])
+
+
+def test_changes_of_groups_are_counted(pair: ClientPair) -> None:
+    """A consumer that claims nothing is neither made nor seen; a later last ID counts unless something else does."""
+    pair.assert_same(*[f"XADD s {n}-1 a b" for n in range(1, 7)], "XGROUP CREATE s g 0")
+    for command in (
+        "XREADGROUP GROUP g c COUNT 4 STREAMS s >",
+        "XREADGROUP GROUP g c STREAMS s 0",
+        "XREADGROUP GROUP g d STREAMS s 0",
+        "XREADGROUP GROUP g e COUNT 1 NOACK STREAMS s >",
+        "XCLAIM s g slow 100000 1-1",
+        "XCLAIM s g none 0 9-1",
+        "XCLAIM s g none 0 9-1 FORCE",
+        "XCLAIM s g forced 0 6-1 FORCE",
+        "XCLAIM s g one 0 1-1 2-1",
+        "XCLAIM s g one 0 1-1 JUSTID",
+        "XCLAIM s g late 100000 1-1 LASTID 9-9",
+        "XCLAIM s g two 0 1-1 LASTID 10-9",
+        "XCLAIM s g two 100000 1-1 LASTID 1-9",
+        "XDEL s 2-1",
+        "XCLAIM s g three 0 2-1 LASTID 22-1",
+        "XCLAIM s g three 0 2-1 LASTID 23-1",
+        "XAUTOCLAIM s g slow 100000 0",
+        "XAUTOCLAIM s g four 0 0 COUNT 1",
+        "XAUTOCLAIM s g four -5 0 COUNT 1 JUSTID",
+        "XAUTOCLAIM s g none 0 99",
+        "XTRIM s MAXLEN 0",
+        "XAUTOCLAIM s g five 0 0",
+        "XAUTOCLAIM s g five 0 0",
+        "XACK s g 1-1",
+        "XGROUP SETID s g 0",
+        "XGROUP CREATECONSUMER s g six",
+        "XGROUP CREATECONSUMER s g six",
+        "XGROUP DELCONSUMER s g six",
+        "XGROUP DELCONSUMER s g six",
+        "XGROUP DESTROY s g",
+        "XGROUP DESTROY s g",
+    ):
+        before = [dirty(client) for client in (pair.subject, pair.oracle)]
+        pair.assert_same(command, "XINFO GROUPS s")
+        ours, theirs = (dirty(client) - old for client, old in zip((pair.subject, pair.oracle), before, strict=True))
+        assert (command, ours) == (command, theirs)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "XINFO stream s foo",
+        "XINFO sTream s FULL COUNT",
+        "XGROUP create s g 0 0 0",
+        "XGROUP setid s g 0 0 0",
+        "xgroup Foo",
+    ],
+)
+def test_errors_spell_the_subcommand_as_it_came(pair: ClientPair, request_: str) -> None:
+    pair.assert_same("XADD s 1-1 a b", "XGROUP CREATE s g 0", request_)
 
 
 def test_many_consumers(pair: ClientPair, rng: random.Random) -> None:
