@@ -49,6 +49,7 @@ def block(
     serve: Serve,
     *,
     lost: CommandError | None = None,
+    interest: object = None,
     otherwise: object = NULL_ARRAY,
 ) -> object:
     """Let the client wait for one of the keys to be a `kind` (RDB type) that has something for it.
@@ -56,12 +57,13 @@ def block(
     A handler returns what this returns: POSTPONED, or `otherwise` where nobody may wait (inside EXEC). timeout_ms: 0
     for ever; the client gets a null array when it has passed. serve(ctx, key): called after each change of a key that
     is a `kind`, any change; may raise CommandError, and changes nothing if it returns POSTPONED. lost: the client's
-    answer when a key is no longer a `kind`; None: it goes on waiting.
+    answer when a key is no longer a `kind`; None: it goes on waiting. interest: when there is nothing for one client,
+    there is nothing for the others with an equal interest either, unless it is None.
     """
     if ctx.in_exec:
         return otherwise
     ends_at = time.monotonic() + timeout_ms / 1000 if timeout_ms else math.inf
-    ctx.server.blocking.add(Waiting(ctx, list(dict.fromkeys(keys)), kind, serve, lost, ends_at))
+    ctx.server.blocking.add(Waiting(ctx, list(dict.fromkeys(keys)), kind, serve, lost, ends_at, interest))
     return POSTPONED
 
 
@@ -193,10 +195,14 @@ class Blocking:
             self.tell_losers(queues, kind)
         if queue is None:
             return
+        in_vain: set = set()
         for _ in range(len(queue)):
             waiting = next(iter(queue))
             queue.move_to_end(waiting)  # who is not served comes round to where it was
-            self.serve(waiting, key)
+            if waiting.interest in in_vain:
+                continue
+            if not self.serve(waiting, key) and waiting.interest is not None:
+                in_vain.add(waiting.interest)
             if database.lookup(key, False, False) != kind:
                 return
 
@@ -207,8 +213,8 @@ class Blocking:
                 self.table.count_unblocked(waiting, waiting.lost)
                 self.answer(waiting, waiting.lost)
 
-    def serve(self, waiting: Waiting, key: bytes) -> None:
-        """Let one client's command look at the key."""
+    def serve(self, waiting: Waiting, key: bytes) -> bool:
+        """Let one client's command look at the key; False if there is nothing for it."""
         client = waiting.client
         try:
             value = self.table.call_again(waiting, key)
@@ -216,6 +222,8 @@ class Blocking:
             # A bug of that command's must not hit the client whose command is being executed.
             client.fail(error)
             client.close()
-            return
-        if value is not POSTPONED:
-            self.answer(waiting, value)
+            return True
+        if value is POSTPONED:
+            return False
+        self.answer(waiting, value)
+        return True

@@ -18,6 +18,7 @@ def block(
     serve: Serve,
     *,
     lost: CommandError | None = None,
+    interest: object = None,
     otherwise: object = ...,
 ) -> object: ...
 def first_ready(

@@ -397,7 +397,7 @@ def checked_type(name: bytes) -> bytes:
     flags=OTHERS,
 )
 def client_kill(ctx: Client, *words: bytes) -> SimpleString | int:
-    clients = ctx.server.clients.values()
+    clients = list(ctx.server.clients.values())
     if len(words) == 1:
         found = [client for client in clients if client.addr == words[0]]
         if not found:
@@ -405,6 +405,10 @@ def client_kill(ctx: Client, *words: bytes) -> SimpleString | int:
         ctx.server.kill(found[:1])
         return OK
     tests = kill_tests(ctx, words)
+    ids = [kill_id(value) for word, value in zip(words[::2], words[1::2], strict=True) if word.lower() == b"id"]
+    if ids:
+        known = ctx.server.clients.get(ids[-1])
+        clients = [] if known is None else [known]
     found = [client for client in clients if all(test(client) for test in tests)]
     ctx.server.kill(found)
     return len(found)

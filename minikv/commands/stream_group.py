@@ -220,20 +220,15 @@ def xpending(ctx: Client, key: bytes, name: bytes, *words: bytes) -> list[object
     if len(words) > 3 and consumer is None:
         return found
     now_ms = ctx.keyspace.now_ms
-    while start <= end and len(found) < count:
-        pending = group.after(start) if consumer is None else group.next_of(consumer, start)
-        if pending is None or pending.id > end:
+    if count <= 0 or start > end:
+        return found
+    for pending in group.walk(start, consumer, now_ms - least_idle_ms if least_idle_ms else None):
+        if pending.id > end:
             break
-        if now_ms - pending.delivered_ms >= least_idle_ms or not least_idle_ms:
-            found.append(
-                [
-                    format_id(pending.id),
-                    pending.consumer.name,
-                    max(now_ms - pending.delivered_ms, 0),
-                    pending.deliveries,
-                ]
-            )
-        start = pending.id + 1
+        idle_ms = max(now_ms - pending.delivered_ms, 0)
+        found.append([format_id(pending.id), pending.consumer.name, idle_ms, pending.deliveries])
+        if len(found) == count:
+            break
     return found
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from minikv.commands.arguments import NO_SUCH_KEY, integer
 from minikv.commands.client import Client
@@ -69,10 +69,8 @@ def full_options(options: tuple[bytes, ...]) -> int | None:
 
 def full_group(stream: Stream, group: Group, count: int) -> dict[bytes, object]:
     pending: list[object] = []
-    entry = group.after(0)
-    while entry is not None and (not count or len(pending) < count):
+    for entry in islice(group.walk(0, None), count or None):
         pending.append([format_id(entry.id), entry.consumer.name, entry.delivered_ms, entry.deliveries])
-        entry = group.after(entry.id + 1) if entry.id < LARGEST_ID else None
     return {
         b"name": group.name,
         b"last-delivered-id": format_id(group.last_id),
@@ -86,10 +84,8 @@ def full_group(stream: Stream, group: Group, count: int) -> dict[bytes, object]:
 
 def full_consumer(group: Group, consumer: Consumer, count: int) -> dict[bytes, object]:
     pending: list[object] = []
-    entry = group.next_of(consumer, 0)
-    while entry is not None and (not count or len(pending) < count):
+    for entry in islice(group.walk(0, consumer), count or None):
         pending.append([format_id(entry.id), entry.delivered_ms, entry.deliveries])
-        entry = group.next_of(consumer, entry.id + 1) if entry.id < LARGEST_ID else None
     return {
         b"name": consumer.name,
         b"seen-time": consumer.seen_ms,
@@ -107,7 +103,8 @@ def radix_tree_nodes(keys: list[bytes], count: int) -> int:
     if not keys:
         return 1
     length = len(keys[0])
-    shared = [next(i for i in range(length) if a[i] != b[i]) for a, b in pairwise(keys)]
+    numbers = [int.from_bytes(key, "big") for key in keys]
+    shared = [length - 1 - ((a ^ b).bit_length() - 1) // 8 for a, b in pairwise(numbers)]
     nodes = len(keys)
     # Above a leaf bytes are left over unless its neighbours share all but the last one with it.
     for left, right in pairwise([-1, *shared, -1]):

@@ -188,7 +188,7 @@ def xreadgroup(ctx: Client, *words: bytes) -> object:
         assert group is not None
         return as_reply(ctx, [(key, deliver(ctx, stream, group, request, request.count or AFTER_WAITING))])
 
-    return block(ctx, request.keys, request.timeout_ms, STREAM, serve, lost=STREAM_IS_GONE)
+    return block(ctx, request.keys, request.timeout_ms, STREAM, serve, lost=STREAM_IS_GONE, interest=request.group)
 
 
 def see_consumer(ctx: Client, group: Group, name: bytes) -> Consumer:

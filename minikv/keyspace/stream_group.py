@@ -25,7 +25,7 @@ from typing import NamedTuple, Protocol
 from minikv.errors import ArenaFull
 from minikv.keyspace.stream import LARGEST_ID, Stream
 from minikv.keyspace.stream_node import place_of
-from minikv.keyspace.stream_table import ConsumerTable, StreamTable
+from minikv.keyspace.stream_table import ConsumerTable, PendingTable, StreamTable
 
 ID_SIZE = 16
 PENDING_SIZE = 33
@@ -41,6 +41,8 @@ TABLES_MARK = 0xFF
 PENDING_ROW = 37
 OWNER_SIZE = 4
 OWNED_ROW = 20
+# An entry is looked up by its ID in about the time in which so many are passed by.
+LOOKUP_COST = 100
 
 
 def has(table: bytearray, place: int, id: bytes) -> bool:
@@ -299,12 +301,6 @@ class Group:
             int.from_bytes(entry[25:], "big", signed=True),
         )
 
-    def pending_of(self, consumer: Consumer) -> Iterator[Pending]:
-        """All pending entries of one consumer."""
-        for at in range(0, len(consumer.ids), ID_SIZE):
-            id = bytes(consumer.ids[at : at + ID_SIZE])
-            yield self.pending_at(place_of(self.pending, PENDING_SIZE, id), consumer)
-
     def is_pending(self, id: bytes) -> bool:
         return has(self.pending, place_of(self.pending, PENDING_SIZE, id), id)
 
@@ -355,6 +351,24 @@ class Group:
         return self.pending_at(
             place_of(self.pending, PENDING_SIZE, bytes(consumer.ids[place : place + ID_SIZE])), consumer
         )
+
+    def walk(self, start: int, consumer: Consumer | None, delivered_max_ms: int | None = None) -> Iterator[Pending]:
+        """The pending entries from an ID on, in order; of one consumer, and delivered no later, as wanted.
+
+        The group does not change meanwhile.
+        """
+        for entry in self.all_from(start) if consumer is None else self.all_from_of(start, consumer):
+            if delivered_max_ms is None or entry.delivered_ms <= delivered_max_ms:
+                yield entry
+
+    def all_from(self, start: int) -> Iterator[Pending]:
+        for place in range(place_of(self.pending, PENDING_SIZE, raw_id(start)), len(self.pending), PENDING_SIZE):
+            yield self.pending_at(place)
+
+    def all_from_of(self, start: int, consumer: Consumer) -> Iterator[Pending]:
+        for place in range(place_of(consumer.ids, ID_SIZE, raw_id(start)), len(consumer.ids), ID_SIZE):
+            id = bytes(consumer.ids[place : place + ID_SIZE])
+            yield self.pending_at(place_of(self.pending, PENDING_SIZE, id), consumer)
 
     # How far it has read
 
@@ -435,7 +449,7 @@ class LargeGroup(Group):
         entries, owned, consumers = (int.from_bytes(data[at + 4 * i : at + 4 * i + 4], "little") for i in range(3))
         self.stream = stream
         self.data = data
-        self.entries = StreamTable(stream, entries)
+        self.entries = PendingTable(stream, entries)
         self.owned = StreamTable(stream, owned)
         self.consumers = self.owners = Owners(ConsumerTable(stream, consumers), self.owned)
 
@@ -500,12 +514,6 @@ class LargeGroup(Group):
             int.from_bytes(row[25:PENDING_SIZE], "big", signed=True),
         )
 
-    def pending_of(self, consumer: Consumer) -> Iterator[Pending]:
-        entry = self.next_of(consumer, 0)
-        while entry is not None:
-            yield entry
-            entry = None if entry.id == LARGEST_ID else self.next_of(consumer, entry.id + 1)
-
     def is_pending(self, id: bytes) -> bool:
         return self.entries.row(self.entries.place_of(id))[:ID_SIZE] == id
 
@@ -560,6 +568,27 @@ class LargeGroup(Group):
     def after(self, id: int) -> Pending | None:
         place = self.entries.place_of(raw_id(id))
         return self.pending_at(place) if place < len(self) else None
+
+    def walk(self, start: int, consumer: Consumer | None, delivered_max_ms: int | None = None) -> Iterator[Pending]:
+        if delivered_max_ms is None or (consumer is not None and len(consumer) * LOOKUP_COST < len(self)):
+            yield from super().walk(start, consumer, delivered_max_ms)
+            return
+        owner = consumer.number if isinstance(consumer, Owner) else b""
+        place = self.entries.place_of(raw_id(start))
+        while (place := self.entries.first_idle(place, delivered_max_ms, owner)) < len(self):
+            yield self.pending_at(place, consumer)
+            place += 1
+
+    def all_from(self, start: int) -> Iterator[Pending]:
+        for place in range(self.entries.place_of(raw_id(start)), len(self)):
+            yield self.pending_at(place)
+
+    def all_from_of(self, start: int, consumer: Consumer) -> Iterator[Pending]:
+        assert isinstance(consumer, Owner)
+        place = self.owned.place_of(consumer.number + raw_id(start))
+        while (row := self.owned.row(place))[:OWNER_SIZE] == consumer.number:
+            yield self.pending_at(self.entries.place_of(row[OWNER_SIZE:]), consumer)
+            place += 1
 
     def next_of(self, consumer: Consumer, id: int) -> Pending | None:
         assert isinstance(consumer, Owner)

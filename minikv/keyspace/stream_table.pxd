@@ -13,6 +13,10 @@ cdef class StreamTable:
     cdef uint8_t *start(self, uint64_t place) noexcept
 
 
+cdef class PendingTable(StreamTable):
+    pass
+
+
 cdef class Names:
     cdef uint64_t serial                # of the store
     cdef dict numbers                   # by name

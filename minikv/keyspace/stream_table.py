@@ -5,9 +5,9 @@ import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp, memcpy
-from cython.cimports.minikv.engine.chain import Chain
+from cython.cimports.minikv.engine.chain import Chain, Place
 from cython.cimports.minikv.engine.record import bytes_at, length_size, read_length, write_length
-from cython.cimports.minikv.engine.stream_tail import CONSUMER_TIME, OWNER_SIZE
+from cython.cimports.minikv.engine.stream_tail import CONSUMER_TIME, OWNER_SIZE, PENDING_ID_SIZE, PENDING_SIZE
 from cython.cimports.minikv.keyspace.stream import Stream
 
 
@@ -69,6 +69,29 @@ class StreamTable:
     def remove(self, place: uint64_t, count: uint64_t = 1) -> None:
         self.stores.chains.remove(self.chain(), place, count)
         self.stores.publish_chain(self.number)
+
+
+class PendingTable(StreamTable):
+    """The pending entries of a large group."""
+
+    def first_idle(self, place: uint64_t, delivered_max_ms: int64_t, owner: bytes) -> int:
+        """The first place from this one on of an entry that was delivered no later, to this consumer or (b"") to any.
+
+        All entries are looked through, if need be.
+        """
+        row: Place
+        delivered_ms: int64_t
+        if not self.stores.chains.place(self.chain(), place, cython.address(row)):
+            return place
+        while row.at != cython.NULL:
+            memcpy(cython.address(delivered_ms), row.at + PENDING_ID_SIZE, 8)
+            if delivered_ms <= delivered_max_ms and (
+                not owner or memcmp(row.at + PENDING_SIZE, PyBytes_AS_STRING(owner), OWNER_SIZE) == 0
+            ):
+                break
+            self.stores.chains.advance(self.chain(), cython.address(row))
+            place += 1
+        return place
 
 
 @cython.cclass
