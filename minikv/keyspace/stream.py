@@ -331,16 +331,38 @@ class Stream:
 
         max_bytes, max_entries: Redis's limits of a node, 0 for none. The key is born if need be.
         """
+        self.add_above(id_of(id), parts, max_bytes, max_entries)
+
+    def add_above(self, id: StreamId, parts: tuple, max_bytes: uint64_t, max_entries: uint64_t) -> cython.int:
         created: cython.bint = self.at_slot() == cython.NULL
         if created:
             self.create()
         try:
-            self.append(id_of(id), parts, max_bytes, max_entries)
+            self.append(id, parts, max_bytes, max_entries)
         except ArenaFull:
             if created:
                 self.database.store.remove(self.at_slot(), self.hash_)
             raise
         self.changed()
+        return 0
+
+    def add_now(self, now_ms: uint64_t, parts: tuple, max_bytes: uint64_t, max_entries: uint64_t) -> bytes | None:
+        """The same with the ID that follows from the clock, which is returned; None if the largest one is taken."""
+        id: StreamId
+        id.ms = id.sequence = 0
+        if self.at_slot() != cython.NULL:
+            id = self.id_number(LAST)
+        if id.ms < now_ms:
+            id.ms = now_ms
+            id.sequence = 0
+        else:
+            id.sequence += 1
+            if id.sequence == 0:
+                id.ms += 1
+                if id.ms == 0:
+                    return None
+        self.add_above(id, parts, max_bytes, max_entries)
+        return id_text(id)
 
     def append(self, id: StreamId, parts: tuple, max_bytes: uint64_t, max_entries: uint64_t) -> cython.int:
         last: uint32_t = self.nodes() - 1
@@ -348,6 +370,7 @@ class Stream:
         entry: bytes
         pack: bytes
         size: uint64_t
+        tail: cython.pointer[uint8_t]
         # From here on the tail can be written, whatever becomes of the nodes.
         self.writable()
         if self.nodes() and self.last_has_room(parts, max_bytes, max_entries):
@@ -366,9 +389,11 @@ class Stream:
             ):
                 self.spread_nodes()
             self.add_node(id, pack)
-        self.put_number(LENGTH, self.number(LENGTH) + 1)
-        self.put_number(ADDED, self.number(ADDED) + 1)
-        self.put_id_number(LAST, id)
+        tail = self.tail()
+        add_one(tail + LENGTH * NUMBER_SIZE)
+        add_one(tail + ADDED * NUMBER_SIZE)
+        write_length(tail + LAST * NUMBER_SIZE, id.ms, NUMBER_SIZE)
+        write_length(tail + (LAST + 1) * NUMBER_SIZE, id.sequence, NUMBER_SIZE)
         if self.number(LENGTH) == 1:
             self.put_id_number(FIRST, id)
         return 0
@@ -941,6 +966,16 @@ class StreamLoader:
             self.spread = 0
         else:
             self.stream.put_packed(b"".join(nodes), len(nodes), tail, expire_at_ms)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def add_one(number: cython.pointer[uint8_t]) -> cython.void:
+    """Count a number of the tail up."""
+    count: uint64_t
+    memcpy(cython.address(count), number + 1, 8)
+    write_length(number, minikv_swap64(count) + 1, NUMBER_SIZE)
 
 
 @cython.cfunc
