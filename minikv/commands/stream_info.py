@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from itertools import islice, pairwise
+from itertools import islice
 
 from minikv.commands.arguments import NO_SUCH_KEY, integer
 from minikv.commands.client import Client
 from minikv.commands.help import help_lines
+from minikv.commands.radix_tree import radix_tree_nodes
 from minikv.commands.spec import LOADING, READONLY, STALE, command, container
 from minikv.commands.stream_group import bad_subcommand, no_such_consumer_group
 from minikv.errors import CommandError
@@ -92,32 +93,6 @@ def full_consumer(group: Group, consumer: Consumer, count: int) -> dict[bytes, o
         b"pel-count": len(consumer),
         b"pending": pending,
     }
-
-
-def radix_tree_nodes(keys: list[bytes], count: int) -> int:
-    """How many nodes Redis's radix tree has with `count` sorted keys of one length, which begin with these.
-
-    What is true of these is taken for true of all.
-    A leaf for each key, a node for each place where keys part, and one for each run of bytes between two of these.
-    """
-    if not keys:
-        return 1
-    length = len(keys[0])
-    numbers = [int.from_bytes(key, "big") for key in keys]
-    shared = [length - 1 - ((a ^ b).bit_length() - 1) // 8 for a, b in pairwise(numbers)]
-    nodes = len(keys)
-    # Above a leaf bytes are left over unless its neighbours share all but the last one with it.
-    for left, right in pairwise([-1, *shared, -1]):
-        nodes += length - max(left, right) > 1
-    open_forks: list[int] = []
-    for depth in [*shared, -1]:
-        while open_forks and open_forks[-1] > depth:
-            fork = open_forks.pop()
-            above = max(open_forks[-1] if open_forks else -1, depth)
-            nodes += 1 + (fork - above > 1)
-        if depth >= 0 and (not open_forks or open_forks[-1] < depth):
-            open_forks.append(depth)
-    return nodes * count // len(keys)
 
 
 @command("XINFO|GROUPS", arity=3, flags=READONLY, keys=(2, 2, 1), key_flags="RO access", categories="stream")
