@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from struct import Struct
 from typing import NamedTuple, Protocol
 
 from minikv.errors import ArenaFull
@@ -40,6 +41,8 @@ SMALL_CONSUMERS = 16
 TABLES_MARK = 0xFF
 PENDING_ROW = 37
 OWNER_SIZE = 4
+HEAD_NUMBERS = Struct(">BQBQBQ")  # each behind the byte that says how long it is
+SEEN = Struct("<q")
 OWNED_ROW = 20
 # An entry is looked up by its ID in about the time in which so many are passed by.
 LOOKUP_COST = 100
@@ -55,11 +58,7 @@ def raw_id(number: int) -> bytes:
 
 
 def pending_entry(id: bytes, delivered_ms: int, deliveries: int) -> bytes:
-    return id + delivered_ms.to_bytes(8, "little", signed=True) + b"\x81" + (deliveries & UINT64_MAX).to_bytes(8, "big")
-
-
-def number_bytes(number: int) -> bytes:
-    return b"\x81" + number.to_bytes(8, "big")
+    return id + SEEN.pack(delivered_ms) + b"\x81" + (deliveries & UINT64_MAX).to_bytes(8, "big")
 
 
 def count_bytes(count: int) -> bytes:
@@ -180,9 +179,8 @@ class Group:
     def decode_head(data: bytes, at: int) -> tuple[Group, int]:
         """What comes before the pending entries of a group, and where it ends."""
         name, at = string_at(data, at)
-        last_id = int.from_bytes(data[at + 1 : at + 9] + data[at + 10 : at + 18], "big")
-        read = int.from_bytes(data[at + 19 : at + 27], "big")
-        return Group(name, last_id, None if read == UNKNOWN_READS else read), at + 27
+        _, ms, _, sequence, _, read = HEAD_NUMBERS.unpack_from(data, at)
+        return Group(name, ms << 64 | sequence, None if read == UNKNOWN_READS else read), at + HEAD_NUMBERS.size
 
     @staticmethod
     def decode_at(data: bytes, at: int) -> tuple[Group, int]:
@@ -196,7 +194,7 @@ class Group:
         consumers = {}
         for _ in range(count):
             name, at = string_at(data, at)
-            seen_ms = int.from_bytes(data[at : at + 8], "little", signed=True)
+            (seen_ms,) = SEEN.unpack_from(data, at)
             size = int.from_bytes(data[at + 9 : at + 13], "big") * ID_SIZE
             consumers[name] = Consumer(name, seen_ms, bytearray(data[at + 13 : at + 13 + size]))
             at += 13 + size
@@ -204,19 +202,16 @@ class Group:
         return group, at
 
     def head(self) -> list[bytes]:
-        return [
-            string_bytes(self.name),
-            number_bytes(self.last_id >> 64),
-            number_bytes(self.last_id & UINT64_MAX),
-            number_bytes(UNKNOWN_READS if self.entries_read is None else self.entries_read),
-        ]
+        read = UNKNOWN_READS if self.entries_read is None else self.entries_read
+        numbers = HEAD_NUMBERS.pack(0x81, self.last_id >> 64, 0x81, self.last_id & UINT64_MAX, 0x81, read)
+        return [string_bytes(self.name), numbers]
 
     def encode(self) -> bytes:
         parts = [*self.head(), count_bytes(len(self)), bytes(self.pending), count_bytes(len(self.consumers))]
         for consumer in self.consumers.values():
             parts += (
                 string_bytes(consumer.name),
-                consumer.seen_ms.to_bytes(8, "little", signed=True),
+                SEEN.pack(consumer.seen_ms),
                 count_bytes(len(consumer)),
                 bytes(consumer.ids),
             )

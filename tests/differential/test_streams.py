@@ -475,6 +475,16 @@ def test_errors_spell_the_subcommand_as_it_came(pair: ClientPair, request_: str)
     pair.assert_same("XADD s 1-1 a b", "XGROUP CREATE s g 0", request_)
 
 
+def test_nothing_is_behind_the_largest_id(pair: ClientPair) -> None:
+    last = "18446744073709551615-18446744073709551615"
+    pair.assert_same(
+        "XADD s 1-1 a b", f"XADD s {last} a b", "XADD s * a b", f"XGROUP CREATE s g {last}", "XGROUP CREATE s h 0"
+    )
+    pair.assert_same(f"XREAD STREAMS s {last}", "XREADGROUP GROUP g c STREAMS s >", "XREADGROUP GROUP h c STREAMS s >")
+    pair.assert_same("XREADGROUP GROUP h c STREAMS s >", "XREADGROUP GROUP h c COUNT 1 STREAMS s 0", "XINFO GROUPS s")
+    pair.assert_same("XPENDING s h - + 5", "XAUTOCLAIM s h d 0 0", "XACK s h 1-1", "XDEL s 1-1", "XINFO STREAM s FULL")
+
+
 def test_many_consumers(pair: ClientPair, rng: random.Random) -> None:
     """More consumers than are kept in the group's own bytes, of few and of many pending entries, and few again."""
     about: list[Words] = ["XINFO GROUPS s", "XPENDING s g", "XINFO CONSUMERS s g", "XINFO STREAM s FULL COUNT 0"]
