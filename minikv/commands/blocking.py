@@ -93,14 +93,15 @@ def timeout_in_seconds(text: bytes) -> int:
 class Blocking:
     """All clients of a server that wait for keys.
 
-    queues: by (database number, key), by type, the oldest first. call_later: the event loop's.
+    queues: by (database number, key), by type, the oldest first; in place of them the Waiting that waits for the key
+    alone, for one command may name a million keys. call_later: the event loop's.
     """
 
     def __init__(self, table: CommandTable, keyspace: Keyspace, call_later: Callable[..., TimerHandle]):
         self.table = table
         self.keyspace = keyspace
         self.call_later = call_later
-        self.queues: dict[tuple[int, bytes], dict[int, Queue]] = {}
+        self.queues: dict[tuple[int, bytes], Waiting | dict[int, Queue]] = {}
         self.count = 0
         self.timeouts = 0
 
@@ -108,11 +109,11 @@ class Blocking:
         """The client waits from now on."""
         number = waiting.database.number
         for key in waiting.keys:
-            queues = self.queues.get((number, key))
-            if queues is None:
-                queues = self.queues[number, key] = {}
+            if (number, key) in self.queues:
+                self.queues_of((number, key)).setdefault(waiting.kind, OrderedDict())[waiting] = None
+            else:
+                self.queues[number, key] = waiting
                 waiting.database.wait_for(key)
-            queues.setdefault(waiting.kind, OrderedDict())[waiting] = None
         waiting.client.blocked = waiting
         self.count += 1
         self.table.set_waiting(True)
@@ -124,14 +125,16 @@ class Blocking:
         """The client waits no longer."""
         number = waiting.database.number
         for key in waiting.keys:
-            queues = self.queues[number, key]
-            queue = queues[waiting.kind]
-            del queue[waiting]
-            if not queue:
-                del queues[waiting.kind]
-                if not queues:
-                    del self.queues[number, key]
-                    waiting.database.forget(key)
+            if self.queues[number, key] is not waiting:
+                queues = self.queues_of((number, key))
+                queue = queues[waiting.kind]
+                del queue[waiting]
+                if not queue:
+                    del queues[waiting.kind]
+                if queues:
+                    continue
+            del self.queues[number, key]
+            waiting.database.forget(key)
         if waiting.timer is not None:
             waiting.timer.cancel()
             waiting.timer = None
@@ -139,6 +142,13 @@ class Blocking:
         waiting.client.blocked = None
         self.count -= 1
         self.table.set_waiting(self.count > 0)
+
+    def queues_of(self, place: tuple) -> dict:
+        """The queues of a key for which someone waits."""
+        found = self.queues[place]
+        if isinstance(found, Waiting):
+            found = self.queues[place] = {found.kind: OrderedDict([(found, None)])}
+        return found
 
     def forget(self, client: Client) -> None:
         """The client is gone."""
@@ -186,9 +196,9 @@ class Blocking:
 
     def look_at(self, database: Database, key: bytes) -> None:
         """Serve who waits for a key, as far as it goes."""
-        queues = self.queues.get((database.number, key))
-        if queues is None:
+        if (database.number, key) not in self.queues:
             return
+        queues = self.queues_of((database.number, key))
         kind = database.lookup(key, False, False)
         queue = queues.get(kind)
         if queue is None or len(queues) > 1:
