@@ -15,6 +15,8 @@ from minikv.commands.spec import DENYOOM, FAST, READONLY, WRITE, KeySpec, comman
 from minikv.errors import CommandError
 from minikv.keyspace import RAW
 
+# For so many fields a string of one chunk is read as a whole.
+MANY_FIELDS = 8
 CHUNK = 256 * 1024  # bytes; several of them fit a second-level cache
 MISSING = -1
 
@@ -202,15 +204,6 @@ class FieldType(NamedTuple):
     signed: bool
     width: int
 
-    @classmethod
-    def parse(cls, text: bytes) -> "FieldType":
-        signed = text[:1] == b"i"
-        if signed or text[:1] == b"u":
-            width = integer(text[1:], FIELD_TYPE_ERROR)
-            if 1 <= width <= (64 if signed else 63):
-                return cls(signed, width)
-        raise CommandError(FIELD_TYPE_ERROR)
-
     def decode(self, number: int) -> int:
         """The value that the low bits of a number stand for."""
         number &= (1 << self.width) - 1
@@ -220,6 +213,10 @@ class FieldType(NamedTuple):
         if self.signed:
             return -(1 << (self.width - 1)), (1 << (self.width - 1)) - 1
         return 0, (1 << self.width) - 1
+
+
+FIELD_TYPES = {b"u%d" % width: FieldType(False, width) for width in range(1, 64)}
+FIELD_TYPES |= {b"i%d" % width: FieldType(True, width) for width in range(1, 65)}
 
 
 class FieldOperation(NamedTuple):
@@ -305,7 +302,9 @@ def field_operations(ctx: Client, words: tuple[bytes, ...]) -> list[FieldOperati
                 raise CommandError("ERR Invalid OVERFLOW type specified")
             i += 2
         elif (name == b"GET" and behind >= 2) or (name in (b"SET", b"INCRBY") and behind >= 3):
-            field_type = FieldType.parse(words[i + 1])
+            field_type = FIELD_TYPES.get(words[i + 1])
+            if field_type is None:
+                raise CommandError(FIELD_TYPE_ERROR)
             offset = field_offset(ctx, words[i + 2], field_type)
             operand = 0 if name == b"GET" else integer(words[i + 3], NOT_AN_INTEGER)
             operations.append(FieldOperation(name, field_type, offset, operand, overflow))
@@ -335,15 +334,22 @@ def make_room(ctx: Client, key: bytes, place: int) -> bool:
 
 
 def read_fields(ctx: Client, key: bytes, operations: list[FieldOperation]) -> list[int | None]:
-    ctx.db.strlen(key)  # counts the hit or miss, checks the type
-    return [read_field(ctx, key, operation) for operation in operations]
+    length = ctx.db.strlen(key)  # counts the hit or miss, checks the type
+    if len(operations) < MANY_FIELDS or length > CHUNK:
+        return [read_field(ctx, key, operation) for operation in operations]
+    data = ctx.db.get_range(key, 0, length)
+    return [field_in(data[operation.offset // 8 : operation.last_byte() + 1], operation) for operation in operations]
 
 
 def read_field(ctx: Client, key: bytes, operation: FieldOperation) -> int:
+    return field_in(ctx.db.get_range(key, operation.offset // 8, operation.last_byte() + 1), operation)
+
+
+def field_in(data: bytes, operation: FieldOperation) -> int:
+    """The value in the bytes that a field touches; what is behind the end of the string is zero."""
     first, last = operation.offset // 8, operation.last_byte()
-    data = ctx.db.get_range(key, first, last + 1).ljust(last + 1 - first, b"\0")
     behind = 8 * (last + 1) - operation.offset - operation.type.width
-    return operation.type.decode(int.from_bytes(data, "big") >> behind)
+    return operation.type.decode(int.from_bytes(data.ljust(last + 1 - first, b"\0"), "big") >> behind)
 
 
 def write_field(ctx: Client, key: bytes, operation: FieldOperation, number: int) -> None:

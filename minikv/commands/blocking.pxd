@@ -15,5 +15,6 @@ cdef class Blocking:
     cdef answer(self, Waiting waiting, object value)
     cdef set_timer(self, Waiting waiting)
     cdef look_at(self, Database database, bytes key)
+    cdef dict queues_of(self, tuple place)
     cdef tell_losers(self, dict queues, kind)
     cdef serve(self, Waiting waiting, bytes key)

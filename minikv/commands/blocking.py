@@ -49,6 +49,7 @@ def block(
     serve: Serve,
     *,
     lost: CommandError | None = None,
+    interest: object = None,
     otherwise: object = NULL_ARRAY,
 ) -> object:
     """Let the client wait for one of the keys to be a `kind` (RDB type) that has something for it.
@@ -56,12 +57,13 @@ def block(
     A handler returns what this returns: POSTPONED, or `otherwise` where nobody may wait (inside EXEC). timeout_ms: 0
     for ever; the client gets a null array when it has passed. serve(ctx, key): called after each change of a key that
     is a `kind`, any change; may raise CommandError, and changes nothing if it returns POSTPONED. lost: the client's
-    answer when a key is no longer a `kind`; None: it goes on waiting.
+    answer when a key is no longer a `kind`; None: it goes on waiting. interest: when there is nothing for one client,
+    there is nothing for the others with an equal interest either, unless it is None.
     """
     if ctx.in_exec:
         return otherwise
     ends_at = time.monotonic() + timeout_ms / 1000 if timeout_ms else math.inf
-    ctx.server.blocking.add(Waiting(ctx, list(dict.fromkeys(keys)), kind, serve, lost, ends_at))
+    ctx.server.blocking.add(Waiting(ctx, list(dict.fromkeys(keys)), kind, serve, lost, ends_at, interest))
     return POSTPONED
 
 
@@ -91,14 +93,15 @@ def timeout_in_seconds(text: bytes) -> int:
 class Blocking:
     """All clients of a server that wait for keys.
 
-    queues: by (database number, key), by type, the oldest first. call_later: the event loop's.
+    queues: by (database number, key), by type, the oldest first; in place of them the Waiting that waits for the key
+    alone, for one command may name a million keys. call_later: the event loop's.
     """
 
     def __init__(self, table: CommandTable, keyspace: Keyspace, call_later: Callable[..., TimerHandle]):
         self.table = table
         self.keyspace = keyspace
         self.call_later = call_later
-        self.queues: dict[tuple[int, bytes], dict[int, Queue]] = {}
+        self.queues: dict[tuple[int, bytes], Waiting | dict[int, Queue]] = {}
         self.count = 0
         self.timeouts = 0
 
@@ -106,11 +109,11 @@ class Blocking:
         """The client waits from now on."""
         number = waiting.database.number
         for key in waiting.keys:
-            queues = self.queues.get((number, key))
-            if queues is None:
-                queues = self.queues[number, key] = {}
+            if (number, key) in self.queues:
+                self.queues_of((number, key)).setdefault(waiting.kind, OrderedDict())[waiting] = None
+            else:
+                self.queues[number, key] = waiting
                 waiting.database.wait_for(key)
-            queues.setdefault(waiting.kind, OrderedDict())[waiting] = None
         waiting.client.blocked = waiting
         self.count += 1
         self.table.set_waiting(True)
@@ -122,14 +125,16 @@ class Blocking:
         """The client waits no longer."""
         number = waiting.database.number
         for key in waiting.keys:
-            queues = self.queues[number, key]
-            queue = queues[waiting.kind]
-            del queue[waiting]
-            if not queue:
-                del queues[waiting.kind]
-                if not queues:
-                    del self.queues[number, key]
-                    waiting.database.forget(key)
+            if self.queues[number, key] is not waiting:
+                queues = self.queues_of((number, key))
+                queue = queues[waiting.kind]
+                del queue[waiting]
+                if not queue:
+                    del queues[waiting.kind]
+                if queues:
+                    continue
+            del self.queues[number, key]
+            waiting.database.forget(key)
         if waiting.timer is not None:
             waiting.timer.cancel()
             waiting.timer = None
@@ -137,6 +142,13 @@ class Blocking:
         waiting.client.blocked = None
         self.count -= 1
         self.table.set_waiting(self.count > 0)
+
+    def queues_of(self, place: tuple) -> dict:
+        """The queues of a key for which someone waits."""
+        found = self.queues[place]
+        if isinstance(found, Waiting):
+            found = self.queues[place] = {found.kind: OrderedDict([(found, None)])}
+        return found
 
     def forget(self, client: Client) -> None:
         """The client is gone."""
@@ -184,19 +196,23 @@ class Blocking:
 
     def look_at(self, database: Database, key: bytes) -> None:
         """Serve who waits for a key, as far as it goes."""
-        queues = self.queues.get((database.number, key))
-        if queues is None:
+        if (database.number, key) not in self.queues:
             return
+        queues = self.queues_of((database.number, key))
         kind = database.lookup(key, False, False)
         queue = queues.get(kind)
         if queue is None or len(queues) > 1:
             self.tell_losers(queues, kind)
         if queue is None:
             return
+        in_vain: set = set()
         for _ in range(len(queue)):
             waiting = next(iter(queue))
             queue.move_to_end(waiting)  # who is not served comes round to where it was
-            self.serve(waiting, key)
+            if waiting.interest in in_vain:
+                continue
+            if not self.serve(waiting, key) and waiting.interest is not None:
+                in_vain.add(waiting.interest)
             if database.lookup(key, False, False) != kind:
                 return
 
@@ -207,8 +223,8 @@ class Blocking:
                 self.table.count_unblocked(waiting, waiting.lost)
                 self.answer(waiting, waiting.lost)
 
-    def serve(self, waiting: Waiting, key: bytes) -> None:
-        """Let one client's command look at the key."""
+    def serve(self, waiting: Waiting, key: bytes) -> bool:
+        """Let one client's command look at the key; False if there is nothing for it."""
         client = waiting.client
         try:
             value = self.table.call_again(waiting, key)
@@ -216,6 +232,8 @@ class Blocking:
             # A bug of that command's must not hit the client whose command is being executed.
             client.fail(error)
             client.close()
-            return
-        if value is not POSTPONED:
-            self.answer(waiting, value)
+            return True
+        if value is POSTPONED:
+            return False
+        self.answer(waiting, value)
+        return True

@@ -18,6 +18,7 @@ def block(
     serve: Serve,
     *,
     lost: CommandError | None = None,
+    interest: object = None,
     otherwise: object = ...,
 ) -> object: ...
 def first_ready(
@@ -26,7 +27,7 @@ def first_ready(
 def timeout_in_seconds(text: bytes) -> int: ...
 
 class Blocking:
-    queues: dict[tuple[int, bytes], dict[int, Queue]]
+    queues: dict[tuple[int, bytes], Waiting | dict[int, Queue]]
     count: int
     timeouts: int
     def __init__(self, table: CommandTable, keyspace: Keyspace, call_later: Callable[..., TimerHandle]) -> None: ...

@@ -48,11 +48,21 @@ class Transaction:
 class Waiting:
     """A command that waits for one of several keys (commands/blocking.py).
 
-    ends_at: on the monotonic clock, infinite without a timeout. command, request, elapsed_ns: for the statistics, of
+    ends_at: on the monotonic clock, infinite without a timeout. interest: see blocking.block.
+    command, request, elapsed_ns: for the statistics, of
     the call that found nothing.
     """
 
-    def __init__(self, client: Client, keys: list, kind: cython.int, serve: object, lost: object, ends_at: float):
+    def __init__(
+        self,
+        client: Client,
+        keys: list,
+        kind: cython.int,
+        serve: object,
+        lost: object,
+        ends_at: float,
+        interest: object = None,
+    ):
         self.client = client
         self.database = client.db
         self.keys = keys
@@ -60,6 +70,7 @@ class Waiting:
         self.serve = serve
         self.lost = lost
         self.ends_at = ends_at
+        self.interest = interest
 
 
 @cython.cclass

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from minikv import REDIS_VERSION
-from minikv.commands.arguments import SYNTAX_ERROR, integer
+from minikv.commands.arguments import INT32_MAX, INT32_MIN, SYNTAX_ERROR, integer, integer_between
 from minikv.commands.client import REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, Client
 from minikv.commands.help import help_lines
 from minikv.commands.spec import (
@@ -70,9 +70,7 @@ def quit_(ctx: Client, *ignored: bytes) -> SimpleString:
     categories="connection",
 )
 def select(ctx: Client, number: bytes) -> SimpleString:
-    chosen = integer(number)
-    if not -(1 << 31) <= chosen < 1 << 31:
-        raise CommandError("ERR value is out of range, value must between -2147483648 and 2147483647")
+    chosen = integer_between(number, INT32_MIN, INT32_MAX)
     if not 0 <= chosen < len(ctx.keyspace.databases):
         raise CommandError("ERR DB index is out of range")
     ctx.db = ctx.keyspace.databases[chosen]
@@ -395,7 +393,7 @@ def checked_type(name: bytes) -> bytes:
     flags=OTHERS,
 )
 def client_kill(ctx: Client, *words: bytes) -> SimpleString | int:
-    clients = ctx.server.clients.values()
+    clients = list(ctx.server.clients.values())
     if len(words) == 1:
         found = [client for client in clients if client.addr == words[0]]
         if not found:
@@ -403,6 +401,10 @@ def client_kill(ctx: Client, *words: bytes) -> SimpleString | int:
         ctx.server.kill(found[:1])
         return OK
     tests = kill_tests(ctx, words)
+    ids = [kill_id(value) for word, value in zip(words[::2], words[1::2], strict=True) if word.lower() == b"id"]
+    if ids:
+        known = ctx.server.clients.get(ids[-1])
+        clients = [] if known is None else [known]
     found = [client for client in clients if all(test(client) for test in tests)]
     ctx.server.kill(found)
     return len(found)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from minikv.commands.arguments import NO_SUCH_KEY, STRING_TOO_LONG, integer
 from minikv.commands.client import Client
 from minikv.commands.digest import as_hex, keyspace_digest, value_digest
-from minikv.commands.encoding import HASH, LIST, SET, SORTED_SET, STREAM, encoding_of
+from minikv.commands.encoding import HASH, LIST, SET, STRING, encoding_of
 from minikv.commands.help import help_lines
 from minikv.commands.info import LRU_CLOCK_MASK
 from minikv.commands.serialized import length_len, serialized_len
@@ -129,9 +129,9 @@ def saved_value_len(database: Database, key: bytes, compress: bool) -> int:
         return length_len(len(members)) + sum(serialized_len(part, compress) for part in members.members())
     if kind == HASH and (fields := Hash.peek(database, key)) is not None:
         return length_len(len(fields)) + sum(serialized_len(part, compress) for part in fields.items())
-    if kind in (SORTED_SET, STREAM):
-        return len(database.dump(key, compress) or b" ") - 1  # without the type
-    return serialized_len(database.get_for_write(key) or b"", compress)
+    if kind == STRING:
+        return serialized_len(database.get_for_write(key) or b"", compress)
+    return database.dumped_len(key, compress)
 
 
 def htstats(ctx: Client, number: bytes, *full: bytes) -> Verbatim:

@@ -6,10 +6,13 @@ step, or a count that precedes the keys). Where the flags depend on the options,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from minikv.commands.spec import CommandSpec, KeySpec
 
+# What C's atoi reads.
+LEADING_NUMBER = re.compile(rb"[ \t\n\v\f\r]*[+-]?[0-9]+")
 # The order in which Redis lists the flags of a key specification.
 KEY_FLAGS = ["RO", "RW", "OW", "RM", "access", "insert", "update", "delete", "not_key", "incomplete", "variable_flags"]
 
@@ -58,9 +61,11 @@ def key_places(spec: KeySpec, request: Sequence[bytes]) -> Sequence[int] | None:
     if kind == "keynum":
         count_index, first, step = numbers
         count = request[begin + count_index] if begin + count_index < len(request) else b""
-        if not count.isdigit() or not int(count):
+        number = LEADING_NUMBER.match(count)
+        keys = int(number[0]) if number else 0
+        if keys <= 0:
             return None
-        places = range(begin + first, begin + first + int(count) * step, step)
+        places = range(begin + first, begin + first + keys * step, step)
         return places if places[-1] < len(request) else None
     return ()
 

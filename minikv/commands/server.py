@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from minikv import REDIS_VERSION, __version__
-from minikv.commands.arguments import DB_INDEX_OUT_OF_RANGE, SYNTAX_ERROR, integer
+from minikv.commands.arguments import DB_INDEX_OUT_OF_RANGE, INT32_MAX, INT32_MIN, SYNTAX_ERROR, integer
 from minikv.commands.art import garden
 from minikv.commands.client import Client
 from minikv.commands.help import help_lines
@@ -62,13 +62,21 @@ def check_flush_options(options: tuple[bytes, ...]) -> None:
 
 @command("SWAPDB", arity=3, flags=WRITE | FAST, categories="keyspace dangerous")
 def swapdb(ctx: Client, first: bytes, second: bytes) -> SimpleString:
-    a = integer(first, "ERR invalid first DB index")
-    b = integer(second, "ERR invalid second DB index")
+    a = database_index(first, "ERR invalid first DB index")
+    b = database_index(second, "ERR invalid second DB index")
     databases = len(ctx.keyspace.databases)
     if not (0 <= a < databases and 0 <= b < databases):
         raise CommandError(DB_INDEX_OUT_OF_RANGE)
     ctx.keyspace.swap(a, b)
     return OK
+
+
+def database_index(text: bytes, error: str) -> int:
+    """What Redis reads into a C int."""
+    number = integer(text, error)
+    if not INT32_MIN <= number <= INT32_MAX:
+        raise CommandError(error)
+    return number
 
 
 @command(

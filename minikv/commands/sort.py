@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from minikv.commands.arguments import SYNTAX_ERROR, integer
 from minikv.commands.client import Client
-from minikv.commands.double import parse_weight
 from minikv.commands.encoding import LIST, SET, SORTED_SET
+from minikv.commands.sort_order import by_numbers, by_texts
 from minikv.commands.spec import DENYOOM, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError, WrongTypeError
 from minikv.keyspace import Database
@@ -103,44 +104,29 @@ class Sorting:
         # What is stored must not depend on chance, so a set is always sorted for it.
         if self.unsorted and not (isinstance(view, Set) and self.destination is not None):
             return in_own_order(view, start, stop, self.descending)
-        return self.in_order_of_weights(db, in_own_order(view, 0, len(view), False))[start:stop]
+        return self.in_order_of_weights(db, in_own_order(view, 0, len(view), False), start, stop)
 
     def range_of(self, size: int) -> tuple[int, int]:
         """LIMIT as half-open positions."""
         start = min(max(self.offset, 0), size)
         return start, size if self.limit < 0 else min(start + self.limit, size)
 
-    def in_order_of_weights(self, db: Database, elements: list[bytes]) -> list[bytes]:
-        """The elements in the order of their weights; those of equal numbers in that of their bytes."""
+    def in_order_of_weights(self, db: Database, elements: list[bytes], start: int, stop: int) -> list[bytes]:
+        """A range of the elements in the order of their weights. What BY names no value for weighs nothing."""
         if self.unsorted:
-            return sorted(elements, reverse=self.descending)
-        if not self.alphabetic:
-            numbers = sorted([(self.number_of(db, element), element) for element in elements], reverse=self.descending)
-            return [element for _, element in numbers]
-        weights = [self.text_of(db, element) for element in elements]
-        order = sorted(range(len(elements)), key=weights.__getitem__, reverse=self.descending)
-        return [elements[place] for place in order]
-
-    def number_of(self, db: Database, element: bytes) -> float:
-        """What an element weighs: nothing if BY names no value."""
-        text = element if self.by is None else self.by.of(db, element)
-        number = 0.0 if text is None else parse_weight(text)
-        if number is None:
-            raise CommandError("ERR One or more scores can't be converted into double")
-        return number
-
-    def text_of(self, db: Database, element: bytes) -> tuple[bool, bytes]:
-        """The same for ALPHA. Texts to be shown are compared as C does, which sees nothing behind a zero byte."""
-        text = element if self.by is None else self.by.of(db, element)
-        if text is None:
-            return False, b""
-        return True, text if self.destination is not None else text.partition(b"\0")[0]
+            return sorted(elements, reverse=self.descending)[start:stop]
+        weights = elements if self.by is None else self.by.all_of(db, elements)
+        if self.alphabetic:
+            # Texts to be shown are compared as C does, which sees nothing behind a zero byte.
+            return by_texts(elements, weights, self.destination is not None, self.descending, start, stop)
+        return by_numbers(elements, weights, self.descending, start, stop)
 
     def values(self, db: Database, elements: Sequence[bytes]) -> list[bytes | None]:
         """What to show of the elements."""
         if not self.gets:
             return list(elements)
-        return [pattern.of(db, element) for element in elements for pattern in self.gets]
+        columns = [pattern.all_of(db, elements) for pattern in self.gets]
+        return [value for row in zip(*columns, strict=True) for value in row] if len(columns) > 1 else columns[0]
 
 
 class Pattern:
@@ -161,20 +147,26 @@ class Pattern:
             text = text[:arrow]
         self.before, self.after = text[: max(star, 0)], text[star + 1 :]
 
-    def of(self, db: Database, element: bytes) -> bytes | None:
-        """The value for an element; None if there is none of that type."""
+    def all_of(self, db: Database, elements: Sequence[bytes]) -> list[bytes | None]:
+        """The value for each element; None if there is none of that type."""
         if self.is_element:
-            return element
+            return list(elements)
         if self.is_constant:
-            return None
-        key = self.before + element + self.after
-        try:
-            if self.field is None:
-                return db.get(key)
-            hash_ = Hash.at(db, key)
-            return None if hash_ is None else hash_.get(self.field)
-        except WrongTypeError:
-            return None
+            return [None] * len(elements)
+        before, after = self.before, self.after
+        look_up = db.get if self.field is None else partial(field_of, db, self.field)
+        values: list[bytes | None] = []
+        for element in elements:
+            try:
+                values.append(look_up(before + element + after))
+            except WrongTypeError:
+                values.append(None)
+        return values
+
+
+def field_of(db: Database, field: bytes, key: bytes) -> bytes | None:
+    hash_ = Hash.at(db, key)
+    return None if hash_ is None else hash_.get(field)
 
 
 def opened(db: Database, key: bytes) -> List | Set | SortedSet | None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from minikv.commands.arguments import SYNTAX_ERROR, integer
 from minikv.commands.client import Client
@@ -15,6 +15,9 @@ from minikv.keyspace.sorted_set import SortedSet, replace_sorted_set
 
 Aggregate = Callable[[float, float], float]
 Scores = dict[bytes, float]
+
+# Members that are taken out of a source at once, when a limit may end it all.
+PIECE = 64
 
 SOURCES = KeySpec("RO access", ("index", 1), ("keynum", 0, 1, 1))
 STORED = [
@@ -89,7 +92,7 @@ class Request:
         """Members that all sources have, `limit` of them at most (0: all)."""
         (smallest, weight), *others = self.smallest_first()
         total: Scores = {}
-        for member, score in smallest.pairs():
+        for member, score in smallest.pieces() if self.limit else smallest.pairs():
             combined = number_or_zero(weight * score)
             for other, other_weight in others:
                 other_score = other.score(member)
@@ -124,6 +127,19 @@ class Source:
         if self.scored is not None:
             return self.scored.by_rank(0, len(self.scored))
         return [(member, 1.0) for member in self.plain.members()] if self.plain is not None else []
+
+    def pieces(self) -> Iterator[tuple[bytes, float]]:
+        """The same, not all at once."""
+        if self.scored is not None:
+            for start in range(0, len(self.scored), PIECE):
+                yield from self.scored.by_rank(start, start + PIECE)
+        elif self.plain is not None:
+            cursor, members = self.plain.scan(0, PIECE)
+            while True:
+                yield from ((member, 1.0) for member in members)
+                if not cursor:
+                    break
+                cursor, members = self.plain.scan(cursor, PIECE)
 
     def score(self, member: bytes) -> float | None:
         if self.scored is not None:

@@ -124,22 +124,26 @@ def xadd(ctx: Client, key: bytes, *words: bytes) -> bytes | None:
     stream = Stream.to_write(ctx.db, key)
     if not stream.exists and not create:
         return None
-    id = next_id(stream.last_id, id, given, ctx.keyspace.now_ms)
     if sum(map(len, parts)) > ENTRY_MAX:
         raise CommandError(TOO_LARGE)
     config = ctx.server.config
-    stream.add(id, parts, config.stream_node_max_bytes, config.stream_node_max_entries)
+    if id is None:
+        text = stream.add_now(ctx.keyspace.now_ms, parts, config.stream_node_max_bytes, config.stream_node_max_entries)
+        if text is None:
+            raise CommandError(EXHAUSTED)
+    else:
+        id = next_id(stream.last_id, id, given)
+        stream.add(id, parts, config.stream_node_max_bytes, config.stream_node_max_entries)
+        text = format_id(id)
     if trim is not None:
         trim.apply(stream)
-    return format_id(id)
+    return text
 
 
-def next_id(last: int, id: int | None, given: bool, now_ms: int) -> int:
-    """The ID of a new entry: as given, with the next sequence number of its millisecond, or by the clock (None)."""
+def next_id(last: int, id: int, given: bool) -> int:
+    """The ID of a new entry: as given, or with the next sequence number of its millisecond."""
     if last == LARGEST_ID:
         raise CommandError(EXHAUSTED)
-    if id is None:
-        return max(now_ms << 64, last + 1)
     if not given and id >> 64 == last >> 64:
         if last & LARGEST_SEQUENCE == LARGEST_SEQUENCE:
             raise CommandError(TOO_LARGE)  # as Redis words it

@@ -11,7 +11,7 @@ from minikv.commands.stream_id import parse_end, parse_id, parse_id_or_end, pars
 from minikv.commands.stream_read import see_consumer, shown
 from minikv.errors import CommandError, NamingError
 from minikv.keyspace.stream import LARGEST_ID, Stream
-from minikv.keyspace.stream_group import Group, Pending
+from minikv.keyspace.stream_group import Consumer, Group, Pending
 from minikv.keyspace.stream_node import format_id
 from minikv.protocol.reply import NULL_ARRAY, OK, SimpleString
 
@@ -66,7 +66,7 @@ def group_options(ctx: Client, subcommand: str, words: tuple[bytes, ...]) -> tup
             entries_read = None if number == -1 else number
             place += 2
         else:
-            raise bad_subcommand("XGROUP", subcommand)
+            raise bad_subcommand("XGROUP")
     return make, entries_read
 
 
@@ -92,10 +92,10 @@ def xgroup_create(ctx: Client, key: bytes, name: bytes, text: bytes, *options: b
     if not stream.exists and not make:
         raise CommandError(KEY_REQUIRED)
     if len(options) > 3:
-        raise bad_subcommand("XGROUP", "CREATE")
+        raise bad_subcommand("XGROUP")
     id = stream.last_id if text == b"$" else parse_id(text)
     created = not stream.exists
-    if not created and stream.group(name) is not None:
+    if not created and stream.group_last_id(name) is not None:
         raise CommandError(GROUP_EXISTS)
     stream.create_group(name, Group(name, id, entries_read).encode())
     return OK
@@ -106,7 +106,7 @@ def xgroup_setid(ctx: Client, key: bytes, name: bytes, text: bytes, *options: by
     _, entries_read = group_options(ctx, "SETID", options)
     stream, group = existing_group(ctx, key, name)
     if len(options) not in (0, 2):
-        raise bad_subcommand("XGROUP", "SETID")
+        raise bad_subcommand("XGROUP")
     group.last_id = stream.last_id if text == b"$" else parse_id_or_end(text)
     group.entries_read = entries_read
     group.save(stream)
@@ -117,7 +117,7 @@ def xgroup_setid(ctx: Client, key: bytes, name: bytes, text: bytes, *options: by
 @command("XGROUP|DESTROY", arity=4, flags=WRITE, keys=(2, 2, 1), key_flags="RW delete", categories="stream")
 def xgroup_destroy(ctx: Client, key: bytes, name: bytes) -> int:
     stream = existing(ctx, key)
-    if stream.group(name) is None:
+    if stream.group_last_id(name) is None:
         return 0
     stream.put_group(name, None)
     ctx.keyspace.dirty += 1
@@ -220,20 +220,15 @@ def xpending(ctx: Client, key: bytes, name: bytes, *words: bytes) -> list[object
     if len(words) > 3 and consumer is None:
         return found
     now_ms = ctx.keyspace.now_ms
-    while start <= end and len(found) < count:
-        pending = group.after(start) if consumer is None else group.next_of(consumer, start)
-        if pending is None or pending.id > end:
+    if count <= 0 or start > end:
+        return found
+    for pending in group.walk(start, consumer, now_ms - least_idle_ms if least_idle_ms else None):
+        if pending.id > end:
             break
-        if now_ms - pending.delivered_ms >= least_idle_ms or not least_idle_ms:
-            found.append(
-                [
-                    format_id(pending.id),
-                    pending.consumer.name,
-                    max(now_ms - pending.delivered_ms, 0),
-                    pending.deliveries,
-                ]
-            )
-        start = pending.id + 1
+        idle_ms = max(now_ms - pending.delivered_ms, 0)
+        found.append([format_id(pending.id), pending.consumer.name, idle_ms, pending.deliveries])
+        if len(found) == count:
+            break
     return found
 
 
@@ -244,7 +239,7 @@ def pending_summary(group: Group) -> list[object]:
         len(group),
         format_id(group.first_pending()),
         format_id(group.last_pending()),
-        [[consumer.name, b"%d" % len(consumer)] for consumer in group.consumers.values() if len(consumer)],
+        [[consumer, b"%d" % count] for consumer, count in group.shares()],
     ]
 
 
@@ -266,23 +261,21 @@ def xclaim(ctx: Client, key: bytes, name: bytes, consumer_name: bytes, least_idl
     now_ms = ctx.keyspace.now_ms
     claim = Claim(words, now_ms)
     ctx.db.make_sure_of_rows(len(claim.ids))
-    group.last_id = max(group.last_id, claim.last_id)
-    consumer = see_consumer(ctx, group, consumer_name)
+    consumer: Consumer | None = None
     found: list[object] = []
+    removed = 0
     for id in claim.ids:
         pending = group.find(id)
         entry = stream.range(id, id)
         if not entry:
-            if pending is not None:
-                group.remove(id)
-                ctx.keyspace.dirty += 1
+            removed += group.remove(id)
             continue
-        if pending is None:
-            if not claim.force:
-                continue
-            pending = Pending(id, consumer, now_ms, 1)
-        elif least_idle_ms > 0 and now_ms - pending.delivered_ms < least_idle_ms:
+        if pending is None and not claim.force:
             continue
+        if pending is not None and least_idle_ms > 0 and now_ms - pending.delivered_ms < least_idle_ms:
+            continue
+        consumer = consumer or see_consumer(ctx, group, consumer_name)
+        pending = pending or Pending(id, consumer, now_ms, 1)
         pending.consumer = consumer
         pending.delivered_ms = claim.delivered_ms
         if claim.deliveries >= 0:
@@ -290,9 +283,15 @@ def xclaim(ctx: Client, key: bytes, name: bytes, consumer_name: bytes, least_idl
         elif not claim.just_id:
             pending.deliveries += 1
         group.put(pending)
-        ctx.keyspace.dirty += 1
         found.append(format_id(id) if claim.just_id else entry[0])
-    group.save(stream)
+    # A new last ID is a change of its own only if nothing else is one.
+    is_later = claim.last_id > group.last_id
+    changes = len(found) + removed or int(is_later)
+    if is_later:
+        group.last_id = claim.last_id
+    if changes:
+        group.save(stream)
+    ctx.keyspace.dirty += changes
     return found
 
 
@@ -358,7 +357,7 @@ def xautoclaim(
         raise CommandError(COUNT_TOO_HIGH)
     ctx.db.make_sure_of_rows(min(count, len(group)))
     now_ms = ctx.keyspace.now_ms
-    consumer = see_consumer(ctx, group, consumer_name)
+    consumer: Consumer | None = None
     found: list[object] = []
     deleted: list[bytes] = []
     attempts = ATTEMPTS * count
@@ -370,14 +369,16 @@ def xautoclaim(
             group.remove(pending.id)
             deleted.append(format_id(pending.id))
         elif least_idle_ms <= 0 or now_ms - pending.delivered_ms >= least_idle_ms:
+            consumer = consumer or see_consumer(ctx, group, consumer_name)
             pending.consumer = consumer
             pending.delivered_ms = now_ms
             pending.deliveries += not just_id
             group.put(pending)
             found.append(format_id(pending.id) if just_id else entry[0])
         pending = None if pending.id == LARGEST_ID else group.after(pending.id + 1)
-    group.save(stream)
-    ctx.keyspace.dirty += len(found)
+    if found or deleted:
+        group.save(stream)
+    ctx.keyspace.dirty += len(found) + len(deleted)
     return [format_id(0 if pending is None else pending.id), found, deleted]
 
 

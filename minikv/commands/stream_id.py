@@ -12,6 +12,7 @@ INVALID_ID = "ERR Invalid stream ID specified as stream command argument"
 LONGEST_ID = 127  # characters
 UINT64_END = 1 << 64
 LARGEST_SEQUENCE = UINT64_END - 1
+SAFE_DIGITS = 19  # never beyond 64 bits
 
 # What C's strtoull reads, to which Redis turns when a number is not in its only spelling.
 UNSIGNED = re.compile(rb"[ \t\n\v\f\r]*([+-]?)([0-9]+)")
@@ -63,6 +64,8 @@ def parse_end(text: bytes) -> int:
 
 def unsigned(text: bytes) -> int:
     """A number of 64 bits."""
+    if text.isdigit() and len(text) <= SAFE_DIGITS:
+        return int(text)
     match = UNSIGNED.fullmatch(text)
     if match is None or len(match[2].lstrip(b"0")) > 20:
         raise CommandError(INVALID_ID)

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import islice
 
 from minikv.commands.arguments import NO_SUCH_KEY, integer
 from minikv.commands.client import Client
 from minikv.commands.help import help_lines
+from minikv.commands.radix_tree import radix_tree_nodes
 from minikv.commands.spec import LOADING, READONLY, STALE, command, container
 from minikv.commands.stream_group import bad_subcommand, no_such_consumer_group
 from minikv.errors import CommandError
@@ -58,21 +59,19 @@ def full_options(options: tuple[bytes, ...]) -> int | None:
     if not options:
         return None
     if len(options) not in (1, 3) or options[0].upper() != b"FULL":
-        raise bad_subcommand("XINFO", "STREAM")
+        raise bad_subcommand("XINFO")
     if len(options) == 1:
         return ENTRIES_SHOWN
     if options[1].upper() != b"COUNT":
-        raise bad_subcommand("XINFO", "STREAM")
+        raise bad_subcommand("XINFO")
     count = integer(options[2])
     return count if count >= 0 else ENTRIES_SHOWN
 
 
 def full_group(stream: Stream, group: Group, count: int) -> dict[bytes, object]:
     pending: list[object] = []
-    entry = group.after(0)
-    while entry is not None and (not count or len(pending) < count):
+    for entry in islice(group.walk(0, None), count or None):
         pending.append([format_id(entry.id), entry.consumer.name, entry.delivered_ms, entry.deliveries])
-        entry = group.after(entry.id + 1) if entry.id < LARGEST_ID else None
     return {
         b"name": group.name,
         b"last-delivered-id": format_id(group.last_id),
@@ -86,41 +85,14 @@ def full_group(stream: Stream, group: Group, count: int) -> dict[bytes, object]:
 
 def full_consumer(group: Group, consumer: Consumer, count: int) -> dict[bytes, object]:
     pending: list[object] = []
-    entry = group.next_of(consumer, 0)
-    while entry is not None and (not count or len(pending) < count):
+    for entry in islice(group.walk(0, consumer), count or None):
         pending.append([format_id(entry.id), entry.delivered_ms, entry.deliveries])
-        entry = group.next_of(consumer, entry.id + 1) if entry.id < LARGEST_ID else None
     return {
         b"name": consumer.name,
         b"seen-time": consumer.seen_ms,
         b"pel-count": len(consumer),
         b"pending": pending,
     }
-
-
-def radix_tree_nodes(keys: list[bytes], count: int) -> int:
-    """How many nodes Redis's radix tree has with `count` sorted keys of one length, which begin with these.
-
-    What is true of these is taken for true of all.
-    A leaf for each key, a node for each place where keys part, and one for each run of bytes between two of these.
-    """
-    if not keys:
-        return 1
-    length = len(keys[0])
-    shared = [next(i for i in range(length) if a[i] != b[i]) for a, b in pairwise(keys)]
-    nodes = len(keys)
-    # Above a leaf bytes are left over unless its neighbours share all but the last one with it.
-    for left, right in pairwise([-1, *shared, -1]):
-        nodes += length - max(left, right) > 1
-    open_forks: list[int] = []
-    for depth in [*shared, -1]:
-        while open_forks and open_forks[-1] > depth:
-            fork = open_forks.pop()
-            above = max(open_forks[-1] if open_forks else -1, depth)
-            nodes += 1 + (fork - above > 1)
-        if depth >= 0 and (not open_forks or open_forks[-1] < depth):
-            open_forks.append(depth)
-    return nodes * count // len(keys)
 
 
 @command("XINFO|GROUPS", arity=3, flags=READONLY, keys=(2, 2, 1), key_flags="RO access", categories="stream")
@@ -156,11 +128,11 @@ def xinfo_consumers(ctx: Client, key: bytes, name: bytes) -> list[dict[bytes, ob
     now_ms = ctx.keyspace.now_ms
     return [
         {
-            b"name": consumer.name,
-            b"pending": len(consumer),
-            b"idle": max(now_ms - consumer.seen_ms, 0),
+            b"name": consumer,
+            b"pending": pending,
+            b"idle": max(now_ms - seen_ms, 0),
         }
-        for consumer in group.consumers.values()
+        for consumer, pending, seen_ms in group.reports()
     ]
 
 

@@ -121,8 +121,11 @@ def xread(ctx: Client, *words: bytes) -> object:
     found: list[tuple[bytes, object]] = []
     for key, last_id in zip(request.keys, last_ids, strict=True):
         stream = Stream.at(ctx.db, key)
-        if stream is not None and len(stream) and stream.last_entry_id() > last_id:
-            found.append((key, stream.range(last_id + 1, LARGEST_ID, request.count)))
+        if stream is None or last_id == LARGEST_ID:
+            continue
+        entries = stream.range(last_id + 1, LARGEST_ID, request.count)
+        if entries:
+            found.append((key, entries))
     if found:
         return as_reply(ctx, found)
     if request.timeout_ms is None:
@@ -153,7 +156,7 @@ def xreadgroup(ctx: Client, *words: bytes) -> object:
     rows = 0
     for key, text in zip(request.keys, request.ids, strict=True):
         stream = Stream.at(ctx.db, key)
-        if stream is None or stream.group(request.group) is None:
+        if stream is None or stream.group_last_id(request.group) is None:
             raise CommandError(
                 f"NOGROUP No such key '{shown(key)}' or consumer group '{shown(request.group)}'"
                 " in XREADGROUP with GROUP option"
@@ -172,8 +175,8 @@ def xreadgroup(ctx: Client, *words: bytes) -> object:
             continue
         if last_id != NEW_ENTRIES:
             found.append((key, history(ctx, stream, group, request, last_id + 1)))
-        elif len(stream) and stream.last_entry_id() > group.last_id:
-            found.append((key, deliver(ctx, stream, group, request, request.count)))
+        elif group.last_id < LARGEST_ID and (new := NewEntries(stream, group, request.count)).entries:
+            found.append((key, new.deliver(ctx, request)))
     if found:
         return as_reply(ctx, found)
     if request.timeout_ms is None:
@@ -183,14 +186,17 @@ def xreadgroup(ctx: Client, *words: bytes) -> object:
         stream = Stream.at(ctx.db, key, False)
         if stream is None:
             return POSTPONED
-        group = Group.of(stream, request.group)
-        if group is None:
+        last_id = stream.group_last_id(request.group)
+        if last_id is None:
             raise CommandError(GROUP_IS_GONE)
-        if stream.last_id <= group.last_id:
+        if stream.last_id <= last_id:
             return POSTPONED
-        return as_reply(ctx, [(key, deliver(ctx, stream, group, request, request.count or AFTER_WAITING))])
+        group = Group.of(stream, request.group)
+        assert group is not None
+        new = NewEntries(stream, group, request.count or AFTER_WAITING)
+        return as_reply(ctx, [(key, new.deliver(ctx, request))])
 
-    return block(ctx, request.keys, request.timeout_ms, STREAM, serve, lost=STREAM_IS_GONE)
+    return block(ctx, request.keys, request.timeout_ms, STREAM, serve, lost=STREAM_IS_GONE, interest=request.group)
 
 
 def see_consumer(ctx: Client, group: Group, name: bytes) -> Consumer:
@@ -199,20 +205,27 @@ def see_consumer(ctx: Client, group: Group, name: bytes) -> Consumer:
     return group.see_consumer(name, ctx.keyspace.now_ms)
 
 
-def deliver(ctx: Client, stream: Stream, group: Group, request: Request, count: int) -> list[list[object]]:
-    """New entries, which become pending unless the client wants no such thing."""
-    now_ms = ctx.keyspace.now_ms
-    consumer = see_consumer(ctx, group, request.consumer)
-    ids: list[int] = []
-    entries = stream.read(group.last_id + 1, LARGEST_ID, count, False, ids)
-    ctx.db.make_sure_of_rows(len(ids))
-    for id in ids:
-        group.read_entry(stream, id)
-        if not request.no_ack:
-            group.put(Pending(id, consumer, now_ms, 1))
-    group.save(stream)
-    ctx.keyspace.dirty += 1
-    return entries
+class NewEntries:
+    """What a group has not read yet, `count` at most (0: all)."""
+
+    def __init__(self, stream: Stream, group: Group, count: int):
+        self.stream = stream
+        self.group = group
+        self.ids: list[int] = []
+        self.entries = stream.read(group.last_id + 1, LARGEST_ID, count, False, self.ids)
+
+    def deliver(self, ctx: Client, request: Request) -> list[list[object]]:
+        """The entries, which become pending unless the client wants no such thing."""
+        now_ms = ctx.keyspace.now_ms
+        ctx.db.make_sure_of_rows(len(self.ids))
+        consumer = see_consumer(ctx, self.group, request.consumer)
+        for id in self.ids:
+            self.group.read_entry(self.stream, id)
+            if not request.no_ack:
+                self.group.put(Pending(id, consumer, now_ms, 1))
+        self.group.save(self.stream)
+        ctx.keyspace.dirty += 1
+        return self.entries
 
 
 def history(ctx: Client, stream: Stream, group: Group, request: Request, start: int) -> list[list[object]]:

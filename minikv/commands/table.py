@@ -72,7 +72,7 @@ MAX_SPELLINGS = cython.declare(cython.Py_ssize_t, 1024)
 
 # After a command that took this long the cached clock is read again.
 STALE_CLOCK_US = cython.declare(cython.longlong, 500)
-LONGEST_US = 2**63 - 1
+LONGEST_US = (1 << 63) - 1
 
 NOAUTH = "NOAUTH Authentication required."
 OOM = "OOM command not allowed when used memory > 'maxmemory'."

@@ -75,13 +75,9 @@ class MemberIndexes:
         index.block = index.depth = index.used = 0
 
     def _at(self, block: uint32_t) -> cython.pointer[MemberBlock]:
-        return cython.cast(
-            cython.pointer[MemberBlock], self.pool.base + (cython.cast(uint64_t, block) << BLOCK_SHIFT)
-        )
+        return cython.cast(cython.pointer[MemberBlock], self.pool.base + (cython.cast(uint64_t, block) << BLOCK_SHIFT))
 
-    def _number(
-        self, index: cython.pointer[cython.const[MemberIndex]], place: uint32_t
-    ) -> cython.pointer[uint32_t]:
+    def _number(self, index: cython.pointer[cython.const[MemberIndex]], place: uint32_t) -> cython.pointer[uint32_t]:
         """Where the number of a block stands, by its place among all."""
         if index.depth > FEW_BLOCKS_DEPTH:
             return cython.cast(cython.pointer[uint32_t], self._at(index.block)) + place

@@ -13,6 +13,7 @@ cdef struct Index:                  # parent-only: what leads to the entries of 
     TableState table
     OrderedState order              # sorted set: by (score, member); stream: by ID
     Chain chain                     # list: its elements
+    uint64_t serial                 # no other store ever has it: for what is remembered beside a collection
     uint32_t next_part              # stream: its first part; part: the next one; 0: none
     uint32_t next_free              # number of the next free store, while this one is free
 
@@ -29,6 +30,8 @@ cdef class Stores:
     cdef readonly uint32_t databases    # stores 0 to databases - 1
     cdef uint32_t next_fresh            # lowest store never used
     cdef uint32_t free_head
+    cdef dict remembered                # store: what the keyspace keeps beside it, with the store's serial
+    cdef uint64_t created               # spread collections, since the start
     cdef readonly uint64_t spreads      # spread collections that exist
     cdef uint32_t evacuated             # store whose segment is being evacuated
     cdef uint64_t evacuated_to          # next entry to move, 0: no segment is being evacuated

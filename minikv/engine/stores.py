@@ -64,7 +64,14 @@ from cython.cimports.minikv.engine.record import (
     read_length,
 )
 from cython.cimports.minikv.engine.stores import Index
-from cython.cimports.minikv.engine.stream_tail import GROUPS_AT, TABLES_MARK, TAIL_MIN, behind_group, behind_head
+from cython.cimports.minikv.engine.stream_tail import (
+    GROUPS_AT,
+    TABLES,
+    TABLES_MARK,
+    TAIL_MIN,
+    behind_group,
+    behind_head,
+)
 from cython.cimports.minikv.engine.table import Tables, hash_key, move_slot, slot_offset
 from cython.cimports.posix.time import CLOCK_MONOTONIC, clock_gettime, timespec
 
@@ -91,6 +98,7 @@ class Stores:
         self.trees = OrderedTrees(pool)
         self.trees.elements = arena.base
         self.chains = Chains(arena, pool)
+        self.remembered = {}
         self.indexes = cython.cast(cython.pointer[Index], reserve(STORES_MAX * cython.sizeof(Index), False))
         self.chunks = Chunks(arena, self.tables, pool, databases)
 
@@ -264,6 +272,8 @@ class Stores:
         else:
             raise ArenaFull("command not allowed: too many large collections")
         memset(cython.address(self.indexes[store]), 0, cython.sizeof(Index))
+        self.created += 1
+        self.indexes[store].serial = self.created
         memset(cython.address(self.arena.spreads[store]), 0, cython.sizeof(self.arena.spreads[store]))
         self.indexes[store].table.kind = kind
         self.arena.heaps[store].kind = kind
@@ -351,7 +361,7 @@ class Stores:
     # Parts of a stream
 
     def create_part(self, store: uint32_t, width: uint32_t) -> uint32_t:
-        """An empty chain of elements of one width, the last part of a spread stream."""
+        """An empty chain, the last part of a spread stream. width: of its elements; 0: they are strings."""
         part: uint32_t = self.create(TYPE_PART, self.arena.spreads[store].owner)
         self.indexes[part].chain.width = width
         while self.indexes[store].next_part:
@@ -388,7 +398,7 @@ class Stores:
         while groups:
             place = behind_head(at)
             if place[0] == TABLES_MARK:
-                for table in range(2):
+                for table in range(TABLES):
                     memcpy(cython.address(part), place + 1 + 4 * table, 4)
                     part = self._twin(source, store, part)
                     memcpy(place + 1 + 4 * table, cython.address(part), 4)

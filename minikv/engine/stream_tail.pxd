@@ -3,18 +3,19 @@
 #
 #     numbers: 8 * 9 B | 0x80 number of groups: 4 B | group | ...
 #     group   head | 0x80 count: 4 B | pending entry: 33 B ... | 0x80 count: 4 B | consumer ...
-#     large   head | 0xFF  table of pending entries: 4 B  table of owners: 4 B | 0x80 count: 4 B | consumer ...
+#     large   head | 0xFF  table of pending entries: 4 B  table of owners: 4 B  table of consumers: 4 B
 #     head    name | last ID: 2 * 9 B | entries read: 9 B
 #
-# A consumer has its name and 8 bytes; then 0x80, the number of its pending entries and their IDs, 16 bytes each; in a
-# large group its own number instead: 4 bytes, big endian. The tables of a large group are chains of rows of one width in
-# stores of their own, parts of the stream (stores.py), told by the numbers of the stores, little endian:
+# A consumer has its name and 8 bytes; then 0x80, the number of its pending entries and their IDs, 16 bytes each. In a
+# large group it has a number of its own, big endian. The tables of a large group are chains in stores of their own, parts
+# of the stream (stores.py), told by the numbers of the stores, little endian:
 #
 #     pending entries     ID: 16 B, delivered at: 8 B, 0x81 deliveries: 8 B | consumer's number: 4 B      sorted by ID
 #     owners              consumer's number: 4 B | ID: 16 B                                               sorted
+#     consumers           length | consumer's number: 4 B | name | 8 B                                    by number
 #
-# The consumers of a large group stand in the order of their numbers. So a snapshot child finds the entries of each one by
-# walking along the second table once.
+# A consumer's row is an RDB string, as its name in it is. The tables of owners and of consumers have the same order, so a
+# snapshot child finds the entries of each consumer by walking along both of them once.
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
@@ -31,7 +32,8 @@ cdef enum:
     OWNER_SIZE = 4
     OWNED_ROW = 20
     TABLES_MARK = 0xFF
-    TABLES_SIZE = 9
+    TABLES = 3
+    TABLES_SIZE = 13
     CONSUMER_TIME = 8
     COUNT_SIZE = 5
 
@@ -64,9 +66,9 @@ cdef struct StreamTail:             # on its way into a file; zeroed: at its end
     uint32_t width                  # bytes of a row
     uint32_t column                 # first byte of the column
     uint32_t column_size
-    uint32_t owned                  # large group: store of its second table
-    uint64_t consumers              # of the group, those to come
-    uint8_t *consumer               # the next one; its number, while its name is at hand
+    uint32_t tables[TABLES]         # of a large group
+    Rows consumers                  # of it, those to come
+    uint8_t *consumer               # number of the last one before them
     uint8_t count[COUNT_SIZE]
     int error                       # errno; 0: none
 
@@ -82,21 +84,16 @@ cdef inline uint8_t *behind_group(uint8_t *group) noexcept nogil:
     cdef uint64_t length
     cdef uint64_t left
     cdef uint8_t *at = behind_head(group)
-    cdef bint large = at[0] == TABLES_MARK
-    if large:
-        at += TABLES_SIZE
-    else:
-        at = read_length(at, &length)
-        at += length * PENDING_SIZE
+    if at[0] == TABLES_MARK:
+        return at + TABLES_SIZE
+    at = read_length(at, &length)
+    at += length * PENDING_SIZE
     at = read_length(at, &left)
     while left:
         at = read_length(at, &length)
         at += length + CONSUMER_TIME
-        if large:
-            at += OWNER_SIZE
-        else:
-            at = read_length(at, &length)
-            at += length * PENDING_ID_SIZE
+        at = read_length(at, &length)
+        at += length * PENDING_ID_SIZE
         left -= 1
     return at
 

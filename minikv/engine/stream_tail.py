@@ -64,15 +64,13 @@ def tail_fill(tail: cython.pointer[StreamTail], out: cython.pointer[uint8_t], ro
 
 def tail_next(tail: cython.pointer[StreamTail]) -> cython.void:
     """Go on to the next bytes or rows."""
-    tables: uint32_t[2]
     if tail.step == TAIL_GROUPS:
         tail_groups(tail)
     elif tail.step == TAIL_ENTRIES:
-        memcpy(tables, tail.done + 1, 8)
-        tail.owned = tables[1]
-        tail.rows = rows_of(tail, tables[0])
-        put_count(tail, tail.spreads[tables[0]].count)
-        put_column(tail, tail.spreads[tables[0]].count, PENDING_ROW, 0, PENDING_SIZE)
+        memcpy(tail.tables, tail.done + 1, TABLES * 4)
+        tail.rows = rows_of(tail, tail.tables[0])
+        put_count(tail, tail.spreads[tail.tables[0]].count)
+        put_column(tail, tail.spreads[tail.tables[0]].count, PENDING_ROW, 0, PENDING_SIZE)
         tail.step = TAIL_CONSUMERS
     elif tail.step == TAIL_CONSUMERS:
         tail_consumers(tail)
@@ -101,20 +99,20 @@ def tail_groups(tail: cython.pointer[StreamTail]) -> cython.void:
 
 def tail_consumers(tail: cython.pointer[StreamTail]) -> cython.void:
     """The number of a large group's consumers."""
-    tail.consumer = read_length(tail.done + TABLES_SIZE, cython.address(tail.consumers))
-    put_count(tail, tail.consumers)
-    tail.rows = rows_of(tail, tail.owned)
+    put_count(tail, tail.spreads[tail.tables[2]].count)
+    tail.rows = rows_of(tail, tail.tables[1])
+    tail.consumers = rows_of(tail, tail.tables[2])
     tail.step = TAIL_CONSUMER
 
 
 def tail_consumer(tail: cython.pointer[StreamTail]) -> cython.void:
     """The next consumer's name and time, or what is behind its group."""
     length: uint64_t = 0
-    if tail.consumers:
-        tail.bytes = tail.consumer
-        tail.consumer = read_length(tail.consumer, cython.address(length)) + length + CONSUMER_TIME
-        tail.nbytes = tail.consumer - tail.bytes
-        tail.consumers -= 1
+    if has_row(tail, cython.address(tail.consumers)):
+        tail.consumer = read_length(tail.base + tail.consumers.at, cython.address(length))
+        tail.consumers.at = tail.consumer + length - tail.base
+        tail.bytes = tail.consumer + OWNER_SIZE
+        tail.nbytes = length - OWNER_SIZE
         tail.step = TAIL_OWNED
         return
     tail.done = tail.at
@@ -128,7 +126,6 @@ def tail_owned(tail: cython.pointer[StreamTail]) -> cython.void:
     count: uint64_t = count_owned(tail)
     put_count(tail, count)
     put_column(tail, count, OWNED_ROW, OWNER_SIZE, PENDING_ID_SIZE)
-    tail.consumer += OWNER_SIZE
     tail.step = TAIL_CONSUMER
 
 

@@ -949,6 +949,7 @@ class Database:
         key_len: uint64_t = 0
         at_ms: int64_t
         seen: cython.Py_ssize_t = 0
+        begins: cython.bint = cursor[0] == 0
         keys: list = []
         expired: list = []
         while True:
@@ -962,6 +963,8 @@ class Database:
                 else:
                     keys.append(bytes_at(key, key_len))
             seen += found
+            if begins and cython.cast(uint64_t, seen) == self.store.table.used:
+                cursor[0] = 0
             if cursor[0] == 0 or seen >= count:
                 break
         for name in expired:
@@ -1035,6 +1038,14 @@ class Database:
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), True, True)
         return None if slot == cython.NULL else value_bytes(self.keyspace.stores, self.store.record(slot), compress)
+
+    def dumped_len(self, key: bytes, compress: cython.bint) -> int:
+        """Bytes of this in a dump without the type; 0 for a missing key. Not a read."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        if slot == cython.NULL:
+            return 0
+        return len(value_bytes(self.keyspace.stores, self.store.record(slot), compress)) - 1
 
     # Watching
 

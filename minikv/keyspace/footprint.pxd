@@ -34,7 +34,7 @@ cdef class Footprint:
     # The node of a stream, by the bytes of its listpack; its tail; a group in it that gets tables of its own.
     cdef void node(self, uint64_t pack_len) noexcept
     cdef void tail(self, uint64_t tail_len) noexcept
-    cdef void large_group(self, uint64_t pending, uint64_t consumers) noexcept
+    cdef object large_group(self, uint64_t pending, list names)
 
     # What it all takes.
     cdef uint64_t nbytes(self) noexcept

@@ -37,11 +37,13 @@ from cython.cimports.minikv.engine.record import (
     length_size,
 )
 from cython.cimports.minikv.engine.stream_tail import (
+    CONSUMER_TIME,
     OWNED_ROW,
     OWNER_SIZE,
     PENDING_ID_SIZE,
     PENDING_ROW,
     PENDING_SIZE,
+    TABLES,
     TABLES_SIZE,
 )
 from cython.cimports.minikv.keyspace.stream import PACKED_NODES
@@ -89,12 +91,20 @@ class Footprint:
     def tail(self, tail_len: uint64_t) -> cython.void:
         self.tail_len = tail_len
 
-    def large_group(self, pending: uint64_t, consumers: uint64_t) -> cython.void:
-        """See stream_tail.pxd: what small groups have in the tail is in two tables instead."""
+    def large_group(self, pending: uint64_t, names: list) -> object:
+        """See stream_tail.pxd: what small groups have in the tail is in tables instead. names: of the consumers."""
         width: uint64_t
-        self.in_tables += COUNT_SIZE + pending * PENDING_SIZE + consumers * COUNT_SIZE + pending * PENDING_ID_SIZE
-        self.in_tables -= TABLES_SIZE + consumers * OWNER_SIZE
-        self.tables += 2
+        size: uint64_t
+        self.in_tables += 2 * COUNT_SIZE + pending * (PENDING_SIZE + PENDING_ID_SIZE)
+        self.in_tables -= TABLES_SIZE
+        self.tables += TABLES
+        self.node_left = 0
+        for name in names:
+            size = len(name)
+            size += length_size(size) + CONSUMER_TIME
+            self.in_tables += size + COUNT_SIZE
+            size += OWNER_SIZE
+            self._add_to_chain(length_size(size) + size)
         for width in (PENDING_ROW, OWNED_ROW):
             self.node_left = 0
             for _row in range(pending):
@@ -113,17 +123,13 @@ class Footprint:
             return self._buckets()
         cut: Cut = self.small if self.size < SMALL_COLLECTION else self.large
         return (
-            self._record(CHUNKED_ROOT + CHUNK_ENTRY * (cut.chunks + 1))
-            + cut.nbytes
-            + rounded(CHUNK_HEADER + cut.used)
+            self._record(CHUNKED_ROOT + CHUNK_ENTRY * (cut.chunks + 1)) + cut.nbytes + rounded(CHUNK_HEADER + cut.used)
         )
 
     def _buckets(self) -> uint64_t:
         """As Builder.lay_out makes them."""
         buckets: uint64_t = bucket_count(self.size, self.count)
-        in_use: uint64_t = cython.cast(
-            uint64_t, buckets * (1 - exp(-cython.cast(cython.double, self.count) / buckets))
-        )
+        in_use: uint64_t = cython.cast(uint64_t, buckets * (1 - exp(-cython.cast(cython.double, self.count) / buckets)))
         return self._record(CHUNKED_ROOT + CHUNK_ENTRY * buckets) + self.size + in_use * (CHUNK_HEADER + GRANULE // 2)
 
     def _stream(self) -> uint64_t:

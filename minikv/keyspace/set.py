@@ -3,13 +3,16 @@
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_GET_SIZE
-from cython.cimports.libc.stdint import uint8_t, uint64_t
+from cython.cimports.libc.stdint import INT64_MAX, uint8_t, uint64_t
 from cython.cimports.minikv.engine.record import TYPE_SET, length_size
 from cython.cimports.minikv.keyspace.builder import replace_with_names
 from cython.cimports.minikv.keyspace.collection import write_string
 from cython.cimports.minikv.keyspace.database import Database
 
 from minikv.keyspace.database import is_int64
+
+# Members that are taken out of a table before they are looked up elsewhere, when a limit may end it all.
+LOOKED_AT_ONCE = cython.declare(cython.Py_ssize_t, 64)
 
 
 class Set:
@@ -78,19 +81,22 @@ class Set:
         other: Set
         entry: cython.pointer[uint8_t]
         there: cython.bint
+        cursor: uint64_t = 0
         chosen: list = []
-        for member in self.members():
-            there = wanted
-            for other in others:
-                entry = other.find_entry(member)
-                there = entry != cython.NULL
-                if there != wanted:
-                    break
-            if there == wanted:
-                chosen.append(member)
-                if len(chosen) == limit:
-                    break
-        return chosen
+        while True:
+            for member in self.gather(cython.address(cursor), LOOKED_AT_ONCE if limit else INT64_MAX):
+                there = wanted
+                for other in others:
+                    entry = other.find_entry(member)
+                    there = entry != cython.NULL
+                    if there != wanted:
+                        break
+                if there == wanted:
+                    chosen.append(member)
+                    if len(chosen) == limit:
+                        return chosen
+            if cursor == 0:
+                return chosen
 
     def sample(self, count: int, distinct: bool) -> list[bytes]:
         """Random members; distinct: none twice, at most all."""

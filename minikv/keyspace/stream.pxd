@@ -27,6 +27,7 @@ cdef class Stream(Collection):
     cdef int chunk_nodes(self) except -1
     cdef int put_chunked(self, list nodes, bytes tail, int64_t expire_at_ms) except -1
     cdef int spread_nodes(self) except -1
+    cdef int add_above(self, StreamId id, tuple parts, uint64_t max_bytes, uint64_t max_entries) except -1
     cdef int append(self, StreamId id, tuple parts, uint64_t max_bytes, uint64_t max_entries) except -1
     cdef bint last_has_room(self, tuple parts, uint64_t max_bytes, uint64_t max_entries) except -1
     cdef int add_node(self, StreamId id, bytes pack) except -1

@@ -55,6 +55,7 @@ from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.stream_tail import (
     GROUPS_AT,
     NUMBER_SIZE,
+    TABLES,
     TABLES_MARK,
     TAIL_MIN,
     behind_group,
@@ -340,8 +341,10 @@ class Stream:
 
     def grow_nodes(self, more: uint64_t) -> cython.int:
         """Take a form that has room for so many more bytes of nodes."""
-        if not self.spread and not self.chunked and (
-            self.tail_at() + more > PACKED_MAX or self.nodes() >= PACKED_NODES
+        if (
+            not self.spread
+            and not self.chunked
+            and (self.tail_at() + more > PACKED_MAX or self.nodes() >= PACKED_NODES)
         ):
             self.chunk_nodes()
         if self.chunked and root_of(self.payload()).nbytes + more > CHUNKED_MAX:
@@ -431,16 +434,38 @@ class Stream:
 
         max_bytes, max_entries: Redis's limits of a node, 0 for none. The key is born if need be.
         """
+        self.add_above(id_of(id), parts, max_bytes, max_entries)
+
+    def add_above(self, id: StreamId, parts: tuple, max_bytes: uint64_t, max_entries: uint64_t) -> cython.int:
         created: cython.bint = self.at_slot() == cython.NULL
         if created:
             self.create()
         try:
-            self.append(id_of(id), parts, max_bytes, max_entries)
+            self.append(id, parts, max_bytes, max_entries)
         except ArenaFull:
             if created:
                 self.database.store.remove(self.at_slot(), self.hash_)
             raise
         self.changed()
+        return 0
+
+    def add_now(self, now_ms: uint64_t, parts: tuple, max_bytes: uint64_t, max_entries: uint64_t) -> bytes | None:
+        """The same with the ID that follows from the clock, which is returned; None if the largest one is taken."""
+        id: StreamId
+        id.ms = id.sequence = 0
+        if self.at_slot() != cython.NULL:
+            id = self.id_number(LAST)
+        if id.ms < now_ms:
+            id.ms = now_ms
+            id.sequence = 0
+        else:
+            id.sequence += 1
+            if id.sequence == 0:
+                id.ms += 1
+                if id.ms == 0:
+                    return None
+        self.add_above(id, parts, max_bytes, max_entries)
+        return id_text(id)
 
     def append(self, id: StreamId, parts: tuple, max_bytes: uint64_t, max_entries: uint64_t) -> cython.int:
         last: uint32_t = self.nodes() - 1
@@ -448,6 +473,7 @@ class Stream:
         entry: bytes
         pack: bytes
         size: uint64_t
+        tail: cython.pointer[uint8_t]
         # From here on the tail can be written, whatever becomes of the nodes.
         self.writable()
         if self.nodes() and self.last_has_room(parts, max_bytes, max_entries):
@@ -462,9 +488,11 @@ class Stream:
             pack = new_node(id, parts)
             self.grow_nodes(NODE_HEADER + PyBytes_GET_SIZE(pack))
             self.add_node(id, pack)
-        self.put_number(LENGTH, self.number(LENGTH) + 1)
-        self.put_number(ADDED, self.number(ADDED) + 1)
-        self.put_id_number(LAST, id)
+        tail = self.tail()
+        add_one(tail + LENGTH * NUMBER_SIZE)
+        add_one(tail + ADDED * NUMBER_SIZE)
+        write_length(tail + LAST * NUMBER_SIZE, id.ms, NUMBER_SIZE)
+        write_length(tail + (LAST + 1) * NUMBER_SIZE, id.sequence, NUMBER_SIZE)
         if self.number(LENGTH) == 1:
             self.put_id_number(FIRST, id)
         return 0
@@ -937,27 +965,42 @@ class Stream:
         at: cython.pointer[uint8_t] = self.group_at(name, cython.address(found))
         return bytes_at(at, behind_group(at) - at) if found else None
 
+    def group_last_id(self, name: bytes) -> int | None:
+        """The last ID that a group has delivered; None if there is no such group."""
+        found: cython.bint = False
+        at: cython.pointer[uint8_t] = self.group_at(name, cython.address(found))
+        length: uint64_t = 0
+        id: StreamId
+        if not found:
+            return None
+        at = read_length(at, cython.address(length)) + length
+        memcpy(cython.address(id.ms), at + 1, 8)
+        memcpy(cython.address(id.sequence), at + NUMBER_SIZE + 1, 8)
+        id.ms = minikv_swap64(id.ms)
+        id.sequence = minikv_swap64(id.sequence)
+        return number_of(id)
+
     def put_group(self, name: bytes, group: bytes | None) -> None:
         """Add a group, or replace the one of this name; None: take it out with its tables. Counts no change."""
         found: cython.bint = False
         at: cython.pointer[uint8_t] = self.group_at(name, cython.address(found))
         size: uint64_t = behind_group(at) - at if found else 0
         mark: cython.pointer[uint8_t]
-        tables: uint32_t[2]
+        tables: uint32_t[TABLES]
         table: cython.int
-        tables[0] = tables[1] = 0
+        tables[0] = 0
         if found and group is None:
             mark = behind_head(at)
             if mark[0] == TABLES_MARK:
-                memcpy(tables, mark + 1, 8)
+                memcpy(tables, mark + 1, TABLES * 4)
         self.replace_tail(
             at - self.payload(),
             size,
             b"" if group is None else group,
             (group is not None) - cython.cast(cython.int, found),
         )
-        for table in range(2):
-            if tables[table]:
+        if tables[0]:
+            for table in range(TABLES):
                 self.drop_table(tables[table])
 
     def create_table(self, width: uint32_t) -> int:
@@ -1056,6 +1099,16 @@ class StreamLoader:
         else:
             nodes = [b"\x10" + id + b"\x80" + len(pack).to_bytes(4, "big") + pack for id, pack in self.nodes]
             self.stream.put_packed(b"".join(nodes), len(nodes), tail, expire_at_ms)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def add_one(number: cython.pointer[uint8_t]) -> cython.void:
+    """Count a number of the tail up."""
+    count: uint64_t
+    memcpy(cython.address(count), number + 1, 8)
+    write_length(number, minikv_swap64(count) + 1, NUMBER_SIZE)
 
 
 @cython.cfunc

@@ -10,21 +10,23 @@ A group is a part of its stream's tail, in the bytes of the file with numbers of
 A Group is made from these bytes for one command, which changes it and saves it as a whole: one change, or none. Pending
 entries stay bytes: two tables of fixed width, sorted by ID, found by halving. Names are in order everywhere.
 
-A LargeGroup has its pending entries in tables of the arena instead, laid out in engine/stream_tail.pxd. These change
-entry by entry, each completely or not at all, so what one command changes takes no more time than in Redis. A group
-becomes large when it is saved with too many pending entries, and small again when none is left.
+A LargeGroup has its consumers and pending entries in tables of the arena instead, laid out in engine/stream_tail.pxd.
+These change row by row, each completely or not at all, so what one command changes takes no more time than in Redis. A
+group becomes large when it is saved with too many consumers or pending entries, and small again when it has few
+consumers and none of them has a pending entry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from struct import Struct
 from typing import NamedTuple, Protocol
 
 from minikv.errors import ArenaFull
 from minikv.keyspace.stream import LARGEST_ID, Stream
 from minikv.keyspace.stream_node import place_of
-from minikv.keyspace.stream_table import StreamTable
+from minikv.keyspace.stream_table import ConsumerTable, PendingTable, StreamTable
 
 ID_SIZE = 16
 PENDING_SIZE = 33
@@ -33,12 +35,17 @@ COUNT_SIZE = 5
 GROUPS_AT = 8 * NUMBER_SIZE  # in a stream's tail
 UINT64_MAX = (1 << 64) - 1
 UNKNOWN_READS = UINT64_MAX  # entries_read is not known
-# A small group is copied with each change: at most about 6 KiB of pending entries.
-SMALL_MAX = 128
+# A small group is read and written as a whole with each change: at most about 6 KiB of pending entries.
+SMALL_PENDING = 128
+SMALL_CONSUMERS = 16
 TABLES_MARK = 0xFF
 PENDING_ROW = 37
 OWNER_SIZE = 4
+HEAD_NUMBERS = Struct(">BQBQBQ")  # each behind the byte that says how long it is
+SEEN = Struct("<q")
 OWNED_ROW = 20
+# An entry is looked up by its ID in about the time in which so many are passed by.
+LOOKUP_COST = 100
 
 
 def has(table: bytearray, place: int, id: bytes) -> bool:
@@ -51,11 +58,7 @@ def raw_id(number: int) -> bytes:
 
 
 def pending_entry(id: bytes, delivered_ms: int, deliveries: int) -> bytes:
-    return id + delivered_ms.to_bytes(8, "little", signed=True) + b"\x81" + (deliveries & UINT64_MAX).to_bytes(8, "big")
-
-
-def number_bytes(number: int) -> bytes:
-    return b"\x81" + number.to_bytes(8, "big")
+    return id + SEEN.pack(delivered_ms) + b"\x81" + (deliveries & UINT64_MAX).to_bytes(8, "big")
 
 
 def count_bytes(count: int) -> bytes:
@@ -153,7 +156,7 @@ class Group:
         self.last_id = last_id
         self.entries_read = entries_read
         self.pending = bytearray()
-        self.consumers: dict[bytes, Consumer] = {}
+        self.consumers: Mapping[bytes, Consumer] = {}
 
     @staticmethod
     def of(stream: Stream, name: bytes) -> Group | None:
@@ -176,9 +179,8 @@ class Group:
     def decode_head(data: bytes, at: int) -> tuple[Group, int]:
         """What comes before the pending entries of a group, and where it ends."""
         name, at = string_at(data, at)
-        last_id = int.from_bytes(data[at + 1 : at + 9] + data[at + 10 : at + 18], "big")
-        read = int.from_bytes(data[at + 19 : at + 27], "big")
-        return Group(name, last_id, None if read == UNKNOWN_READS else read), at + 27
+        _, ms, _, sequence, _, read = HEAD_NUMBERS.unpack_from(data, at)
+        return Group(name, ms << 64 | sequence, None if read == UNKNOWN_READS else read), at + HEAD_NUMBERS.size
 
     @staticmethod
     def decode_at(data: bytes, at: int) -> tuple[Group, int]:
@@ -189,28 +191,27 @@ class Group:
         at += 5 + size
         count = int.from_bytes(data[at + 1 : at + 5], "big")
         at += 5
+        consumers = {}
         for _ in range(count):
             name, at = string_at(data, at)
-            seen_ms = int.from_bytes(data[at : at + 8], "little", signed=True)
+            (seen_ms,) = SEEN.unpack_from(data, at)
             size = int.from_bytes(data[at + 9 : at + 13], "big") * ID_SIZE
-            group.consumers[name] = Consumer(name, seen_ms, bytearray(data[at + 13 : at + 13 + size]))
+            consumers[name] = Consumer(name, seen_ms, bytearray(data[at + 13 : at + 13 + size]))
             at += 13 + size
+        group.consumers = consumers
         return group, at
 
     def head(self) -> list[bytes]:
-        return [
-            string_bytes(self.name),
-            number_bytes(self.last_id >> 64),
-            number_bytes(self.last_id & UINT64_MAX),
-            number_bytes(UNKNOWN_READS if self.entries_read is None else self.entries_read),
-        ]
+        read = UNKNOWN_READS if self.entries_read is None else self.entries_read
+        numbers = HEAD_NUMBERS.pack(0x81, self.last_id >> 64, 0x81, self.last_id & UINT64_MAX, 0x81, read)
+        return [string_bytes(self.name), numbers]
 
     def encode(self) -> bytes:
         parts = [*self.head(), count_bytes(len(self)), bytes(self.pending), count_bytes(len(self.consumers))]
         for consumer in self.consumers.values():
             parts += (
                 string_bytes(consumer.name),
-                consumer.seen_ms.to_bytes(8, "little", signed=True),
+                SEEN.pack(consumer.seen_ms),
                 count_bytes(len(consumer)),
                 bytes(consumer.ids),
             )
@@ -218,10 +219,14 @@ class Group:
 
     def save(self, stream: Stream) -> None:
         """Make it a part of the stream; counts no change. The group is not to be used any more."""
-        if len(self) > SMALL_MAX:
+        if not self.is_small():
             spread_group(self, stream)
         else:
             stream.put_group(self.name, self.encode())
+
+    def is_small(self) -> bool:
+        """Whether it is kept as a whole, or should be."""
+        return len(self) <= SMALL_PENDING and len(self.consumers) <= SMALL_CONSUMERS
 
     def __len__(self) -> int:
         """Pending entries."""
@@ -234,9 +239,8 @@ class Group:
 
     def add_consumer(self, name: bytes, seen_ms: int) -> Consumer:
         """A new consumer."""
-        self.consumers[name] = consumer = Consumer(name, seen_ms, bytearray())
-        if next(reversed(self.consumers)) != max(self.consumers):
-            self.consumers = dict(sorted(self.consumers.items()))
+        consumer = Consumer(name, seen_ms, bytearray())
+        self.consumers = dict(sorted([*self.consumers.items(), (name, consumer)]))
         return consumer
 
     def put_consumers(self, consumers: Iterable[Consumer]) -> None:
@@ -253,7 +257,8 @@ class Group:
 
     def remove_consumer(self, name: bytes) -> int:
         """Take out a consumer with its pending entries; how many there were."""
-        consumer = self.consumers.pop(name)
+        consumer = self.consumers[name]
+        self.consumers = {other.name: other for other in self.consumers.values() if other is not consumer}
         mine = {bytes(consumer.ids[at : at + ID_SIZE]) for at in range(0, len(consumer.ids), ID_SIZE)}
         table = self.pending
         kept = [
@@ -263,6 +268,14 @@ class Group:
         ]
         self.pending = bytearray(b"".join(kept))
         return len(mine)
+
+    def reports(self) -> list[tuple[bytes, int, int]]:
+        """Each consumer's name, how many entries are pending for it, and when it was last seen."""
+        return [(consumer.name, len(consumer), consumer.seen_ms) for consumer in self.consumers.values()]
+
+    def shares(self) -> list[tuple[bytes, int]]:
+        """The names of the consumers that entries are pending for, and for each how many."""
+        return [(consumer.name, len(consumer)) for consumer in self.consumers.values() if len(consumer)]
 
     # Pending entries
 
@@ -282,12 +295,6 @@ class Group:
             int.from_bytes(entry[16:24], "little", signed=True),
             int.from_bytes(entry[25:], "big", signed=True),
         )
-
-    def pending_of(self, consumer: Consumer) -> Iterator[Pending]:
-        """All pending entries of one consumer."""
-        for at in range(0, len(consumer.ids), ID_SIZE):
-            id = bytes(consumer.ids[at : at + ID_SIZE])
-            yield self.pending_at(place_of(self.pending, PENDING_SIZE, id), consumer)
 
     def is_pending(self, id: bytes) -> bool:
         return has(self.pending, place_of(self.pending, PENDING_SIZE, id), id)
@@ -340,6 +347,24 @@ class Group:
             place_of(self.pending, PENDING_SIZE, bytes(consumer.ids[place : place + ID_SIZE])), consumer
         )
 
+    def walk(self, start: int, consumer: Consumer | None, delivered_max_ms: int | None = None) -> Iterator[Pending]:
+        """The pending entries from an ID on, in order; of one consumer, and delivered no later, as wanted.
+
+        The group does not change meanwhile.
+        """
+        for entry in self.all_from(start) if consumer is None else self.all_from_of(start, consumer):
+            if delivered_max_ms is None or entry.delivered_ms <= delivered_max_ms:
+                yield entry
+
+    def all_from(self, start: int) -> Iterator[Pending]:
+        for place in range(place_of(self.pending, PENDING_SIZE, raw_id(start)), len(self.pending), PENDING_SIZE):
+            yield self.pending_at(place)
+
+    def all_from_of(self, start: int, consumer: Consumer) -> Iterator[Pending]:
+        for place in range(place_of(consumer.ids, ID_SIZE, raw_id(start)), len(consumer.ids), ID_SIZE):
+            id = bytes(consumer.ids[place : place + ID_SIZE])
+            yield self.pending_at(place_of(self.pending, PENDING_SIZE, id), consumer)
+
     # How far it has read
 
     def read_entry(self, stream: Stream, id: int) -> None:
@@ -363,58 +388,78 @@ class Group:
 class Owner(Consumer):
     """A consumer of a large group. number: what its pending entries know it by."""
 
-    __slots__ = ("number", "owned")
+    __slots__ = ("consumers", "number", "owned")
 
-    def __init__(self, name: bytes, seen_ms: int, number: int, owned: StreamTable):
-        super().__init__(name, seen_ms, bytearray())
-        self.number = owner_bytes(number)
+    def __init__(self, number: bytes, owned: StreamTable, consumers: ConsumerTable):
+        self.number = number
         self.owned = owned
+        self.consumers = consumers
+        self.name = consumers.names[number]
+        self.ids = bytearray()
+
+    @property
+    def seen_ms(self) -> int:
+        return self.consumers.seen_ms(self.number)
+
+    @seen_ms.setter
+    def seen_ms(self, seen_ms: int) -> None:
+        self.consumers.see(self.number, seen_ms)
 
     def __len__(self) -> int:
-        return self.end() - self.start()
+        return self.owned.place_of(next_owner(self.number)) - self.owned.place_of(self.number)
 
-    def start(self) -> int:
-        """Where its rows begin."""
-        return self.owned.place_of(self.number)
 
-    def end(self) -> int:
-        return self.owned.place_of(owner_bytes(int.from_bytes(self.number, "big") + 1))
+class Owners(Mapping[bytes, Consumer]):
+    """The consumers of a large group by name, in order."""
+
+    __slots__ = ("owned", "table")
+
+    def __init__(self, table: ConsumerTable, owned: StreamTable):
+        self.table = table
+        self.owned = owned
+
+    def __getitem__(self, name: bytes) -> Owner:
+        return self.of(self.table.numbers[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.table.numbers
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(sorted(self.table.numbers))
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def of(self, number: bytes) -> Owner:
+        return Owner(number, self.owned, self.table)
 
 
 class LargeGroup(Group):
-    """entries: table of pending entries, by ID. owned: table of their IDs, by consumer."""
+    """entries: table of pending entries, by ID. owned: table of their IDs, by consumer. data: what is saved of it."""
 
-    __slots__ = ("by_number", "entries", "owned", "stream")
+    __slots__ = ("data", "entries", "owned", "owners", "stream")
 
     def __init__(self, head: Group, stream: Stream, data: bytes, at: int):
         super().__init__(head.name, head.last_id, head.entries_read)
+        entries, owned, consumers = (int.from_bytes(data[at + 4 * i : at + 4 * i + 4], "little") for i in range(3))
         self.stream = stream
-        self.entries = StreamTable(stream, int.from_bytes(data[at : at + 4], "little"))
-        self.owned = StreamTable(stream, int.from_bytes(data[at + 4 : at + 8], "little"))
-        self.by_number: dict[bytes, Owner] = {}
-        count = int.from_bytes(data[at + 9 : at + 13], "big")
-        at += 13
-        for _ in range(count):
-            name, at = string_at(data, at)
-            seen_ms = int.from_bytes(data[at : at + 8], "little", signed=True)
-            self.know(Owner(name, seen_ms, int.from_bytes(data[at + 8 : at + 12], "big"), self.owned))
-            at += 12
-        self.consumers = dict(sorted(self.consumers.items()))
-
-    def know(self, consumer: Owner) -> Owner:
-        self.consumers[consumer.name] = self.by_number[consumer.number] = consumer
-        return consumer
+        self.data = data
+        self.entries = PendingTable(stream, entries)
+        self.owned = StreamTable(stream, owned)
+        self.consumers = self.owners = Owners(ConsumerTable(stream, consumers), self.owned)
 
     def encode(self) -> bytes:
-        return large_group(self, self.entries, self.owned, self.by_number.values())
+        return large_group(self, (self.entries, self.owned, self.owners.table))
 
     def save(self, stream: Stream) -> None:
-        if len(self):
-            stream.put_group(self.name, self.encode())
+        if len(self) or not self.is_small():
+            data = self.encode()
+            if data != self.data:
+                stream.put_group(self.name, data)
             return
         stream.put_group(self.name, super().encode())
-        stream.drop_table(self.entries.number)
-        stream.drop_table(self.owned.number)
+        for table in (self.entries, self.owned, self.owners.table):
+            stream.drop_table(table.number)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -423,25 +468,35 @@ class LargeGroup(Group):
 
     def add_consumer(self, name: bytes, seen_ms: int) -> Consumer:
         """The stream knows it at once, before any entry is its own."""
-        number = int.from_bytes(max(self.by_number, default=owner_bytes(0)), "big") + 1
-        consumer = self.know(Owner(name, seen_ms, number, self.owned))
-        self.consumers = dict(sorted(self.consumers.items()))
-        self.stream.put_group(self.name, self.encode())
-        return consumer
+        return self.owners.of(self.owners.table.add(name, seen_ms))
 
     def remove_consumer(self, name: bytes) -> int:
-        consumer = self.consumers.pop(name)
-        assert isinstance(consumer, Owner)
-        del self.by_number[consumer.number]
-        self.stream.put_group(self.name, self.encode())
-        start, count = consumer.start(), len(consumer)
+        consumer = self.owners[name]
+        start, count = self.owned.place_of(consumer.number), len(consumer)
         if count == len(self):
             self.entries.remove(0, count)
         else:
             for place in range(start, start + count):
                 self.entries.remove(self.entries.place_of(self.owned.row(place)[OWNER_SIZE:]))
         self.owned.remove(start, count)
+        self.owners.table.forget(consumer.number)
         return count
+
+    def reports(self) -> list[tuple[bytes, int, int]]:
+        table = self.owners.table
+        pending = dict(self.shares())
+        names = zip(table.names.values(), table.all_seen_ms(), strict=True)
+        return sorted((name, pending.get(name, 0), seen_ms) for name, seen_ms in names)
+
+    def shares(self) -> list[tuple[bytes, int]]:
+        found = []
+        start, end = 0, len(self.owned)
+        while start < end:
+            number = self.owned.row(start)[:OWNER_SIZE]
+            behind = self.owned.place_of(next_owner(number))
+            found.append((self.owners.table.names[number], behind - start))
+            start = behind
+        return sorted(found)
 
     # Pending entries
 
@@ -449,16 +504,10 @@ class LargeGroup(Group):
         row = self.entries.row(place)
         return Pending(
             int.from_bytes(row[:ID_SIZE], "big"),
-            self.by_number[row[PENDING_SIZE:]] if consumer is None else consumer,
+            self.owners.of(row[PENDING_SIZE:]) if consumer is None else consumer,
             int.from_bytes(row[16:24], "little", signed=True),
             int.from_bytes(row[25:PENDING_SIZE], "big", signed=True),
         )
-
-    def pending_of(self, consumer: Consumer) -> Iterator[Pending]:
-        entry = self.next_of(consumer, 0)
-        while entry is not None:
-            yield entry
-            entry = None if entry.id == LARGEST_ID else self.next_of(consumer, entry.id + 1)
 
     def is_pending(self, id: bytes) -> bool:
         return self.entries.row(self.entries.place_of(id))[:ID_SIZE] == id
@@ -515,6 +564,27 @@ class LargeGroup(Group):
         place = self.entries.place_of(raw_id(id))
         return self.pending_at(place) if place < len(self) else None
 
+    def walk(self, start: int, consumer: Consumer | None, delivered_max_ms: int | None = None) -> Iterator[Pending]:
+        if delivered_max_ms is None or (consumer is not None and len(consumer) * LOOKUP_COST < len(self)):
+            yield from super().walk(start, consumer, delivered_max_ms)
+            return
+        owner = consumer.number if isinstance(consumer, Owner) else b""
+        place = self.entries.place_of(raw_id(start))
+        while (place := self.entries.first_idle(place, delivered_max_ms, owner)) < len(self):
+            yield self.pending_at(place, consumer)
+            place += 1
+
+    def all_from(self, start: int) -> Iterator[Pending]:
+        for place in range(self.entries.place_of(raw_id(start)), len(self)):
+            yield self.pending_at(place)
+
+    def all_from_of(self, start: int, consumer: Consumer) -> Iterator[Pending]:
+        assert isinstance(consumer, Owner)
+        place = self.owned.place_of(consumer.number + raw_id(start))
+        while (row := self.owned.row(place))[:OWNER_SIZE] == consumer.number:
+            yield self.pending_at(self.entries.place_of(row[OWNER_SIZE:]), consumer)
+            place += 1
+
     def next_of(self, consumer: Consumer, id: int) -> Pending | None:
         assert isinstance(consumer, Owner)
         row = self.owned.row(self.owned.place_of(consumer.number + raw_id(id)))
@@ -523,53 +593,45 @@ class LargeGroup(Group):
         return self.pending_at(self.entries.place_of(row[OWNER_SIZE:]), consumer)
 
 
-def owner_bytes(number: int) -> bytes:
-    return number.to_bytes(OWNER_SIZE, "big")
+def next_owner(number: bytes) -> bytes:
+    return (int.from_bytes(number, "big") + 1).to_bytes(OWNER_SIZE, "big")
 
 
-def large_group(group: Group, entries: StreamTable, owned: StreamTable, consumers: Iterable[Owner]) -> bytes:
+def large_group(group: Group, tables: Iterable[StreamTable]) -> bytes:
     """The bytes of a group with these tables."""
-    parts = [
-        *group.head(),
-        bytes((TABLES_MARK,)),
-        entries.number.to_bytes(4, "little"),
-        owned.number.to_bytes(4, "little"),
-        count_bytes(len(group.consumers)),
-    ]
-    for consumer in consumers:
-        seen = consumer.seen_ms.to_bytes(8, "little", signed=True)
-        parts += (string_bytes(consumer.name), seen, consumer.number)
-    return b"".join(parts)
+    numbers = [table.number.to_bytes(4, "little") for table in tables]
+    return b"".join([*group.head(), bytes((TABLES_MARK,)), *numbers])
 
 
 def spread_group(group: Group, stream: Stream) -> None:
     """Give a small group that has grown tables of its own, and save it. Raises ArenaFull with nothing saved."""
-    tables: list[StreamTable] = []
+    tables: list[int] = []
     try:
-        for width in (PENDING_ROW, OWNED_ROW):
-            tables.append(StreamTable(stream, stream.create_table(width)))
-        entries, owned = tables
-        owners = [Owner(c.name, c.seen_ms, number, owned) for number, c in enumerate(group.consumers.values(), 1)]
+        for width in (PENDING_ROW, OWNED_ROW, 0):
+            tables.append(stream.create_table(width))
+        entries, owned = StreamTable(stream, tables[0]), StreamTable(stream, tables[1])
+        consumers = ConsumerTable(stream, tables[2])
         numbers: dict[bytes, bytes] = {}
-        for owner, consumer in zip(owners, group.consumers.values(), strict=True):
+        for consumer in group.consumers.values():
+            number = consumers.add(consumer.name, consumer.seen_ms)
             for at in range(0, len(consumer.ids), ID_SIZE):
                 id = bytes(consumer.ids[at : at + ID_SIZE])
-                numbers[id] = owner.number
-                owned.insert(len(owned), owner.number + id)
+                numbers[id] = number
+                owned.insert(len(owned), number + id)
         for at in range(0, len(group.pending), PENDING_SIZE):
             row = bytes(group.pending[at : at + PENDING_SIZE])
             entries.insert(len(entries), row + numbers[row[:ID_SIZE]])
-        stream.put_group(group.name, large_group(group, entries, owned, owners))
+        stream.put_group(group.name, large_group(group, (entries, owned, consumers)))
     except ArenaFull:
         for table in tables:
-            stream.drop_table(table.number)
+            stream.drop_table(table)
         raise
 
 
 def spread_large_groups(stream: Stream) -> None:
     """The same for the groups of a stream from a file, as far as there is room: they may be small for a while."""
     for group in Group.all_of(stream):
-        if not isinstance(group, LargeGroup) and len(group) > SMALL_MAX:
+        if not isinstance(group, LargeGroup) and not group.is_small():
             with suppress(ArenaFull):
                 group.save(stream)
 

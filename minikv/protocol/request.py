@@ -453,60 +453,107 @@ def one_character(byte: cython.uchar) -> str:
     return bytes((byte,)).decode("utf-8", "surrogateescape")
 
 
-BLANKS = b" \t\n\v\f\r"
-WORD_ENDS = b" \t\n\r"
-ESCAPED = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
-
-
 def split_words(line: bytes) -> object:
     """The words of an inline request, or None if quotes are not balanced.
 
     Double quotes know \\xHH and the escapes n r t b a; single quotes only \\'. A quote may begin inside a word but must
     end it. A zero byte is a byte like others (Redis waits for ever behind one).
     """
+    room: bytearray = bytearray(len(line))
+    word: cython.p_char = room
+    word_len: cython.Py_ssize_t
+    at: cython.p_const_char = line
+    end: cython.p_const_char = at + len(line)
+    step: cython.Py_ssize_t
     words = []
-    place = 0
     while True:
-        while place < len(line) and line[place] in BLANKS:
-            place += 1
-        if place == len(line):
+        while at < end and is_blank(at[0]):
+            at += 1
+        if at == end:
             return words
-        word = bytearray()
-        while place < len(line) and line[place] not in WORD_ENDS:
-            if line[place] in b"\"'":
-                place = unquote(line, place, word)
-                if place < 0 or (place < len(line) and line[place] not in BLANKS):
+        word_len = 0
+        while at < end and not ends_word(at[0]):
+            if at[0] == b'"' or at[0] == b"'":
+                step = unquote(at, end - at, word, cython.address(word_len))
+                if step < 0 or (at + step < end and not is_blank(at[step])):
                     return None
+                at += step
                 break
-            word.append(line[place])
-            place += 1
-        words.append(bytes(word))
+            word[word_len] = at[0]
+            word_len += 1
+            at += 1
+        words.append(word[:word_len])
 
 
-def unquote(line: bytes, place: int, word: bytearray) -> int:
-    """Append what the quotes at `place` hold; returns the place behind them, or -1 if they do not end."""
-    quote = line[place]
-    place += 1
-    while place < len(line):
-        byte = line[place]
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def is_blank(byte: cython.char) -> cython.bint:
+    return byte == 32 or 9 <= byte <= 13
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def ends_word(byte: cython.char) -> cython.bint:
+    """Vertical tabs and form feeds are blanks only between words."""
+    return byte == b" " or byte == b"\t" or byte == b"\n" or byte == b"\r"
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def unquote(
+    at: cython.p_const_char, length: cython.Py_ssize_t, word: cython.p_char, word_len: cython.pointer(cython.Py_ssize_t)
+) -> cython.Py_ssize_t:
+    """Append what the quotes at `at` hold; returns how long they are, or -1 if they do not end."""
+    quote: cython.char = at[0]
+    place: cython.Py_ssize_t = 1
+    byte: cython.char
+    while place < length:
+        byte = at[place]
+        place += 1
         if byte == quote:
-            return place + 1
-        following = line[place + 1 : place + 2]
-        if byte == ord("\\") and quote == ord('"') and following:
-            digits = line[place + 2 : place + 4]
-            if following == b"x" and len(digits) == 2 and all(digit in HEX_DIGITS for digit in digits):
-                word.append(int(digits, 16))
-                place += 4
-                continue
-            word.append(ESCAPED.get(following[0], following[0]))
-            place += 2
-        elif byte == ord("\\") and quote == ord("'") and following == b"'":
-            word.append(ord("'"))
-            place += 2
-        else:
-            word.append(byte)
-            place += 1
+            return place
+        if byte == b"\\" and place < length:
+            if quote == b'"' and at[place] == b"x" and place + 2 < length and is_hex(at + place + 1):
+                byte = cython.cast(cython.char, 16 * hex_digit(at[place + 1]) + hex_digit(at[place + 2]))
+                place += 3
+            elif quote == b'"' or at[place] == b"'":
+                byte = escaped(at[place]) if quote == b'"' else at[place]
+                place += 1
+        word[word_len[0]] = byte
+        word_len[0] += 1
     return -1
 
 
-HEX_DIGITS = b"0123456789abcdefABCDEF"
+@cython.cfunc
+@cython.exceptval(check=False)
+def escaped(byte: cython.char) -> cython.char:
+    """What a letter behind a backslash stands for; most for themselves."""
+    if byte == b"n":
+        return 10
+    if byte == b"r":
+        return 13
+    if byte == b"t":
+        return 9
+    if byte == b"b":
+        return 8
+    return 7 if byte == b"a" else byte
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def is_hex(at: cython.p_const_char) -> cython.bint:
+    """Whether two hexadecimal digits stand here."""
+    return hex_digit(at[0]) >= 0 and hex_digit(at[1]) >= 0
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def hex_digit(byte: cython.char) -> cython.int:
+    """Its value, -1 for any other byte."""
+    if 48 <= byte <= 57:
+        return byte - 48
+    if 97 <= byte <= 102:
+        return byte - 87
+    return byte - 55 if 65 <= byte <= 70 else -1

@@ -122,6 +122,6 @@ def group_object(group: Group) -> str:
 def consumer_object(group: Group, consumer: Consumer) -> str:
     pending = array(
         f'{{"id":{id_(entry.id)},"delivered_ms":{entry.delivered_ms},"deliveries":{entry.deliveries}}}'
-        for entry in group.pending_of(consumer)
+        for entry in group.walk(0, consumer)
     )
     return f'{{"name":{quoted(readable(consumer.name))},"seen_ms":{consumer.seen_ms},"pending":{pending}}}'

@@ -28,7 +28,7 @@ from cython.cimports.minikv.keyspace.stream_node import (
 )
 from cython.cimports.minikv.persistence.rdb_target import DIRECT_LEN, LoadTarget
 
-from minikv.keyspace.stream_group import SMALL_MAX, Tail
+from minikv.keyspace.stream_group import Tail
 from minikv.persistence import rdb_format
 
 TYPE_MODULE = rdb_format.TYPE_MODULE_2  # of whatever is passed over
@@ -249,8 +249,8 @@ class VisitorTarget(LoadTarget):
     def stream_end(self, tail: bytes) -> cython.int:
         self._footprint.tail(len(tail))
         for group in Tail.decode(tail).groups:
-            if len(group) > SMALL_MAX:
-                self._footprint.large_group(len(group), len(group.consumers))
+            if not group.is_small():
+                self._footprint.large_group(len(group), list(group.consumers))
         if self._wanted and self._takes_elements:
             self._visitor.stream_end(tail)
         return 0

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import load, processes, startup
+from benchmarks import commands, load, processes, startup
 from benchmarks.datasets import DataSet
 from benchmarks.mixed import LARGE, MIXED, Collections, mixed
 from benchmarks.options import Options
 from benchmarks.report import Figure, Report
-from benchmarks.servers import REDIS, ROOT, ServerSpec, in_turns, running
+from benchmarks.servers import MINIKV, REDIS, ROOT, ServerSpec, in_turns, running
 
 needs_redis = pytest.mark.usefixtures("oracle_command")
 
@@ -129,6 +129,43 @@ def test_each_server_starts_on_its_own_and_on_the_others_dump(options: Options) 
     for name in ("start until PONG with its own file", "start until PONG with another's file"):
         assert set(report.figure(name, "s").samples) == {"redis-server", "other"}
     assert list(options.directory.iterdir()) == []
+
+
+def test_sweep_asks_for_every_command_of_the_table(tmp_path: Path) -> None:
+    with running(MINIKV, parent_dir=tmp_path) as server:
+        names = {name.decode() for name in server.client().command("COMMAND", "LIST")}
+    asked = set()
+    for workload in commands.workloads():
+        for words in workload.requests(10, 0):
+            name = str(words[0]).lower()
+            asked |= {name, f"{name}|{str(words[1]).lower()}" if len(words) > 1 else name}
+    containers = {name.partition("|")[0] for name in names if "|" in name}
+    names = {name for name in names - containers if not name.endswith("|help")}
+    assert {name for name in names - asked if name.partition("|")[0] not in commands.NOT_SWEPT} == set()
+
+
+def test_sweep_marks_what_costs_twice_as_much_or_grows_faster() -> None:
+    report = commands.Sweep("commands", "?", {}, {"a": "1", "b": "1"})
+    for size, times in ((10, (10.0, 21.0)), (1000, (10.0, 100.0))):
+        for server, time in zip("ab", times, strict=True):
+            report.add(f"elements: LLEN l, {size}", "us", server, time)
+    assert report.markdown().splitlines()[2:] == [
+        "| `elements: LLEN l` | 21 (2.10) | 100 (10.00) |  | 4.8 (1.0) | >2 grows |",
+        "",
+        "1 of 1 requests are marked",
+    ]
+
+
+@needs_redis
+def test_sweep_measures_requests_that_need_preparing(options: Options) -> None:
+    report = commands.sweep(options, [workload for workload in commands.workloads() if "LTRIM" in workload.text])
+    assert [figure.name.partition(", ")[0] for figure in report.figures] == [
+        "elements: COPY l t REPLACE ; LTRIM t {half} -1"
+    ] * len(report.figures)
+    assert {name: len(samples) for name, samples in report.figures[0].samples.items()} == {
+        "redis-server": 1,
+        "other": 1,
+    }
 
 
 @needs_redis

@@ -51,6 +51,16 @@ def test_object_tells_how_a_value_is_stored(pair: ClientPair, value: str) -> Non
     assert ours == theirs
 
 
+@pytest.mark.parametrize("add", ["SET k a", "RPUSH k a", "SADD k a", "HSET k a 1", "ZADD k 1 a", "XADD k 1-1 a b"])
+def test_object_knows_every_type(pair: ClientPair, add: str) -> None:
+    pair.assert_same(add)
+    ours, theirs = (client.value("DEBUG OBJECT k") for client in (pair.subject, pair.oracle))
+    pattern = rb"Value at:0x[0-9a-f]+ refcount:1 encoding:(\w+) serializedlength:[0-9]+ lru:[0-9]+ lru_seconds_idle:0"
+    ours_match, theirs_match = re.match(pattern, ours), re.match(pattern, theirs)
+    assert ours_match and theirs_match
+    assert ours_match[1] == theirs_match[1]
+
+
 @pytest.mark.parametrize("value", ["x" * 21, "ab" * 70])
 def test_object_tells_what_a_compressed_value_takes(pair: ClientPair, value: str) -> None:
     """The compressors are not the same: ours may need fewer bytes."""

@@ -392,3 +392,16 @@ def test_arity(pair: ClientPair) -> None:
     for name in names:
         for count in range(6):
             pair.assert_same([name, *["100000"] * count])  # also a time that does not pass meanwhile
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 9])
+def test_scan_of_a_tiny_database_needs_one_call(pair: ClientPair, count: int) -> None:
+    pair.assert_same(*[f"SET key:{number} 1" for number in range(count)])
+    for client in (pair.subject, pair.oracle):
+        cursor, keys = (part.payload for part in client.value("SCAN 0"))
+        assert (cursor, len(keys)) == (b"0", count)
+
+
+@pytest.mark.parametrize("number", ["2147483647", "2147483648", "-2147483649", "9223372036854775808", "x"])
+def test_numbers_of_databases_beyond_a_c_int(pair: ClientPair, number: str) -> None:
+    pair.assert_same(f"SELECT {number}", f"SWAPDB {number} 0", f"SWAPDB 0 {number}", f"COPY a b DB {number}")

@@ -92,3 +92,11 @@ def test_latency_tracking_can_be_turned_off(fresh_pair: Callable[..., ClientPair
     pair.assert_same("SET a 1", "LATENCY HISTOGRAM set")
     pair.assert_same("CONFIG SET latency-tracking yes", "SET a 1")
     pair.assert_same("LATENCY HISTOGRAM set", compare=same_shape)
+
+
+@pytest.mark.parametrize("threshold", [9223372036854776, (1 << 63) - 1])
+def test_threshold_beyond_any_duration(pair: ClientPair, threshold: int) -> None:
+    pair.assert_same(
+        f"CONFIG SET latency-monitor-threshold {threshold}", "CONFIG GET latency-monitor-threshold", "PING"
+    )
+    pair.assert_same("CONFIG SET latency-monitor-threshold 0")

@@ -362,3 +362,13 @@ def test_a_dump_keeps_sets(pair: ClientPair, members: int, form: str) -> None:
     )
     pair.assert_same("DEBUG RELOAD NOSAVE NOFLUSH MERGE", "SCARD s", "DEBUG DIGEST", "DBSIZE")
     assert pair.subject.call("DEBUG ENGINE-CHECK") == b"+OK\r\n"
+
+
+@pytest.mark.parametrize("limit", [1, 2, 63, 64, 65, 700, 1500])
+def test_limit_of_large_intersections(pair: ClientPair, limit: int) -> None:
+    pair.assert_same(["SADD", "a", *map(str, range(2000))], ["SADD", "b", *map(str, range(1000, 5000))])
+    pair.assert_same(["ZADD", "z", *[word for number in range(500, 4000) for word in ("1", str(number))]])
+    pair.assert_same(f"SINTERCARD 2 a b LIMIT {limit}", f"ZINTERCARD 2 a b LIMIT {limit}")
+    pair.assert_same(
+        f"ZINTERCARD 3 a z b LIMIT {limit}", f"ZINTERCARD 2 b z LIMIT {limit}", "ZINTERCARD 2 b none LIMIT 3"
+    )

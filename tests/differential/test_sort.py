@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -249,3 +251,16 @@ def test_random_sorting(pair: ClientPair, commands: list[list[Word]]) -> None:
         session.assert_same("FLUSHALL", *commands)
     finally:
         session.close()
+
+
+@pytest.mark.parametrize("options", ["", "DESC", "ALPHA", "ALPHA DESC", "BY w:*", "BY w:* DESC"])
+def test_any_range_of_many_elements(pair: ClientPair, rng: random.Random, options: str) -> None:
+    numbers = [str(rng.choice([rng.randrange(50), rng.randrange(-(10**18), 10**18), rng.random()])) for _ in range(700)]
+    pair.assert_same(
+        ["RPUSH", "l", *numbers], ["MSET", *[word for each in numbers[::3] for word in (f"w:{each}", "7")]]
+    )
+    pair.assert_same(["MSET", *[word for each in numbers[1::3] for word in (f"w:{each}", each)]])
+    for _ in range(15):
+        offset = rng.randrange(720)
+        pair.assert_same(f"SORT l {options} LIMIT {offset} {rng.choice([1, 10, 200, -1])} GET # GET w:*")
+    pair.assert_same(f"SORT l {options}", f"SORT l {options} STORE to", "LRANGE to 0 -1")

@@ -82,3 +82,14 @@ def test_the_stream_or_the_group_goes(scene: Scene, end: list[str]) -> None:
     scene.do("b", *end)
     scene.do("b", "DEL s", "XADD s 2-1 a 1", "XGROUP CREATE s g 0", "XADD s 3-1 a 1")
     scene.figures()
+
+
+def test_only_those_of_one_group_wait_together(scene: Scene) -> None:
+    """One worker of each group gets the new entry, also when workers of other groups stand between them."""
+    scene.do("e", "XGROUP CREATE s g $ MKSTREAM", "XGROUP CREATE s h $")
+    scene.do("a", "XREADGROUP GROUP g alice BLOCK 0 STREAMS s >")
+    scene.do("b", "XREADGROUP GROUP g bob BLOCK 0 STREAMS s >")
+    scene.do("c", "XREADGROUP GROUP h carol BLOCK 0 STREAMS s >")
+    scene.do("d", "XREAD BLOCK 0 STREAMS s $")
+    scene.do("e", "XADD s 1-1 a 1", "XINFO GROUPS s")
+    scene.do("e", "XADD s 2-1 a 1", "XADD s 3-1 a 1", "XINFO GROUPS s", "XPENDING s g", "XPENDING s h")

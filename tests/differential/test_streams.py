@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.harness import ClientPair, Words
+from tests.harness import ClientPair, WireClient, Words
 from tests.harness.compare import same_kind
 
 LOOK: list[Words] = ["XLEN s", "XRANGE s - +", "XREVRANGE s + -", "XINFO STREAM s", "XINFO STREAM s FULL COUNT 0"]
@@ -394,6 +394,9 @@ def test_large_groups(pair: ClientPair, rng: random.Random) -> None:
             f"XACK s g {id}-1 {id + 2}-1",
             f"XPENDING s g {id} + 5",
             f"XPENDING s g - {id} 5 {reader}",
+            f"XCLAIM s g {reader} 0 {id + 3}-1 IDLE 9000000",
+            f"XPENDING s g IDLE 5000000 - {id + 500} 9",
+            f"XPENDING s g IDLE 5000000 {id} + 9 {reader}",
             f"XREADGROUP GROUP g {reader} COUNT 3 STREAMS s {id}",
             f"XCLAIM s g {reader} 0 {id + 1}-1 {id + 5}-1 FORCE JUSTID",
             f"XDEL s {id + 7}-1",
@@ -410,6 +413,114 @@ def test_large_groups(pair: ClientPair, rng: random.Random) -> None:
     for payload in (ours, theirs):
         pair.assert_same(["RESTORE", "back", "0", payload, "REPLACE"], "XINFO STREAM back FULL COUNT 0")
     pair.assert_same(["XACK", "s", "g", *[f"{n}-1" for n in range(1, 3001)]], *about, "XINFO STREAM s FULL", "DEL s u")
+
+
+def dirty(client: WireClient) -> int:
+    return int(client.value("INFO persistence").partition(b"rdb_changes_since_last_save:")[2].split()[0])
+
+
+def test_changes_of_groups_are_counted(pair: ClientPair) -> None:
+    """A consumer that claims nothing is neither made nor seen; a later last ID counts unless something else does."""
+    pair.assert_same(*[f"XADD s {n}-1 a b" for n in range(1, 7)], "XGROUP CREATE s g 0")
+    for command in (
+        "XREADGROUP GROUP g c COUNT 4 STREAMS s >",
+        "XREADGROUP GROUP g c STREAMS s 0",
+        "XREADGROUP GROUP g d STREAMS s 0",
+        "XREADGROUP GROUP g e COUNT 1 NOACK STREAMS s >",
+        "XCLAIM s g slow 100000 1-1",
+        "XCLAIM s g none 0 9-1",
+        "XCLAIM s g none 0 9-1 FORCE",
+        "XCLAIM s g forced 0 6-1 FORCE",
+        "XCLAIM s g one 0 1-1 2-1",
+        "XCLAIM s g one 0 1-1 JUSTID",
+        "XCLAIM s g late 100000 1-1 LASTID 9-9",
+        "XCLAIM s g two 0 1-1 LASTID 10-9",
+        "XCLAIM s g two 100000 1-1 LASTID 1-9",
+        "XDEL s 2-1",
+        "XCLAIM s g three 0 2-1 LASTID 22-1",
+        "XCLAIM s g three 0 2-1 LASTID 23-1",
+        "XAUTOCLAIM s g slow 100000 0",
+        "XAUTOCLAIM s g four 0 0 COUNT 1",
+        "XAUTOCLAIM s g four -5 0 COUNT 1 JUSTID",
+        "XAUTOCLAIM s g none 0 99",
+        "XTRIM s MAXLEN 0",
+        "XAUTOCLAIM s g five 0 0",
+        "XAUTOCLAIM s g five 0 0",
+        "XACK s g 1-1",
+        "XGROUP SETID s g 0",
+        "XGROUP CREATECONSUMER s g six",
+        "XGROUP CREATECONSUMER s g six",
+        "XGROUP DELCONSUMER s g six",
+        "XGROUP DELCONSUMER s g six",
+        "XGROUP DESTROY s g",
+        "XGROUP DESTROY s g",
+    ):
+        before = [dirty(client) for client in (pair.subject, pair.oracle)]
+        pair.assert_same(command, "XINFO GROUPS s")
+        ours, theirs = (dirty(client) - old for client, old in zip((pair.subject, pair.oracle), before, strict=True))
+        assert (command, ours) == (command, theirs)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "XINFO stream s foo",
+        "XINFO sTream s FULL COUNT",
+        "XGROUP create s g 0 0 0",
+        "XGROUP setid s g 0 0 0",
+        "xgroup Foo",
+    ],
+)
+def test_errors_spell_the_subcommand_as_it_came(pair: ClientPair, request_: str) -> None:
+    pair.assert_same("XADD s 1-1 a b", "XGROUP CREATE s g 0", request_)
+
+
+def test_nothing_is_behind_the_largest_id(pair: ClientPair) -> None:
+    last = "18446744073709551615-18446744073709551615"
+    pair.assert_same(
+        "XADD s 1-1 a b", f"XADD s {last} a b", "XADD s * a b", f"XGROUP CREATE s g {last}", "XGROUP CREATE s h 0"
+    )
+    pair.assert_same(f"XREAD STREAMS s {last}", "XREADGROUP GROUP g c STREAMS s >", "XREADGROUP GROUP h c STREAMS s >")
+    pair.assert_same("XREADGROUP GROUP h c STREAMS s >", "XREADGROUP GROUP h c COUNT 1 STREAMS s 0", "XINFO GROUPS s")
+    pair.assert_same("XPENDING s h - + 5", "XAUTOCLAIM s h d 0 0", "XACK s h 1-1", "XDEL s 1-1", "XINFO STREAM s FULL")
+
+
+def test_many_consumers(pair: ClientPair, rng: random.Random) -> None:
+    """More consumers than are kept in the group's own bytes, of few and of many pending entries, and few again."""
+    about: list[Words] = ["XINFO GROUPS s", "XPENDING s g", "XINFO CONSUMERS s g", "XINFO STREAM s FULL COUNT 0"]
+    pair.assert_same("XGROUP CREATE s g 0 MKSTREAM", *[f"XADD s {n}-1 a {n}" for n in range(1, 501)])
+    names = [f"worker:{number:03}" for number in range(120)] + ["", "n" * 63, "n" * 64, "m" * 20_000, "\0", "z" * 5]
+    rng.shuffle(names)
+    for number, name in enumerate(names):
+        pair.assert_same(["XGROUP", "CREATECONSUMER", "s", "g", name])
+        if number % 3 == 0:
+            pair.assert_same(["XREADGROUP", "GROUP", "g", name, "COUNT", "2", "STREAMS", "s", ">"])
+        if number in (14, 15, 16, 17, 60):
+            pair.assert_same(*about)
+    for _ in range(60):
+        one, other = rng.sample(names, 2)
+        id = rng.randrange(1, 120)
+        pair.assert_same(
+            ["XCLAIM", "s", "g", one, "0", f"{id}-1", f"{id + 1}-1", "FORCE"],
+            ["XAUTOCLAIM", "s", "g", other, "0", f"{id}", "COUNT", "3", "JUSTID"],
+            ["XREADGROUP", "GROUP", "g", other, "COUNT", "1", "STREAMS", "s", "0"],
+            ["XPENDING", "s", "g", "-", "+", "3", one],
+            ["XCLAIM", "s", "g", one, "0", f"{id + 4}-1", f"{id + 5}-1", "IDLE", "9000000"],
+            ["XPENDING", "s", "g", "IDLE", "5000000", "-", f"{id + 30}", "6", one],
+            ["XPENDING", "s", "g", "IDLE", "5000000", f"{id}", "+", "6", other],
+            f"XPENDING s g IDLE 5000000 {id} + 7",
+            f"XPENDING s g {id} + 5",
+            f"XACK s g {id + 2}-1 {id + 9}-1",
+        )
+    pair.assert_same(*about, "COPY s t", "DEBUG RELOAD", *about, "XINFO STREAM t FULL COUNT 0")
+    ours, theirs = (client.value("DUMP s") for client in (pair.subject, pair.oracle))
+    for payload in (ours, theirs):
+        pair.assert_same(["RESTORE", "u", "0", payload, "REPLACE"], "XINFO STREAM u FULL COUNT 0")
+    for name in names[:115]:
+        pair.assert_same(["XGROUP", "DELCONSUMER", "s", "g", name], ["XGROUP", "DELCONSUMER", "s", "g", name])
+    pair.assert_same(*about, ["XACK", "s", "g", *[f"{n}-1" for n in range(1, 501)]], *about, "XACK s g 1-1")
+    pair.assert_same("XGROUP CREATECONSUMER s g a", "XGROUP CREATECONSUMER t g a", *about, "XINFO CONSUMERS t g")
+    pair.assert_same("DEL t", "COPY u t", "XINFO CONSUMERS t g", "FLUSHALL", *about)
 
 
 def test_groups(pair: ClientPair) -> None:

@@ -201,7 +201,23 @@ class Streams(RuleBasedStateMachine):
         for id in ids:
             del model.pending[id]
 
-    @rule(key=keys, consumer=st.sampled_from([b"alice", b"bob"]))
+    @rule(key=keys, count=st.integers(1, 40))
+    def add_consumers(self, key: bytes, count: int) -> None:
+        if key not in self.contents:
+            return
+        stream, _ = self.open(key)
+        group = Group.of(stream, b"group")
+        assert group is not None
+        wanted = {*group.consumers, *(b"worker %d" % number for number in range(count))}
+        with suppress(ArenaFull):
+            for name in sorted(wanted - {*group.consumers}):
+                group.add_consumer(name, 5)
+            group.save(stream)
+            group = Group.of(stream, b"group")
+            assert group is not None
+            assert list(group.consumers) == sorted(wanted)
+
+    @rule(key=keys, consumer=st.sampled_from([b"alice", b"bob", b"worker 3", b"worker 30"]))
     def remove_consumer(self, key: bytes, consumer: bytes) -> None:
         if key not in self.contents:
             return

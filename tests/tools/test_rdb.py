@@ -324,7 +324,9 @@ def test_arena_bytes_of_collections_are_those_of_the_arena(kind: Callable[..., b
     }[kind]
     data = rdb(FIRST + kind(b"key", value))
     # Which buckets the elements of a hash or set fall into is up to their hashes, and the names of a sorted set are sorted.
-    assert arena_bytes(data) == pytest.approx(live_bytes(data), rel=0 if kind is list_ else 0.02, abs=0 if kind is list_ else 64)
+    assert arena_bytes(data) == pytest.approx(
+        live_bytes(data), rel=0 if kind is list_ else 0.02, abs=0 if kind is list_ else 64
+    )
 
 
 def test_arena_bytes_of_large_elements() -> None:

@@ -1,0 +1,1 @@
+cdef int shared_bytes(bytes one, bytes other) except -1

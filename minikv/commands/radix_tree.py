@@ -1,0 +1,46 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""The number of nodes that Redis's radix tree has for the IDs of a stream: XINFO STREAM shows it."""
+
+import cython
+
+ID_SIZE = cython.declare(cython.int, 16)
+
+
+def radix_tree_nodes(keys: list, count: int) -> int:
+    """How many nodes Redis's radix tree has with `count` sorted IDs, 16 bytes each, which begin with these.
+
+    What is true of these is taken for true of all.
+    A leaf for each key, a node for each place where keys part, and one for each run of bytes between two of these.
+    """
+    nodes: cython.Py_ssize_t = len(keys)
+    index: cython.Py_ssize_t
+    before: cython.int = -1
+    depth: cython.int
+    above: cython.int
+    forks: cython.int[16]
+    open_forks: cython.int = 0
+    if not keys:
+        return 1
+    for index in range(1, len(keys) + 1):
+        depth = shared_bytes(keys[index - 1], keys[index]) if index < len(keys) else -1
+        # Above a leaf bytes are left over unless its neighbours share all but the last one with it.
+        nodes += ID_SIZE - max(before, depth) > 1
+        before = depth
+        while open_forks and forks[open_forks - 1] > depth:
+            open_forks -= 1
+            above = max(forks[open_forks - 1] if open_forks else -1, depth)
+            nodes += 1 + (forks[open_forks] - above > 1)
+        if depth >= 0 and (not open_forks or forks[open_forks - 1] < depth):
+            forks[open_forks] = depth
+            open_forks += 1
+    return nodes * count // len(keys)
+
+
+def shared_bytes(one: bytes, other: bytes) -> cython.int:
+    """How many first bytes two IDs share."""
+    left: cython.p_const_char = one
+    right: cython.p_const_char = other
+    depth: cython.int = 0
+    while left[depth] == right[depth]:
+        depth += 1
+    return depth
