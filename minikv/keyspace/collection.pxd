@@ -23,6 +23,7 @@ cdef class Collection:
     cdef uint64_t *at_slot(self) noexcept
     cdef uint8_t *payload(self) noexcept
     cdef uint8_t *find_packed(self, bytes name) noexcept
+    cdef uint8_t *find_in_form(self, bytes name, uint32_t *number) noexcept
     cdef uint8_t *find_chunked(self, bytes name, uint32_t *number) noexcept
     cdef uint64_t *find_spread(self, bytes name, uint64_t *hash_) noexcept
     cdef uint8_t *find_entry(self, bytes name) noexcept

@@ -73,7 +73,6 @@ from cython.cimports.minikv.keyspace.database import Database
 
 from minikv.errors import ArenaFull, WrongTypeError
 
-
 # SCAN's cursor has the prefix in front of what else a table puts there.
 CURSOR_PREFIX = cython.declare(uint32_t, 11)
 PREFIX_MASK = cython.declare(uint64_t, (1 << PREFIX_BITS) - 1)
@@ -165,6 +164,10 @@ class Collection:
         number[0] = bucket_of(hash_key(data, PyBytes_GET_SIZE(name)), root_of(payload).chunks)
         span = span_of(self.database.store.arena.base, payload, number[0])
         return find_element(self.kind, span.start, span.end, data, PyBytes_GET_SIZE(name))
+
+    def find_in_form(self, name: bytes, number: cython.pointer[uint32_t]) -> cython.pointer[uint8_t]:
+        """The element of a name in a collection that is not spread; and its chunk, if it has chunks."""
+        return self.find_chunked(name, number) if self.chunked else self.find_packed(name)
 
     def find_entry(self, name: bytes) -> cython.pointer[uint8_t]:
         """The element of a name, good until the next change; NULL if there is none."""

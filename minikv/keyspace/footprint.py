@@ -2,9 +2,9 @@
 """How many bytes of the arena a key would take, without an arena: the arithmetic of Store and Builder alone.
 
 What counts is the record and the elements, each rounded as the arena rounds it. The indexes are not in the arena, and
-not counted. How the elements of a hash or set of medium size fall into buckets depends on their hashes, which are others
-in each server: what is counted are as many buckets as are likely to be used. A sorted set is taken to come in order.
-Whoever changes how the engine lays records out changes this too; tests compare it with the real thing.
+not counted. How the elements of a hash or set of medium size fall into buckets depends on their hashes, which are
+others in each server: what is counted are as many buckets as are likely to be used. A sorted set is taken to come in
+order. Whoever changes how the engine lays records out changes this too; tests compare it with the real thing.
 """
 
 import cython

@@ -2,8 +2,8 @@
 """Streams: entries with rising IDs in nodes (see stream_node), and consumer groups (see stream_group).
 
 A packed stream is one record, its payload in the bytes of the file. When its nodes have become too large they become
-chunks, one each; and in the end elements in a store of its own, where a tree finds each by its ID. The record keeps what
-the file has behind the nodes, the tail:
+chunks, one each; and in the end elements in a store of its own, where a tree finds each by its ID. The record keeps
+what the file has behind the nodes, the tail:
 
     packed    size | 0x80 number of nodes: 4 B | node | node | ... | tail
     chunked   root | entry | entry | ... | tail                 chunks: node, node, ...
