@@ -39,7 +39,7 @@ def no_such_consumer_group(key: bytes, group: bytes) -> CommandError:
     return CommandError(f"NOGROUP No such consumer group '{shown(group)}' for key name '{shown(key)}'")
 
 
-def bad_subcommand(container_name: str, subcommand: str) -> CommandError:
+def bad_subcommand(container_name: str) -> CommandError:
     """The error for arguments that a subcommand does not understand; it names it as the client has written it."""
     return NamingError(f"ERR unknown subcommand or wrong number of arguments for '{{}}'. Try {container_name} HELP.")
 

@@ -323,7 +323,7 @@ def test_arena_bytes_of_collections_are_those_of_the_arena(kind: Callable[..., b
         zset: dict.fromkeys(names, 1.0),
     }[kind]
     data = rdb(FIRST + kind(b"key", value))
-    # Which buckets the elements of a hash or set fall into is up to their hashes; names of a sorted set are not in order.
+    # The buckets of a hash's or set's elements are up to their hashes; the names of a sorted set are not in order.
     assert arena_bytes(data) == pytest.approx(
         live_bytes(data), rel=0 if kind is list_ else 0.02, abs=0 if kind is list_ else 64
     )
