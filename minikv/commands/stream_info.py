@@ -13,7 +13,7 @@ from minikv.commands.spec import LOADING, READONLY, STALE, command, container
 from minikv.commands.stream_group import bad_subcommand, no_such_consumer_group
 from minikv.errors import CommandError
 from minikv.keyspace.stream import LARGEST_ID, Stream
-from minikv.keyspace.stream_group import Consumer, Group
+from minikv.keyspace.stream_group import Group
 from minikv.keyspace.stream_node import format_id
 from minikv.protocol.reply import SimpleString
 
@@ -79,19 +79,18 @@ def full_group(stream: Stream, group: Group, count: int) -> dict[bytes, object]:
         b"lag": group.lag(stream),
         b"pel-count": len(group),
         b"pending": pending,
-        b"consumers": [full_consumer(group, consumer, count) for consumer in group.consumers.values()],
+        b"consumers": [full_consumer(group, name, owned, seen_ms, count) for name, owned, seen_ms in group.reports()],
     }
 
 
-def full_consumer(group: Group, consumer: Consumer, count: int) -> dict[bytes, object]:
-    pending: list[object] = []
-    for entry in islice(group.walk(0, consumer), count or None):
-        pending.append([format_id(entry.id), entry.delivered_ms, entry.deliveries])
+def full_consumer(group: Group, name: bytes, owned: int, seen_ms: int, count: int) -> dict[bytes, object]:
+    """owned: how many entries are pending for the consumer."""
+    entries = islice(group.walk(0, group.consumers[name]), count or None) if owned else ()
     return {
-        b"name": consumer.name,
-        b"seen-time": consumer.seen_ms,
-        b"pel-count": len(consumer),
-        b"pending": pending,
+        b"name": name,
+        b"seen-time": seen_ms,
+        b"pel-count": owned,
+        b"pending": [[format_id(entry.id), entry.delivered_ms, entry.deliveries] for entry in entries],
     }
 
 
