@@ -61,7 +61,7 @@ LOADED_STRING_LEN = 10
 
 KINDS = ("hash", "set", "zset", "list", "stream")
 SIZES = (20, 100, 300, 1000, 5000)
-SHAPE_BYTES = 30 * MB  # payload of all collections of one shape
+SHAPE_BYTES = 60 * MB  # payload of all collections of one shape
 STRING_LENS = (350 * KB, 512 * KB, 700 * KB)
 STRING_BYTES = 200 * MB
 KEYS = 500_000
@@ -158,7 +158,7 @@ def memory(options: Options) -> Report:
     """What do collections take over their payload, by type and number of elements? And large strings, and keys?
 
     An element is of 32 bytes: in a hash a field and a value of 16 each, in a sorted set a member of 24 and a score, in
-    a stream an entry with a field of 8 and a value of 24. About 30 MB of each. Strings of 350, 512 and 700 KB: about
+    a stream an entry with a field of 8 and a value of 24. About 60 MB of each. Strings of 350, 512 and 700 KB: about
     200 MB of each. Keys of 16 bytes with values of 100: what a key takes beyond these, without and with a TTL.
     """
     report = options.report("medium-memory", memory.__doc__)

@@ -39,7 +39,11 @@ class Population(Collections):
         self.noise = self.noise.translate(LETTERS)
 
     def words(self, part: Part, key: int, element: int, version: int = 0) -> tuple[bytes, ...]:
-        return super().words(part, key % BODIES, element, version)
+        words = super().words(part, key % BODIES, element, version)
+        if part.kind == "zset":
+            # A time in ms, which fills the eight bytes of a score: redis-server keeps small integers in two or three.
+            return b"%d" % (1_700_000_000_000 + int(words[0])), words[1]
+        return words
 
     def writes(self, part: Part) -> Requests:
         bodies = [self.body(part, number) for number in range(min(BODIES, part.keys))]
