@@ -10,12 +10,15 @@ known; a run under CI never goes without.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -94,6 +97,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         skipped = len(terminalreporter.stats.get("skipped", []))
         terminalreporter.section("NOT COMPARED WITH REDIS", red=True, bold=True)
         terminalreporter.line(f"--no-oracle: {skipped} tests were left out; this run says little about compatibility.")
+
+
+# -- side by side ------------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """The suite runs in several processes; a test that is `alone` changes the machine, so the others wait for it."""
+    path = Path(tempfile.gettempdir()) / f"minikv-tests-{os.getuid()}.lock"
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        return (yield)
 
 
 # -- logs of the servers at a failure ----------------------------------------------------------------------------------

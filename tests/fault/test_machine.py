@@ -13,6 +13,8 @@ from tests.harness import Server, wait_until
 from tests.harness.dataset import background_save, pipeline
 from tests.harness.machine import MemoryGroup, committed_left, memory_group, overcommit_memory, small_disk
 
+pytestmark = pytest.mark.alone
+
 StartServer = Callable[..., Server]
 
 KB = 1 << 10
