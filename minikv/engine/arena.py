@@ -300,7 +300,7 @@ class Arena:
         )
 
     def _leave(self, end: uint64_t) -> cython.void:
-        """The segment that ends at `end` is perhaps no longer being filled or swept: give it back if it holds nothing."""
+        """Give the segment that ends at `end` back if it holds nothing, and is no longer being filled or swept."""
         number: uint32_t = cython.cast(uint32_t, (end - 1) >> SEGMENT_SHIFT)
         if (
             end

@@ -194,9 +194,7 @@ def put_entry(
 ) -> cython.pointer[uint8_t]:
     """Write an entry into a root that may be changed, and count what has changed; the payload."""
     payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
-    memcpy(
-        payload + CHUNKED_ROOT + CHUNK_ENTRY * cython.cast(uint64_t, number), cython.address(entry), CHUNK_ENTRY
-    )
+    memcpy(payload + CHUNKED_ROOT + CHUNK_ENTRY * cython.cast(uint64_t, number), cython.address(entry), CHUNK_ENTRY)
     count_root(payload, elements, nbytes, 0)
     return payload
 
@@ -377,9 +375,9 @@ def join_if_sparse(store: Store, slot: cython.pointer[uint64_t], kind: uint32_t,
 @cython.inline
 @cython.exceptval(check=False)
 def joined_bytes(store: Store, payload: cython.pointer[uint8_t], number: uint32_t) -> uint64_t:
-    return cython.cast(
-        uint64_t, chunk_used(store.arena.base + entry_place(chunk_entry(payload, number)))
-    ) + chunk_used(store.arena.base + entry_place(chunk_entry(payload, number + 1)))
+    return cython.cast(uint64_t, chunk_used(store.arena.base + entry_place(chunk_entry(payload, number)))) + chunk_used(
+        store.arena.base + entry_place(chunk_entry(payload, number + 1))
+    )
 
 
 def middle_of(kind: uint32_t, span: Span, elements: uint32_t, left: cython.pointer[uint32_t]) -> uint64_t:
@@ -388,8 +386,7 @@ def middle_of(kind: uint32_t, span: Span, elements: uint32_t, left: cython.point
     half: uint64_t = cython.cast(uint64_t, span.end - span.start) // 2
     left[0] = 0
     while left[0] == 0 or (
-        left[0] + 1 < elements
-        and cython.cast(uint64_t, at - span.start) + entry_size(kind, at) // 2 <= half
+        left[0] + 1 < elements and cython.cast(uint64_t, at - span.start) + entry_size(kind, at) // 2 <= half
     ):
         at += entry_size(kind, at)
         left[0] += 1

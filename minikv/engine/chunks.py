@@ -9,14 +9,15 @@ record is the root, which lists the chunks; a chunk holds some elements in the b
     chunk   number | bytes used, spare granules | element | element | ...
 
 Root and chunks are records like all others: while a snapshot is open, a change writes the chunk and the root anew and
-leaves the old ones to the child, which follows the root that it knows. So one write costs a chunk and a root, whatever
-the collection holds, and a collection costs no more than the root and 40 bytes here. The chunks of all collections of a
-database lie in one store (2 * databases + that of the keys), whose segments the child is done with when it is done with
-the keys. A sorted set of more than INDEXED_MIN members has an index (member_index.py), made when a member is looked for.
+leaves the old ones to the child, which follows the root that it knows. So one write costs a chunk and a root,
+whatever the collection holds, and a collection costs no more than the root and 40 bytes here. The chunks of all
+collections of a database lie in one store (2 * databases + that of the keys), whose segments the child is done with
+when it is done with the keys. A sorted set of more than INDEXED_MIN members has an index (member_index.py), made when
+a member is looked for.
 
-Which elements are in which chunk is the business of chunked.py. Here is what concerns chunks as records: their room, and
-their owners. A chunk tells its collection's number; the number tells the key's hash, and that leads to the root. So a
-chunk can be moved, and nothing needs to be told when a root moves.
+Which elements are in which chunk is the business of chunked.py. Here is what concerns chunks as records: their room,
+and their owners. A chunk tells its collection's number; the number tells the key's hash, and that leads to the root.
+So a chunk can be moved, and nothing needs to be told when a root moves.
 
 Invariants (proved by `check`):
   1. each chunk is live, tells the number of its root, and has as many elements and bytes as root and entry say

@@ -1,10 +1,10 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Indexes from the members of chunked sorted sets to their scores, in parent-only memory.
 
-The chunks of a sorted set are in the order of (score, member). Who knows a member's score finds its chunk; this is how
-its score is found. An index says nothing that the chunks do not say, so it may be missing: then all of them are looked
-through. It is a hash table of tags and orders, where a tag is 32 bits of the member's hash, and an order is a score that
-sorts as a number (ordered.pxd). Members that share a tag are told apart in the chunks.
+The chunks of a sorted set are in the order of (score, member). Who knows a member's score finds its chunk; this is
+how its score is found. An index says nothing that the chunks do not say, so it may be missing: then all of them are
+looked through. It is a hash table of tags and orders, where a tag is 32 bits of the member's hash, and an order is a
+score that sorts as a number (ordered.pxd). Members that share a tag are told apart in the chunks.
 
     block      tag x 340 | order x 340 | used              4 KiB of a BlockPool
     directory  number of the block x 2 ** depth            by the first bits of the hash, if there are several
@@ -87,9 +87,7 @@ class MemberIndexes:
             number = cython.cast(
                 cython.pointer[uint32_t], self.pool.base + (cython.cast(uint64_t, number) << BLOCK_SHIFT)
             )[hash_ >> (64 - index.depth)]
-        return cython.cast(
-            cython.pointer[MemberBlock], self.pool.base + (cython.cast(uint64_t, number) << BLOCK_SHIFT)
-        )
+        return cython.cast(cython.pointer[MemberBlock], self.pool.base + (cython.cast(uint64_t, number) << BLOCK_SHIFT))
 
     def insert(self, index: cython.pointer[MemberIndex], hash_: uint64_t, order: int64_t) -> cython.bint:
         """Add a member; False if its block is full."""

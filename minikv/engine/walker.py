@@ -1,11 +1,11 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The arena as a stream of RDB bytes: each database's records, then each spread collection with its elements.
 
-A walk goes through the items that Arena.plan laid down and finds the live entries of each by their bits. The chunks of a
-chunked collection it finds by its root, wherever they lie, and their items are passed when the database's keys are done.
-A list of many nodes it goes along from node to node, and its items are passed when it is done. Entries are copied as they
-are, except for what is private to the arena: an empty expiry prefix, the size of a packed collection, the root of a
-spread one. With `compress`, strings are replaced by their LZF form.
+A walk goes through the items that Arena.plan laid down and finds the live entries of each by their bits. The chunks
+of a chunked collection it finds by its root, wherever they lie, and their items are passed when the database's keys
+are done. A list of many nodes it goes along from node to node, and its items are passed when it is done. Entries are
+copied as they are, except for what is private to the arena: an empty expiry prefix, the size of a packed collection,
+the root of a spread one. With `compress`, strings are replaced by their LZF form.
 
     SELECTDB 0, RESIZEDB, record, record ...    SELECTDB 1 ...    [SELECTDB n,] key, count, element, element ...   ...
 

@@ -168,9 +168,7 @@ class Builder:
             self.buffer = cython.cast(Bytes, grown)
             self.capacity = max(2 * self.capacity, self.size + size, BUFFER_FIRST)
         if self.count == self.element_capacity:
-            grown = realloc(
-                self.elements, max(2 * self.element_capacity, ELEMENTS_FIRST) * cython.sizeof(Gathered)
-            )
+            grown = realloc(self.elements, max(2 * self.element_capacity, ELEMENTS_FIRST) * cython.sizeof(Gathered))
             if grown == cython.NULL:
                 raise MemoryError
             self.elements = cython.cast(cython.pointer[Gathered], grown)

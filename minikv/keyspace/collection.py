@@ -73,7 +73,6 @@ from cython.cimports.minikv.keyspace.database import Database
 
 from minikv.errors import ArenaFull, WrongTypeError
 
-
 # SCAN's cursor has the prefix in front of what else a table puts there.
 CURSOR_PREFIX = cython.declare(uint32_t, 11)
 PREFIX_MASK = cython.declare(uint64_t, (1 << PREFIX_BITS) - 1)

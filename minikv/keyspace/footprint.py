@@ -2,10 +2,9 @@
 """How many bytes of the arena a key would take, without an arena: the arithmetic of Store and Builder alone.
 
 What counts is the record and the elements, each rounded as the arena rounds it. The indexes are not in the arena, and
-not counted. How the elements of a hash or set of medium size fall into buckets depends on their hashes, which are others
-in each server: what is counted are as many buckets as are likely to be used. A sorted set is taken to come in order.
-Whoever changes how the engine lays records out changes this too; tests compare it with the real thing.
-"""
+not counted. How the elements of a hash or set of medium size fall into buckets depends on their hashes, which are
+others in each server: what is counted are as many buckets as are likely to be used. A sorted set is taken to come in
+order. Whoever changes how the engine lays records out changes this too; tests compare it with the real thing."""
 
 import cython
 from cython.cimports.libc.math import exp
@@ -113,17 +112,13 @@ class Footprint:
             return self._buckets()
         cut: Cut = self.small if self.size < SMALL_COLLECTION else self.large
         return (
-            self._record(CHUNKED_ROOT + CHUNK_ENTRY * (cut.chunks + 1))
-            + cut.nbytes
-            + rounded(CHUNK_HEADER + cut.used)
+            self._record(CHUNKED_ROOT + CHUNK_ENTRY * (cut.chunks + 1)) + cut.nbytes + rounded(CHUNK_HEADER + cut.used)
         )
 
     def _buckets(self) -> uint64_t:
         """As Builder.lay_out makes them."""
         buckets: uint64_t = bucket_count(self.size, self.count)
-        in_use: uint64_t = cython.cast(
-            uint64_t, buckets * (1 - exp(-cython.cast(cython.double, self.count) / buckets))
-        )
+        in_use: uint64_t = cython.cast(uint64_t, buckets * (1 - exp(-cython.cast(cython.double, self.count) / buckets)))
         return self._record(CHUNKED_ROOT + CHUNK_ENTRY * buckets) + self.size + in_use * (CHUNK_HEADER + GRANULE // 2)
 
     def _stream(self) -> uint64_t:

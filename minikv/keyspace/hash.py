@@ -59,10 +59,7 @@ class Hash:
         entry: cython.pointer[uint8_t] = cython.NULL
         number: uint32_t = 0
         if self.at_slot() != cython.NULL and not self.spread:
-            if self.chunked:
-                entry = self.find_chunked(field, cython.address(number))
-            else:
-                entry = self.find_packed(field)
+            entry = self.find_chunked(field, cython.address(number)) if self.chunked else self.find_packed(field)
             if entry != cython.NULL and self.must_grow_by(string_size(entry + string_size(entry)), value_size):
                 self.grow_out()
                 return self.set(field, value)

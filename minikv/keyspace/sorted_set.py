@@ -1,9 +1,9 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Sorted sets: members with scores, in the order of (score, bytes of the member). An element is a string and a double.
 
-A packed or chunked one has its elements in that order. Packed ones are looked through from the start; chunks are found
-by the first element of each. A spread one has a tree besides its hash table (Stores.indexes[store].order): its entries are the elements' places in the arena, so whatever moves an
-element or changes its score tells the tree.
+A packed or chunked one has its elements in that order. Packed ones are looked through from the start; chunks are
+found by the first element of each. A spread one has a tree besides its hash table (Stores.indexes[store].order): its
+entries are the elements' places in the arena, so whatever moves an element or changes its score tells the tree.
 
 Scores are never NaN; the caller sees to that. -0.0 becomes 0.0.
 """
@@ -77,10 +77,7 @@ class SortedSet:
         number: uint32_t = 0
         if not self.spread:
             if self.at_slot() != cython.NULL:
-                if self.chunked:
-                    entry = self.find_chunked(member, cython.address(number))
-                else:
-                    entry = self.find_packed(member)
+                entry = self.find_chunked(member, cython.address(number)) if self.chunked else self.find_packed(member)
             if entry == cython.NULL and self.must_grow(size):
                 self.grow_out()
                 return self.set(member, score)

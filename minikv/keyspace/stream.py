@@ -2,8 +2,8 @@
 """Streams: entries with rising IDs in nodes (see stream_node), and consumer groups (see stream_group).
 
 A packed stream is one record, its payload in the bytes of the file. When its nodes have become too large they become
-chunks, one each; and in the end elements in a store of its own, where a tree finds each by its ID. The record keeps what
-the file has behind the nodes, the tail:
+chunks, one each; and in the end elements in a store of its own, where a tree finds each by its ID. The record keeps
+what the file has behind the nodes, the tail:
 
     packed    size | 0x80 number of nodes: 4 B | node | node | ... | tail
     chunked   root | entry | entry | ... | tail                 chunks: node, node, ...
@@ -340,8 +340,10 @@ class Stream:
 
     def grow_nodes(self, more: uint64_t) -> cython.int:
         """Take a form that has room for so many more bytes of nodes."""
-        if not self.spread and not self.chunked and (
-            self.tail_at() + more > PACKED_MAX or self.nodes() >= PACKED_NODES
+        if (
+            not self.spread
+            and not self.chunked
+            and (self.tail_at() + more > PACKED_MAX or self.nodes() >= PACKED_NODES)
         ):
             self.chunk_nodes()
         if self.chunked and root_of(self.payload()).nbytes + more > CHUNKED_MAX:
