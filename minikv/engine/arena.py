@@ -234,8 +234,9 @@ class Arena:
         _try: cython.int
         for _try in range(tries):
             if not self._next_gap(heap):
-                self._leave(heap.sweep_end)
+                swept: uint64_t = heap.sweep_end
                 heap.sweep_end = 0
+                self._leave(swept)
                 return False
             if (heap.gap_end - heap.gap) >> GRANULE_SHIFT >= granules:
                 return True
@@ -299,13 +300,13 @@ class Arena:
         )
 
     def _leave(self, end: uint64_t) -> cython.void:
-        """The segment that ends at `end` is no longer being filled: give it back if it holds nothing."""
+        """Give the segment that ends at `end` back if it holds nothing, and is no longer being filled or swept."""
         number: uint32_t = cython.cast(uint32_t, (end - 1) >> SEGMENT_SHIFT)
         if (
             end
             and self.segments[number].live == 0
             and self.segments[number].kind == RECORDS
-            and segment_end(number) != self.heaps[self.segments[number].store].bump_end
+            and not self._is_filling(number)
         ):
             self._free_segment(number)
 
@@ -872,8 +873,7 @@ class Arena:
                 self._free_now(death.offset, cython.cast(uint64_t, death.granules) << GRANULE_SHIFT)
                 done += 1
             # The segment that was being filled at the fork may never have held a record.
-            if not self._is_filling(number):
-                self._leave(segment_end(number))
+            self._leave(segment_end(number))
             self.drained += 1
         return done
 

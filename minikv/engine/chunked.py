@@ -107,6 +107,7 @@ def edit_chunk(
     chunks: Chunks = store.stores.chunks
     base: cython.pointer[uint8_t] = store.arena.base
     payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
+    owner: uint32_t = root_of(payload).number
     entry: uint64_t = chunk_entry(payload, number)
     old: uint64_t = entry_place(entry)
     place: uint64_t = old
@@ -119,7 +120,7 @@ def edit_chunk(
     elif old == 0 or not stays(store, old, size, spare):
         # What makes something smaller may use the reserve.
         store.arena.may_use_reserve = size <= used
-        place = chunks.try_allocate(root_of(payload).number, size, spare)
+        place = chunks.try_allocate(owner, size, spare)
         store.arena.may_use_reserve = False
         if place == 0:
             if old == 0 or not may_stay(store, old, size):
@@ -135,7 +136,7 @@ def edit_chunk(
         memmove(
             base + old + CHUNK_HEADER + at + inserted, base + old + CHUNK_HEADER + at + removed, used - at - removed
         )
-        write_chunk_header(base + old, root_of(payload).number, size, chunk_size(base + old))
+        write_chunk_header(base + old, owner, size, chunk_size(base + old))
     elif old:
         if place:
             memcpy(base + place + CHUNK_HEADER, base + old + CHUNK_HEADER, at)

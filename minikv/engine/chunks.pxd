@@ -75,7 +75,7 @@ cdef class Chunks:
     cdef uint8_t *clone(self, const uint8_t *payload, uint32_t store, uint64_t hash_) except NULL
     cdef uint64_t resident_bytes(self) noexcept nogil
     cdef uint64_t memory_of(self, const uint8_t *payload) noexcept nogil
-    cdef bint move(self, TableState *table, uint64_t old) noexcept nogil
+    cdef void moved(self, TableState *table, uint64_t old, uint64_t new) noexcept nogil
     cdef MemberIndex *index_of(self, const uint8_t *payload) noexcept nogil
     cdef bint build_index(self, const uint8_t *payload) noexcept nogil
     cdef void index_member(self, const uint8_t *payload, uint64_t hash_, int64_t order) noexcept nogil

@@ -295,32 +295,21 @@ class Chunks:
 
     # Evacuation
 
-    def move(self, table: cython.pointer[TableState], old: uint64_t) -> cython.bint:
-        """Write a chunk anew elsewhere, as long as no snapshot is open; False when there is no room.
+    def moved(self, table: cython.pointer[TableState], old: uint64_t, new: uint64_t) -> cython.void:
+        """A chunk has been copied to a new place: tell its root, which no snapshot may have frozen.
 
         table: of the keys of its database.
         """
-        chunk: cython.pointer[uint8_t] = self.arena.base + old
-        size: uint64_t = chunk_size(chunk)
-        owner: cython.pointer[Owner] = cython.address(self.owners[chunk_owner(chunk)])
-        place: uint64_t = self.arena.allocate_fresh(2 * self.databases + owner.store, size)
-        payload: cython.pointer[uint8_t]
-        root: Root
-        number: uint32_t = 0
-        entry: uint64_t
-        if place == 0:
-            return False
-        payload = record_payload(
-            self.arena.base + slot_offset(self.tables.find_chunked(table, owner.hash, chunk_owner(chunk)))
+        number: uint32_t = chunk_owner(self.arena.base + new)
+        payload: cython.pointer[uint8_t] = record_payload(
+            self.arena.base + slot_offset(self.tables.find_chunked(table, self.owners[number].hash, number))
         )
-        root = root_of(payload)
-        while number < root.chunks and entry_place(chunk_entry(payload, number)) != old:
-            number += 1
-        entry = make_entry(place, entry_elements(chunk_entry(payload, number)))
-        memcpy(self.arena.base + place, chunk, size)
-        memcpy(payload + CHUNKED_ROOT + CHUNK_ENTRY * number, cython.address(entry), CHUNK_ENTRY)
-        self.arena.kill(old, size)
-        return True
+        at: uint32_t = 0
+        entry: uint64_t
+        while entry_place(chunk_entry(payload, at)) != old:
+            at += 1
+        entry = make_entry(new, entry_elements(chunk_entry(payload, at)))
+        memcpy(payload + CHUNKED_ROOT + CHUNK_ENTRY * cython.cast(uint64_t, at), cython.address(entry), CHUNK_ENTRY)
 
     # Proof
 

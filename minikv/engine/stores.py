@@ -584,34 +584,32 @@ class Stores:
 
     def _move(self, old: uint64_t) -> cython.bint:
         """Move one entry; False when there is no room."""
-        if 2 * self.databases <= self.evacuated < 3 * self.databases:
-            return self.chunks.move(cython.address(self.indexes[self.evacuated - 2 * self.databases].table), old)
-        return self._move_keyed(old)
-
-    def _move_keyed(self, old: uint64_t) -> cython.bint:
-        """The same for an entry that a table finds."""
-        index: cython.pointer[Index] = cython.address(self.indexes[self.evacuated])
-        kind: uint32_t = index.table.kind
-        size: uint64_t = entry_size(kind, self.arena.base + old)
-        offset: uint64_t
-        key: cython.pointer[uint8_t]
-        key_len: uint64_t = 0
-        probe: Probe
-        entry: cython.pointer[uint8_t]
+        size: uint64_t = entry_size(self.arena.heaps[self.evacuated].kind, self.arena.base + old)
+        new: uint64_t
         self.arena.may_use_reserve = True
-        offset = self.arena.allocate_fresh(self.evacuated, size)
+        new = self.arena.allocate_fresh(self.evacuated, size)
         self.arena.may_use_reserve = False
-        if offset == 0:
+        if new == 0:
             return False
-        entry = self.arena.base + offset
-        memcpy(entry, self.arena.base + old, size)
-        key = entry_key(kind, entry, cython.address(key_len))
-        move_slot(self.tables.find_offset(cython.address(index.table), hash_key(key, key_len), old), offset)
-        if is_ordered(kind):
-            probe = self._at_entry(kind, offset)
-            self.trees.move(cython.address(index.order), cython.address(probe), offset)
+        memcpy(self.arena.base + new, self.arena.base + old, size)
+        if 2 * self.databases <= self.evacuated < 3 * self.databases:
+            self.chunks.moved(cython.address(self.indexes[self.evacuated - 2 * self.databases].table), old, new)
+        else:
+            self._moved(old, new)
         self.arena.kill(old, size)
         return True
+
+    def _moved(self, old: uint64_t, new: uint64_t) -> cython.void:
+        """Tell table and tree that an entry has a new place."""
+        index: cython.pointer[Index] = cython.address(self.indexes[self.evacuated])
+        kind: uint32_t = index.table.kind
+        key_len: uint64_t = 0
+        key: cython.pointer[uint8_t] = entry_key(kind, self.arena.base + new, cython.address(key_len))
+        probe: Probe
+        move_slot(self.tables.find_offset(cython.address(index.table), hash_key(key, key_len), old), new)
+        if is_ordered(kind):
+            probe = self._at_entry(kind, new)
+            self.trees.move(cython.address(index.order), cython.address(probe), new)
 
 
 @cython.cfunc

@@ -51,6 +51,7 @@ cdef struct Walk:                   # inherited, as is all that it points to
     uint32_t selected               # database that the last SELECTDB named
     uint32_t kind                   # of the entries in this part of the walk: KEYS, or a collection's type
     uint32_t item                   # item of the walk that `at` is in
+    uint32_t begun                  # the item that what is pending is in
     uint32_t part_end               # first item behind this part
     uint32_t chunk_items            # items behind that which this part leads to
     uint32_t in_vain                # strings since the last one that compression made shorter

@@ -115,6 +115,7 @@ def walk_fill(
     walk.out_end = buffer + size
     drain(walk)
     while walk.pending.nbytes == 0 and walk.out + BUFFER_MIN <= walk.out_end:
+        walk.begun = walk.item
         if walk.root != cython.NULL:
             put_chunk(walk)
         elif walk.keys >= keys_end:
@@ -132,8 +133,7 @@ def walk_fill(
             put_element(walk, walk.kind, walk.base + walk.at)
             advance(walk)
     drain(walk)
-    if walk.pending.nbytes == 0:
-        walk.passed = walk.item
+    walk.passed = walk.begun if walk.pending.nbytes else walk.item
     return 0 if walk.error else walk.out - buffer
 
 
@@ -394,10 +394,10 @@ def put_chunk(walk: cython.pointer[Walk]) -> cython.void:
         walk.chunk += 1
         if walk.chunk % PREFETCHED == 0:
             prefetch_chunks(walk, walk.chunk)
-    # What is short is not worth the time that compression takes.
+    # What is short is not worth the time that compression takes. The whole chunk decides, wherever a buffer ends.
     if not walk.compress or (
         walk.chunk_kind != TYPE_STREAM
-        and walk.chunk_end - walk.element
+        and walk.chunk_end - span_of(walk.base, walk.root, walk.chunk - 1).start
         < COMPRESSED_ELEMENT * cython.cast(int64_t, entry_elements(chunk_entry(walk.root, walk.chunk - 1)))
     ):
         put(walk, walk.element, walk.chunk_end - walk.element)

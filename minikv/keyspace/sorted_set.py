@@ -236,8 +236,9 @@ class SortedSet:
         except ArenaFull:
             probe = probe_of(score, member)
             new = self.seek_element(cython.address(probe))
+            span = span_of(store.arena.base, self.payload(), new.number)
             # It has just been written, so it can be taken out where it is.
-            edit_chunk(store, self.slot, new.number, new.at, size, 0, -1, 0)
+            self.shrink_chunked(new.number, span.start + new.at, size, 1)
             raise
         return 0
 

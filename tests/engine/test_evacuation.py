@@ -44,3 +44,34 @@ def test_but_not_for_long(keyspace: Any) -> None:
     assert evacuate(keyspace, thorough=True) <= keyspace.live_bytes * 16 / 15 + 2 * SEGMENT
     assert len(keyspace.databases[0]) == KEYS
     assert all(keyspace.databases[0].get(b"key:%d" % number) == VALUE for number in range(KEYS))
+
+
+def test_a_segment_whose_gaps_are_being_filled_is_not_given_back() -> None:
+    """Evacuation takes the next segment to fill while the last one, empty by now, still has a gap to be filled."""
+    keyspace = Keyspace(databases=1, arena_bytes=64 << 20, huge_pages=False)
+    keyspace.set_debug(poison=True)
+    (db,) = keyspace.databases
+    value = b"v" * 30_000
+    per_segment = SEGMENT // 30_016
+
+    def names(segment: int, first: int = 0, last: int = per_segment) -> list[bytes]:
+        return [b"%d:%d" % (segment, number) for number in range(first, last)]
+
+    for segment in range(3):
+        for name in names(segment):
+            db.set(name, value)
+    for name in names(3, 0, 65):
+        db.set(name, value)
+    for name in names(3, 0, 30) + names(0, 4):
+        db.delete(name)
+    db.set(b"in the gap", value)
+    while keyspace.evacuate(0):
+        pass
+    for name in [b"in the gap", *names(3, 30, 65), *names(0, 0, 4), *names(1, 10)]:
+        db.delete(name)
+    while keyspace.evacuate(0):
+        pass
+    for number in range(5):
+        db.set(b"new:%d" % number, value)
+    keyspace.check()
+    assert all(db.get(name) == value for name in names(1, 0, 10) + names(2))

@@ -187,6 +187,28 @@ def test_a_full_arena_can_be_evacuated(size: int) -> None:
     assert all(db.get(b"key:%d" % index) == b"v" * size for index in range(1, number, 2))
 
 
+@pytest.mark.parametrize("size", [500, 50_000])
+def test_chunks_in_a_full_arena_can_be_evacuated(size: int) -> None:
+    keyspace = make(SMALL_ARENA)
+    (db,) = keyspace.databases
+    keys = []
+    with pytest.raises(ArenaFull):
+        for number in count():
+            keys.append(b"hash:%d" % number)
+            hash_ = Hash.to_write(db, keys[-1])
+            for field in range(100_000 // size):
+                hash_.set(b"field:%d" % field, b"v" * size)
+    for key in keys[::2]:
+        db.delete(key)
+    before = keyspace.stats()["segments_used"]
+    evacuate(keyspace)
+    keyspace.check()
+    assert keyspace.stats()["segments_used"] < 0.75 * before
+    for key in keys[1:-1:2]:
+        view = Hash.at(db, key)
+        assert view is not None and view.values() == [b"v" * size] * (100_000 // size)
+
+
 @pytest.mark.parametrize("size", [1000, 30_000, 700_000])
 def test_in_a_full_arena_values_can_become_smaller_and_get_times(size: int) -> None:
     keyspace = make(SMALL_ARENA)

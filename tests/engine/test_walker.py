@@ -303,3 +303,19 @@ def test_without_memory_for_a_packed_string_it_stays_as_it_is(keyspace: Keyspace
         return walker.fill(buffer, 0, True) == BUFFER_MIN and walker.fill(buffer, 0, True) == BUFFER_MIN
 
     in_a_child(is_plain)
+
+
+def test_items_are_passed_although_something_is_always_pending() -> None:
+    """Values larger than the buffer, each in segments of its own: each fill but the last ends within one of them."""
+    keyspace = Keyspace(1, 256 << 20, huge_pages=False)
+    for number in range(5):
+        keyspace.databases[0].set(b"%d" % number, b"v" * (9 << 20))
+    keyspace.snapshot_open(True)
+    walker, buffer, passed = keyspace.walker(), bytearray(BUFFER_MIN), []
+    while walker.fill(buffer):
+        walker.publish()
+        passed.append((walker.keys, keyspace.passed_segments))
+    assert passed[-1] == (5, 5)
+    assert all(behind == keys - 1 for keys, behind in passed[:-1])
+    keyspace.snapshot_close()
+    keyspace.check()

@@ -31,10 +31,10 @@ DATABASES = 2
 
 Contents = dict[tuple[int, bytes], tuple[Any, int]]
 
-keys = st.sampled_from([b"a", b"b", b"c", b"key with a longer name", b"L" * 20_000])
+keys = st.sampled_from([b"a", b"b", b"c", b"key with a longer name", b"L" * 20_000, b"L" * 32_720])
 databases = st.integers(0, DATABASES - 1)
 counts = st.sampled_from([1, 2, 5, 30, 100, 511, 512, 513, 700, 2000])
-sizes = st.sampled_from([0, 1, 5, 20, 63, 64, 100, 1000, 5000, 33_000])
+sizes = st.sampled_from([0, 1, 5, 20, 63, 64, 100, 1000, 1015, 5000, 32_750, 33_000])
 seeds = st.integers(0, 50)
 
 

@@ -323,3 +323,115 @@ def test_copies_and_moves_of_every_form(keyspace: Keyspace, kind: Callable[[Data
         collection.check()
     assert other.delete(b"copy")
     keyspace.check()
+
+
+LIMITS = (0, 1, 1015, 1020, 1030, 32_700, 32_770, 33_000, 66_000, 900_000, 1_048_560, 1_048_590, 2_000_000)
+
+
+@pytest.mark.parametrize("key", [KEY, b"k" * 20_000, b"k" * 32_720, b"k" * 40_000], ids=len)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_an_element_of_any_size_among_small_ones(keyspace: Keyspace, key: bytes, frozen: bool) -> None:
+    """One element becomes as large as each limit and small again; the root lies in a record or in pages."""
+    db = keyspace.databases[0]
+    for size in LIMITS + LIMITS[::-1]:
+        if frozen:
+            keyspace.snapshot_open(True)
+        large = b"x" * size
+        Hash.to_write(db, b"h" + key).set(b"field", large)
+        Set.to_write(db, b"s" + key).add(large)
+        SortedSet.to_write(db, b"z" + key).set(large, -1.0)
+        List.to_write(db, b"l" + key).insert(0, large)
+        for number in range(30):
+            small = b"%d" % number * 10
+            Hash.to_write(db, b"h" + key).set(small, small)
+            Set.to_write(db, b"s" + key).add(small)
+            SortedSet.to_write(db, b"z" + key).set(small, float(number))
+            List.to_write(db, b"l" + key).push(small, False)
+        assert List.to_write(db, b"l" + key).set(3, large)
+        SortedSet.to_write(db, b"z" + key).set(large, 7.5)
+        if frozen:
+            keyspace.snapshot_close()
+        keyspace.check()
+        hash_, set_ = Hash.to_write(db, b"h" + key), Set.to_write(db, b"s" + key)
+        sorted_set, list_ = SortedSet.to_write(db, b"z" + key), List.to_write(db, b"l" + key)
+        assert hash_.get(b"field") == large and len(hash_) == 31
+        assert set_.contains(large) and len(set_) == 31
+        assert sorted_set.by_rank(8, 9) == [(large, 7.5)]
+        assert list_.get(0) == list_.get(3) == large
+        assert set_.remove(large) and sorted_set.remove(large)
+        assert list_.remove_equal(large, 0, True) == 2
+        list_.remove(0, len(list_))
+    contents = values_in(walked(keyspace))
+    assert contents[0, b"h" + key] == {b"field": b""} | {b"%d" % n * 10: b"%d" % n * 10 for n in range(30)}
+
+
+@pytest.mark.parametrize("kind", [Hash, Set, SortedSet])
+@pytest.mark.parametrize("seed", range(4))
+def test_scan_returns_what_stays_whatever_form_it_takes(keyspace: Keyspace, kind: Any, seed: int) -> None:
+    db = keyspace.databases[0]
+    source = random.Random(seed)
+    padding = b"p" * source.choice([0, 20, 300])
+
+    def add(prefix: bytes, number: int) -> None:
+        name = prefix + b"%d" % number + padding
+        if kind is Set:
+            Set.to_write(db, KEY).add(name)
+        else:
+            kind.to_write(db, KEY).set(name, b"" if kind is Hash else float(number % 50))
+
+    def remove(number: int) -> None:
+        view = kind.to_write(db, KEY)
+        (view.delete if kind is Hash else view.remove)(b"other" + b"%d" % number + padding)
+
+    for _ in range(12):
+        staying = source.choice([5, 100, 400, 1000])
+        for number in range(staying):
+            add(b"stays", number)
+        for number in range(source.choice([0, 500, 4000])):
+            add(b"other", number)
+        cursor, seen = 0, set()
+        while True:
+            cursor, some = kind.to_write(db, KEY).scan(cursor, source.choice([1, 10, 100]))
+            seen |= {item[0] if isinstance(item, tuple) else item for item in some}
+            if cursor == 0:
+                break
+            if source.random() < 0.2:
+                grows = source.random() < 0.5
+                for _step in range(source.choice([10, 1000])):
+                    if grows:
+                        add(b"other", source.randrange(4000))
+                    else:
+                        remove(source.randrange(4000))
+        assert seen >= {b"stays%d" % number + padding for number in range(staying)}
+        db.flush()
+    keyspace.check()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_in_a_full_arena_a_member_has_one_score(seed: int) -> None:
+    source = random.Random(seed)
+    keyspace = Keyspace(1, 32 << 20, huge_pages=False)
+    keyspace.set_debug(poison=True)
+    (db,) = keyspace.databases
+    expected = {b"%d" % n + b"m" * source.choice([10, 1000, 30_000]): float(n) for n in range(12)}
+    for member, score in expected.items():
+        SortedSet.to_write(db, KEY).set(member, score)
+    keyspace.set_debug(poison=True, segment_limit=source.choice([1, 2, 3]))
+    others = 0
+    for size in (500, 3):
+        with pytest.raises(ArenaFull):
+            while True:
+                db.set(b"%d" % others, b"v" * size)
+                others += 1
+    if seed % 2:
+        keyspace.snapshot_open(True)
+    for _ in range(60):
+        if source.random() < 0.3:
+            db.delete(b"%d" % source.randrange(others))
+        member, score = source.choice(list(expected)), source.random() * 20
+        with contextlib.suppress(ArenaFull):
+            SortedSet.to_write(db, KEY).set(member, score)
+            expected[member] = score
+        view = SortedSet.to_write(db, KEY)
+        assert view.by_rank(0, 100) == sorted(expected.items(), key=lambda pair: (pair[1], pair[0]))
+    keyspace.check()
