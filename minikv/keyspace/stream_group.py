@@ -24,7 +24,7 @@ from typing import NamedTuple, Protocol
 from minikv.errors import ArenaFull
 from minikv.keyspace.stream import LARGEST_ID, Stream
 from minikv.keyspace.stream_node import place_of
-from minikv.keyspace.stream_table import StreamTable
+from minikv.keyspace.stream_table import StreamTable, rows_of_group
 
 ID_SIZE = 16
 PENDING_SIZE = 33
@@ -550,15 +550,9 @@ def spread_group(group: Group, stream: Stream) -> None:
             tables.append(StreamTable(stream, stream.create_table(width)))
         entries, owned = tables
         owners = [Owner(c.name, c.seen_ms, number, owned) for number, c in enumerate(group.consumers.values(), 1)]
-        numbers: dict[bytes, bytes] = {}
-        for owner, consumer in zip(owners, group.consumers.values(), strict=True):
-            for at in range(0, len(consumer.ids), ID_SIZE):
-                id = bytes(consumer.ids[at : at + ID_SIZE])
-                numbers[id] = owner.number
-                owned.insert(len(owned), owner.number + id)
-        for at in range(0, len(group.pending), PENDING_SIZE):
-            row = bytes(group.pending[at : at + PENDING_SIZE])
-            entries.insert(len(entries), row + numbers[row[:ID_SIZE]])
+        ids = [(owner.number, group.consumers[owner.name].ids) for owner in owners]
+        for table, rows, width in zip(tables, rows_of_group(group.pending, ids), (PENDING_ROW, OWNED_ROW), strict=True):
+            table.extend(rows, width)
         stream.put_group(group.name, large_group(group, entries, owned, owners))
     except ArenaFull:
         for table in tables:
@@ -568,7 +562,8 @@ def spread_group(group: Group, stream: Stream) -> None:
 
 def spread_large_groups(stream: Stream) -> None:
     """The same for the groups of a stream from a file, as far as there is room: they may be small for a while."""
-    for group in Group.all_of(stream):
+    for data in stream.groups():
+        group = Group.decode(data, stream)
         if not isinstance(group, LargeGroup) and len(group) > SMALL_MAX:
             with suppress(ArenaFull):
                 group.save(stream)

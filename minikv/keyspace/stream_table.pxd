@@ -10,3 +10,7 @@ cdef class StreamTable:
 
     cdef Chain *chain(self) noexcept
     cdef uint8_t *at(self, uint64_t place) noexcept
+
+
+# Which pending entry of a small group has an ID, most probably the one that is guessed; `count` if none has.
+cdef uint64_t row_of_id(const uint8_t *rows, uint64_t count, const uint8_t *id, uint64_t guess) noexcept nogil
