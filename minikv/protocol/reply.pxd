@@ -37,6 +37,7 @@ cdef class ReplyBuffer:
     cdef Py_ssize_t size, capacity
 
     cdef int write_value(self, object value, int resp) except -1
+    cdef int write_list(self, list items, int resp) except -1
     cdef int write_other(self, object value, int resp) except -1
     cdef int write_bulk(self, const char *data, Py_ssize_t length) except -1
     cdef int write_header(self, char kind, long long number) except -1

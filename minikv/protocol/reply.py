@@ -157,6 +157,8 @@ class ReplyBuffer:
             return self.write_bulk(
                 PyBytes_AS_STRING(cython.cast(bytes, value)), PyBytes_GET_SIZE(cython.cast(bytes, value))
             )
+        if type(value) is list:
+            return self.write_list(value, resp)
         if type(value) is SimpleString:
             wire: bytes = cython.cast(SimpleString, value).wire
             return self.write_bytes(PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire))
@@ -169,6 +171,15 @@ class ReplyBuffer:
         if type(value) is float:
             return self.write_double(format_double(value), resp)
         return self.write_other(value, resp)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def write_list(self, items: list, resp: cython.int) -> cython.int:
+        place: cython.Py_ssize_t
+        self.write_header(b"*", len(items))
+        for place in range(len(items)):
+            self.write_value(items[place], resp)
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
