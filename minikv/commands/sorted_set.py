@@ -415,6 +415,8 @@ def reply_ranks(ctx: Client, key: bytes, first: int, last: int) -> list[bytes]:
     set_: SortedSet | None = SortedSet.at(ctx.db, key)
     if set_ is None:
         return []
+    if first >= 0 and 0 <= last < INT64_MAX:
+        return set_.members_by_rank(first, last + 1)
     start, stop = clamp_positions(first, last, len(set_))
     return set_.members_by_rank(start, stop)
 
