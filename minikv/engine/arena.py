@@ -72,7 +72,7 @@ STRETCH = cython.declare(uint32_t, 8)
 SMALL_STORE_SEGMENTS = cython.declare(uint32_t, 8)
 # The reserve: at most so many segments, and at most this part of the arena.
 RESERVED_SEGMENTS = cython.declare(uint32_t, 4)
-RESERVED_SHARE = cython.declare(uint32_t, 16)
+RESERVED_SHARE = cython.declare(uint32_t, 8)
 # Gaps looked at by one allocation before it takes bytes from the segment being filled instead.
 GAPS_PER_ALLOCATION = cython.declare(cython.int, 16)
 # The same in a store of one or two segments, of which dead space is a large part.

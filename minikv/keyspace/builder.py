@@ -388,12 +388,13 @@ class Builder:
         try:
             for number in range(self.count):
                 bucket = bucket_of(self.elements[number].hash, buckets)
+                self.elements[number].hash = bucket  # nobody needs the whole hash any more
                 starts[bucket + 1] += 1
                 sizes[bucket] += self.elements[number].size
             for bucket in range(buckets):
                 starts[bucket + 1] += starts[bucket]
             for number in range(self.count):
-                bucket = bucket_of(self.elements[number].hash, buckets)
+                bucket = cython.cast(uint32_t, self.elements[number].hash)
                 numbers[starts[bucket]] = number
                 starts[bucket] += 1
             start = 0

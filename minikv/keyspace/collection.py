@@ -75,6 +75,7 @@ from minikv.errors import ArenaFull, WrongTypeError
 
 # SCAN's cursor has the prefix in front of what else a table puts there.
 CURSOR_PREFIX = cython.declare(uint32_t, 11)
+LOOKS_PER_SCAN = cython.declare(uint32_t, 64)
 PREFIX_MASK = cython.declare(uint64_t, (1 << PREFIX_BITS) - 1)
 
 
@@ -551,6 +552,8 @@ class Collection:
         name_len: uint64_t = 0
         prefix: uint64_t
         first: uint64_t = cursor[0] >> CURSOR_PREFIX
+        # A whole scan looks at each element so many times at most.
+        wanted = max(wanted, root.elements // LOOKS_PER_SCAN)
         end: uint64_t = first + 1 + (PREFIX_MASK + 1) // root.elements * min(wanted, root.elements)
         for number in range(root.chunks):
             span = span_of(base, payload, number)

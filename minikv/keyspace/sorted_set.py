@@ -436,10 +436,11 @@ class SortedSet:
         if self.chunked:
             self.collect_chunked(start, stop, scores, found)
         else:
+            found = [None] * (stop - start)
             at = packed_first(self.payload())
             for index in range(stop):
                 if index >= start:
-                    found.append((string_at(at), score_at(at)) if scores else string_at(at))
+                    found[index - start] = (string_at(at), score_at(at)) if scores else string_at(at)
                 at += string_size(at) + SCORE_SIZE
         if reverse:
             found.reverse()

@@ -2,6 +2,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cdef enum:
     ID_SIZE = 16
+    ID_TEXT_MAX = 41                # characters of two numbers of 64 bits and a dash
     NODE_EMPTY = 18                 # bytes of a listpack before its number of master fields
     FLAG_DELETED = 1
     FLAG_SAME_FIELDS = 2
@@ -29,6 +30,7 @@ cdef void put_id(uint8_t *raw, StreamId id) noexcept nogil
 cdef StreamId id_of(object number) except *
 cdef object number_of(StreamId id)
 cdef bytes id_text(StreamId id)
+cdef uint8_t *put_digits(uint8_t *end, uint64_t number) noexcept nogil
 
 cdef uint32_t node_live(const uint8_t *pack) noexcept nogil
 cdef uint32_t node_deleted(const uint8_t *pack) noexcept nogil

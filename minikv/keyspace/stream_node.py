@@ -14,7 +14,7 @@ in the arena and in files.
 """
 
 import cython
-from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromFormat, PyBytes_GET_SIZE
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import INT32_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcmp, memcpy
@@ -87,7 +87,26 @@ def number_of(id: StreamId) -> object:
 
 @cython.cfunc
 def id_text(id: StreamId) -> bytes:
-    return PyBytes_FromFormat(b"%lu-%lu", cython.cast(cython.ulong, id.ms), cython.cast(cython.ulong, id.sequence))
+    text: uint8_t[ID_TEXT_MAX]
+    end: cython.pointer[uint8_t] = text + ID_TEXT_MAX
+    at: cython.pointer[uint8_t] = put_digits(end, id.sequence) - 1
+    at[0] = 45  # `-`
+    at = put_digits(at, id.ms)
+    return bytes_at(at, end - at)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def put_digits(end: cython.pointer[uint8_t], number: uint64_t) -> cython.pointer[uint8_t]:
+    """Write a number that ends before `end`; returns where it begins."""
+    end -= 1
+    end[0] = 48 + cython.cast(uint8_t, number % 10)
+    while number > 9:
+        number //= 10
+        end -= 1
+        end[0] = 48 + cython.cast(uint8_t, number % 10)
+    return end
 
 
 @cython.cfunc
@@ -215,14 +234,14 @@ def entry_parts(entry: cython.pointer[cython.const[StreamEntry]], master: list) 
     """Fields and values by turns; `master`: the fields of the master entry."""
     at: cython.pointer[cython.const[uint8_t]] = entry.parts
     step: uint32_t
-    parts: list = []
+    parts: list = [None] * (2 * cython.cast(cython.Py_ssize_t, entry.fields))
     for step in range(entry.fields):
         if entry.same_fields:
-            parts.append(master[step])
+            parts[2 * step] = master[step]
         else:
-            parts.append(element_bytes(at))
+            parts[2 * step] = element_bytes(at)
             at = next_element(at)
-        parts.append(element_bytes(at))
+        parts[2 * step + 1] = element_bytes(at)
         at = next_element(at)
     return parts
 
@@ -417,9 +436,11 @@ def checked_node(id: bytes, pack: bytes) -> tuple[bytes, bytes | None, bytes, in
     rest_size = data + size - rest
     if rest_size > NODE_SIZE_MAX:
         raise ValueError(f"a listpack of {size} bytes")
-    kept = bytes_at(data, NODE_EMPTY) + bytes_at(rest, rest_size)
-    at = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(kept))
     size = NODE_EMPTY + rest_size
+    kept = PyBytes_FromStringAndSize(cython.NULL, size)
+    at = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(kept))
+    memcpy(at, data, PACK_HEADER)
+    memcpy(at + NODE_EMPTY, rest, rest_size)
     memcpy(at, cython.address(size), 4)
     write_count(write_count(at + PACK_HEADER, live), deleted)
     return kept, raw_id(first) if live else None, raw_id(last), live

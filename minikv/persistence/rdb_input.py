@@ -40,6 +40,7 @@ ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
 BUFFER_LEN = cython.declare(uint64_t, 1 << 20)
 READ_LEN = cython.declare(uint64_t, 1 << 20)  # at most, in one system call: the cache still holds it for the checksum
 TEXT_LEN = cython.declare(uint64_t, 64)  # a Text's own memory to begin with: an integer fits
+SHORT_LEN = cython.declare(uint64_t, 64)  # a shorter length is a byte of that value
 NOT_HELD = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)
 
 LENGTH_14_BITS = cython.declare(cython.int, rdb_format.LENGTH_14_BITS)
@@ -211,9 +212,10 @@ class RdbInput:
 
     def double_(self) -> cython.double:
         """8 bytes, little endian."""
-        bits: uint64_t = self.little_endian(8)
         number: cython.double = 0.0
-        memcpy(cython.address(number), cython.address(bits), 8)
+        self.need(8)
+        memcpy(cython.address(number), self.buffer + self.at, 8)
+        self.at += 8
         return number
 
     def any_length(self) -> uint64_t:
@@ -252,10 +254,15 @@ class RdbInput:
 
     def read_text(self, text: Text) -> cython.int:
         """A string of any encoding; its bytes are at data(text) as long as it is held."""
-        length: uint64_t = self.any_length()
-        if self.special:
-            return self.read_special(length, text)
-        self.need(length)
+        ahead: uint64_t = self.tail - self.at
+        length: uint64_t = self.buffer[self.at] if ahead else SHORT_LEN
+        if length < SHORT_LEN and length < ahead:  # as most are
+            self.at += 1
+        else:
+            length = self.any_length()
+            if self.special:
+                return self.read_special(length, text)
+            self.need(length)
         text.decoded = cython.NULL
         text.at = self.base + self.at
         text.length = length

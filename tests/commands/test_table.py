@@ -26,6 +26,7 @@ from minikv.commands.stats import Stats
 from minikv.commands.table import CommandTable
 from minikv.commands.transaction import exec_, multi
 from minikv.errors import ArenaFull, CommandError
+from minikv.keyspace import Keyspace
 from minikv.protocol.reply import NULL_ARRAY, OK, QUEUED, encode
 
 
@@ -90,7 +91,7 @@ class Clock:
     """A keyspace as far as dispatch knows one."""
 
     def __init__(self) -> None:
-        self.databases = [SimpleNamespace(number=0)]
+        self.databases = Keyspace(1, 4 << 20, huge_pages=False).databases
         self.claimed_bytes = 100
         self.ticks = 0
 
