@@ -231,7 +231,8 @@ SCENES: dict[str, tuple[Fill, Sequence[int], str]] = {
 # Commands that need another protocol state, a file, a peer or the end of the server; DEBUG is a family of its own.
 NOT_SWEPT = {
     "asking", "auth", "bgsave", "cluster", "debug", "flushall", "flushdb", "migrate", "monitor", "pfdebug",
-    "pfselftest", "quit", "readonly", "readwrite", "restore", "restore-asking", "save", "shutdown", "slaveof", "snapshot",
+    "pfselftest", "quit", "readonly", "readwrite", "restore", "restore-asking", "save", "shutdown", "slaveof",
+    "snapshot",
 }  # fmt: skip
 
 

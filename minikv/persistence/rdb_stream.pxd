@@ -1,11 +1,10 @@
 from libc.stdint cimport uint64_t
 
-from minikv.persistence.rdb_input cimport RdbInput, Text
+from minikv.persistence.rdb_input cimport RdbInput
 
 
 cdef class StreamReader:
     cdef RdbInput source
-    cdef Text text                  # for strings that become objects
     cdef int type
     cdef uint64_t nodes_left
     cdef uint64_t live              # entries of all nodes that are not deleted
@@ -17,15 +16,14 @@ cdef class StreamReader:
 
     cdef int begin(self, int type) except -1
     cdef tuple node(self)
-    cdef bytes string(self)
     cdef bytes tail(self)
     cdef object id(self)
     cdef uint64_t number(self) except? 0
     cdef int check_nodes(self, object last_id) except -1
     cdef object group(self, object numbers)
     cdef object read_pending(self, object group)
-    cdef object read_consumer(self, object group, dict consumers, bytearray owned)
-    cdef bytearray read_ids(self, bytearray pending, bytearray owned)
-    cdef object read_released(self, object group, dict consumers, bytearray owned)
+    cdef object read_consumer(self, object group, dict consumers, set owned)
+    cdef list read_ids(self, object group, set owned)
+    cdef object read_released(self, object group, dict consumers, set owned)
     cdef int skip_producers(self) except -1
     cdef uint64_t many(self, uint64_t size) except? 0

@@ -24,17 +24,11 @@ whom others can claim it. What is known of producers is passed over.
 from __future__ import annotations
 
 import cython
-from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
-from cython.cimports.libc.stdint import INT64_MAX, int64_t, uint8_t, uint64_t
-from cython.cimports.libc.stdlib import qsort
-from cython.cimports.libc.string import memcmp, memcpy
-from cython.cimports.minikv.engine.record import bytes_at, write_length
-from cython.cimports.minikv.engine.stream_tail import PENDING_SIZE
-from cython.cimports.minikv.keyspace.stream_table import row_of_id
-from cython.cimports.minikv.persistence.rdb_input import RdbInput, Text
+from cython.cimports.libc.stdint import INT64_MAX, int64_t, uint64_t
+from cython.cimports.minikv.persistence.rdb_input import RdbInput
 
 from minikv.keyspace.stream import tail_bytes
-from minikv.keyspace.stream_group import Consumer, Group, entries_up_to
+from minikv.keyspace.stream_group import Consumer, Group, entries_up_to, pending_entry
 from minikv.keyspace.stream_node import checked_node
 from minikv.persistence import rdb_format
 
@@ -49,8 +43,6 @@ PENDING_MIN = cython.declare(uint64_t, 25)
 CONSUMER_MIN = cython.declare(uint64_t, 10)
 ID_LEN = cython.declare(uint64_t, 16)
 UINT64_MAX = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)
-
-Bytes = cython.typedef(cython.pointer[uint8_t])
 
 
 class StreamNumbers:
@@ -73,7 +65,6 @@ class StreamReader:
 
     def __init__(self, source: RdbInput):
         self.source = source
-        self.text = Text()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -88,10 +79,10 @@ class StreamReader:
     @cython.cfunc
     def node(self) -> tuple:
         """The next node: its ID and its listpack as it is kept in the arena."""
-        id: bytes = self.string()
+        id: bytes = self.source.string()
         if len(id) != ID_LEN:
             self.source.fail("Stream node key entry is not the size of a stream ID")
-        pack: bytes = self.string()
+        pack: bytes = self.source.string()
         try:
             pack, first, last, live = checked_node(id, pack)
         except ValueError as error:
@@ -102,11 +93,6 @@ class StreamReader:
             self.first_id = first
         self.nodes_left -= 1
         return id, pack
-
-    @cython.cfunc
-    def string(self) -> bytes:
-        self.source.read_text(self.text)
-        return bytes_at(self.source.data(self.text), self.text.length)
 
     @cython.cfunc
     def tail(self) -> bytes:
@@ -129,10 +115,10 @@ class StreamReader:
             group = self.group(numbers)
             if group.name in groups:
                 self.source.fail(f"Duplicated consumer group name {group.name[:128]!r}")
-            groups[group.name] = group.encode()  # which takes less memory than the group
+            groups[group.name] = group
         if self.type >= FOURTH_FORM:
             self.skip_producers()
-        encoded: list = [groups[name] for name in sorted(groups)]
+        encoded: list = [groups[name].encode() for name in sorted(groups)]
         return tail_bytes(length, last_id, first_id, max_deleted_id, added, encoded)
 
     @cython.cfunc
@@ -189,39 +175,39 @@ class StreamReader:
             group.entries_read = None if read == UINT64_MAX else read
         self.read_pending(group)
         consumers: dict = {}
-        owned: bytearray = bytearray(len(group))  # 1 for a pending entry that is a consumer's
+        owned: set = set()
         for _step in range(self.many(CONSUMER_MIN)):
             self.read_consumer(group, consumers, owned)
         if self.type == FIFTH_FORM:
             self.read_released(group, consumers, owned)
         group.put_consumers(consumers.values())
-        if 0 in owned:
+        if len(owned) != len(group):
             self.source.fail("Stream group with pending entries that are not one consumer's each")
         return group
 
     @cython.cfunc
     def read_pending(self, group: object) -> object:
         source: RdbInput = self.source
-        count: uint64_t = self.many(PENDING_MIN)
-        table: bytearray = PyByteArray_FromStringAndSize(cython.NULL, count * PENDING_SIZE)
-        row: Bytes = cython.cast(Bytes, PyByteArray_AS_STRING(table))
-        delivered_ms: uint64_t
+        entries: list = []
+        delivered_ms: int64_t
         _step: uint64_t
-        for _step in range(count):
+        for _step in range(self.many(PENDING_MIN)):
             source.need(ID_LEN)
-            memcpy(row, source.buffer + source.at, ID_LEN)
+            raw: bytes = source.buffer[source.at : source.at + ID_LEN]
             source.at += ID_LEN
-            delivered_ms = source.little_endian(8)
-            memcpy(row + ID_LEN, cython.address(delivered_ms), 8)
-            write_length(row + ID_LEN + 8, source.length(), 9)
-            row += PENDING_SIZE
-        if not put_in_order(cython.cast(Bytes, PyByteArray_AS_STRING(table)), count, PENDING_SIZE):
-            source.fail("Duplicated global PEL entry loading stream consumer group")
-        group.pending = table
+            delivered_ms = cython.cast(int64_t, source.little_endian(8))
+            entries.append(pending_entry(raw, delivered_ms, source.length()))
+        entries.sort()
+        group.pending = bytearray(b"".join(entries))
+        before: bytes = b""
+        for entry in entries:
+            if entry[:16] == before:
+                source.fail("Duplicated global PEL entry loading stream consumer group")
+            before = entry[:16]
         return None
 
     @cython.cfunc
-    def read_consumer(self, group: object, consumers: dict, owned: bytearray) -> object:
+    def read_consumer(self, group: object, consumers: dict, owned: set) -> object:
         source: RdbInput = self.source
         name: bytes = source.string()
         seen_ms: int64_t = cython.cast(int64_t, source.little_endian(8))
@@ -229,43 +215,34 @@ class StreamReader:
             source.fail(f"Duplicate stream consumer detected: {name[:128]!r}")
         if self.type > SECOND_FORM:
             source.skip(8)
-        consumers[name] = Consumer(name, seen_ms, self.read_ids(group.pending, owned))
+        consumers[name] = Consumer(name, seen_ms, bytearray(b"".join(self.read_ids(group, owned))))
         return None
 
     @cython.cfunc
-    def read_ids(self, pending: bytearray, owned: bytearray) -> bytearray:
+    def read_ids(self, group: object, owned: set) -> list:
         """IDs of entries that are pending in the group and not yet owned, in order."""
         source: RdbInput = self.source
-        count: uint64_t = self.many(ID_LEN)
-        ids: bytearray = PyByteArray_FromStringAndSize(cython.NULL, count * ID_LEN)
-        id: Bytes = cython.cast(Bytes, PyByteArray_AS_STRING(ids))
-        rows: Bytes = cython.cast(Bytes, PyByteArray_AS_STRING(pending))
-        flags: Bytes = cython.cast(Bytes, PyByteArray_AS_STRING(owned))
-        size: uint64_t = len(owned)
-        row: uint64_t = 0
+        ids: list = []
         _step: uint64_t
-        for _step in range(count):
+        for _step in range(self.many(ID_LEN)):
             source.need(ID_LEN)
-            memcpy(id, source.buffer + source.at, ID_LEN)
+            raw: bytes = source.buffer[source.at : source.at + ID_LEN]
             source.at += ID_LEN
-            row = row_of_id(rows, size, id, row)
-            if row == size or flags[row]:
+            if raw in owned or not group.is_pending(raw):
                 source.fail("Consumer entry not found in group global PEL, or found twice")
-            flags[row] = 1
-            id += ID_LEN
-            row += 1
-        put_in_order(cython.cast(Bytes, PyByteArray_AS_STRING(ids)), count, ID_LEN)
+            owned.add(raw)
+            ids.append(raw)
+        ids.sort()
         return ids
 
     @cython.cfunc
-    def read_released(self, group: object, consumers: dict, owned: bytearray) -> object:
-        ids: bytearray = self.read_ids(group.pending, owned)
-        at: uint64_t
+    def read_released(self, group: object, consumers: dict, owned: set) -> object:
+        ids: list = self.read_ids(group, owned)
         if ids:
-            self.released += cython.cast(uint64_t, len(ids)) // ID_LEN
+            self.released += cython.cast(uint64_t, len(ids))
             nobody = consumers.setdefault(NOBODY, Consumer(NOBODY, 0, bytearray()))
-            for at in range(0, len(ids), ID_LEN):
-                nobody.add(bytes(ids[at : at + ID_LEN]))
+            for raw in ids:
+                nobody.add(raw)
         return None
 
     @cython.cfunc
@@ -286,33 +263,3 @@ class StreamReader:
         source.length()
         source.length()
         return 0
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def compare_ids(one: cython.p_const_void, other: cython.p_const_void) -> cython.int:
-    """For qsort: rows that begin with IDs."""
-    return memcmp(one, other, ID_LEN)
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def ascend(rows: Bytes, count: uint64_t, width: uint64_t) -> cython.bint:
-    """Whether each row has a larger ID than the one before."""
-    row: uint64_t = 1
-    while row < count and memcmp(rows + (row - 1) * width, rows + row * width, ID_LEN) < 0:
-        row += 1
-    return row >= count
-
-
-@cython.cfunc
-@cython.nogil
-@cython.exceptval(check=False)
-def put_in_order(rows: Bytes, count: uint64_t, width: uint64_t) -> cython.bint:
-    """Sort rows by their IDs, unless they are; False if there are two of one ID."""
-    if ascend(rows, count, width):
-        return True
-    qsort(rows, count, width, compare_ids)
-    return ascend(rows, count, width)
