@@ -26,7 +26,7 @@ from minikv.commands.stats import Stats
 from minikv.commands.table import CommandTable
 from minikv.commands.transaction import exec_, multi
 from minikv.errors import ArenaFull, CommandError
-from minikv.keyspace import Keyspace
+from minikv.keyspace import Keyspace, Watch
 from minikv.protocol.reply import NULL_ARRAY, OK, QUEUED, encode
 
 
@@ -264,8 +264,10 @@ def test_exec_is_refused_for_what_it_would_execute(client: Client) -> None:
 
 
 def test_a_broken_watch_makes_exec_do_nothing(client: Client) -> None:
-    client.keyspace.databases[0].unwatch = lambda token: None
-    client.watch = SimpleNamespace(broken=True)
+    database = client.keyspace.databases[0]
+    client.watch = Watch()
+    database.watch(b"a", client.watch)
+    database.set(b"a", b"changed")
     call(client, b"MULTI")
     call(client, b"READ", b"a")
     assert client.server.table.dispatch(client, [b"EXEC"]) is NULL_ARRAY
