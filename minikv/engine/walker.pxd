@@ -104,7 +104,8 @@ cdef void put_element(Walk *walk, uint32_t kind, uint8_t *entry) noexcept nogil
 cdef void begin_chunks(Walk *walk, uint8_t kind, uint8_t *payload) noexcept nogil
 cdef void put_chunk(Walk *walk) noexcept nogil
 cdef void end_chunks(Walk *walk) noexcept nogil
-cdef void prefetch_chunks(const Walk *walk, uint32_t first) noexcept nogil
+cdef void prefetch_chunks(const Walk *walk) noexcept nogil
+cdef void prefetch_chunk(const Walk *walk, uint32_t number) noexcept nogil
 cdef void put_node(Walk *walk) noexcept nogil
 cdef void put_tail(Walk *walk) noexcept nogil
 cdef void put_string(Walk *walk, uint8_t *string) noexcept nogil

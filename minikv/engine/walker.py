@@ -99,7 +99,8 @@ VAIN_MASK = cython.declare(uint32_t, 63)
 BUFFER_MIN = cython.declare(uint64_t, RECORD_MAX + 64)
 # A chunk's elements are compressed one by one if they have so many bytes on average.
 COMPRESSED_ELEMENT = cython.declare(int64_t, 128)
-PREFETCHED = cython.declare(uint32_t, 16)  # chunks
+PREFETCHED = cython.declare(uint32_t, 8)  # chunks
+PREFETCHED_LINES = cython.declare(cython.int, 6)  # of the cache, of each chunk
 LENGTH_MAX = cython.declare(uint64_t, 9)  # bytes of an RDB length
 VALUE_BUFFER = cython.declare(uint64_t, 1 << 20)  # bytes of a collection copied at a time for one value
 
@@ -375,7 +376,7 @@ def begin_chunks(walk: cython.pointer[Walk], kind: uint8_t, payload: cython.poin
     walk.chunk_kind = kind
     walk.chunk = 0
     walk.element = walk.chunk_end = cython.NULL
-    prefetch_chunks(walk, 0)
+    prefetch_chunks(walk)
 
 
 def put_chunk(walk: cython.pointer[Walk]) -> cython.void:
@@ -392,8 +393,8 @@ def put_chunk(walk: cython.pointer[Walk]) -> cython.void:
         walk.element = span.start
         walk.chunk_end = span.end
         walk.chunk += 1
-        if walk.chunk % PREFETCHED == 0:
-            prefetch_chunks(walk, walk.chunk)
+        if walk.chunk + PREFETCHED <= root.chunks:
+            prefetch_chunk(walk, walk.chunk + PREFETCHED - 1)
     # What is short is not worth the time that compression takes. The whole chunk decides, wherever a buffer ends.
     if not walk.compress or (
         walk.chunk_kind != TYPE_STREAM
@@ -422,11 +423,18 @@ def end_chunks(walk: cython.pointer[Walk]) -> cython.void:
         advance(walk)
 
 
-def prefetch_chunks(walk: cython.pointer[cython.const[Walk]], first: uint32_t) -> cython.void:
-    """Let the processor fetch the beginnings of the next chunks: they lie anywhere."""
+def prefetch_chunks(walk: cython.pointer[cython.const[Walk]]) -> cython.void:
+    """Let the processor fetch the first chunks: they lie anywhere."""
     number: uint32_t
-    for number in range(first, min(first + PREFETCHED, root_of(walk.root).chunks)):
-        __builtin_prefetch(walk.base + entry_place(chunk_entry(walk.root, number)))
+    for number in range(min(PREFETCHED, root_of(walk.root).chunks)):
+        prefetch_chunk(walk, number)
+
+
+def prefetch_chunk(walk: cython.pointer[cython.const[Walk]], number: uint32_t) -> cython.void:
+    place: cython.pointer[cython.const[uint8_t]] = walk.base + entry_place(chunk_entry(walk.root, number))
+    line: cython.int
+    for line in range(PREFETCHED_LINES):
+        __builtin_prefetch(place + 64 * line)
 
 
 def put_element(walk: cython.pointer[Walk], kind: uint32_t, entry: cython.pointer[uint8_t]) -> cython.void:
