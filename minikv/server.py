@@ -80,6 +80,7 @@ class Server:
     ) -> None:
         self.config = config
         self.keyspace = keyspace
+        keyspace.on_crowded = self._evacuate
         self.log = log
         self.clock = clock
         self.on_ready = on_ready

@@ -112,6 +112,7 @@ cdef class Arena:
     cdef bint may_use_reserve               # while room is sought for what makes something smaller
     cdef public bint poison                 # tests: dead records are filled with a pattern
     cdef bint huge_pages
+    cdef bint crowded                       # a store has taken a segment although much of what it has is dead
     cdef public uint32_t new_clock          # access clock of a new entry in a table
 
     cdef bint is_frozen(self, uint64_t offset) noexcept nogil

@@ -79,6 +79,8 @@ GAPS_PER_ALLOCATION = cython.declare(cython.int, 16)
 GAPS_IN_SMALL_STORE = cython.declare(cython.int, 128)
 # The tail of a segment being filled goes back to the system, when there is time, if it has so many bytes.
 TAIL_MIN_BYTES = cython.declare(uint64_t, 128 << 10)
+# A store of fewer segments is not worth evacuating at once.
+CROWDED_SEGMENTS = cython.declare(uint32_t, 8)
 # A store looks back at what it has filled of a segment each time it has filled so much more.
 LOOK_BACK_BYTES = cython.declare(uint64_t, 128 << 10)
 POISON = cython.declare(cython.int, 0xDB)
@@ -325,6 +327,11 @@ class Arena:
         heap.bump = segment_start(number)
         heap.bump_end = segment_end(number)
         heap.look_back = heap.bump + LOOK_BACK_BYTES
+        self.crowded |= (
+            not self.snapshot_is_open
+            and heap.record_segments >= CROWDED_SEGMENTS
+            and heap.live_granules * 4 < cython.cast(uint64_t, heap.record_segments) * GRANULES_PER_SEGMENT * 3
+        )
         self._leave(old_end)
         if old_end and self.segments[old].small and not self.snapshot_is_open:
             self._make_huge(old)

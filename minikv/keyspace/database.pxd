@@ -25,6 +25,7 @@ cdef class Keyspace:
     cdef Stores stores
     cdef list parts                 # what the open snapshot's walk covers
     cdef object clock
+    cdef public object on_crowded   # called between commands: evacuate
     cdef public dict ready          # (database number, key) of awaited keys that have changed, in that order: None
     cdef Watch awaited              # among a key's watchers: somebody waits for it
     cdef uint64_t random_state

@@ -140,6 +140,7 @@ class Keyspace:
         self.lfu_decay_time = 1
         self.random_state = int.from_bytes(os.urandom(8), "little") | 1
         self.clock = None
+        self.on_crowded = None
         self.ready = {}
         self.awaited = Watch()
         self.tick()
@@ -147,8 +148,16 @@ class Keyspace:
     # Clock
 
     def tick(self) -> cython.void:
-        """Read the clock. All commands until the next call see the same time."""
+        """Read the clock. All commands until the next call see the same time.
+
+        Between commands is also the moment to tell who gives memory back that dead space takes segment after segment:
+        a timer may come too late while clients write all the time.
+        """
         time: timespec
+        if self.arena.crowded:
+            self.arena.crowded = False
+            if self.on_crowded is not None:
+                self.on_crowded()
         if self.clock is not None:
             self.now_ms = self.clock()
         else:

@@ -18,6 +18,7 @@ class Watch:
 
 class Keyspace:
     databases: list[Database]
+    on_crowded: Callable[[], object] | None
     now_ms: int
     dirty: int
     hits: int
