@@ -160,6 +160,7 @@ cdef class Arena:
     cdef void _start_pages(self, uint32_t number) noexcept nogil
     cdef void _mark_pages(self, uint64_t page, uint64_t pages, bint used) noexcept nogil
     cdef void _free_pages(self, uint64_t offset, uint32_t pages) noexcept nogil
+    cdef void _leave_empty(self, Heap *heap) noexcept nogil
     cdef void _make_small(self, uint32_t number) noexcept nogil
     cdef void _make_huge(self, uint32_t number) noexcept nogil
     cdef uint64_t _allocate_run(self, uint32_t store, uint64_t nbytes) noexcept nogil

@@ -598,6 +598,15 @@ class Arena:
             segment.small = False
             self.resident_pages += resident_of(segment)
 
+    def _leave_empty(self, heap: cython.pointer[Heap]) -> cython.void:
+        """Give the segments that a store without records fills and sweeps back."""
+        bump_end: uint64_t = heap.bump_end
+        sweep_end: uint64_t = heap.sweep_end
+        if heap.live_granules == 0 and heap.record_segments:
+            heap.bump = heap.bump_end = heap.gap = heap.gap_end = heap.sweep_end = 0
+            self._leave(bump_end)
+            self._leave(sweep_end)
+
     def give_tails_back(self, stores: uint32_t) -> None:
         """Give the memory of the first stores' segments that are being filled back, as far as they are empty.
 
@@ -607,6 +616,7 @@ class Arena:
         tail: uint64_t
         number: uint32_t
         for store in range(min(stores, self.stores_used)):
+            self._leave_empty(cython.address(self.heaps[store]))
             tail = (self.heaps[store].bump + 4095) & ~cython.cast(uint64_t, 4095)
             if tail + TAIL_MIN_BYTES > self.heaps[store].bump_end:
                 continue

@@ -12,7 +12,7 @@ from minikv.engine.record cimport entry_size, read_length, write_length
 
 cdef enum:
     PACKED_START = 6                # first element, from the payload's first byte
-    PACKED_MAX = 1024               # bytes of elements: beyond, a collection is chunked
+    PACKED_MAX = 2048               # bytes of elements: beyond, a collection is chunked
     PACKED_COUNT = 512              # elements: the same; both bound what one operation looks through and copies
 
 
