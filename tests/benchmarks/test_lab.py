@@ -342,7 +342,8 @@ def test_plan_samples_a_running_server_and_draws_its_place_on_the_curve(tmp_path
         command = [sys.executable, "-m", "benchmarks", "plan", "--server", "redis-server", "--keys", "5000"]
         command += ["--sample", f"redis://127.0.0.1:{server.port}", "--seconds", "1", "--results", str(tmp_path)]
         with Traffic(server, load):
-            subprocess.run([*command, "--save-seconds", "1"], cwd=ROOT, check=True, capture_output=True, timeout=60)
+            done = subprocess.run([*command, "--save-seconds", "1"], cwd=ROOT, capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stderr.decode()
     (saved,) = tmp_path.glob("plan-*.json")
     told = json.loads(saved.read_text())
     assert told["options"]["demand"]["keys"] == 2000

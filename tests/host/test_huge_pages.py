@@ -1,6 +1,8 @@
 """Huge pages: what the kernel is set to, the probe, the choice."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -53,17 +55,24 @@ def test_the_report_says_what_was_found(mode: str) -> None:
     assert (f"'{mode}'" if mode else "no transparent huge pages") in report
 
 
-def test_the_probe_agrees_with_the_kernel_and_leaves_no_child() -> None:
+def test_the_probe_leaves_no_child() -> None:
     children = set(psutil.Process().children())  # servers that other tests have started
     started = time.monotonic()
-    trial = probe()
+    probe()
     assert time.monotonic() - started < 5
+    assert set(psutil.Process().children()) == children
+
+
+def test_the_probe_agrees_with_the_kernel() -> None:
+    """In a process as small as a server at its start: a large one may not be measured in time."""
+    code = "from minikv.host.huge_pages import probe; print(*probe())"
+    words = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout.split()
+    trial = huge_pages.Probe(*[word == "True" for word in words])
     if huge_pages.read_mode() in ("", "never"):
         assert not trial.available
     release = tuple(int(part) for part in os.uname().release.split(".")[:2])
     if trial.available and release >= (5, 8):
         assert not trial.copies_whole_page
-    assert set(psutil.Process().children()) == children
 
 
 def test_a_child_that_hangs_is_killed_and_counts_as_copying_whole_pages(monkeypatch: pytest.MonkeyPatch) -> None:
