@@ -24,6 +24,7 @@ ROOMS = [
     "commands",
     "protocol",
     "persistence",
+    "rdb",
     "keyspace",
     "engine",
     "host",

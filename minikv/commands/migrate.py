@@ -16,8 +16,8 @@ from minikv.commands.arguments import SYNTAX_ERROR, integer
 from minikv.commands.spec import MOVABLEKEYS, WRITE, KeySpec, command
 from minikv.errors import CommandError
 from minikv.keyspace import NO_EXPIRY
-from minikv.persistence import payload
 from minikv.protocol.reply import OK, SimpleString
+from minikv.rdb import payload
 
 if TYPE_CHECKING:
     from minikv.commands.client import Client

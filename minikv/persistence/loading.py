@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from minikv.errors import DataLost, MinikvError
-from minikv.persistence.engine_target import EngineTarget
-from minikv.persistence.rdb_check import CheckTarget
-from minikv.persistence.rdb_reader import RdbReader
+from minikv.rdb.check import CheckTarget
+from minikv.rdb.keyspace_target import EngineTarget
+from minikv.rdb.reader import RdbReader
 
 if TYPE_CHECKING:
     from minikv.config import Config

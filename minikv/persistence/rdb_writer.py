@@ -14,9 +14,9 @@ from typing import Any
 import minikv
 from minikv.engine.walker import Walker
 from minikv.errors import SaveError
-from minikv.persistence import rdb_format
 from minikv.persistence.saver import Saver
 from minikv.persistence.verify import verify
+from minikv.rdb import format as rdb_format
 
 REDIS_VERSION = "7.0.15"  # the version whose files these are
 

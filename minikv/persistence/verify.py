@@ -14,8 +14,8 @@ import os
 import sys
 
 from minikv.errors import RdbError, SaveError
-from minikv.persistence.rdb_check import CheckTarget
-from minikv.persistence.rdb_reader import RdbReader
+from minikv.rdb.check import CheckTarget
+from minikv.rdb.reader import RdbReader
 
 STEP_BYTES = 4 << 20
 ANY_DATABASE = 2**31

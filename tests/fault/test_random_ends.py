@@ -13,8 +13,8 @@ import pytest
 from minikv.config import Config
 from minikv.keyspace.database import Database, Keyspace
 from minikv.persistence.snapshot import SnapshotController
-from tests.persistence.rdb_files import read
 from tests.persistence.test_loading import Lines
+from tests.rdb.rdb_files import read
 
 MB = 1 << 20
 ENDS = ["success"] * 4 + ["SIGKILL", "SIGUSR1", "cancel", "stop and cancel", "flush", "shut down"]

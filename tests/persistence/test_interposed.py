@@ -13,7 +13,7 @@ import minikv
 from minikv.persistence import interposed
 
 MODULES = (
-    *("persistence/child", "persistence/save", "persistence/dump_file", "persistence/crc64", "persistence/forking"),
+    *("persistence/child", "persistence/save", "persistence/dump_file", "rdb/crc64", "persistence/forking"),
     *("engine/walker", "engine/lzf", "engine/memory", "engine/stream_tail"),
 )
 # What a child does not call: these parts of its modules are the server's alone.

@@ -20,7 +20,7 @@ from minikv.keyspace.database import Keyspace
 from minikv.log import Log
 from minikv.persistence.loading import Loader
 from tests.fixtures import make_strings
-from tests.persistence.rdb_files import AUX, EXPIRETIME_MS, STRING, crc, pair, plain, rdb
+from tests.rdb.rdb_files import AUX, EXPIRETIME_MS, STRING, crc, pair, plain, rdb
 
 MB = 1 << 20
 

@@ -30,7 +30,7 @@ from minikv.persistence.rdb_writer import Saved, SaveSettings, prepare, save, ve
 from minikv.persistence.saver import Saver
 from minikv.persistence.verify import verify
 from tests.harness import wait_until
-from tests.persistence.rdb_files import crc, read
+from tests.rdb.rdb_files import crc, read
 
 MB = 1 << 20
 OLD = b"the old dump"

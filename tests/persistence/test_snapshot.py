@@ -25,8 +25,8 @@ from minikv.persistence.saver import Saver
 from minikv.persistence.snapshot import SnapshotController
 from minikv.settings import SavePoint
 from tests.harness import wait_until
-from tests.persistence.rdb_files import read
 from tests.persistence.test_loading import Lines
+from tests.rdb.rdb_files import read
 
 MB = 1 << 20
 EVER = 2**31

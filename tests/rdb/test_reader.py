@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from minikv.errors import RdbError
 from minikv.keyspace.database import Keyspace
 from minikv.keyspace.sorted_set import SortedSet
-from minikv.persistence import rdb_format
-from minikv.persistence.engine_target import EngineTarget
-from minikv.persistence.rdb_reader import RdbReader
-from minikv.persistence.rdb_target import RecordTarget
-from tests.persistence.rdb_files import (
+from minikv.rdb import format as rdb_format
+from minikv.rdb.keyspace_target import EngineTarget
+from minikv.rdb.reader import RdbReader
+from minikv.rdb.target import RecordTarget
+from tests.rdb.rdb_files import (
     AUX,
     EOF,
     EXPIRETIME,

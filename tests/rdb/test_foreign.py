@@ -11,13 +11,13 @@ import pytest
 
 from minikv.errors import RdbError
 from minikv.keyspace.hash import Hash
-from minikv.persistence import rdb_format
-from minikv.persistence.rdb_format import encode_length, encode_string
 from minikv.persistence.rdb_writer import SaveSettings, save
 from minikv.persistence.saver import Saver
-from tests.persistence.rdb_files import EXPIRETIME_MS, SELECTDB, crc, pair, plain, rdb, read
+from minikv.rdb import format as rdb_format
+from minikv.rdb.format import encode_length, encode_string
 from tests.persistence.test_loading import Bench
-from tests.persistence.test_rdb_compact import listpack
+from tests.rdb.rdb_files import EXPIRETIME_MS, SELECTDB, crc, pair, plain, rdb, read
+from tests.rdb.test_compact import listpack
 
 FUNCTION2, MODULE_AUX = b"\xf5", b"\xf7"
 MODULE, FIELD_TTL, FIELD_TTL_LISTPACK = b"\x07", b"\x18", b"\x19"

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import anycrc
 
-from minikv.persistence.rdb_reader import RdbReader
-from minikv.persistence.rdb_target import RecordTarget
+from minikv.rdb.reader import RdbReader
+from minikv.rdb.target import RecordTarget
 
 AUX, RESIZEDB, EXPIRETIME_MS, EXPIRETIME, SELECTDB, EOF = b"\xfa", b"\xfb", b"\xfc", b"\xfd", b"\xfe", b"\xff"
 STRING = b"\0"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minikv.persistence.rdb_decimal import decimal
+from minikv.rdb.decimal import decimal
 
 
 def bits(number: float | None) -> bytes | None:

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint64_t
 
-from minikv.persistence.rdb_input cimport RdbInput
+from minikv.rdb.input cimport RdbInput
 
 
 cdef class StreamReader:

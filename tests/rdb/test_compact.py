@@ -16,12 +16,12 @@ from minikv.keyspace import Keyspace
 from minikv.keyspace.hash import Hash
 from minikv.keyspace.list import List
 from minikv.keyspace.set import Set
-from minikv.persistence import rdb_format
-from minikv.persistence.engine_target import EngineTarget
-from minikv.persistence.rdb_compact import intset_members, listpack_elements, ziplist_elements, zipmap_elements
-from minikv.persistence.rdb_reader import RdbReader
-from tests.persistence.rdb_files import EXPIRETIME_MS, Record, open_bytes, pair, rdb, read
-from tests.persistence.rdb_files import plain as text
+from minikv.rdb import format as rdb_format
+from minikv.rdb.compact import intset_members, listpack_elements, ziplist_elements, zipmap_elements
+from minikv.rdb.keyspace_target import EngineTarget
+from minikv.rdb.reader import RdbReader
+from tests.rdb.rdb_files import EXPIRETIME_MS, Record, open_bytes, pair, rdb, read
+from tests.rdb.rdb_files import plain as text
 
 SET, HASH, ZIPMAP, INTSET, ZIPLIST, LISTPACK, SET_LISTPACK = (bytes((kind,)) for kind in (2, 4, 9, 11, 13, 16, 20))
 LIST, LIST_ZIPLIST, QUICKLIST, QUICKLIST_2 = (bytes((kind,)) for kind in (1, 10, 14, 18))

@@ -9,12 +9,12 @@ import pytest
 
 from minikv.errors import RdbError
 from minikv.keyspace import Keyspace
-from minikv.persistence.engine_target import EngineTarget
-from minikv.persistence.rdb_reader import RdbReader
-from tests.persistence.rdb_files import EXPIRETIME_MS, SELECTDB, open_bytes, plain, rdb
-from tests.persistence.test_payload import VALUES
-from tests.persistence.test_rdb_foreign import FILES as FOREIGN
-from tests.persistence.test_rdb_newer import FILES as NEWER
+from minikv.rdb.keyspace_target import EngineTarget
+from minikv.rdb.reader import RdbReader
+from tests.rdb.rdb_files import EXPIRETIME_MS, SELECTDB, open_bytes, plain, rdb
+from tests.rdb.test_foreign import FILES as FOREIGN
+from tests.rdb.test_newer import FILES as NEWER
+from tests.rdb.test_payload import VALUES
 
 LATER = EXPIRETIME_MS + b"\x00\x00\x00\x00\x00\x00\x00\x10"
 FILES = (

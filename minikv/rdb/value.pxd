@@ -1,10 +1,10 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from minikv.persistence.rdb_compact cimport Compact
-from minikv.persistence.rdb_input cimport RdbInput, Text
-from minikv.persistence.rdb_stream cimport StreamReader
-from minikv.persistence.rdb_target cimport LoadTarget
+from minikv.rdb.compact cimport Compact
+from minikv.rdb.input cimport RdbInput, Text
+from minikv.rdb.stream cimport StreamReader
+from minikv.rdb.target cimport LoadTarget
 
 cdef enum:                          # ValueReader.state: what go_on() has to read
     IDLE = 0                        # nothing: the value is complete

@@ -8,7 +8,7 @@ from cython.cimports.minikv.engine.table import hash_key
 from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.database import Database, Keyspace
 from cython.cimports.minikv.keyspace.stream import Stream, StreamLoader
-from cython.cimports.minikv.persistence.rdb_target import LoadTarget
+from cython.cimports.minikv.rdb.target import LoadTarget
 
 from minikv.keyspace.stream_group import spread_large_groups
 

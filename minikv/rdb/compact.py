@@ -25,7 +25,7 @@ import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.minikv.keyspace.database import format_int64
-from cython.cimports.minikv.persistence.rdb_compact import (
+from cython.cimports.minikv.rdb.compact import (
     ELEMENT_DIGITS,
     INTSET,
     LISTPACK,

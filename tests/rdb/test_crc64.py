@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minikv.persistence.crc64 import WIDTH, checksum, checksum_by
+from minikv.rdb.crc64 import WIDTH, checksum, checksum_by
 
 ORACLE = anycrc.Model("CRC64-REDIS")
 DATA = memoryview(random.Random(64).randbytes(1 << 20))

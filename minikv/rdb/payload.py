@@ -12,14 +12,14 @@ import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.minikv.keyspace.database import Database
-from cython.cimports.minikv.persistence.rdb_input import RdbInput, memory_input
-from cython.cimports.minikv.persistence.rdb_target import LoadTarget
-from cython.cimports.minikv.persistence.rdb_value import EMPTY, LOADED, ValueReader
+from cython.cimports.minikv.rdb.input import RdbInput, memory_input
+from cython.cimports.minikv.rdb.target import LoadTarget
+from cython.cimports.minikv.rdb.value import EMPTY, LOADED, ValueReader
 
 from minikv.errors import RdbError
-from minikv.persistence import rdb_format
-from minikv.persistence.crc64 import checksum
-from minikv.persistence.engine_target import EngineTarget
+from minikv.rdb import format as rdb_format
+from minikv.rdb.crc64 import checksum
+from minikv.rdb.keyspace_target import EngineTarget
 
 FOOTER_LEN = rdb_format.PAYLOAD_VERSION_LEN + rdb_format.CHECKSUM_LEN
 TO_THE_END = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)

@@ -14,7 +14,7 @@ import cython
 from cython.cimports.cpython.buffer import PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy
-from cython.cimports.minikv.persistence.carryless import fold_128, fold_512, fold_width
+from cython.cimports.minikv.rdb.carryless import fold_128, fold_512, fold_width
 
 Bytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
 

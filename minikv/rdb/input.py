@@ -28,11 +28,11 @@ from cython.cimports.libc.stdlib import free, malloc, realloc
 from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.minikv.engine.lzf import lzf_expand, lzf_holds
 from cython.cimports.minikv.keyspace.database import INT64_DIGITS, format_int64
-from cython.cimports.minikv.persistence.crc64 import crc64
+from cython.cimports.minikv.rdb.crc64 import crc64
 from cython.cimports.posix.unistd import read
 
 from minikv.errors import RdbError
-from minikv.persistence import rdb_format
+from minikv.rdb import format as rdb_format
 
 Bytes = cython.typedef(cython.pointer[uint8_t])
 ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])

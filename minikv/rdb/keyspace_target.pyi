@@ -1,5 +1,5 @@
 from minikv.keyspace.database import Keyspace
-from minikv.persistence.rdb_target import LoadTarget
+from minikv.rdb.target import LoadTarget
 
 class EngineTarget(LoadTarget):
     functions: list[bytes]

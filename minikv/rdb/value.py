@@ -38,7 +38,7 @@ from cython.cimports.minikv.engine.record import (
     TYPE_ZSET,
     bytes_at,
 )
-from cython.cimports.minikv.persistence.rdb_compact import (
+from cython.cimports.minikv.rdb.compact import (
     INTSET,
     LISTPACK,
     ZIPLIST,
@@ -48,11 +48,11 @@ from cython.cimports.minikv.persistence.rdb_compact import (
     compact_begin,
     compact_next,
 )
-from cython.cimports.minikv.persistence.rdb_decimal import parse_decimal
-from cython.cimports.minikv.persistence.rdb_input import RdbInput, Text
-from cython.cimports.minikv.persistence.rdb_stream import StreamReader
-from cython.cimports.minikv.persistence.rdb_target import DIRECT_LEN, LoadTarget
-from cython.cimports.minikv.persistence.rdb_value import (
+from cython.cimports.minikv.rdb.decimal import parse_decimal
+from cython.cimports.minikv.rdb.input import RdbInput, Text
+from cython.cimports.minikv.rdb.stream import StreamReader
+from cython.cimports.minikv.rdb.target import DIRECT_LEN, LoadTarget
+from cython.cimports.minikv.rdb.value import (
     ARRAY,
     DIRECT,
     ELEMENTS,
@@ -68,7 +68,7 @@ from cython.cimports.minikv.persistence.rdb_value import (
 )
 
 from minikv.errors import RdbError
-from minikv.persistence import rdb_format
+from minikv.rdb import format as rdb_format
 
 Bytes = cython.typedef(cython.pointer[uint8_t])
 ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])

@@ -13,11 +13,11 @@ import pytest
 
 from minikv.errors import ArenaFull, RdbError
 from minikv.keyspace import Database, Keyspace
-from minikv.persistence.payload import is_sound, restore, seal
-from minikv.persistence.rdb_format import encode_length, encode_string
+from minikv.rdb.format import encode_length, encode_string
+from minikv.rdb.payload import is_sound, restore, seal
 from tests.harness.payloads import sealed
-from tests.persistence.rdb_files import plain
-from tests.persistence.test_rdb_compact import FORMS, IDS, intset, listpack, ziplist
+from tests.rdb.rdb_files import plain
+from tests.rdb.test_compact import FORMS, IDS, intset, listpack, ziplist
 
 MB = 1 << 20
 

@@ -4,7 +4,7 @@
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
-from cython.cimports.minikv.persistence.rdb_target import DIRECT_LEN, LoadTarget
+from cython.cimports.minikv.rdb.target import DIRECT_LEN, LoadTarget
 
 
 @cython.final

@@ -15,14 +15,14 @@ from minikv.keyspace import Database, Keyspace
 from minikv.keyspace.hash import Hash
 from minikv.keyspace.stream import Stream
 from minikv.keyspace.stream_group import Group
-from minikv.persistence.payload import is_sound, restore
-from minikv.persistence.rdb_format import encode_length, encode_string
+from minikv.rdb.format import encode_length, encode_string
+from minikv.rdb.payload import is_sound, restore
 from tests.harness.payloads import sealed
-from tests.persistence.rdb_files import EXPIRETIME_MS, pair, plain, rdb, read
 from tests.persistence.test_loading import Bench
-from tests.persistence.test_payload import NODE, stream_id
-from tests.persistence.test_rdb_compact import listpack
-from tests.persistence.test_rdb_foreign import LATER, LIBRARY, MODULE_DATA, valkey
+from tests.rdb.rdb_files import EXPIRETIME_MS, pair, plain, rdb, read
+from tests.rdb.test_compact import listpack
+from tests.rdb.test_foreign import LATER, LIBRARY, MODULE_DATA, valkey
+from tests.rdb.test_payload import NODE, stream_id
 
 MB = 1 << 20
 TEMPLATE, METADATA, OLD_FUNCTION = b"\xf2", b"\xf3", b"\xf6"

@@ -5,7 +5,7 @@
     while reader.step(1 << 20):             # bytes to read before it returns; the server answers clients in between
         ...
 
-This is the file's grammar: header, opcodes, records, end. rdb_input has the bytes, rdb_value the values.
+This is the file's grammar: header, opcodes, records, end. `input` has the bytes, `value` the values.
 
 Guarantees, whatever the file holds:
   - memory stays within what the file holds; a length that it only claims reserves nothing;
@@ -20,12 +20,12 @@ from __future__ import annotations
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.minikv.engine.record import bytes_at
-from cython.cimports.minikv.persistence.rdb_input import RdbInput, file_input
-from cython.cimports.minikv.persistence.rdb_target import LoadTarget
-from cython.cimports.minikv.persistence.rdb_value import EMPTY, EXPIRED, LOADED, ValueReader
+from cython.cimports.minikv.rdb.input import RdbInput, file_input
+from cython.cimports.minikv.rdb.target import LoadTarget
+from cython.cimports.minikv.rdb.value import EMPTY, EXPIRED, LOADED, ValueReader
 
-from minikv.persistence import rdb_format
-from minikv.persistence.rdb_input import TRUNCATED
+from minikv.rdb import format as rdb_format
+from minikv.rdb.input import TRUNCATED
 
 OP_HASH_TEMPLATE = cython.declare(cython.int, rdb_format.OP_HASH_TEMPLATE)
 OP_KEY_METADATA = cython.declare(cython.int, rdb_format.OP_KEY_METADATA)

@@ -25,12 +25,12 @@ from __future__ import annotations
 
 import cython
 from cython.cimports.libc.stdint import INT64_MAX, int64_t, uint64_t
-from cython.cimports.minikv.persistence.rdb_input import RdbInput
+from cython.cimports.minikv.rdb.input import RdbInput
 
 from minikv.keyspace.stream import tail_bytes
 from minikv.keyspace.stream_group import Consumer, Group, entries_up_to, pending_entry
 from minikv.keyspace.stream_node import checked_node
-from minikv.persistence import rdb_format
+from minikv.rdb import format as rdb_format
 
 FIRST_FORM = cython.declare(cython.int, rdb_format.TYPE_STREAM)
 SECOND_FORM = cython.declare(cython.int, rdb_format.TYPE_STREAM_2)
