@@ -42,7 +42,7 @@ from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
 from minikv.persistence.snapshot import SnapshotController
-from minikv.persistence.temp_file import temp_name
+from minikv.saving.temp_file import temp_name
 from minikv.settings import LONG_MAX
 from minikv.slowlog import SlowLog
 

@@ -24,6 +24,7 @@ ROOMS = [
     "commands",
     "protocol",
     "persistence",
+    "saving",
     "rdb",
     "keyspace",
     "engine",
@@ -45,7 +46,7 @@ ONLY_FOUNDATIONS = {"protocol", "host"}
 # A process has one address space, and a signal's handler no argument: what they need is state of the process.
 OF_THE_PROCESS = {
     "minikv.engine.memory": {"_reserved", "_reserved_len", "_unknown", "_lock"},
-    "minikv.persistence.child": {"_save"},
+    "minikv.saving.child": {"_save"},
 }
 
 MUTATORS = {"append", "add", "update", "pop", "clear", "extend", "insert", "remove", "discard", "setdefault", "popitem"}

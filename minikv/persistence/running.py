@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from minikv.persistence import progress
 from minikv.persistence.account import Account, describe, megabytes
 from minikv.persistence.child_process import (
     EXIT_FAILED,
@@ -24,8 +23,9 @@ from minikv.persistence.cost import CostMeter, ReadRollup
 from minikv.persistence.heartbeat import Heartbeat
 from minikv.persistence.history import SAVED, Entry
 from minikv.persistence.preflight import Finding
-from minikv.persistence.progress import Phase, Progress
 from minikv.persistence.watchdog import Watchdog
+from minikv.saving import progress
+from minikv.saving.progress import Phase, Progress
 
 if TYPE_CHECKING:
     from minikv.log import Log

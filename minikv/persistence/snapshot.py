@@ -27,18 +27,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from minikv.errors import MinikvError, SaveError
 from minikv.host import overcommit, smaps
-from minikv.persistence import forking, interposed, preflight, rdb_writer, temp_file
+from minikv.persistence import preflight
 from minikv.persistence.account import Account, describe_end, describe_failure, own_fields
 from minikv.persistence.child_process import GENTLE_KILL_S, OOM_SCORE, End
 from minikv.persistence.cost import ReadRollup
 from minikv.persistence.history import Entry, History
 from minikv.persistence.loading import Loader
 from minikv.persistence.preflight import Estimate, Finding, Room, Verdict
-from minikv.persistence.progress import Progress
-from minikv.persistence.rdb_writer import SaveSettings
 from minikv.persistence.retry import Retry
 from minikv.persistence.running import CANCELLED, AtFork, RunningSnapshot
-from minikv.persistence.saver import Saver
+from minikv.saving import foreground, fork, interposed, temp_file
+from minikv.saving.foreground import SaveSettings
+from minikv.saving.progress import Progress
+from minikv.saving.save_job import Saver
 
 if TYPE_CHECKING:
     from minikv.config import Config
@@ -196,7 +197,7 @@ class SnapshotController:
         self._loader.stop()
 
     def freeze(self) -> None:
-        """Take what exists out of the garbage collector's sight, and out of a child's (forking.py).
+        """Take what exists out of the garbage collector's sight, and out of a child's (saving/fork.py).
 
         After this, this thread alone may save in the background, and the process can't fork by other means.
         """
@@ -209,8 +210,8 @@ class SnapshotController:
                     " snapshot child does not get, so children get all: forks take longer."
                 )
             return
-        self._thread = forking.thread_address()
-        forking.hide(self._thread)
+        self._thread = fork.thread_address()
+        fork.hide(self._thread)
 
     # -- saving in this process
 
@@ -225,7 +226,7 @@ class SnapshotController:
         if self._running:
             raise SaveError(IN_PROGRESS)
         try:
-            rdb_writer.save(
+            foreground.save(
                 self._keyspace.walker(),
                 SaveSettings.of(self._config, self._loader.functions),
                 used_memory=self._keyspace.used_bytes,
@@ -374,7 +375,7 @@ class SnapshotController:
         keyspace, saver, log = self._keyspace, self._saver, self._log
         keyspace.snapshot_open(self._config.snapshot_writes == "relocate")
         try:
-            rdb_writer.prepare(keyspace.walker(), settings, used_memory=keyspace.used_bytes, saver=saver)
+            foreground.prepare(keyspace.walker(), settings, used_memory=keyspace.used_bytes, saver=saver)
             oom_score = self._child_oom_score()
             saver.for_child(
                 log_path=os.fsencode(log.path),
@@ -382,7 +383,7 @@ class SnapshotController:
                 log_threshold=log.threshold,
                 utc_offset_s=time.localtime().tm_gmtoff,
                 oom_score=OOM_SCORE if oom_score is None else oom_score,
-                verifier=rdb_writer.verifier_arguments(settings),
+                verifier=foreground.verifier_arguments(settings),
             )
             pid, fork_ns = saver.fork()
         except BaseException:
@@ -468,7 +469,7 @@ class SnapshotController:
         self._log.notice(describe_end(entry.account) if entry.saved else describe_failure(entry.account))
         if self._thread:
             # What the heap has grown by. Beside the loop, since the kernel takes a millisecond to list all mappings.
-            threading.Thread(target=forking.hide, args=(self._thread,), name="hide the heap", daemon=True).start()
+            threading.Thread(target=fork.hide, args=(self._thread,), name="hide the heap", daemon=True).start()
         self.history.add(entry)
         if entry.saved:
             self._succeeded()

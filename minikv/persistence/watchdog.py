@@ -7,8 +7,8 @@ child.
 
 from __future__ import annotations
 
-from minikv.persistence import progress
-from minikv.persistence.progress import Phase, Progress
+from minikv.saving import progress
+from minikv.saving.progress import Phase, Progress
 
 LONGEST_LOOK_S = 1.0
 # While the child waits for fsync nothing moves that could be seen. A disk may be as slow as this.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from minikv.persistence import temp_file
+from minikv.saving import temp_file
 from tests.harness import Server, wait_until
 
 StartServer = Callable[..., Server]

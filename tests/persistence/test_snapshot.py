@@ -21,8 +21,8 @@ from minikv.host.smaps import MemoryUse
 from minikv.keyspace.database import Keyspace
 from minikv.persistence import running
 from minikv.persistence.preflight import Room, read_room
-from minikv.persistence.saver import Saver
 from minikv.persistence.snapshot import SnapshotController
+from minikv.saving.save_job import Saver
 from minikv.settings import SavePoint
 from tests.harness import wait_until
 from tests.persistence.test_loading import Lines

@@ -11,10 +11,10 @@ import pytest
 
 from minikv.errors import RdbError
 from minikv.keyspace.hash import Hash
-from minikv.persistence.rdb_writer import SaveSettings, save
-from minikv.persistence.saver import Saver
 from minikv.rdb import format as rdb_format
 from minikv.rdb.format import encode_length, encode_string
+from minikv.saving.foreground import SaveSettings, save
+from minikv.saving.save_job import Saver
 from tests.persistence.test_loading import Bench
 from tests.rdb.rdb_files import EXPIRETIME_MS, SELECTDB, crc, pair, plain, rdb, read
 from tests.rdb.test_compact import listpack

@@ -18,7 +18,7 @@ from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.memory import give_back, reserve, unmap
 from cython.cimports.minikv.engine.walker import Walker, walk_end
-from cython.cimports.minikv.persistence.dump_file import (
+from cython.cimports.minikv.saving.dump_file import (
     BLOCK_ROOM,
     BLOCKS,
     CALL_CLOSE,
@@ -33,8 +33,8 @@ from cython.cimports.minikv.persistence.dump_file import (
     CALL_WRITE,
     CALLS,
 )
-from cython.cimports.minikv.persistence.forking import fork_for
-from cython.cimports.minikv.persistence.save import (
+from cython.cimports.minikv.saving.fork import fork_for
+from cython.cimports.minikv.saving.save import (
     ERROR_ROOM,
     ERRORS,
     Figures,

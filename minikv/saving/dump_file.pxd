@@ -3,7 +3,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from minikv.persistence.linux cimport aio_context_t, iocb
+from minikv.saving.linux cimport aio_context_t, iocb
 
 cdef enum:
     BLOCK_LEN = 1048576             # bytes of one write; larger ones gain nothing, and are memory of the child's own

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
-from minikv.persistence.save cimport Figures, Save
+from minikv.saving.save cimport Figures, Save
 
 cdef enum:
     EXIT_SAVED = 0

@@ -1,6 +1,6 @@
 """Libraries that stand between minikv and the C library: a tracer, libfaketime, whatever LD_PRELOAD has brought.
 
-A snapshot child has no heap (forking.py). A library whose function it calls in place of the C library's may need one,
+A snapshot child has no heap (fork.py). A library whose function it calls in place of the C library's may need one,
 and would crash it. So before the heap is hidden, each function that the child calls is looked up as the linker does.
 """
 

@@ -30,7 +30,8 @@ from cython.cimports.libc.errno import EAGAIN, EBADF, EEXIST, EINTR, EINVAL, EIO
 from cython.cimports.libc.signal import SIGKILL
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t, uintptr_t
 from cython.cimports.libc.string import memcpy, memset
-from cython.cimports.minikv.persistence.linux import (
+from cython.cimports.minikv.rdb.crc64 import crc64
+from cython.cimports.minikv.saving.linux import (
     F_DUPFD_CLOEXEC,
     F_GETFL,
     F_SETFL,
@@ -61,8 +62,7 @@ from cython.cimports.minikv.persistence.linux import (
     sync_file_range,
     syscall,
 )
-from cython.cimports.minikv.persistence.text import put_number, put_text
-from cython.cimports.minikv.rdb.crc64 import crc64
+from cython.cimports.minikv.saving.text import put_number, put_text
 from cython.cimports.posix.fcntl import O_CREAT, O_NONBLOCK, O_RDONLY, O_WRONLY
 from cython.cimports.posix.signal import kill
 from cython.cimports.posix.unistd import close, fsync, ftruncate, geteuid, getpid, pwrite, unlink, usleep

@@ -27,9 +27,10 @@ from cython.cimports.minikv.engine.lzf import lzf_compress
 from cython.cimports.minikv.engine.memory import give_back, hide_unless_reserved
 from cython.cimports.minikv.engine.stream_tail import tail_fill
 from cython.cimports.minikv.engine.walker import walk_fill
-from cython.cimports.minikv.persistence.child import run_child
-from cython.cimports.minikv.persistence.dump_file import CALL_FORK, dump_begin, fault
-from cython.cimports.minikv.persistence.linux import (
+from cython.cimports.minikv.rdb.crc64 import crc64
+from cython.cimports.minikv.saving.child import run_child
+from cython.cimports.minikv.saving.dump_file import CALL_FORK, dump_begin, fault
+from cython.cimports.minikv.saving.linux import (
     AT_BASE,
     MINIKV_SANITIZED,
     O_CLOEXEC,
@@ -47,8 +48,7 @@ from cython.cimports.minikv.persistence.linux import (
     sched_setscheduler,
     syscall,
 )
-from cython.cimports.minikv.persistence.save import begin_dump, monotonic_ns
-from cython.cimports.minikv.rdb.crc64 import crc64
+from cython.cimports.minikv.saving.save import begin_dump, monotonic_ns
 from cython.cimports.posix.fcntl import O_RDONLY
 from cython.cimports.posix.mman import (
     MAP_ANONYMOUS,

@@ -1,7 +1,7 @@
 from libc.stdint cimport uint64_t
 
-from minikv.persistence.linux cimport dl_phdr_info
-from minikv.persistence.save cimport Save
+from minikv.saving.linux cimport dl_phdr_info
+from minikv.saving.save cimport Save
 
 cdef enum:
     REGIONS = 1024

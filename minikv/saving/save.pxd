@@ -4,7 +4,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from minikv.engine.walker cimport Walk
-from minikv.persistence.dump_file cimport DumpFile
+from minikv.saving.dump_file cimport DumpFile
 
 cdef enum:                          # words of the progress page, see progress.py
     BYTES = 1

@@ -1,6 +1,6 @@
 """Write the data set into an RDB file, version 10: what a save is told, and the save in the server's own process.
 
-The work itself is C (saver.py, save.py), for a snapshot child has no interpreter: here is what is prepared for it.
+The work itself is C (save_job.py, save.py), for a snapshot child has no interpreter: here is what is prepared for it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 import minikv
 from minikv.engine.walker import Walker
 from minikv.errors import SaveError
-from minikv.persistence.saver import Saver
-from minikv.persistence.verify import verify
 from minikv.rdb import format as rdb_format
+from minikv.saving.save_job import Saver
+from minikv.saving.verify import verify
 
 REDIS_VERSION = "7.0.15"  # the version whose files these are
 
 # Run by the child, which cannot do this itself. The reader has to be found where this process has found it.
-VERIFIER = "import sys; sys.path[:] = {path!r}; from minikv.persistence.verify import main; main()"
+VERIFIER = "import sys; sys.path[:] = {path!r}; from minikv.saving.verify import main; main()"
 
 
 @dataclass(frozen=True, slots=True)

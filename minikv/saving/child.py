@@ -1,7 +1,7 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """The snapshot child: from the fork to _exit, without an interpreter.
 
-The child is a copy of a running server that lacks the server's heap (forking.py): it has no Python objects, no
+The child is a copy of a running server that lacks the server's heap (fork.py): it has no Python objects, no
 allocator, no thread but this one. What it needs was prepared before the fork (Save), and lies in inherited memory with
 the arena. It keeps no descriptor but the log's: a connection that the parent closes would stay open for its client
 until the child ends, and a restarted server would find its port taken. It walks the frozen arena, writes the file, and
@@ -18,8 +18,8 @@ from cython.cimports.libc.signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGINT, SIGKI
 from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.libc.string import memcpy, strlen, strstr
 from cython.cimports.minikv.engine.walker import walk_release
-from cython.cimports.minikv.persistence.dump_file import STEP_VERIFY, dump_failed
-from cython.cimports.minikv.persistence.linux import (
+from cython.cimports.minikv.saving.dump_file import STEP_VERIFY, dump_failed
+from cython.cimports.minikv.saving.linux import (
     CLOCK_REALTIME,
     F_DUPFD_CLOEXEC,
     O_APPEND,
@@ -38,7 +38,7 @@ from cython.cimports.minikv.persistence.linux import (
     timespec,
     waitpid,
 )
-from cython.cimports.minikv.persistence.save import (
+from cython.cimports.minikv.saving.save import (
     PHASE,
     PHASE_RENAMED,
     PHASE_VERIFYING,
@@ -54,7 +54,7 @@ from cython.cimports.minikv.persistence.save import (
     put_in_place,
     step_dump,
 )
-from cython.cimports.minikv.persistence.text import put_digits, put_number, put_text
+from cython.cimports.minikv.saving.text import put_digits, put_number, put_text
 from cython.cimports.posix.fcntl import O_CREAT, O_RDONLY, O_RDWR, O_WRONLY
 from cython.cimports.posix.signal import (
     SIG_SETMASK,

@@ -24,11 +24,11 @@ import pytest
 from minikv import __version__
 from minikv.errors import SaveError
 from minikv.keyspace.database import Keyspace
-from minikv.persistence import temp_file
-from minikv.persistence.forking import hide, thread_address
-from minikv.persistence.rdb_writer import Saved, SaveSettings, prepare, save, verifier_arguments
-from minikv.persistence.saver import Saver
-from minikv.persistence.verify import verify
+from minikv.saving import temp_file
+from minikv.saving.foreground import Saved, SaveSettings, prepare, save, verifier_arguments
+from minikv.saving.fork import hide, thread_address
+from minikv.saving.save_job import Saver
+from minikv.saving.verify import verify
 from tests.harness import wait_until
 from tests.rdb.rdb_files import crc, read
 

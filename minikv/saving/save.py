@@ -14,7 +14,7 @@ from cython.cimports.libc.errno import ESTALE, EUCLEAN
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.walker import Walk, walk_fill, walk_publish
-from cython.cimports.minikv.persistence.dump_file import (
+from cython.cimports.minikv.saving.dump_file import (
     STEP_CLOSE,
     STEP_FSYNC,
     STEP_NONE,
@@ -36,8 +36,8 @@ from cython.cimports.minikv.persistence.dump_file import (
     dump_room,
     dump_space,
 )
-from cython.cimports.minikv.persistence.linux import CLOCK_MONOTONIC, clock_gettime, nanosleep, stat, stat_t, timespec
-from cython.cimports.minikv.persistence.text import put_number, put_text
+from cython.cimports.minikv.saving.linux import CLOCK_MONOTONIC, clock_gettime, nanosleep, stat, stat_t, timespec
+from cython.cimports.minikv.saving.text import put_number, put_text
 from cython.cimports.posix.unistd import getppid
 
 OPCODE_EOF = cython.declare(uint8_t, 0xFF)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 import minikv
-from minikv.persistence import interposed
+from minikv.saving import interposed
 
 MODULES = (
-    *("persistence/child", "persistence/save", "persistence/dump_file", "rdb/crc64", "persistence/forking"),
+    *("saving/child", "saving/save", "saving/dump_file", "rdb/crc64", "saving/fork"),
     *("engine/walker", "engine/lzf", "engine/memory", "engine/stream_tail"),
 )
 # What a child does not call: these parts of its modules are the server's alone.

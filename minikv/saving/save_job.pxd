@@ -2,7 +2,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint64_t
 
 from minikv.engine.walker cimport Walker
-from minikv.persistence.save cimport Save
+from minikv.saving.save cimport Save
 
 
 @cython.final
