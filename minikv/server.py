@@ -41,10 +41,10 @@ from minikv.host.oom_score import OomScore
 from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
-from minikv.persistence.snapshot import SnapshotController
 from minikv.saving.temp_file import temp_name
 from minikv.settings import LONG_MAX
 from minikv.slowlog import SlowLog
+from minikv.snapshot.controller import SnapshotController
 
 # One run of the cron removes expired keys in portions, for at most this share of its period.
 EXPIRE_PORTION = 200

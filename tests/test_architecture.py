@@ -23,7 +23,7 @@ ROOMS = [
     "connection",
     "commands",
     "protocol",
-    "persistence",
+    "snapshot",
     "saving",
     "rdb",
     "keyspace",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from minikv.commands.memory_figures import human
 from minikv.host.system_check import Finding
-from minikv.persistence.history import Entry
+from minikv.snapshot.history import Entry
 
 # Limits below which nothing is said.
 SLOW_FORK_US = 10_000

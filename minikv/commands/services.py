@@ -9,8 +9,8 @@ from minikv.config import Config
 from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
-from minikv.persistence.snapshot import SnapshotController
 from minikv.slowlog import SlowLog
+from minikv.snapshot.controller import SnapshotController
 
 if TYPE_CHECKING:
     from minikv.commands.blocking import Blocking

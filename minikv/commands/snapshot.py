@@ -20,7 +20,7 @@ from minikv.protocol.reply import OK, SimpleString, Verbatim
 
 if TYPE_CHECKING:
     from minikv.engine.segment_map import SegmentMap
-    from minikv.persistence.history import Entry
+    from minikv.snapshot.history import Entry
 
 SNAPSHOT = container("SNAPSHOT", arity=-2)
 

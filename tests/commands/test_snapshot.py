@@ -13,8 +13,8 @@ from minikv.commands.advice import Circumstances, advise
 from minikv.commands.snapshot import copied_bytes, reply_of
 from minikv.host.system_check import Finding
 from minikv.keyspace import Keyspace
-from minikv.persistence.account import Account
-from minikv.persistence.history import Entry
+from minikv.snapshot.cost import Account
+from minikv.snapshot.history import Entry
 from tests.harness import Server, Value, WireClient, parse, wait_until
 from tests.harness.dataset import background_save, pipeline
 

@@ -12,9 +12,9 @@ import pytest
 
 from minikv.config import Config
 from minikv.keyspace.database import Database, Keyspace
-from minikv.persistence.snapshot import SnapshotController
-from tests.persistence.test_loading import Lines
+from minikv.snapshot.controller import SnapshotController
 from tests.rdb.rdb_files import read
+from tests.snapshot.test_loader import Lines
 
 MB = 1 << 20
 ENDS = ["success"] * 4 + ["SIGKILL", "SIGUSR1", "cancel", "stop and cancel", "flush", "shut down"]

@@ -15,9 +15,9 @@ from minikv.rdb import format as rdb_format
 from minikv.rdb.format import encode_length, encode_string
 from minikv.saving.foreground import SaveSettings, save
 from minikv.saving.save_job import Saver
-from tests.persistence.test_loading import Bench
 from tests.rdb.rdb_files import EXPIRETIME_MS, SELECTDB, crc, pair, plain, rdb, read
 from tests.rdb.test_compact import listpack
+from tests.snapshot.test_loader import Bench
 
 FUNCTION2, MODULE_AUX = b"\xf5", b"\xf7"
 MODULE, FIELD_TTL, FIELD_TTL_LISTPACK = b"\x07", b"\x18", b"\x19"

@@ -18,11 +18,11 @@ from minikv.keyspace.stream_group import Group
 from minikv.rdb.format import encode_length, encode_string
 from minikv.rdb.payload import is_sound, restore
 from tests.harness.payloads import sealed
-from tests.persistence.test_loading import Bench
 from tests.rdb.rdb_files import EXPIRETIME_MS, pair, plain, rdb, read
 from tests.rdb.test_compact import listpack
 from tests.rdb.test_foreign import LATER, LIBRARY, MODULE_DATA, valkey
 from tests.rdb.test_payload import NODE, stream_id
+from tests.snapshot.test_loader import Bench
 
 MB = 1 << 20
 TEMPLATE, METADATA, OLD_FUNCTION = b"\xf2", b"\xf3", b"\xf6"

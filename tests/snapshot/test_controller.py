@@ -19,14 +19,13 @@ from minikv.errors import ArenaFull, SaveError
 from minikv.host import overcommit
 from minikv.host.smaps import MemoryUse
 from minikv.keyspace.database import Keyspace
-from minikv.persistence import running
-from minikv.persistence.preflight import Room, read_room
-from minikv.persistence.snapshot import SnapshotController
 from minikv.saving.save_job import Saver
 from minikv.settings import SavePoint
+from minikv.snapshot.controller import SnapshotController
+from minikv.snapshot.preflight import Room, read_room
 from tests.harness import wait_until
-from tests.persistence.test_loading import Lines
 from tests.rdb.rdb_files import read
+from tests.snapshot.test_loader import Lines
 
 MB = 1 << 20
 EVER = 2**31
@@ -678,7 +677,7 @@ def test_growth_is_what_the_writes_cost(bench: Bench, way: str) -> None:
 
 
 def test_the_log_tells_every_second(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "TELL_INTERVAL_S", 0.0)
+    monkeypatch.setattr(running_snapshot, "TELL_INTERVAL_S", 0.0)
     end = held(bench)
     bench.cron()
     (first, *_) = bench.messages("- Snapshot ")

@@ -27,19 +27,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from minikv.errors import MinikvError, SaveError
 from minikv.host import overcommit, smaps
-from minikv.persistence import preflight
-from minikv.persistence.account import Account, describe_end, describe_failure, own_fields
-from minikv.persistence.child_process import GENTLE_KILL_S, OOM_SCORE, End
-from minikv.persistence.cost import ReadRollup
-from minikv.persistence.history import Entry, History
-from minikv.persistence.loading import Loader
-from minikv.persistence.preflight import Estimate, Finding, Room, Verdict
-from minikv.persistence.retry import Retry
-from minikv.persistence.running import CANCELLED, AtFork, RunningSnapshot
 from minikv.saving import foreground, fork, interposed, temp_file
 from minikv.saving.foreground import SaveSettings
 from minikv.saving.progress import Progress
 from minikv.saving.save_job import Saver
+from minikv.snapshot import preflight
+from minikv.snapshot.cost import Account, describe_end, describe_failure, own_fields
+from minikv.snapshot.cost_meter import ReadRollup
+from minikv.snapshot.history import Entry, History
+from minikv.snapshot.loader import Loader
+from minikv.snapshot.preflight import Estimate, Finding, Room, Verdict
+from minikv.snapshot.process import GENTLE_KILL_S, OOM_SCORE, End
+from minikv.snapshot.retry import Retry
+from minikv.snapshot.running_snapshot import CANCELLED, AtFork, RunningSnapshot
 
 if TYPE_CHECKING:
     from minikv.config import Config

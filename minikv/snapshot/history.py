@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from minikv.persistence.account import Account
-from minikv.persistence.preflight import OWN_BYTES, Estimate
+from minikv.snapshot.cost import Account
+from minikv.snapshot.preflight import OWN_BYTES, Estimate
 
 KEPT = 128  # as many as the slow log keeps
 RECENT = 3

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from minikv.persistence.watchdog import Watchdog
 from minikv.saving import progress
 from minikv.saving.progress import Phase, Progress
+from minikv.snapshot.watchdog import Watchdog
 
 
 @pytest.fixture

@@ -11,21 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from minikv.persistence.account import Account, describe, megabytes
-from minikv.persistence.child_process import (
+from minikv.saving import progress
+from minikv.saving.progress import Phase, Progress
+from minikv.snapshot.cost import Account, describe, megabytes
+from minikv.snapshot.cost_meter import CostMeter, ReadRollup
+from minikv.snapshot.heartbeat import Heartbeat
+from minikv.snapshot.history import SAVED, Entry
+from minikv.snapshot.preflight import Finding
+from minikv.snapshot.process import (
     EXIT_FAILED,
     EXIT_KILLED_ON_PURPOSE,
     EXIT_SAVED,
     ChildProcess,
     End,
 )
-from minikv.persistence.cost import CostMeter, ReadRollup
-from minikv.persistence.heartbeat import Heartbeat
-from minikv.persistence.history import SAVED, Entry
-from minikv.persistence.preflight import Finding
-from minikv.persistence.watchdog import Watchdog
-from minikv.saving import progress
-from minikv.saving.progress import Phase, Progress
+from minikv.snapshot.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from minikv.log import Log

@@ -25,7 +25,7 @@ from minikv.host.cgroup import read_cgroup_memory
 from minikv.host.disk import free_bytes
 from minikv.host.memory import read_memory
 from minikv.host.overcommit import STRICT, forked_bytes, left_for_fork, read_mode
-from minikv.persistence.account import MB, megabytes
+from minikv.snapshot.cost import MB, megabytes
 
 MACHINE = "MemAvailable"
 # What any snapshot costs, however little is written: the interpreter's pages that both sides touch, the child's blocks.

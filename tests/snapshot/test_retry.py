@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minikv.persistence.retry import Retry
+from minikv.snapshot.retry import Retry
 
 
 def test_the_wait_doubles_up_to_five_minutes() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minikv.persistence.preflight import OWN_BYTES, Estimate, Room, Verdict, estimate, info_fields, judge, read_room
+from minikv.snapshot.preflight import OWN_BYTES, Estimate, Room, Verdict, estimate, info_fields, judge, read_room
 
 MB = 1 << 20
 GB = 1 << 30

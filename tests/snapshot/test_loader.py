@@ -18,7 +18,7 @@ from minikv.config import Config
 from minikv.errors import ArenaFull, DataLost, RdbError
 from minikv.keyspace.database import Keyspace
 from minikv.log import Log
-from minikv.persistence.loading import Loader
+from minikv.snapshot.loader import Loader
 from tests.fixtures import make_strings
 from tests.rdb.rdb_files import AUX, EXPIRETIME_MS, STRING, crc, pair, plain, rdb
 

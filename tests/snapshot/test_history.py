@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from minikv.persistence.account import Account
-from minikv.persistence.history import KEPT, SAVED, Entry, History
-from minikv.persistence.preflight import OWN_BYTES
+from minikv.snapshot.cost import Account
+from minikv.snapshot.history import KEPT, SAVED, Entry, History
+from minikv.snapshot.preflight import OWN_BYTES
 
 MB = 1 << 20
 
