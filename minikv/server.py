@@ -29,13 +29,13 @@ from types import ModuleType
 import uvloop
 
 import minikv.commands
-from minikv.commands.blocking import Blocking
-from minikv.commands.client import Client
 from minikv.commands.memory_figures import private_bytes
-from minikv.commands.stats import Stats
-from minikv.commands.table import CommandTable
 from minikv.config import Config
 from minikv.connection import Hub
+from minikv.dispatch.blocking import Blocking
+from minikv.dispatch.client import Client
+from minikv.dispatch.stats import Stats
+from minikv.dispatch.table import CommandTable
 from minikv.errors import CommandError, ConfigError, MinikvError
 from minikv.host.oom_score import OomScore
 from minikv.keyspace import Keyspace

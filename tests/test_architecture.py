@@ -22,12 +22,14 @@ ROOMS = [
     "server",
     "connection",
     "commands",
+    "dispatch",
     "protocol",
     "snapshot",
     "saving",
     "rdb",
     "keyspace",
     "engine",
+    "algorithms",
     "host",
 ]
 FOUNDATIONS = {
@@ -41,7 +43,7 @@ FOUNDATIONS = {
     "slowlog",
     "latency",
 }  # everybody may use them
-ONLY_FOUNDATIONS = {"protocol", "host"}
+ONLY_FOUNDATIONS = {"protocol", "algorithms", "host"}
 
 # A process has one address space, and a signal's handler no argument: what they need is state of the process.
 OF_THE_PROCESS = {

@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from minikv.commands.arguments import SYNTAX_ERROR
 from minikv.commands.help import help_lines
-from minikv.commands.spec import ADMIN, LOADING, NOSCRIPT, STALE, command, container
+from minikv.dispatch.arguments import SYNTAX_ERROR
+from minikv.dispatch.spec import ADMIN, LOADING, NOSCRIPT, STALE, command, container
 from minikv.errors import CommandError, ConfigError
 from minikv.keyspace.glob import glob_match
 from minikv.protocol.reply import OK, SimpleString
 
 if TYPE_CHECKING:
-    from minikv.commands.client import Client
+    from minikv.dispatch.client import Client
 
 CONFIG = container("CONFIG", arity=-2)
 

@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Mapping
 
 from minikv import REDIS_VERSION, __version__
-from minikv.commands.client import Client
-from minikv.commands.histogram import percentiles_us
 from minikv.commands.memory_figures import human, measure
-from minikv.commands.spec import LOADING, STALE, command
+from minikv.dispatch.client import Client
+from minikv.dispatch.histogram import percentiles_us
+from minikv.dispatch.spec import LOADING, STALE, command
 from minikv.protocol.reply import Verbatim
 
 Fields = Mapping[str, int | float | str]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from minikv.commands.client import Client
+from minikv.dispatch.client import Client
 from minikv.host.memory import read_memory
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minikv.commands.arguments import SYNTAX_ERROR
-from minikv.commands.spec import ADMIN, FAST, LOADING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, command
+from minikv.dispatch.arguments import SYNTAX_ERROR
+from minikv.dispatch.spec import ADMIN, FAST, LOADING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, command
 from minikv.errors import CommandError, SaveError
 from minikv.protocol.reply import OK, SimpleString
 
 if TYPE_CHECKING:
-    from minikv.commands.client import Client
+    from minikv.dispatch.client import Client
 
 STARTED = SimpleString(b"Background saving started")
 SCHEDULED = SimpleString(b"Background saving scheduled")

@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 
 from minikv import REDIS_VERSION, __version__
-from minikv.commands.arguments import DB_INDEX_OUT_OF_RANGE, INT32_MAX, INT32_MIN, SYNTAX_ERROR, integer
 from minikv.commands.art import garden
-from minikv.commands.client import Client
 from minikv.commands.help import help_lines
-from minikv.commands.spec import (
+from minikv.dispatch.arguments import DB_INDEX_OUT_OF_RANGE, INT32_MAX, INT32_MIN, SYNTAX_ERROR, integer
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import (
     ADMIN,
     FAST,
     LOADING,

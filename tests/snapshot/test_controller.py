@@ -21,6 +21,7 @@ from minikv.host.smaps import MemoryUse
 from minikv.keyspace.database import Keyspace
 from minikv.saving.save_job import Saver
 from minikv.settings import SavePoint
+from minikv.snapshot import running_snapshot
 from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.preflight import Room, read_room
 from tests.harness import wait_until

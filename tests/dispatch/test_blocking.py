@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from minikv.commands import blocking
-from minikv.commands.blocking import Blocking, block
-from minikv.commands.client import Client
 from minikv.commands.encoding import SORTED_SET, STRING
-from minikv.commands.spec import BLOCKING, command
-from minikv.commands.stats import Stats
-from minikv.commands.table import CommandTable
+from minikv.dispatch.blocking import Blocking, block
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import BLOCKING, command
+from minikv.dispatch.stats import Stats
+from minikv.dispatch.table import CommandTable
 from minikv.errors import ArenaFull, CommandError
 from minikv.keyspace import Keyspace
 from minikv.protocol.reply import NULL_ARRAY, POSTPONED

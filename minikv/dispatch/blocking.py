@@ -25,9 +25,9 @@ from collections.abc import Callable, Iterable
 
 import cython
 
-from minikv.commands.client import Client, Waiting
-from minikv.commands.long_double import LongDouble
-from minikv.commands.table import CommandTable
+from minikv.algorithms.long_double import LongDouble
+from minikv.dispatch.client import Client, Waiting
+from minikv.dispatch.table import CommandTable
 from minikv.errors import CommandError
 from minikv.keyspace.database import Database, Keyspace
 from minikv.protocol.reply import NULL_ARRAY, POSTPONED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minikv.commands import bits
+from minikv.algorithms import bits
 
 data = st.binary(max_size=40) | st.builds(
     lambda before, byte, behind: bytes(before) + bytes([byte]) + bytes(behind),

@@ -13,10 +13,10 @@ from minikv.slowlog import SlowLog
 from minikv.snapshot.controller import SnapshotController
 
 if TYPE_CHECKING:
-    from minikv.commands.blocking import Blocking
-    from minikv.commands.client import Client
-    from minikv.commands.stats import Stats
-    from minikv.commands.table import CommandTable
+    from minikv.dispatch.blocking import Blocking
+    from minikv.dispatch.client import Client
+    from minikv.dispatch.stats import Stats
+    from minikv.dispatch.table import CommandTable
 
 
 class Services(Protocol):

@@ -1,8 +1,8 @@
 from cpython.object cimport PyObject
 
-from minikv.commands.client cimport Client, Waiting
-from minikv.commands.histogram cimport Histogram
-from minikv.commands.stats cimport Stats
+from minikv.dispatch.client cimport Client, Waiting
+from minikv.dispatch.histogram cimport Histogram
+from minikv.dispatch.stats cimport Stats
 
 
 cdef extern from "Python.h":

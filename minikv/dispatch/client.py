@@ -46,7 +46,7 @@ class Transaction:
 
 @cython.cclass
 class Waiting:
-    """A command that waits for one of several keys (commands/blocking.py).
+    """A command that waits for one of several keys (dispatch/blocking.py).
 
     ends_at: on the monotonic clock, infinite without a timeout. interest: see blocking.block.
     command, request, elapsed_ns: for the statistics, of

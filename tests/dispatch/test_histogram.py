@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minikv.commands.histogram import Histogram, cumulative, percentiles_us
+from minikv.dispatch.histogram import Histogram, cumulative, percentiles_us
 
 MAX_NS = 1_000_000_000
 

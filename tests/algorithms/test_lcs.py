@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minikv.commands.lcs import Block, lcs_blocks, lcs_length
+from minikv.algorithms.lcs import Block, lcs_blocks, lcs_length
 
 texts = st.text("abc", max_size=25).map(str.encode) | st.binary(max_size=10)
 

@@ -17,8 +17,8 @@ import cython
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
 from cython.cimports.cpython.object import PyObject
 
-from minikv.commands.histogram import Histogram
-from minikv.commands.spec import (
+from minikv.dispatch.histogram import Histogram
+from minikv.dispatch.spec import (
     ADMIN,
     DENYOOM,
     FAST,
@@ -251,7 +251,7 @@ class CommandTable:
     ) -> object:
         """The value that answers a request; a CommandError instance if it fails, POSTPONED if it has to wait.
 
-        For the end of CLIENT PAUSE: the same request is executed again then. For a key (commands/blocking.py): the
+        For the end of CLIENT PAUSE: the same request is executed again then. For a key (dispatch/blocking.py): the
         client is `blocked` and gets its answer later.
 
         argv holds argc borrowed references to bytes; its slots are as before when this returns.

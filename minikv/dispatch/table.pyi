@@ -1,11 +1,11 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 
-from minikv.commands.client import Client, Waiting
-from minikv.commands.histogram import Histogram
-from minikv.commands.services import Services
-from minikv.commands.spec import CommandSpec
-from minikv.commands.stats import Stats
+from minikv.dispatch.client import Client, Waiting
+from minikv.dispatch.histogram import Histogram
+from minikv.dispatch.services import Services
+from minikv.dispatch.spec import CommandSpec
+from minikv.dispatch.stats import Stats
 
 class Command:
     spec: CommandSpec

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from minikv.algorithms.sparkline import sparkline
 from minikv.commands.latency import age_label, graph
-from minikv.commands.sparkline import sparkline
 from minikv.latency import Event, Sample
 
 

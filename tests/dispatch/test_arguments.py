@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minikv.commands import arguments
-from minikv.commands.arguments import INT64_MAX, INT64_MIN, clamp_range, cursor, expiry_time, integer
+from minikv.dispatch.arguments import INT64_MAX, INT64_MIN, clamp_range, cursor, expiry_time, integer
 from minikv.errors import CommandError
 
 NOW_MS = 1_700_000_000_000

@@ -2,8 +2,8 @@ from asyncio import TimerHandle
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
-from minikv.commands.client import Client, Waiting
-from minikv.commands.table import CommandTable
+from minikv.dispatch.client import Client, Waiting
+from minikv.dispatch.table import CommandTable
 from minikv.errors import CommandError
 from minikv.keyspace import Keyspace
 

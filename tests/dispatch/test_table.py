@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from minikv.commands.client import Client
-from minikv.commands.spec import (
+from minikv.commands.transaction import exec_, multi
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import (
     ADMIN,
     DENYOOM,
     FAST,
@@ -22,9 +23,8 @@ from minikv.commands.spec import (
     command,
     container,
 )
-from minikv.commands.stats import Stats
-from minikv.commands.table import CommandTable
-from minikv.commands.transaction import exec_, multi
+from minikv.dispatch.stats import Stats
+from minikv.dispatch.table import CommandTable
 from minikv.errors import ArenaFull, CommandError
 from minikv.keyspace import Keyspace, Watch
 from minikv.protocol.reply import NULL_ARRAY, OK, QUEUED, encode

@@ -1,5 +1,5 @@
-from minikv.commands.client cimport Waiting
-from minikv.commands.table cimport CommandTable
+from minikv.dispatch.client cimport Waiting
+from minikv.dispatch.table cimport CommandTable
 from minikv.keyspace.database cimport Database, Keyspace
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from minikv.commands.keys import bitfield_flags, find_keys, key_flags, key_places, set_flags
-from minikv.commands.spec import KeySpec, describe
+from minikv.dispatch.keys import bitfield_flags, find_keys, key_flags, key_places, set_flags
+from minikv.dispatch.spec import KeySpec, describe
 
 RANGES = [
     (("index", 1), ("range", 0, 1, 0), "GET a b", [1]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from minikv.commands.spec import CommandSpec, KeySpec
+from minikv.dispatch.spec import CommandSpec, KeySpec
 
 # What C's atoi reads.
 LEADING_NUMBER = re.compile(rb"[ \t\n\v\f\r]*[+-]?[0-9]+")

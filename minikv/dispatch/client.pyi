@@ -1,8 +1,8 @@
 from asyncio import TimerHandle
 from collections.abc import Callable
 
-from minikv.commands.services import Services
-from minikv.commands.table import Command
+from minikv.dispatch.services import Services
+from minikv.dispatch.table import Command
 from minikv.errors import CommandError
 from minikv.keyspace import Database, Keyspace, Watch
 from minikv.protocol.reply import Marker, Transcript

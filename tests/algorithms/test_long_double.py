@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minikv.commands.long_double import LongDouble
+from minikv.algorithms.long_double import LongDouble
 
 
 def parsed(text: bytes) -> LongDouble:
