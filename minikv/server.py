@@ -29,7 +29,6 @@ from types import ModuleType
 import uvloop
 
 import minikv.commands
-from minikv.commands.memory_figures import private_bytes
 from minikv.config import Config
 from minikv.connection import Hub
 from minikv.dispatch.blocking import Blocking
@@ -37,6 +36,7 @@ from minikv.dispatch.client import Client
 from minikv.dispatch.stats import Stats
 from minikv.dispatch.table import CommandTable
 from minikv.errors import CommandError, ConfigError, MinikvError
+from minikv.host.memory import private_bytes
 from minikv.host.oom_score import OomScore
 from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor

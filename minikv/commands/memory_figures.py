@@ -94,12 +94,6 @@ def measure(ctx: Client) -> MemoryFigures:
     )
 
 
-def private_bytes() -> int:
-    """Resident memory of this process that no file backs."""
-    memory = psutil.Process().memory_info()
-    return int(memory.rss - memory.shared)
-
-
 def human(size: int) -> str:
     """Bytes as INFO's *_human fields write them."""
     if size < 1024:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import cython
 from cython.cimports.libc.stdint import int64_t
-from cython.cimports.minikv.keyspace.database import parse_int64
+from cython.cimports.minikv.engine.int64 import parse_int64
 
 from minikv.errors import CommandError
 

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from minikv.engine.record cimport CHUNK_HEADER, chunk_entry, chunk_used, entry_place
 
-from minikv.engine.store cimport Store
+from minikv.engine.key_store cimport Store
 
 cdef struct Span:                   # the bytes of a chunk's elements
     uint8_t *start                  # NULL: there is none

@@ -19,6 +19,7 @@ import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.minikv.engine.chunks import Chunks, chunk_bytes, root_of
+from cython.cimports.minikv.engine.key_store import Store
 from cython.cimports.minikv.engine.record import (
     CHUNK_ENTRY,
     CHUNK_HEADER,
@@ -42,7 +43,6 @@ from cython.cimports.minikv.engine.record import (
     record_payload,
     write_chunk_header,
 )
-from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.table import PREFIX_BITS, hash_key
 
 from minikv.errors import SEGMENTS_FULL, ArenaFull

@@ -17,6 +17,7 @@ from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.minikv.engine.chain import Chain, Place
 from cython.cimports.minikv.engine.chunked import bucket_of
 from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, Chunks, bucket_count, chunk_bytes
+from cython.cimports.minikv.engine.key_store import Store
 from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, PACKED_START, set_packed_count
 from cython.cimports.minikv.engine.record import (
     CHUNK_ENTRY,
@@ -37,7 +38,6 @@ from cython.cimports.minikv.engine.record import (
     record_expire_at,
     write_length,
 )
-from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.table import hash_key
 from cython.cimports.minikv.keyspace.database import Database
 

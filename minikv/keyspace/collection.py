@@ -37,6 +37,7 @@ from cython.cimports.minikv.engine.chunked import (
     split_bucket,
 )
 from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, bucket_bytes, root_of
+from cython.cimports.minikv.engine.key_store import Store
 from cython.cimports.minikv.engine.packed import (
     PACKED_COUNT,
     PACKED_MAX,
@@ -65,7 +66,6 @@ from cython.cimports.minikv.engine.record import (
     skip_expiry,
     write_length,
 )
-from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.stores import spread_of
 from cython.cimports.minikv.engine.table import PREFIX_BITS, hash_key, slot_offset
 from cython.cimports.minikv.keyspace.builder import Builder

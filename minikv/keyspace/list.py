@@ -23,6 +23,7 @@ from cython.cimports.minikv.engine.chunked import (
     span_of,
 )
 from cython.cimports.minikv.engine.chunks import root_of
+from cython.cimports.minikv.engine.key_store import Store
 from cython.cimports.minikv.engine.packed import (
     PACKED_MAX,
     PACKED_START,
@@ -39,7 +40,6 @@ from cython.cimports.minikv.engine.record import (
     length_size,
     string_size,
 )
-from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.keyspace.builder import replace_with_names
 from cython.cimports.minikv.keyspace.collection import string_at, write_string
 from cython.cimports.minikv.keyspace.database import Database

@@ -21,6 +21,7 @@ from cython.cimports.minikv.engine.chunked import (
     span_of,
 )
 from cython.cimports.minikv.engine.chunks import Chunks, root_of
+from cython.cimports.minikv.engine.key_store import Store
 from cython.cimports.minikv.engine.member_index import MemberIndex
 from cython.cimports.minikv.engine.ordered import (
     Cursor,
@@ -33,7 +34,6 @@ from cython.cimports.minikv.engine.ordered import (
 )
 from cython.cimports.minikv.engine.packed import PACKED_START, find_element, packed_end, packed_first
 from cython.cimports.minikv.engine.record import SCORE_SIZE, TYPE_ZSET, length_size, read_length, string_size
-from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.table import hash_key, slot_offset
 from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.collection import string_at, write_string

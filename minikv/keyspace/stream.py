@@ -28,6 +28,7 @@ from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcmp, memcpy
 from cython.cimports.minikv.engine.chunked import edit_chunk, insert_chunk, remove_chunk, span_of, trim_chunk
 from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, root_of
+from cython.cimports.minikv.engine.key_store import Store
 from cython.cimports.minikv.engine.listpack import pack_size, write_integer
 from cython.cimports.minikv.engine.ordered import Probe, at_member, order_of_id
 from cython.cimports.minikv.engine.packed import PACKED_MAX
@@ -51,7 +52,6 @@ from cython.cimports.minikv.engine.record import (
     record_expire_at,
     write_length,
 )
-from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.stream_tail import (
     GROUPS_AT,
     NUMBER_SIZE,

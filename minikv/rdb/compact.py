@@ -24,7 +24,7 @@ from __future__ import annotations
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
-from cython.cimports.minikv.keyspace.database import format_int64
+from cython.cimports.minikv.engine.int64 import format_int64
 from cython.cimports.minikv.rdb.compact import (
     ELEMENT_DIGITS,
     INTSET,

@@ -26,8 +26,8 @@ from cython.cimports.libc.errno import EINTR, errno
 from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc, realloc
 from cython.cimports.libc.string import memcpy, memmove
+from cython.cimports.minikv.engine.int64 import INT64_DIGITS, format_int64
 from cython.cimports.minikv.engine.lzf import lzf_expand, lzf_holds
-from cython.cimports.minikv.keyspace.database import INT64_DIGITS, format_int64
 from cython.cimports.minikv.rdb.crc64 import crc64
 from cython.cimports.posix.unistd import read
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minikv.commands import arguments
+from minikv.dispatch import arguments
 from minikv.dispatch.arguments import INT64_MAX, INT64_MIN, clamp_range, cursor, expiry_time, integer
 from minikv.errors import CommandError
 

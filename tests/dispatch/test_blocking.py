@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from minikv.commands import blocking
+from minikv.dispatch import blocking
 from minikv.commands.encoding import SORTED_SET, STRING
 from minikv.dispatch.blocking import Blocking, block
 from minikv.dispatch.client import Client
