@@ -145,6 +145,11 @@ def test_imports_go_downwards() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_only_the_server_loads_command_modules() -> None:
+    outside = {i.importer for i in all_imports() if room(i.imported) == "commands" and room(i.importer) != "commands"}
+    assert outside == {"minikv.server"}
+
+
 def test_imports_have_no_cycles() -> None:
     graph: dict[str, set[str]] = {module: set() for module in {*SOURCES, *DECLARATIONS}}
     for found in all_imports():

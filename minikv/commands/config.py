@@ -8,6 +8,7 @@ from minikv.dispatch.spec import ADMIN, LOADING, NOSCRIPT, STALE, command, conta
 from minikv.errors import CommandError, ConfigError
 from minikv.keyspace.glob import glob_match
 from minikv.protocol.reply import OK, SimpleString
+from minikv.snapshot.status import Counters
 
 if TYPE_CHECKING:
     from minikv.dispatch.client import Client
@@ -81,7 +82,7 @@ def config_rewrite(ctx: "Client") -> SimpleString:
 def config_resetstat(ctx: "Client") -> SimpleString:
     server = ctx.server
     server.stats.reset()
-    server.snapshots.reset_stats()
+    server.snapshots.status.counters = Counters()
     keyspace = server.keyspace
     keyspace.hits = keyspace.misses = keyspace.expired_keys = keyspace.evicted_keys = 0
     for each in server.table:

@@ -88,7 +88,7 @@ def reload(ctx: Client, *options: bytes) -> SimpleString:
     if given - RELOAD_OPTIONS:
         raise CommandError("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")
     try:
-        ctx.server.snapshots.reload(save=b"nosave" not in given, flush=b"noflush" not in given, merge=b"merge" in given)
+        ctx.server.saves.reload(save=b"nosave" not in given, flush=b"noflush" not in given, merge=b"merge" in given)
     except SaveError as error:
         raise CommandError(f"ERR {error}") from None
     except (RdbError, OSError):

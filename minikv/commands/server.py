@@ -43,7 +43,7 @@ def flushall(ctx: Client, *options: bytes) -> SimpleString:
     check_flush_options(options)
     ctx.server.snapshots.kill_child()
     ctx.keyspace.flush_all()
-    ctx.server.snapshots.after_flush_all()
+    ctx.server.saves.after_flush_all()
     return OK
 
 

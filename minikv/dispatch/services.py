@@ -11,6 +11,7 @@ from minikv.latency import LatencyMonitor
 from minikv.log import Log
 from minikv.slowlog import SlowLog
 from minikv.snapshot.controller import SnapshotController
+from minikv.snapshot.foreground_saves import ForegroundSaves
 
 if TYPE_CHECKING:
     from minikv.dispatch.blocking import Blocking
@@ -34,6 +35,7 @@ class Services(Protocol):
     blocking: Blocking
     monitors: set[Client]
     snapshots: SnapshotController
+    saves: ForegroundSaves
     slowlog: SlowLog
     latency: LatencyMonitor
     log: Log

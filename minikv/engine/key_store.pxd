@@ -8,7 +8,7 @@ from minikv.engine.table cimport Tables, TableState
 
 
 @cython.final
-cdef class Store:
+cdef class KeyStore:
     cdef readonly Arena arena
     cdef readonly Stores stores
     cdef Tables tables

@@ -11,7 +11,7 @@ comes next, and what follows cannot fail.
 
 A `slot` is an entry of the table: NULL for a key that is not there, good until the next insert or remove.
 
-Invariants (proved by Store.check):
+Invariants (proved by KeyStore.check):
   1. the table holds one entry for each live record of the store, and no other
   2. the expiry index holds (time, hash) of each record with a time, and no other
 """
@@ -48,7 +48,7 @@ from cython.cimports.minikv.engine.stores import Stores, spread_of
 from cython.cimports.minikv.engine.table import hash_key, slot_offset
 
 
-class Store:
+class KeyStore:
     """Store `number`, one of a database's keys."""
 
     def __cinit__(self, stores: Stores, number: int):

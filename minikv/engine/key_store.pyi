@@ -2,7 +2,7 @@ from minikv.engine.arena import Arena
 from minikv.engine.ordered import OrderedIndex
 from minikv.engine.stores import Stores
 
-class Store:
+class KeyStore:
     arena: Arena
     stores: Stores
     expiry: OrderedIndex

@@ -2,7 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from minikv.engine.arena cimport Arena
-from minikv.engine.key_store cimport Store
+from minikv.engine.key_store cimport KeyStore
 from minikv.engine.memory cimport BlockPool
 from minikv.engine.stores cimport Stores
 
@@ -44,7 +44,7 @@ cdef class Keyspace:
 cdef class Database:
     cdef readonly Keyspace keyspace
     cdef readonly int number
-    cdef Store store
+    cdef KeyStore store
     cdef dict watchers              # key: list of Watch
 
     cpdef bytes get(self, bytes key)

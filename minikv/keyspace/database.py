@@ -20,13 +20,14 @@ from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memcpy
-from cython.cimports.minikv.engine.arena import GRANULE, RANK_PASSED, SEGMENT_SHIFT, Arena
+from cython.cimports.minikv.engine.arena import GRANULE, SEGMENT_SHIFT, Arena
 from cython.cimports.minikv.engine.chunks import root_of
 from cython.cimports.minikv.engine.int64 import INT64_DIGITS, format_int64, parse_int64
-from cython.cimports.minikv.engine.key_store import Store
+from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.memory import BlockPool
 from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX
 from cython.cimports.minikv.engine.populate import Populator
+from cython.cimports.minikv.engine.progress import RANK_PASSED
 from cython.cimports.minikv.engine.record import (
     EMBSTR_MAX,
     ENCODING_AUTO,
@@ -420,7 +421,7 @@ class Database:
     def __init__(self, keyspace: Keyspace, number: int) -> None:
         self.keyspace = keyspace
         self.number = number
-        self.store = Store(keyspace.stores, number)
+        self.store = KeyStore(keyspace.stores, number)
         self.watchers = {}
 
     # What every method stands on

@@ -2,12 +2,7 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
-from minikv.saving.save cimport Figures, Save
-
-cdef enum:
-    EXIT_SAVED = 0
-    EXIT_FAILED = 1
-    EXIT_KILLED_ON_PURPOSE = 255    # SIGUSR1: the parent sets no error status
+from minikv.saving.save cimport Statistic, Save
 
 cdef void run_child(Save *save) noexcept nogil
 
@@ -19,9 +14,9 @@ cdef void offer_to_the_oom_killer(int score) noexcept nogil
 cdef bint write_dump(Save *save) noexcept nogil
 cdef void look_if_due(Save *save) noexcept nogil
 cdef void look(Save *save) noexcept nogil
-cdef uint64_t average(Figures *figures) noexcept nogil
+cdef uint64_t average(Statistic *figures) noexcept nogil
 cdef bint read_private_dirty(uint64_t *found) noexcept nogil
-cdef void tell_figures(Save *save, int level) noexcept nogil
+cdef void log_figures(Save *save, int level) noexcept nogil
 cdef bint verify(Save *save) noexcept nogil
 cdef void write_line(Save *save, int level, const char *message) noexcept nogil
 cdef void civil_date(int64_t days, int *day, int *month, int *year) noexcept nogil

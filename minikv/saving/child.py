@@ -17,8 +17,20 @@ import cython
 from cython.cimports.libc.signal import SIG_DFL, SIG_IGN, SIGCHLD, SIGINT, SIGKILL, SIGUSR1
 from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.libc.string import memcpy, strlen, strstr
+from cython.cimports.minikv.engine.progress import (
+    BYTES_VERIFIED,
+    EXIT_FAILED,
+    EXIT_KILLED_ON_PURPOSE,
+    EXIT_SAVED,
+    PHASE,
+    PHASE_RENAMED,
+    PHASE_VERIFYING,
+    PRIVATE_DIRTY,
+    PRIVATE_DIRTY_AVERAGE,
+    PRIVATE_DIRTY_PEAK,
+)
 from cython.cimports.minikv.engine.walker import walk_release
-from cython.cimports.minikv.saving.dump_file import STEP_VERIFY, dump_failed
+from cython.cimports.minikv.saving.dump_file import STEP_VERIFY, file_failed
 from cython.cimports.minikv.saving.linux import (
     CLOCK_REALTIME,
     F_DUPFD_CLOEXEC,
@@ -39,20 +51,13 @@ from cython.cimports.minikv.saving.linux import (
     waitpid,
 )
 from cython.cimports.minikv.saving.save import (
-    PHASE,
-    PHASE_RENAMED,
-    PHASE_VERIFYING,
-    PRIVATE_DIRTY,
-    PRIVATE_DIRTY_AVERAGE,
-    PRIVATE_DIRTY_PEAK,
-    VERIFIED,
-    Figures,
-    begin_dump,
-    end_dump,
-    give_up,
+    Statistic,
     monotonic_ns,
-    put_in_place,
-    step_dump,
+    save_abort,
+    save_begin,
+    save_commit,
+    save_finish,
+    save_step,
 )
 from cython.cimports.minikv.saving.text import put_digits, put_number, put_text
 from cython.cimports.posix.fcntl import O_CREAT, O_RDONLY, O_RDWR, O_WRONLY
@@ -105,14 +110,14 @@ def run_child(save: SaveP) -> cython.void:
     save.next_look_ns = monotonic_ns() + FIRST_LOOK_NS
     save.look_interval_ns = FIRST_LOOK_NS
     save.next_line_ns = monotonic_ns() + LINE_NS
-    if not (write_dump(save) and (save.verifier.arguments == cython.NULL or verify(save)) and put_in_place(save)):
-        give_up(save)
+    if not (write_dump(save) and (save.verifier.arguments == cython.NULL or verify(save)) and save_commit(save)):
+        save_abort(save)
         write_line(save, WARNING, save.message)
         _exit(EXIT_FAILED)
     save.progress[PHASE] = PHASE_RENAMED
     write_line(save, NOTICE, b"DB saved on disk")
     look(save)
-    tell_figures(save, NOTICE)
+    log_figures(save, NOTICE)
     _exit(EXIT_SAVED)
 
 
@@ -202,12 +207,12 @@ def offer_to_the_oom_killer(score: cython.int) -> cython.void:
 
 
 def write_dump(save: SaveP) -> cython.bint:
-    if not begin_dump(save):
+    if not save_begin(save):
         return False
-    while step_dump(save):
+    while save_step(save):
         look_if_due(save)  # before the release: what lies behind is still ours, this is the peak
         walk_release(save.walk)
-    return end_dump(save)
+    return save_finish(save)
 
 
 def look_if_due(save: SaveP) -> cython.void:
@@ -220,13 +225,13 @@ def look_if_due(save: SaveP) -> cython.void:
     save.look_interval_ns = min(2 * save.look_interval_ns, LONGEST_LOOK_NS)
     save.next_look_ns = now + max(save.look_interval_ns, (now - began) * LOOKS_SHARE)
     if now >= save.next_line_ns:
-        tell_figures(save, VERBOSE)
+        log_figures(save, VERBOSE)
         save.next_line_ns = now + LINE_NS
 
 
 def look(save: SaveP) -> cython.void:
     """Private dirty memory, for the parent."""
-    figures: cython.pointer[Figures] = cython.address(save.private_dirty)
+    figures: cython.pointer[Statistic] = cython.address(save.private_dirty)
     if read_private_dirty(cython.address(figures.current)):
         figures.peak = max(figures.peak, figures.current)
         figures.sum += figures.current
@@ -236,7 +241,7 @@ def look(save: SaveP) -> cython.void:
     save.progress[PRIVATE_DIRTY_AVERAGE] = average(figures)
 
 
-def average(figures: cython.pointer[Figures]) -> uint64_t:
+def average(figures: cython.pointer[Statistic]) -> uint64_t:
     return figures.sum // figures.count if figures.count else 0
 
 
@@ -267,8 +272,8 @@ def read_private_dirty(found: cython.pointer[uint64_t]) -> cython.bint:
     return True
 
 
-def tell_figures(save: SaveP, level: cython.int) -> cython.void:
-    figures: cython.pointer[Figures] = cython.address(save.private_dirty)
+def log_figures(save: SaveP, level: cython.int) -> cython.void:
+    figures: cython.pointer[Statistic] = cython.address(save.private_dirty)
     text: cython.char[160]
     at: cython.p_char = put_number(put_text(text, b"Fork CoW for RDB: current "), figures.current >> MB_SHIFT)
     at = put_number(put_text(at, b" MB, peak "), figures.peak >> MB_SHIFT)
@@ -292,13 +297,13 @@ def verify(save: SaveP) -> cython.bint:
     taken: cython.Py_ssize_t
     put_number(save.verifier.keys, save.walk.keys)
     put_number(save.verifier.nbytes, save.file.length)
-    save.progress[VERIFIED] = 0
+    save.progress[BYTES_VERIFIED] = 0
     save.progress[PHASE] = PHASE_VERIFYING
     close(0)
     fd: cython.int = open(save.file.path, O_RDONLY)  # the lowest that is free: standard input
     if fd != 0 or pipe(ends) != 0:
         put_text(save.message, b"Verifying the new dump failed: it can't be opened")
-        return dump_failed(cython.address(save.file), STEP_VERIFY, 0)
+        return file_failed(cython.address(save.file), STEP_VERIFY, 0)
     dup2(ends[1], 1)
     close(ends[1])
     if (
@@ -313,13 +318,13 @@ def verify(save: SaveP) -> cython.bint:
         != 0
     ):
         put_text(save.message, b"Verifying the new dump failed: no process for it")
-        return dump_failed(cython.address(save.file), STEP_VERIFY, 0)
+        return file_failed(cython.address(save.file), STEP_VERIFY, 0)
     close(1)
     waiting.fd = ends[0]
     waiting.events = POLLIN
     while True:
         if poll(cython.address(waiting), 1, VERIFY_POLL_MS) == 0:
-            save.progress[VERIFIED] = lseek(fd, 0, SEEK_CUR)
+            save.progress[BYTES_VERIFIED] = lseek(fd, 0, SEEK_CUR)
             continue
         taken = read(ends[0], save.message + length, cython.sizeof(save.message) - 1 - length)
         if taken <= 0:
@@ -332,7 +337,7 @@ def verify(save: SaveP) -> cython.bint:
         return True
     if length == 0:
         put_text(save.message, b"Verifying the new dump failed: its reader ended without a word")
-    return dump_failed(cython.address(save.file), STEP_VERIFY, 0)
+    return file_failed(cython.address(save.file), STEP_VERIFY, 0)
 
 
 # -- the log

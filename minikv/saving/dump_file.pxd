@@ -79,15 +79,15 @@ cdef struct DumpFile:
     int step                        # that failed
     int error                       # errno of it
 
-cdef bint dump_begin(DumpFile *file) noexcept nogil
-cdef uint8_t *dump_space(DumpFile *file) noexcept nogil
-cdef uint64_t dump_room(DumpFile *file) noexcept nogil
-cdef bint dump_advance(DumpFile *file, uint64_t nbytes) noexcept nogil
-cdef bint dump_add(DumpFile *file, const uint8_t *data, uint64_t nbytes) noexcept nogil
-cdef bint dump_finish(DumpFile *file) noexcept nogil
-cdef bint dump_rename(DumpFile *file, const char *target) noexcept nogil
-cdef void dump_discard(DumpFile *file) noexcept nogil
-cdef bint dump_failed(DumpFile *file, int step, int error) noexcept nogil
+cdef bint file_open(DumpFile *file) noexcept nogil
+cdef uint8_t *file_space(DumpFile *file) noexcept nogil
+cdef uint64_t file_room(DumpFile *file) noexcept nogil
+cdef bint file_advance(DumpFile *file, uint64_t nbytes) noexcept nogil
+cdef bint file_add(DumpFile *file, const uint8_t *data, uint64_t nbytes) noexcept nogil
+cdef bint file_finish(DumpFile *file) noexcept nogil
+cdef bint file_rename(DumpFile *file, const char *target) noexcept nogil
+cdef void file_discard(DumpFile *file) noexcept nogil
+cdef bint file_failed(DumpFile *file, int step, int error) noexcept nogil
 cdef int fault(Fault *faults, int call) noexcept nogil
 
 cdef int make_ours(DumpFile *file) noexcept nogil
@@ -104,5 +104,5 @@ cdef void use_cache(DumpFile *file) noexcept nogil
 cdef bint next_window(DumpFile *file, uint64_t end) noexcept nogil
 cdef bint sync_range(DumpFile *file, uint64_t start, uint64_t end, unsigned int flags) noexcept nogil
 cdef void end_queue(DumpFile *file) noexcept nogil
-cdef int open_file(DumpFile *file, const char *path, int flags) noexcept nogil
-cdef int sync_file(DumpFile *file, int fd) noexcept nogil
+cdef int open_path(DumpFile *file, const char *path, int flags) noexcept nogil
+cdef int sync_descriptor(DumpFile *file, int fd) noexcept nogil

@@ -1,11 +1,11 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """The file that a save writes before it takes the dump's place: whole and durable there, or gone.
 
-    dump_begin      temp-<pid>.rdb, locked until it is the dump, or gone
-    dump_advance    takes what was put into dump_space; dump_add copies it there
-    dump_finish     fsync, close
-    dump_rename     to its name; fsync of the directory
-    dump_discard    what a failure leaves is removed; harmless after dump_rename
+    file_open      temp-<pid>.rdb, locked until it is the dump, or gone
+    file_advance    takes what was put into file_space; file_add copies it there
+    file_finish     fsync, close
+    file_rename     to its name; fsync of the directory
+    file_discard    what a failure leaves is removed; harmless after file_rename
 
 Each returns False on failure, with `step` and `error` set.
 
@@ -79,7 +79,7 @@ BlockP = cython.typedef(cython.pointer[Block])
 ConstData = cython.typedef(cython.pointer[cython.const[uint8_t]])
 
 
-def dump_begin(file: DumpFileP) -> cython.bint:
+def file_open(file: DumpFileP) -> cython.bint:
     at: cython.p_char
     number: cython.int
     error: cython.int
@@ -99,15 +99,15 @@ def dump_begin(file: DumpFileP) -> cython.bint:
     put_text(put_text(put_text(file.path, file.directory), b"/"), file.name)
     file.direct = file.incremental
     if file.direct:
-        file.fd = open_file(file, file.path, flags | O_DIRECT)
+        file.fd = open_path(file, file.path, flags | O_DIRECT)
         file.direct = file.fd != -EINVAL
     if not file.direct:
-        file.fd = open_file(file, file.path, flags)
+        file.fd = open_path(file, file.path, flags)
     if file.fd < 0:
-        return dump_failed(file, STEP_OPEN, -file.fd)
+        return file_failed(file, STEP_OPEN, -file.fd)
     error = make_ours(file)
     if error:
-        return dump_failed(file, STEP_OPEN, error)
+        return file_failed(file, STEP_OPEN, error)
     if file.direct and (
         fault(file.faults, CALL_IO_SETUP)
         or syscall(SYS_io_setup, cython.cast(cython.uint, BLOCKS), cython.address(file.queue)) != 0
@@ -141,7 +141,7 @@ def make_ours(file: DumpFileP) -> cython.int:
     return 0 if ftruncate(file.fd, 0) == 0 else errno
 
 
-def dump_failed(file: DumpFileP, step: cython.int, error: cython.int) -> cython.bint:
+def file_failed(file: DumpFileP, step: cython.int, error: cython.int) -> cython.bint:
     """Take note of what went wrong first; False."""
     if file.step == STEP_NONE:
         file.step = step
@@ -152,32 +152,32 @@ def dump_failed(file: DumpFileP, step: cython.int, error: cython.int) -> cython.
 # -- filling
 
 
-def dump_space(file: DumpFileP) -> Data:
-    """Where the next bytes go; there is room for dump_room."""
+def file_space(file: DumpFileP) -> Data:
+    """Where the next bytes go; there is room for file_room."""
     return file.blocks[file.filling].start + file.used
 
 
-def dump_room(file: DumpFileP) -> uint64_t:
+def file_room(file: DumpFileP) -> uint64_t:
     """Bytes, at least SLACK_LEN."""
     return BLOCK_ROOM - file.used
 
 
-def dump_advance(file: DumpFileP, nbytes: uint64_t) -> cython.bint:
-    """Take nbytes from dump_space."""
+def file_advance(file: DumpFileP, nbytes: uint64_t) -> cython.bint:
+    """Take nbytes from file_space."""
     if file.checksum:
-        file.crc = crc64(file.crc, dump_space(file), nbytes)
+        file.crc = crc64(file.crc, file_space(file), nbytes)
     file.used += nbytes
     file.length += nbytes
     return file.used < BLOCK_LEN or hand_over(file)
 
 
-def dump_add(file: DumpFileP, data: ConstData, nbytes: uint64_t) -> cython.bint:
+def file_add(file: DumpFileP, data: ConstData, nbytes: uint64_t) -> cython.bint:
     """Take bytes that lie elsewhere."""
     piece: uint64_t
     while nbytes:
-        piece = min(nbytes, dump_room(file))
-        memcpy(dump_space(file), data, piece)
-        if not dump_advance(file, piece):
+        piece = min(nbytes, file_room(file))
+        memcpy(file_space(file), data, piece)
+        if not file_advance(file, piece):
             return False
         data += piece
         nbytes -= piece
@@ -260,7 +260,7 @@ def collect(file: DumpFileP) -> cython.bint:
         != 1
     ):
         if errno != EINTR:
-            return dump_failed(file, STEP_WRITE, errno)
+            return file_failed(file, STEP_WRITE, errno)
     block = cython.cast(BlockP, cython.cast(uintptr_t, event.data))
     block.in_flight = False
     if event.res < 0:
@@ -309,7 +309,7 @@ def take_error(file: DumpFileP, error: cython.int, direct: cython.bint) -> cytho
         if file.direct:
             use_cache(file)
         return True
-    return dump_failed(file, STEP_WRITE, error)
+    return file_failed(file, STEP_WRITE, error)
 
 
 def use_cache(file: DumpFileP) -> cython.void:
@@ -339,13 +339,13 @@ def sync_range(file: DumpFileP, start: uint64_t, end: uint64_t, flags: cython.ui
     error: cython.int = fault(file.faults, CALL_SYNC_RANGE)
     if error == 0 and sync_file_range(file.fd, start, end - start, flags) != 0:
         error = errno
-    return error == 0 or dump_failed(file, STEP_SYNC_RANGE, error)
+    return error == 0 or file_failed(file, STEP_SYNC_RANGE, error)
 
 
 # -- the end
 
 
-def dump_finish(file: DumpFileP) -> cython.bint:
+def file_finish(file: DumpFileP) -> cython.bint:
     """Make the file durable, and let go of it."""
     fd: cython.int
     error: cython.int
@@ -359,10 +359,10 @@ def dump_finish(file: DumpFileP) -> cython.bint:
         return False
     file.used = 0
     if file.sized > file.length and ftruncate(file.fd, file.length) != 0:
-        return dump_failed(file, STEP_WRITE, errno)
-    error = sync_file(file, file.fd)
+        return file_failed(file, STEP_WRITE, errno)
+    error = sync_descriptor(file, file.fd)
     if error:
-        return dump_failed(file, STEP_FSYNC, error)
+        return file_failed(file, STEP_FSYNC, error)
     fd = file.fd
     file.fd = -1
     file.lock = fcntl(fd, F_DUPFD_CLOEXEC, 3)
@@ -370,28 +370,28 @@ def dump_finish(file: DumpFileP) -> cython.bint:
     error = fault(file.faults, CALL_CLOSE)
     if close(fd) != 0 and error == 0:
         error = errno
-    return error == 0 or dump_failed(file, STEP_CLOSE, error)
+    return error == 0 or file_failed(file, STEP_CLOSE, error)
 
 
-def dump_rename(file: DumpFileP, target: cython.p_const_char) -> cython.bint:
+def file_rename(file: DumpFileP, target: cython.p_const_char) -> cython.bint:
     """Give the file its name, for good: until the directory is on the disk, a power cut brings the old one back."""
     fd: cython.int
     error: cython.int = fault(file.faults, CALL_RENAME)
     if error == 0 and rename(file.path, target) != 0:
         error = errno
     if error:
-        return dump_failed(file, STEP_RENAME, error)
+        return file_failed(file, STEP_RENAME, error)
     let_go(file)
-    fd = open_file(file, file.directory, O_RDONLY | O_DIRECTORY)
+    fd = open_path(file, file.directory, O_RDONLY | O_DIRECTORY)
     if fd < 0:
-        return dump_failed(file, STEP_SYNC_DIRECTORY, -fd)
-    error = sync_file(file, fd)
+        return file_failed(file, STEP_SYNC_DIRECTORY, -fd)
+    error = sync_descriptor(file, fd)
     close(fd)
     # Some file systems cannot sync directories at all.
-    return error in (0, EINVAL, EBADF) or dump_failed(file, STEP_SYNC_DIRECTORY, error)
+    return error in (0, EINVAL, EBADF) or file_failed(file, STEP_SYNC_DIRECTORY, error)
 
 
-def dump_discard(file: DumpFileP) -> cython.void:
+def file_discard(file: DumpFileP) -> cython.void:
     """Leave nothing behind."""
     if file.ours and fault(file.faults, CALL_UNLINK) == 0:
         unlink(file.path)  # the failure that brought us here is the one to report
@@ -420,7 +420,7 @@ def end_queue(file: DumpFileP) -> cython.void:
 # -- system calls, in whose place a test can put a fault
 
 
-def open_file(file: DumpFileP, path: cython.p_const_char, flags: cython.int) -> cython.int:
+def open_path(file: DumpFileP, path: cython.p_const_char, flags: cython.int) -> cython.int:
     """A descriptor, or minus errno."""
     fd: cython.int = -EINTR
     while fd == -EINTR:
@@ -433,7 +433,7 @@ def open_file(file: DumpFileP, path: cython.p_const_char, flags: cython.int) -> 
     return fd
 
 
-def sync_file(file: DumpFileP, fd: cython.int) -> cython.int:
+def sync_descriptor(file: DumpFileP, fd: cython.int) -> cython.int:
     """0, or errno."""
     error: cython.int = EINTR
     while error == EINTR:

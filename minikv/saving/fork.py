@@ -29,7 +29,7 @@ from cython.cimports.minikv.engine.stream_tail import tail_fill
 from cython.cimports.minikv.engine.walker import walk_fill
 from cython.cimports.minikv.rdb.crc64 import crc64
 from cython.cimports.minikv.saving.child import run_child
-from cython.cimports.minikv.saving.dump_file import CALL_FORK, dump_begin, fault
+from cython.cimports.minikv.saving.dump_file import CALL_FORK, fault, file_open
 from cython.cimports.minikv.saving.linux import (
     AT_BASE,
     MINIKV_SANITIZED,
@@ -48,7 +48,7 @@ from cython.cimports.minikv.saving.linux import (
     sched_setscheduler,
     syscall,
 )
-from cython.cimports.minikv.saving.save import begin_dump, monotonic_ns
+from cython.cimports.minikv.saving.save import monotonic_ns, save_begin
 from cython.cimports.posix.fcntl import O_RDONLY
 from cython.cimports.posix.mman import (
     MAP_ANONYMOUS,
@@ -212,8 +212,8 @@ def is_for_child(module: RegionP) -> cython.bint:
     """Whether it has one of the functions that a child calls, each of which stands for its module."""
     return (
         has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, run_child)))
-        or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, begin_dump)))
-        or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, dump_begin)))
+        or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, save_begin)))
+        or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, file_open)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, crc64)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, walk_fill)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, tail_fill)))

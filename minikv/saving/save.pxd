@@ -6,21 +6,6 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from minikv.engine.walker cimport Walk
 from minikv.saving.dump_file cimport DumpFile
 
-cdef enum:                          # words of the progress page, see progress.py
-    BYTES = 1
-    PRIVATE_DIRTY = 3
-    PHASE = 4
-    ERRNO = 5
-    PRIVATE_DIRTY_PEAK = 7
-    PRIVATE_DIRTY_AVERAGE = 8
-    VERIFIED = 9
-
-cdef enum:                          # progress.Phase
-    PHASE_WALKING = 1
-    PHASE_SYNCING = 2
-    PHASE_RENAMED = 3
-    PHASE_VERIFYING = 4
-
 cdef enum:
     ERRORS = 134                    # Linux's errno
     ERROR_ROOM = 64                 # of the words for one
@@ -32,7 +17,7 @@ cdef struct Identity:               # of a file: whether there is one, and which
     int64_t seconds
     int64_t nanoseconds
 
-cdef struct Figures:                # of memory
+cdef struct Statistic:                # of memory
     uint64_t current
     uint64_t peak
     uint64_t sum
@@ -67,23 +52,23 @@ cdef struct Save:
     Identity before                 # of the dump, when the save began
     Verifier verifier
     ChildLog log
-    Figures private_dirty
+    Statistic private_dirty
     int64_t next_look_ns
     int64_t look_interval_ns
     int64_t next_line_ns
     char errors[ERRORS][ERROR_ROOM]
     char message[MESSAGE_ROOM]      # what went wrong, in Redis's words
 
-cdef bint begin_dump(Save *save) noexcept nogil
-cdef bint step_dump(Save *save) noexcept nogil
-cdef bint end_dump(Save *save) noexcept nogil
-cdef bint put_in_place(Save *save) noexcept nogil
-cdef void give_up(Save *save) noexcept nogil
+cdef bint save_begin(Save *save) noexcept nogil
+cdef bint save_step(Save *save) noexcept nogil
+cdef bint save_finish(Save *save) noexcept nogil
+cdef bint save_commit(Save *save) noexcept nogil
+cdef void save_abort(Save *save) noexcept nogil
 cdef Identity identity(const char *path) noexcept nogil
 cdef int64_t monotonic_ns() noexcept nogil
 
 cdef uint64_t expected_keys(const Walk *walk) noexcept nogil
-cdef void tell_failure(Save *save) noexcept nogil
+cdef void format_failure(Save *save) noexcept nogil
 cdef const char *operation(int step) noexcept nogil
 cdef bint is_same(Identity *one, Identity *other) noexcept nogil
 cdef void nap(uint64_t ns) noexcept nogil

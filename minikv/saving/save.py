@@ -1,9 +1,9 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """A save from its first byte to the dump in its place, in the server's process or in a snapshot child.
 
-    begin_dump, step_dump ..., end_dump     head, walk, checksum; on the disk, under its temporary name
-    put_in_place    takes the old dump's place
-    give_up         after a failure: nothing is left, and `message` has Redis's words for it
+    save_begin, save_step ..., save_finish     head, walk, checksum; on the disk, under its temporary name
+    save_commit    takes the old dump's place
+    save_abort         after a failure: nothing is left, and `message` has Redis's words for it
 
 The walk hands out the database opcodes and the records, already in the file's form. What is left to do is the head,
 which the caller has prepared, the checksum, and to tell how far it is.
@@ -13,6 +13,13 @@ import cython
 from cython.cimports.libc.errno import ESTALE, EUCLEAN
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.minikv.engine.progress import (
+    BYTES_WRITTEN,
+    ERRNO,
+    PHASE,
+    PHASE_SYNCING,
+    PHASE_WALKING,
+)
 from cython.cimports.minikv.engine.walker import Walk, walk_fill, walk_publish
 from cython.cimports.minikv.saving.dump_file import (
     STEP_CLOSE,
@@ -26,15 +33,15 @@ from cython.cimports.minikv.saving.dump_file import (
     STEP_WALK,
     STEP_WRITE,
     DumpFile,
-    dump_add,
-    dump_advance,
-    dump_begin,
-    dump_discard,
-    dump_failed,
-    dump_finish,
-    dump_rename,
-    dump_room,
-    dump_space,
+    file_add,
+    file_advance,
+    file_discard,
+    file_failed,
+    file_finish,
+    file_open,
+    file_rename,
+    file_room,
+    file_space,
 )
 from cython.cimports.minikv.saving.linux import CLOCK_MONOTONIC, clock_gettime, nanosleep, stat, stat_t, timespec
 from cython.cimports.minikv.saving.text import put_number, put_text
@@ -47,47 +54,47 @@ BILLION = cython.declare(int64_t, 1_000_000_000)
 SaveP = cython.typedef(cython.pointer[Save])
 
 
-def begin_dump(save: SaveP) -> cython.bint:
+def save_begin(save: SaveP) -> cython.bint:
     save.keys_rested = 0
     save.progress[PHASE] = PHASE_WALKING
-    return dump_begin(cython.address(save.file)) and dump_add(cython.address(save.file), save.head, save.head_len)
+    return file_open(cython.address(save.file)) and file_add(cython.address(save.file), save.head, save.head_len)
 
 
-def step_dump(save: SaveP) -> cython.bint:
+def save_step(save: SaveP) -> cython.bint:
     """A buffer of what the walk gives, after the rest that was earned by the one before; False if it gives no more."""
     file: cython.pointer[DumpFile] = cython.address(save.file)
     nbytes: uint64_t
     if save.max_keys:
         nap(save.nap_ns * (save.walk.keys - save.keys_rested))
         save.keys_rested = save.walk.keys
-    nbytes = walk_fill(save.walk, dump_space(file), dump_room(file), save.max_keys)
-    if nbytes == 0 or not dump_advance(file, nbytes):
+    nbytes = walk_fill(save.walk, file_space(file), file_room(file), save.max_keys)
+    if nbytes == 0 or not file_advance(file, nbytes):
         return False
     walk_publish(save.walk)
-    save.progress[BYTES] = file.length
+    save.progress[BYTES_WRITTEN] = file.length
     return True
 
 
-def end_dump(save: SaveP) -> cython.bint:
+def save_finish(save: SaveP) -> cython.bint:
     """False also for a failure in what came before."""
     file: cython.pointer[DumpFile] = cython.address(save.file)
     foot: uint8_t[9]
     if file.step != STEP_NONE:
         return False
     if save.walk.error:
-        return dump_failed(file, STEP_WALK, save.walk.error)
+        return file_failed(file, STEP_WALK, save.walk.error)
     if save.walk.keys != expected_keys(save.walk):
-        return dump_failed(file, STEP_WALK, EUCLEAN)  # never put a dump in place that lacks keys
+        return file_failed(file, STEP_WALK, EUCLEAN)  # never put a dump in place that lacks keys
     foot[0] = OPCODE_EOF
-    if not dump_add(file, foot, 1):
+    if not file_add(file, foot, 1):
         return False
     memcpy(foot, cython.address(file.crc), CHECKSUM_LEN)
     file.checksum = False  # it does not count itself
-    if not dump_add(file, foot, CHECKSUM_LEN):
+    if not file_add(file, foot, CHECKSUM_LEN):
         return False
-    save.progress[BYTES] = file.length
+    save.progress[BYTES_WRITTEN] = file.length
     save.progress[PHASE] = PHASE_SYNCING
-    return dump_finish(file)
+    return file_finish(file)
 
 
 def expected_keys(walk: cython.pointer[cython.const[Walk]]) -> uint64_t:
@@ -98,7 +105,7 @@ def expected_keys(walk: cython.pointer[cython.const[Walk]]) -> uint64_t:
     return keys
 
 
-def put_in_place(save: SaveP) -> cython.bint:
+def save_commit(save: SaveP) -> cython.bint:
     """An orphan does not replace what a restarted server has saved meanwhile.
 
     A child that has lost its server goes on: its snapshot may be the best that is left. But it must not win over a
@@ -108,17 +115,17 @@ def put_in_place(save: SaveP) -> cython.bint:
     if save.parent and getppid() != save.parent:
         now = identity(save.target)
         if not is_same(cython.address(now), cython.address(save.before)):
-            return dump_failed(cython.address(save.file), STEP_RENAME, ESTALE)
-    return dump_rename(cython.address(save.file), save.target)
+            return file_failed(cython.address(save.file), STEP_RENAME, ESTALE)
+    return file_rename(cython.address(save.file), save.target)
 
 
-def give_up(save: SaveP) -> cython.void:
-    dump_discard(cython.address(save.file))
-    tell_failure(save)
+def save_abort(save: SaveP) -> cython.void:
+    file_discard(cython.address(save.file))
+    format_failure(save)
     save.progress[ERRNO] = save.file.error
 
 
-def tell_failure(save: SaveP) -> cython.void:
+def format_failure(save: SaveP) -> cython.void:
     file: cython.pointer[DumpFile] = cython.address(save.file)
     at: cython.p_char = save.message
     if file.step == STEP_VERIFY:

@@ -6,7 +6,7 @@ from minikv.saving.save cimport Save
 
 
 @cython.final
-cdef class Saver:
+cdef class SaveJob:
     cdef Save *save                 # inherited, as are the next two
     cdef uint8_t *blocks
     cdef uint8_t *strings

@@ -1,11 +1,12 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """The memory that a save works with, and what Python sees of it.
 
-    prepare                         what to save, and where
-    write, put_in_place, give_up    the steps of save.py in this process, without the interpreter's lock
-    for_child, fork                 all of them in a child
+    prepare                 what to save, and where; for a child, what it needs besides
+    write, commit, abort    the steps of save.py in this process, without the interpreter's lock
+    fork                    all of them in a child
+    release                 give the memory back
 
-One Saver serves one save after the other. What a child needs is copied into memory that it inherits.
+One SaveJob serves one save after the other. What a child needs is copied into memory that it inherits.
 """
 
 import os
@@ -37,14 +38,14 @@ from cython.cimports.minikv.saving.fork import fork_for
 from cython.cimports.minikv.saving.save import (
     ERROR_ROOM,
     ERRORS,
-    Figures,
     Save,
-    begin_dump,
-    end_dump,
-    give_up,
+    Statistic,
     identity,
-    put_in_place,
-    step_dump,
+    save_abort,
+    save_begin,
+    save_commit,
+    save_finish,
+    save_step,
 )
 
 STRINGS_LEN = cython.declare(uint64_t, 1 << 20)  # room for what `keep` copies, besides the file's head
@@ -65,7 +66,7 @@ CALLS_BY_NAME = {
 }
 
 
-class Saver:
+class SaveJob:
     def __cinit__(self):
         self.save = cython.cast(cython.pointer[Save], reserve(cython.sizeof(Save), True))
         self.blocks = reserve(BLOCKS * BLOCK_ROOM, True)
@@ -97,38 +98,46 @@ class Saver:
             self.save.file.faults[call].last = last
         self.save.file.write_max = write_max
 
-    def prepare(
-        self,
-        walker: Walker,
-        head: bytes,
-        directory: bytes,
-        filename: bytes,
-        compress: bool = True,
-        checksum: bool = True,
-        incremental: bool = True,
-        key_delay_us: int = 0,
-    ) -> None:
-        """A save of what the walker gives, behind `head`. key_delay_us: as rdb-key-save-delay."""
+    def prepare(self, walker: Walker, settings: object, child: object = None) -> None:
+        """Save what the walker gives, by SaveSettings; in a child if there are ChildSettings.
+
+        OSError if memory, or the room for the child's words, does not suffice, or the path is too long.
+        """
         save: cython.pointer[Save] = self.save
-        delay_us: cython.longlong = key_delay_us
-        number: cython.int
+        head: bytes = settings.head()
+        directory: bytes = os.fsencode(settings.directory)
+        filename: bytes = os.fsencode(settings.filename)
         target: bytes = directory + b"/" + filename
+        number: cython.int
         if len(target) >= PATH_MAX:
             raise OSError(ENAMETOOLONG, os.strerror(ENAMETOOLONG))
         self._make_room(STRINGS_LEN + len(head))
         self.walker = walker
         save.walk = walker.walk
-        save.walk.compress = compress
+        save.walk.compress = settings.compress
         save.progress = walker.walk.progress
         save.file.directory = self.keep(directory)
-        save.file.checksum = checksum
-        save.file.incremental = incremental
+        save.file.checksum = settings.checksum
+        save.file.incremental = settings.incremental_fsync
         for number in range(BLOCKS):
             save.file.blocks[number].start = self.blocks + number * BLOCK_ROOM
         save.filename = self.keep(filename)
         save.target = self.keep(target)
         save.head = cython.cast(cython.pointer[uint8_t], self.keep(head))
         save.head_len = len(head)
+        self._set_pace(settings.key_delay_us)
+        save.parent = 0
+        save.before = identity(save.target)
+        save.verifier.arguments = cython.NULL
+        save.verifier.pid = 0
+        memset(cython.address(save.private_dirty), 0, cython.sizeof(Statistic))
+        save.message[0] = 0
+        if child is not None:
+            self._prepare_child(child)
+
+    def _set_pace(self, delay_us: cython.longlong) -> None:
+        """Naps of about NAP_US, by rdb-key-save-delay: microseconds for each key; -n: one for n keys."""
+        save: cython.pointer[Save] = self.save
         save.max_keys = save.nap_ns = 0
         if delay_us > 0:
             save.max_keys = max(1, NAP_US // delay_us)
@@ -136,12 +145,22 @@ class Saver:
         elif delay_us < 0:
             save.max_keys = -delay_us
             save.nap_ns = 1000 // -delay_us
-        save.parent = 0
-        save.before = identity(save.target)
-        save.verifier.arguments = cython.NULL
-        save.verifier.pid = 0
-        memset(cython.address(save.private_dirty), 0, cython.sizeof(Figures))
-        save.message[0] = 0
+
+    def _prepare_child(self, child: object) -> None:
+        save: cython.pointer[Save] = self.save
+        verifier: list = list(child.verifier)
+        count: cython.Py_ssize_t = len(verifier)
+        save.parent = os.getpid()
+        save.oom_score = child.oom_score
+        save.log.path = self.keep(child.log_path)
+        save.log.fd = child.log_fd
+        save.log.threshold = child.log_threshold
+        save.log.utc_offset_s = child.utc_offset_s
+        if count:
+            save.verifier.arguments = self.keep_list([*verifier, b"", b""])
+            save.verifier.arguments[count] = save.verifier.keys
+            save.verifier.arguments[count + 1] = save.verifier.nbytes
+            save.verifier.environment = self.keep_list([name + b"=" + value for name, value in os.environb.items()])
 
     def _make_room(self, nbytes: uint64_t) -> None:
         """Forget what was kept."""
@@ -180,61 +199,34 @@ class Saver:
         done: cython.bint
         save: cython.pointer[Save] = self.save
         with cython.nogil:
-            more = begin_dump(save)
+            more = save_begin(save)
         while more:
             with cython.nogil:
-                more = step_dump(save)
+                more = save_step(save)
             PyErr_CheckSignals()
         with cython.nogil:
-            done = end_dump(save)
+            done = save_finish(save)
         return done
 
-    def put_in_place(self) -> bool:
+    def commit(self) -> bool:
         done: cython.bint
         save: cython.pointer[Save] = self.save
         with cython.nogil:
-            done = put_in_place(save)
+            done = save_commit(save)
         return done
 
-    def give_up(self) -> str:
+    def abort(self) -> str:
         """Remove what there is. Returns what has failed, in Redis's words; empty if it was not one of these steps."""
-        give_up(self.save)
+        save_abort(self.save)
         return bytes(self.save.message).decode("utf-8", "surrogateescape") if self.save.file.step else ""
 
-    def end(self) -> None:
+    def release(self) -> None:
         """Give memory back; the walker is of no more use."""
         walk_end(self.save.walk)
         self.walker = None
         give_back(self.blocks, BLOCKS * BLOCK_ROOM)
 
     # -- in a child
-
-    def for_child(
-        self,
-        log_path: bytes,
-        log_fd: int,
-        log_threshold: int,
-        utc_offset_s: int,
-        oom_score: int,
-        verifier: list,
-    ) -> None:
-        """What a child needs besides. verifier: arguments of the process that reads the dump again, none if empty.
-
-        The process gets the number of keys and of bytes as further arguments.
-        """
-        save: cython.pointer[Save] = self.save
-        count: cython.Py_ssize_t = len(verifier)
-        save.parent = os.getpid()
-        save.oom_score = oom_score
-        save.log.path = self.keep(log_path)
-        save.log.fd = log_fd
-        save.log.threshold = log_threshold
-        save.log.utc_offset_s = utc_offset_s
-        if count:
-            save.verifier.arguments = self.keep_list([*verifier, b"", b""])
-            save.verifier.arguments[count] = save.verifier.keys
-            save.verifier.arguments[count + 1] = save.verifier.nbytes
-            save.verifier.environment = self.keep_list([name + b"=" + value for name, value in os.environb.items()])
 
     def fork(self) -> tuple:
         """The pid of a child that carries it out, and the nanoseconds that the fork took; OSError."""

@@ -1,4 +1,4 @@
-"""BGSAVE: fork a child that writes the dump, follow it, and tell what it costs.
+"""BGSAVE: fork a child that writes the dump, follow it, and report what it costs.
 
     idle --bgsave()--> running --the child's end--> idle
                          |  kill_child(), cancel(): SIGUSR1, and SIGKILL if that does not help
@@ -7,9 +7,6 @@
 
 Opening a snapshot freezes the arena: until it is closed the engine writes new versions elsewhere. So the controller
 closes it on every way out: a refused fork, the child's success, its failure, its death. One snapshot at a time.
-
-SAVE, SHUTDOWN and FLUSHALL save in this process by the same writer. Which of them reduces `dirty`, sets the status
-and the time of the last save follows redis-server 7.0.
 """
 
 from __future__ import annotations
@@ -22,24 +19,23 @@ import threading
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from minikv.engine.progress import Progress
 from minikv.errors import MinikvError, SaveError
 from minikv.host import overcommit, smaps
-from minikv.saving import foreground, fork, interposed, temp_file
-from minikv.saving.foreground import SaveSettings
-from minikv.saving.progress import Progress
-from minikv.saving.save_job import Saver
+from minikv.saving import fork, interposed, temp_file
+from minikv.saving.save_job import SaveJob
+from minikv.saving.settings import ChildSettings, SaveSettings
 from minikv.snapshot import preflight
-from minikv.snapshot.cost import Account, describe_end, describe_failure, own_fields
+from minikv.snapshot.cost import SnapshotCost, format_end, format_failure
 from minikv.snapshot.cost_meter import ReadRollup
 from minikv.snapshot.history import Entry, History
 from minikv.snapshot.loader import Loader
 from minikv.snapshot.preflight import Estimate, Finding, Room, Verdict
 from minikv.snapshot.process import GENTLE_KILL_S, OOM_SCORE, End
-from minikv.snapshot.retry import Retry
 from minikv.snapshot.running_snapshot import CANCELLED, AtFork, RunningSnapshot
+from minikv.snapshot.status import BY_HAND, SCHEDULED, SaveStatus
 
 if TYPE_CHECKING:
     from minikv.config import Config
@@ -49,40 +45,16 @@ HARD_KILL_S = 5.0  # a killed child may still have to wait for the disk
 
 IN_PROGRESS = "Background save already in progress"
 
-BY_HAND = "BGSAVE"
-SCHEDULED = "BGSAVE SCHEDULE"
-
 
 class LatencyMonitor(Protocol):
     def add(self, event: str, duration_ms: int) -> None: ...
 
 
-@dataclass(slots=True)
-class Counters:
-    """What CONFIG RESETSTAT sets back."""
-
-    forks: int = 0
-    fork_us: int = 0
-    saves: int = 0
-
-
-@dataclass(slots=True)
-class LastSave:
-    """How the last saves went."""
-
-    at: int  # Unix seconds of the last success, or of the start
-    monotonic_at: float  # the same on a clock that nobody sets: what save points count from
-    bgsave_ok: bool = True
-    bgsave_s: int = -1
-    account: Account = field(default_factory=Account)
-
-
 class SnapshotController:
-    """Everything that saves, for commands, cron, INFO and shutdown.
+    """What saves in the background, and loads, for commands, cron and INFO.
 
-    on_status_change is called when `writes_denied` or `loading` may have changed. input_bytes_per_s: what clients send
-    at present. read_room: what the machine has left for a snapshot. child_oom_score: what the settings want,
-    None without a wish.
+    job: what every save works with, in turn. input_bytes_per_s: what clients send at present. read_room: what the
+    machine has left for a snapshot. child_oom_score: what the settings want, None without a wish.
     """
 
     def __init__(
@@ -92,7 +64,7 @@ class SnapshotController:
         log: Log,
         latency: LatencyMonitor | None = None,
         *,
-        saver: Saver | None = None,
+        job: SaveJob | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         read_rollup: ReadRollup = smaps.rollup,
@@ -104,7 +76,7 @@ class SnapshotController:
         self._keyspace = keyspace
         self._log = log
         self._latency = latency
-        self._saver = saver if saver is not None else Saver()
+        self.job = job if job is not None else SaveJob()
         self._clock = clock
         self._monotonic = monotonic
         self._read_rollup = read_rollup
@@ -114,16 +86,12 @@ class SnapshotController:
         self._loop: AbstractEventLoop | None = None
         self._running: RunningSnapshot | None = None
         self._progress = Progress(keyspace.snapshot_progress)
-        self._last = LastSave(at=int(clock()), monotonic_at=monotonic())
-        self._counters = Counters()
-        self._retry = Retry()
         self._thread = 0  # that saves, in a server that has hidden its heap
-        self._finding: Finding | None = None  # of the last preflight
+        self.finding: Finding | None = None  # of the last preflight
         self.history = History()
-        self._loader = Loader(config, keyspace, log, clock=clock)
-        self._loader.on_change = self._changed
+        self.status = SaveStatus(log, clock, monotonic)
+        self.loader = Loader(config, keyspace, log, clock=clock)
         self.scheduled = False
-        self.on_status_change: Callable[[], None] | None = None
 
     # -- what others ask
 
@@ -140,35 +108,21 @@ class SnapshotController:
     @property
     def loading(self) -> bool:
         """A dump is being read: commands get -LOADING."""
-        return self._loader.active
+        return self.loader.active
 
     @property
     def writes_denied(self) -> bool:
         """MISCONF holds."""
         config = self._config
-        return not self._last.bgsave_ok and config.stop_writes_on_bgsave_error and bool(config.save)
+        return not self.status.ok and config.stop_writes_on_bgsave_error and bool(config.save)
 
-    @property
-    def last_save_at(self) -> int:
-        """LASTSAVE: Unix seconds."""
-        return self._last.at
+    def running_cost(self) -> SnapshotCost | None:
+        """What the snapshot that is running has cost so far."""
+        return self._running.cost() if self._running else None
 
-    @property
-    def last_ok(self) -> bool:
-        """The status of the last background save."""
-        return self._last.bgsave_ok
-
-    @property
-    def latest_fork_us(self) -> int:
-        return self._counters.fork_us
-
-    @property
-    def total_forks(self) -> int:
-        return self._counters.forks
-
-    def reset_stats(self) -> None:
-        """CONFIG RESETSTAT."""
-        self._counters = Counters()
+    def call_on_change(self, function: Callable[[], None]) -> None:
+        """Have it called when `writes_denied` or `loading` may have changed."""
+        self.status.on_change = self.loader.on_change = function
 
     # -- start
 
@@ -190,11 +144,11 @@ class SnapshotController:
 
     async def load(self) -> None:
         """Read the dump, if there is one; RdbError or OSError after having said why in the log."""
-        await self._loader.load()
+        await self.loader.load()
 
     def stop_loading(self) -> None:
         """The server stops: load() ends with CancelledError."""
-        self._loader.stop()
+        self.loader.stop()
 
     def freeze(self) -> None:
         """Take what exists out of the garbage collector's sight, and out of a child's (saving/fork.py).
@@ -213,75 +167,12 @@ class SnapshotController:
         self._thread = fork.thread_address()
         fork.hide(self._thread)
 
-    # -- saving in this process
-
-    def save(self) -> None:
-        """SAVE: write the dump while nothing else happens; SaveError."""
-        if self._running:
-            raise SaveError(IN_PROGRESS)
-        self._counters.saves += 1  # as in Redis, other saves in this process are not counted
-        self._save_here()
-
-    def _save_here(self) -> None:
-        if self._running:
-            raise SaveError(IN_PROGRESS)
-        try:
-            foreground.save(
-                self._keyspace.walker(),
-                SaveSettings.of(self._config, self._loader.functions),
-                used_memory=self._keyspace.used_bytes,
-                saver=self._saver,
-            )
-        except MinikvError as error:
-            self._log.warning(str(error))
-            if isinstance(error, SaveError):
-                raise
-            raise SaveError(str(error)) from error
-        self._log.notice("DB saved on disk")
-        self._keyspace.dirty = 0
-        self._note_time()
-        self._succeeded()
-
-    def after_flush_all(self) -> None:
-        """FLUSHALL also empties the dump, if save points exist; a failure is in the log."""
-        self.kill_child()
-        if self._config.save:
-            with contextlib.suppress(SaveError):
-                self._save_here()
-
-    def shutdown_save(self, save: bool | None = None, force: bool = False) -> bool:
-        """The last save. save: None means, if save points exist. False: the server must not exit, the log says why."""
-        if self._running:
-            self._log.warning("There is a child saving an .rdb. Killing it!")
-            self.kill_child()
-        if not (bool(self._config.save) if save is None else save):
-            return True
-        self._log.notice("Saving the final RDB snapshot before exiting.")
-        try:
-            self._save_here()
-        except SaveError:
-            if force:
-                self._log.warning("Error trying to save the DB. Exit anyway.")
-                return True
-            self._log.warning("Error trying to save the DB, can't exit.")
-            return False
-        return True
-
-    def reload(self, save: bool = True, flush: bool = True, merge: bool = False) -> None:
-        """DEBUG RELOAD: write the dump and read it again, at once; SaveError. See Loader.reload."""
-        if self._running:
-            raise SaveError(IN_PROGRESS)
-        if save:
-            self._save_here()
-        self._loader.reload(flush=flush, merge=merge)
-        self._log.warning("DB reloaded by DEBUG RELOAD")
-
     # -- background saving
 
     def schedule(self) -> None:
         """BGSAVE SCHEDULE: cron() starts it as soon as it can."""
         self.scheduled = True
-        self._retry.asked_for()
+        self.status.retry.asked_for()
 
     def cancel(self) -> str | None:
         """BGSAVE CANCEL: what was cancelled, "running" or "scheduled"."""
@@ -303,12 +194,12 @@ class SnapshotController:
         began = time.perf_counter()
         if (warning := overcommit.warning()) is not None:
             self._log.warning(warning)
-        finding = self._finding = self._preflight()
+        finding = self.finding = self._preflight()
         if finding is not None and finding.verdict == Verdict.SHORT and self._config.bgsave_preflight == "refuse":
             raise self._not_started(cause, f"Can't save in background: {'; '.join(finding.reasons)}", "refused")
-        self._counters.saves += 1
+        self.status.counters.saves += 1
         before = AtFork.of(self._keyspace, cause, finding, began)
-        settings = SaveSettings.of(self._config, self._loader.functions)
+        settings = SaveSettings.of(self._config, self.loader.functions, self._keyspace.used_bytes)
         # All that can be done before the fork is: behind it, each page that is written to has to be copied first.
         running = RunningSnapshot(
             before,
@@ -325,8 +216,8 @@ class SnapshotController:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             text = f"Can't save in background: fork: {reason}"
             raise self._not_started(cause, text, f"fork refused: {reason}") from error
-        self._counters.forks += 1
-        self._counters.fork_us = fork_us
+        self.status.counters.forks += 1
+        self.status.counters.fork_us = fork_us
         if self._latency is not None:
             self._latency.add("fork", fork_us // 1000)
         running.follow(pid, fork_us, self._loop, self._reap)
@@ -357,7 +248,7 @@ class SnapshotController:
     def _not_started(self, cause: str, text: str, outcome: str) -> SaveError:
         """Take note of a save that did not come about; the error to raise."""
         self._log.warning(text)
-        finding = self._finding
+        finding = self.finding
         self.history.add(
             Entry(
                 started_at_ms=int(self._clock() * 1000),
@@ -367,27 +258,26 @@ class SnapshotController:
                 estimate=finding.estimate if finding else None,
             )
         )
-        self._failed(cause)
+        self.status.failed(cause)
         return SaveError(text)
 
     def _fork(self, settings: SaveSettings) -> tuple[int, int]:
-        """The child's pid and the microseconds that the fork took."""
-        keyspace, saver, log = self._keyspace, self._saver, self._log
-        keyspace.snapshot_open(self._config.snapshot_writes == "relocate")
+        """The child's pid and the microseconds that the fork took; SaveError, OSError."""
+        log, oom_score = self._log, self._child_oom_score()
+        child = ChildSettings(
+            log_path=os.fsencode(log.path),
+            log_fd=log.fd,
+            log_threshold=log.threshold,
+            utc_offset_s=time.localtime().tm_gmtoff,
+            oom_score=OOM_SCORE if oom_score is None else oom_score,
+            verifier=settings.verifier(),
+        )
+        self._keyspace.snapshot_open(self._config.snapshot_writes == "relocate")
         try:
-            foreground.prepare(keyspace.walker(), settings, used_memory=keyspace.used_bytes, saver=saver)
-            oom_score = self._child_oom_score()
-            saver.for_child(
-                log_path=os.fsencode(log.path),
-                log_fd=log.fd,
-                log_threshold=log.threshold,
-                utc_offset_s=time.localtime().tm_gmtoff,
-                oom_score=OOM_SCORE if oom_score is None else oom_score,
-                verifier=foreground.verifier_arguments(settings),
-            )
-            pid, fork_ns = saver.fork()
+            self.job.prepare(self._keyspace.walker(), settings, child)
+            pid, fork_ns = self.job.fork()
         except BaseException:
-            keyspace.snapshot_close()
+            self._keyspace.snapshot_close()
             raise
         return pid, fork_ns // 1000
 
@@ -402,10 +292,10 @@ class SnapshotController:
             running.look(self._config.bgsave_stall_timeout)
 
     def _start_what_is_due(self, now: float) -> None:
-        if self.loading or not self._retry.allows(now):
+        if self.loading or not self.status.retry.allows(now):
             return
         for seconds, changes in self._config.save:
-            if self._keyspace.dirty >= changes and now - self._last.monotonic_at > seconds:
+            if self._keyspace.dirty >= changes and now - self.status.saved_at_monotonic > seconds:
                 self._log.notice(f"{changes} changes in {seconds} seconds. Saving...")
                 self._bgsave_or_log(f"save {seconds} {changes}")
                 return
@@ -457,26 +347,25 @@ class SnapshotController:
         entry = running.finish(end)
         self._running = None
         self._keyspace.snapshot_close()
-        self._last.account = entry.account
-        self._last.bgsave_s = int(entry.account.duration_s)
+        self.status.cost = entry.cost
+        self.status.bgsave_s = int(entry.cost.duration_s)
         if entry.saved:
             self._log.notice("Background saving terminated with success")
             self._keyspace.dirty = max(0, self._keyspace.dirty - running.before.dirty)
-            self._note_time()
         else:
             self._remove_temp_file(running)
-            self._tell_failure(end, entry.outcome)
-        self._log.notice(describe_end(entry.account) if entry.saved else describe_failure(entry.account))
+            self._log_failure(end, entry.outcome)
+        self._log.notice(format_end(entry.cost) if entry.saved else format_failure(entry.cost))
         if self._thread:
             # What the heap has grown by. Beside the loop, since the kernel takes a millisecond to list all mappings.
             threading.Thread(target=fork.hide, args=(self._thread,), name="hide the heap", daemon=True).start()
         self.history.add(entry)
         if entry.saved:
-            self._succeeded()
+            self.status.succeeded()
         elif entry.outcome != CANCELLED:
-            self._failed(entry.cause)
+            self.status.failed(entry.cause)
 
-    def _tell_failure(self, end: End, outcome: str) -> None:
+    def _log_failure(self, end: End, outcome: str) -> None:
         """In Redis's words."""
         if outcome == CANCELLED:
             self._log.warning(f"Background saving terminated by signal {int(signal.SIGUSR1)}")
@@ -488,75 +377,3 @@ class SnapshotController:
     def _remove_temp_file(self, running: RunningSnapshot) -> None:
         with contextlib.suppress(OSError):  # the child has removed it itself, or the directory is gone
             os.unlink(os.path.join(running.directory, temp_file.temp_name(running.process.pid)))
-
-    def _note_time(self) -> None:
-        self._last.at, self._last.monotonic_at = int(self._clock()), self._monotonic()
-
-    def _succeeded(self) -> None:
-        self._retry.succeeded()
-        self._set_status(ok=True)
-
-    def _failed(self, cause: str) -> None:
-        retry = self._retry
-        retry.failed(self._monotonic(), automatic=cause != BY_HAND)
-        if cause != BY_HAND:
-            self._log.notice(
-                f"{retry.failures} automatic save{'s' * (retry.failures > 1)} failed in a row;"
-                f" the next is tried in {retry.delay_s} seconds"
-            )
-        self._set_status(ok=False)
-
-    def _set_status(self, *, ok: bool) -> None:
-        changed = self._last.bgsave_ok != ok
-        self._last.bgsave_ok = ok
-        if changed:
-            self._changed()
-
-    def _changed(self) -> None:
-        if self.on_status_change is not None:
-            self.on_status_change()
-
-    # -- what it tells
-
-    def info_fields(self) -> dict[str, int | float | str]:
-        """The section Persistence of INFO, in its order; ends with figures of our own."""
-        running, last = self._running, self._last
-        account = running.account() if running else Account()
-        keyspace = self._keyspace
-        age_s = int(time.monotonic() - account.sampled_at) if account.sampled_at else 0
-        return {
-            "loading": int(self.loading),
-            "async_loading": 0,
-            "current_cow_peak": account.private_dirty_peak,
-            "current_cow_size": account.private_dirty,
-            "current_cow_size_age": age_s,
-            "current_fork_perc": f"{account.percent if running else 0:.2f}",
-            "current_save_keys_processed": account.keys_done,
-            "current_save_keys_total": account.keys_total,
-            "rdb_changes_since_last_save": keyspace.dirty,
-            "rdb_bgsave_in_progress": int(running is not None),
-            "rdb_last_save_time": last.at,
-            "rdb_last_bgsave_status": "ok" if last.bgsave_ok else "err",
-            "rdb_last_bgsave_time_sec": last.bgsave_s,
-            "rdb_current_bgsave_time_sec": int(account.duration_s) if running else -1,
-            "rdb_saves": self._counters.saves,
-            "rdb_last_cow_size": last.account.private_dirty_peak,
-            "rdb_last_load_keys_expired": self._loader.keys_expired,
-            "rdb_last_load_keys_loaded": self._loader.keys_loaded,
-            "aof_enabled": 0,
-            "aof_rewrite_in_progress": 0,
-            "aof_rewrite_scheduled": 0,
-            "aof_last_rewrite_time_sec": -1,
-            "aof_current_rewrite_time_sec": -1,
-            "aof_last_bgrewrite_status": "ok",
-            "aof_last_write_status": "ok",
-            "aof_last_cow_size": 0,
-            "module_fork_in_progress": 0,
-            "module_fork_last_cow_size": 0,
-            **self._loader.info_fields(),
-            "minikv_bgsave_failures_in_row": self._retry.failures,
-            "minikv_bgsave_retry_sec": self._retry.left_s(self._monotonic()),
-            **preflight.info_fields(self._finding),
-            **(own_fields("minikv_snapshot_current", account) if running else {}),
-            **own_fields("minikv_snapshot_last", last.account),
-        }

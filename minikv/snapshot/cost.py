@@ -1,4 +1,4 @@
-"""The bill of a snapshot, for the log and INFO."""
+"""What a snapshot costs, for the log and INFO."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MB = 1 << 20
 
 
 @dataclass(slots=True)
-class Account:
+class SnapshotCost:
     """What a snapshot has cost so far, or did in the end; bytes."""
 
     fork_us: int = 0
@@ -47,56 +47,56 @@ class Account:
         return self.private_dirty_peak // os.sysconf("SC_PAGE_SIZE")
 
 
-def own_fields(prefix: str, account: Account) -> dict[str, int | float | str]:
+def info_fields(prefix: str, cost: SnapshotCost) -> dict[str, int | float | str]:
     """The fields of INFO that Redis does not have."""
     return {
-        f"{prefix}_fork_usec": account.fork_us,
-        f"{prefix}_msec": int(account.duration_s * 1000),
-        f"{prefix}_keys": account.keys_done,
-        f"{prefix}_bytes_written": account.bytes_written,
-        f"{prefix}_bytes_per_sec": account.bytes_per_sec,
-        f"{prefix}_pss_before": account.baseline_pss,
-        f"{prefix}_pss_parent": account.parent_pss,
-        f"{prefix}_pss_child": account.child_pss,
-        f"{prefix}_growth": account.growth,
-        f"{prefix}_growth_peak": account.growth_peak,
-        f"{prefix}_growth_average": account.growth_average,
-        f"{prefix}_pages_copied": account.copied_pages,
-        f"{prefix}_relocated_bytes": account.relocated_bytes,
-        f"{prefix}_relocated_records": account.relocated_records,
-        f"{prefix}_segments": account.segments,
-        f"{prefix}_segments_passed": account.segments_passed,
+        f"{prefix}_fork_usec": cost.fork_us,
+        f"{prefix}_msec": int(cost.duration_s * 1000),
+        f"{prefix}_keys": cost.keys_done,
+        f"{prefix}_bytes_written": cost.bytes_written,
+        f"{prefix}_bytes_per_sec": cost.bytes_per_sec,
+        f"{prefix}_pss_before": cost.baseline_pss,
+        f"{prefix}_pss_parent": cost.parent_pss,
+        f"{prefix}_pss_child": cost.child_pss,
+        f"{prefix}_growth": cost.growth,
+        f"{prefix}_growth_peak": cost.growth_peak,
+        f"{prefix}_growth_average": cost.growth_average,
+        f"{prefix}_pages_copied": cost.copied_pages,
+        f"{prefix}_relocated_bytes": cost.relocated_bytes,
+        f"{prefix}_relocated_records": cost.relocated_records,
+        f"{prefix}_segments": cost.segments,
+        f"{prefix}_segments_passed": cost.segments_passed,
     }
 
 
-def describe(account: Account, rate: float) -> str:
+def format_progress(cost: SnapshotCost, rate: float) -> str:
     """The line of a snapshot that is running. rate: bytes written per second, lately."""
     return (
-        f"Snapshot {account.percent:.1f}%: {account.keys_done} of {account.keys_total} keys,"
-        f" {megabytes(account.bytes_written)} written, {megabytes(rate)}/s;"
-        f" memory growth {megabytes(account.growth)} (Pss of both {megabytes(account.parent_pss + account.child_pss)},"
-        f" {megabytes(account.baseline_pss)} before), {account.copied_pages} pages copied,"
-        f" {megabytes(account.relocated_bytes)} relocated"
+        f"Snapshot {cost.percent:.1f}%: {cost.keys_done} of {cost.keys_total} keys,"
+        f" {megabytes(cost.bytes_written)} written, {megabytes(rate)}/s;"
+        f" memory growth {megabytes(cost.growth)} (Pss of both {megabytes(cost.parent_pss + cost.child_pss)},"
+        f" {megabytes(cost.baseline_pss)} before), {cost.copied_pages} pages copied,"
+        f" {megabytes(cost.relocated_bytes)} relocated"
     )
 
 
-def describe_end(account: Account) -> str:
+def format_end(cost: SnapshotCost) -> str:
     """The line of a snapshot that has ended."""
     return (
-        f"Snapshot took {account.duration_s:.3f} s, its fork {account.fork_us} us: {account.keys_done} keys,"
-        f" {megabytes(account.bytes_written)} written, {megabytes(account.bytes_per_sec)}/s;"
-        f" memory growth {megabytes(account.growth)}, peak {megabytes(account.growth_peak)},"
-        f" average {megabytes(account.growth_average)}; {account.copied_pages} pages copied,"
-        f" {megabytes(account.relocated_bytes)} relocated in {account.relocated_records} records"
+        f"Snapshot took {cost.duration_s:.3f} s, its fork {cost.fork_us} us: {cost.keys_done} keys,"
+        f" {megabytes(cost.bytes_written)} written, {megabytes(cost.bytes_per_sec)}/s;"
+        f" memory growth {megabytes(cost.growth)}, peak {megabytes(cost.growth_peak)},"
+        f" average {megabytes(cost.growth_average)}; {cost.copied_pages} pages copied,"
+        f" {megabytes(cost.relocated_bytes)} relocated in {cost.relocated_records} records"
     )
 
 
-def describe_failure(account: Account) -> str:
+def format_failure(cost: SnapshotCost) -> str:
     """The line of a snapshot that has failed."""
     return (
-        f"Snapshot failed after {account.duration_s:.3f} s, its fork {account.fork_us} us:"
-        f" {account.keys_done} of {account.keys_total} keys, {megabytes(account.bytes_written)} written;"
-        f" memory growth peak {megabytes(account.growth_peak)}"
+        f"Snapshot failed after {cost.duration_s:.3f} s, its fork {cost.fork_us} us:"
+        f" {cost.keys_done} of {cost.keys_total} keys, {megabytes(cost.bytes_written)} written;"
+        f" memory growth peak {megabytes(cost.growth_peak)}"
     )
 
 

@@ -38,7 +38,7 @@ def rollup_or_none(read: ReadRollup, pid: int) -> MemoryUse | None:
         return None
 
 
-class Figures:
+class Statistic:
     """Last, largest and mean of a quantity."""
 
     def __init__(self) -> None:
@@ -101,8 +101,8 @@ class CostMeter:
         self._stop = threading.Event()
         self.baseline_bytes = 0  # the parent's resident size at the fork; 0 until known
         self.baseline_pss = 0  # of both at the fork, and so of the parent before it
-        self.growth = Figures()
-        self.private_dirty = Figures()  # of the child
+        self.growth = Statistic()
+        self.private_dirty = Statistic()  # of the child
         self.sample: Sample | None = None
 
     def start(self, child_pid: int) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from minikv.snapshot.cost import Account
+from minikv.snapshot.cost import SnapshotCost
 from minikv.snapshot.preflight import OWN_BYTES, Estimate
 
 KEPT = 128  # as many as the slow log keeps
@@ -32,7 +32,7 @@ class Entry:
     cause: str
     outcome: str
     live_bytes: int = 0
-    account: Account = field(default_factory=Account)
+    cost: SnapshotCost = field(default_factory=SnapshotCost)
     estimate: Estimate | None = None  # of the preflight
     child_faults: int = 0
     parent_faults: int = 0
@@ -45,21 +45,21 @@ class Entry:
 
     def fields(self) -> dict[str, int | str]:
         """As SNAPSHOT HISTORY shows it; bytes unless the name says otherwise."""
-        account, estimate = self.account, self.estimate or Estimate()
+        cost, estimate = self.cost, self.estimate or Estimate()
         return {
             "started-ms": self.started_at_ms,
             "cause": self.cause,
             "outcome": self.outcome,
-            "fork-us": account.fork_us,
-            "duration-ms": int(account.duration_s * 1000),
-            "keys": account.keys_done,
-            "bytes": account.bytes_written,
-            "bytes-per-sec": account.bytes_per_sec,
-            "growth": account.growth,
-            "growth-peak": account.growth_peak,
-            "growth-average": account.growth_average,
-            "pages-copied": account.copied_pages,
-            "relocated-bytes": account.relocated_bytes,
+            "fork-us": cost.fork_us,
+            "duration-ms": int(cost.duration_s * 1000),
+            "keys": cost.keys_done,
+            "bytes": cost.bytes_written,
+            "bytes-per-sec": cost.bytes_per_sec,
+            "growth": cost.growth,
+            "growth-peak": cost.growth_peak,
+            "growth-average": cost.growth_average,
+            "pages-copied": cost.copied_pages,
+            "relocated-bytes": cost.relocated_bytes,
             "minor-faults-parent": self.parent_faults,
             "minor-faults-child": self.child_faults,
             "child-cpu-us": self.child_cpu_us,
@@ -95,16 +95,16 @@ class History:
     @property
     def save_bytes_per_s(self) -> int:
         """How fast the slowest of the recent saves was; 0 if there is none."""
-        return min((entry.account.bytes_per_sec for entry in self._recent()), default=0)
+        return min((entry.cost.bytes_per_sec for entry in self._recent()), default=0)
 
     @property
     def growth_bytes_per_s(self) -> int:
         """How fast memory grew, at most, beyond what every snapshot costs."""
         return max(
             (
-                int(max(0, entry.account.growth_peak - OWN_BYTES) / entry.account.duration_s)
+                int(max(0, entry.cost.growth_peak - OWN_BYTES) / entry.cost.duration_s)
                 for entry in self._recent()
-                if entry.account.duration_s > 0
+                if entry.cost.duration_s > 0
             ),
             default=0,
         )
@@ -113,6 +113,6 @@ class History:
     def file_share(self) -> float:
         """Bytes of the file for each byte of live data, at most; 1 if there was no save yet: what is not compressed."""
         return max(
-            (entry.account.bytes_written / entry.live_bytes for entry in self._recent() if entry.live_bytes),
+            (entry.cost.bytes_written / entry.live_bytes for entry in self._recent() if entry.live_bytes),
             default=1.0,
         )

@@ -19,10 +19,6 @@ GENTLE_KILL_S = 0.05  # the child answers SIGUSR1 at once, unless it waits for t
 
 OOM_SCORE = 800  # of -1000 to 1000, as Redis gives its children
 
-EXIT_SAVED = 0
-EXIT_FAILED = 1
-EXIT_KILLED_ON_PURPOSE = 255  # SIGUSR1: the parent sets no error status
-
 
 @dataclass(frozen=True, slots=True)
 class End:

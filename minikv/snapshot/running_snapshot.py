@@ -11,26 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from minikv.saving import progress
-from minikv.saving.progress import Phase, Progress
-from minikv.snapshot.cost import Account, describe, megabytes
+from minikv.engine import progress
+from minikv.engine.progress import EXIT_FAILED, EXIT_KILLED_ON_PURPOSE, EXIT_SAVED, Progress
+from minikv.snapshot.cost import SnapshotCost, format_progress, megabytes
 from minikv.snapshot.cost_meter import CostMeter, ReadRollup
 from minikv.snapshot.heartbeat import Heartbeat
 from minikv.snapshot.history import SAVED, Entry
 from minikv.snapshot.preflight import Finding
-from minikv.snapshot.process import (
-    EXIT_FAILED,
-    EXIT_KILLED_ON_PURPOSE,
-    EXIT_SAVED,
-    ChildProcess,
-    End,
-)
+from minikv.snapshot.process import ChildProcess, End
 from minikv.snapshot.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from minikv.log import Log
 
-TELL_INTERVAL_S = 1.0
+LOG_INTERVAL_S = 1.0
 BEGIN_AFTER_S = 0.002  # log lines and the meter's thread can wait until clients have had their replies
 
 # What becomes of a snapshot by its parent's will, and not by a failure.
@@ -64,7 +58,7 @@ class AtFork:
 
 
 class RunningSnapshot:
-    """Follows a child from its fork, of which `follow` is told, to its end."""
+    """Follows a child from its fork to its end."""
 
     process: ChildProcess
 
@@ -90,12 +84,12 @@ class RunningSnapshot:
         self._meter = CostMeter(os.getpid(), read_rollup)
         self._heartbeat = Heartbeat(before.began)
         self._watchdog = Watchdog(page, self._began)
-        self._told = self._began
-        self._told_bytes = 0
+        self._logged_at = self._began
+        self._logged_bytes = 0
         self._beginning: Handle | None = None  # the loop will call _begin
 
     def follow(self, pid: int, fork_us: int, loop: AbstractEventLoop | None, on_end: Callable[[], object]) -> None:
-        """Begin to measure, and have the loop tell of the child's end; after the reply to BGSAVE if there is a loop."""
+        """Begin to measure, and watch for the child's end; after the reply to BGSAVE if there is a loop."""
         self.process = ChildProcess(pid)
         self.fork_us = fork_us
         if loop is None:
@@ -121,41 +115,41 @@ class RunningSnapshot:
             self._log.notice(str(self.before.finding))
 
     def look(self, stall_timeout_s: float) -> None:
-        """What cron does for a living child: tell of it, and kill it if it hangs or does not obey."""
-        self._tell()
+        """What cron does for a living child: log its progress, and kill it if it hangs or does not obey."""
+        self._log_progress()
         if not self.process.why and self._watchdog.hangs(time.monotonic(), stall_timeout_s):
             self._log.warning(
                 f"Background saving: child {self.process.pid} has made no progress for {self._watchdog.idle_s:.0f} s"
-                f" ({self._phase.name.lower()}, {self._page.load(progress.KEYS)} of {self.before.keys} keys)."
+                f" ({self._phase_name}, {self._page.load(progress.KEYS_DONE)} of {self.before.keys} keys)."
                 " Killing it!"
             )
             self.process.ask_to_end(STALLED)
         self.process.insist()
 
-    def _tell(self) -> None:
+    def _log_progress(self) -> None:
         now = time.monotonic()
-        if now - self._told < TELL_INTERVAL_S:
+        if now - self._logged_at < LOG_INTERVAL_S:
             return
-        account = self.account()
-        rate = (account.bytes_written - self._told_bytes) / (now - self._told)
-        self._told, self._told_bytes = now, account.bytes_written
-        self._log.verbose(describe(account, rate))
+        cost = self.cost()
+        rate = (cost.bytes_written - self._logged_bytes) / (now - self._logged_at)
+        self._logged_at, self._logged_bytes = now, cost.bytes_written
+        self._log.verbose(format_progress(cost, rate))
 
     @property
-    def _phase(self) -> Phase:
-        return Phase(self._page.load(progress.PHASE))
+    def _phase_name(self) -> str:
+        return progress.PHASE_NAMES[self._page.load(progress.PHASE)]
 
-    def account(self) -> Account:
-        """The bill so far."""
+    def cost(self) -> SnapshotCost:
+        """What it has cost so far."""
         load, meter, keyspace = self._page.load, self._meter, self._keyspace
         seen = meter.private_dirty  # by us; the child's own figures stop with the child
         sample = meter.sample
-        return Account(
+        return SnapshotCost(
             fork_us=self.fork_us,
             duration_s=time.monotonic() - self._began,
             keys_total=self.before.keys,
-            keys_done=load(progress.KEYS),
-            bytes_written=load(progress.BYTES),
+            keys_done=load(progress.KEYS_DONE),
+            bytes_written=load(progress.BYTES_WRITTEN),
             private_dirty=seen.current or load(progress.PRIVATE_DIRTY),
             private_dirty_peak=max(seen.peak, load(progress.PRIVATE_DIRTY_PEAK)),
             private_dirty_average=seen.average or load(progress.PRIVATE_DIRTY_AVERAGE),
@@ -173,7 +167,7 @@ class RunningSnapshot:
         )
 
     def finish(self, end: End) -> Entry:
-        """The child has ended: the bill. To be called before the keyspace's snapshot is closed."""
+        """The child has ended: what it cost. To be called before the keyspace's snapshot is closed."""
         if self._beginning is not None:
             self._beginning.cancel()
             self._announce()
@@ -187,7 +181,7 @@ class RunningSnapshot:
             cause=before.cause,
             outcome=self._outcome(end),
             live_bytes=before.live_bytes,
-            account=self.account(),
+            cost=self.cost(),
             estimate=before.finding.estimate if before.finding else None,
             child_faults=end.minor_faults,
             parent_faults=_own_faults() - before.parent_faults,
@@ -197,9 +191,9 @@ class RunningSnapshot:
 
     def _outcome(self, end: End) -> str:
         """What has become of the child, in words."""
-        phase, code = self._phase, end.exit_code
+        code = end.exit_code
         if code is None:  # the progress page tells how far it came
-            code = EXIT_SAVED if phase == Phase.RENAMED else EXIT_FAILED
+            code = EXIT_SAVED if self._page.load(progress.PHASE) == progress.PHASE_RENAMED else EXIT_FAILED
         if code == EXIT_SAVED:
             return SAVED
         if self.process.why:
@@ -207,9 +201,9 @@ class RunningSnapshot:
         if code in (EXIT_KILLED_ON_PURPOSE, -signal.SIGUSR1):
             return CANCELLED
         if code < 0:
-            return f"killed by signal {-code} while {phase.name.lower()}"
+            return f"killed by signal {-code} while {self._phase_name}"
         number = self._page.load(progress.ERRNO)
-        return f"failed while {phase.name.lower()}: {os.strerror(number) if number else 'see the log'}"
+        return f"failed while {self._phase_name}: {os.strerror(number) if number else 'see the log'}"
 
 
 def _own_faults() -> int:

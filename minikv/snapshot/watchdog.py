@@ -7,14 +7,14 @@ child.
 
 from __future__ import annotations
 
-from minikv.saving import progress
-from minikv.saving.progress import Phase, Progress
+from minikv.engine import progress
+from minikv.engine.progress import Progress
 
 LONGEST_LOOK_S = 1.0
 # While the child waits for fsync nothing moves that could be seen. A disk may be as slow as this.
 SLOWEST_DISK_BYTES_PER_S = 10 << 20
 
-WATCHED = (progress.KEYS, progress.BYTES, progress.PHASE, progress.VERIFIED)
+WATCHED = (progress.KEYS_DONE, progress.BYTES_WRITTEN, progress.PHASE, progress.BYTES_VERIFIED)
 
 
 class Watchdog:
@@ -41,6 +41,6 @@ class Watchdog:
         return timeout_s > 0 and self.idle_s >= timeout_s + self._grace_s()
 
     def _grace_s(self) -> float:
-        if self._page.load(progress.PHASE) != Phase.SYNCING:
+        if self._page.load(progress.PHASE) != progress.PHASE_SYNCING:
             return 0.0
-        return self._page.load(progress.BYTES) / SLOWEST_DISK_BYTES_PER_S
+        return self._page.load(progress.BYTES_WRITTEN) / SLOWEST_DISK_BYTES_PER_S

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from minikv.dispatch import blocking
 from minikv.commands.encoding import SORTED_SET, STRING
+from minikv.dispatch import blocking
 from minikv.dispatch.blocking import Blocking, block
 from minikv.dispatch.client import Client
 from minikv.dispatch.spec import BLOCKING, command

@@ -118,10 +118,8 @@ def finish(controller: SnapshotController, keyspace: Keyspace, child: int, end: 
         os.kill(child, signal.SIGSTOP)
     if end.endswith("cancel"):
         controller.cancel()
-    elif end == "flush":
+    elif end in ("flush", "shut down"):
         controller.kill_child()
-    elif end == "shut down":
-        controller.shutdown_save(save=False)
     while controller.in_progress:
         controller.cron(time.monotonic())
         keyspace.evacuate(50)

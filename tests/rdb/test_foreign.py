@@ -13,8 +13,9 @@ from minikv.errors import RdbError
 from minikv.keyspace.hash import Hash
 from minikv.rdb import format as rdb_format
 from minikv.rdb.format import encode_length, encode_string
-from minikv.saving.foreground import SaveSettings, save
-from minikv.saving.save_job import Saver
+from minikv.saving.foreground import save
+from minikv.saving.save_job import SaveJob
+from minikv.saving.settings import SaveSettings
 from tests.rdb.rdb_files import EXPIRETIME_MS, SELECTDB, crc, pair, plain, rdb, read
 from tests.rdb.test_compact import listpack
 from tests.snapshot.test_loader import Bench
@@ -65,7 +66,7 @@ def test_functions_go_into_the_next_dump_as_they_came(bench: Bench, encoded: byt
     bench.load(rdb(FUNCTION2 + encoded + FUNCTION2 + other + pair(b"k", b"v")))
     assert bench.loader.functions == (encoded, other)
     assert "* 2 function libraries are kept for the next dump, but not run" in bench.log.messages
-    save(bench.keyspace.walker(), SaveSettings.of(bench.config, bench.loader.functions), used_memory=0, saver=Saver())
+    save(SaveJob(), bench.keyspace.walker(), SaveSettings.of(bench.config, bench.loader.functions))
     data = bench.path.read_bytes()
     place = data.index(FUNCTION2 + encoded + FUNCTION2 + other + SELECTDB)
     assert place < data.index(plain(b"v"))
@@ -75,7 +76,7 @@ def test_functions_go_into_the_next_dump_as_they_came(bench: Bench, encoded: byt
 def test_a_large_library_of_functions(bench: Bench) -> None:
     encoded = encode_string(b"x" * 9_000_000)
     bench.load(rdb(FUNCTION2 + encoded))
-    save(bench.keyspace.walker(), SaveSettings.of(bench.config, bench.loader.functions), used_memory=0, saver=Saver())
+    save(SaveJob(), bench.keyspace.walker(), SaveSettings.of(bench.config, bench.loader.functions))
     assert FUNCTION2 + encoded in bench.path.read_bytes()
 
 

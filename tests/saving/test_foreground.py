@@ -25,9 +25,10 @@ from minikv import __version__
 from minikv.errors import SaveError
 from minikv.keyspace.database import Keyspace
 from minikv.saving import temp_file
-from minikv.saving.foreground import Saved, SaveSettings, prepare, save, verifier_arguments
+from minikv.saving.foreground import Saved, save
 from minikv.saving.fork import hide, thread_address
-from minikv.saving.save_job import Saver
+from minikv.saving.save_job import SaveJob
+from minikv.saving.settings import ChildSettings, SaveSettings
 from minikv.saving.verify import verify
 from tests.harness import wait_until
 from tests.rdb.rdb_files import crc, read
@@ -37,7 +38,7 @@ OLD = b"the old dump"
 EVER = 2**31
 PR_SET_CHILD_SUBREAPER = 36
 
-Faults = dict[str, tuple[int, int, int]]  # as Saver.inject takes them
+Faults = dict[str, tuple[int, int, int]]  # as SaveJob.inject takes them
 
 # open() on a file system that knows no direct writes
 CACHED: Faults = {"open": (errno.EINVAL, 1, 1)}
@@ -63,9 +64,9 @@ def write(
     settings: SaveSettings, data: Keyspace | None = None, faults: Faults | None = None, write_max: int = 0
 ) -> Saved:
     """A save in this process."""
-    saver = Saver()
-    saver.inject(faults or {}, write_max)
-    return save((data or keyspace()).walker(), settings, used_memory=12345, saver=saver)
+    job = SaveJob()
+    job.inject(faults or {}, write_max)
+    return save(job, (data or keyspace()).walker(), replace(settings, used_memory=12345))
 
 
 def files(settings: SaveSettings) -> dict[str, bytes]:
@@ -107,21 +108,27 @@ def test_values_are_compressed_if_that_is_wanted(settings: SaveSettings) -> None
     assert read(files(settings)["dump.rdb"]).records[0].value == bytes(10_000)
 
 
+def with_head(settings: SaveSettings, head: bytes) -> Any:
+    """The same settings, but the file begins with any bytes."""
+
+    class Headed:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(settings, name)
+
+        def head(self) -> bytes:
+            return head
+
+    return Headed()
+
+
 @contextlib.contextmanager
-def raw(settings: SaveSettings, body: bytes, faults: Faults | None = None, write_max: int = 0) -> Iterator[Saver]:
+def raw(settings: SaveSettings, body: bytes, faults: Faults | None = None, write_max: int = 0) -> Iterator[SaveJob]:
     """A save whose file begins with any bytes, and has no keys."""
-    saver = Saver()
-    saver.inject(faults or {}, write_max)
-    saver.prepare(
-        keyspace().walker(),
-        body,
-        os.fsencode(settings.directory),
-        os.fsencode(settings.filename),
-        checksum=settings.checksum,
-        incremental=settings.incremental_fsync,
-    )
-    yield saver
-    saver.end()
+    job = SaveJob()
+    job.inject(faults or {}, write_max)
+    job.prepare(keyspace().walker(), with_head(settings, body))
+    yield job
+    job.release()
 
 
 @pytest.mark.parametrize(
@@ -142,10 +149,10 @@ def test_files_of_all_sizes_are_whole(
 ) -> None:
     """Also if a write takes a part only, aligned or not."""
     body = random.Random(size).randbytes(size)
-    with raw(replace(settings, incremental_fsync=incremental), body, faults, write_max) as saver:
-        assert saver.write()
-        assert saver.put_in_place()
-        assert saver.nbytes == size + 9
+    with raw(replace(settings, incremental_fsync=incremental), body, faults, write_max) as job:
+        assert job.write()
+        assert job.commit()
+        assert job.nbytes == size + 9
     assert list(files(settings)) == ["dump.rdb"]
     data = files(settings)["dump.rdb"]
     assert data[:-8] == body + b"\xff"
@@ -240,17 +247,17 @@ def test_a_directory_that_cannot_be_synced_is_an_error_though_the_dump_is_new(se
 def test_a_directory_that_goes_before_the_verification(settings: SaveSettings) -> None:
     class Vanishing:
         def __getattr__(self, name: str) -> Any:
-            return getattr(saver, name)
+            return getattr(job, name)
 
         def write(self) -> bool:
-            written = saver.write()
+            written = job.write()
             shutil.rmtree(settings.directory)
             return written
 
-    saver = Saver()
+    job = SaveJob()
     vanishing: Any = Vanishing()
     with pytest.raises(SaveError, match="Verifying the new dump failed: No such file or directory"):
-        save(keyspace(1).walker(), replace(settings, verify=True), used_memory=0, saver=vanishing)
+        save(vanishing, keyspace(1).walker(), replace(settings, verify=True))
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EBADF])
@@ -264,7 +271,7 @@ def test_a_dump_that_lacks_a_key_is_not_taken(settings: SaveSettings) -> None:
     walker = data.walker()
     data.databases[0].delete(b"key:3")
     with pytest.raises(SaveError, match=r"\(walk\): some keys were not found"):
-        save(walker, settings, used_memory=0, saver=Saver())
+        save(SaveJob(), walker, settings)
     assert files(settings) == {"dump.rdb": OLD}
 
 
@@ -286,14 +293,14 @@ def test_a_dump_whose_name_is_a_directory(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["dump.rdb"]
 
 
-def test_one_saver_serves_one_save_after_the_other(settings: SaveSettings) -> None:
-    saver, data = Saver(), keyspace(5000)
-    saver.inject({"write": (errno.EIO, 2, 2)})
+def test_one_job_serves_one_save_after_the_other(settings: SaveSettings) -> None:
+    job, data = SaveJob(), keyspace(5000)
+    job.inject({"write": (errno.EIO, 2, 2)})
     with pytest.raises(SaveError):
-        save(data.walker(), settings, used_memory=0, saver=saver)
+        save(job, data.walker(), settings)
     library = b"\x80\x00\x20\x00\x00" + bytes(1 << 21)  # larger than what is set aside for such things
     for functions in ((), (library,), ()):
-        save(data.walker(), replace(settings, functions=functions), used_memory=0, saver=saver)
+        save(job, data.walker(), replace(settings, functions=functions))
         assert (library in files(settings)["dump.rdb"]) == bool(functions)
         assert read(files(settings)["dump.rdb"]).keys_loaded == 5000
 
@@ -301,10 +308,10 @@ def test_one_saver_serves_one_save_after_the_other(settings: SaveSettings) -> No
 @pytest.mark.parametrize("odd", range(8))
 def test_more_words_than_a_child_has_room_for_are_refused(settings: SaveSettings, odd: int) -> None:
     """Whatever is left behind the last that fits: the file's head has any length."""
-    saver, data = Saver(), keyspace()
-    saver.prepare(data.walker(), bytes(2 * MB + odd), os.fsencode(settings.directory), b"dump.rdb")
+    job, data = SaveJob(), keyspace()
+    child = ChildSettings(verifier=[b"x"] * 100_000 + [bytes(MB)])
     with pytest.raises(OSError, match="Argument list too long"):
-        saver.for_child(b"", -1, 2, 0, 0, [b"x"] * 100_000 + [bytes(MB)])
+        job.prepare(data.walker(), with_head(settings, bytes(2 * MB + odd)), child)
 
 
 # -- what dead writers left
@@ -326,9 +333,9 @@ def test_only_the_files_of_dead_writers_are_stale(tmp_path: Path) -> None:
 
 def test_a_file_that_is_being_written_is_not_stale(settings: SaveSettings) -> None:
     """Even if its writer cannot be seen, for it lives in another container."""
-    data, saver, seen = keyspace(3), Saver(), set[tuple[str, ...]]()
-    prepare(data.walker(), replace(settings, key_delay_us=100_000), used_memory=0, saver=saver)
-    thread = threading.Thread(target=saver.write)
+    data, job, seen = keyspace(3), SaveJob(), set[tuple[str, ...]]()
+    job.prepare(data.walker(), replace(settings, key_delay_us=100_000))
+    thread = threading.Thread(target=job.write)
     thread.start()
     while thread.is_alive():
         if (Path(settings.directory) / temp_file.temp_name(os.getpid())).exists():
@@ -336,7 +343,7 @@ def test_a_file_that_is_being_written_is_not_stale(settings: SaveSettings) -> No
     thread.join()
     assert seen >= {()}  # between open and lock it looks stale
     assert temp_file.stale_files(settings.directory) == []  # it is still to be verified, and to get its name
-    assert saver.give_up() == ""
+    assert job.abort() == ""
     assert files(settings) == {"dump.rdb": OLD}
 
 
@@ -351,20 +358,20 @@ def test_what_a_dead_writer_left_is_not_in_the_dump(settings: SaveSettings) -> N
 @pytest.mark.parametrize("nap_us", [0, 100_000], ids=["written", "being written"])
 def test_a_process_elsewhere_that_has_the_same_number_is_left_alone(settings: SaveSettings, nap_us: int) -> None:
     """Two containers, one directory. Here, two savers."""
-    saver, other = Saver(), Saver()
-    prepare(keyspace(5).walker(), replace(settings, key_delay_us=nap_us), used_memory=0, saver=saver)
-    thread = threading.Thread(target=saver.write)
+    job, other = SaveJob(), SaveJob()
+    job.prepare(keyspace(5).walker(), replace(settings, key_delay_us=nap_us))
+    thread = threading.Thread(target=job.write)
     thread.start()
     if nap_us == 0:
         thread.join()
     path = Path(settings.directory, temp_file.temp_name(os.getpid()))
     wait_until(lambda: path.exists() and not temp_file.stale_files(settings.directory), "it is locked")
     with pytest.raises(SaveError, match=r"Failed opening the temp RDB file .*: Resource temporarily unavailable"):
-        save(keyspace(3).walker(), settings, used_memory=0, saver=other)
+        save(other, keyspace(3).walker(), settings)
     thread.join()
-    assert saver.put_in_place()
+    assert job.commit()
     assert read(files(settings)["dump.rdb"]).keys_loaded == 5
-    save(keyspace(3).walker(), settings, used_memory=0, saver=other)
+    save(other, keyspace(3).walker(), settings)
     assert read(files(settings)["dump.rdb"]).keys_loaded == 3
     assert list(files(settings)) == ["dump.rdb"]
 
@@ -396,10 +403,10 @@ def test_keys_and_bytes_that_are_missing_are_found(settings: SaveSettings) -> No
 @pytest.mark.parametrize("offset", [0, 3, 5_000_017, -20, -1])
 def test_a_bit_that_the_disk_has_changed_is_found(settings: SaveSettings, offset: int, checksum: bool) -> None:
     """Without the checksum, one that changes the form."""
-    saver = Saver()
-    prepare(keyspace(10_000).walker(), replace(settings, checksum=checksum), used_memory=0, saver=saver)
-    assert saver.write()
-    with open(saver.temp_path, "r+b") as file:
+    job = SaveJob()
+    job.prepare(keyspace(10_000).walker(), replace(settings, checksum=checksum))
+    assert job.write()
+    with open(job.temp_path, "r+b") as file:
         file.seek(offset, os.SEEK_SET if offset >= 0 else os.SEEK_END)
         byte = file.read(1)[0]
         file.seek(-1, os.SEEK_CUR)
@@ -409,8 +416,8 @@ def test_a_bit_that_the_disk_has_changed_is_found(settings: SaveSettings, offset
         if not checksum and offset in (5_000_017, -20, -1):
             return
         with pytest.raises(SaveError, match="Verifying the new dump failed: "):
-            verify(file.fileno(), keys=saver.keys, nbytes=saver.nbytes, checksum=checksum)
-    saver.give_up()
+            verify(file.fileno(), keys=job.keys, nbytes=job.nbytes, checksum=checksum)
+    job.abort()
 
 
 # -- in a child
@@ -420,18 +427,11 @@ def fork(
     settings: SaveSettings, data: Keyspace, faults: Faults | None = None, verifier: list[bytes] | None = None
 ) -> int:
     """The pid of a child that saves, and logs to the file `log`."""
-    saver = Saver()
-    saver.inject(faults or {})
-    prepare(data.walker(), settings, used_memory=0, saver=saver)
-    saver.for_child(
-        log_path=os.fsencode(settings.directory) + b".log",
-        log_fd=-1,
-        log_threshold=2,
-        utc_offset_s=0,
-        oom_score=700,
-        verifier=verifier or [],
-    )
-    pid, fork_ns = saver.fork()
+    job = SaveJob()
+    job.inject(faults or {})
+    child = ChildSettings(os.fsencode(settings.directory) + b".log", oom_score=700, verifier=verifier or [])
+    job.prepare(data.walker(), settings, child)
+    pid, fork_ns = job.fork()
     assert fork_ns > 0
     return pid
 
@@ -508,7 +508,7 @@ def test_a_child_without_a_heap_saves_as_well(settings: SaveSettings) -> None:
         data.databases[0].set(b"text", b"words, words, words, " * 10_000)
         hide(thread_address())
         wanted = replace(settings, verify=True)
-        os._exit(exit_code(fork(wanted, data, verifier=verifier_arguments(wanted))))
+        os._exit(exit_code(fork(wanted, data, verifier=wanted.verifier())))
     assert exit_code(middle) == 0
     assert read(files(settings)["dump.rdb"]).keys_loaded == 10_001
 
@@ -543,15 +543,14 @@ def test_a_server_without_a_free_descriptor_has_a_child_that_logs(settings: Save
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         if low:
             number = os.dup2(number, 1)
-        saver = Saver()
-        prepare(keyspace(5).walker(), settings, used_memory=0, saver=saver)
-        saver.for_child(b"", number, 2, 0, 700, [])
+        job = SaveJob()
+        job.prepare(keyspace(5).walker(), settings, ChildSettings(log_fd=number, oom_score=700))
         soft = max(int(fd) for fd in os.listdir("/proc/self/fd")) + 10
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, soft))
         with contextlib.suppress(OSError):
             while True:
                 os.dup(2)
-        os._exit(exit_code(saver.fork()[0]))
+        os._exit(exit_code(job.fork()[0]))
     assert exit_code(middle) == 0
     assert " * DB saved on disk\n" in log(settings)
 
@@ -597,7 +596,7 @@ def test_a_refused_fork_is_an_error_and_changes_nothing(settings: SaveSettings) 
 
 def test_the_dump_of_a_child_is_verified_by_another_process(settings: SaveSettings) -> None:
     wanted = replace(settings, verify=True)
-    assert exit_code(fork(wanted, keyspace(5000), verifier=verifier_arguments(wanted))) == 0
+    assert exit_code(fork(wanted, keyspace(5000), verifier=wanted.verifier())) == 0
     assert read(files(settings)["dump.rdb"]).keys_loaded == 5000
 
 
@@ -605,7 +604,7 @@ def test_a_server_that_ignores_its_children_has_its_dump_verified(settings: Save
     wanted = replace(settings, verify=True)
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     try:
-        pid = fork(wanted, keyspace(5), verifier=verifier_arguments(wanted))
+        pid = fork(wanted, keyspace(5), verifier=wanted.verifier())
         with pytest.raises(ChildProcessError):  # but only after its end
             os.waitpid(pid, 0)
     finally:

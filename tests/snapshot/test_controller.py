@@ -19,11 +19,14 @@ from minikv.errors import ArenaFull, SaveError
 from minikv.host import overcommit
 from minikv.host.smaps import MemoryUse
 from minikv.keyspace.database import Keyspace
-from minikv.saving.save_job import Saver
+from minikv.saving.save_job import SaveJob
 from minikv.settings import SavePoint
 from minikv.snapshot import running_snapshot
 from minikv.snapshot.controller import SnapshotController
+from minikv.snapshot.foreground_saves import ForegroundSaves
+from minikv.snapshot.info import persistence_fields
 from minikv.snapshot.preflight import Room, read_room
+from minikv.snapshot.status import Counters
 from tests.harness import wait_until
 from tests.rdb.rdb_files import read
 from tests.snapshot.test_loader import Lines
@@ -51,15 +54,15 @@ class Bench:
     def make(
         self, room: Room | None = None, input_bytes_per_s: int = 0, **faults: tuple[int, int, int]
     ) -> SnapshotController:
-        """faults: as Saver.inject takes them."""
-        saver = Saver()
-        saver.inject(faults)
+        """faults: as SaveJob.inject takes them."""
+        job = SaveJob()
+        job.inject(faults)
         return SnapshotController(
             self.config,
             self.keyspace,
             self.log,
             latency=self,
-            saver=saver,
+            job=job,
             clock=lambda: self.now + self.set_by,
             monotonic=lambda: self.now,
             read_room=(lambda directory: room) if room else read_room,
@@ -88,7 +91,11 @@ class Bench:
         wait_until(ended, "the child ends")
 
     def field(self, name: str) -> int | float | str:
-        return self.controller.info_fields()[name]
+        return persistence_fields(self.controller, self.keyspace.dirty)[name]
+
+    @property
+    def saves(self) -> ForegroundSaves:
+        return ForegroundSaves(self.config, self.keyspace, self.log, self.controller)
 
     def messages(self, start: str) -> list[str]:
         return [message for message in self.log.messages if message.startswith(start)]
@@ -116,12 +123,12 @@ def test_a_background_save_from_beginning_to_end(bench: Bench) -> None:
     bench.wait()
     assert read(bench.dump.read_bytes()).keys_loaded == 100
     assert bench.controller.child_pid == 0
-    assert bench.controller.last_ok
-    assert bench.controller.last_save_at == int(bench.now)
+    assert bench.controller.status.ok
+    assert bench.controller.status.saved_at == int(bench.now)
     assert bench.keyspace.dirty == 3
-    assert bench.controller.total_forks == 1
-    assert bench.controller.latest_fork_us > 0
-    assert bench.forks == [("fork", bench.controller.latest_fork_us // 1000)]
+    assert bench.controller.status.counters.forks == 1
+    assert bench.controller.status.counters.fork_us > 0
+    assert bench.forks == [("fork", bench.controller.status.counters.fork_us // 1000)]
     assert bench.field("rdb_saves") == 1
     assert bench.field("minikv_snapshot_last_keys") == 100
     assert int(bench.field("rdb_last_cow_size")) > 0
@@ -138,7 +145,7 @@ def test_the_event_loop_learns_of_the_end_by_itself(bench: Bench) -> None:
             await asyncio.sleep(0.001)
 
     asyncio.run(asyncio.wait_for(save(), 20))
-    assert bench.controller.last_ok
+    assert bench.controller.status.ok
 
 
 def test_without_pidfd_cron_finds_the_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +155,7 @@ def test_without_pidfd_cron_finds_the_end(bench: Bench, monkeypatch: pytest.Monk
     monkeypatch.setattr(os, "pidfd_open", refused)
     bench.controller.bgsave()
     bench.wait()
-    assert bench.controller.last_ok
+    assert bench.controller.status.ok
     bench.controller.bgsave()
     assert bench.controller.kill_child()
 
@@ -159,13 +166,13 @@ def test_a_child_that_somebody_else_reaped(bench: Bench) -> None:
     bench.controller.bgsave()
     os.waitpid(bench.controller.child_pid, 0)
     bench.cron()
-    assert bench.controller.last_ok
+    assert bench.controller.status.ok
     assert bench.keyspace.dirty == 0
     bench.config.dir = "/nowhere"
     bench.controller.bgsave()
     os.waitpid(bench.controller.child_pid, 0)
     bench.cron()
-    assert not bench.controller.last_ok
+    assert not bench.controller.status.ok
 
 
 # -- the fork is refused
@@ -179,13 +186,13 @@ def test_a_refused_fork_is_told_and_nothing_stays_open(bench: Bench, number: int
         bench.controller.bgsave()
     assert bench.log.messages == [f"# Can't save in background: fork: {os.strerror(number)}"]
     assert not bench.controller.in_progress
-    assert not bench.controller.last_ok
+    assert not bench.controller.status.ok
     assert bench.field("rdb_last_bgsave_status") == "err"
     assert bench.keyspace.frozen_segments == 0
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
     bench.change(10)
-    bench.controller.save()
-    assert bench.controller.last_ok
+    bench.saves.save()
+    assert bench.controller.status.ok
     assert read(bench.dump.read_bytes()).keys_loaded == 10
 
 
@@ -194,22 +201,22 @@ class Refusals:
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self._saver = Saver()
+        self._job = SaveJob()
         bench.controller = SnapshotController(
             bench.config,
             bench.keyspace,
             bench.log,
-            saver=self._saver,
+            job=self._job,
             clock=lambda: bench.now,
             monotonic=lambda: bench.now,
         )
         self.refuse()
 
     def refuse(self) -> None:
-        self._saver.inject({"fork": (errno.ENOMEM, 1, EVER)})
+        self._job.inject({"fork": (errno.ENOMEM, 1, EVER)})
 
     def allow(self) -> None:
-        self._saver.inject({})
+        self._job.inject({})
 
     @property
     def at(self) -> list[float]:
@@ -233,7 +240,7 @@ def test_save_points_do_not_mind_a_clock_that_jumps(bench: Bench, jump_s: float)
     bench.cron(2)
     assert bench.controller.in_progress
     bench.wait()
-    assert bench.controller.last_save_at == int(bench.now + jump_s)
+    assert bench.controller.status.saved_at == int(bench.now + jump_s)
 
 
 def test_a_refused_fork_is_tried_again_after_five_seconds(bench: Bench) -> None:
@@ -282,7 +289,7 @@ def test_a_save_by_hand_needs_not_wait_and_ends_the_waiting(bench: Bench) -> Non
     bench.change()
     bench.cron(61)
     assert bench.field("minikv_bgsave_failures_in_row") == 1
-    bench.controller.save()
+    bench.saves.save()
     assert bench.field("minikv_bgsave_failures_in_row") == 0
 
 
@@ -306,7 +313,7 @@ def test_a_child_without_progress_is_killed_and_told(bench: Bench) -> None:
     assert line.startswith(f"# Background saving: child {pid} has made no progress for 1 s (")
     assert line.endswith("Killing it!")
     assert "# Background saving terminated by signal 9" in bench.log.messages
-    assert not bench.controller.last_ok
+    assert not bench.controller.status.ok
     assert bench.controller.history.newest()[0].outcome == "killed: no progress"
     assert not bench.dump.exists()
 
@@ -348,21 +355,21 @@ def test_what_does_not_fit_is_warned_of_or_refused(bench: Bench, room: Room, rea
     bench.wait()
     assert bench.field("minikv_preflight_verdict") == "short"
     assert reason in bench.messages("# Preflight: ")[0]
-    assert bench.controller.last_ok
+    assert bench.controller.status.ok
     bench.config.bgsave_preflight = "refuse"
     with pytest.raises(SaveError, match="Can't save in background: ") as refusal:
         bench.controller.bgsave()
     assert reason in str(refusal.value)
     assert f"# {refusal.value}" in bench.log.messages
     assert not bench.controller.in_progress
-    assert not bench.controller.last_ok
+    assert not bench.controller.status.ok
     assert bench.controller.history.newest()[0].outcome == "refused"
-    assert bench.controller.total_forks == 1
+    assert bench.controller.status.counters.forks == 1
     bench.config.bgsave_preflight = "off"
     bench.controller.bgsave()
     bench.wait()
     assert bench.field("minikv_preflight_verdict") == "off"
-    assert bench.controller.last_ok
+    assert bench.controller.status.ok
 
 
 def test_what_may_not_fit_is_not_refused(bench: Bench) -> None:
@@ -391,7 +398,7 @@ def test_clients_that_write_fast_are_counted_in(bench: Bench) -> None:
 def test_a_crash_of_the_child_leaves_a_whole_dump(bench: Bench, call: int, found: int) -> None:
     """The second fsync is the directory's: a power cut there would bring back the old dump, and that is whole too."""
     bench.change(100)
-    bench.controller.save()
+    bench.saves.save()
     old = bench.dump.parent / "old.rdb"
     os.link(bench.dump, old)
     bench.controller = bench.make(fsync=(-1, call, call))
@@ -399,7 +406,7 @@ def test_a_crash_of_the_child_leaves_a_whole_dump(bench: Bench, call: int, found
     bench.controller.bgsave()
     bench.wait()
     assert "# Background saving terminated by signal 9" in bench.log.messages
-    assert not bench.controller.last_ok
+    assert not bench.controller.status.ok
     assert bench.keyspace.dirty == 200  # nobody has promised that it is safe
     assert read(bench.dump.read_bytes()).keys_loaded == found
     assert read(old.read_bytes()).keys_loaded == 100
@@ -453,14 +460,14 @@ def test_cancel_ends_a_running_save_even_if_it_is_stopped(bench: Bench) -> None:
     os.kill(bench.controller.child_pid, signal.SIGSTOP)
     assert bench.controller.cancel() == "running"
     bench.wait()
-    assert bench.controller.last_ok
+    assert bench.controller.status.ok
     assert bench.messages("# Background saving terminated") == ["# Background saving terminated by signal 10"]
     assert not bench.dump.exists()
 
 
 def test_one_save_at_a_time(bench: Bench) -> None:
     bench.controller.bgsave()
-    for save in (bench.controller.bgsave, bench.controller.save, bench.controller.reload):
+    for save in (bench.controller.bgsave, bench.saves.save, bench.saves.reload):
         with pytest.raises(SaveError, match="Background save already in progress"):
             save()
     assert bench.field("rdb_saves") == 1
@@ -468,7 +475,7 @@ def test_one_save_at_a_time(bench: Bench) -> None:
 
 def test_what_died_during_one_save_is_not_in_the_next(bench: Bench) -> None:
     """Deaths wait for the child's end; the next snapshot may begin before anybody had time for them."""
-    for save in (bench.controller.bgsave, bench.controller.save):
+    for save in (bench.controller.bgsave, bench.saves.save):
         bench.change(100)
         bench.config.rdb_key_save_delay = 1_000_000
         bench.controller.bgsave()
@@ -489,10 +496,10 @@ def test_what_died_during_one_save_is_not_in_the_next(bench: Bench) -> None:
 def test_save_is_done_when_it_returns(bench: Bench) -> None:
     bench.change(10)
     bench.now += 5
-    bench.controller.save()
+    bench.saves.save()
     assert read(bench.dump.read_bytes()).keys_loaded == 10
     assert bench.keyspace.dirty == 0
-    assert bench.controller.last_save_at == int(bench.now)
+    assert bench.controller.status.saved_at == int(bench.now)
     assert bench.log.messages == ["* DB saved on disk"]
 
 
@@ -504,21 +511,20 @@ def test_a_save_without_address_space_is_an_error(bench: Bench) -> None:
         used_bytes = 0
         walker = staticmethod(full)
 
-    bench.controller._keyspace = Full()  # type: ignore[assignment]
+    saves = ForegroundSaves(bench.config, Full(), bench.log, bench.controller)
     with pytest.raises(SaveError, match="address space"):
-        bench.controller.save()
-    bench.controller._keyspace = bench.keyspace
+        saves.save()
     assert bench.log.messages == ["# can't reserve 4096 bytes of address space"]
 
 
 def test_flushall_saves_the_empty_data_set_if_there_are_save_points(bench: Bench) -> None:
     bench.change(10)
-    bench.controller.save()
+    bench.saves.save()
     bench.keyspace.flush_all()
-    bench.controller.after_flush_all()
+    bench.saves.after_flush_all()
     assert read(bench.dump.read_bytes()).keys_loaded == 10
     bench.config.save = (SavePoint(60, 1),)
-    bench.controller.after_flush_all()
+    bench.saves.after_flush_all()
     assert read(bench.dump.read_bytes()).keys_loaded == 0
     assert bench.keyspace.dirty == 0
 
@@ -531,7 +537,7 @@ def test_the_last_save_is_made_if_it_is_wanted(
     bench: Bench, points: tuple[SavePoint, ...], save: bool | None, saved: bool
 ) -> None:
     bench.config.save = points
-    assert bench.controller.shutdown_save(save)
+    assert bench.saves.before_exit(save)
     assert bench.dump.exists() == saved
     assert ("* Saving the final RDB snapshot before exiting." in bench.log.messages) == saved
 
@@ -542,14 +548,14 @@ def test_the_last_save_ends_a_child_that_is_stopped(bench: Bench) -> None:
     bench.controller.bgsave()
     os.kill(bench.controller.child_pid, signal.SIGSTOP)
     bench.config.rdb_key_save_delay = 0
-    assert bench.controller.shutdown_save(save=True)
+    assert bench.saves.before_exit(save=True)
     assert "# There is a child saving an .rdb. Killing it!" in bench.log.messages
     assert read(bench.dump.read_bytes()).keys_loaded == 10
 
 
 def test_reload_writes_and_reads(bench: Bench) -> None:
     bench.change(10)
-    bench.controller.reload()
+    bench.saves.reload()
     assert len(bench.database) == 10
     assert bench.keyspace.dirty == 0
     assert bench.log.messages[-1] == "# DB reloaded by DEBUG RELOAD"
@@ -560,7 +566,7 @@ def test_reload_writes_and_reads(bench: Bench) -> None:
 
 def test_writes_are_denied_after_a_failure_with_save_points_only(bench: Bench) -> None:
     told: list[bool] = []
-    bench.controller.on_status_change = lambda: told.append(bench.controller.writes_denied)
+    bench.controller.call_on_change(lambda: told.append(bench.controller.writes_denied))
     bench.config.save = (SavePoint(60, 1),)
     bench.config.dir = "/nowhere"
     bench.controller.bgsave()
@@ -573,7 +579,7 @@ def test_writes_are_denied_after_a_failure_with_save_points_only(bench: Bench) -
     assert not bench.controller.writes_denied
     bench.config.save = (SavePoint(60, 1),)
     bench.config.dir = str(bench.dump.parent)
-    bench.controller.save()
+    bench.saves.save()
     assert not bench.controller.writes_denied
     assert told == [True, False]
 
@@ -581,8 +587,12 @@ def test_writes_are_denied_after_a_failure_with_save_points_only(bench: Bench) -
 def test_resetstat_forgets_counts_and_not_the_status(bench: Bench) -> None:
     bench.controller.bgsave()
     bench.wait()
-    bench.controller.reset_stats()
-    assert (bench.controller.total_forks, bench.controller.latest_fork_us, bench.field("rdb_saves")) == (0, 0, 0)
+    bench.controller.status.counters = Counters()
+    assert (
+        bench.controller.status.counters.forks,
+        bench.controller.status.counters.fork_us,
+        bench.field("rdb_saves"),
+    ) == (0, 0, 0)
     assert bench.field("rdb_last_bgsave_status") == "ok"
 
 
@@ -678,7 +688,7 @@ def test_growth_is_what_the_writes_cost(bench: Bench, way: str) -> None:
 
 
 def test_the_log_tells_every_second(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running_snapshot, "TELL_INTERVAL_S", 0.0)
+    monkeypatch.setattr(running_snapshot, "LOG_INTERVAL_S", 0.0)
     end = held(bench)
     bench.cron()
     (first, *_) = bench.messages("- Snapshot ")
@@ -699,6 +709,6 @@ def test_figures_that_cannot_be_read(bench: Bench, error: OSError | None) -> Non
     bench.controller = SnapshotController(bench.config, bench.keyspace, bench.log, read_rollup=hidden)
     bench.controller.bgsave()
     bench.wait()
-    assert bench.controller.last_ok
+    assert bench.controller.status.ok
     assert bench.field("minikv_snapshot_last_growth_peak") == 0
     assert int(bench.field("rdb_last_cow_size")) > 0  # the child has looked itself

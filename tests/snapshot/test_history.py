@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minikv.snapshot.cost import Account
+from minikv.snapshot.cost import SnapshotCost
 from minikv.snapshot.history import KEPT, SAVED, Entry, History
 from minikv.snapshot.preflight import OWN_BYTES
 
@@ -10,8 +10,8 @@ MB = 1 << 20
 
 
 def entry(number: int = 0, outcome: str = SAVED, *, mb: int = 10, seconds: float = 1.0, growth_mb: int = 0) -> Entry:
-    account = Account(duration_s=seconds, bytes_written=mb * MB, growth_peak=growth_mb * MB)
-    return Entry(number, "BGSAVE", outcome, live_bytes=20 * MB, account=account)
+    cost = SnapshotCost(duration_s=seconds, bytes_written=mb * MB, growth_peak=growth_mb * MB)
+    return Entry(number, "BGSAVE", outcome, live_bytes=20 * MB, cost=cost)
 
 
 def test_the_newest_come_first_and_the_oldest_are_forgotten() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from minikv.saving import progress
-from minikv.saving.progress import Phase, Progress
+from minikv.engine import progress
+from minikv.engine.progress import Progress
 from minikv.snapshot.watchdog import Watchdog
 
 
@@ -32,7 +32,7 @@ def test_without_a_timeout_nothing_hangs(page: Progress) -> None:
     assert first_hang(Watchdog(page, 0.0), 0) == 1000
 
 
-@pytest.mark.parametrize("index", [progress.KEYS, progress.BYTES, progress.PHASE, progress.VERIFIED])
+@pytest.mark.parametrize("index", [progress.KEYS_DONE, progress.BYTES_WRITTEN, progress.PHASE, progress.BYTES_VERIFIED])
 def test_any_progress_begins_the_wait_anew(page: Progress, index: int) -> None:
     watchdog = Watchdog(page, 0.0)
     for second in range(1, 11):
@@ -49,6 +49,6 @@ def test_a_machine_that_stood_still_is_not_held_against_the_child(page: Progress
 
 
 def test_a_slow_disk_may_take_its_time_over_a_large_file(page: Progress) -> None:
-    page.store(progress.PHASE, Phase.SYNCING)
-    page.store(progress.BYTES, 1 << 30)
+    page.store(progress.PHASE, progress.PHASE_SYNCING)
+    page.store(progress.BYTES_WRITTEN, 1 << 30)
     assert first_hang(Watchdog(page, 0.0), 60) == pytest.approx(162.4, abs=0.2)
