@@ -293,6 +293,18 @@ class Connection(Client):
         if self.over_limits(self.pushed_len):
             self.close_for_output()
 
+    def push_wire(self, data: bytes) -> None:
+        if self.closing or self.ending:
+            return
+        if self.hub.serving is self:
+            self.hub.replies.write_bytes(data, len(data))
+            return
+        if self.pushed_len == 0:
+            self.hub.loop.call_soon(self.send_pushed)
+        self.add_push(data)
+        if self.over_limits(self.pushed_len):
+            self.close_for_output()
+
     def answer(self, value: object) -> None:
         """Send the reply of the command that has blocked; what came behind it is executed in the next round."""
         if self.closing or self.ending:

@@ -41,6 +41,7 @@ from minikv.host.oom_score import OomScore
 from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
+from minikv.pubsub.registry import Registry
 from minikv.saving.temp_file import temp_name
 from minikv.settings import LONG_MAX
 from minikv.slowlog import SlowLog
@@ -89,6 +90,7 @@ class Server:
         self.table = CommandTable.build(command_modules(), self, self.stats)
         self.blocking = Blocking(self.table, keyspace, self._call_later)
         self.monitors: set[Client] = set()
+        self.pubsub = Registry()
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
         self._oom_score = OomScore()
@@ -407,6 +409,7 @@ class Server:
     def forget(self, client: Client) -> None:
         """The client is gone."""
         self.blocking.forget(client)
+        self.pubsub.forget(client)
         if client in self.monitors:
             self.monitors.discard(client)
             self.refresh_gates()
@@ -466,7 +469,12 @@ class Server:
             return
         now_ns = time.monotonic_ns()
         for client in list(self.clients.values()):
-            waits = client.blocked is not None or client.paused or client in self.monitors
+            waits = (
+                client.blocked is not None
+                or client.paused
+                or client.subscriptions is not None
+                or client in self.monitors
+            )
             if timeout_ns and now_ns - client.last_interaction_ns > timeout_ns and not waits:
                 self.log.verbose("Closing idle client")
                 client.close()

@@ -23,6 +23,7 @@ ROOMS = [
     "connection",
     "commands",
     "dispatch",
+    "pubsub",
     "protocol",
     "snapshot",
     "saving",

@@ -36,9 +36,11 @@ CLIENT_TYPES = (b"normal", b"slave", b"replica", b"pubsub", b"master")
     categories="connection",
     tips=("request_policy:all_shards", "response_policy:all_succeeded"),
 )
-def ping(ctx: Client, *message: bytes) -> SimpleString | bytes:
+def ping(ctx: Client, *message: bytes) -> SimpleString | bytes | list[bytes]:
     if len(message) > 1:
         raise CommandError("ERR wrong number of arguments for 'ping' command")
+    if ctx.subscriptions is not None and ctx.resp == 2:  # must look like a message
+        return [b"pong", message[0] if message else b""]
     return message[0] if message else PONG
 
 

@@ -28,7 +28,7 @@ cdef class Client:
     cdef public bytes name, lib_name, lib_ver, user, addr, laddr
     cdef public bint authenticated, is_unix, is_monitor, no_evict, in_exec
     cdef public long long created_ns, last_interaction_ns
-    cdef public object transaction, watch, last_command
+    cdef public object transaction, watch, last_command, subscriptions
     cdef public Waiting blocked
     cdef public bint close_after_reply, paused
     cdef public int reply_mode

@@ -80,7 +80,7 @@ class Client:
     resp: 2 or 3. addr, laddr: b"127.0.0.1:6379", or b"/path:0" for a Unix socket. created_ns, last_interaction_ns:
     monotonic. transaction: between MULTI and EXEC. in_exec: EXEC is running the queue. watch: the
     keyspace's Watch token while keys are watched. last_command: the table's Command last looked up. blocked: the
-    command that waits for a key. paused: a command waits for the end of CLIENT PAUSE.
+    command that waits for a key. paused: a command waits for the end of CLIENT PAUSE. subscriptions: None without any.
     """
 
     def __init__(self, server: object, client_id: int = 0):
@@ -142,6 +142,9 @@ class Client:
 
     def push(self, value: object) -> None:
         """Send a value that is no reply to a request (a monitor line, a pub/sub message)."""
+
+    def push_wire(self, data: bytes) -> None:
+        """The same with RESP of the client's version; before the reply that is being made, if there is one."""
 
     def close(self) -> None:
         """Close the connection, without the replies that are still to be sent."""

@@ -9,6 +9,7 @@ from minikv.config import Config
 from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
+from minikv.pubsub.registry import Registry
 from minikv.slowlog import SlowLog
 from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.foreground_saves import ForegroundSaves
@@ -34,6 +35,7 @@ class Services(Protocol):
     clients: dict[int, Client]
     blocking: Blocking
     monitors: set[Client]
+    pubsub: Registry
     snapshots: SnapshotController
     saves: ForegroundSaves
     slowlog: SlowLog

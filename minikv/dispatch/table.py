@@ -66,6 +66,8 @@ ROLE_CONTROL = cython.declare(cython.int, 2)  # DISCARD MULTI WATCH QUIT RESET: 
 ROLE_PING = cython.declare(cython.int, 3)
 ROLE_LEAVE = cython.declare(cython.int, 4)  # DISCARD QUIT RESET: allowed without memory inside MULTI; never queued
 ROLES = {b"exec": 1, b"multi": 2, b"watch": 2, b"discard": 4, b"quit": 4, b"reset": 4, b"ping": 3}
+# What a RESP2 client may do while it is subscribed to something.
+LISTENING = frozenset(b"subscribe psubscribe ssubscribe unsubscribe punsubscribe sunsubscribe ping quit reset".split())
 
 # Spellings of names ("Get", "GET") that are remembered; more than any honest set of clients uses.
 MAX_SPELLINGS = cython.declare(cython.Py_ssize_t, 1024)
@@ -81,6 +83,9 @@ MISCONF = (
     "Commands that may modify the data set are disabled, because this instance is configured to report errors during "
     "writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). "
     "Please check the Redis logs for details about the RDB error."
+)
+ONLY_LISTENS = (
+    "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
 )
 LOADING_ERROR = "LOADING Redis is loading the dataset in memory"
 
@@ -263,7 +268,13 @@ class CommandTable:
         if argc != command.arity if command.arity > 0 else argc < -command.arity:
             name = command.full_name.decode()
             return self.refuse(client, command, f"ERR wrong number of arguments for '{name}' command")
-        if self.gates or client.transaction is not None or not client.authenticated or command.flags & C_PROTECTED:
+        if (
+            self.gates
+            or client.transaction is not None
+            or not client.authenticated
+            or client.subscriptions is not None
+            or command.flags & C_PROTECTED
+        ):
             stopped = self.guard(client, command, argv, argc)
             if stopped is not None:
                 return stopped
@@ -422,6 +433,8 @@ class CommandTable:
                 return self.refuse(client, command, OOM)
         if gates & GATE_MISCONF and (flags & C_WRITE or command.role == ROLE_PING):
             return self.refuse(client, command, MISCONF)
+        if client.subscriptions is not None and client.resp == 2 and command.full_name not in LISTENING:
+            return self.refuse(client, command, ONLY_LISTENS.format(command.full_name.decode()))
         if gates & GATE_LOADING and not always & C_LOADING:
             return self.refuse(client, command, LOADING_ERROR)
         if gates & GATE_PAUSE_ALL or (gates & GATE_PAUSE_WRITES and flags & (C_WRITE | C_MAY_REPLICATE)):

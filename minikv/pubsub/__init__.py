@@ -1,0 +1,1 @@
+"""Publish/subscribe: who listens to which channel, and what they are sent."""
