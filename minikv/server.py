@@ -43,6 +43,7 @@ from minikv.latency import LatencyMonitor
 from minikv.log import Log
 from minikv.pubsub.registry import Registry
 from minikv.saving.temp_file import temp_name
+from minikv.scripting.scripts import Scripts
 from minikv.settings import LONG_MAX
 from minikv.slowlog import SlowLog
 from minikv.snapshot.controller import SnapshotController
@@ -91,6 +92,7 @@ class Server:
         self.blocking = Blocking(self.table, keyspace, self._call_later)
         self.monitors: set[Client] = set()
         self.pubsub = Registry()
+        self.scripts = Scripts(self, self.table, log)
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
         self._oom_score = OomScore()

@@ -2,6 +2,7 @@ from cpython.object cimport PyObject
 
 from minikv.dispatch.client cimport Client, Waiting
 from minikv.dispatch.histogram cimport Histogram
+from minikv.dispatch.script_client cimport ScriptClient
 from minikv.dispatch.stats cimport Stats
 
 
@@ -51,5 +52,8 @@ cdef class CommandTable:
     cpdef object set_waiting(self, bint waiting)
     cdef object failed(self, Command command, object error)
     cdef object guard(self, Client client, Command command, PyObject **argv, Py_ssize_t argc)
+    cpdef bint out_of_memory(self)
+    cpdef bint writes_refused(self)
+    cdef object call_from_script(self, ScriptClient client, PyObject **argv, Py_ssize_t argc)
     cdef object refuse(self, Client client, Command command, str text)
     cdef void note_slow(self, Client client, Command command, list args, long long elapsed_us, str event)

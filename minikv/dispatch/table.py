@@ -26,6 +26,7 @@ from minikv.dispatch.spec import (
     MAY_REPLICATE,
     NO_AUTH,
     NO_MULTI,
+    NOSCRIPT,
     PROTECTED,
     READONLY,
     SKIP_MONITOR,
@@ -51,6 +52,7 @@ C_WRITE = cython.declare(cython.int, WRITE)
 C_DENYOOM = cython.declare(cython.int, DENYOOM)
 C_LOADING = cython.declare(cython.int, LOADING)
 C_NO_AUTH = cython.declare(cython.int, NO_AUTH)
+C_NOSCRIPT = cython.declare(cython.int, NOSCRIPT)
 C_NO_MULTI = cython.declare(cython.int, NO_MULTI)
 C_MAY_REPLICATE = cython.declare(cython.int, MAY_REPLICATE)
 C_PROTECTED = cython.declare(cython.int, PROTECTED)
@@ -445,6 +447,33 @@ class CommandTable:
         return None
 
     @cython.cfunc
+    def call_from_script(
+        self, client: ScriptClient, argv: cython.pointer(cython.pointer(PyObject)), argc: cython.Py_ssize_t
+    ) -> object:
+        """The value that answers a script's request, a CommandError if it fails. argv as for `execute`."""
+        command: Command = self.find(argv, argc)
+        refusal: str | None = None
+        if command is None:
+            refusal = "ERR Unknown Redis command called from script"
+        elif argc != command.arity if command.arity > 0 else argc < -command.arity:
+            refusal = "ERR Wrong number of args calling Redis command from script"
+        elif command.flags & C_NOSCRIPT:
+            refusal = "ERR This Redis command is not allowed from script"
+        elif client.read_only and command.flags & (C_WRITE | C_MAY_REPLICATE):
+            refusal = "ERR Write commands are not allowed from read-only scripts."
+        elif self.gates & GATE_MISCONF and command.flags & C_WRITE and not client.wrote:
+            refusal = MISCONF
+        elif client.out_of_memory and command.flags & C_DENYOOM and not client.wrote and not client.allow_oom:
+            refusal = OOM
+        if refusal is not None:
+            return self.refuse(client, command, refusal)
+        if command.flags & C_WRITE:
+            client.wrote = True
+        client.last_command = command
+        self.begin_batch()
+        return self.call(client, command, argv, argc)
+
+    @cython.cfunc
     def refuse(self, client: Client, command: Command, text: str) -> object:
         """The error for a command that is not executed; it spoils an open transaction."""
         if command is not None:
@@ -493,6 +522,17 @@ class CommandTable:
             services.slowlog.add(client, args, elapsed_us)
         if 0 < self.latency_us <= elapsed_us:
             services.latency.add(event, elapsed_us // 1000)
+
+    def out_of_memory(self) -> cython.bint:
+        """Whether the memory limit is exceeded."""
+        return (
+            self.gates & GATE_MEMORY != 0
+            and self.services.keyspace.claimed_bytes > self.services.config.maxmemory
+        )
+
+    def writes_refused(self) -> cython.bint:
+        """Whether a failed save forbids commands that write."""
+        return self.gates & GATE_MISCONF != 0
 
     def reset_stats(self) -> None:
         """CONFIG RESETSTAT, for the commands."""

@@ -1,0 +1,149 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""The scripts of EVAL: the cache, flags, and how one is run.
+
+A script is known by the SHA-1 of its text, and, to spare EVAL the hashing, by the text itself.
+"""
+
+import hashlib
+
+import cython
+from cython.cimports.minikv.dispatch.client import Client
+from cython.cimports.minikv.dispatch.script_client import ScriptClient
+from cython.cimports.minikv.dispatch.table import CommandTable
+from cython.cimports.minikv.scripting.interpreter import Interpreter
+
+from minikv.dispatch.arguments import integer
+from minikv.errors import CommandError
+from minikv.scripting.flags import Flag, split_shebang
+
+NO_WRITES = cython.declare(cython.int, Flag.NO_WRITES)
+ALLOW_OOM = cython.declare(cython.int, Flag.ALLOW_OOM)
+COMPATIBLE = cython.declare(cython.int, Flag.COMPATIBLE)
+
+NO_SCRIPT = "NOSCRIPT No matching script. Please use EVAL."
+# What a cached script takes beside its text.
+SCRIPT_BYTES = 200
+
+
+@cython.cclass
+class Script:
+    """A script that has been compiled. flags: see minikv.scripting.flags."""
+
+    def __init__(self, sha: bytes, body: bytes, reference: int, flags: int):
+        self.sha = sha
+        self.body = body
+        self.reference = reference
+        self.flags = flags
+
+
+@cython.cclass
+class Scripts:
+    """The scripts of a server.
+
+    interpreter: None before the first script. running: one is.
+    """
+
+    def __init__(self, server: object, table: CommandTable, log: object):
+        self.server = server
+        self.table = table
+        self.log = log
+        self.client = ScriptClient(server)
+        self.by_sha = {}
+        self.by_body = {}
+
+    # -- commands ------------------------------------------------------------------------------------------------------
+
+    def eval(self, caller: Client, body: bytes, numkeys: bytes, arguments: tuple, read_only: bool = False) -> object:
+        """EVAL and EVAL_RO."""
+        keys: cython.int = key_count(numkeys, len(arguments))
+        found = self.by_body.get(body)
+        if found is None:
+            found = self.load(body)
+        return self.run(caller, found, keys, arguments, read_only)
+
+    def evalsha(self, caller: Client, sha: bytes, numkeys: bytes, arguments: tuple, read_only: bool = False) -> object:
+        """EVALSHA and EVALSHA_RO."""
+        if len(sha) != 40:
+            raise CommandError(NO_SCRIPT)
+        keys: cython.int = key_count(numkeys, len(arguments))
+        found = self.by_sha.get(sha)
+        if found is None:
+            found = self.by_sha.get(sha.lower())
+            if found is None:
+                raise CommandError(NO_SCRIPT)
+        return self.run(caller, found, keys, arguments, read_only)
+
+    def load(self, body: bytes) -> Script:
+        """The script with this text, compiled if it is new."""
+        sha = hashlib.sha1(body).hexdigest().encode()
+        found = self.by_sha.get(sha)
+        if found is not None:
+            return found
+        flags, code = split_shebang(body)
+        if self.interpreter is None:
+            self.interpreter = Interpreter(self.table, self.client, self.log)
+        try:
+            reference = self.interpreter.compile(code, b"@user_script")
+        except CommandError as error:
+            raise CommandError(f"ERR Error compiling script (new function): {error}") from None
+        script = Script(sha, body, reference, flags)
+        self.by_sha[sha] = self.by_body[body] = script
+        self.bytes += 2 * len(body) + SCRIPT_BYTES
+        return script
+
+    def flush(self) -> None:
+        """Forget all scripts, with the state that they ran in."""
+        self.by_sha = {}
+        self.by_body = {}
+        self.bytes = 0
+        self.interpreter = None
+
+    def kill(self) -> None:
+        """SCRIPT KILL."""
+        raise CommandError("NOTBUSY No scripts in execution right now.")
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    @cython.cfunc
+    def run(self, caller: Client, script: Script, keys: cython.int, arguments: tuple, ro: cython.bint) -> object:
+        out_of_memory: cython.bint = self.check(caller, script.flags, ro)
+        self.client.begin(
+            caller,
+            ro or (script.flags & NO_WRITES) != 0,
+            (script.flags & (ALLOW_OOM | NO_WRITES)) != 0,
+            out_of_memory,
+        )
+        return self.interpreter.run(script.reference, script.sha, arguments, keys, True, caller.resp)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=True)
+    def check(self, caller: Client, flags: cython.int, read_only: cython.bint) -> cython.bint:
+        """Refuse a script that the server's state does not allow. Whether the memory limit is exceeded."""
+        out_of_memory: cython.bint = self.table.gates != 0 and self.table.out_of_memory()
+        if flags & COMPATIBLE:
+            return out_of_memory
+        if not flags & NO_WRITES:
+            if read_only:
+                raise CommandError("ERR Can not execute a script with write flag using *_ro command.")
+            if self.table.writes_refused():
+                raise CommandError(
+                    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. "
+                    "Writable scripts are blocked. Use 'no-writes' flag for read only scripts."
+                )
+        if out_of_memory and not flags & (ALLOW_OOM | NO_WRITES):
+            raise CommandError(
+                "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
+            )
+        return out_of_memory
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=True)
+def key_count(text: bytes, argc: cython.Py_ssize_t) -> cython.int:
+    """The argument that says how many of those behind it are keys."""
+    count: cython.longlong = integer(text)
+    if count > argc:
+        raise CommandError("ERR Number of keys can't be greater than number of args")
+    if count < 0:
+        raise CommandError("ERR Number of keys can't be negative")
+    return count
