@@ -1,5 +1,6 @@
 from minikv.dispatch.script_client cimport ScriptClient
 from minikv.dispatch.table cimport CommandTable
+from minikv.scripting.cjson cimport Json
 from minikv.scripting.lua cimport lua_State, minikv_lua
 
 
@@ -13,7 +14,7 @@ cdef class Interpreter:
     cdef unsigned short random[3]
     cdef int runs
     cdef bint killed
-    cdef public object may_register
+    cdef readonly Json json_settings
 
     cdef int compile(self, bytes source, bytes name) except -2
     cdef object run(self, int reference, bytes name, tuple arguments, int keys, bint as_globals, int caller_resp)

@@ -61,6 +61,11 @@ from cython.cimports.minikv.scripting.lua import (
     minikv_lua_watch,
     nrand48,
 )
+from cython.cimports.minikv.scripting.bit import add_bit
+from cython.cimports.minikv.scripting.cjson import Json
+from cython.cimports.minikv.scripting.cmsgpack import add_cmsgpack
+from cython.cimports.minikv.scripting.stack import add, raise_where, set_field
+from cython.cimports.minikv.scripting.struct import add_struct
 from cython.cimports.minikv.scripting.values import bytes_at, number_text, push_bytes, push_value, value_at
 
 from minikv.errors import CommandError
@@ -71,6 +76,8 @@ MAX_BYTES = cython.declare(cython.size_t, 1 << 30)
 # After a script that leaves more than this, everything unused is freed at once.
 LARGE_BYTES = cython.declare(cython.size_t, 64 << 20)
 # One step of the collector after this many scripts.
+# Values of a reply.
+MAX_VALUES = cython.declare(cython.longlong, 16 * 1024 * 1024)
 RUNS_PER_STEP = cython.declare(cython.int, 50)
 # Lua's instructions between two looks at the clock: some milliseconds.
 INSTRUCTIONS = cython.declare(cython.int, 100000)
@@ -121,6 +128,11 @@ class Interpreter:
             raise Bug(bytes_at(L, -1))
         lua_createtable(L, 0, 0)
         self.add_redis()
+        add_bit(L)
+        self.json_settings = Json()
+        self.json_settings.add_to(L)
+        add_cmsgpack(L)
+        add_struct(L)
         lua_createtable(L, 0, 0)
         add(L, b"random", random_body)
         add(L, b"randomseed", randomseed_body)
@@ -213,6 +225,7 @@ class Interpreter:
         base: cython.int = lua_gettop(L)
         number: cython.int
         count: cython.int = len(arguments)
+        left: cython.longlong = MAX_VALUES
         self.killed = False
         lua_rawgeti(L, LUA_REGISTRY, reference)
         if as_globals:
@@ -241,7 +254,7 @@ class Interpreter:
                 raise self.bug
             if status:
                 return self.failure(status, name)
-            value = value_at(L, self.client.resp, caller_resp)
+            value = value_at(L, self.client.resp, caller_resp, cython.address(left))
         finally:
             self.bug = None
             lua_settop(L, base)
@@ -373,26 +386,6 @@ def version_number() -> int:
 
 
 # -- small tools on the stack ------------------------------------------------------------------------------------------
-
-
-@cython.cfunc
-@cython.exceptval(-1, check=False)
-def add(L: cython.pointer(lua_State), name: bytes, body: minikv_body) -> cython.int:
-    """A function of ours as a field of the table on top."""
-    minikv_lua_push_body(L, body)
-    set_field(L, name)
-    return 0
-
-
-@cython.cfunc
-@cython.exceptval(-1, check=False)
-def set_field(L: cython.pointer(lua_State), name: bytes) -> cython.int:
-    """Take the value on top as a field of the table below it."""
-    push_bytes(L, name)
-    lua_pushvalue(L, -2)
-    lua_rawset(L, -4)
-    lua_settop(L, -2)
-    return 0
 
 
 @cython.cfunc
@@ -653,18 +646,3 @@ def randomseed_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cytho
 @cython.exceptval(check=False)
 def integer_at(L: cython.pointer(lua_State), index: cython.int) -> cython.double:
     return cython.cast(cython.double, cython.cast(cython.int, lua_tonumber(L, index)))
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def raise_where(L: cython.pointer(lua_State), text: bytes) -> cython.int:
-    """Let the caller raise a text with the place in the script before it, as Lua's own functions do."""
-    record: lua_Debug
-    place: bytes = b""
-    if lua_getstack(L, 1, cython.address(record)):
-        lua_getinfo(L, b"Sl", cython.address(record))
-        if record.currentline > 0:
-            source: bytes = record.source
-            place = b"%s:%d: " % (source[1:] if source[:1] in (b"@", b"=") else source, record.currentline)
-    push_bytes(L, place + text)
-    return LUA_RAISE

@@ -41,6 +41,7 @@ cdef extern from *:
     extern int lua_type(lua_State *, int);
     extern const char *lua_typename(lua_State *, int);
     extern int lua_toboolean(lua_State *, int);
+    extern int lua_isnumber(lua_State *, int);
     extern double lua_tonumber(lua_State *, int);
     extern const char *lua_tolstring(lua_State *, int, size_t *);
     extern size_t lua_objlen(lua_State *, int);
@@ -348,6 +349,7 @@ cdef extern from *:
         LUA_COLLECT, LUA_STEP
 
     lua_State *minikv_lua_new(minikv_lua *lua)
+    minikv_lua *minikv_lua_of(lua_State *L)
     void minikv_lua_push_body(lua_State *L, minikv_body body)
     void minikv_lua_watch(lua_State *L, int instructions)
     void minikv_lua_unwatch(lua_State *L)
@@ -363,6 +365,7 @@ cdef extern from *:
     int lua_type(lua_State *L, int index)
     const char *lua_typename(lua_State *L, int type)
     bint lua_toboolean(lua_State *L, int index)
+    bint lua_isnumber(lua_State *L, int index)
     double lua_tonumber(lua_State *L, int index)
     const char *lua_tolstring(lua_State *L, int index, size_t *length)
     size_t lua_objlen(lua_State *L, int index)

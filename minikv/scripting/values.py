@@ -49,6 +49,7 @@ from minikv.errors import CommandError
 from minikv.protocol.reply import NULL_ARRAY, Marker, encode, format_double
 
 TOO_DEEP = "ERR reached lua stack limit"
+TOO_LONG = "ERR the script's reply has too many values"
 
 
 # -- to Lua ------------------------------------------------------------------------------------------------------------
@@ -297,8 +298,15 @@ def bytes_at(L: cython.pointer(lua_State), index: cython.int) -> bytes:
 
 
 @cython.cfunc
-def value_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int) -> object:
-    """Take the value on top of the stack, as the reply that it stands for. resp: what the script chose."""
+def value_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int, left: cython.p_longlong) -> object:
+    """Take the value on top of the stack, as the reply that it stands for.
+
+    resp: what the script chose. left: how many values the reply may still have; a table that holds another many times
+    has more of them than memory.
+    """
+    left[0] -= 1
+    if left[0] < 0:
+        raise CommandError(TOO_LONG)
     kind: cython.int = lua_type(L, -1)
     value: object = None
     if kind == LUA_STRING:
@@ -312,7 +320,7 @@ def value_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython
             value = 1 if lua_toboolean(L, -1) else None
     elif kind == LUA_TABLE:
         if lua_checkstack(L, 8):
-            value = table_at(L, resp, caller_resp)
+            value = table_at(L, resp, caller_resp, left)
         else:
             value = CommandError(TOO_DEEP)
     lua_settop(L, -2)
@@ -342,7 +350,7 @@ def push_member(L: cython.pointer(lua_State), name: cython.p_const_char, length:
 
 
 @cython.cfunc
-def table_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int) -> object:
+def table_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int, left: cython.p_longlong) -> object:
     """The table on top; it stays there."""
     value: object
     if push_member(L, b"err", 3, LUA_STRING):
@@ -352,9 +360,9 @@ def table_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython
     elif push_member(L, b"double", 6, LUA_NUMBER):
         value = lua_tonumber(L, -1)
     elif push_member(L, b"map", 3, LUA_TABLE):
-        return map_at(L, resp, caller_resp)
+        return map_at(L, resp, caller_resp, left)
     elif push_member(L, b"set", 3, LUA_TABLE):
-        return set_at(L, resp, caller_resp)
+        return set_at(L, resp, caller_resp, left)
     elif push_member(L, b"big_number", 10, LUA_STRING):
         value = one_line(bytes_at(L, -1))
         if caller_resp > 2:
@@ -368,36 +376,36 @@ def table_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython
                 value = Verbatim((form + b"   ")[:3], bytes_at(L, -1))
                 lua_settop(L, -2)
         lua_settop(L, -2)
-        return items_at(L, resp, caller_resp) if value is None else value
+        return items_at(L, resp, caller_resp, left) if value is None else value
     else:
-        return items_at(L, resp, caller_resp)
+        return items_at(L, resp, caller_resp, left)
     lua_settop(L, -2)
     return value
 
 
 @cython.cfunc
-def items_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int) -> list:
+def items_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int, left: cython.p_longlong) -> list:
     items: list = []
     number: cython.int = 1
     while True:
         lua_rawgeti(L, -1, number)
         if lua_type(L, -1) == LUA_NIL:
             break
-        items.append(value_at(L, resp, caller_resp))
+        items.append(value_at(L, resp, caller_resp, left))
         number += 1
     lua_settop(L, -2)
     return items
 
 
 @cython.cfunc
-def map_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int) -> object:
+def map_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int, left: cython.p_longlong) -> object:
     """Take the table on top as a map, whose keys may be anything."""
     parts: list = []
     lua_pushnil(L)
     while lua_next(L, -2):
         lua_pushvalue(L, -2)
-        parts.append(value_at(L, resp, caller_resp))
-        parts.append(value_at(L, resp, caller_resp))
+        parts.append(value_at(L, resp, caller_resp, left))
+        parts.append(value_at(L, resp, caller_resp, left))
     lua_settop(L, -2)
     if caller_resp < 3:
         return parts
@@ -405,14 +413,14 @@ def map_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.i
 
 
 @cython.cfunc
-def set_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int) -> object:
+def set_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int, left: cython.p_longlong) -> object:
     """Take the table on top as the set of its keys."""
     members: list = []
     lua_pushnil(L)
     while lua_next(L, -2):
         lua_settop(L, -2)
         lua_pushvalue(L, -1)
-        members.append(value_at(L, resp, caller_resp))
+        members.append(value_at(L, resp, caller_resp, left))
     lua_settop(L, -2)
     return Set(members)
 
