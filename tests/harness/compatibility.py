@@ -266,7 +266,9 @@ def _commands(ours: Names, redis: Names) -> Iterable[str]:
     for name, difference in sorted(DIFFERENT.items()):
         yield f"| {_spelled(name)} | {difference} |"
     yield ""
-    yield "Only in minikv: " + "; ".join(f"{_spelled(name)} ({what})" for name, what in OWN_COMMANDS.items()) + "."
+    yield "Only in minikv:"
+    yield ""
+    yield from (f"- {_spelled(name)}: {what}" for name, what in OWN_COMMANDS.items())
 
 
 def _debug(ours: Names, redis: Names) -> Iterable[str]:
