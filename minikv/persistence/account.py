@@ -1,4 +1,4 @@
-"""The bill of a snapshot, for the log and INFO."""
+"""The cost of a snapshot, for the log and INFO."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ MB = 1 << 20
 
 @dataclass(slots=True)
 class Account:
-    """What a snapshot has cost so far, or did in the end; bytes."""
+    """What a snapshot has cost so far, or in the end; bytes."""
 
     fork_us: int = 0
     duration_s: float = 0.0
     keys_total: int = 0
     keys_done: int = 0
     bytes_written: int = 0
-    private_dirty: int = 0  # of the child: Redis's figure
+    private_dirty: int = 0  # of the child, as Redis reports it
     private_dirty_peak: int = 0
     private_dirty_average: int = 0
     baseline_pss: int = 0  # of the parent before the fork
@@ -34,7 +34,7 @@ class Account:
 
     @property
     def percent(self) -> float:
-        """Keys done of the keys there were; 100 for an empty data set."""
+        """Percentage of keys done; 100 for an empty data set."""
         return 100.0 * self.keys_done / self.keys_total if self.keys_total else 100.0
 
     @property
@@ -43,12 +43,12 @@ class Account:
 
     @property
     def copied_pages(self) -> int:
-        """Pages of which the child holds the only old copy, at most: the few that it wrote itself are among them."""
+        """Upper bound of the pages that the kernel copied: the few that the child wrote itself are included."""
         return self.private_dirty_peak // os.sysconf("SC_PAGE_SIZE")
 
 
 def own_fields(prefix: str, account: Account) -> dict[str, int | float | str]:
-    """The fields of INFO that Redis does not have."""
+    """INFO fields that Redis does not have."""
     return {
         f"{prefix}_fork_usec": account.fork_us,
         f"{prefix}_msec": int(account.duration_s * 1000),
@@ -70,7 +70,7 @@ def own_fields(prefix: str, account: Account) -> dict[str, int | float | str]:
 
 
 def describe(account: Account, rate: float) -> str:
-    """The line of a snapshot that is running. rate: bytes written per second, lately."""
+    """The log line of a running snapshot. rate: bytes written per second, recently."""
     return (
         f"Snapshot {account.percent:.1f}%: {account.keys_done} of {account.keys_total} keys,"
         f" {megabytes(account.bytes_written)} written, {megabytes(rate)}/s;"
@@ -81,7 +81,7 @@ def describe(account: Account, rate: float) -> str:
 
 
 def describe_end(account: Account) -> str:
-    """The line of a snapshot that has ended."""
+    """The log line of a finished snapshot."""
     return (
         f"Snapshot took {account.duration_s:.3f} s, its fork {account.fork_us} us: {account.keys_done} keys,"
         f" {megabytes(account.bytes_written)} written, {megabytes(account.bytes_per_sec)}/s;"
@@ -92,7 +92,7 @@ def describe_end(account: Account) -> str:
 
 
 def describe_failure(account: Account) -> str:
-    """The line of a snapshot that has failed."""
+    """The log line of a failed snapshot."""
     return (
         f"Snapshot failed after {account.duration_s:.3f} s, its fork {account.fork_us} us:"
         f" {account.keys_done} of {account.keys_total} keys, {megabytes(account.bytes_written)} written;"

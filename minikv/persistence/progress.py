@@ -11,9 +11,9 @@
     8 average    of the values of 3                 child
     9 verified   bytes read again                   child
 
-The engine clears the page when it opens a snapshot; nobody else may, for it says which deaths are still to be carried
-out. Each number is written whole by one process only, so a reader needs no lock; numbers read together may be a
-moment apart.
+Only the engine clears the page, when it opens a snapshot: the page says which deaths are still queued.
+Each number is written whole by one process only, so readers need no lock; numbers read together may be
+from different moments.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ VERIFIED = 9
 
 
 class Phase(IntEnum):
-    """What the child is at."""
+    """What the child is doing."""
 
     START = 0
     WALKING = 1
@@ -43,7 +43,7 @@ class Phase(IntEnum):
 
 
 class Progress:
-    """Names for the numbers; a view that owns nothing."""
+    """The numbers by name; a view that owns nothing."""
 
     def __init__(self, page: Any) -> None:
         self._numbers = memoryview(page).cast("B").cast("Q")

@@ -1,6 +1,6 @@
-"""Write the data set into an RDB file, version 10: what a save is told, and the save in the server's own process.
+"""Write the data set to an RDB file, version 10: preparing a save, and the save in the server's process.
 
-The work itself is C (saver.py, save.py), for a snapshot child has no interpreter: here is what is prepared for it.
+The work itself is C (saver.py, save.py), because a snapshot child has no interpreter.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from minikv.persistence import rdb_format
 from minikv.persistence.saver import Saver
 from minikv.persistence.verify import verify
 
-REDIS_VERSION = "7.0.15"  # the version whose files these are
+REDIS_VERSION = "7.0.15"  # whose files these are
 
-# Run by the child, which cannot do this itself. The reader has to be found where this process has found it.
+# Run by the child, which cannot verify itself. It must find the reader where this process found it.
 VERIFIER = "import sys; sys.path[:] = {path!r}; from minikv.persistence.verify import main; main()"
 
 
@@ -33,13 +33,13 @@ class SaveSettings:
     compress: bool = True
     checksum: bool = True
     incremental_fsync: bool = True
-    key_delay_us: int = 0  # sleep per key; -n: one microsecond for n keys
-    verify: bool = False  # read it again before it replaces the old dump
+    key_delay_us: int = 0  # sleep per key; -n: one microsecond per n keys
+    verify: bool = False  # read it back before it replaces the old dump
     functions: tuple[bytes, ...] = ()  # libraries, as strings of the format
 
     @classmethod
     def of(cls, config: Any, functions: tuple[bytes, ...] = ()) -> SaveSettings:
-        """What the configuration says now."""
+        """The current settings."""
         return cls(
             directory=config.dir,
             filename=config.dbfilename,
@@ -61,10 +61,10 @@ class Saved:
 
 
 def save(walker: Walker, settings: SaveSettings, *, used_memory: int, saver: Saver) -> Saved:
-    """Write what the walker gives and put it into the dump's place.
+    """Write what the walker gives and replace the dump with it.
 
-    Raises SaveError with Redis's log line; the old dump is then untouched and no temporary file is left. (The one
-    exception is a failing fsync of the directory: the new dump is in its place, but might not survive a power cut.)
+    Raises SaveError with Redis's log line; the old dump is then untouched and no temporary file is left.
+    (Exception: if the fsync of the directory fails, the new dump is in place but may not survive a power cut.)
     """
     prepare(walker, settings, used_memory=used_memory, saver=saver)
     done = False
@@ -91,7 +91,7 @@ def _verify(saver: Saver, settings: SaveSettings) -> None:
 
 
 def prepare(walker: Walker, settings: SaveSettings, *, used_memory: int, saver: Saver) -> None:
-    """Tell the saver what to save; SaveError if that can't be."""
+    """Prepare the saver; SaveError if the paths are too long."""
     try:
         saver.prepare(
             walker,
@@ -108,7 +108,7 @@ def prepare(walker: Walker, settings: SaveSettings, *, used_memory: int, saver: 
 
 
 def verifier_arguments(settings: SaveSettings) -> list[bytes]:
-    """The command by which a child has its dump read again; empty without rdb-verify."""
+    """The command with which a child has its dump read back; empty without rdb-verify."""
     if not settings.verify:
         return []
     script = VERIFIER.format(path=[os.path.abspath(path) for path in sys.path])
@@ -116,7 +116,7 @@ def verifier_arguments(settings: SaveSettings) -> list[bytes]:
 
 
 def head(used_memory: int, functions: tuple[bytes, ...] = ()) -> bytes:
-    """What stands before the databases."""
+    """The head of the file, before the databases."""
     fields = (
         ("redis-ver", REDIS_VERSION),
         ("redis-bits", 64),

@@ -1,12 +1,12 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
-"""A save from its first byte to the dump in its place, in the server's process or in a snapshot child.
+"""A save from its first byte to the dump in place, in the server's process or in a snapshot child.
 
-    begin_dump, step_dump ..., end_dump     head, walk, checksum; on the disk, under its temporary name
-    put_in_place    takes the old dump's place
-    give_up         after a failure: nothing is left, and `message` has Redis's words for it
+    begin_dump, step_dump ..., end_dump     head, walk, checksum; synced under a temporary name
+    put_in_place    replace the old dump
+    give_up         after a failure: remove the file; `message` has Redis's words for it
 
-The walk hands out the database opcodes and the records, already in the file's form. What is left to do is the head,
-which the caller has prepared, the checksum, and to tell how far it is.
+The walk gives the database opcodes and the records, already in the file's form. Left to do are the head,
+which the caller has prepared, the checksum, and publishing the progress.
 """
 
 import cython
@@ -54,7 +54,7 @@ def begin_dump(save: SaveP) -> cython.bint:
 
 
 def step_dump(save: SaveP) -> cython.bint:
-    """A buffer of what the walk gives, after the rest that was earned by the one before; False if it gives no more."""
+    """Write the next buffer of the walk, after the pause for the one before; False at the end of the walk."""
     file: cython.pointer[DumpFile] = cython.address(save.file)
     nbytes: uint64_t
     if save.max_keys:
@@ -69,7 +69,7 @@ def step_dump(save: SaveP) -> cython.bint:
 
 
 def end_dump(save: SaveP) -> cython.bint:
-    """False also for a failure in what came before."""
+    """Write the end of the file and sync it; False also for a failure in an earlier step."""
     file: cython.pointer[DumpFile] = cython.address(save.file)
     foot: uint8_t[9]
     if file.step != STEP_NONE:
@@ -99,10 +99,10 @@ def expected_keys(walk: cython.pointer[cython.const[Walk]]) -> uint64_t:
 
 
 def put_in_place(save: SaveP) -> cython.bint:
-    """An orphan does not replace what a restarted server has saved meanwhile.
+    """Replace the dump, unless an orphan would replace what a restarted server has saved meanwhile.
 
-    A child that has lost its server goes on: its snapshot may be the best that is left. But it must not win over a
-    later one.
+    A child whose server has died continues: its snapshot may be the best that is left. But it must not
+    replace a later one.
     """
     now: Identity
     if save.parent and getppid() != save.parent:
@@ -122,7 +122,7 @@ def tell_failure(save: SaveP) -> cython.void:
     file: cython.pointer[DumpFile] = cython.address(save.file)
     at: cython.p_char = save.message
     if file.step == STEP_VERIFY:
-        return  # the verifier has told
+        return  # the verifier has set the message
     if file.step == STEP_OPEN:
         at = put_text(put_text(at, b"Failed opening the temp RDB file "), file.name)
         at = put_text(put_text(put_text(at, b" (in server root dir "), file.directory), b") for saving: ")

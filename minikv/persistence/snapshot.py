@@ -1,15 +1,16 @@
-"""BGSAVE: fork a child that writes the dump, follow it, and tell what it costs.
+"""BGSAVE: fork a child that writes the dump, follow it, and report what it costs.
 
     idle --bgsave()--> running --the child's end--> idle
-                         |  kill_child(), cancel(): SIGUSR1, and SIGKILL if that does not help
+                         |  kill_child(), cancel(): SIGUSR1, then SIGKILL
                          |  every second: progress and growth into the log and INFO
                          |  no progress: the watchdog kills it
 
-Opening a snapshot freezes the arena: until it is closed the engine writes new versions elsewhere. So the controller
-closes it on every way out: a refused fork, the child's success, its failure, its death. One snapshot at a time.
+Opening a snapshot freezes the arena: until it is closed, the engine writes new versions elsewhere. So the
+controller closes it on every path: a refused fork, the child's success, failure or death. There is one
+snapshot at a time.
 
-SAVE, SHUTDOWN and FLUSHALL save in this process by the same writer. Which of them reduces `dirty`, sets the status
-and the time of the last save follows redis-server 7.0.
+SAVE, SHUTDOWN and FLUSHALL save in this process with the same writer. Which of them resets `dirty`, the
+status and the time of the last save follows redis-server 7.0.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class LatencyMonitor(Protocol):
 
 @dataclass(slots=True)
 class Counters:
-    """What CONFIG RESETSTAT sets back."""
+    """What CONFIG RESETSTAT resets."""
 
     forks: int = 0
     fork_us: int = 0
@@ -70,7 +71,7 @@ class LastSave:
     """How the last saves went."""
 
     at: int  # Unix seconds of the last success, or of the start
-    monotonic_at: float  # the same on a clock that nobody sets: what save points count from
+    monotonic_at: float  # the same on the monotonic clock, for save points
     bgsave_ok: bool = True
     bgsave_s: int = -1
     account: Account = field(default_factory=Account)
@@ -79,9 +80,9 @@ class LastSave:
 class SnapshotController:
     """Everything that saves, for commands, cron, INFO and shutdown.
 
-    on_status_change is called when `writes_denied` or `loading` may have changed. input_bytes_per_s: what clients send
-    at present. read_room: what the machine has left for a snapshot. child_oom_score: what the settings want,
-    None without a wish.
+    on_status_change is called when `writes_denied` or `loading` may have changed. input_bytes_per_s: the
+    current rate of client input. read_room: the room that the machine has for a snapshot.
+    child_oom_score: from the settings, None if they set none.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class SnapshotController:
         self._last = LastSave(at=int(clock()), monotonic_at=monotonic())
         self._counters = Counters()
         self._retry = Retry()
-        self._thread = 0  # that saves, in a server that has hidden its heap
+        self._thread = 0  # the only thread that may fork once the heap is hidden; 0: not hidden
         self._finding: Finding | None = None  # of the last preflight
         self.history = History()
         self._loader = Loader(config, keyspace, log, clock=clock)
@@ -143,7 +144,7 @@ class SnapshotController:
 
     @property
     def writes_denied(self) -> bool:
-        """MISCONF holds."""
+        """Whether writes get the MISCONF error."""
         config = self._config
         return not self._last.bgsave_ok and config.stop_writes_on_bgsave_error and bool(config.save)
 
@@ -172,13 +173,13 @@ class SnapshotController:
     # -- start
 
     def attach(self, loop: AbstractEventLoop) -> None:
-        """Learn of a child's end from this loop, at once; cron() alone learns of it within its period."""
+        """Notice a child's end through this loop at once; without it cron() notices."""
         self._loop = loop
 
     def remove_stale_files(self) -> None:
-        """Clear away what saves left that were killed together with their server."""
+        """Remove temporary files of saves that were killed together with their server."""
         directory = self._config.dir
-        with contextlib.suppress(OSError):  # a missing directory shows at the first save
+        with contextlib.suppress(OSError):  # a missing directory fails at the first save
             for name in temp_file.stale_files(directory):
                 try:
                     os.unlink(os.path.join(directory, name))
@@ -188,17 +189,17 @@ class SnapshotController:
                     self._log.notice(f"Removed the stale temp RDB file {name} in {directory}")
 
     async def load(self) -> None:
-        """Read the dump, if there is one; RdbError or OSError after having said why in the log."""
+        """Read the dump, if there is one; RdbError or OSError, already logged."""
         await self._loader.load()
 
     def stop_loading(self) -> None:
-        """The server stops: load() ends with CancelledError."""
+        """Make load() end with CancelledError: the server stops."""
         self._loader.stop()
 
     def freeze(self) -> None:
-        """Take what exists out of the garbage collector's sight, and out of a child's (forking.py).
+        """Hide existing objects from the garbage collector, and the heap from children (forking.py).
 
-        After this, this thread alone may save in the background, and the process can't fork by other means.
+        After this, only this thread may save in the background, and the process must not fork otherwise.
         """
         gc.collect()
         gc.freeze()
@@ -215,7 +216,7 @@ class SnapshotController:
     # -- saving in this process
 
     def save(self) -> None:
-        """SAVE: write the dump while nothing else happens; SaveError."""
+        """SAVE: write the dump and block; SaveError."""
         if self._running:
             raise SaveError(IN_PROGRESS)
         self._counters.saves += 1  # as in Redis, other saves in this process are not counted
@@ -242,14 +243,14 @@ class SnapshotController:
         self._succeeded()
 
     def after_flush_all(self) -> None:
-        """FLUSHALL also empties the dump, if save points exist; a failure is in the log."""
+        """FLUSHALL also empties the dump if there are save points; failures are logged."""
         self.kill_child()
         if self._config.save:
             with contextlib.suppress(SaveError):
                 self._save_here()
 
     def shutdown_save(self, save: bool | None = None, force: bool = False) -> bool:
-        """The last save. save: None means, if save points exist. False: the server must not exit, the log says why."""
+        """The last save. save: None saves if there are save points. Returns False if the server must not exit."""
         if self._running:
             self._log.warning("There is a child saving an .rdb. Killing it!")
             self.kill_child()
@@ -278,7 +279,7 @@ class SnapshotController:
     # -- background saving
 
     def schedule(self) -> None:
-        """BGSAVE SCHEDULE: cron() starts it as soon as it can."""
+        """BGSAVE SCHEDULE: cron() starts it as soon as possible."""
         self.scheduled = True
         self._retry.asked_for()
 
@@ -308,7 +309,7 @@ class SnapshotController:
         self._counters.saves += 1
         before = AtFork.of(self._keyspace, cause, finding, began)
         settings = SaveSettings.of(self._config, self._loader.functions)
-        # All that can be done before the fork is: behind it, each page that is written to has to be copied first.
+        # Done before the fork: after it, the kernel copies each page that is written to.
         running = RunningSnapshot(
             before,
             keyspace=self._keyspace,
@@ -332,7 +333,7 @@ class SnapshotController:
         self._running = running
 
     def _preflight(self) -> Finding | None:
-        """Whether the snapshot will fit; None if nobody wants to know."""
+        """Whether the snapshot will fit; None if the preflight is off."""
         if self._config.bgsave_preflight == "off":
             return None
         finding = preflight.judge(self._estimate(), self._read_room(self._config.dir))
@@ -354,7 +355,7 @@ class SnapshotController:
         )
 
     def _not_started(self, cause: str, text: str, outcome: str) -> SaveError:
-        """Take note of a save that did not come about; the error to raise."""
+        """Record a save that did not start; returns the error to raise."""
         self._log.warning(text)
         finding = self._finding
         self.history.add(
@@ -419,7 +420,7 @@ class SnapshotController:
         return True
 
     def kill_child(self) -> bool:
-        """End the child now and wait for its end; False if the kernel does not let it go (stuck in a disk's driver)."""
+        """Kill the child and wait for its end; False if it does not exit (stuck in a disk driver)."""
         running = self._running
         if running is None:
             return True
@@ -441,7 +442,7 @@ class SnapshotController:
         return True
 
     def _reap(self) -> bool:
-        """Take notice of the child's end; False while it lives."""
+        """Handle the child's end; False while it lives."""
         running = self._running
         if running is None:
             return True
@@ -452,7 +453,7 @@ class SnapshotController:
         return True
 
     def _finish(self, running: RunningSnapshot, end: End) -> None:
-        """The child has ended."""
+        """Close the snapshot of a child that has exited, and record its outcome."""
         entry = running.finish(end)
         self._running = None
         self._keyspace.snapshot_close()
@@ -467,7 +468,7 @@ class SnapshotController:
             self._tell_failure(end, entry.outcome)
         self._log.notice(describe_end(entry.account) if entry.saved else describe_failure(entry.account))
         if self._thread:
-            # What the heap has grown by. Beside the loop, since the kernel takes a millisecond to list all mappings.
+            # Hide what the heap has grown by. In a thread: the kernel takes a millisecond to list all mappings.
             threading.Thread(target=forking.hide, args=(self._thread,), name="hide the heap", daemon=True).start()
         self.history.add(entry)
         if entry.saved:
@@ -476,7 +477,7 @@ class SnapshotController:
             self._failed(entry.cause)
 
     def _tell_failure(self, end: End, outcome: str) -> None:
-        """In Redis's words."""
+        """Log a failure in Redis's words."""
         if outcome == CANCELLED:
             self._log.warning(f"Background saving terminated by signal {int(signal.SIGUSR1)}")
         elif end.exit_code is not None and end.exit_code < 0:
@@ -518,7 +519,7 @@ class SnapshotController:
     # -- what it tells
 
     def info_fields(self) -> dict[str, int | float | str]:
-        """The section Persistence of INFO, in its order; ends with figures of our own."""
+        """The fields of INFO persistence in Redis's order, then our own."""
         running, last = self._running, self._last
         account = running.account() if running else Account()
         keyspace = self._keyspace
