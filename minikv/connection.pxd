@@ -1,6 +1,6 @@
-from minikv.commands.client cimport Client
-from minikv.commands.stats cimport Stats
-from minikv.commands.table cimport CommandTable
+from minikv.dispatch.client cimport Client
+from minikv.dispatch.stats cimport Stats
+from minikv.dispatch.table cimport CommandTable
 from minikv.protocol.reply cimport ReplyBuffer, Sink
 from minikv.protocol.request cimport Limits, RequestReader
 

@@ -33,9 +33,9 @@ import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
 from cython.cimports.cpython.memoryview import PyMemoryView_FromMemory
 from cython.cimports.libc.errno import EAGAIN, EINTR, errno
-from cython.cimports.minikv.commands.table import POSTPONED
+from cython.cimports.minikv.dispatch.table import POSTPONED
 
-from minikv.commands.client import REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT, Client
+from minikv.dispatch.client import REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT, Client
 from minikv.errors import ProtocolError
 from minikv.protocol.reply import NO_REPLY, ReplyBuffer, Sink, encode
 from minikv.protocol.request import Limits, RequestReader

@@ -1,9 +1,9 @@
 from asyncio import AbstractEventLoop, BufferedProtocol
 
-from minikv.commands.client import Client
-from minikv.commands.services import Services
-from minikv.commands.stats import Stats
-from minikv.commands.table import CommandTable
+from minikv.dispatch.client import Client
+from minikv.dispatch.services import Services
+from minikv.dispatch.stats import Stats
+from minikv.dispatch.table import CommandTable
 from minikv.log import Log
 from minikv.protocol.reply import Sink
 from minikv.protocol.request import Limits

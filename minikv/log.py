@@ -15,7 +15,7 @@ from collections.abc import Callable
 LEVELS = ("debug", "verbose", "notice", "warning")
 MARKS = ".-*#"
 
-ROLE = "M"  # a snapshot child, which has no interpreter, writes its lines itself (persistence/child.py): C
+ROLE = "M"  # a snapshot child, which has no interpreter, writes its lines itself (saving/child.py): C
 
 
 class Log:

@@ -29,22 +29,23 @@ from types import ModuleType
 import uvloop
 
 import minikv.commands
-from minikv.commands.blocking import Blocking
-from minikv.commands.client import Client
-from minikv.commands.memory_figures import private_bytes
-from minikv.commands.stats import Stats
-from minikv.commands.table import CommandTable
 from minikv.config import Config
 from minikv.connection import Hub
+from minikv.dispatch.blocking import Blocking
+from minikv.dispatch.client import Client
+from minikv.dispatch.stats import Stats
+from minikv.dispatch.table import CommandTable
 from minikv.errors import CommandError, ConfigError, MinikvError
+from minikv.host.memory import private_bytes
 from minikv.host.oom_score import OomScore
 from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
-from minikv.persistence.snapshot import SnapshotController
-from minikv.persistence.temp_file import temp_name
+from minikv.saving.temp_file import temp_name
 from minikv.settings import LONG_MAX
 from minikv.slowlog import SlowLog
+from minikv.snapshot.controller import SnapshotController
+from minikv.snapshot.foreground_saves import ForegroundSaves
 
 # One run of the cron removes expired keys in portions, for at most this share of its period.
 EXPIRE_PORTION = 200
@@ -99,6 +100,7 @@ class Server:
             input_bytes_per_s=lambda: int(self.stats.input_kbps * 1024),
             child_oom_score=lambda: self._oom_score.of_child(config.oom_score_adj, config.oom_score_adj_values[2]),
         )
+        self.saves = ForegroundSaves(config, keyspace, log, self.snapshots)
         self.run_id = secrets.token_hex(20)
         self.replication_id = secrets.token_hex(20)
         self.startup_bytes = private_bytes() - keyspace.used_bytes
@@ -182,7 +184,7 @@ class Server:
     async def _load(self) -> None:
         """Load the dump; clients get -LOADING meanwhile."""
         self.snapshots.attach(self._loop)
-        self.snapshots.on_status_change = self.refresh_gates
+        self.snapshots.call_on_change(self.refresh_gates)
         self.snapshots.remove_stale_files()
         try:
             await self.snapshots.load()
@@ -510,7 +512,7 @@ class Server:
     def request_shutdown(self, *, save: bool | None, now: bool, force: bool) -> None:
         """Save if wanted (None: if save points exist) and stop; CommandError if the save fails and force is not set."""
         self.log.warning("User requested shutdown...")
-        if not self.snapshots.loading and not self.snapshots.shutdown_save(save, force):
+        if not self.snapshots.loading and not self.saves.before_exit(save, force):
             raise CommandError("ERR Errors trying to SHUTDOWN. Check logs.")
         if self._unix_path:
             self.log.notice("Removing the unix socket file.")

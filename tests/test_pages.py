@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_architecture import FOUNDATIONS, ROOMS, all_imports, room
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 README_LINES = 200
@@ -57,3 +59,16 @@ def test_figures_of_the_readme_are_those_of_the_page_of_figures() -> None:
     assert len(rows) == 8
     figures = (ROOT / "docs" / "figures.md").read_text().splitlines()
     assert [row for row in rows if row not in figures] == []
+
+
+def test_the_page_of_the_architecture_says_which_rooms_import_which() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| `(\w+)/?` \|[^|]*\| ([\w, ]+) \|$", page, re.MULTILINE)
+    said = {name: set(imported.split(", ")) - {"nothing"} for name, imported in rows}
+    found: dict[str, set[str]] = {name: set() for name in ROOMS if name != "__main__"}
+    for each in all_imports():
+        importer, imported = room(each.importer), room(each.imported)
+        if importer in found and imported not in FOUNDATIONS | {importer}:
+            found[importer].add(imported)
+    assert said == found
+    assert list(said) == [name for name in ROOMS if name in said]

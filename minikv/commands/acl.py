@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from minikv.commands.client import Client
 from minikv.commands.help import help_lines
-from minikv.commands.spec import ADMIN, CATEGORIES, LOADING, NOSCRIPT, STALE, command, container
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import ADMIN, CATEGORIES, LOADING, NOSCRIPT, STALE, command, container
 from minikv.errors import CommandError, NamingError
 from minikv.protocol.reply import SimpleString
 

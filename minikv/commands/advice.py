@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from minikv.commands.memory_figures import human
 from minikv.host.system_check import Finding
-from minikv.persistence.history import Entry
+from minikv.snapshot.history import Entry
 
 # Limits below which nothing is said.
 SLOW_FORK_US = 10_000
@@ -73,8 +73,8 @@ def failures(entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def slow_forks(saved: Sequence[Entry], server: Circumstances) -> Iterator[str]:
-    worst = max(saved, key=lambda entry: entry.account.fork_us)
-    fork_us, gigabytes = worst.account.fork_us, worst.live_bytes / GB
+    worst = max(saved, key=lambda entry: entry.cost.fork_us)
+    fork_us, gigabytes = worst.cost.fork_us, worst.live_bytes / GB
     if fork_us <= SLOW_FORK_US or fork_us <= SLOW_FORK_US_PER_GB * gigabytes:
         return
     yield f"A fork took {fork_us / 1000:.1f} ms, in which no client was served" + (
@@ -86,8 +86,8 @@ def slow_forks(saved: Sequence[Entry], server: Circumstances) -> Iterator[str]:
 
 
 def growth(saved: Sequence[Entry], server: Circumstances) -> Iterator[str]:
-    worst = max(saved, key=lambda entry: entry.account.growth_peak)
-    peak = worst.account.growth_peak
+    worst = max(saved, key=lambda entry: entry.cost.growth_peak)
+    peak = worst.cost.growth_peak
     if peak < BIG_BYTES or peak < MUCH_GROWTH * worst.live_bytes:
         return
     yield f"Memory grew by {human(peak)} during a snapshot of {human(worst.live_bytes)}: " + (
@@ -102,21 +102,21 @@ def stalls(saved: Sequence[Entry]) -> Iterator[str]:
     if worst.stall_us > LONG_STALL_US:
         yield (
             f"Clients once had to wait {worst.stall_us / 1000:.0f} ms during a snapshot (the fork took"
-            f" {worst.account.fork_us / 1000:.1f} ms of that): SLOWLOG and LATENCY tell whether a command did it."
+            f" {worst.cost.fork_us / 1000:.1f} ms of that): SLOWLOG and LATENCY tell whether a command did it."
         )
 
 
 def slow_saves(saved: Sequence[Entry]) -> Iterator[str]:
-    large = [entry for entry in saved if entry.account.bytes_written >= BIG_BYTES]
-    if large and (rate := min(entry.account.bytes_per_sec for entry in large)) < SLOW_BYTES_PER_S:
+    large = [entry for entry in saved if entry.cost.bytes_written >= BIG_BYTES]
+    if large and (rate := min(entry.cost.bytes_per_sec for entry in large)) < SLOW_BYTES_PER_S:
         yield (
             f"The disk took {human(rate)} per second: a faster one makes snapshots shorter, and then less memory is"
             " copied for them."
         )
     if len(saved) < 3:
         return
-    seconds = sum(entry.account.duration_s for entry in saved)
-    span_s = (saved[0].started_at_ms - saved[-1].started_at_ms) / 1000 + saved[0].account.duration_s
+    seconds = sum(entry.cost.duration_s for entry in saved)
+    span_s = (saved[0].started_at_ms - saved[-1].started_at_ms) / 1000 + saved[0].cost.duration_s
     if seconds > 10 and seconds > BUSY_SHARE * span_s:
         yield (
             f"A child is saving {100 * seconds / span_s:.0f} % of the time: set save points further apart"

@@ -8,10 +8,10 @@ chunks. Bit 0 is the highest bit of the first byte.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from minikv.commands import bits
-from minikv.commands.arguments import INT64_MAX, INT64_MIN, NOT_AN_INTEGER, SYNTAX_ERROR, clamp_range, integer
-from minikv.commands.client import Client
-from minikv.commands.spec import DENYOOM, FAST, READONLY, WRITE, KeySpec, command
+from minikv.algorithms import bits
+from minikv.dispatch.arguments import INT64_MAX, INT64_MIN, NOT_AN_INTEGER, SYNTAX_ERROR, clamp_range, integer
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError
 from minikv.keyspace import RAW
 

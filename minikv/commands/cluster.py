@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from minikv.commands.client import Client
-from minikv.commands.spec import ADMIN, FAST, LOADING, NO_ASYNC_LOADING, NOSCRIPT, STALE, command, container
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import ADMIN, FAST, LOADING, NO_ASYNC_LOADING, NOSCRIPT, STALE, command, container
 from minikv.errors import CommandError
 
 CLUSTER = container("CLUSTER", arity=-2)

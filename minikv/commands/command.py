@@ -12,12 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from minikv.commands.arguments import SYNTAX_ERROR
-from minikv.commands.client import Client
 from minikv.commands.help import help_lines
-from minikv.commands.keys import find_keys, has_keys, key_flags
-from minikv.commands.spec import LOADING, NO_MANDATORY_KEYS, STALE, KeySpec, command
-from minikv.commands.table import Command
+from minikv.dispatch.arguments import SYNTAX_ERROR
+from minikv.dispatch.client import Client
+from minikv.dispatch.keys import find_keys, has_keys, key_flags
+from minikv.dispatch.spec import LOADING, NO_MANDATORY_KEYS, STALE, KeySpec, command
+from minikv.dispatch.table import Command
 from minikv.errors import CommandError
 from minikv.keyspace.glob import glob_match
 from minikv.protocol.reply import Set, SimpleString

@@ -2,15 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-from minikv.commands.arguments import SYNTAX_ERROR
 from minikv.commands.help import help_lines
-from minikv.commands.spec import ADMIN, LOADING, NOSCRIPT, STALE, command, container
+from minikv.dispatch.arguments import SYNTAX_ERROR
+from minikv.dispatch.spec import ADMIN, LOADING, NOSCRIPT, STALE, command, container
 from minikv.errors import CommandError, ConfigError
 from minikv.keyspace.glob import glob_match
 from minikv.protocol.reply import OK, SimpleString
+from minikv.snapshot.status import Counters
 
 if TYPE_CHECKING:
-    from minikv.commands.client import Client
+    from minikv.dispatch.client import Client
 
 CONFIG = container("CONFIG", arity=-2)
 
@@ -81,7 +82,7 @@ def config_rewrite(ctx: "Client") -> SimpleString:
 def config_resetstat(ctx: "Client") -> SimpleString:
     server = ctx.server
     server.stats.reset()
-    server.snapshots.reset_stats()
+    server.snapshots.status.counters = Counters()
     keyspace = server.keyspace
     keyspace.hits = keyspace.misses = keyspace.expired_keys = keyspace.evicted_keys = 0
     for each in server.table:

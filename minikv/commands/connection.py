@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from minikv import REDIS_VERSION
-from minikv.commands.arguments import INT32_MAX, INT32_MIN, SYNTAX_ERROR, integer, integer_between
-from minikv.commands.client import REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, Client
 from minikv.commands.help import help_lines
-from minikv.commands.spec import (
+from minikv.dispatch.arguments import INT32_MAX, INT32_MIN, SYNTAX_ERROR, integer, integer_between
+from minikv.dispatch.client import REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, Client
+from minikv.dispatch.spec import (
     ADMIN,
     ALLOW_BUSY,
     FAST,

@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from minikv.commands.arguments import NO_SUCH_KEY, STRING_TOO_LONG, integer
-from minikv.commands.client import Client
 from minikv.commands.digest import as_hex, keyspace_digest, value_digest
 from minikv.commands.encoding import HASH, LIST, SET, STRING, encoding_of
 from minikv.commands.help import help_lines
 from minikv.commands.info import LRU_CLOCK_MASK
 from minikv.commands.serialized import length_len, serialized_len
-from minikv.commands.spec import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
+from minikv.dispatch.arguments import NO_SUCH_KEY, STRING_TOO_LONG, integer
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
 from minikv.errors import CommandError, DataLost, RdbError, SaveError
 from minikv.keyspace import Database
 from minikv.keyspace.hash import Hash
@@ -88,7 +88,7 @@ def reload(ctx: Client, *options: bytes) -> SimpleString:
     if given - RELOAD_OPTIONS:
         raise CommandError("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.")
     try:
-        ctx.server.snapshots.reload(save=b"nosave" not in given, flush=b"noflush" not in given, merge=b"merge" in given)
+        ctx.server.saves.reload(save=b"nosave" not in given, flush=b"noflush" not in given, merge=b"merge" in given)
     except SaveError as error:
         raise CommandError(f"ERR {error}") from None
     except (RdbError, OSError):

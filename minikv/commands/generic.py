@@ -1,7 +1,9 @@
 # cython: language_level=3
 """Commands on keys of any type."""
 
-from minikv.commands.arguments import (
+from minikv.commands.encoding import encoding_of
+from minikv.commands.help import help_lines
+from minikv.dispatch.arguments import (
     DB_INDEX_OUT_OF_RANGE,
     INT32_MAX,
     INT32_MIN,
@@ -15,10 +17,8 @@ from minikv.commands.arguments import (
     next_word,
     overflows,
 )
-from minikv.commands.client import Client
-from minikv.commands.encoding import encoding_of
-from minikv.commands.help import help_lines
-from minikv.commands.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, KeySpec, command, container
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, KeySpec, command, container
 from minikv.errors import CommandError
 from minikv.keyspace import NO_EXPIRY, Database
 from minikv.keyspace.glob import glob_match

@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import itemgetter
 
-from minikv.commands import geohash
-from minikv.commands.arguments import SYNTAX_ERROR, integer
-from minikv.commands.client import Client
-from minikv.commands.geohash import Shape
-from minikv.commands.partial_sort import smallest_first
+from minikv.algorithms import geohash
+from minikv.algorithms.geohash import Shape
+from minikv.algorithms.partial_sort import smallest_first
 from minikv.commands.sorted_set import CH, NX, OPTIONS, XX, add_pairs, score_of
-from minikv.commands.spec import DENYOOM, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
+from minikv.dispatch.arguments import SYNTAX_ERROR, integer
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import DENYOOM, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError, NamingError
 from minikv.keyspace.sorted_set import SortedSet, replace_sorted_set
 from minikv.protocol.reply import NULL_ARRAY, Decimal

@@ -1,2 +1,2 @@
-from minikv.commands.client cimport Client
+from minikv.dispatch.client cimport Client
 from minikv.keyspace.hash cimport Hash

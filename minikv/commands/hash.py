@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from minikv.commands.arguments import (
+from minikv.algorithms.long_double import LongDouble
+from minikv.commands.scan import scan_options
+from minikv.dispatch.arguments import (
     INT64_MAX,
     INT64_MIN,
     NOT_A_FLOAT,
@@ -12,10 +14,8 @@ from minikv.commands.arguments import (
     integer,
     integer_between,
 )
-from minikv.commands.client import Client
-from minikv.commands.long_double import LongDouble
-from minikv.commands.scan import scan_options
-from minikv.commands.spec import DENYOOM, FAST, READONLY, WRITE, command
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, command
 from minikv.errors import CommandError
 from minikv.keyspace.glob import glob_match
 from minikv.keyspace.hash import Hash

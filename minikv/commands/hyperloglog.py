@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from minikv.commands.client import Client
-from minikv.commands.spec import ADMIN, DENYOOM, FAST, MAY_REPLICATE, READONLY, WRITE, KeySpec, command
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import ADMIN, DENYOOM, FAST, MAY_REPLICATE, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError
 from minikv.keyspace.hyperloglog import HyperLogLog, cardinality_of, no_values
 from minikv.keyspace.registers import self_test

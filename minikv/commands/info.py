@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Mapping
 
 from minikv import REDIS_VERSION, __version__
-from minikv.commands.client import Client
-from minikv.commands.histogram import percentiles_us
 from minikv.commands.memory_figures import human, measure
-from minikv.commands.spec import LOADING, STALE, command
+from minikv.dispatch.client import Client
+from minikv.dispatch.histogram import percentiles_us
+from minikv.dispatch.spec import LOADING, STALE, command
 from minikv.protocol.reply import Verbatim
+from minikv.snapshot.info import persistence_fields
 
 Fields = Mapping[str, int | float | str]
 
@@ -165,7 +166,7 @@ def memory_section(ctx: Client) -> Fields:
 
 
 def persistence_section(ctx: Client) -> Fields:
-    fields: Fields = ctx.server.snapshots.info_fields()
+    fields: Fields = persistence_fields(ctx.server.snapshots, ctx.keyspace.dirty)
     return fields
 
 
@@ -192,8 +193,8 @@ def stats_section(ctx: Client) -> Fields:
         "keyspace_misses": keyspace.misses,
         "pubsub_channels": 0,
         "pubsub_patterns": 0,
-        "latest_fork_usec": snapshots.latest_fork_us,
-        "total_forks": snapshots.total_forks,
+        "latest_fork_usec": snapshots.status.counters.fork_us,
+        "total_forks": snapshots.status.counters.forks,
         "migrate_cached_sockets": 0,
         "tracking_total_keys": 0,
         "unexpected_error_replies": stats.unexpected_error_replies,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from minikv.commands.client import Client
+from minikv.algorithms.sparkline import COLUMNS, sparkline
 from minikv.commands.help import help_lines
-from minikv.commands.histogram import cumulative
-from minikv.commands.sparkline import COLUMNS, sparkline
-from minikv.commands.spec import ADMIN, LOADING, NOSCRIPT, STALE, command, container
-from minikv.commands.table import Command
+from minikv.dispatch.client import Client
+from minikv.dispatch.histogram import cumulative
+from minikv.dispatch.spec import ADMIN, LOADING, NOSCRIPT, STALE, command, container
+from minikv.dispatch.table import Command
 from minikv.errors import CommandError
 from minikv.latency import Event
 from minikv.protocol.reply import SimpleString, Verbatim

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minikv.commands.arguments import (
+from minikv.dispatch.arguments import (
     INT64_MAX,
     INT64_MIN,
     NO_SUCH_KEY,
@@ -14,9 +14,9 @@ from minikv.commands.arguments import (
     integer,
     keys_end_count,
 )
-from minikv.commands.blocking import Serve
-from minikv.commands.client import Client
-from minikv.commands.spec import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
+from minikv.dispatch.blocking import Serve
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError
 from minikv.keyspace.list import List
 from minikv.protocol.reply import NULL_ARRAY, OK, POSTPONED, SimpleString

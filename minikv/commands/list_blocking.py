@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from minikv.commands.blocking import first_ready, timeout_in_seconds
-from minikv.commands.client import Client
 from minikv.commands.encoding import LIST
 from minikv.commands.list import MOVES, many_of_first, move, side
-from minikv.commands.spec import BLOCKING, DENYOOM, MOVABLEKEYS, NOSCRIPT, WRITE, KeySpec, command
+from minikv.dispatch.blocking import first_ready, timeout_in_seconds
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import BLOCKING, DENYOOM, MOVABLEKEYS, NOSCRIPT, WRITE, KeySpec, command
 from minikv.keyspace.list import List
 from minikv.protocol.reply import POSTPONED
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from minikv.commands.arguments import SYNTAX_ERROR, integer
-from minikv.commands.client import Client
 from minikv.commands.help import help_lines
 from minikv.commands.memory_figures import MemoryFigures, human, measure
-from minikv.commands.spec import LOADING, READONLY, STALE, command, container
+from minikv.dispatch.arguments import SYNTAX_ERROR, integer
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import LOADING, READONLY, STALE, command, container
 from minikv.errors import CommandError
 from minikv.host.overcommit import ALWAYS, read_overcommit
 from minikv.protocol.reply import OK, SimpleString, Verbatim

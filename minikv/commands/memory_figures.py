@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from minikv.commands.client import Client
+from minikv.dispatch.client import Client
 from minikv.host.memory import read_memory
 
 
@@ -92,12 +92,6 @@ def measure(ctx: Client) -> MemoryFigures:
         resident=psutil.Process().memory_info().rss,
         machine=read_memory().total_bytes,
     )
-
-
-def private_bytes() -> int:
-    """Resident memory of this process that no file backs."""
-    memory = psutil.Process().memory_info()
-    return int(memory.rss - memory.shared)
 
 
 def human(size: int) -> str:

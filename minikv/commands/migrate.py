@@ -12,15 +12,15 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minikv.commands.arguments import SYNTAX_ERROR, integer
-from minikv.commands.spec import MOVABLEKEYS, WRITE, KeySpec, command
+from minikv.dispatch.arguments import SYNTAX_ERROR, integer
+from minikv.dispatch.spec import MOVABLEKEYS, WRITE, KeySpec, command
 from minikv.errors import CommandError
 from minikv.keyspace import NO_EXPIRY
-from minikv.persistence import payload
 from minikv.protocol.reply import OK, SimpleString
+from minikv.rdb import payload
 
 if TYPE_CHECKING:
-    from minikv.commands.client import Client
+    from minikv.dispatch.client import Client
 
 DEFAULT_TIMEOUT_MS = 1000  # for one that is no time
 LONGEST_TIMEOUT_MS = 1 << 40  # what is longer is no time for the system

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minikv.commands.arguments import SYNTAX_ERROR, integer, overflows
-from minikv.commands.spec import ASKING, DENYOOM, READONLY, WRITE, command
+from minikv.dispatch.arguments import SYNTAX_ERROR, integer, overflows
+from minikv.dispatch.spec import ASKING, DENYOOM, READONLY, WRITE, command
 from minikv.errors import CommandError, RdbError
 from minikv.keyspace import NO_EXPIRY
-from minikv.persistence import payload
 from minikv.protocol.reply import OK, SimpleString
+from minikv.rdb import payload
 
 if TYPE_CHECKING:
-    from minikv.commands.client import Client
+    from minikv.dispatch.client import Client
 
 MISSING = -1
 EXPIRED = -1  # a time that has passed

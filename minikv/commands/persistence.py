@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from minikv.commands.arguments import SYNTAX_ERROR
-from minikv.commands.spec import ADMIN, FAST, LOADING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, command
+from minikv.dispatch.arguments import SYNTAX_ERROR
+from minikv.dispatch.spec import ADMIN, FAST, LOADING, NO_ASYNC_LOADING, NO_MULTI, NOSCRIPT, STALE, command
 from minikv.errors import CommandError, SaveError
 from minikv.protocol.reply import OK, SimpleString
 
 if TYPE_CHECKING:
-    from minikv.commands.client import Client
+    from minikv.dispatch.client import Client
 
 STARTED = SimpleString(b"Background saving started")
 SCHEDULED = SimpleString(b"Background saving scheduled")
@@ -22,7 +22,7 @@ UNSCHEDULED = SimpleString(b"Scheduled background saving cancelled")
 def save(ctx: Client) -> SimpleString:
     _refuse_second_save(ctx)
     try:
-        ctx.server.snapshots.save()
+        ctx.server.saves.save()
     except SaveError as error:
         raise CommandError(f"ERR {error}") from error
     return OK
@@ -59,7 +59,7 @@ def _cancel(ctx: Client) -> SimpleString:
     "LASTSAVE", arity=1, flags=LOADING | STALE | FAST, categories="admin dangerous", tips=["nondeterministic_output"]
 )
 def lastsave(ctx: Client) -> int:
-    return int(ctx.server.snapshots.last_save_at)
+    return int(ctx.server.snapshots.status.saved_at)
 
 
 def _refuse_second_save(ctx: Client) -> None:

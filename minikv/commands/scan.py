@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minikv.commands.arguments import SYNTAX_ERROR, integer
+from minikv.dispatch.arguments import SYNTAX_ERROR, integer
 from minikv.errors import CommandError
 
 SCAN_DEFAULT_COUNT = 10

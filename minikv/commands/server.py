@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 
 from minikv import REDIS_VERSION, __version__
-from minikv.commands.arguments import DB_INDEX_OUT_OF_RANGE, INT32_MAX, INT32_MIN, SYNTAX_ERROR, integer
 from minikv.commands.art import garden
-from minikv.commands.client import Client
 from minikv.commands.help import help_lines
-from minikv.commands.spec import (
+from minikv.dispatch.arguments import DB_INDEX_OUT_OF_RANGE, INT32_MAX, INT32_MIN, SYNTAX_ERROR, integer
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import (
     ADMIN,
     FAST,
     LOADING,
@@ -43,7 +43,7 @@ def flushall(ctx: Client, *options: bytes) -> SimpleString:
     check_flush_options(options)
     ctx.server.snapshots.kill_child()
     ctx.keyspace.flush_all()
-    ctx.server.snapshots.after_flush_all()
+    ctx.server.saves.after_flush_all()
     return OK
 
 

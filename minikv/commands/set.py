@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from minikv.commands.arguments import INT64_MAX, SYNTAX_ERROR, cursor, integer, integer_between
-from minikv.commands.client import Client
 from minikv.commands.scan import scan_options
-from minikv.commands.spec import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
+from minikv.dispatch.arguments import INT64_MAX, SYNTAX_ERROR, cursor, integer, integer_between
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError
 from minikv.keyspace.glob import glob_match
 from minikv.keyspace.set import Set, replace_set

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from minikv.commands.arguments import integer
-from minikv.commands.client import Client
 from minikv.commands.help import help_lines
-from minikv.commands.spec import ADMIN, LOADING, STALE, command, container
+from minikv.dispatch.arguments import integer
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import ADMIN, LOADING, STALE, command, container
 from minikv.errors import CommandError, NamingError
 from minikv.protocol.reply import OK, SimpleString
 

@@ -9,10 +9,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from minikv.commands.advice import Circumstances, advise
-from minikv.commands.arguments import SYNTAX_ERROR, integer
-from minikv.commands.client import Client
 from minikv.commands.help import help_lines
-from minikv.commands.spec import ADMIN, LOADING, STALE, command, container
+from minikv.dispatch.arguments import SYNTAX_ERROR, integer
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import ADMIN, LOADING, STALE, command, container
 from minikv.errors import CommandError
 from minikv.host.pagemap import own_bytes
 from minikv.host.system_check import memory_findings
@@ -20,7 +20,7 @@ from minikv.protocol.reply import OK, SimpleString, Verbatim
 
 if TYPE_CHECKING:
     from minikv.engine.segment_map import SegmentMap
-    from minikv.persistence.history import Entry
+    from minikv.snapshot.history import Entry
 
 SNAPSHOT = container("SNAPSHOT", arity=-2)
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from minikv.commands.arguments import SYNTAX_ERROR, integer
-from minikv.commands.client import Client
 from minikv.commands.encoding import LIST, SET, SORTED_SET
 from minikv.commands.sort_order import by_numbers, by_texts
-from minikv.commands.spec import DENYOOM, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
+from minikv.dispatch.arguments import SYNTAX_ERROR, integer
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import DENYOOM, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError, WrongTypeError
 from minikv.keyspace import Database
 from minikv.keyspace.hash import Hash

@@ -14,7 +14,7 @@ from cython.cimports.libc.stdlib import qsort
 from cython.cimports.libc.string import memchr, memcmp, memcpy
 from cython.cimports.minikv.engine.record import minikv_swap64
 
-from minikv.commands.double import parse_weight
+from minikv.algorithms.double import parse_weight
 from minikv.errors import CommandError
 
 # So many digits are read here; a double holds them exactly.

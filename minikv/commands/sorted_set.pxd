@@ -1,3 +1,3 @@
-from minikv.commands.client cimport Client
-from minikv.commands.double cimport parse_double
+from minikv.dispatch.client cimport Client
+from minikv.algorithms.double cimport parse_double
 from minikv.keyspace.sorted_set cimport SortedSet

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from minikv.commands.arguments import (
+from minikv.algorithms.double import parse_bound, parse_double
+from minikv.commands.encoding import encoding_of
+from minikv.commands.scan import scan_options
+from minikv.dispatch.arguments import (
     INT64_MAX,
     NOT_A_FLOAT,
     SYNTAX_ERROR,
@@ -17,11 +20,8 @@ from minikv.commands.arguments import (
     integer,
     integer_between,
 )
-from minikv.commands.client import Client
-from minikv.commands.double import parse_bound, parse_double
-from minikv.commands.encoding import encoding_of
-from minikv.commands.scan import scan_options
-from minikv.commands.spec import DENYOOM, FAST, READONLY, WRITE, KeySpec, command
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError
 from minikv.keyspace.glob import glob_match
 from minikv.keyspace.sorted_set import SortedSet, replace_sorted_set

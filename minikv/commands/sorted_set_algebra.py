@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from minikv.commands.arguments import SYNTAX_ERROR, integer
-from minikv.commands.client import Client
 from minikv.commands.sorted_set import Pairs, paired, score_of
-from minikv.commands.spec import DENYOOM, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
+from minikv.dispatch.arguments import SYNTAX_ERROR, integer
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import DENYOOM, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError, WrongTypeError
 from minikv.keyspace.set import Set
 from minikv.keyspace.sorted_set import SortedSet, replace_sorted_set

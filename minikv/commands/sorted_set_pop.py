@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minikv.commands.arguments import SYNTAX_ERROR, integer, keys_end_count
-from minikv.commands.blocking import Serve, first_ready, timeout_in_seconds
-from minikv.commands.client import Client
 from minikv.commands.encoding import SORTED_SET
 from minikv.commands.sorted_set import Pairs, paired
-from minikv.commands.spec import BLOCKING, FAST, MOVABLEKEYS, NOSCRIPT, WRITE, KeySpec, command
+from minikv.dispatch.arguments import SYNTAX_ERROR, integer, keys_end_count
+from minikv.dispatch.blocking import Serve, first_ready, timeout_in_seconds
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import BLOCKING, FAST, MOVABLEKEYS, NOSCRIPT, WRITE, KeySpec, command
 from minikv.errors import CommandError
 from minikv.keyspace.sorted_set import SortedSet
 from minikv.protocol.reply import NULL_ARRAY, POSTPONED

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from minikv.commands.arguments import NO_SUCH_KEY, SYNTAX_ERROR, integer
-from minikv.commands.client import Client
-from minikv.commands.spec import DENYOOM, FAST, READONLY, WRITE, command
 from minikv.commands.stream_id import LARGEST_SEQUENCE, parse_end, parse_id, parse_open_id, parse_start
+from minikv.dispatch.arguments import NO_SUCH_KEY, SYNTAX_ERROR, integer
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, command
 from minikv.errors import CommandError
 from minikv.keyspace.stream import LARGEST_ID, Stream
 from minikv.keyspace.stream_node import format_id

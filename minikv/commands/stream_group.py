@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from minikv.commands.arguments import INT64_MAX, SYNTAX_ERROR, integer
-from minikv.commands.client import Client
 from minikv.commands.help import help_lines
-from minikv.commands.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, command, container
 from minikv.commands.stream_id import parse_end, parse_id, parse_id_or_end, parse_start
 from minikv.commands.stream_read import see_consumer, shown
+from minikv.dispatch.arguments import INT64_MAX, SYNTAX_ERROR, integer
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, command, container
 from minikv.errors import CommandError, NamingError
 from minikv.keyspace.stream import LARGEST_ID, Stream
 from minikv.keyspace.stream_group import Consumer, Group, Pending

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from itertools import islice
 
-from minikv.commands.arguments import NO_SUCH_KEY, integer
-from minikv.commands.client import Client
+from minikv.algorithms.radix_tree import radix_tree_nodes
 from minikv.commands.help import help_lines
-from minikv.commands.radix_tree import radix_tree_nodes
-from minikv.commands.spec import LOADING, READONLY, STALE, command, container
 from minikv.commands.stream_group import bad_subcommand, no_such_consumer_group
+from minikv.dispatch.arguments import NO_SUCH_KEY, integer
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import LOADING, READONLY, STALE, command, container
 from minikv.errors import CommandError
 from minikv.keyspace.stream import LARGEST_ID, Stream
 from minikv.keyspace.stream_group import Group

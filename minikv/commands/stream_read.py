@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from minikv.commands.arguments import SYNTAX_ERROR, integer
-from minikv.commands.blocking import block
-from minikv.commands.client import Client
 from minikv.commands.encoding import STREAM
-from minikv.commands.spec import BLOCKING, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
 from minikv.commands.stream_id import parse_id
+from minikv.dispatch.arguments import SYNTAX_ERROR, integer
+from minikv.dispatch.blocking import block
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import BLOCKING, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError
 from minikv.keyspace.stream import LARGEST_ID, Stream
 from minikv.keyspace.stream_group import Consumer, Group, Pending

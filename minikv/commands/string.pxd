@@ -1,1 +1,1 @@
-from minikv.commands.client cimport Client
+from minikv.dispatch.client cimport Client

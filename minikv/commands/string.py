@@ -1,7 +1,9 @@
 # cython: language_level=3
 """Commands on strings."""
 
-from minikv.commands.arguments import (
+from minikv.algorithms.lcs import lcs_blocks, lcs_length
+from minikv.algorithms.long_double import LongDouble
+from minikv.dispatch.arguments import (
     EXPIRY_UNITS,
     INT64_MIN,
     NOT_A_FLOAT,
@@ -13,10 +15,8 @@ from minikv.commands.arguments import (
     integer,
     next_word,
 )
-from minikv.commands.client import Client
-from minikv.commands.lcs import lcs_blocks, lcs_length
-from minikv.commands.long_double import LongDouble
-from minikv.commands.spec import DENYOOM, FAST, READONLY, WRITE, command
+from minikv.dispatch.client import Client
+from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, command
 from minikv.errors import CommandError, WrongTypeError
 from minikv.keyspace import AUTO, EMBSTR, NO_EXPIRY
 from minikv.protocol.reply import OK, SimpleString

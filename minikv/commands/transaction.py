@@ -1,9 +1,9 @@
-"""MULTI, EXEC, DISCARD, WATCH, UNWATCH. Queueing itself is dispatch's business (commands/table.py)."""
+"""MULTI, EXEC, DISCARD, WATCH, UNWATCH. Queueing itself is dispatch's business (dispatch/table.py)."""
 
 from __future__ import annotations
 
-from minikv.commands.client import Client, Transaction
-from minikv.commands.spec import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, SKIP_SLOWLOG, STALE, command
+from minikv.dispatch.client import Client, Transaction
+from minikv.dispatch.spec import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, SKIP_SLOWLOG, STALE, command
 from minikv.errors import CommandError
 from minikv.keyspace.database import Watch
 from minikv.protocol.reply import NULL_ARRAY, OK, Marker, SimpleString, Transcript

@@ -7,7 +7,8 @@
     ordered   counted B-trees; the expiry index, the order of sorted sets
     sequence  counted trees of list nodes
     scored    one tree of a sorted set as an object, for tests
-    store     one database's records, holes and indexes
+    key_store one database's records, holes and indexes
+    int64     decimal text of signed 64-bit integers
     populate  memory for a load, made ready by a second thread
     stream_tail  what a stream has besides its nodes, with large groups in tables
     walker    the frozen arena as a stream of RDB bytes

@@ -20,7 +20,6 @@ cdef enum:
     PAGE_SHIFT = 12
     PAGES_PER_SEGMENT = 512
     STORES_MAX = 1048576            # databases, then spread collections
-    PROGRESS_WORDS = 512
 
 cdef enum:                          # Segment.kind
     FREE = 0
@@ -29,11 +28,6 @@ cdef enum:                          # Segment.kind
     NODES                           # nodes of chains in runs of pages, see chain.py
     RUN                             # first segment of one jumbo record's or node's own run
     RUN_TAIL                        # its further segments
-
-cdef enum:                          # words of the page shared with the child; the others are the save's
-    KEYS_DONE = 0
-    RANK_PASSED = 2
-    RANK_TOTAL = 6
 
 cdef struct Segment:                # parent-only
     uint8_t kind

@@ -57,6 +57,7 @@ from cython.cimports.minikv.engine.memory import (
     unmap,
     use_huge_pages,
 )
+from cython.cimports.minikv.engine.progress import PROGRESS_WORDS, RANK_PASSED, RANK_TOTAL
 from cython.cimports.minikv.engine.record import RECORD_MAX, TYPE_PART, entry_size
 
 NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)

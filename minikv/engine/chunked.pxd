@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from minikv.engine.record cimport CHUNK_HEADER, chunk_entry, chunk_used, entry_place
 
-from minikv.engine.store cimport Store
+from minikv.engine.key_store cimport KeyStore
 
 cdef struct Span:                   # the bytes of a chunk's elements
     uint8_t *start                  # NULL: there is none
@@ -33,19 +33,19 @@ cdef extern from * nogil:
 
 
 # Changing. All of these raise ArenaFull with nothing changed
-cdef int begin_chunked(Store store, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot, uint8_t kind) except -1
-cdef uint8_t *edit_chunk(Store store, uint64_t *slot, uint32_t number, uint64_t at, uint64_t removed, uint64_t inserted,
+cdef int begin_chunked(KeyStore store, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot, uint8_t kind) except -1
+cdef uint8_t *edit_chunk(KeyStore store, uint64_t *slot, uint32_t number, uint64_t at, uint64_t removed, uint64_t inserted,
                          int change, uint64_t spare) except NULL
-cdef uint8_t *insert_chunk(Store store, uint64_t *slot, uint32_t number, uint64_t size, uint64_t spare) except NULL
-cdef int remove_chunk(Store store, uint64_t *slot, uint32_t number) except -1
-cdef int trim_chunk(Store store, uint64_t *slot, uint32_t number) except -1
-cdef int split_chunk(Store store, uint64_t *slot, uint32_t number, uint64_t at, uint32_t left) except -1
-cdef int join_chunks(Store store, uint64_t *slot, uint32_t number) except -1
-cdef int join_if_sparse(Store store, uint64_t *slot, uint32_t kind, uint32_t number) except -1
-cdef uint8_t *insert_element(Store store, uint64_t *slot, uint32_t kind, ChunkPlace place, uint64_t size,
+cdef uint8_t *insert_chunk(KeyStore store, uint64_t *slot, uint32_t number, uint64_t size, uint64_t spare) except NULL
+cdef int remove_chunk(KeyStore store, uint64_t *slot, uint32_t number) except -1
+cdef int trim_chunk(KeyStore store, uint64_t *slot, uint32_t number) except -1
+cdef int split_chunk(KeyStore store, uint64_t *slot, uint32_t number, uint64_t at, uint32_t left) except -1
+cdef int join_chunks(KeyStore store, uint64_t *slot, uint32_t number) except -1
+cdef int join_if_sparse(KeyStore store, uint64_t *slot, uint32_t kind, uint32_t number) except -1
+cdef uint8_t *insert_element(KeyStore store, uint64_t *slot, uint32_t kind, ChunkPlace place, uint64_t size,
                              uint64_t spare) except NULL
-cdef int split_bucket(Store store, uint64_t *slot, uint32_t kind) except -1
-cdef int join_bucket(Store store, uint64_t *slot) except -1
+cdef int split_bucket(KeyStore store, uint64_t *slot, uint32_t kind) except -1
+cdef int join_bucket(KeyStore store, uint64_t *slot) except -1
 
 # Asking
 cdef uint32_t bucket_of(uint64_t hash_, uint32_t buckets) noexcept nogil
@@ -57,5 +57,5 @@ cdef uint64_t middle_of(uint32_t kind, Span span, uint32_t elements, uint32_t *l
 
 cdef uint64_t reversed_prefix(uint64_t prefix) noexcept nogil
 cdef uint32_t mask_of(uint32_t buckets) noexcept nogil
-cdef uint8_t *put_entry(Store store, uint64_t *slot, uint32_t number, uint64_t entry, int elements, int nbytes) noexcept nogil
+cdef uint8_t *put_entry(KeyStore store, uint64_t *slot, uint32_t number, uint64_t entry, int elements, int nbytes) noexcept nogil
 cdef void count_root(uint8_t *payload, int elements, int nbytes, int chunks) noexcept nogil

@@ -19,6 +19,7 @@ import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.minikv.engine.chunks import Chunks, chunk_bytes, root_of
+from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.record import (
     CHUNK_ENTRY,
     CHUNK_HEADER,
@@ -42,7 +43,6 @@ from cython.cimports.minikv.engine.record import (
     record_payload,
     write_chunk_header,
 )
-from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.table import PREFIX_BITS, hash_key
 
 from minikv.errors import SEGMENTS_FULL, ArenaFull
@@ -53,7 +53,7 @@ SPARE_WORTHWHILE = cython.declare(uint64_t, 24)  # bytes
 
 
 def begin_chunked(
-    store: Store,
+    store: KeyStore,
     key: cython.pointer[cython.const[uint8_t]],
     key_len: uint64_t,
     hash_: uint64_t,
@@ -90,7 +90,7 @@ def begin_chunked(
 
 
 def edit_chunk(
-    store: Store,
+    store: KeyStore,
     slot: cython.pointer[uint64_t],
     number: uint32_t,
     at: uint64_t,
@@ -159,7 +159,7 @@ def edit_chunk(
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def may_stay(store: Store, place: uint64_t, size: uint64_t) -> cython.bint:
+def may_stay(store: KeyStore, place: uint64_t, size: uint64_t) -> cython.bint:
     """Whether a chunk can become so long where it is: what has just been written can be taken back in a full arena."""
     room: uint64_t = chunk_size(store.arena.base + place)
     return (
@@ -172,7 +172,7 @@ def may_stay(store: Store, place: uint64_t, size: uint64_t) -> cython.bint:
 @cython.cfunc
 @cython.inline
 @cython.exceptval(check=False)
-def stays(store: Store, place: uint64_t, size: uint64_t, spare: uint64_t) -> cython.bint:
+def stays(store: KeyStore, place: uint64_t, size: uint64_t, spare: uint64_t) -> cython.bint:
     """Whether a chunk may become so long where it is: it is not frozen, and not much too large."""
     room: uint64_t = chunk_size(store.arena.base + place)
     needed: uint64_t = CHUNK_HEADER + size
@@ -185,7 +185,7 @@ def stays(store: Store, place: uint64_t, size: uint64_t, spare: uint64_t) -> cyt
 
 
 def put_entry(
-    store: Store,
+    store: KeyStore,
     slot: cython.pointer[uint64_t],
     number: uint32_t,
     entry: uint64_t,
@@ -213,7 +213,7 @@ def count_root(
 
 
 def insert_chunk(
-    store: Store, slot: cython.pointer[uint64_t], number: uint32_t, size: uint64_t, spare: uint64_t
+    store: KeyStore, slot: cython.pointer[uint64_t], number: uint32_t, size: uint64_t, spare: uint64_t
 ) -> cython.pointer[uint8_t]:
     """A new chunk before another one, or behind the last, with one element of `size`; where to write that."""
     chunks: Chunks = store.stores.chunks
@@ -229,7 +229,7 @@ def insert_chunk(
 
 
 def insert_element(
-    store: Store,
+    store: KeyStore,
     slot: cython.pointer[uint64_t],
     kind: uint32_t,
     place: ChunkPlace,
@@ -269,7 +269,7 @@ def insert_element(
     return edit_chunk(store, slot, place.number, place.at, 0, size, 1, spare)
 
 
-def remove_chunk(store: Store, slot: cython.pointer[uint64_t], number: uint32_t) -> cython.int:
+def remove_chunk(store: KeyStore, slot: cython.pointer[uint64_t], number: uint32_t) -> cython.int:
     """Take out an ordered chunk with all of its elements."""
     at: uint64_t = CHUNKED_ROOT + CHUNK_ENTRY * cython.cast(uint64_t, number)
     entry: uint64_t = chunk_entry(record_payload(store.record(slot)), number)
@@ -283,7 +283,7 @@ def remove_chunk(store: Store, slot: cython.pointer[uint64_t], number: uint32_t)
     return 0
 
 
-def trim_chunk(store: Store, slot: cython.pointer[uint64_t], number: uint32_t) -> cython.int:
+def trim_chunk(store: KeyStore, slot: cython.pointer[uint64_t], number: uint32_t) -> cython.int:
     """Give back what a chunk has to spare for growth that will not come; the root may be changed."""
     base: cython.pointer[uint8_t] = store.arena.base
     entry: uint64_t = chunk_entry(record_payload(store.record(slot)), number)
@@ -301,7 +301,7 @@ def trim_chunk(store: Store, slot: cython.pointer[uint64_t], number: uint32_t) -
 
 
 def split_chunk(
-    store: Store, slot: cython.pointer[uint64_t], number: uint32_t, at: uint64_t, left: uint32_t
+    store: KeyStore, slot: cython.pointer[uint64_t], number: uint32_t, at: uint64_t, left: uint32_t
 ) -> cython.int:
     """Make two of an ordered chunk: `left` elements, which take `at` bytes, and the others."""
     chunks: Chunks = store.stores.chunks
@@ -329,7 +329,7 @@ def split_chunk(
     return 0
 
 
-def join_chunks(store: Store, slot: cython.pointer[uint64_t], number: uint32_t) -> cython.int:
+def join_chunks(store: KeyStore, slot: cython.pointer[uint64_t], number: uint32_t) -> cython.int:
     """Make one of an ordered chunk and the one behind it."""
     chunks: Chunks = store.stores.chunks
     base: cython.pointer[uint8_t] = store.arena.base
@@ -353,7 +353,7 @@ def join_chunks(store: Store, slot: cython.pointer[uint64_t], number: uint32_t) 
     return 0
 
 
-def join_if_sparse(store: Store, slot: cython.pointer[uint64_t], kind: uint32_t, number: uint32_t) -> cython.int:
+def join_if_sparse(store: KeyStore, slot: cython.pointer[uint64_t], kind: uint32_t, number: uint32_t) -> cython.int:
     """After a removal from an ordered chunk: put it together with a neighbour if both are small."""
     payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
     root: Root = root_of(payload)
@@ -374,7 +374,7 @@ def join_if_sparse(store: Store, slot: cython.pointer[uint64_t], kind: uint32_t,
 @cython.cfunc
 @cython.inline
 @cython.exceptval(check=False)
-def joined_bytes(store: Store, payload: cython.pointer[uint8_t], number: uint32_t) -> uint64_t:
+def joined_bytes(store: KeyStore, payload: cython.pointer[uint8_t], number: uint32_t) -> uint64_t:
     return cython.cast(uint64_t, chunk_used(store.arena.base + entry_place(chunk_entry(payload, number)))) + chunk_used(
         store.arena.base + entry_place(chunk_entry(payload, number + 1))
     )
@@ -477,7 +477,7 @@ def behind_bucket(bucket: uint32_t, buckets: uint32_t) -> uint64_t:
     return reversed_prefix(bucket) + (cython.cast(uint64_t, 1) << PREFIX_BITS) // (mask + 1)
 
 
-def split_bucket(store: Store, slot: cython.pointer[uint64_t], kind: uint32_t) -> cython.int:
+def split_bucket(store: KeyStore, slot: cython.pointer[uint64_t], kind: uint32_t) -> cython.int:
     """Add a bucket: some of the elements of another one are its own."""
     chunks: Chunks = store.stores.chunks
     base: cython.pointer[uint8_t] = store.arena.base
@@ -546,7 +546,7 @@ def is_in(kind: uint32_t, element: cython.pointer[uint8_t], bucket: uint32_t, bu
     return bucket_of(hash_key(name, length), buckets) == bucket
 
 
-def join_bucket(store: Store, slot: cython.pointer[uint64_t]) -> cython.int:
+def join_bucket(store: KeyStore, slot: cython.pointer[uint64_t]) -> cython.int:
     """Put the last of several buckets together with the one that it came from."""
     chunks: Chunks = store.stores.chunks
     base: cython.pointer[uint8_t] = store.arena.base

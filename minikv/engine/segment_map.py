@@ -14,7 +14,6 @@ from cython.cimports.minikv.engine.arena import (
     FREE,
     GRANULE_SHIFT,
     PAGE_SHIFT,
-    RANK_PASSED,
     RECORDS,
     RUN,
     RUN_TAIL,
@@ -22,6 +21,7 @@ from cython.cimports.minikv.engine.arena import (
     Arena,
     Segment,
 )
+from cython.cimports.minikv.engine.progress import RANK_PASSED
 
 KIND_LETTERS = b".rpcjJ"
 

@@ -29,8 +29,6 @@ from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.minikv.engine.arena import (
     BITMAP_PER_SEGMENT,
     GRANULE,
-    KEYS_DONE,
-    RANK_PASSED,
     SEGMENT_SHIFT,
     SEGMENT_SIZE,
     WORDS_PER_SEGMENT,
@@ -45,6 +43,7 @@ from cython.cimports.minikv.engine.chunked import Span, span_of
 from cython.cimports.minikv.engine.chunks import root_of
 from cython.cimports.minikv.engine.lzf import Lzf, lzf_compress
 from cython.cimports.minikv.engine.memory import give_back, grow, reserve, unmap, unmap_all, use_huge_pages
+from cython.cimports.minikv.engine.progress import KEYS_DONE, RANK_PASSED
 from cython.cimports.minikv.engine.record import (
     CHUNK_ENTRY,
     CHUNKED_ROOT,

@@ -1,6 +1,8 @@
-"""Memory of the machine, from /proc/meminfo, in bytes."""
+"""Memory of the machine and of this process, in bytes."""
 
 from typing import NamedTuple
+
+import psutil
 
 from minikv.host.files import read_text
 
@@ -34,3 +36,9 @@ def read_memory(proc: str = "/proc") -> MachineMemory:
         committed_bytes=values.get("Committed_AS", 0),
         huge_page_bytes=values.get("AnonHugePages", 0),
     )
+
+
+def private_bytes() -> int:
+    """Resident memory of this process that no file backs."""
+    memory = psutil.Process().memory_info()
+    return int(memory.rss - memory.shared)

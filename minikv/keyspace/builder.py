@@ -17,6 +17,7 @@ from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.minikv.engine.chain import Chain, Place
 from cython.cimports.minikv.engine.chunked import bucket_of
 from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, Chunks, bucket_count, chunk_bytes
+from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, PACKED_START, set_packed_count
 from cython.cimports.minikv.engine.record import (
     CHUNK_ENTRY,
@@ -37,7 +38,6 @@ from cython.cimports.minikv.engine.record import (
     record_expire_at,
     write_length,
 )
-from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.table import hash_key
 from cython.cimports.minikv.keyspace.database import Database
 
@@ -226,7 +226,7 @@ class Builder:
 
     def spread_out(self) -> cython.int:
         """Give the elements a store of their own."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         number: uint32_t
         self.spread = store.stores.create(self.kind, store.number)
         for number in range(self.count):
@@ -234,7 +234,7 @@ class Builder:
         return 0
 
     def room_spread(self, name: ConstBytes, name_len: uint64_t, hash_: uint64_t, size: uint64_t) -> Bytes:
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         at: Bytes
         if self.kind == TYPE_LIST:
             return self.room_in_chain(name, name_len, size)
@@ -250,7 +250,7 @@ class Builder:
         return at + name_len
 
     def room_in_chain(self, name: ConstBytes, name_len: uint64_t, size: uint64_t) -> Bytes:
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         chain: cython.pointer[Chain] = cython.address(store.stores.indexes[self.spread].chain)
         at: Bytes = store.stores.chains.insert(chain, chain.nodes.elements, size)
         at = write_length(at, name_len, length_size(name_len))
@@ -285,7 +285,7 @@ class Builder:
         expire_at_ms: int64_t,
         chunked: cython.bint = False,
     ) -> cython.int:
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         payload: Bytes
         packed: uint32_t = cython.cast(uint32_t, PACKED_START - 4 + self.size)
         kind: uint8_t = cython.cast(uint8_t, self.kind)

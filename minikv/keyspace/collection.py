@@ -37,6 +37,7 @@ from cython.cimports.minikv.engine.chunked import (
     split_bucket,
 )
 from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, bucket_bytes, root_of
+from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.packed import (
     PACKED_COUNT,
     PACKED_MAX,
@@ -65,7 +66,6 @@ from cython.cimports.minikv.engine.record import (
     skip_expiry,
     write_length,
 )
-from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.stores import spread_of
 from cython.cimports.minikv.engine.table import PREFIX_BITS, hash_key, slot_offset
 from cython.cimports.minikv.keyspace.builder import Builder
@@ -113,7 +113,7 @@ class Collection:
 
     def at_slot(self) -> cython.pointer[uint64_t]:
         """The key's slot, looked up again if other keys came or went."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         if self.changes != store.table.changes:
             self.slot = store.find(
                 cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self.key)),
@@ -150,7 +150,7 @@ class Collection:
         )
 
     def find_spread(self, name: bytes, hash_: cython.pointer[uint64_t]) -> cython.pointer[uint64_t]:
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(name))
         hash_[0] = hash_key(data, PyBytes_GET_SIZE(name))
         return store.tables.find(
@@ -211,7 +211,7 @@ class Collection:
 
     def chunk_out(self) -> cython.int:
         """Put the elements of a packed collection, or of a new one, into chunks."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         builder: Builder
         if self.at_slot() == cython.NULL:
             begin_chunked(
@@ -231,7 +231,7 @@ class Collection:
 
     def grow_packed(self, before: cython.pointer[uint8_t], size: uint64_t) -> cython.pointer[uint8_t]:
         """Room for a new element before another one (NULL: at the end), counted; the key is born if need be."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         payload: cython.pointer[uint8_t]
         at: cython.pointer[uint8_t]
         place: uint64_t
@@ -300,7 +300,7 @@ class Collection:
         self, number: uint32_t, at: cython.pointer[uint8_t], size: uint64_t, count: uint32_t
     ) -> cython.int:
         """Take out `count` elements of a chunk, which begin at `at`, but not the last ones of the collection."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         payload: cython.pointer[uint8_t] = self.payload()
         span: Span = span_of(store.arena.base, payload, number)
         ordered: cython.bint = self.kind not in (TYPE_HASH, TYPE_SET)
@@ -321,7 +321,7 @@ class Collection:
 
     def place_spread(self, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t) -> cython.pointer[uint8_t]:
         """Room for an element, new (slot NULL, counted) or in the place of the slot's."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         offset: uint64_t
         try:
             offset = store.stores.place(self.spread, hash_, slot, size)
@@ -334,7 +334,7 @@ class Collection:
 
     def shrink(self, name: bytes, entry: cython.pointer[uint8_t]) -> cython.int:
         """Take out the element that `find_entry` gave for a name; the last one takes the key with it."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t]
         place: uint64_t
@@ -375,7 +375,7 @@ class Collection:
 
     def spread_out(self) -> cython.int:
         """Give the elements of a chunked collection a store of their own."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         spread: uint32_t = store.stores.create(self.kind, store.number)
         number: uint32_t
         span: Span
@@ -405,7 +405,7 @@ class Collection:
 
     def bytes_now(self) -> uint64_t:
         """Of the elements, about; what lies in segments of its own makes it too large for any smaller form."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         if self.chunked:
             return root_of(self.payload()).nbytes
         if store.arena.heaps[self.spread].run_segments:
@@ -416,7 +416,7 @@ class Collection:
 
     def make_smaller(self) -> cython.int:
         """After a removal: take a smaller form if a part of it would do. It can wait should there be no room."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         builder: Builder
         number: uint32_t
         span: Span
@@ -472,7 +472,7 @@ class Collection:
 
     def gather(self, cursor: cython.pointer[uint64_t], wanted: cython.Py_ssize_t) -> list:
         """The parts of at least so many elements from the cursor on, which goes on behind them, to 0 at the end."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         out: list = []
         entry: cython.pointer[uint8_t]
         end: cython.pointer[uint8_t]
@@ -603,7 +603,7 @@ class Collection:
 
     def random_entry(self) -> cython.pointer[uint8_t]:
         """Any element of a collection that has one."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         at: cython.pointer[uint8_t]
         steps: uint64_t
         number: uint32_t = 0

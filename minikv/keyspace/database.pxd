@@ -2,13 +2,9 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from minikv.engine.arena cimport Arena
+from minikv.engine.key_store cimport KeyStore
 from minikv.engine.memory cimport BlockPool
-from minikv.engine.store cimport Store
 from minikv.engine.stores cimport Stores
-
-
-cdef enum:
-    INT64_DIGITS = 20               # of the longest, -9223372036854775808
 
 
 @cython.final
@@ -48,7 +44,7 @@ cdef class Keyspace:
 cdef class Database:
     cdef readonly Keyspace keyspace
     cdef readonly int number
-    cdef Store store
+    cdef KeyStore store
     cdef dict watchers              # key: list of Watch
 
     cpdef bytes get(self, bytes key)
@@ -78,8 +74,3 @@ cdef class Database:
     cdef int copy_chunked(self, uint8_t *record, Database target, bytes new_key, uint64_t new_hash, uint64_t *new_slot,
                           bint move) except -1
     cdef int move_record(self, bytes key, Database target, bytes new_key) except -1
-
-
-cdef bint parse_int64(const uint8_t *text, uint64_t length, int64_t *number) noexcept
-# Write the number to the end of `text`, which has INT64_DIGITS bytes; how many it takes.
-cdef uint64_t format_int64(uint8_t *text, int64_t number) noexcept nogil

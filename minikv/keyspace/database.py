@@ -20,11 +20,14 @@ from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memcpy
-from cython.cimports.minikv.engine.arena import GRANULE, RANK_PASSED, SEGMENT_SHIFT, Arena
+from cython.cimports.minikv.engine.arena import GRANULE, SEGMENT_SHIFT, Arena
 from cython.cimports.minikv.engine.chunks import root_of
+from cython.cimports.minikv.engine.int64 import INT64_DIGITS, format_int64, parse_int64
+from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.memory import BlockPool
 from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX
 from cython.cimports.minikv.engine.populate import Populator
+from cython.cimports.minikv.engine.progress import RANK_PASSED
 from cython.cimports.minikv.engine.record import (
     EMBSTR_MAX,
     ENCODING_AUTO,
@@ -43,7 +46,6 @@ from cython.cimports.minikv.engine.record import (
     skip_expiry,
     string_encoding,
 )
-from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.stores import Stores, spread_of
 from cython.cimports.minikv.engine.table import hash_key, slot_offset
 from cython.cimports.minikv.engine.walker import Walker, value_bytes
@@ -419,7 +421,7 @@ class Database:
     def __init__(self, keyspace: Keyspace, number: int) -> None:
         self.keyspace = keyspace
         self.number = number
-        self.store = Store(keyspace.stores, number)
+        self.store = KeyStore(keyspace.stores, number)
         self.watchers = {}
 
     # What every method stands on
@@ -1115,53 +1117,3 @@ class Database:
         elif idle_s > 0:
             clock = cython.cast(uint32_t, clock - idle_s) & CLOCK_MASK
         self.store.tables.set_clock(self.store.find(key, key_len, hash_key(key, key_len)), clock)
-
-
-def is_int64(text: bytes) -> bool:
-    """True for the decimal form of a signed 64-bit integer, as Redis writes it."""
-    number: int64_t = 0
-    return parse_int64(
-        cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(text)), PyBytes_GET_SIZE(text), cython.address(number)
-    )
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def parse_int64(
-    text: cython.pointer[cython.const[uint8_t]], length: uint64_t, number: cython.pointer[int64_t]
-) -> cython.bint:
-    """Read a signed 64-bit integer in its only spelling: no plus sign, no spaces, no zeros in front, no `-0`."""
-    negative: cython.bint = length > 1 and text[0] == 45  # minus
-    at: uint64_t = 1 if negative else 0
-    digit: uint8_t
-    total: uint64_t = 0
-    if length == 0 or length - at > 19 or (text[at] == 48 and length > 1):
-        return False
-    while at < length:
-        digit = text[at] - 48
-        if digit > 9:
-            return False
-        total = total * 10 + digit  # 19 digits are below 2^64
-        at += 1
-    if total > cython.cast(uint64_t, INT64_MAX) + negative:
-        return False
-    number[0] = cython.cast(int64_t, 0 - total if negative else total)
-    return True
-
-
-def format_int64(text: cython.pointer[uint8_t], number: int64_t) -> uint64_t:
-    """Write the number to the end of `text`, which has INT64_DIGITS bytes; returns how many it takes."""
-    rest: uint64_t = cython.cast(uint64_t, number)
-    at: uint64_t = INT64_DIGITS
-    if number < 0:
-        rest = 0 - rest
-    while True:
-        at -= 1
-        text[at] = cython.cast(uint8_t, 48 + rest % 10)
-        rest //= 10
-        if rest == 0:
-            break
-    if number < 0:
-        at -= 1
-        text[at] = 45
-    return INT64_DIGITS - at

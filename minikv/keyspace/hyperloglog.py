@@ -12,6 +12,7 @@ from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.record import (
     ENCODING_RAW,
     TYPE_STRING,
@@ -20,7 +21,6 @@ from cython.cimports.minikv.engine.record import (
     record_payload,
     skip_expiry,
 )
-from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.keyspace.database import Database
 from cython.cimports.minikv.keyspace.registers import (
     DENSE,
@@ -105,7 +105,7 @@ class HyperLogLog:
 
     def store(self, sketch: bytearray) -> cython.int:
         """Make this the string; the key keeps its time."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         length: uint64_t = PyByteArray_GET_SIZE(sketch)
         memcpy(
             store.put_string(

@@ -23,6 +23,7 @@ from cython.cimports.minikv.engine.chunked import (
     span_of,
 )
 from cython.cimports.minikv.engine.chunks import root_of
+from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.packed import (
     PACKED_MAX,
     PACKED_START,
@@ -39,7 +40,6 @@ from cython.cimports.minikv.engine.record import (
     length_size,
     string_size,
 )
-from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.keyspace.builder import replace_with_names
 from cython.cimports.minikv.keyspace.collection import string_at, write_string
 from cython.cimports.minikv.keyspace.database import Database
@@ -199,7 +199,7 @@ class List:
 
     def set(self, index: int64_t, value: bytes) -> bool:
         """Replace the element at an index, which may count from the end; False if there is none."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         count: int64_t = self.count()
         length: uint64_t = PyBytes_GET_SIZE(value)
         size: uint64_t = length_size(length) + length
@@ -293,7 +293,7 @@ class List:
 
     def room(self, position: uint64_t, size: uint64_t) -> Bytes:
         """Room for a new element of a chunked or spread list."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         at: Bytes
         if self.chunked:
             # Who pushes will push again.
@@ -309,7 +309,7 @@ class List:
 
     def remove(self, index: int64_t, count: int64_t = 1) -> None:
         """Take out elements that are there from an index of 0 or above; the last ones take the key with them."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         payload: Bytes
         at: Bytes
         end: Bytes
@@ -398,7 +398,7 @@ class List:
 
     def remove_equal(self, value: bytes, limit: int64_t, from_end: cython.bint) -> int:
         """Take out up to `limit` (0: all) equal elements, the first or the last ones; returns how many it were."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         size: uint64_t = self.count()
         removed: uint64_t
         if self.chunked:
@@ -495,7 +495,7 @@ class List:
 
     def remove_packed(self, positions: list) -> cython.int:
         """Take out some, not all, of a packed list's elements."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         kept = cython.declare(uint8_t[PACKED_MAX])
         kept_len: uint64_t = 0
         payload: Bytes = self.payload()

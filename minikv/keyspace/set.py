@@ -4,12 +4,11 @@
 import cython
 from cython.cimports.cpython.bytes import PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import INT64_MAX, uint8_t, uint64_t
+from cython.cimports.minikv.engine.int64 import is_int64
 from cython.cimports.minikv.engine.record import TYPE_SET, length_size
 from cython.cimports.minikv.keyspace.builder import replace_with_names
 from cython.cimports.minikv.keyspace.collection import write_string
 from cython.cimports.minikv.keyspace.database import Database
-
-from minikv.keyspace.database import is_int64
 
 # Members that are taken out of a table before they are looked up elsewhere, when a limit may end it all.
 LOOKED_AT_ONCE = cython.declare(cython.Py_ssize_t, 64)

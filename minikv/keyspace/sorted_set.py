@@ -21,6 +21,7 @@ from cython.cimports.minikv.engine.chunked import (
     span_of,
 )
 from cython.cimports.minikv.engine.chunks import Chunks, root_of
+from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.member_index import MemberIndex
 from cython.cimports.minikv.engine.ordered import (
     Cursor,
@@ -33,7 +34,6 @@ from cython.cimports.minikv.engine.ordered import (
 )
 from cython.cimports.minikv.engine.packed import PACKED_START, find_element, packed_end, packed_first
 from cython.cimports.minikv.engine.record import SCORE_SIZE, TYPE_ZSET, length_size, read_length, string_size
-from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.table import hash_key, slot_offset
 from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.collection import string_at, write_string
@@ -212,7 +212,7 @@ class SortedSet:
         score: cython.double,
     ) -> cython.int:
         """Take an element with its new score to its new place: within its chunk, or there before it goes here."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         old_score: cython.double = score_at(entry)
         probe: Probe = probe_of(score, member)
         new: ChunkPlace = self.seek_chunked(cython.address(probe))
@@ -243,7 +243,7 @@ class SortedSet:
         return 0
 
     def set_spread(self, member: bytes, score: cython.double, size: uint64_t) -> cython.bint:
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find_spread(member, cython.address(hash_))
         place: cython.pointer[uint8_t]

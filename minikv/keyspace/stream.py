@@ -28,6 +28,7 @@ from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcmp, memcpy
 from cython.cimports.minikv.engine.chunked import edit_chunk, insert_chunk, remove_chunk, span_of, trim_chunk
 from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, root_of
+from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.listpack import pack_size, write_integer
 from cython.cimports.minikv.engine.ordered import Probe, at_member, order_of_id
 from cython.cimports.minikv.engine.packed import PACKED_MAX
@@ -51,7 +52,6 @@ from cython.cimports.minikv.engine.record import (
     record_expire_at,
     write_length,
 )
-from cython.cimports.minikv.engine.store import Store
 from cython.cimports.minikv.engine.stream_tail import (
     GROUPS_AT,
     NUMBER_SIZE,
@@ -279,7 +279,7 @@ class Stream:
 
     def node_at(self, index: uint32_t) -> cython.pointer[uint8_t]:
         """A node by its place in the order of IDs; good until the next change."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         at: cython.pointer[uint8_t]
         if self.spread:
             return (
@@ -303,7 +303,7 @@ class Stream:
 
     def node_of(self, id: StreamId) -> int64_t:
         """The last node that begins at an ID or before it; -1: none does."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         raw: uint8_t[ID_SIZE]
         probe: Probe
         at: cython.pointer[uint8_t]
@@ -370,7 +370,7 @@ class Stream:
 
     def put_chunked(self, nodes: list, tail: bytes, expire_at_ms: int64_t) -> cython.int:
         """Make the key a chunked stream of these nodes, (ID, listpack) in order."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         root: Root
         head: cython.Py_ssize_t = CHUNKED_ROOT + CHUNK_ENTRY * len(nodes)
         payload: bytearray = bytearray(head) + tail
@@ -412,7 +412,7 @@ class Stream:
 
     def spread_nodes(self) -> cython.int:
         """Give the nodes a store of their own."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         tail: bytes = self.tail_now()
         spread: uint32_t = store.stores.create(TYPE_STREAM, store.number)
         index: uint32_t
@@ -547,7 +547,7 @@ class Stream:
 
     def trim_node(self, index: uint32_t) -> cython.int:
         """Give back the room that a node no longer grows into."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         node: cython.pointer[uint8_t] = self.node_at(index)
         size: uint64_t = NODE_HEADER + cython.cast(uint64_t, pack_size(self.pack_of(node)))
         hash_: uint64_t = 0
@@ -564,7 +564,7 @@ class Stream:
 
     def grow_node(self, index: uint32_t, more: uint64_t) -> cython.pointer[uint8_t]:
         """The listpack of a node, in a place where it may be changed and has room for so many more bytes."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         node: cython.pointer[uint8_t] = self.node_at(index)
         size: uint64_t = NODE_HEADER + cython.cast(uint64_t, pack_size(self.pack_of(node))) + more
         hash_: uint64_t = 0
@@ -765,7 +765,7 @@ class Stream:
 
     def remove_node(self, index: uint32_t) -> cython.int:
         """Take out a node with its entries, without counting them."""
-        store: Store = self.database.store
+        store: KeyStore = self.database.store
         node: cython.pointer[uint8_t] = self.node_at(index)
         payload: cython.pointer[uint8_t]
         place: uint64_t
@@ -1143,7 +1143,7 @@ def write_node(at: cython.pointer[uint8_t], id: bytes, pack: bytes) -> cython.in
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def place_node(
-    store: Store,
+    store: KeyStore,
     spread: uint32_t,
     raw: cython.pointer[cython.const[uint8_t]],
     pack: cython.pointer[cython.const[uint8_t]],

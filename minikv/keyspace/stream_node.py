@@ -18,6 +18,7 @@ from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringA
 from cython.cimports.libc.stdint import INT32_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcmp, memcpy
+from cython.cimports.minikv.engine.int64 import parse_int64
 from cython.cimports.minikv.engine.listpack import (
     ELEMENT_EXTRA,
     INT32_ELEMENT,
@@ -36,7 +37,6 @@ from cython.cimports.minikv.engine.listpack import (
     write_text,
 )
 from cython.cimports.minikv.engine.record import bytes_at, minikv_swap64
-from cython.cimports.minikv.keyspace.database import parse_int64
 
 LOW_HALF = (1 << 64) - 1
 # Longest string that Redis tries to read as an integer.

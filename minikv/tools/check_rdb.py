@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from minikv import __version__
 from minikv.errors import RdbError
-from minikv.persistence import rdb_format
-from minikv.persistence.rdb_reader import RdbReader
+from minikv.rdb import format as rdb_format
+from minikv.rdb.reader import RdbReader
 from minikv.tools.checker import Checker, SecondChecker
 from minikv.tools.opening import opened
 from minikv.tools.reading import os_error_text, read_all, reader_of

@@ -18,7 +18,7 @@ from cython.cimports.minikv.tools.checker import KINDS
 from cython.cimports.minikv.tools.names import Names, hash_of
 from cython.cimports.minikv.tools.visitor import Record, Visitor
 
-from minikv.persistence import rdb_format
+from minikv.rdb import format as rdb_format
 from minikv.tools.record_types import TYPES
 from minikv.tools.text import in_a_line
 

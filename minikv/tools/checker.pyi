@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from minikv.persistence.rdb_reader import RdbReader
+from minikv.rdb.reader import RdbReader
 from minikv.tools.visitor import Visitor
 
 Suspects = tuple[frozenset[int], frozenset[int]]

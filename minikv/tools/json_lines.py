@@ -9,7 +9,7 @@ from typing import TextIO
 
 from minikv.keyspace.stream_group import Consumer, Group, Tail
 from minikv.keyspace.stream_node import format_id
-from minikv.persistence import rdb_format
+from minikv.rdb import format as rdb_format
 from minikv.tools.record_types import type_name
 from minikv.tools.text import readable
 from minikv.tools.visitor import Record, Visitor

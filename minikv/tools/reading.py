@@ -9,8 +9,8 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 from minikv.errors import RdbError
-from minikv.persistence.rdb_reader import RdbReader
-from minikv.persistence.rdb_target import LoadTarget
+from minikv.rdb.reader import RdbReader
+from minikv.rdb.target import LoadTarget
 from minikv.tools.filters import Filter
 from minikv.tools.opening import opened
 from minikv.tools.visitor import Visitor, VisitorTarget

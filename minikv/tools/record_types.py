@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minikv.persistence import rdb_format
+from minikv.rdb import format as rdb_format
 from minikv.tools.visitor import Record
 
 TYPES = {

@@ -26,10 +26,10 @@ from cython.cimports.minikv.keyspace.stream_node import (
     node_live,
     read_entry,
 )
-from cython.cimports.minikv.persistence.rdb_target import DIRECT_LEN, LoadTarget
+from cython.cimports.minikv.rdb.target import DIRECT_LEN, LoadTarget
 
 from minikv.keyspace.stream_group import Tail
-from minikv.persistence import rdb_format
+from minikv.rdb import format as rdb_format
 
 TYPE_MODULE = rdb_format.TYPE_MODULE_2  # of everything that is skipped
 

@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from minikv.persistence.rdb_target import LoadTarget
+from minikv.rdb.target import LoadTarget
 
 class Visitor:
     takes_pieces: bool

@@ -13,8 +13,8 @@ from minikv.commands.advice import Circumstances, advise
 from minikv.commands.snapshot import copied_bytes, reply_of
 from minikv.host.system_check import Finding
 from minikv.keyspace import Keyspace
-from minikv.persistence.account import Account
-from minikv.persistence.history import Entry
+from minikv.snapshot.cost import SnapshotCost
+from minikv.snapshot.history import Entry
 from tests.harness import Server, Value, WireClient, parse, wait_until
 from tests.harness.dataset import background_save, pipeline
 
@@ -177,9 +177,9 @@ BAD = Finding("overcommit", "vm.overcommit_memory = 2", "A fork may be refused."
 SERVER = Circumstances(huge_pages=True, relocates=True, live_bytes=GB)
 
 
-def entry(outcome: str = "saved", stall_us: int = 0, started_at_ms: int = 0, **account: Any) -> Entry:
-    figures = {"duration_s": 1.0, "bytes_written": GB} | account
-    return Entry(started_at_ms, "BGSAVE", outcome, live_bytes=GB, stall_us=stall_us, account=Account(**figures))
+def entry(outcome: str = "saved", stall_us: int = 0, started_at_ms: int = 0, **cost: Any) -> Entry:
+    figures = {"duration_s": 1.0, "bytes_written": GB} | cost
+    return Entry(started_at_ms, "BGSAVE", outcome, live_bytes=GB, stall_us=stall_us, cost=SnapshotCost(**figures))
 
 
 def test_the_advice_of_a_running_server(server: Server) -> None:

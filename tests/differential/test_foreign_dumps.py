@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from minikv.persistence.rdb_format import encode_length, encode_string
+from minikv.rdb.format import encode_length, encode_string
 from tests.harness import Server, parse
-from tests.persistence.rdb_files import EXPIRETIME, EXPIRETIME_MS, SELECTDB, pair, plain, rdb
-from tests.persistence.test_payload import VALUES, stream
-from tests.persistence.test_rdb_foreign import FUNCTION2
-from tests.persistence.test_rdb_newer import OLD_FUNCTION
+from tests.rdb.rdb_files import EXPIRETIME, EXPIRETIME_MS, SELECTDB, pair, plain, rdb
+from tests.rdb.test_foreign import FUNCTION2
+from tests.rdb.test_newer import OLD_FUNCTION
+from tests.rdb.test_payload import VALUES, stream
 
 StartServer = Callable[..., Server]
 

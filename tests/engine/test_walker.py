@@ -18,8 +18,8 @@ from minikv.keyspace.set import Set
 from minikv.keyspace.sorted_set import SortedSet
 from minikv.keyspace.stream import Stream
 from minikv.keyspace.stream_group import Group, Pending, Tail
-from tests.persistence.rdb_files import Found, rdb, read
-from tests.persistence.test_loading import Bench
+from tests.rdb.rdb_files import Found, rdb, read
+from tests.snapshot.test_loader import Bench
 
 BUFFER_MIN = 1 << 16
 GUARD = b"\xdb" * 4096  # behind a buffer

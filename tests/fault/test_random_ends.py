@@ -12,9 +12,9 @@ import pytest
 
 from minikv.config import Config
 from minikv.keyspace.database import Database, Keyspace
-from minikv.persistence.snapshot import SnapshotController
-from tests.persistence.rdb_files import read
-from tests.persistence.test_loading import Lines
+from minikv.snapshot.controller import SnapshotController
+from tests.rdb.rdb_files import read
+from tests.snapshot.test_loader import Lines
 
 MB = 1 << 20
 ENDS = ["success"] * 4 + ["SIGKILL", "SIGUSR1", "cancel", "stop and cancel", "flush", "shut down"]
@@ -118,10 +118,8 @@ def finish(controller: SnapshotController, keyspace: Keyspace, child: int, end: 
         os.kill(child, signal.SIGSTOP)
     if end.endswith("cancel"):
         controller.cancel()
-    elif end == "flush":
+    elif end in ("flush", "shut down"):
         controller.kill_child()
-    elif end == "shut down":
-        controller.shutdown_save(save=False)
     while controller.in_progress:
         controller.cron(time.monotonic())
         keyspace.evacuate(50)

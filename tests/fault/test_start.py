@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness import MINIKV, Server, wait_until
 from tests.harness.dataset import contents
-from tests.persistence.rdb_files import EXPIRETIME_MS, pair, plain, rdb
+from tests.rdb.rdb_files import EXPIRETIME_MS, pair, plain, rdb
 
 StartServer = Callable[..., Server]
 

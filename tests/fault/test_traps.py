@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from minikv.persistence import temp_file
+from minikv.saving import temp_file
 from tests.harness import Server, wait_until
 
 StartServer = Callable[..., Server]
@@ -106,7 +106,7 @@ def test_a_library_in_the_c_librarys_place_is_told_and_saves_succeed(start_minik
 
 
 def test_a_reload_that_fails_after_its_check_ends_the_server(start_minikv: StartServer) -> None:
-    from tests.persistence.rdb_files import pair, rdb
+    from tests.rdb.rdb_files import pair, rdb
 
     server = start_minikv(enable_debug_command="yes")
     assert server.call("SET k v") == b"+OK\r\n"

@@ -22,7 +22,7 @@ from minikv.keyspace.hash import Hash
 from minikv.keyspace.list import List
 from minikv.keyspace.set import Set, replace_set
 from minikv.keyspace.sorted_set import SortedSet
-from tests.persistence.rdb_files import EOF, read
+from tests.rdb.rdb_files import EOF, read
 from tests.stateful.test_keyspace import Child
 
 ARENA_BYTES = 96 << 20

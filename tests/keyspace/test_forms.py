@@ -20,7 +20,7 @@ from minikv.keyspace.list import List
 from minikv.keyspace.set import Set
 from minikv.keyspace.sorted_set import SortedSet
 from minikv.keyspace.stream import Stream
-from tests.persistence.rdb_files import rdb, read
+from tests.rdb.rdb_files import rdb, read
 from tests.stateful.test_keyspace import Child
 
 KEY = b"key"

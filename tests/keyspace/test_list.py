@@ -9,7 +9,7 @@ import pytest
 from minikv.errors import ArenaFull
 from minikv.keyspace import Database, Keyspace
 from minikv.keyspace.list import List
-from tests.persistence.rdb_files import EOF, read
+from tests.rdb.rdb_files import EOF, read
 
 
 @pytest.fixture

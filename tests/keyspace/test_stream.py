@@ -18,9 +18,9 @@ from minikv.errors import ArenaFull
 from minikv.keyspace import Keyspace
 from minikv.keyspace.stream import LARGEST_ID, Stream
 from minikv.keyspace.stream_group import Group, LargeGroup, Pending
-from minikv.persistence.engine_target import EngineTarget
-from minikv.persistence.rdb_reader import RdbReader
-from tests.persistence.rdb_files import EOF, open_bytes
+from minikv.rdb.keyspace_target import EngineTarget
+from minikv.rdb.reader import RdbReader
+from tests.rdb.rdb_files import EOF, open_bytes
 from tests.stateful.test_keyspace import Child
 
 ARENA_BYTES = 96 << 20

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from minikv.errors import RdbError
 from minikv.keyspace import Keyspace
-from minikv.persistence import rdb_format
-from minikv.persistence.engine_target import EngineTarget
-from minikv.persistence.rdb_reader import RdbReader
+from minikv.rdb import format as rdb_format
+from minikv.rdb.keyspace_target import EngineTarget
+from minikv.rdb.reader import RdbReader
 from minikv.tools import check_rdb
-from tests.persistence.rdb_files import AUX, EXPIRETIME_MS, SELECTDB, open_bytes, pair, plain, rdb
-from tests.persistence.test_rdb_compact import FORMS, HASH, LISTPACK, SET, listpack, string
-from tests.persistence.test_rdb_reader import sample_file
+from tests.rdb.rdb_files import AUX, EXPIRETIME_MS, SELECTDB, open_bytes, pair, plain, rdb
+from tests.rdb.test_compact import FORMS, HASH, LISTPACK, SET, listpack, string
+from tests.rdb.test_reader import sample_file
 from tests.tools.test_rdb import stream
 
 NOW_MS = 50_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.persistence.rdb_files import pair, plain, rdb
-from tests.persistence.test_rdb_foreign import (
+from tests.rdb.rdb_files import pair, plain, rdb
+from tests.rdb.test_foreign import (
     FIELD_TTL,
     FILES,
     FUNCTION2,
@@ -19,7 +19,7 @@ from tests.persistence.test_rdb_foreign import (
     timed_fields,
     valkey,
 )
-from tests.persistence.test_rdb_foreign import encode_string as string
+from tests.rdb.test_foreign import encode_string as string
 from tests.tools.test_check_rdb import assert_same_verdict, check
 from tests.tools.test_rdb import from_json, run, table, timed
 

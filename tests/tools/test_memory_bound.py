@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from minikv.persistence import rdb_format
-from tests.persistence.rdb_files import STRING, plain
+from minikv.rdb import format as rdb_format
+from tests.rdb.rdb_files import STRING, plain
 from tests.tools.test_rdb import stream
 
 MB = 1 << 20

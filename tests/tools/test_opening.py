@@ -13,7 +13,7 @@ import pytest
 
 from minikv.tools import check_rdb, opening
 from minikv.tools import rdb as tool
-from tests.persistence.rdb_files import pair, rdb
+from tests.rdb.rdb_files import pair, rdb
 
 DATA = rdb(b"".join(pair(b"key:%d" % number, b"value") for number in range(5000)))
 VALKEY = {"lz4": b"VCS\1\1\0\1", "zstd": b"VCS\1\2\0\1"}

@@ -22,14 +22,14 @@ from hypothesis import strategies as st
 from minikv.errors import MinikvError, RdbError
 from minikv.keyspace import Keyspace
 from minikv.keyspace.stream_group import raw_id
-from minikv.persistence import rdb_format
-from minikv.persistence.engine_target import EngineTarget
-from minikv.persistence.rdb_reader import RdbReader
+from minikv.rdb import format as rdb_format
+from minikv.rdb.keyspace_target import EngineTarget
+from minikv.rdb.reader import RdbReader
 from minikv.tools import rdb as tool
 from minikv.tools.text import in_a_line
-from tests.persistence.rdb_files import EXPIRETIME_MS, SELECTDB, STRING, open_bytes, pair, plain, rdb
-from tests.persistence.test_rdb_compact import FORMS, HASH, IDS, LIST, SET, listpack, string
-from tests.persistence.test_rdb_reader import compressed, sample_file
+from tests.rdb.rdb_files import EXPIRETIME_MS, SELECTDB, STRING, open_bytes, pair, plain, rdb
+from tests.rdb.test_compact import FORMS, HASH, IDS, LIST, SET, listpack, string
+from tests.rdb.test_reader import compressed, sample_file
 from tests.tools.test_text import original
 
 ZSET_2 = b"\x05"

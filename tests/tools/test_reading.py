@@ -10,7 +10,7 @@ import pytest
 
 from minikv.tools import reading
 from minikv.tools.visitor import Visitor
-from tests.persistence.rdb_files import pair, rdb
+from tests.rdb.rdb_files import pair, rdb
 
 
 class Terminal(io.StringIO):

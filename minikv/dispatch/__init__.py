@@ -1,0 +1,1 @@
+"""What holds for all commands: the table, its checks and statistics, clients, arguments, blocking."""

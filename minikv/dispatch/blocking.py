@@ -1,0 +1,239 @@
+# cython: language_level=3
+"""Commands that wait until a key is ready: one mechanism for all of them.
+
+A handler that finds nothing to do returns `block(...)`. Its client then waits: the connection reads but does not
+execute what it sends, until the command is answered.
+
+    handler -> block -> Blocking.queues <- Blocking.wake <- dispatch, after the command (or EXEC) that changed a key
+                              |                 `-> serve(client, key) -> Client.answer
+                        Database.wait_for: changes of these keys are noted in Keyspace.ready
+
+Who has waited longest for a key is served first. A key is looked at after the whole transaction that changed it, keys
+in the order of their first change; what a served client changes itself (BLMOVE) wakes others in a further round. A
+client waits no longer when it is answered, when its time is up, by CLIENT UNBLOCK, or because it is gone.
+
+A key that is overwritten by one of the awaited type wakes as a new one does; Redis 7.0 leaves its clients waiting.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from asyncio import TimerHandle
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+import cython
+
+from minikv.algorithms.long_double import LongDouble
+from minikv.dispatch.client import Client, Waiting
+from minikv.dispatch.table import CommandTable
+from minikv.errors import CommandError
+from minikv.keyspace.database import Database, Keyspace
+from minikv.protocol.reply import NULL_ARRAY, POSTPONED
+
+# Looks at one key that may be ready, as a handler of the client's: its reply, POSTPONED if there is nothing for it.
+Serve = Callable[[Client, bytes], object]
+# Those who wait for a type of a key, the oldest first.
+Queue = OrderedDict[Waiting, None]
+
+# A timer is set for no longer than this, and again when it has run out.
+LONGEST_TIMER_S = 24 * 3600.0
+
+
+def block(
+    ctx: Client,
+    keys: Iterable[bytes],
+    timeout_ms: int,
+    kind: int,
+    serve: Serve,
+    *,
+    lost: CommandError | None = None,
+    interest: object = None,
+    otherwise: object = NULL_ARRAY,
+) -> object:
+    """Let the client wait for one of the keys to be a `kind` (RDB type) that has something for it.
+
+    A handler returns what this returns: POSTPONED, or `otherwise` where nobody may wait (inside EXEC). timeout_ms: 0
+    for ever; the client gets a null array when it has passed. serve(ctx, key): called after each change of a key that
+    is a `kind`, any change; may raise CommandError, and changes nothing if it returns POSTPONED. lost: the client's
+    answer when a key is no longer a `kind`; None: it goes on waiting. interest: when there is nothing for one client,
+    there is nothing for the others with an equal interest either, unless it is None.
+    """
+    if ctx.in_exec:
+        return otherwise
+    ends_at = time.monotonic() + timeout_ms / 1000 if timeout_ms else math.inf
+    ctx.server.blocking.add(Waiting(ctx, list(dict.fromkeys(keys)), kind, serve, lost, ends_at, interest))
+    return POSTPONED
+
+
+def first_ready(
+    ctx: Client, keys: Iterable[bytes], timeout_ms: int, kind: int, serve: Serve, *, otherwise: object = NULL_ARRAY
+) -> object:
+    """What `serve` makes of the first key that is ready; the client waits if none is."""
+    for key in keys:
+        value = serve(ctx, key)
+        if value is not POSTPONED:
+            return value
+    return block(ctx, keys, timeout_ms, kind, serve, otherwise=otherwise)
+
+
+def timeout_in_seconds(text: bytes) -> int:
+    """A timeout such as `0.5`, in milliseconds, rounded up. One beyond 64 bits counts as negative, as in Redis."""
+    number = LongDouble.parse(text)
+    if number is None:
+        raise CommandError("ERR timeout is not a float or out of range")
+    timeout_ms = number.thousandths()
+    if timeout_ms < 0:
+        raise CommandError("ERR timeout is negative")
+    return timeout_ms
+
+
+@cython.cclass
+class Blocking:
+    """All clients of a server that wait for keys.
+
+    queues: by (database number, key), by type, the oldest first; in place of them the Waiting that waits for the key
+    alone, for one command may name a million keys. call_later: the event loop's.
+    """
+
+    def __init__(self, table: CommandTable, keyspace: Keyspace, call_later: Callable[..., TimerHandle]):
+        self.table = table
+        self.keyspace = keyspace
+        self.call_later = call_later
+        self.queues: dict[tuple[int, bytes], Waiting | dict[int, Queue]] = {}
+        self.count = 0
+        self.timeouts = 0
+
+    def add(self, waiting: Waiting) -> None:
+        """The client waits from now on."""
+        number = waiting.database.number
+        for key in waiting.keys:
+            if (number, key) in self.queues:
+                self.queues_of((number, key)).setdefault(waiting.kind, OrderedDict())[waiting] = None
+            else:
+                self.queues[number, key] = waiting
+                waiting.database.wait_for(key)
+        waiting.client.blocked = waiting
+        self.count += 1
+        self.table.set_waiting(True)
+        if waiting.ends_at < math.inf:
+            self.timeouts += 1
+            self.set_timer(waiting)
+
+    def remove(self, waiting: Waiting) -> None:
+        """The client waits no longer."""
+        number = waiting.database.number
+        for key in waiting.keys:
+            if self.queues[number, key] is not waiting:
+                queues = self.queues_of((number, key))
+                queue = queues[waiting.kind]
+                del queue[waiting]
+                if not queue:
+                    del queues[waiting.kind]
+                if queues:
+                    continue
+            del self.queues[number, key]
+            waiting.database.forget(key)
+        if waiting.timer is not None:
+            waiting.timer.cancel()
+            waiting.timer = None
+            self.timeouts -= 1
+        waiting.client.blocked = None
+        self.count -= 1
+        self.table.set_waiting(self.count > 0)
+
+    def queues_of(self, place: tuple) -> dict:
+        """The queues of a key for which someone waits."""
+        found = self.queues[place]
+        if isinstance(found, Waiting):
+            found = self.queues[place] = {found.kind: OrderedDict([(found, None)])}
+        return found
+
+    def forget(self, client: Client) -> None:
+        """The client is gone."""
+        if client.blocked is not None:
+            self.remove(client.blocked)
+
+    def answer(self, waiting: Waiting, value: object) -> None:
+        """The client waits no longer and gets a reply."""
+        self.remove(waiting)
+        waiting.client.answer(value)
+
+    def unblock(self, client: Client, value: object) -> bool:
+        """CLIENT UNBLOCK: answer a client with a value or an error; False if it does not wait."""
+        waiting = client.blocked
+        if waiting is None:
+            return False
+        self.table.count_unblocked(waiting, value)
+        self.answer(waiting, value)
+        return True
+
+    # Time
+
+    def set_timer(self, waiting: Waiting) -> None:
+        """Look at the clock when the time is up."""
+        seconds = min(max(waiting.ends_at - time.monotonic(), 0), LONGEST_TIMER_S)
+        waiting.timer = self.call_later(seconds, self.look_at_clock, waiting)
+
+    def look_at_clock(self, waiting: Waiting) -> None:
+        """A timer has run out, perhaps a little early."""
+        if time.monotonic() < waiting.ends_at:
+            self.set_timer(waiting)
+        else:
+            self.answer(waiting, NULL_ARRAY)
+
+    # Keys
+
+    def wake(self) -> None:
+        """Serve whoever waits for the keys in Keyspace.ready, until nothing more becomes ready by that."""
+        keyspace = self.keyspace
+        while keyspace.ready:
+            ready = keyspace.ready
+            keyspace.ready = {}
+            for number, key in ready:
+                self.look_at(keyspace.databases[number], key)
+
+    def look_at(self, database: Database, key: bytes) -> None:
+        """Serve who waits for a key, as far as it goes."""
+        if (database.number, key) not in self.queues:
+            return
+        queues = self.queues_of((database.number, key))
+        kind = database.lookup(key, False, False)
+        queue = queues.get(kind)
+        if queue is None or len(queues) > 1:
+            self.tell_losers(queues, kind)
+        if queue is None:
+            return
+        in_vain: set = set()
+        for _ in range(len(queue)):
+            waiting = next(iter(queue))
+            queue.move_to_end(waiting)  # who is not served comes round to where it was
+            if waiting.interest in in_vain:
+                continue
+            if not self.serve(waiting, key) and waiting.interest is not None:
+                in_vain.add(waiting.interest)
+            if database.lookup(key, False, False) != kind:
+                return
+
+    def tell_losers(self, queues: dict, kind: object) -> None:
+        """Answer those who mind that the key is no longer of the type for which they wait."""
+        for other in [other for other in queues if other != kind]:
+            for waiting in [waiting for waiting in queues[other] if waiting.lost is not None]:
+                self.table.count_unblocked(waiting, waiting.lost)
+                self.answer(waiting, waiting.lost)
+
+    def serve(self, waiting: Waiting, key: bytes) -> bool:
+        """Let one client's command look at the key; False if there is nothing for it."""
+        client = waiting.client
+        try:
+            value = self.table.call_again(waiting, key)
+        except Exception as error:
+            # A bug of that command's must not hit the client whose command is being executed.
+            client.fail(error)
+            client.close()
+            return True
+        if value is POSTPONED:
+            return False
+        self.answer(waiting, value)
+        return True

@@ -1,0 +1,90 @@
+from asyncio import TimerHandle
+from collections.abc import Callable
+
+from minikv.dispatch.services import Services
+from minikv.dispatch.table import Command
+from minikv.errors import CommandError
+from minikv.keyspace import Database, Keyspace, Watch
+from minikv.protocol.reply import Marker, Transcript
+
+REPLY_ON: int
+REPLY_OFF: int
+REPLY_SKIP_NEXT: int
+REPLY_SKIP: int
+
+class Transaction:
+    queued: list[tuple[Command, tuple[bytes, ...]]]
+    failed: bool
+    flags: int
+    common_flags: int
+    queued_bytes: int
+    def add(self, command: Command, args: tuple[bytes, ...]) -> None: ...
+
+class Waiting:
+    client: Client
+    database: Database
+    keys: list[bytes]
+    kind: int
+    serve: Callable[[Client, bytes], object]
+    lost: CommandError | None
+    ends_at: float
+    timer: TimerHandle | None
+    command: Command
+    request: list[bytes]
+    elapsed_ns: int
+    def __init__(
+        self,
+        client: Client,
+        keys: list[bytes],
+        kind: int,
+        serve: Callable[[Client, bytes], object],
+        lost: CommandError | None,
+        ends_at: float,
+    ) -> None: ...
+
+class Client:
+    server: Services
+    keyspace: Keyspace
+    db: Database
+    id: int
+    resp: int
+    fd: int
+    name: bytes
+    lib_name: bytes
+    lib_ver: bytes
+    user: bytes
+    addr: bytes
+    laddr: bytes
+    authenticated: bool
+    is_unix: bool
+    is_monitor: bool
+    no_evict: bool
+    in_exec: bool
+    created_ns: int
+    last_interaction_ns: int
+    transaction: Transaction | None
+    watch: Watch | None
+    last_command: Command | None
+    blocked: Waiting | None
+    close_after_reply: bool
+    paused: bool
+    reply_mode: int
+    def __init__(self, server: Services, client_id: int = 0) -> None: ...
+    def discard_transaction(self) -> None: ...
+    def unwatch(self) -> None: ...
+    def trust(self) -> None: ...
+    def distrust(self) -> None: ...
+    def resume(self) -> None: ...
+    def check_output(self) -> None: ...
+    def answer(self, value: object) -> None: ...
+    def begin_array(self, count: int) -> Transcript | Marker: ...
+    def run_item(self, array: Transcript | Marker, command: Command, args: tuple[bytes, ...]) -> None: ...
+    def fail(self, error: BaseException) -> None: ...
+    def push(self, value: object) -> None: ...
+    def close(self) -> None: ...
+    def is_local(self) -> bool: ...
+    def input_bytes(self) -> int: ...
+    def args_bytes(self) -> int: ...
+    def output_bytes(self) -> int: ...
+    def queued_bytes(self) -> int: ...
+    def memory_bytes(self) -> int: ...

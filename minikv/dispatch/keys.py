@@ -1,0 +1,137 @@
+"""Which arguments of a request are keys, and what the command does with them: COMMAND GETKEYS and GETKEYSANDFLAGS.
+
+The key specifications of a command say where to begin (a position, or behind a word) and how to go on (a range with a
+step, or a count that precedes the keys). Where the flags depend on the options, a function here decides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from minikv.dispatch.spec import CommandSpec, KeySpec
+
+# What C's atoi reads.
+LEADING_NUMBER = re.compile(rb"[ \t\n\v\f\r]*[+-]?[0-9]+")
+# The order in which Redis lists the flags of a key specification.
+KEY_FLAGS = ["RO", "RW", "OW", "RM", "access", "insert", "update", "delete", "not_key", "incomplete", "variable_flags"]
+
+
+def key_flags(spec: KeySpec) -> list[str]:
+    """The flags of a specification, in Redis's spelling and order."""
+    given = {word.lower() for word in spec.flags.replace(",", " ").split()}
+    return [flag for flag in KEY_FLAGS if flag.lower() in given]
+
+
+def has_keys(spec: CommandSpec) -> bool:
+    """Whether any argument of the command can be a key."""
+    return bool(spec.keyspecs)
+
+
+def find_keys(spec: CommandSpec, request: Sequence[bytes]) -> list[tuple[bytes, list[str]]]:
+    """The keys of a request (names included) with the flags of each.
+
+    Those that a bad request lacks are left out; a count of keys that is wrong leaves none.
+    """
+    if spec.name == "SORT":
+        return sort_keys(request)
+    if spec.name == "MIGRATE":
+        return migrate_keys(spec, request)
+    decide = VARIABLE_FLAGS.get(spec.name)
+    found = []
+    for keyspec in spec.keyspecs:
+        flags = decide(request) if decide else key_flags(keyspec)
+        places = key_places(keyspec, request)
+        if places is None:
+            return []
+        found += [(request[place], flags) for place in places]
+    return found
+
+
+def key_places(spec: KeySpec, request: Sequence[bytes]) -> Sequence[int] | None:
+    """Positions of the keys in a request by one specification; None if their number is wrong."""
+    begin = first_place(spec, request)
+    if begin is None or not 0 < begin < len(request):
+        return ()
+    kind, *numbers = spec.find
+    if kind == "range":
+        last, step, limit = numbers
+        end = begin + last if last >= 0 else last_place(begin, last, limit, len(request))
+        return range(begin, min(end, len(request) - 1) + 1, step)
+    if kind == "keynum":
+        count_index, first, step = numbers
+        count = request[begin + count_index] if begin + count_index < len(request) else b""
+        number = LEADING_NUMBER.match(count)
+        keys = int(number[0]) if number else 0
+        if keys <= 0:
+            return None
+        places = range(begin + first, begin + first + keys * step, step)
+        return places if places[-1] < len(request) else None
+    return ()
+
+
+def first_place(spec: KeySpec, request: Sequence[bytes]) -> int | None:
+    """Where the specification begins to look."""
+    kind, *rest = spec.begin
+    if kind == "index":
+        return int(rest[0])
+    if kind == "keyword":
+        word, start = rest
+        lowered = [argument.lower() for argument in request]
+        places = range(start, len(request)) if start > 0 else range(len(request) + start, 0, -1)
+        return next((place + 1 for place in places if lowered[place] == word.lower().encode()), None)
+    return None
+
+
+def last_place(begin: int, last: int, limit: int, count: int) -> int:
+    """Where a range with a negative `last` ends; limit 2 means half of what follows `begin`, 3 a third."""
+    if limit > 1:
+        return begin + (count - begin) // limit + last
+    return count + last
+
+
+def migrate_keys(spec: CommandSpec, request: Sequence[bytes]) -> list[tuple[bytes, list[str]]]:
+    """The key, or those behind KEYS."""
+    flags = key_flags(spec.keyspecs[0])
+    at = 6
+    while at < len(request):
+        word = request[at].lower()
+        if word == b"keys":
+            return [] if request[3] else [(key, flags) for key in request[at + 1 :]]
+        at += {b"auth": 2, b"auth2": 3}.get(word, 1)
+    return [(request[3], flags)] if len(request) > 3 else []
+
+
+def sort_keys(request: Sequence[bytes]) -> list[tuple[bytes, list[str]]]:
+    """SORT's own, and the one behind the last STORE, which may stand anywhere among the options."""
+    found = [(request[1], ["RO", "access"])]
+    place = 2
+    while place < len(request):
+        word = request[place].lower()
+        if word == b"store" and place + 1 < len(request):
+            found[1:] = [(request[place + 1], ["OW", "update"])]
+        place += {b"limit": 3, b"by": 2, b"get": 2}.get(word, 1)
+    return found
+
+
+def set_flags(request: Sequence[bytes]) -> list[str]:
+    """SET reads the old value if it has the option GET."""
+    options = {argument.lower() for argument in request[3:]}
+    return ["RW", "access", "update"] if b"get" in options else ["OW", "update"]
+
+
+def bitfield_flags(request: Sequence[bytes]) -> list[str]:
+    """BITFIELD only reads if GET is its only operation."""
+    place = 2
+    while place < len(request):
+        operation = request[place].lower()
+        if operation == b"get":
+            place += 3
+        elif operation == b"overflow":
+            place += 2
+        else:
+            return ["RW", "access", "update"]
+    return ["RO", "access"]
+
+
+VARIABLE_FLAGS: dict[str, Callable[[Sequence[bytes]], list[str]]] = {"SET": set_flags, "BITFIELD": bitfield_flags}

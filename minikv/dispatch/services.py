@@ -1,0 +1,91 @@
+"""What command handlers may ask of the server (`ctx.server`), as types: commands never import the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
+
+from minikv.config import Config
+from minikv.keyspace import Keyspace
+from minikv.latency import LatencyMonitor
+from minikv.log import Log
+from minikv.slowlog import SlowLog
+from minikv.snapshot.controller import SnapshotController
+from minikv.snapshot.foreground_saves import ForegroundSaves
+
+if TYPE_CHECKING:
+    from minikv.dispatch.blocking import Blocking
+    from minikv.dispatch.client import Client
+    from minikv.dispatch.stats import Stats
+    from minikv.dispatch.table import CommandTable
+
+
+class Services(Protocol):
+    """The running server, as handlers see it.
+
+    clients: by number. monitors: those that said MONITOR. started_at: Unix seconds. startup_bytes: private memory at
+    the start. pause_until_ms: monotonic, 0 without a CLIENT PAUSE.
+    """
+
+    config: Config
+    table: CommandTable
+    keyspace: Keyspace
+    stats: Stats
+    clients: dict[int, Client]
+    blocking: Blocking
+    monitors: set[Client]
+    snapshots: SnapshotController
+    saves: ForegroundSaves
+    slowlog: SlowLog
+    latency: LatencyMonitor
+    log: Log
+    started_at: float
+    startup_bytes: int
+    run_id: str
+    replication_id: str
+    executable: str
+    config_file: str
+    pause_until_ms: int
+    pause_writes_only: bool
+
+    @property
+    def loading(self) -> bool:
+        """A dump is being read."""
+        ...
+
+    @property
+    def tcp_port(self) -> int:
+        """The port that clients connect to, 0 without TCP."""
+        ...
+
+    def refresh_gates(self) -> None:
+        """Look again at what may stop commands (loading, failed save, pause, monitors). Call it when one changes."""
+        ...
+
+    def pause(self, until_ms: int, writes_only: bool) -> None:
+        """CLIENT PAUSE until a Unix time in milliseconds."""
+        ...
+
+    def unpause(self) -> None:
+        """CLIENT UNPAUSE: postponed commands run now."""
+        ...
+
+    def kill(self, clients: Iterable[Client]) -> None:
+        """Close connections; the client that is being served is closed after its reply."""
+        ...
+
+    def forget(self, client: Client) -> None:
+        """The client is no longer a monitor."""
+        ...
+
+    def authenticate(self, username: bytes, password: bytes) -> bool:
+        """Whether the user may come in."""
+        ...
+
+    def request_shutdown(self, *, save: bool | None, now: bool, force: bool) -> None:
+        """SHUTDOWN: save (None: if save points exist), then end; raises CommandError if the save fails."""
+        ...
+
+    def abort_shutdown(self) -> bool:
+        """SHUTDOWN ABORT; False if none is in progress."""
+        ...

@@ -1,0 +1,55 @@
+from cpython.object cimport PyObject
+
+from minikv.dispatch.client cimport Client, Waiting
+from minikv.dispatch.histogram cimport Histogram
+from minikv.dispatch.stats cimport Stats
+
+
+cdef extern from "Python.h":
+    object PyObject_Vectorcall(object callable, PyObject **args, size_t nargs, PyObject *kwnames)
+
+
+cdef extern from "<time.h>" nogil:
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+    int clock_gettime(int clock, timespec *now)
+    enum: CLOCK_MONOTONIC
+
+
+cdef object POSTPONED
+
+
+cdef class Command:
+    cdef public object spec, handler
+    cdef public bytes full_name
+    cdef public int arity, flags
+    cdef public long long calls, usec, rejected, failed
+    cdef public dict subcommands
+    cdef public Histogram histogram
+    cdef int role, depth
+
+
+cdef class CommandTable:
+    cdef public dict commands
+    cdef public Stats stats
+    cdef public object services
+    cdef public int gates
+    cdef public bint keeps_histograms
+    cdef public long long slow_us, latency_us, slow_gate_us
+    cdef dict spellings
+    cdef long long mark_ns
+
+    cdef void begin_batch(self) noexcept
+    cdef object execute(self, Client client, PyObject **argv, Py_ssize_t argc)
+    cdef Command find(self, PyObject **argv, Py_ssize_t argc)
+    cdef object call(self, Client client, Command command, PyObject **argv, Py_ssize_t argc)
+    cdef object call_and_wake(self, Client client, Command command, PyObject **argv, Py_ssize_t argc)
+    cpdef object call_again(self, Waiting waiting, bytes key)
+    cpdef object count_unblocked(self, Waiting waiting, object value)
+    cdef object count_answered(self, Waiting waiting, long long elapsed_ns)
+    cpdef object set_waiting(self, bint waiting)
+    cdef object failed(self, Command command, object error)
+    cdef object guard(self, Client client, Command command, PyObject **argv, Py_ssize_t argc)
+    cdef object refuse(self, Client client, Command command, str text)
+    cdef void note_slow(self, Client client, Command command, list args, long long elapsed_us, str event)

@@ -1,0 +1,533 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, auto_pickle=False
+
+"""The table of commands and dispatch: every rule that holds for all commands stands here, none in handlers.
+
+A request is an array of `bytes` objects, the name first. `execute` finds the command, checks it and calls the handler
+as handler(client, *args) straight from that array: the slot before the first argument lends its place to the client,
+so no argument tuple is built.
+
+What may stop a command is collected in `gates`, one bit for each reason, so that an ordinary request on an ordinary
+day pays for one test. The order of the checks is that of Redis 7.0 (processCommand): unknown command, arity, protected
+commands, authentication, commands forbidden in MULTI, memory, failed save, loading, pause, queueing.
+"""
+
+import time
+
+import cython
+from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
+from cython.cimports.cpython.object import PyObject
+
+from minikv.dispatch.histogram import Histogram
+from minikv.dispatch.spec import (
+    ADMIN,
+    DENYOOM,
+    FAST,
+    LOADING,
+    MAY_REPLICATE,
+    NO_AUTH,
+    NO_MULTI,
+    PROTECTED,
+    READONLY,
+    SKIP_MONITOR,
+    SKIP_SLOWLOG,
+    WRITE,
+    CommandSpec,
+)
+from minikv.errors import ArenaFull, CommandError, NamingError
+from minikv.protocol.reply import NO_REPLY, POSTPONED, QUEUED, Raw
+from minikv.slowlog import redacted
+
+# Bits of CommandTable.gates: reasons to look closer at a command before it runs.
+GATE_LOADING = cython.declare(cython.int, 1)
+GATE_MISCONF = cython.declare(cython.int, 2)
+GATE_MEMORY = cython.declare(cython.int, 4)
+GATE_PAUSE_ALL = cython.declare(cython.int, 8)
+GATE_PAUSE_WRITES = cython.declare(cython.int, 16)
+GATE_MONITORS = cython.declare(cython.int, 32)
+# Not a reason to stop: somebody waits for a key, which the command may change.
+GATE_WAITING = cython.declare(cython.int, 64)
+
+C_WRITE = cython.declare(cython.int, WRITE)
+C_DENYOOM = cython.declare(cython.int, DENYOOM)
+C_LOADING = cython.declare(cython.int, LOADING)
+C_NO_AUTH = cython.declare(cython.int, NO_AUTH)
+C_NO_MULTI = cython.declare(cython.int, NO_MULTI)
+C_MAY_REPLICATE = cython.declare(cython.int, MAY_REPLICATE)
+C_PROTECTED = cython.declare(cython.int, PROTECTED)
+C_FAST = cython.declare(cython.int, FAST)
+C_TOUCHES_KEYS = cython.declare(cython.int, WRITE | READONLY)
+C_HIDDEN_FROM_MONITOR = cython.declare(cython.int, SKIP_MONITOR | ADMIN)
+C_SKIP_SLOWLOG = cython.declare(cython.int, SKIP_SLOWLOG)
+
+# Command.role: the few commands that the checks below treat by name.
+ROLE_ORDINARY = cython.declare(cython.int, 0)
+ROLE_EXEC = cython.declare(cython.int, 1)
+ROLE_CONTROL = cython.declare(cython.int, 2)  # DISCARD MULTI WATCH QUIT RESET: never queued
+ROLE_PING = cython.declare(cython.int, 3)
+ROLE_LEAVE = cython.declare(cython.int, 4)  # DISCARD QUIT RESET: allowed without memory inside MULTI; never queued
+ROLES = {b"exec": 1, b"multi": 2, b"watch": 2, b"discard": 4, b"quit": 4, b"reset": 4, b"ping": 3}
+
+# Spellings of names ("Get", "GET") that are remembered; more than any honest set of clients uses.
+MAX_SPELLINGS = cython.declare(cython.Py_ssize_t, 1024)
+
+# After a command that took this long the cached clock is read again.
+STALE_CLOCK_US = cython.declare(cython.longlong, 500)
+LONGEST_US = (1 << 63) - 1
+
+NOAUTH = "NOAUTH Authentication required."
+OOM = "OOM command not allowed when used memory > 'maxmemory'."
+MISCONF = (
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. "
+    "Commands that may modify the data set are disabled, because this instance is configured to report errors during "
+    "writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). "
+    "Please check the Redis logs for details about the RDB error."
+)
+LOADING_ERROR = "LOADING Redis is loading the dataset in memory"
+
+
+def text_of(argument: bytes, limit: int) -> str:
+    """An argument inside an error text: at most `limit` bytes, ended by a NUL as in C; any byte survives encoding."""
+    return argument[:limit].partition(b"\0")[0].decode("utf-8", "surrogateescape")
+
+
+@cython.cclass
+class Command:
+    """A command of one server: its spec, handler and counters.
+
+    calls, usec, rejected, failed: as INFO commandstats. histogram: of the calls' durations. depth: how many words the
+    name has. subcommands: by lower-case word, for a container; else None.
+    """
+
+    def __init__(self, spec: CommandSpec, handler: object):
+        self.spec = spec
+        self.handler = handler
+        self.full_name = spec.full_name
+        self.arity = spec.arity
+        self.flags = spec.flags
+        self.depth = 1 if spec.parent is None else 2
+        self.role = ROLES.get(self.full_name, ROLE_ORDINARY)
+        self.subcommands = None
+        self.histogram = Histogram()
+
+    def __repr__(self) -> str:
+        return f"<Command {self.full_name.decode()}>"
+
+    def reset_stats(self) -> None:
+        """CONFIG RESETSTAT."""
+        self.calls = self.usec = self.rejected = self.failed = 0
+        self.histogram.clear()
+
+
+@cython.cclass
+class CommandTable:
+    """All commands by lower-case name, and dispatch.
+
+    slow_us: slowlog-log-slower-than (-1: off). latency_us: latency-monitor-threshold in microseconds (0: off).
+    keeps_histograms: latency-tracking.
+    """
+
+    def __init__(self, services: object, stats: Stats):
+        self.services = services
+        self.stats = stats
+        self.commands = {}
+        self.spellings = {}
+        self.gates = 0
+        self.keeps_histograms = True
+        self.set_slow_limits(-1, 0)
+
+    @staticmethod
+    def build(modules: object, services: object, stats: Stats) -> "CommandTable":
+        """A table of every command that the modules define."""
+        table = CommandTable(services, stats)
+        children = []
+        for module in modules:
+            for member in vars(module).values():
+                if isinstance(member, CommandSpec):
+                    table.commands.setdefault(member.full_name, Command(member, None)).subcommands = {}
+                    continue
+                if getattr(member, "__module__", None) != module.__name__:
+                    continue  # imported from another module, which brings it itself
+                for spec in getattr(member, "__command_specs__", ()):
+                    if spec.parent is None:
+                        table.commands[spec.full_name] = Command(spec, member)
+                    else:
+                        children.append(Command(spec, member))
+        for child in children:
+            parent_name, _, word = child.full_name.partition(b"|")
+            parent = table.commands[parent_name]
+            if parent.subcommands is None:
+                parent.subcommands = {}
+            parent.subcommands[word] = child
+        return table
+
+    def __iter__(self):
+        """Every command and subcommand."""
+        for command in self.commands.values():
+            yield command
+            if command.subcommands:
+                yield from command.subcommands.values()
+
+    def __len__(self) -> int:
+        return len(self.commands)
+
+    def lookup(self, *words: bytes) -> object:
+        """The command called `words` (b"client", b"id"), or None; the case does not matter."""
+        found = self.commands.get(words[0].lower())
+        if len(words) > 1 and found is not None:
+            return found.subcommands.get(words[1].lower()) if found.subcommands else None
+        return found
+
+    def set_slow_limits(self, slow_us: int, latency_ms: int) -> None:
+        """slowlog-log-slower-than and latency-monitor-threshold."""
+        self.slow_us = slow_us
+        self.latency_us = min(latency_ms * 1000, LONGEST_US)
+        limits = [STALE_CLOCK_US]
+        if slow_us >= 0:
+            limits.append(slow_us)
+        if latency_ms > 0:
+            limits.append(self.latency_us)
+        self.slow_gate_us = min(limits)
+
+    def set_gates(
+        self,
+        *,
+        loading: bool,
+        misconf: bool,
+        limited_memory: bool,
+        paused: bool,
+        writes_paused: bool,
+        monitors: bool,
+    ) -> None:
+        """What holds now of the reasons to look closer at a command before it runs."""
+        self.gates = (
+            self.gates & GATE_WAITING
+            | GATE_LOADING * loading
+            | GATE_MISCONF * misconf
+            | GATE_MEMORY * limited_memory
+            | GATE_PAUSE_ALL * paused
+            | GATE_PAUSE_WRITES * writes_paused
+            | GATE_MONITORS * monitors
+        )
+
+    def set_waiting(self, waiting: cython.bint) -> object:
+        """Whether any client waits for a key."""
+        self.gates = self.gates | GATE_WAITING if waiting else self.gates & ~GATE_WAITING
+
+    def dispatch(self, client: Client, args: object) -> object:
+        """Execute one request given as a sequence of bytes. Errors are returned as CommandError, not raised."""
+        self.begin_batch()
+        return self.run(client, None, args)
+
+    def run(self, client: Client, command: object, args: object) -> object:
+        """Call a command that was checked before (one that MULTI queued), or, with None, find and check it first."""
+        items: tuple = tuple(args)
+        argc: cython.Py_ssize_t = len(items)
+        argv: cython.pointer(cython.pointer(PyObject)) = cython.cast(
+            cython.pointer(cython.pointer(PyObject)), PyMem_Malloc((argc + 1) * cython.sizeof(cython.pointer(PyObject)))
+        )
+        if argv == cython.NULL:
+            raise MemoryError
+        i: cython.Py_ssize_t
+        for i in range(argc):
+            argv[i] = cython.cast(cython.pointer(PyObject), items[i])
+        try:
+            if command is None:
+                return self.execute(client, argv, argc)
+            return self.call(client, command, argv, argc)
+        finally:
+            PyMem_Free(argv)
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def begin_batch(self) -> cython.void:
+        """Note the time: the first command's duration counts from here, each other's from the end of the one before."""
+        now: timespec
+        clock_gettime(CLOCK_MONOTONIC, cython.address(now))
+        self.mark_ns = cython.cast(cython.longlong, now.tv_sec) * 1000000000 + now.tv_nsec
+
+    @cython.cfunc
+    def execute(
+        self, client: Client, argv: cython.pointer(cython.pointer(PyObject)), argc: cython.Py_ssize_t
+    ) -> object:
+        """The value that answers a request; a CommandError instance if it fails, POSTPONED if it has to wait.
+
+        For the end of CLIENT PAUSE: the same request is executed again then. For a key (dispatch/blocking.py): the
+        client is `blocked` and gets its answer later.
+
+        argv holds argc borrowed references to bytes; its slots are as before when this returns.
+        """
+        command: Command = self.find(argv, argc)
+        if command is None:
+            return self.refuse_unknown(client, argv_list(argv, argc))
+        client.last_command = command
+        if argc != command.arity if command.arity > 0 else argc < -command.arity:
+            name = command.full_name.decode()
+            return self.refuse(client, command, f"ERR wrong number of arguments for '{name}' command")
+        if self.gates or client.transaction is not None or not client.authenticated or command.flags & C_PROTECTED:
+            stopped = self.guard(client, command, argv, argc)
+            if stopped is not None:
+                return stopped
+            if self.gates & GATE_WAITING:
+                return self.call_and_wake(client, command, argv, argc)
+        return self.call(client, command, argv, argc)
+
+    @cython.cfunc
+    def find(self, argv: cython.pointer(cython.pointer(PyObject)), argc: cython.Py_ssize_t) -> Command:
+        """The command that a request names, or None."""
+        name = cython.cast(bytes, argv[0])
+        found = self.spellings.get(name)
+        if found is None:
+            found = self.commands.get(name.lower())
+            if found is None:
+                return None
+            if len(self.spellings) < MAX_SPELLINGS:
+                self.spellings[name] = found
+        command: Command = cython.cast(Command, found)
+        if command.subcommands is None or argc == 1:
+            return command
+        return command.subcommands.get(cython.cast(bytes, argv[1]).lower())
+
+    @cython.cfunc
+    def call(
+        self,
+        client: Client,
+        command: Command,
+        argv: cython.pointer(cython.pointer(PyObject)),
+        argc: cython.Py_ssize_t,
+    ) -> object:
+        """Call the handler and count it."""
+        start_ns: cython.longlong = self.mark_ns
+        now: timespec
+        # The client takes the slot of the (sub)command's name for the length of the call.
+        place: cython.Py_ssize_t = command.depth - 1
+        name: cython.pointer(PyObject) = argv[place]
+        argv[place] = cython.cast(cython.pointer(PyObject), client)
+        try:
+            value = PyObject_Vectorcall(command.handler, argv + place, argc - place, cython.NULL)
+        except CommandError as error:
+            if isinstance(error, NamingError):
+                error = CommandError(str(error).format(cython.cast(bytes, name).decode()))
+            value = self.failed(command, error)
+        except ArenaFull as error:
+            value = self.failed(command, CommandError(f"OOM {error}"))
+        finally:
+            argv[place] = name
+        clock_gettime(CLOCK_MONOTONIC, cython.address(now))
+        self.mark_ns = cython.cast(cython.longlong, now.tv_sec) * 1000000000 + now.tv_nsec
+        elapsed_us: cython.longlong = (self.mark_ns - start_ns) // 1000
+        command.calls += 1
+        command.usec += elapsed_us
+        self.stats.commands_processed += 1
+        if value is POSTPONED:
+            # Its whole duration is known when it is answered.
+            waiting: Waiting = client.blocked
+            waiting.command = command
+            waiting.request = argv_list(argv, argc)
+            waiting.elapsed_ns = self.mark_ns - start_ns
+        else:
+            if self.keeps_histograms:
+                command.histogram.record(self.mark_ns - start_ns)
+            if elapsed_us >= self.slow_gate_us:
+                event = "fast-command" if command.flags & C_FAST else "command"
+                self.note_slow(client, command, argv_list(argv, argc), elapsed_us, event)
+        if self.gates & GATE_MONITORS and not command.flags & C_HIDDEN_FROM_MONITOR:
+            feed_monitors(self.services.monitors, client, argv_list(argv, argc))
+        return value
+
+    @cython.cfunc
+    def failed(self, command: Command, error: object) -> object:
+        """Count a CommandError; returns it as the value that answers."""
+        command.failed += 1
+        self.stats.count_error(str(error))
+        return error.with_traceback(None)
+
+    @cython.cfunc
+    def call_and_wake(
+        self,
+        client: Client,
+        command: Command,
+        argv: cython.pointer(cython.pointer(PyObject)),
+        argc: cython.Py_ssize_t,
+    ) -> object:
+        """Call the handler, then serve the clients that have waited for what it changed."""
+        value = self.call(client, command, argv, argc)
+        if self.services.keyspace.ready and not client.in_exec:
+            self.services.blocking.wake()
+            self.begin_batch()
+        return value
+
+    def call_again(self, waiting: Waiting, key: bytes) -> object:
+        """Let a command that waits look at a key: its value, a CommandError, or POSTPONED if it goes on waiting."""
+        command: Command = waiting.command
+        self.begin_batch()
+        start_ns: cython.longlong = self.mark_ns
+        try:
+            value = waiting.serve(waiting.client, key)
+        except CommandError as error:
+            value = self.failed(command, error)
+        except ArenaFull as error:
+            value = self.failed(command, CommandError(f"OOM {error}"))
+        if value is not POSTPONED:
+            self.begin_batch()
+            self.count_answered(waiting, self.mark_ns - start_ns)
+        return value
+
+    def count_answered(self, waiting: Waiting, elapsed_ns: cython.longlong) -> None:
+        """A command that has waited has taken this long, beside what it took before."""
+        command: Command = waiting.command
+        command.usec += elapsed_ns // 1000
+        elapsed_ns += waiting.elapsed_ns
+        if self.keeps_histograms:
+            command.histogram.record(elapsed_ns)
+        if elapsed_ns // 1000 >= self.slow_gate_us:
+            self.note_slow(waiting.client, command, waiting.request, elapsed_ns // 1000, "command-unblocking")
+
+    def count_unblocked(self, waiting: Waiting, value: object) -> None:
+        """A command that has waited ends without its purpose; the value may be a CommandError."""
+        command: Command = waiting.command
+        command.failed += 1
+        if isinstance(value, CommandError):
+            self.stats.count_error(str(value))
+        self.count_answered(waiting, 0)
+
+    @cython.cfunc
+    def guard(
+        self,
+        client: Client,
+        command: Command,
+        argv: cython.pointer(cython.pointer(PyObject)),
+        argc: cython.Py_ssize_t,
+    ) -> object:
+        """None if the command may run now; else what to answer instead."""
+        gates: cython.int = self.gates
+        flags: cython.int = command.flags
+        always: cython.int = flags  # flags that this and all commands queued for EXEC have
+        if command.role == ROLE_EXEC and client.transaction is not None:
+            flags |= client.transaction.flags
+            always &= client.transaction.common_flags
+        if flags & C_PROTECTED and not may_debug(self.services.config.enable_debug_command, client):
+            return self.refuse(client, command, protected_text(command.full_name))
+        if not client.authenticated and not flags & C_NO_AUTH:
+            return self.refuse(client, command, NOAUTH)
+        in_multi: cython.bint = client.transaction is not None
+        if in_multi and flags & C_NO_MULTI:
+            return self.refuse(client, command, "ERR Command not allowed inside a transaction")
+        if client.is_monitor and flags & C_TOUCHES_KEYS:
+            return self.refuse(client, command, "ERR Replica can't interact with the keyspace")
+        if gates & GATE_MEMORY:
+            needs_memory: cython.bint = (flags & C_DENYOOM) != 0
+            if in_multi and command.role != ROLE_EXEC and command.role != ROLE_LEAVE:
+                needs_memory = True
+            if needs_memory and self.services.keyspace.claimed_bytes > self.services.config.maxmemory:
+                return self.refuse(client, command, OOM)
+        if gates & GATE_MISCONF and (flags & C_WRITE or command.role == ROLE_PING):
+            return self.refuse(client, command, MISCONF)
+        if gates & GATE_LOADING and not always & C_LOADING:
+            return self.refuse(client, command, LOADING_ERROR)
+        if gates & GATE_PAUSE_ALL or (gates & GATE_PAUSE_WRITES and flags & (C_WRITE | C_MAY_REPLICATE)):
+            return POSTPONED
+        if in_multi and (command.role == ROLE_ORDINARY or command.role == ROLE_PING):
+            client.transaction.add(command, tuple(argv_list(argv, argc)))
+            return QUEUED
+        return None
+
+    @cython.cfunc
+    def refuse(self, client: Client, command: Command, text: str) -> object:
+        """The error for a command that is not executed; it spoils an open transaction."""
+        if command is not None:
+            command.rejected += 1
+        if command is not None and command.role == ROLE_EXEC:
+            client.discard_transaction()
+            text = f"EXECABORT Transaction discarded because of: {text.removeprefix('ERR ')}"
+        elif client.transaction is not None:
+            client.transaction.failed = True
+        self.stats.count_error(text)
+        return CommandError(text)
+
+    def refuse_unknown(self, client: Client, args: list) -> object:
+        """The error for a request that names no command; a web browser's request closes the connection."""
+        if args[0].lower() in (b"post", b"host:"):
+            self.services.log.warning(
+                "Possible SECURITY ATTACK detected: a POST or Host: line of HTTP came, perhaps from a web page led "
+                f"to this port. Connection from {text_of(client.addr, 128)} aborted."
+            )
+            client.close()
+            return NO_REPLY
+        return self.refuse(client, None, self.explain_unknown(args))
+
+    def explain_unknown(self, args: list) -> str:
+        """The error for a request that names no command."""
+        name = text_of(args[0], 128)
+        container_command = self.commands.get(args[0].lower())
+        if container_command is not None:
+            return f"ERR unknown subcommand '{text_of(args[1], 128)}'. Try {name.upper()} HELP."
+        shown = b""
+        for argument in args[1:]:
+            if len(shown) >= 128:
+                break
+            shown += b"'" + argument[: 128 - len(shown)].partition(b"\0")[0] + b"' "
+        return f"ERR unknown command '{name}', with args beginning with: {text_of(shown, len(shown))}"
+
+    @cython.cfunc
+    def note_slow(
+        self, client: Client, command: Command, args: list, elapsed_us: cython.longlong, event: str
+    ) -> cython.void:
+        """After a command above slow_gate_us: the clock is stale, and the logs may want to know."""
+        services = self.services
+        if elapsed_us >= STALE_CLOCK_US:
+            services.keyspace.tick()
+        if 0 <= self.slow_us <= elapsed_us and not command.flags & C_SKIP_SLOWLOG:
+            services.slowlog.add(client, args, elapsed_us)
+        if 0 < self.latency_us <= elapsed_us:
+            services.latency.add(event, elapsed_us // 1000)
+
+    def reset_stats(self) -> None:
+        """CONFIG RESETSTAT, for the commands."""
+        for command in self:
+            command.reset_stats()
+
+
+@cython.cfunc
+def argv_list(argv: cython.pointer(cython.pointer(PyObject)), argc: cython.Py_ssize_t) -> list:
+    """The request as a list, for the paths that may be slow."""
+    args: list = []
+    i: cython.Py_ssize_t
+    for i in range(argc):
+        args.append(cython.cast(object, argv[i]))
+    return args
+
+
+def may_debug(setting: str, client: Client) -> bool:
+    """Whether enable-debug-command lets the client use DEBUG."""
+    return setting == "yes" or (setting == "local" and client.is_local())
+
+
+def protected_text(full_name: bytes) -> str:
+    """The error for DEBUG where enable-debug-command forbids it."""
+    name = full_name.partition(b"|")[0].decode().upper()
+    option = f"enable-{name.lower()}-command"
+    return (
+        f'ERR {name} command not allowed. If the {option} option is set to "local", you can run it from a local '
+        "connection, otherwise you need to set this option in the configuration file, and then restart the server."
+    )
+
+
+def feed_monitors(monitors: object, client: Client, args: list) -> None:
+    """Show a request to every MONITOR client, without its passwords."""
+    seconds = time.time()
+    peer = b"unix:" + client.addr[:-2] if client.is_unix else client.addr
+    head = b"+%.6f [%d %s]" % (seconds, client.db.number if client.db is not None else 0, peer)
+    line = Raw(head + b"".join(b" " + quoted(argument) for argument in redacted(args)) + b"\r\n")
+    for monitor in list(monitors):
+        monitor.push(line)
+
+
+ESCAPES = {ord("\\"): b"\\\\", ord('"'): b'\\"', 10: b"\\n", 13: b"\\r", 9: b"\\t", 7: b"\\a", 8: b"\\b"}
+
+
+def quoted(argument: bytes) -> bytes:
+    """An argument in double quotes, with unprintable bytes as escapes."""
+    shown = b"".join(
+        ESCAPES.get(byte) or (b"%c" % byte if 32 <= byte < 127 else b"\\x%02x" % byte) for byte in argument
+    )
+    return b'"' + shown + b'"'

@@ -1,0 +1,490 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""One database's records with the two indexes that lead to them.
+
+A store puts records into the arena, keeps the table (key to record) and the expiry index (time to key) in step with
+them, and knows when a record may be written where it is: never while it is frozen for a snapshot child, except bytes
+of jumbo records, which are left to the kernel's copy-on-write. It knows no clock: whether a time has passed is the
+keyspace's business.
+
+Every change either succeeds or raises ArenaFull with nothing changed: blocks are reserved first, room for the record
+comes next, and what follows cannot fail.
+
+A `slot` is an entry of the table: NULL for a key that is not there, good until the next insert or remove.
+
+Invariants (proved by KeyStore.check):
+  1. the table holds one entry for each live record of the store, and no other
+  2. the expiry index holds (time, hash) of each record with a time, and no other
+"""
+
+import cython
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.string import memcpy, memmove, memset
+from cython.cimports.minikv.engine.chunks import root_of
+from cython.cimports.minikv.engine.ordered import Cursor, Entry, OrderedIndex
+from cython.cimports.minikv.engine.record import (
+    EXPIRY_OPCODE,
+    EXPIRY_SIZE,
+    JUMBO_LENGTH_SIZE,
+    PACKED_HEADER,
+    RECORD_MAX,
+    SPREAD_MARK,
+    SPREAD_PAYLOAD,
+    TYPE_STRING,
+    is_chunked,
+    length_size,
+    payload_size,
+    read_length,
+    record_expire_at,
+    record_key,
+    record_payload,
+    record_size,
+    skip_expiry,
+    string_encoding,
+    string_length_size,
+    write_header,
+    write_length,
+)
+from cython.cimports.minikv.engine.stores import Stores, spread_of
+from cython.cimports.minikv.engine.table import hash_key, slot_offset
+
+
+class KeyStore:
+    """Store `number`, one of a database's keys."""
+
+    def __cinit__(self, stores: Stores, number: int):
+        self.stores = stores
+        self.arena = stores.arena
+        self.tables = stores.tables
+        self.number = number
+        self.table = cython.address(stores.indexes[self.number].table)
+        self.expiry = OrderedIndex(stores.pool)
+
+    def find(
+        self, key: cython.pointer[cython.const[uint8_t]], key_len: uint64_t, hash_: uint64_t
+    ) -> cython.pointer[uint64_t]:
+        return self.tables.find(self.table, key, key_len, hash_)
+
+    def record(self, slot: cython.pointer[cython.const[uint64_t]]) -> cython.pointer[uint8_t]:
+        """The record's first byte; it does not survive a change."""
+        return self.arena.base + slot_offset(slot)
+
+    # Whole records
+
+    def put_string(
+        self,
+        key: cython.pointer[cython.const[uint8_t]],
+        key_len: uint64_t,
+        hash_: uint64_t,
+        slot: cython.pointer[uint64_t],
+        value_len: uint64_t,
+        encoding: cython.int,
+        expire_at_ms: int64_t,
+    ) -> cython.pointer[uint8_t]:
+        """Make the key a string; the caller writes `value_len` bytes to the address returned before any other call."""
+        size_of_length: uint32_t = string_length_size(value_len, encoding)
+        size: uint64_t = 1 + length_size(key_len) + key_len + size_of_length + value_len
+        prefixed: cython.bint = expire_at_ms != 0
+        record: cython.pointer[uint8_t]
+        if size + (EXPIRY_SIZE if prefixed else 0) > RECORD_MAX:
+            prefixed = True
+            size += JUMBO_LENGTH_SIZE - size_of_length
+            size_of_length = JUMBO_LENGTH_SIZE
+        if prefixed:
+            size += EXPIRY_SIZE
+        record = self.arena.base + self._place(hash_, slot, size, expire_at_ms)
+        return write_length(
+            write_header(record, prefixed, expire_at_ms, TYPE_STRING, key, key_len), value_len, size_of_length
+        )
+
+    def put_payload(
+        self,
+        key: cython.pointer[cython.const[uint8_t]],
+        key_len: uint64_t,
+        hash_: uint64_t,
+        slot: cython.pointer[uint64_t],
+        kind: uint8_t,
+        payload_len: uint64_t,
+        expire_at_ms: int64_t,
+    ) -> cython.pointer[uint8_t]:
+        """The same for a payload that the caller writes whole; not for strings."""
+        size: uint64_t = 1 + length_size(key_len) + key_len + payload_len
+        prefixed: cython.bint = expire_at_ms != 0 or size > RECORD_MAX
+        if prefixed:
+            size += EXPIRY_SIZE
+        return write_header(
+            self.arena.base + self._place(hash_, slot, size, expire_at_ms), prefixed, expire_at_ms, kind, key, key_len
+        )
+
+    def put_copy(
+        self,
+        key: cython.pointer[cython.const[uint8_t]],
+        key_len: uint64_t,
+        hash_: uint64_t,
+        slot: cython.pointer[uint64_t],
+        source: cython.pointer[cython.const[uint8_t]],
+        spread: uint32_t,
+    ) -> cython.int:
+        """Give the key the value and the time of another live record, whose bytes are at `source`.
+
+        spread: the store that the elements of a spread collection are in.
+        """
+        record: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], source)
+        payload: cython.pointer[uint8_t] = record_payload(record)
+        kind: uint8_t = skip_expiry(record)[0]
+        expire_at_ms: int64_t = record_expire_at(record)
+        nbytes: uint64_t = payload_size(kind, payload)
+        length: uint64_t = 0
+        data: cython.pointer[uint8_t]
+        if kind == TYPE_STRING:
+            data = read_length(payload, cython.address(length))
+            memcpy(
+                self.put_string(
+                    key, key_len, hash_, slot, length, string_encoding(length, data - payload), expire_at_ms
+                ),
+                data,
+                length,
+            )
+        else:
+            data = self.put_payload(key, key_len, hash_, slot, kind, nbytes, expire_at_ms)
+            memcpy(data, payload, nbytes)
+            if spread:
+                memcpy(data + SPREAD_PAYLOAD - 4, cython.address(spread), 4)
+                self.arena.spreads[spread].owner = self.number
+        return 0
+
+    def splice(
+        self, slot: cython.pointer[uint64_t], at: uint64_t, removed: uint64_t, inserted: uint64_t
+    ) -> cython.pointer[uint8_t]:
+        """Replace `removed` bytes of a packed collection, `at` bytes into its payload, by `inserted` ones.
+
+        Returns where the caller writes them before any other call; it keeps the number of elements right too. What a
+        spread stream has in its root may be changed in the same way.
+        """
+        payload: cython.pointer[uint8_t] = record_payload(self.record(slot))
+        size_at: uint32_t = SPREAD_PAYLOAD if spread_of(skip_expiry(self.record(slot))[0], payload) else 0
+        packed: uint32_t = 0
+        memcpy(cython.address(packed), payload + size_at, PACKED_HEADER)
+        packed = cython.cast(uint32_t, packed - removed + inserted)
+        payload = self.rewrite(slot, at, removed, inserted) - at
+        memcpy(payload + size_at, cython.address(packed), PACKED_HEADER)
+        return payload + at
+
+    def rewrite(
+        self, slot: cython.pointer[uint64_t], at: uint64_t, removed: uint64_t, inserted: uint64_t
+    ) -> cython.pointer[uint8_t]:
+        """The same for any collection, whose payload the caller makes tell its new size: in place if it may be."""
+        old: uint64_t = slot_offset(slot)
+        record: cython.pointer[uint8_t] = self.arena.base + old
+        payload: cython.pointer[uint8_t] = record_payload(record)
+        start: uint64_t = cython.cast(uint64_t, payload - record) + at
+        size: uint64_t = record_size(record)
+        new_size: uint64_t = size - removed + inserted
+        # A jumbo record always has the expiry prefix.
+        prefix: uint64_t = EXPIRY_SIZE if new_size > RECORD_MAX and record[0] != EXPIRY_OPCODE else 0
+        offset: uint64_t
+        if prefix == 0 and self.arena.fits(old, size, new_size):
+            if removed != inserted:
+                memmove(record + start + inserted, record + start + removed, size - start - removed)
+            return record + start
+        self.stores.reserve_again()
+        offset = self.stores.allocate_again(self.number, size, prefix + new_size)
+        if prefix:
+            self.arena.base[offset] = EXPIRY_OPCODE
+            memset(self.arena.base + offset + 1, 0, EXPIRY_SIZE - 1)
+        payload = self.arena.base + offset + prefix
+        memcpy(payload, record, start)
+        memcpy(payload + start + inserted, record + start + removed, size - start - removed)
+        self.stores.replace(slot, old, size, offset, prefix + new_size)
+        return payload + start
+
+    def put_root(
+        self,
+        key: cython.pointer[cython.const[uint8_t]],
+        key_len: uint64_t,
+        hash_: uint64_t,
+        slot: cython.pointer[uint64_t],
+        kind: uint8_t,
+        spread: uint32_t,
+        expire_at_ms: int64_t,
+    ) -> cython.int:
+        """Make the key the root of a spread collection, whose elements are there already."""
+        words: uint32_t[2]
+        payload: cython.pointer[uint8_t] = self.put_payload(
+            key, key_len, hash_, slot, kind, SPREAD_PAYLOAD, expire_at_ms
+        )
+        words[0] = SPREAD_MARK
+        words[1] = spread
+        memcpy(payload, words, SPREAD_PAYLOAD)
+        self.arena.spreads[spread].owner = self.number
+        return 0
+
+    def put_chunked(
+        self,
+        key: cython.pointer[cython.const[uint8_t]],
+        key_len: uint64_t,
+        hash_: uint64_t,
+        slot: cython.pointer[uint64_t],
+        kind: uint8_t,
+        payload: cython.pointer[cython.const[uint8_t]],
+        expire_at_ms: int64_t,
+    ) -> cython.int:
+        """Make the key a chunked collection, whose root is given and whose chunks are there already."""
+        nbytes: uint64_t = payload_size(kind, cython.cast(cython.pointer[uint8_t], payload))
+        memcpy(self.put_payload(key, key_len, hash_, slot, kind, nbytes, expire_at_ms), payload, nbytes)
+        return 0
+
+    def _place(
+        self, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t, expire_at_ms: int64_t
+    ) -> uint64_t:
+        """Room for a record of `size` that replaces the slot's, with the indexes already changed for it."""
+        old_ms: int64_t = 0
+        offset: uint64_t
+        spread: uint32_t = 0
+        record: cython.pointer[uint8_t]
+        if slot != cython.NULL:
+            record = self.arena.base + slot_offset(slot)
+            old_ms = record_expire_at(record)
+            spread = spread_of(skip_expiry(record)[0], record_payload(record))
+            if is_chunked(skip_expiry(record)[0], record_payload(record)):
+                offset = self._place_for_chunked(slot, size)
+                self._move_expiry(hash_, old_ms, expire_at_ms)
+                return offset
+        offset = self.stores.place(self.number, hash_, slot, size)
+        if spread:
+            self.stores.drop(spread)
+        self._move_expiry(hash_, old_ms, expire_at_ms)
+        return offset
+
+    def _place_for_chunked(self, slot: cython.pointer[uint64_t], size: uint64_t) -> uint64_t:
+        """Room for a record that replaces the slot's root: its entries are needed until its chunks are gone."""
+        old: uint64_t = slot_offset(slot)
+        old_size: uint64_t = record_size(self.arena.base + old)
+        payload: cython.pointer[uint8_t] = record_payload(self.arena.base + old)
+        offset: uint64_t
+        self.stores.reserve_again()
+        offset = self.stores.allocate_again(self.number, old_size + root_of(payload).nbytes, size)
+        self.stores.chunks.drop(payload)
+        self.stores.replace(slot, old, old_size, offset, size)
+        return offset
+
+    def _move_expiry(self, hash_: uint64_t, old_ms: int64_t, new_ms: int64_t) -> cython.int:
+        if old_ms != new_ms:
+            if new_ms:
+                self.expiry.insert(new_ms, hash_)
+            if old_ms:
+                self.expiry.remove(old_ms, hash_)
+        return 0
+
+    def remove(self, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.void:
+        """Delete the key of a slot, with all its elements."""
+        record: cython.pointer[uint8_t] = self.record(slot)
+        spread: uint32_t = spread_of(skip_expiry(record)[0], record_payload(record))
+        if is_chunked(skip_expiry(record)[0], record_payload(record)):
+            self.stores.chunks.drop(record_payload(record))
+        self.remove_root(slot, hash_)
+        if spread:
+            self.stores.drop(spread)
+
+    def remove_root(self, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.void:
+        """Delete the key of a slot; the elements of a chunked or spread collection stay, for another root."""
+        offset: uint64_t = slot_offset(slot)
+        record: cython.pointer[uint8_t] = self.arena.base + offset
+        expire_at_ms: int64_t = record_expire_at(record)
+        if expire_at_ms:
+            self.expiry.remove(expire_at_ms, hash_)
+        self.tables.remove(self.table, slot)
+        self.arena.kill(offset, record_size(record))
+
+    def clear(self) -> cython.void:
+        """Drop everything: whole segments at a time."""
+        self.stores.drop_owned(self.number)
+        if self.table.used:
+            self.stores.chunks.drop_owned(self.number)
+        self.tables.clear(self.table)
+        self.expiry.clear()
+        self.arena.drop_store(self.number)
+
+    # Parts of records
+
+    def write_range(
+        self,
+        slot: cython.pointer[uint64_t],
+        at: uint64_t,
+        data: cython.pointer[cython.const[uint8_t]],
+        data_len: uint64_t,
+    ) -> cython.int:
+        """Write bytes into a string, which grows, with zeros in between, as far as needed. The string becomes raw."""
+        offset: uint64_t = slot_offset(slot)
+        record: cython.pointer[uint8_t] = self.arena.base + offset
+        payload: cython.pointer[uint8_t] = record_payload(record)
+        old_len: uint64_t = 0
+        old_data: cython.pointer[uint8_t] = read_length(payload, cython.address(old_len))
+        old_size: uint64_t = cython.cast(uint64_t, old_data - record) + old_len
+        new_len: uint64_t = max(old_len, at + data_len)
+        size_of_length: uint32_t = max(length_size(new_len), 2)
+        size: uint64_t = cython.cast(uint64_t, payload - record) + size_of_length + new_len
+        key: cython.pointer[uint8_t]
+        key_len: uint64_t = 0
+        new_offset: uint64_t
+        new_data: cython.pointer[uint8_t]
+        self.stores.reserve()
+        if self.arena.is_jumbo(offset):
+            size = old_size + new_len - old_len
+            if new_len == old_len or self.arena.grow_in_place(offset, old_size, size):
+                if new_len != old_len:
+                    write_length(payload, new_len, JUMBO_LENGTH_SIZE)
+                if at > old_len:
+                    memset(old_data + old_len, 0, at - old_len)
+                memcpy(old_data + at, data, data_len)
+                return 0
+        elif old_data - payload == size_of_length and self.arena.fits(offset, old_size, size):
+            write_length(payload, new_len, size_of_length)
+            if at > old_len:
+                memset(old_data + old_len, 0, at - old_len)
+            memcpy(old_data + at, data, data_len)
+            return 0
+        # The new record is written while the old one still stands, then takes its place.
+        if size > RECORD_MAX:
+            key = record_key(record, cython.address(key_len))
+            size = EXPIRY_SIZE + 1 + length_size(key_len) + key_len + JUMBO_LENGTH_SIZE + new_len
+            new_offset = self.stores.allocate(self.number, size)
+            new_data = write_length(
+                write_header(
+                    self.arena.base + new_offset, True, record_expire_at(record), skip_expiry(record)[0], key, key_len
+                ),
+                new_len,
+                JUMBO_LENGTH_SIZE,
+            )
+        else:
+            new_offset = self.stores.allocate(self.number, size)
+            memcpy(self.arena.base + new_offset, record, cython.cast(cython.size_t, payload - record))
+            new_data = write_length(self.arena.base + new_offset + (payload - record), new_len, size_of_length)
+        memcpy(new_data, old_data, min(old_len, at))
+        if at > old_len:
+            memset(new_data + old_len, 0, at - old_len)
+        memcpy(new_data + at, data, data_len)
+        if at + data_len < old_len:
+            memcpy(new_data + at + data_len, old_data + at + data_len, old_len - at - data_len)
+        self.stores.replace(slot, offset, old_size, new_offset, size)
+        return 0
+
+    def set_expire(self, slot: cython.pointer[uint64_t], hash_: uint64_t, at_ms: int64_t) -> cython.int:
+        """Give the key a time in Unix milliseconds, or take it away (0)."""
+        offset: uint64_t = slot_offset(slot)
+        record: cython.pointer[uint8_t] = self.arena.base + offset
+        body: cython.pointer[uint8_t] = skip_expiry(record)
+        old_ms: int64_t = record_expire_at(record)
+        old_size: uint64_t = record_size(record)
+        body_size: uint64_t = old_size - cython.cast(uint64_t, body - record)
+        size: uint64_t
+        new_offset: uint64_t = offset
+        if old_ms == at_ms:
+            return 0
+        self.stores.reserve_again()
+        if self.arena.is_jumbo(offset) or (body != record and at_ms and not self.arena.is_frozen(offset)):
+            memcpy(record + 1, cython.address(at_ms), 8)
+            return self._move_expiry(hash_, old_ms, at_ms)
+        size = body_size + (EXPIRY_SIZE if at_ms else 0)
+        if size > RECORD_MAX:
+            return self._make_jumbo(slot, hash_, at_ms)
+        if not self.arena.fits(offset, old_size, size):
+            # A time is what lets a key go: it may use the reserve, although the record grows.
+            new_offset = self.stores.allocate_again(self.number, max(old_size, size), size)
+        memmove(self.arena.base + new_offset + (size - body_size), body, body_size)
+        if at_ms:
+            record = self.arena.base + new_offset
+            record[0] = EXPIRY_OPCODE
+            memcpy(record + 1, cython.address(at_ms), 8)
+        if new_offset != offset:
+            self.stores.replace(slot, offset, old_size, new_offset, size)
+        return self._move_expiry(hash_, old_ms, at_ms)
+
+    def _make_jumbo(self, slot: cython.pointer[uint64_t], hash_: uint64_t, at_ms: int64_t) -> cython.int:
+        """set_expire for a record that just fitted without a time."""
+        offset: uint64_t = slot_offset(slot)
+        record: cython.pointer[uint8_t] = self.arena.base + offset
+        key_len: uint64_t = 0
+        key: cython.pointer[uint8_t] = record_key(record, cython.address(key_len))
+        payload: cython.pointer[uint8_t] = key + key_len
+        kind: uint8_t = skip_expiry(record)[0]
+        nbytes: uint64_t = payload_size(kind, payload)
+        size: uint64_t = EXPIRY_SIZE + 1 + length_size(key_len) + key_len
+        length: uint64_t = 0
+        data: cython.pointer[uint8_t] = payload
+        at: cython.pointer[uint8_t]
+        new_offset: uint64_t
+        if kind == TYPE_STRING:
+            data = read_length(payload, cython.address(length))
+            size += JUMBO_LENGTH_SIZE
+            nbytes = length
+        size += nbytes
+        new_offset = self.stores.allocate(self.number, size)
+        at = write_header(self.arena.base + new_offset, True, at_ms, kind, key, key_len)
+        if kind == TYPE_STRING:
+            at = write_length(at, length, JUMBO_LENGTH_SIZE)
+        memcpy(at, data, nbytes)
+        self.stores.replace(slot, offset, record_size(record), new_offset, size)
+        return self._move_expiry(hash_, 0, at_ms)
+
+    # Expiry
+
+    def find_due(self, now_ms: int64_t, hash_: cython.pointer[uint64_t]) -> cython.pointer[uint64_t]:
+        """The slot of a key whose time lies before now_ms, the longest overdue first; NULL if there is none."""
+        cursor: Cursor
+        entry: Entry
+        slot: cython.pointer[uint64_t]
+        while True:
+            cursor = self.expiry.seek_first()
+            if cursor.leaf == 0:
+                return cython.NULL
+            entry = self.expiry.entry(cursor)
+            if entry.order >= now_ms:
+                return cython.NULL
+            hash_[0] = entry.ref
+            slot = self.tables.find_expiring(self.table, entry.ref, entry.order)
+            if slot != cython.NULL:
+                return slot
+            # Two keys with one hash and one time share an entry; it goes with the first of them.
+            self.expiry.remove(entry.order, entry.ref)
+
+    # Proof
+
+    def check(self) -> tuple[int, int]:
+        """Prove the invariants, those of the table and of the expiry index included; Arena.check is for all stores.
+
+        Returns (chunks, bytes of them) of the chunked collections.
+        """
+        self.tables.check(self.table)
+        self.expiry.check()
+        timed: set = set()
+        cursor: uint64_t = 0
+        offsets: uint64_t[336]
+        found: uint32_t = 0
+        index: uint32_t
+        key: cython.pointer[uint8_t]
+        key_len: uint64_t = 0
+        records: uint64_t = 0
+        chunks: int = 0
+        chunk_bytes: int = 0
+        record: cython.pointer[uint8_t]
+        while True:
+            cursor = self.tables.scan_home(self.table, cursor, offsets, cython.address(found))
+            for index in range(found):
+                records += 1
+                key = record_key(self.arena.base + offsets[index], cython.address(key_len))
+                expire_at_ms: int64_t = record_expire_at(self.arena.base + offsets[index])
+                if expire_at_ms:
+                    timed.add((expire_at_ms, hash_key(key, key_len)))
+                    assert self.expiry.contains(expire_at_ms, hash_key(key, key_len))
+                record = self.arena.base + offsets[index]
+                if is_chunked(skip_expiry(record)[0], key + key_len):
+                    found_chunks, found_bytes = self.stores.chunks.check(
+                        skip_expiry(record)[0], key + key_len, self.number, hash_key(key, key_len)
+                    )
+                    chunks += found_chunks
+                    chunk_bytes += found_bytes
+            if cursor == 0:
+                break
+        assert records == self.table.used
+        assert cython.cast(uint64_t, len(timed)) == self.expiry.count
+        return chunks, chunk_bytes

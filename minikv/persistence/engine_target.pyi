@@ -1,9 +1,0 @@
-from minikv.keyspace.database import Keyspace
-from minikv.persistence.rdb_target import LoadTarget
-
-class EngineTarget(LoadTarget):
-    functions: list[bytes]
-    modules: dict[bytes, tuple[int, int]]
-    field_ttls_dropped: int
-    def __init__(self, keyspace: Keyspace, merge: bool = False, drop_field_ttls: bool = False) -> None: ...
-    def abandon(self) -> None: ...

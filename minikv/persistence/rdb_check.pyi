@@ -1,4 +1,0 @@
-from minikv.persistence.rdb_target import LoadTarget
-
-class CheckTarget(LoadTarget):
-    def __init__(self, drop_field_ttls: bool = True) -> None: ...

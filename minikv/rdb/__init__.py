@@ -1,0 +1,1 @@
+"""The RDB format, both ways: files of every version, and the payloads of DUMP."""

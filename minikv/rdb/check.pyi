@@ -1,0 +1,4 @@
+from minikv.rdb.target import LoadTarget
+
+class CheckTarget(LoadTarget):
+    def __init__(self, drop_field_ttls: bool = True) -> None: ...

@@ -1,0 +1,29 @@
+from libc.stdint cimport uint64_t
+
+from minikv.rdb.input cimport RdbInput
+
+
+cdef class StreamReader:
+    cdef RdbInput source
+    cdef int type
+    cdef uint64_t nodes_left
+    cdef uint64_t live              # entries of all nodes that are not deleted
+    cdef uint64_t claimed           # the length that the file has
+    cdef uint64_t producers         # that were passed over
+    cdef uint64_t released          # pending entries that are nobody's
+    cdef list ranges                # first and last ID of each node, 32 bytes together
+    cdef object first_id            # of the first entry that is not deleted, None: there is none
+
+    cdef int begin(self, int type) except -1
+    cdef tuple node(self)
+    cdef bytes tail(self)
+    cdef object id(self)
+    cdef uint64_t number(self) except? 0
+    cdef int check_nodes(self, object last_id) except -1
+    cdef object group(self, object numbers)
+    cdef object read_pending(self, object group)
+    cdef object read_consumer(self, object group, dict consumers, set owned)
+    cdef list read_ids(self, object group, set owned)
+    cdef object read_released(self, object group, dict consumers, set owned)
+    cdef int skip_producers(self) except -1
+    cdef uint64_t many(self, uint64_t size) except? 0

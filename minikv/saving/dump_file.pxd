@@ -1,0 +1,108 @@
+# The file that a save writes; see dump_file.py. All of it is C on a struct in inherited memory, because it runs in a
+# snapshot child, which has neither an interpreter nor a heap.
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from minikv.saving.linux cimport aio_context_t, iocb
+
+cdef enum:
+    BLOCK_LEN = 1048576             # bytes of one write; larger ones gain nothing and cost the child memory
+    SLACK_LEN = 131072              # after it, so that a walk always has room for the largest record outside pages
+    BLOCK_ROOM = 1183744            # of a block: both, and a page of rest from the block before
+    BLOCKS = 3                      # one is filled while the kernel writes the others
+    NAME_ROOM = 32                  # temp-<pid>.rdb
+    PATH_ROOM = 4352                # PATH_MAX and a name
+
+cdef enum:                          # system calls that can fail
+    CALL_NONE = 0
+    CALL_OPEN
+    CALL_IO_SETUP
+    CALL_IO_SUBMIT
+    CALL_WRITE
+    CALL_SYNC_RANGE
+    CALL_FSYNC
+    CALL_CLOSE
+    CALL_RENAME
+    CALL_UNLINK
+    CALL_FORK
+    CALLS
+
+cdef enum:                          # what a save was doing when it failed
+    STEP_NONE = 0
+    STEP_OPEN
+    STEP_WRITE
+    STEP_SYNC_RANGE
+    STEP_FSYNC
+    STEP_CLOSE
+    STEP_RENAME
+    STEP_SYNC_DIRECTORY
+    STEP_WALK
+    STEP_VERIFY
+
+cdef struct Fault:                  # for tests: what happens instead of the calls number first to last; last 0: none
+    uint32_t first
+    uint32_t last
+    uint32_t done                   # calls so far
+    int error                       # errno; -1: the process is killed
+
+cdef struct Block:
+    uint8_t *start
+    uint8_t *pending                # still to be written
+    uint64_t pending_len
+    uint64_t offset                 # of these bytes in the file
+    bint in_flight
+    iocb request
+
+cdef struct DumpFile:
+    const char *directory
+    bint incremental                # bypass the page cache or sync as the file grows, not only at the end
+    bint checksum
+    Fault faults[CALLS]
+    uint64_t write_max              # for tests: a write takes no more bytes; 0: no limit
+
+    int fd
+    int lock                        # descriptor that keeps the lock when fd is closed; -1: none
+    bint ours                       # locked by us, or the file system has no locks
+    char name[NAME_ROOM]
+    char path[PATH_ROOM]
+    bint direct                     # bypasses the page cache
+    uint64_t crc                    # of all that was added; stays 0 when checksums are off
+    uint64_t length                 # bytes added
+    Block blocks[BLOCKS]
+    uint32_t filling                # number of the block that is being filled
+    uint64_t used                   # bytes in it
+    uint64_t handed_over            # bytes of the file before it
+    uint64_t sized                  # length to which the file was extended
+    uint64_t window_start
+    uint64_t previous_start
+    aio_context_t queue             # 0: none
+    int step                        # that failed
+    int error                       # errno of it
+
+cdef bint file_open(DumpFile *file) noexcept nogil
+cdef uint8_t *file_space(DumpFile *file) noexcept nogil
+cdef uint64_t file_room(DumpFile *file) noexcept nogil
+cdef bint file_advance(DumpFile *file, uint64_t nbytes) noexcept nogil
+cdef bint file_add(DumpFile *file, const uint8_t *data, uint64_t nbytes) noexcept nogil
+cdef bint file_finish(DumpFile *file) noexcept nogil
+cdef bint file_rename(DumpFile *file, const char *target) noexcept nogil
+cdef void file_discard(DumpFile *file) noexcept nogil
+cdef bint file_failed(DumpFile *file, int step, int error) noexcept nogil
+cdef int fault(Fault *faults, int call) noexcept nogil
+
+cdef int make_ours(DumpFile *file) noexcept nogil
+cdef void let_go(DumpFile *file) noexcept nogil
+cdef bint hand_over(DumpFile *file) noexcept nogil
+cdef bint begin_write(DumpFile *file, Block *block, uint64_t nbytes) noexcept nogil
+cdef bint submit(DumpFile *file, Block *block) noexcept nogil
+cdef bint settle(DumpFile *file, Block *block) noexcept nogil
+cdef bint collect(DumpFile *file) noexcept nogil
+cdef bint write_pending(DumpFile *file, Block *block) noexcept nogil
+cdef void take_written(DumpFile *file, Block *block, uint64_t nbytes) noexcept nogil
+cdef bint take_error(DumpFile *file, int error, bint direct) noexcept nogil
+cdef void use_cache(DumpFile *file) noexcept nogil
+cdef bint next_window(DumpFile *file, uint64_t end) noexcept nogil
+cdef bint sync_range(DumpFile *file, uint64_t start, uint64_t end, unsigned int flags) noexcept nogil
+cdef void end_queue(DumpFile *file) noexcept nogil
+cdef int open_path(DumpFile *file, const char *path, int flags) noexcept nogil
+cdef int sync_descriptor(DumpFile *file, int fd) noexcept nogil

@@ -1,0 +1,198 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""A save from its first byte to the dump in place, in the server's process or in a snapshot child.
+
+    save_begin, save_step ..., save_finish     head, walk, checksum; synced under a temporary name
+    save_commit    replace the old dump
+    save_abort     after a failure: remove the file; `message` has Redis's words for it
+
+The walk gives the database opcodes and the records, already in the file's form. Left to do are the head,
+which the caller has prepared, the checksum, and publishing the progress.
+"""
+
+import cython
+from cython.cimports.libc.errno import ESTALE, EUCLEAN
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.minikv.engine.progress import (
+    BYTES_WRITTEN,
+    ERRNO,
+    PHASE,
+    PHASE_SYNCING,
+    PHASE_WALKING,
+)
+from cython.cimports.minikv.engine.walker import Walk, walk_fill, walk_publish
+from cython.cimports.minikv.saving.dump_file import (
+    STEP_CLOSE,
+    STEP_FSYNC,
+    STEP_NONE,
+    STEP_OPEN,
+    STEP_RENAME,
+    STEP_SYNC_DIRECTORY,
+    STEP_SYNC_RANGE,
+    STEP_VERIFY,
+    STEP_WALK,
+    STEP_WRITE,
+    DumpFile,
+    file_add,
+    file_advance,
+    file_discard,
+    file_failed,
+    file_finish,
+    file_open,
+    file_rename,
+    file_room,
+    file_space,
+)
+from cython.cimports.minikv.saving.linux import CLOCK_MONOTONIC, clock_gettime, nanosleep, stat, stat_t, timespec
+from cython.cimports.minikv.saving.text import put_number, put_text
+from cython.cimports.posix.unistd import getppid
+
+OPCODE_EOF = cython.declare(uint8_t, 0xFF)
+CHECKSUM_LEN = cython.declare(uint64_t, 8)
+BILLION = cython.declare(int64_t, 1_000_000_000)
+
+SaveP = cython.typedef(cython.pointer[Save])
+
+
+def save_begin(save: SaveP) -> cython.bint:
+    save.keys_rested = 0
+    save.progress[PHASE] = PHASE_WALKING
+    return file_open(cython.address(save.file)) and file_add(cython.address(save.file), save.head, save.head_len)
+
+
+def save_step(save: SaveP) -> cython.bint:
+    """Write the next buffer of the walk, after the pause for the one before; False at the end of the walk."""
+    file: cython.pointer[DumpFile] = cython.address(save.file)
+    nbytes: uint64_t
+    if save.max_keys:
+        nap(save.nap_ns * (save.walk.keys - save.keys_rested))
+        save.keys_rested = save.walk.keys
+    nbytes = walk_fill(save.walk, file_space(file), file_room(file), save.max_keys)
+    if nbytes == 0 or not file_advance(file, nbytes):
+        return False
+    walk_publish(save.walk)
+    save.progress[BYTES_WRITTEN] = file.length
+    return True
+
+
+def save_finish(save: SaveP) -> cython.bint:
+    """Write the end of the file and sync it; False also for a failure in an earlier step."""
+    file: cython.pointer[DumpFile] = cython.address(save.file)
+    foot: uint8_t[9]
+    if file.step != STEP_NONE:
+        return False
+    if save.walk.error:
+        return file_failed(file, STEP_WALK, save.walk.error)
+    if save.walk.keys != expected_keys(save.walk):
+        return file_failed(file, STEP_WALK, EUCLEAN)  # never put a dump in place that lacks keys
+    foot[0] = OPCODE_EOF
+    if not file_add(file, foot, 1):
+        return False
+    memcpy(foot, cython.address(file.crc), CHECKSUM_LEN)
+    file.checksum = False  # it does not count itself
+    if not file_add(file, foot, CHECKSUM_LEN):
+        return False
+    save.progress[BYTES_WRITTEN] = file.length
+    save.progress[PHASE] = PHASE_SYNCING
+    return file_finish(file)
+
+
+def expected_keys(walk: cython.pointer[cython.const[Walk]]) -> uint64_t:
+    number: uint32_t
+    keys: uint64_t = 0
+    for number in range(walk.part_count):
+        keys += walk.parts[number].keys
+    return keys
+
+
+def save_commit(save: SaveP) -> cython.bint:
+    """Replace the dump, unless an orphan would replace what a restarted server has saved meanwhile.
+
+    A child whose server has died continues: its snapshot may be the best that is left. But it must not
+    replace a later one.
+    """
+    now: Identity
+    if save.parent and getppid() != save.parent:
+        now = identity(save.target)
+        if not is_same(cython.address(now), cython.address(save.before)):
+            return file_failed(cython.address(save.file), STEP_RENAME, ESTALE)
+    return file_rename(cython.address(save.file), save.target)
+
+
+def save_abort(save: SaveP) -> cython.void:
+    file_discard(cython.address(save.file))
+    format_failure(save)
+    save.progress[ERRNO] = save.file.error
+
+
+def format_failure(save: SaveP) -> cython.void:
+    file: cython.pointer[DumpFile] = cython.address(save.file)
+    at: cython.p_char = save.message
+    if file.step == STEP_VERIFY:
+        return  # the verifier has set the message
+    if file.step == STEP_OPEN:
+        at = put_text(put_text(at, b"Failed opening the temp RDB file "), file.name)
+        at = put_text(put_text(put_text(at, b" (in server root dir "), file.directory), b") for saving: ")
+    elif file.step == STEP_RENAME:
+        at = put_text(put_text(at, b"Error moving temp DB file "), file.name)
+        at = put_text(put_text(at, b" on the final destination "), save.filename)
+        at = put_text(put_text(put_text(at, b" (in server root dir "), file.directory), b"): ")
+    else:
+        at = put_text(put_text(at, b"Write error while saving DB to the disk("), operation(file.step))
+        at = put_text(at, b"): ")
+    if file.error == ESTALE and file.step == STEP_RENAME:
+        put_text(at, b"the server has ended, and a later dump is there")
+    elif file.error == EUCLEAN and file.step == STEP_WALK:
+        put_text(at, b"some keys were not found")
+    elif file.error < ERRORS:
+        put_text(at, save.errors[file.error])
+    else:
+        put_number(put_text(at, b"error "), file.error)
+
+
+def operation(step: cython.int) -> cython.p_const_char:
+    if step == STEP_WRITE:
+        return b"write"
+    if step == STEP_SYNC_RANGE:
+        return b"sync_file_range"
+    if step == STEP_FSYNC:
+        return b"fsync"
+    if step == STEP_CLOSE:
+        return b"close"
+    if step == STEP_SYNC_DIRECTORY:
+        return b"fsyncFileDir"
+    return b"walk"
+
+
+def identity(path: cython.p_const_char) -> Identity:
+    status: stat_t
+    found: Identity
+    memset(cython.address(found), 0, cython.sizeof(Identity))
+    if stat(path, cython.address(status)) == 0:
+        found.exists = True
+        found.inode = status.st_ino
+        found.seconds = status.st_mtim.tv_sec
+        found.nanoseconds = status.st_mtim.tv_nsec
+    return found
+
+
+def is_same(one: cython.pointer[Identity], other: cython.pointer[Identity]) -> cython.bint:
+    return (
+        one.exists == other.exists
+        and one.inode == other.inode
+        and one.seconds == other.seconds
+        and one.nanoseconds == other.nanoseconds
+    )
+
+
+def monotonic_ns() -> int64_t:
+    now: timespec
+    clock_gettime(CLOCK_MONOTONIC, cython.address(now))
+    return now.tv_sec * BILLION + now.tv_nsec
+
+
+def nap(ns: uint64_t) -> cython.void:
+    span: timespec
+    span.tv_sec = ns // cython.cast(uint64_t, BILLION)
+    span.tv_nsec = ns % cython.cast(uint64_t, BILLION)
+    nanosleep(cython.address(span), cython.NULL)

@@ -1,0 +1,18 @@
+cimport cython
+from libc.stdint cimport uint8_t, uint64_t
+
+from minikv.engine.walker cimport Walker
+from minikv.saving.save cimport Save
+
+
+@cython.final
+cdef class SaveJob:
+    cdef Save *save                 # inherited, as are the next two
+    cdef uint8_t *blocks
+    cdef uint8_t *strings
+    cdef uint64_t strings_len
+    cdef uint64_t strings_used
+    cdef Walker walker              # owns the walk
+
+    cdef char *keep(self, bytes data) except NULL
+    cdef char **keep_list(self, list items) except NULL

@@ -1,0 +1,380 @@
+"""BGSAVE: fork a child that writes the dump, follow it, and report what it costs.
+
+    idle --bgsave()--> running --the child's end--> idle
+                         |  kill_child(), cancel(): SIGUSR1, then SIGKILL
+                         |  every second: progress and growth into the log and INFO
+                         |  no progress: the watchdog kills it
+
+Opening a snapshot freezes the arena: until it is closed, the engine writes new versions elsewhere. So the
+controller closes it on every path: a refused fork, the child's success, failure or death. There is one
+snapshot at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import threading
+import time
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from minikv.engine.progress import Progress
+from minikv.errors import MinikvError, SaveError
+from minikv.host import overcommit, smaps
+from minikv.saving import fork, interposed, temp_file
+from minikv.saving.save_job import SaveJob
+from minikv.saving.settings import ChildSettings, SaveSettings
+from minikv.snapshot import preflight
+from minikv.snapshot.cost import SnapshotCost, format_end, format_failure
+from minikv.snapshot.cost_meter import ReadRollup
+from minikv.snapshot.history import Entry, History
+from minikv.snapshot.loader import Loader
+from minikv.snapshot.preflight import Estimate, Finding, Room, Verdict
+from minikv.snapshot.process import GENTLE_KILL_S, OOM_SCORE, End
+from minikv.snapshot.running_snapshot import CANCELLED, AtFork, RunningSnapshot
+from minikv.snapshot.status import BY_HAND, SCHEDULED, SaveStatus
+
+if TYPE_CHECKING:
+    from minikv.config import Config
+    from minikv.log import Log
+
+HARD_KILL_S = 5.0  # a killed child may still have to wait for the disk
+
+IN_PROGRESS = "Background save already in progress"
+
+
+class LatencyMonitor(Protocol):
+    def add(self, event: str, duration_ms: int) -> None: ...
+
+
+class SnapshotController:
+    """What saves in the background, and loads, for commands, cron and INFO.
+
+    job: what every save works with, in turn. input_bytes_per_s: what clients send at present. read_room: what the
+    machine has left for a snapshot. child_oom_score: what the settings want, None without a wish.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        keyspace: Any,
+        log: Log,
+        latency: LatencyMonitor | None = None,
+        *,
+        job: SaveJob | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        read_rollup: ReadRollup = smaps.rollup,
+        read_room: Callable[[str], Room] = preflight.read_room,
+        input_bytes_per_s: Callable[[], int] = lambda: 0,
+        child_oom_score: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        self._config = config
+        self._keyspace = keyspace
+        self._log = log
+        self._latency = latency
+        self.job = job if job is not None else SaveJob()
+        self._clock = clock
+        self._monotonic = monotonic
+        self._read_rollup = read_rollup
+        self._read_room = read_room
+        self._input_bytes_per_s = input_bytes_per_s
+        self._child_oom_score = child_oom_score
+        self._loop: AbstractEventLoop | None = None
+        self._running: RunningSnapshot | None = None
+        self._progress = Progress(keyspace.snapshot_progress)
+        self._thread = 0  # the only thread that may fork once the heap is hidden; 0: not hidden
+        self.finding: Finding | None = None  # of the last preflight
+        self.history = History()
+        self.status = SaveStatus(log, clock, monotonic)
+        self.loader = Loader(config, keyspace, log, clock=clock)
+        self.scheduled = False
+
+    # -- what others ask
+
+    @property
+    def in_progress(self) -> bool:
+        """A snapshot child is alive."""
+        return self._running is not None
+
+    @property
+    def child_pid(self) -> int:
+        """0: none."""
+        return self._running.process.pid if self._running else 0
+
+    @property
+    def loading(self) -> bool:
+        """A dump is being read: commands get -LOADING."""
+        return self.loader.active
+
+    @property
+    def writes_denied(self) -> bool:
+        """Whether writes get the MISCONF error."""
+        config = self._config
+        return not self.status.ok and config.stop_writes_on_bgsave_error and bool(config.save)
+
+    def running_cost(self) -> SnapshotCost | None:
+        """What the snapshot that is running has cost so far."""
+        return self._running.cost() if self._running else None
+
+    def call_on_change(self, function: Callable[[], None]) -> None:
+        """Have it called when `writes_denied` or `loading` may have changed."""
+        self.status.on_change = self.loader.on_change = function
+
+    # -- start
+
+    def attach(self, loop: AbstractEventLoop) -> None:
+        """Notice a child's end through this loop at once; without it cron() notices."""
+        self._loop = loop
+
+    def remove_stale_files(self) -> None:
+        """Remove temporary files of saves that were killed together with their server."""
+        directory = self._config.dir
+        with contextlib.suppress(OSError):  # a missing directory fails at the first save
+            for name in temp_file.stale_files(directory):
+                try:
+                    os.unlink(os.path.join(directory, name))
+                except OSError as error:
+                    self._log.warning(f"Cannot remove the stale temp RDB file {name} in {directory}: {error.strerror}")
+                else:
+                    self._log.notice(f"Removed the stale temp RDB file {name} in {directory}")
+
+    async def load(self) -> None:
+        """Read the dump, if there is one; RdbError or OSError, already logged."""
+        await self.loader.load()
+
+    def stop_loading(self) -> None:
+        """Make load() end with CancelledError: the server stops."""
+        self.loader.stop()
+
+    def freeze(self) -> None:
+        """Take what exists out of the garbage collector's sight, and out of a child's (saving/fork.py).
+
+        After this, this thread alone may save in the background, and the process can't fork by other means.
+        """
+        gc.collect()
+        gc.freeze()
+        if libraries := interposed.libraries():
+            for path, calls in libraries.items():
+                self._log.warning(
+                    f"{path} stands between minikv and the C library ({', '.join(calls)}). It may need memory that a"
+                    " snapshot child does not get, so children get all: forks take longer."
+                )
+            return
+        self._thread = fork.thread_address()
+        fork.hide(self._thread)
+
+    # -- background saving
+
+    def schedule(self) -> None:
+        """BGSAVE SCHEDULE: cron() starts it as soon as possible."""
+        self.scheduled = True
+        self.status.retry.asked_for()
+
+    def cancel(self) -> str | None:
+        """BGSAVE CANCEL: what was cancelled, "running" or "scheduled"."""
+        if self._running:
+            self._running.process.ask_to_end(CANCELLED)
+            return "running"
+        if self.scheduled:
+            self.scheduled = False
+            return "scheduled"
+        return None
+
+    def bgsave(self, cause: str = BY_HAND) -> None:
+        """Fork a child that writes the dump; SaveError if there is one already, or it is refused.
+
+        cause: BY_HAND, SCHEDULED, or the save point that is due.
+        """
+        if self._running:
+            raise SaveError(IN_PROGRESS)
+        began = time.perf_counter()
+        if (warning := overcommit.warning()) is not None:
+            self._log.warning(warning)
+        finding = self.finding = self._preflight()
+        if finding is not None and finding.verdict == Verdict.SHORT and self._config.bgsave_preflight == "refuse":
+            raise self._not_started(cause, f"Can't save in background: {'; '.join(finding.reasons)}", "refused")
+        self.status.counters.saves += 1
+        before = AtFork.of(self._keyspace, cause, finding, began)
+        settings = SaveSettings.of(self._config, self.loader.functions, self._keyspace.used_bytes)
+        # Done before the fork: after it, the kernel copies each page that is written to.
+        running = RunningSnapshot(
+            before,
+            keyspace=self._keyspace,
+            page=self._progress,
+            log=self._log,
+            directory=settings.directory,
+            started_at_ms=int(self._clock() * 1000),
+            read_rollup=self._read_rollup,
+        )
+        try:
+            pid, fork_us = self._fork(settings)
+        except (OSError, MinikvError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            text = f"Can't save in background: fork: {reason}"
+            raise self._not_started(cause, text, f"fork refused: {reason}") from error
+        self.status.counters.forks += 1
+        self.status.counters.fork_us = fork_us
+        if self._latency is not None:
+            self._latency.add("fork", fork_us // 1000)
+        running.follow(pid, fork_us, self._loop, self._reap)
+        self._running = running
+
+    def _preflight(self) -> Finding | None:
+        """Whether the snapshot will fit; None if the preflight is off."""
+        if self._config.bgsave_preflight == "off":
+            return None
+        finding = preflight.judge(self._estimate(), self._read_room(self._config.dir))
+        write = self._log.warning if finding.verdict == Verdict.SHORT else self._log.notice
+        for reason in finding.reasons:
+            write(f"Preflight: {reason}")
+        return finding
+
+    def _estimate(self) -> Estimate:
+        keyspace, history = self._keyspace, self.history
+        relocates = self._config.snapshot_writes == "relocate"
+        return preflight.estimate(
+            frozen_bytes=keyspace.live_bytes if relocates else keyspace.arena_resident_bytes,
+            live_bytes=keyspace.live_bytes,
+            network_bytes_per_s=self._input_bytes_per_s(),
+            growth_bytes_per_s=history.growth_bytes_per_s,
+            save_bytes_per_s=history.save_bytes_per_s,
+            file_share=history.file_share,
+        )
+
+    def _not_started(self, cause: str, text: str, outcome: str) -> SaveError:
+        """Record a save that did not start; returns the error to raise."""
+        self._log.warning(text)
+        finding = self.finding
+        self.history.add(
+            Entry(
+                started_at_ms=int(self._clock() * 1000),
+                cause=cause,
+                outcome=outcome,
+                live_bytes=self._keyspace.live_bytes,
+                estimate=finding.estimate if finding else None,
+            )
+        )
+        self.status.failed(cause)
+        return SaveError(text)
+
+    def _fork(self, settings: SaveSettings) -> tuple[int, int]:
+        """The child's pid and the microseconds that the fork took; SaveError, OSError."""
+        log, oom_score = self._log, self._child_oom_score()
+        child = ChildSettings(
+            log_path=os.fsencode(log.path),
+            log_fd=log.fd,
+            log_threshold=log.threshold,
+            utc_offset_s=time.localtime().tm_gmtoff,
+            oom_score=OOM_SCORE if oom_score is None else oom_score,
+            verifier=settings.verifier(),
+        )
+        self._keyspace.snapshot_open(self._config.snapshot_writes == "relocate")
+        try:
+            self.job.prepare(self._keyspace.walker(), settings, child)
+            pid, fork_ns = self.job.fork()
+        except BaseException:
+            self._keyspace.snapshot_close()
+            raise
+        return pid, fork_ns // 1000
+
+    # -- the child's life
+
+    def cron(self, now: float) -> None:
+        """Ten times a second: follow the child, or start the save that is due. now: on the monotonic clock."""
+        running = self._running
+        if running is None:
+            self._start_what_is_due(now)
+        elif not self._reap():
+            running.look(self._config.bgsave_stall_timeout)
+
+    def _start_what_is_due(self, now: float) -> None:
+        if self.loading or not self.status.retry.allows(now):
+            return
+        for seconds, changes in self._config.save:
+            if self._keyspace.dirty >= changes and now - self.status.saved_at_monotonic > seconds:
+                self._log.notice(f"{changes} changes in {seconds} seconds. Saving...")
+                self._bgsave_or_log(f"save {seconds} {changes}")
+                return
+        if self.scheduled and self._bgsave_or_log(SCHEDULED):
+            self.scheduled = False
+
+    def _bgsave_or_log(self, cause: str) -> bool:
+        try:
+            self.bgsave(cause)
+        except SaveError:
+            return False  # it is in the log
+        return True
+
+    def kill_child(self) -> bool:
+        """Kill the child and wait for its end; False if it does not exit (stuck in a disk driver)."""
+        running = self._running
+        if running is None:
+            return True
+        running.process.ask_to_end(CANCELLED)
+        if not self._wait_for_end(running, GENTLE_KILL_S):
+            running.process.kill()
+            if not self._wait_for_end(running, HARD_KILL_S):
+                self._log.warning(f"Background saving: the killed child {running.process.pid} does not end")
+                return False
+        return True
+
+    def _wait_for_end(self, running: RunningSnapshot, timeout_s: float) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while not self._reap():
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return False
+            running.process.wait(left_s)
+        return True
+
+    def _reap(self) -> bool:
+        """Handle the child's end; False while it lives."""
+        running = self._running
+        if running is None:
+            return True
+        end = running.process.poll()
+        if end is None:
+            return False
+        self._finish(running, end)
+        return True
+
+    def _finish(self, running: RunningSnapshot, end: End) -> None:
+        """Close the snapshot of a child that has exited, and record its outcome."""
+        entry = running.finish(end)
+        self._running = None
+        self._keyspace.snapshot_close()
+        self.status.cost = entry.cost
+        self.status.bgsave_s = int(entry.cost.duration_s)
+        if entry.saved:
+            self._log.notice("Background saving terminated with success")
+            self._keyspace.dirty = max(0, self._keyspace.dirty - running.before.dirty)
+        else:
+            self._remove_temp_file(running)
+            self._log_failure(end, entry.outcome)
+        self._log.notice(format_end(entry.cost) if entry.saved else format_failure(entry.cost))
+        if self._thread:
+            # Hide what the heap has grown by. In a thread: the kernel takes a millisecond to list all mappings.
+            threading.Thread(target=fork.hide, args=(self._thread,), name="hide the heap", daemon=True).start()
+        self.history.add(entry)
+        if entry.saved:
+            self.status.succeeded()
+        elif entry.outcome != CANCELLED:
+            self.status.failed(entry.cause)
+
+    def _log_failure(self, end: End, outcome: str) -> None:
+        """Log a failure in Redis's words."""
+        if outcome == CANCELLED:
+            self._log.warning(f"Background saving terminated by signal {int(signal.SIGUSR1)}")
+        elif end.exit_code is not None and end.exit_code < 0:
+            self._log.warning(f"Background saving terminated by signal {-end.exit_code}")
+        else:
+            self._log.warning("Background saving error")
+
+    def _remove_temp_file(self, running: RunningSnapshot) -> None:
+        with contextlib.suppress(OSError):  # the child has removed it itself, or the directory is gone
+            os.unlink(os.path.join(running.directory, temp_file.temp_name(running.process.pid)))
