@@ -20,7 +20,7 @@ class MachineMemory(NamedTuple):
 
 
 def read_memory(proc: str = "/proc") -> MachineMemory:
-    """What /proc/meminfo says; fields that are missing are 0."""
+    """Read /proc/meminfo; missing fields are 0."""
     values = {}
     for line in (read_text(f"{proc}/meminfo") or "").splitlines():
         name, _, rest = line.partition(":")
