@@ -29,6 +29,7 @@ from types import ModuleType
 import uvloop
 
 import minikv.commands
+from minikv.commands.census import Census
 from minikv.config import Config
 from minikv.connection import Hub
 from minikv.dispatch.blocking import Blocking
@@ -56,6 +57,8 @@ EVACUATE_US = 1000
 EVACUATE_AGAIN_S = 0.01
 QUIET_OPS_PER_SEC = 1000  # below, there is time to be thorough
 SAMPLE_MS = 100
+# Clients that are looked at whenever somebody asks what they hold; the cron looks at all others once a second.
+COUNTED_AT_ONCE = 16
 # Memory of large requests and replies that have left goes back to the kernel.
 GIVE_BACK_S = 1.0
 GIVE_BACK_LEAST = 1024 * 1024
@@ -91,6 +94,7 @@ class Server:
         self.blocking = Blocking(self.table, keyspace, self._call_later)
         self.monitors: set[Client] = set()
         self.pubsub = Registry()
+        self.postponed: set[Client] = set()
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
         self._oom_score = OomScore()
@@ -114,6 +118,8 @@ class Server:
         self.pause_writes_only = False
         self.exit_code = 0
         self.clients: dict[int, Client] = {}
+        self._census = Census(self.clients)
+        self._measured_ns = self._resident_bytes = 0
         self._listening: tuple[tuple[str, ...], int] | None = None  # the bind and port that TCP listens on
         self._tcp_listeners: list[asyncio.AbstractServer] = []
         self._unix_listener: asyncio.AbstractServer | None = None
@@ -144,6 +150,7 @@ class Server:
         self._stopped = self._loop.create_future()
         self._hub = Hub(self, self.table, self.stats, self._loop, self.log)
         self.clients = self._hub.clients
+        self._census = Census(self.clients)
         self._follow_config()
         await self._accept_tcp(self._open_tcp())
         if self.config.unixsocket:
@@ -366,6 +373,19 @@ class Server:
 
     # -- services ------------------------------------------------------------------------------------------------------
 
+    def count_clients(self) -> Census:
+        """What all clients together hold; exact if they are few."""
+        self._census.go_on(COUNTED_AT_ONCE)
+        return self._census
+
+    def resident_bytes(self) -> int:
+        """Resident memory of the process, as it was a tenth of a second ago at the earliest."""
+        now_ns = time.monotonic_ns()
+        if now_ns - self._measured_ns > SAMPLE_MS * 1_000_000:
+            self._measured_ns = now_ns
+            self._resident_bytes = read_own_memory().resident_bytes
+        return self._resident_bytes
+
     def refresh_gates(self) -> None:
         """Look again at what may stop commands."""
         paused = self.pause_until_ms > 0
@@ -395,7 +415,8 @@ class Server:
         if timer := self._timers.pop("pause", None):
             timer.cancel()
         self.refresh_gates()
-        for client in list(self.clients.values()):
+        postponed, self.postponed = self.postponed, set()
+        for client in postponed:
             self._loop.call_soon(client.resume)
 
     def kill(self, clients: Iterable[Client]) -> None:
@@ -410,6 +431,7 @@ class Server:
         """The client is gone."""
         self.blocking.forget(client)
         self.pubsub.forget(client)
+        self.postponed.discard(client)
         if client in self.monitors:
             self.monitors.discard(client)
             self.refresh_gates()
@@ -461,7 +483,8 @@ class Server:
             self._later("evacuate", EVACUATE_AGAIN_S, self._evacuate)
 
     def _look_after_clients(self) -> None:
-        """Close clients that are idle or do not read."""
+        """Count them; close those that are idle or do not read."""
+        self._census.go_on(max(COUNTED_AT_ONCE, len(self.clients) // self.config.hz))
         self._hub.close_strangers()
         timeout_ns = self.config.timeout * 1_000_000_000
         soft_limit = self._hub.soft_limit

@@ -85,8 +85,7 @@ def config_resetstat(ctx: "Client") -> SimpleString:
     server.snapshots.status.counters = Counters()
     keyspace = server.keyspace
     keyspace.hits = keyspace.misses = keyspace.expired_keys = keyspace.evicted_keys = 0
-    for each in server.table:
-        each.reset_stats()
+    server.table.reset_stats()
     return OK
 
 

@@ -92,18 +92,26 @@ def longest_ns(place: int) -> int:
 
 def percentiles_us(histogram: Histogram, percents: object) -> list:
     """For each percent, the duration in microseconds (a float) that so many calls did not exceed."""
-    filled = histogram.filled()
-    return [percentile_ns(filled, histogram.total, percent) / 1000 for percent in percents]
-
-
-def percentile_ns(filled: list, total: int, percent: float) -> int:
-    wanted = max(1, int(percent / 100 * total + 0.5))
-    seen = 0
-    for end_ns, calls in filled:
-        seen += calls
-        if seen >= wanted:
-            return end_ns
-    return 0
+    place: cython.int = 0
+    seen: cython.longlong = 0
+    wanted: cython.longlong
+    percent: cython.double
+    before: cython.double = 0.0
+    found: list = []
+    for percent in percents:
+        if percent < before:  # they usually rise
+            place = 0
+            seen = 0
+        before = percent
+        wanted = max(1, cython.cast(cython.longlong, percent / 100 * histogram.total + 0.5))
+        if histogram.counts == cython.NULL:
+            found.append(0.0)
+            continue
+        while seen < wanted and place < C_COUNTERS:
+            seen += histogram.counts[place]
+            place += 1
+        found.append(longest_ns(place - 1) / 1000 if seen >= wanted else 0.0)
+    return found
 
 
 def cumulative(histogram: Histogram) -> dict:

@@ -15,6 +15,7 @@ from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.foreground_saves import ForegroundSaves
 
 if TYPE_CHECKING:
+    from minikv.commands.census import Census
     from minikv.dispatch.blocking import Blocking
     from minikv.dispatch.client import Client
     from minikv.dispatch.stats import Stats
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 class Services(Protocol):
     """The running server, as handlers see it.
 
-    clients: by number. monitors: those that said MONITOR. started_at: Unix seconds. startup_bytes: private memory at
-    the start. pause_until_ms: monotonic, 0 without a CLIENT PAUSE.
+    clients: by number. monitors: those that said MONITOR. postponed: those whose command waits for the end of a
+    pause. started_at: Unix seconds. startup_bytes: private memory at the start. pause_until_ms: monotonic, 0 without a
+    CLIENT PAUSE.
     """
 
     config: Config
@@ -34,6 +36,7 @@ class Services(Protocol):
     stats: Stats
     clients: dict[int, Client]
     blocking: Blocking
+    postponed: set[Client]
     monitors: set[Client]
     pubsub: Registry
     snapshots: SnapshotController
@@ -58,6 +61,14 @@ class Services(Protocol):
     @property
     def tcp_port(self) -> int:
         """The port that clients connect to, 0 without TCP."""
+        ...
+
+    def count_clients(self) -> Census:
+        """What all clients together hold."""
+        ...
+
+    def resident_bytes(self) -> int:
+        """Resident memory of the process, as it was a tenth of a second ago at the earliest."""
         ...
 
     def refresh_gates(self) -> None:

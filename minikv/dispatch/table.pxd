@@ -25,7 +25,7 @@ cdef class Command:
     cdef public bytes full_name
     cdef public int arity, flags
     cdef public long long calls, usec, rejected, failed
-    cdef public dict subcommands
+    cdef public dict subcommands, replies
     cdef public Histogram histogram
     cdef int role, depth
 

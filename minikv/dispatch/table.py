@@ -100,7 +100,8 @@ class Command:
     """A command of one server: its spec, handler and counters.
 
     calls, usec, rejected, failed: as INFO commandstats. histogram: of the calls' durations. depth: how many words the
-    name has. subcommands: by lower-case word, for a container; else None.
+    name has. subcommands: by lower-case word, for a container; else None. replies: what describes the command to
+    clients, encoded and kept by commands/command.py.
     """
 
     def __init__(self, spec: CommandSpec, handler: object):
@@ -112,6 +113,7 @@ class Command:
         self.depth = 1 if spec.parent is None else 2
         self.role = ROLES.get(self.full_name, ROLE_ORDINARY)
         self.subcommands = None
+        self.replies = {}
         self.histogram = Histogram()
 
     def __repr__(self) -> str:
@@ -119,8 +121,9 @@ class Command:
 
     def reset_stats(self) -> None:
         """CONFIG RESETSTAT."""
+        if self.histogram.total:
+            self.histogram.clear()
         self.calls = self.usec = self.rejected = self.failed = 0
-        self.histogram.clear()
 
 
 @cython.cclass
@@ -438,6 +441,7 @@ class CommandTable:
         if gates & GATE_LOADING and not always & C_LOADING:
             return self.refuse(client, command, LOADING_ERROR)
         if gates & GATE_PAUSE_ALL or (gates & GATE_PAUSE_WRITES and flags & (C_WRITE | C_MAY_REPLICATE)):
+            self.services.postponed.add(client)
             return POSTPONED
         if in_multi and (command.role == ROLE_ORDINARY or command.role == ROLE_PING):
             client.transaction.add(command, tuple(argv_list(argv, argc)))
@@ -496,6 +500,7 @@ class CommandTable:
 
     def reset_stats(self) -> None:
         """CONFIG RESETSTAT, for the commands."""
+        command: Command
         for command in self:
             command.reset_stats()
 

@@ -19,6 +19,7 @@ class Command:
     failed: int
     histogram: Histogram
     subcommands: dict[bytes, Command] | None
+    replies: dict[tuple[str, int], bytes]
     def __init__(self, spec: CommandSpec, handler: Callable[..., object] | None) -> None: ...
     def reset_stats(self) -> None: ...
 

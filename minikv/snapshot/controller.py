@@ -348,8 +348,7 @@ class SnapshotController:
         entry = running.finish(end)
         self._running = None
         self._keyspace.snapshot_close()
-        self.status.cost = entry.cost
-        self.status.bgsave_s = int(entry.cost.duration_s)
+        self.status.took(entry.cost)
         if entry.saved:
             self._log.notice("Background saving terminated with success")
             self._keyspace.dirty = max(0, self._keyspace.dirty - running.before.dirty)

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 MB = 1 << 20
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(slots=True)
@@ -43,8 +44,8 @@ class SnapshotCost:
 
     @property
     def copied_pages(self) -> int:
-        """Upper bound of the pages that the kernel copied: the few that the child wrote itself are included."""
-        return self.private_dirty_peak // os.sysconf("SC_PAGE_SIZE")
+        """Pages of which the child holds the only old copy, at most: the few that it wrote itself are among them."""
+        return self.private_dirty_peak // PAGE_BYTES
 
 
 def info_fields(prefix: str, cost: SnapshotCost) -> dict[str, int | float | str]:

@@ -235,6 +235,20 @@ def test_a_pause_ends_by_itself_and_serves_what_it_held(fresh_pair, mode: str, h
     pair.assert_same("SET a 1", f"CLIENT PAUSE 200 {mode}", held, "GET a")
 
 
+def test_clients_that_a_pause_holds_count_as_blocked(resp2_pair: ClientPair) -> None:
+    for server in resp2_pair.servers:
+        with server.connect() as writer, server.connect() as other, server.connect() as gone:
+            other.value("CLIENT PAUSE 60000 WRITE")
+            for client in (writer, gone):
+                client.send("SET a 1")
+            wait_until(lambda server=server: server.info("clients")["blocked_clients"] == "2", "both wait")
+            gone.close()
+            wait_until(lambda server=server: server.info("clients")["blocked_clients"] == "1", "one is forgotten")
+            other.value("CLIENT UNPAUSE")
+            assert writer.read() == b"+OK\r\n"
+            assert server.info("clients")["blocked_clients"] == "0"
+
+
 def test_a_second_client_sees_how_many_there_are(resp2_pair: ClientPair) -> None:
     for server in resp2_pair.servers:
         wait_until(

@@ -115,6 +115,7 @@ def services() -> Any:
         stats=Stats(),
         slowlog=SlowLog(),
         monitors=set(),
+        postponed=set(),
     )
     transactions = ModuleType(multi.__module__)
     transactions.__dict__.update(multi=multi, exec_=exec_)
