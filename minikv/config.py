@@ -102,7 +102,10 @@ class Config:
         self.given: set[str] = set()  # names of the settings that a file or the command line set
         self._settings = {setting.name: setting for setting in SETTINGS}
         self._names = {name: setting.name for setting in SETTINGS for name in (setting.name, *setting.aliases)}
-        self._refusals: list[str] = []  # what is wrong, a line for each directive
+        self._all_names = sorted(self._names)
+        self._shown_names = [name for name in self._all_names if not self._settings[self._names[name]].hidden]
+        self._texts: dict[str, tuple[Value, str]] = {}  # by name, a value and how it is shown
+        self._refusals: list[str] = []  # lines of files and command line, each with what is wrong with it
         self._on_file: dict[str, Value] = {}  # by name, what the configuration file says
         self._listeners: dict[str, list[Callable[[Value], None]]] = {}
         for setting in SETTINGS:
@@ -132,8 +135,8 @@ class Config:
         return config
 
     def names(self, hidden: bool = False) -> list[str]:
-        """All names that CONFIG GET * shows, aliases included."""
-        return sorted(name for name, target in self._names.items() if hidden or not self._settings[target].hidden)
+        """Every name that CONFIG GET * shows, aliases too."""
+        return self._all_names if hidden else self._shown_names
 
     def knows(self, name: str) -> bool:
         """Whether there is a setting of this name or alias."""
@@ -145,7 +148,14 @@ class Config:
 
     def text(self, name: str) -> str:
         """The value as CONFIG GET shows it."""
-        return self._setting(name).kind.show(self.get(name))
+        setting = self._settings[self._names[name.lower()]]
+        value = getattr(self, setting.attribute)
+        kept = self._texts.get(name)
+        if kept is None or kept[0] is not value:
+            kept = value, setting.kind.show(value)
+            if name in self._names:
+                self._texts[name] = kept
+        return kept[1]
 
     def on_change(self, name: str, callback: Callable[[Value], None]) -> None:
         """Call back with the new value after CONFIG SET; if that raises ConfigError, nothing changes."""

@@ -37,7 +37,7 @@ from minikv.dispatch.client import Client
 from minikv.dispatch.stats import Stats
 from minikv.dispatch.table import CommandTable
 from minikv.errors import CommandError, ConfigError, MinikvError
-from minikv.host.memory import private_bytes
+from minikv.host.memory import private_bytes, read_own_memory
 from minikv.host.oom_score import OomScore
 from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor

@@ -5,7 +5,7 @@ import cython
 from cython.cimports.libc.stdint import uint64_t
 
 # A braille character is 2 dots wide and 4 high; this is the bit of each dot, by row and column.
-DOTS: cython.int[8] = [0x01, 0x08, 0x02, 0x10, 0x04, 0x20, 0x40, 0x80]
+DOTS = b"\x01\x08\x02\x10\x04\x20\x40\x80"
 BRAILLE = 0x2800
 
 
@@ -32,6 +32,7 @@ def garden(columns: cython.int, rows: cython.int, seed: object) -> str:
     height: cython.int = 4 * rows
     cells: bytearray = bytearray(columns * rows)
     dots: cython.p_uchar = cells
+    bits: cython.p_const_uchar = DOTS
     wind: cython.double = 1.2 * chance.below_one() - 0.6
     root: cython.int
     for root in range(0, 2 * columns, 3):
@@ -42,7 +43,7 @@ def garden(columns: cython.int, rows: cython.int, seed: object) -> str:
         while y > top and y >= 0:
             if 0 <= x < 2 * columns:
                 column: cython.int = cython.cast(cython.int, x)
-                dots[y // 4 * columns + column // 2] |= DOTS[y % 4 * 2 + column % 2]
+                dots[y // 4 * columns + column // 2] |= bits[y % 4 * 2 + column % 2]
             lean += wind * chance.below_one() / height
             x += lean
             y -= 1
