@@ -29,10 +29,10 @@ from types import ModuleType
 import uvloop
 
 import minikv.commands
-from minikv.commands.census import Census
 from minikv.config import Config
 from minikv.connection import Hub
 from minikv.dispatch.blocking import Blocking
+from minikv.dispatch.census import Census
 from minikv.dispatch.client import Client
 from minikv.dispatch.stats import Stats
 from minikv.dispatch.table import CommandTable

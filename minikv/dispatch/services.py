@@ -15,8 +15,8 @@ from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.foreground_saves import ForegroundSaves
 
 if TYPE_CHECKING:
-    from minikv.commands.census import Census
     from minikv.dispatch.blocking import Blocking
+    from minikv.dispatch.census import Census
     from minikv.dispatch.client import Client
     from minikv.dispatch.stats import Stats
     from minikv.dispatch.table import CommandTable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minikv.commands.census import Census
+from minikv.dispatch.census import Census
 from minikv.dispatch.client import Client
 
 
