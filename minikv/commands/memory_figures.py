@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minikv.dispatch.client import Client
-from minikv.host.memory import machine_bytes, read_own_memory
+from minikv.host.memory import machine_bytes
 
 
 @dataclass(slots=True)

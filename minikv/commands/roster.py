@@ -5,6 +5,7 @@ import cython
 from cython.cimports.libc.stdio import snprintf
 
 from minikv.dispatch.client import Client
+from minikv.pubsub.registry import Subscriptions
 
 
 def client_line(client: Client) -> bytes:
@@ -14,7 +15,8 @@ def client_line(client: Client) -> bytes:
     now_ns: cython.longlong = cython.cast(cython.longlong, now.tv_sec) * 1000000000 + now.tv_nsec
     args_bytes: cython.longlong = client.args_bytes()
     output_bytes: cython.longlong = client.output_bytes()
-    text: cython.char[512]  # numbers and their names: at most 350
+    own: Subscriptions = client.subscriptions
+    text: cython.char[512]  # numbers and their names: at most 400
     flags: bytes = flags_of(client)
     start: bytes = text[: snprintf(text, 512, b"id=%lld addr=", client.id)]
     middle: bytes = text[: snprintf(text, 512, b" fd=%d name=", client.fd)]
@@ -22,12 +24,15 @@ def client_line(client: Client) -> bytes:
         : snprintf(
             text,
             512,
-            b" age=%lld idle=%lld flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d qbuf=%lld qbuf-free=0 argv-mem=%lld "
+            b" age=%lld idle=%lld flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d qbuf=%lld qbuf-free=0 argv-mem=%lld "
             b"multi-mem=%lld rbs=0 rbp=0 obl=0 oll=%d omem=%lld tot-mem=%lld events=%s cmd=",
             (now_ns - client.created_ns) // 1000000000,
             (now_ns - client.last_interaction_ns) // 1000000000,
             cython.cast(cython.p_char, flags),
             cython.cast(cython.int, client.db.number if client.db is not None else 0),
+            cython.cast(cython.int, len(own.channels) if own is not None else 0),
+            cython.cast(cython.int, len(own.patterns) if own is not None else 0),
+            cython.cast(cython.int, len(own.shard) if own is not None else 0),
             cython.cast(cython.int, len(client.transaction.queued) if client.transaction is not None else -1),
             cython.cast(cython.longlong, client.input_bytes() - args_bytes),
             args_bytes,
@@ -51,16 +56,18 @@ def flags_of(client: Client) -> bytes:
     flags: bytes = b""
     if client.is_monitor:
         flags += b"O"
-    if client.paused or client.blocked is not None:
-        flags += b"b"
+    if client.subscriptions is not None:
+        flags += b"P"
     if client.transaction is not None:
         flags += b"x"
+    if client.paused or client.blocked is not None:
+        flags += b"b"
     if client.watch is not None and client.watch.broken:
         flags += b"d"
-    if client.is_unix:
-        flags += b"U"
     if client.close_after_reply:
         flags += b"c"
+    if client.is_unix:
+        flags += b"U"
     if client.no_evict:
         flags += b"e"
     return flags or b"N"
@@ -72,8 +79,9 @@ def chosen_clients(ctx: Client, wanted: dict) -> list:
     if b"id" in wanted:
         number = wanted[b"id"]
         clients = {number: clients[number]} if number in clients else {}
-    if wanted.get(b"type", b"normal") != b"normal":
-        return []
+    kind: bytes = wanted.get(b"type")
+    if kind is not None and kind != b"normal" and kind != b"pubsub":
+        return []  # there are no replicas
     addr: bytes = wanted.get(b"addr")
     laddr: bytes = wanted.get(b"laddr")
     logged_in: cython.bint = b"user" in wanted
@@ -84,6 +92,8 @@ def chosen_clients(ctx: Client, wanted: dict) -> list:
         if addr is not None and client.addr != addr:
             continue
         if laddr is not None and client.laddr != laddr:
+            continue
+        if kind is not None and (client.subscriptions is not None) != (kind == b"pubsub"):
             continue
         if (logged_in and not client.authenticated) or (skip_own and client is ctx):
             continue
