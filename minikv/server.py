@@ -48,6 +48,7 @@ from minikv.settings import LONG_MAX
 from minikv.slowlog import SlowLog
 from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.foreground_saves import ForegroundSaves
+from minikv.sockets import Listener
 
 # One run of the cron removes expired keys in portions, for at most this share of its period.
 EXPIRE_PORTION = 200
@@ -121,9 +122,7 @@ class Server:
         self._census = Census(self.clients)
         self._measured_ns = self._resident_bytes = 0
         self._listening: tuple[tuple[str, ...], int] | None = None  # the bind and port that TCP listens on
-        self._tcp_listeners: list[asyncio.AbstractServer] = []
-        self._unix_listener: asyncio.AbstractServer | None = None
-        self._accepting: asyncio.Task[None] | None = None
+        self._tcp_listeners: list[Listener] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._unix_path = ""
 
@@ -152,12 +151,10 @@ class Server:
         self.clients = self._hub.clients
         self._census = Census(self.clients)
         self._follow_config()
-        await self._accept_tcp(self._open_tcp())
+        self._accept_tcp(self._open_tcp())
         if self.config.unixsocket:
-            sock = self._open_unix(self.config.unixsocket, self.config.unixsocketperm)
-            self._unix_listener = await self._loop.create_unix_server(
-                self._hub.accept, sock=sock, backlog=self.config.tcp_backlog
-            )
+            self._hub.listen(self._open_unix(self.config.unixsocket, self.config.unixsocketperm))
+        self._hub.open()
         self._handle_signals()
         self.log.warning("Server initialized")
         await self._load()
@@ -177,14 +174,8 @@ class Server:
         await self._stopped
         for timer in self._timers.values():
             timer.cancel()
-        if self._accepting is not None:
-            await self._accepting
-        self._close_tcp()
-        if self._unix_listener is not None:
-            self._unix_listener.close()
         self._hub.send_unsent()
-        for client in list(self.clients.values()):
-            client.close()
+        self._hub.close()
         if self._unix_path:
             with contextlib.suppress(OSError):
                 os.unlink(self._unix_path)
@@ -232,15 +223,12 @@ class Server:
         self._listening = (config.bind, config.port)
         return sockets
 
-    async def _accept_tcp(self, sockets: list[socket.socket]) -> None:
-        for sock in sockets:
-            self._tcp_listeners.append(
-                await self._loop.create_server(self._hub.accept, sock=sock, backlog=self.config.tcp_backlog)
-            )
+    def _accept_tcp(self, sockets: list[socket.socket]) -> None:
+        self._tcp_listeners = [self._hub.listen(sock) for sock in sockets]
 
     def _close_tcp(self) -> None:
         for listener in self._tcp_listeners:
-            listener.close()
+            self._hub.stop_listening(listener)
         self._tcp_listeners = []
 
     def _listen_anew(self, failure: str) -> None:
@@ -261,7 +249,7 @@ class Server:
             self.log.warning(str(error))
             raise ConfigError(failure) from None
         self._close_tcp()
-        self._accepting = self._loop.create_task(self._accept_tcp(sockets))
+        self._accept_tcp(sockets)
 
     def _open_address(self, word: str, port: int) -> socket.socket | None:
         """One address of `bind`; a leading dash means that it may be missing on this machine."""
@@ -389,6 +377,7 @@ class Server:
     def refresh_gates(self) -> None:
         """Look again at what may stop commands."""
         paused = self.pause_until_ms > 0
+        self._hub.may_wait = not self.loading  # which goes on between the clients' rounds
         self.keyspace.keeps_expired = paused  # the data stays as it is
         self.table.set_gates(
             loading=self.loading,
@@ -417,7 +406,7 @@ class Server:
         self.refresh_gates()
         postponed, self.postponed = self.postponed, set()
         for client in postponed:
-            self._loop.call_soon(client.resume)
+            client.resume()
 
     def kill(self, clients: Iterable[Client]) -> None:
         """Close connections; the one that is being served after its reply."""

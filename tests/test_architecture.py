@@ -21,6 +21,7 @@ ROOMS = [
     "tools",
     "server",
     "connection",
+    "sockets",
     "commands",
     "dispatch",
     "pubsub",
@@ -44,7 +45,7 @@ FOUNDATIONS = {
     "slowlog",
     "latency",
 }  # everybody may use them
-ONLY_FOUNDATIONS = {"protocol", "algorithms", "host"}
+ONLY_FOUNDATIONS = {"sockets", "protocol", "algorithms", "host"}
 
 # A process has one address space, and a signal's handler no argument: what they need is state of the process.
 OF_THE_PROCESS = {
