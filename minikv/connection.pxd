@@ -26,7 +26,7 @@ cdef class Hub(Sink):
     cdef public object server, loop, log, tick
     cdef public long long last_id, max_clients, hard_limit, soft_limit, soft_seconds
     cdef public int keepalive_seconds
-    cdef public bint password_needed, local_only, may_wait
+    cdef public bint password_needed, local_only
     cdef Poller poller
     cdef list listeners
     cdef ReplyBuffer replies
@@ -40,14 +40,11 @@ cdef class Hub(Sink):
     cdef Py_ssize_t released_bytes
     # is_called: the event loop will call run_pending. is_crowded: no connection could be accepted.
     cdef bint in_round, is_called, is_crowded
-    # When `run` has left the sockets to the event loop.
-    cdef long long left_ns
 
     cpdef send_unsent(self)
     cpdef give_back(self, Py_ssize_t least)
     cpdef run(self)
     cdef int call_soon(self) except -1
-    cdef int round(self, int timeout_ms) except -1
     cdef int open_door(self, Listener listener) except -1
     cdef int accept_from(self, Listener listener) except -1
     cdef int admit(self, int fd, bytes addr, bytes laddr, bint is_unix) except -1
@@ -91,6 +88,7 @@ cdef class Connection(Client):
     cdef int hold_input(self, Py_ssize_t length) except -1
     cdef bint next_held(self) except -1
     cdef void finish_reply_mode(self) noexcept
+    cdef int send_replies(self) except -1
     cdef int send_from(self, Py_ssize_t start, bint more) except -1
     cdef int send(self, const char *data, Py_ssize_t length, bint more) except -1
     cdef int send_object(self, bytes value) except -1

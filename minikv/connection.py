@@ -3,7 +3,7 @@
 
 Sockets are read and written here; the event loop only says that some are ready, and runs everything else. One read of
 a socket is one batch: all its requests are executed in turn, their replies are encoded into one buffer that all
-connections share. All sockets that are ready together make one round; the replies of its batches leave together at its
+connections share. Sockets that are ready together make a round; the replies of its batches leave together at its
 end, in one send(2) for each connection (a client that is woken while the others are still being served costs more than
 it gains). A batch whose replies fill the buffer sends while it makes them. What the kernel does not take waits in the
 connection's own `backlog` until the socket has room again.
@@ -13,9 +13,9 @@ its first reply: above MAX_UNSENT bytes of unread replies nothing is executed fo
 bytes of requests that wait nothing is read from it. A stranger (not authenticated, though there is a password) that
 lets replies lie is closed.
 
-    Poller -> socket -> receive -> hub.input ------> RequestReader -> CommandTable.execute -> hub.replies -> transmit -> socket
-                                   (or straight                                                    `-> backlog ->'
-                                    into a long bulk string)
+    Poller -> receive -> hub.input ------> RequestReader -> CommandTable.execute -> hub.replies -> transmit
+                         (or straight                                                    `-> backlog ->'
+                         into a long bulk string)
 
 A batch stops early, and the rest of its input is held, when the connection is choked, when a command has to wait
 (CLIENT PAUSE, or `blocked` by a key that is not there yet) or when its turn has lasted long enough for others to want
@@ -86,12 +86,6 @@ TURN_NS = cython.declare(cython.longlong, 5 * 1000 * 1000)
 MAX_ACCEPTS = cython.declare(cython.int, 1000)
 # When the kernel has no descriptor or memory for a connection, it is asked again after this time.
 ACCEPT_AGAIN_S = 0.1
-# While requests come more often than this, the hub itself waits for the next ones: the way through the event loop takes
-# as long as a request.
-LULL_NS = cython.declare(cython.longlong, 1000 * 1000)
-LULL_MS = cython.declare(cython.int, 1)
-# The event loop's timers wait no longer than this for the hub (and once LULL_MS, and the round).
-STAY_NS = cython.declare(cython.longlong, 1000 * 1000)
 # Results of `receive`.
 NOTHING_YET = cython.declare(cython.Py_ssize_t, -1)
 BROKEN = cython.declare(cython.Py_ssize_t, -2)
@@ -116,8 +110,7 @@ class Hub(Sink):
 
     input: what the batch that is being served has read. replies: those of this round; `unsent`: the connections that
     have a part of them. pending: those that have something to do at the end of the round (Connection.go_on). tick:
-    reads the keyspace's clock. strangers: clients that have yet to authenticate, the oldest first. may_wait: the event
-    loop has nothing to do that cannot wait for LULL_MS.
+    reads the keyspace's clock. strangers: clients that have yet to authenticate, the oldest first.
     hard_limit, soft_limit, soft_seconds: client-output-buffer-limit of normal clients. local_only: protected mode.
     """
 
@@ -155,41 +148,12 @@ class Hub(Sink):
     # -- rounds --------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Serve whoever is ready, and go on with that for a while if requests come one after the other."""
-        table: CommandTable = self.table
-        table.begin_batch()
-        is_busy: cython.bint = self.may_wait and table.mark_ns - self.left_ns < LULL_NS
-        leave_at_ns: cython.longlong = table.mark_ns + STAY_NS
-        self.round(0)
-        while is_busy:
-            table.begin_batch()
-            if table.mark_ns >= leave_at_ns or (self.round(0 if self.pending else LULL_MS) == 0 and not self.pending):
-                break
-        table.begin_batch()
-        self.left_ns = table.mark_ns
-        if self.pending:
-            self.call_soon()
+        """One round: serve the sockets that are ready, and send their replies.
 
-    def run_pending(self) -> None:
-        """A round that the event loop was asked for."""
-        self.is_called = False
-        self.run()
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def call_soon(self) -> cython.int:
-        """Something has to be done or sent at the end of a round: let there be one."""
-        if not self.is_called and not self.in_round:
-            self.is_called = True
-            self.loop.call_soon(self.run_pending)
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def round(self, timeout_ms: cython.int) -> cython.int:
-        """Wait for sockets, serve them, send their replies: how many it were."""
-        count: cython.int = self.poller.wait(timeout_ms)
+        To look at once who is ready then, or to wait for that here, costs more than the way through the event loop.
+        """
         self.in_round = True
+        count: cython.int = self.poller.wait()
         i: cython.int
         for i in range(count):
             owner = self.poller.owner(i)
@@ -206,7 +170,22 @@ class Hub(Sink):
         if self.unsent:
             self.send_unsent()
         self.in_round = False
-        return count
+        if self.pending:
+            self.call_soon()
+
+    def run_pending(self) -> None:
+        """A round that the event loop was asked for."""
+        self.is_called = False
+        self.run()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def call_soon(self) -> cython.int:
+        """Something has to be done or sent at the end of a round: let there be one."""
+        if not self.is_called and not self.in_round:
+            self.is_called = True
+            self.loop.call_soon(self.run_pending)
+        return 0
 
     # -- newcomers -----------------------------------------------------------------------------------------------------
 
@@ -321,10 +300,7 @@ class Hub(Sink):
         """Send the replies of this round; between batches only."""
         connection: Connection
         for connection in self.unsent:
-            if not connection.closing:
-                connection.send(self.replies.data + connection.reply_at, connection.reply_len, False)
-                connection.update_mask()
-            connection.reply_len = 0
+            connection.send_replies()
         self.unsent.clear()
         self.replies.reset()
 
@@ -402,7 +378,7 @@ class Connection(Client):
         """Read from the peer: how many bytes, 0 at their end, NOTHING_YET or BROKEN."""
         length: cython.Py_ssize_t = recv(self.fd, data, size, MSG_DONTWAIT)
         if length < 0:
-            return NOTHING_YET if errno == EAGAIN or errno == EINTR else BROKEN
+            return NOTHING_YET if errno in (EAGAIN, EINTR) else BROKEN
         return length
 
     @cython.cfunc
@@ -413,7 +389,7 @@ class Connection(Client):
             self.fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT | (MSG_MORE if more else 0)
         )
         if sent < 0:
-            return 0 if errno == EAGAIN or errno == EINTR else BROKEN
+            return 0 if errno in (EAGAIN, EINTR) else BROKEN
         return sent
 
     @cython.cfunc
@@ -745,6 +721,21 @@ class Connection(Client):
         return False
 
     # -- sending -------------------------------------------------------------------------------------------------------
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def send_replies(self) -> cython.int:
+        """Send this connection's part of hub.replies; a bug of ours ends this connection only."""
+        length: cython.Py_ssize_t = self.reply_len
+        self.reply_len = 0
+        try:
+            if not self.closing:
+                self.send(self.hub.replies.data + self.reply_at, length, False)
+                self.update_mask()
+        except Exception as error:
+            self.fail(error)
+            self.close()
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -21,7 +21,6 @@ class Hub(Sink):
     keepalive_seconds: int
     password_needed: bool
     local_only: bool
-    may_wait: bool
     def __init__(
         self, server: Services, table: CommandTable, stats: Stats, loop: AbstractEventLoop, log: Log
     ) -> None: ...

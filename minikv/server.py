@@ -377,7 +377,6 @@ class Server:
     def refresh_gates(self) -> None:
         """Look again at what may stop commands."""
         paused = self.pause_until_ms > 0
-        self._hub.may_wait = not self.loading  # which goes on between the clients' rounds
         self.keyspace.keeps_expired = paused  # the data stays as it is
         self.table.set_gates(
             loading=self.loading,

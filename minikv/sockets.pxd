@@ -76,7 +76,6 @@ cdef enum:
 
 cdef class Poller:
     cdef readonly int fd
-    cdef int count
     cdef bint is_reporting
     cdef list removed
     cdef epoll_event events[MAX_EVENTS]
@@ -84,7 +83,7 @@ cdef class Poller:
     cdef int add(self, int fd, unsigned int mask, object owner) except -1
     cdef int change(self, int fd, unsigned int mask, object owner) except -1
     cdef int remove(self, int fd, object owner) except -1
-    cdef int wait(self, int timeout_ms) except -1
+    cdef int wait(self) except -1
     cdef object owner(self, int index)
     cdef int done(self) except -1
 

@@ -79,17 +79,10 @@ class Poller:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def wait(self, timeout_ms: cython.int) -> cython.int:
-        """How many sockets are ready now, or become so within this time; a signal ends it."""
-        count: cython.int
-        if timeout_ms == 0:
-            count = epoll_wait(self.fd, self.events, MAX_EVENTS, 0)
-        else:
-            with cython.nogil:
-                count = epoll_wait(self.fd, self.events, MAX_EVENTS, timeout_ms)
-        self.count = max(count, 0)
+    def wait(self) -> cython.int:
+        """How many sockets are ready now: the first of `events`."""
         self.is_reporting = True
-        return self.count
+        return max(0, epoll_wait(self.fd, self.events, MAX_EVENTS, 0))
 
     @cython.cfunc
     def owner(self, index: cython.int) -> object:
