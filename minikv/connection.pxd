@@ -38,8 +38,8 @@ cdef class Hub(Sink):
     cdef Py_ssize_t start
     # Bytes of large requests and replies that the allocator may still have.
     cdef Py_ssize_t released_bytes
-    # is_called: the event loop will call run_pending. is_crowded: no connection could be accepted.
-    cdef bint in_round, is_called, is_crowded
+    # is_called: the event loop will call run_pending.
+    cdef bint in_round, is_called
 
     cpdef send_unsent(self)
     cpdef give_back(self, Py_ssize_t least)
@@ -48,8 +48,7 @@ cdef class Hub(Sink):
     cdef int open_door(self, Listener listener) except -1
     cdef int accept_from(self, Listener listener) except -1
     cdef int admit(self, int fd, bytes addr, bytes laddr, bint is_unix) except -1
-    cdef int rest_from_accepting(self, str reason) except -1
-    cdef int watch_listeners(self, unsigned int mask) except -1
+    cdef int rest_from_accepting(self, Listener listener, str reason) except -1
 
 
 cdef class Connection(Client):
@@ -79,6 +78,7 @@ cdef class Connection(Client):
     cdef int handle(self, unsigned int events) except -1
     cdef int take_input(self) except -1
     cdef int end_input(self) except -1
+    cdef bint is_waiting_for_others(self) noexcept
     cdef int lose(self) except -1
     cdef int use_room(self) except -1
     cdef int go_on(self) except -1

@@ -42,6 +42,7 @@ from cython.cimports.minikv.sockets import (
     EPOLLHUP,
     EPOLLIN,
     EPOLLOUT,
+    EPOLLRDHUP,
     MSG_DONTWAIT,
     MSG_MORE,
     MSG_NOSIGNAL,
@@ -228,10 +229,10 @@ class Hub(Sink):
                 else:
                     self.admit(fd, address_text(cython.address(peer)), own_name(fd), False)
             elif errno == EAGAIN:
-                self.is_crowded = False
+                listener.is_crowded = False
                 return 0
             elif errno != EINTR and errno != ECONNABORTED and errno != EPROTO:
-                return self.rest_from_accepting(os.strerror(errno))
+                return self.rest_from_accepting(listener, os.strerror(errno))
         return 0
 
     @cython.cfunc
@@ -273,26 +274,19 @@ class Hub(Sink):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def rest_from_accepting(self, reason: str) -> cython.int:
-        """The kernel cannot give us another connection: look after those that there are before asking again."""
-        if not self.is_crowded:
+    def rest_from_accepting(self, listener: Listener, reason: str) -> cython.int:
+        """The kernel cannot give us another connection: serve those that there are before asking again."""
+        if not listener.is_crowded:
             self.log.warning(f"Accepting client connection: accept: {reason}")
-        self.is_crowded = True
-        self.watch_listeners(0)
-        self.loop.call_later(ACCEPT_AGAIN_S, self.accept_again)
+        listener.is_crowded = True
+        self.poller.change(listener.fd, 0, listener)
+        self.loop.call_later(ACCEPT_AGAIN_S, self.accept_again, listener)
         return 0
 
-    def accept_again(self) -> None:
+    def accept_again(self, listener: Listener) -> None:
         """After a rest."""
-        self.watch_listeners(EPOLLIN)
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def watch_listeners(self, mask: cython.uint) -> cython.int:
-        listener: Listener
-        for listener in self.listeners:
-            self.poller.change(listener.fd, mask, listener)
-        return 0
+        if listener.fd >= 0:
+            self.poller.change(listener.fd, EPOLLIN, listener)
 
     # -- replies -------------------------------------------------------------------------------------------------------
 
@@ -395,8 +389,15 @@ class Connection(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def update_mask(self) -> cython.int:
-        """Hear of what is wanted now: input, unless reading is paused; room, if there is a backlog."""
-        mask: cython.uint = (0 if self.reading_paused else EPOLLIN) | (EPOLLOUT if self.backlog_len > 0 else 0)
+        """Hear of what is wanted now: input, unless reading is paused; room, if there is a backlog.
+
+        Without input the peer's end is not seen behind bytes that nobody reads, unless it is asked for.
+        """
+        mask: cython.uint = EPOLLIN
+        if self.reading_paused:
+            mask = EPOLLRDHUP if self.is_waiting_for_others() else 0
+        if self.backlog_len > 0:
+            mask |= EPOLLOUT
         if mask != self.mask and not self.closing:
             self.mask = mask
             self.hub.poller.change(self.fd, mask, self)
@@ -420,7 +421,9 @@ class Connection(Client):
             if events & EPOLLIN and not self.reading_paused:
                 self.take_input()
             elif events & (EPOLLHUP | EPOLLERR) and not self.is_pending:
-                self.lose()  # nobody reads what would be executed now
+                self.lose()  # nobody reads what the requests that are held would answer
+            elif events & EPOLLRDHUP:
+                self.end_input()
             if events & EPOLLOUT and not self.closing:
                 self.use_room()
         except Exception as error:
@@ -458,13 +461,20 @@ class Connection(Client):
     @cython.exceptval(-1, check=False)
     def end_input(self) -> cython.int:
         """The peer sends no more; what it has asked for is done, and what it was sent may still be on its way."""
-        if self.waiting and self.blocked is None and not self.paused:
+        if self.waiting and not self.is_waiting_for_others():
             return self.set_reading(False)  # until the requests that are held have been executed
         if self.reply_len > 0:
             self.hub.send_unsent()
         if self.closing:
             return 0
         return self.lose() if self.unread() == 0 else self.end()
+
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def is_waiting_for_others(self) -> cython.bint:
+        """Its next request runs when somebody else has done something, if ever."""
+        return self.blocked is not None or self.paused
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -635,6 +645,7 @@ class Connection(Client):
             return self.end()
         if self.waiting:
             self.reader.hold()
+            self.update_mask()
         elif self.reading_paused:
             self.set_reading(True)
         if self.reader.unparsed_bytes() > hub.limits.query_buffer_limit:

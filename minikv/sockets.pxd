@@ -14,6 +14,7 @@ cdef extern from "<sys/epoll.h>" nogil:
     enum: EPOLLIN
     enum: EPOLLOUT
     enum: EPOLLHUP
+    enum: EPOLLRDHUP
     enum: EPOLLERR
 
 
@@ -91,6 +92,7 @@ cdef class Poller:
 cdef class Listener:
     cdef readonly int fd
     cdef readonly bytes unix_name
+    cdef bint is_crowded
     cdef object socket
 
     cdef int accept(self, sockaddr_storage *peer) noexcept

@@ -102,7 +102,10 @@ class Poller:
 @cython.final
 @cython.cclass
 class Listener:
-    """A listening socket, which is closed with it. unix_name: as clients show it; empty for TCP."""
+    """A listening socket, which is closed with it. unix_name: as clients show it; empty for TCP.
+
+    is_crowded: the kernel had no room for a connection, and those who wait are still waiting.
+    """
 
     def __init__(self, sock: object):
         self.socket = sock

@@ -168,4 +168,4 @@ def test_client_list_tells_arguments_from_input_that_is_none_yet(start_minikv: S
         line = server.control.value(f"CLIENT LIST ID {number}")
         assert b" argv-mem=1003 " in line
         assert 0 < int(line.split(b" qbuf=")[1].split()[0]) <= 256
-        assert int(server.info("memory")["mem_clients_normal"]) > idle + 2048 + 1003
+        assert int(server.info("memory")["mem_clients_normal"]) > idle + 800 + 1003
