@@ -395,7 +395,7 @@ class Connection(Client):
         """
         mask: cython.uint = EPOLLIN
         if self.reading_paused:
-            mask = EPOLLRDHUP if self.is_waiting_for_others() else 0
+            mask = EPOLLRDHUP if self.is_waiting_for_others() and not self.ending else 0
         if self.backlog_len > 0:
             mask |= EPOLLOUT
         if mask != self.mask and not self.closing:

@@ -45,6 +45,16 @@ def crowd_of(server: Server, count: int, tcp: Callable[[int], bool] = lambda num
     return clients
 
 
+def voluntary_switches(server: Server) -> int:
+    return int(server.process.num_ctx_switches().voluntary)
+
+
+def wait_for_sleep(server: Server) -> None:
+    """Until the server has slept several times: it does not if the kernel reports again and again what it ignores."""
+    before = voluntary_switches(server)
+    wait_until(lambda: voluntary_switches(server) >= before + 3, "the server sleeps", 5)
+
+
 def half_close(client: WireClient) -> None:
     client.socket.shutdown(socket.SHUT_WR)
 
@@ -179,6 +189,25 @@ def test_a_half_closed_client_gets_more_replies_than_are_held_for_it(start_minik
         assert client.read_until_closed() == b"$%d\r\n%b\r\n" % (3 * MB, b"x" * 3 * MB) * 20 + b"$4\r\nlast\r\n"
 
 
+@pytest.mark.parametrize("paused", [True, False], ids=["paused", "choked"])
+def test_a_half_closed_client_that_does_not_read_keeps_nobody_awake(start_minikv: StartServer, paused: bool) -> None:
+    server = start_minikv()
+    server.call(("SET", "big", b"x" * 3 * MB))
+    with server.connect() as client:
+        client.send_raw(encode("GET big") * (2 if paused else 20))
+        wait_until(lambda: b" events=rw " in server.control.value("CLIENT LIST"), "replies wait for room")
+        if paused:
+            server.call("CLIENT PAUSE 60000 WRITE")
+        client.send("SET seen 1")
+        half_close(client)
+        for _ in range(3):
+            server.barrier()
+        wait_for_sleep(server)
+        assert connected_clients(server) == 2
+        expected = b"$%d\r\n%b\r\n" % (3 * MB, b"x" * 3 * MB) * (2 if paused else 20)
+        assert client.read_until_closed() == expected + (b"" if paused else b"+OK\r\n")
+
+
 # -- resets ------------------------------------------------------------------------------------------------------------
 
 
@@ -234,6 +263,7 @@ def test_without_descriptors_newcomers_wait_and_nobody_else_notices(start_minikv
         client.send(f"ECHO {number:02}")
     complaint = "Accepting client connection: accept: Too many open files"
     wait_until(lambda: complaint in server.log(), "there is no descriptor left")
+    wait_for_sleep(server)
     for number in range(200):
         assert members[number % 5].call(("SET", "key", number)) == b"+OK\r\n"
     for number, client in enumerate(crowd):  # who has been served makes room for those behind
