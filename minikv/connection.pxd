@@ -25,6 +25,7 @@ cdef class Hub(Sink):
     cdef public dict clients, strangers
     cdef public object server, loop, log, tick
     cdef public long long last_id, max_clients, hard_limit, soft_limit, soft_seconds
+    cdef public long long pubsub_hard_limit, pubsub_soft_limit, pubsub_soft_seconds
     cdef public int keepalive_seconds
     cdef public bint password_needed, local_only
     cdef Poller poller
@@ -100,3 +101,4 @@ cdef class Connection(Client):
     cdef int end(self) except -1
     cdef Py_ssize_t unread(self) except -1
     cdef bint over_limits(self, Py_ssize_t more) except -1
+    cdef bint is_above(self, Py_ssize_t more, long long hard_limit, long long soft_limit, long long soft_seconds) except -1

@@ -112,7 +112,8 @@ class Hub(Sink):
     input: what the batch that is being served has read. replies: those of this round; `unsent`: the connections that
     have a part of them. pending: those that have something to do at the end of the round (Connection.go_on). tick:
     reads the keyspace's clock. strangers: clients that have yet to authenticate, the oldest first.
-    hard_limit, soft_limit, soft_seconds: client-output-buffer-limit of normal clients. local_only: protected mode.
+    hard_limit, soft_limit, soft_seconds: client-output-buffer-limit of normal clients; those with pubsub_: of
+    clients that are subscribed to something. local_only: protected mode.
     """
 
     def __init__(self, server: object, table: CommandTable, stats: Stats, loop: object, log: object):
@@ -520,7 +521,7 @@ class Connection(Client):
             self.hub.replies.write_bytes(data, len(data))
             return
         if self.pushed_len == 0:
-            self.hub.loop.call_soon(self.send_pushed)
+            self.resume()
         self.add_push(data)
         if self.over_limits(self.pushed_len):
             self.close_for_output()
@@ -786,7 +787,7 @@ class Connection(Client):
         hub: Hub = self.hub
         hub.stats.writes_processed += 1
         hub.stats.net_output_bytes += length
-        if hub.hard_limit + hub.soft_limit > 0 and self.over_limits(length):
+        if self.over_limits(length):
             self.close_for_output()
             return 0
         if self.backlog_len > 0:
@@ -889,14 +890,30 @@ class Connection(Client):
     def over_limits(self, more: cython.Py_ssize_t) -> cython.bint:
         """Whether `more` bytes of output are too many, by client-output-buffer-limit."""
         hub: Hub = self.hub
+        if self.subscriptions is not None:
+            return self.is_above(more, hub.pubsub_hard_limit, hub.pubsub_soft_limit, hub.pubsub_soft_seconds)
+        if hub.hard_limit + hub.soft_limit > 0:
+            return self.is_above(more, hub.hard_limit, hub.soft_limit, hub.soft_seconds)
+        return False
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def is_above(
+        self,
+        more: cython.Py_ssize_t,
+        hard_limit: cython.longlong,
+        soft_limit: cython.longlong,
+        soft_seconds: cython.longlong,
+    ) -> cython.bint:
+        hub: Hub = self.hub
         total: cython.longlong = self.unread() + more
-        if hub.hard_limit > 0 and total >= hub.hard_limit:
+        if hard_limit > 0 and total >= hard_limit:
             return True
-        if hub.soft_limit > 0 and total >= hub.soft_limit:
+        if soft_limit > 0 and total >= soft_limit:
             hub.table.begin_batch()
             if self.soft_since_ns == 0:
                 self.soft_since_ns = hub.table.mark_ns
-            return hub.table.mark_ns - self.soft_since_ns > hub.soft_seconds * 1000000000
+            return hub.table.mark_ns - self.soft_since_ns > soft_seconds * 1000000000
         self.soft_since_ns = 0
         return False
 

@@ -17,6 +17,9 @@ class Hub(Sink):
     max_clients: int
     hard_limit: int
     soft_limit: int
+    pubsub_hard_limit: int
+    pubsub_soft_limit: int
+    pubsub_soft_seconds: int
     soft_seconds: int
     keepalive_seconds: int
     password_needed: bool

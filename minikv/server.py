@@ -340,6 +340,8 @@ class Server:
         hub.limits.query_buffer_limit = config.client_query_buffer_limit
         hard_bytes, soft_bytes, hub.soft_seconds = config.client_output_buffer_limit.normal
         hub.hard_limit, hub.soft_limit = min(hard_bytes, LONG_MAX), min(soft_bytes, LONG_MAX)
+        hard_bytes, soft_bytes, hub.pubsub_soft_seconds = config.client_output_buffer_limit.pubsub
+        hub.pubsub_hard_limit, hub.pubsub_soft_limit = min(hard_bytes, LONG_MAX), min(soft_bytes, LONG_MAX)
 
     def _set_slow_limits(self) -> None:
         self.table.keeps_histograms = self.config.latency_tracking
@@ -476,6 +478,8 @@ class Server:
         self._hub.close_strangers()
         timeout_ns = self.config.timeout * 1_000_000_000
         soft_limit = self._hub.soft_limit
+        for client in list(self.pubsub.clients):
+            client.check_output()
         if not timeout_ns and not soft_limit:
             return
         now_ns = time.monotonic_ns()
