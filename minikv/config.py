@@ -67,6 +67,10 @@ class Config:
     maxmemory: int
     maxmemory_policy: str
     lfu_log_factor: int
+    lazyfree_lazy_expire: bool
+    lazyfree_lazy_server_del: bool
+    lazyfree_lazy_user_del: bool
+    lazyfree_lazy_user_flush: bool
     lfu_decay_time: int
     oom_score_adj: str
     oom_score_adj_values: tuple[int, ...]

@@ -29,6 +29,7 @@ from types import ModuleType
 import uvloop
 
 import minikv.commands
+from minikv.commands.encoding import is_compact
 from minikv.config import Config
 from minikv.connection import Hub
 from minikv.dispatch.blocking import Blocking
@@ -87,6 +88,7 @@ class Server:
         self.config = config
         self.keyspace = keyspace
         keyspace.on_crowded = self._evacuate
+        keyspace.is_compact = functools.partial(is_compact, config)
         self.log = log
         self.clock = clock
         self.on_ready = on_ready
@@ -313,6 +315,7 @@ class Server:
             (("slowlog-log-slower-than", "latency-monitor-threshold", "latency-tracking"), self._set_slow_limits),
             (("maxmemory", "save", "stop-writes-on-bgsave-error"), self.refresh_gates),
             (("maxmemory-policy", "lfu-log-factor", "lfu-decay-time"), self._set_access_clock),
+            (("lazyfree-lazy-expire", "lazyfree-lazy-server-del"), self._set_lazy_freeing),
         ):
             for name in names:
                 self.config.on_change(name, ignoring_value(apply))
@@ -353,6 +356,9 @@ class Server:
         keyspace.lfu_log_factor = config.lfu_log_factor
         keyspace.lfu_decay_time = config.lfu_decay_time
         keyspace.tick()
+
+    def _set_lazy_freeing(self) -> None:
+        self.keyspace.free_lazily(self.config.lazyfree_lazy_expire, self.config.lazyfree_lazy_server_del)
 
     def _set_oom_score(self) -> None:
         try:

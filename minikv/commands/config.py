@@ -88,6 +88,7 @@ def config_resetstat(ctx: "Client") -> SimpleString:
     server.stats.reset()
     server.snapshots.status.counters = Counters()
     keyspace = server.keyspace
+    keyspace.forget_freed_objects()
     keyspace.hits = keyspace.misses = keyspace.expired_keys = keyspace.evicted_keys = 0
     server.table.reset_stats()
     return OK

@@ -432,7 +432,7 @@ class CommandTable:
             needs_memory: cython.bint = (flags & C_DENYOOM) != 0
             if in_multi and command.role != ROLE_EXEC and command.role != ROLE_LEAVE:
                 needs_memory = True
-            if needs_memory and self.services.keyspace.claimed_bytes > self.services.config.maxmemory:
+            if needs_memory and not self.services.keyspace.make_room(self.services.config.maxmemory):
                 return self.refuse(client, command, OOM)
         if gates & GATE_MISCONF and (flags & C_WRITE or command.role == ROLE_PING):
             return self.refuse(client, command, MISCONF)

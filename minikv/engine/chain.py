@@ -393,7 +393,9 @@ class Chains:
             offset = self.sequences.node(cython.address(cursor))
             if self.arena.segments[offset >> SEGMENT_SHIFT].store != chain.store:
                 self._free_node(chain, offset)
-            there = self.sequences.following(cython.address(chain.nodes), cython.address(cursor))
+            there = chain.shared_pages > 0 and self.sequences.following(
+                cython.address(chain.nodes), cython.address(cursor)
+            )
         self._empty(chain)
 
     def _empty(self, chain: cython.pointer(Chain)) -> cython.void:

@@ -76,6 +76,7 @@ cdef class Tables:
     cdef uint64_t scan_home(self, TableState *table, uint64_t cursor, uint64_t *offsets, uint32_t *found) noexcept nogil
     cdef uint64_t random_offset(self, TableState *table, uint64_t random) noexcept nogil
     cdef void clear(self, TableState *table) noexcept nogil
+    cdef bint clear_some(self, TableState *table, uint32_t *place, uint32_t limit) noexcept nogil
     cdef void check(self, TableState *table) except *
 
     cdef uint8_t *_block(self, uint32_t number) noexcept nogil

@@ -423,23 +423,36 @@ class Tables:
     def clear(self, table: cython.pointer[TableState]) -> cython.void:
         """Forget every entry and give the blocks back."""
         place: uint32_t = 0
+        self.clear_some(table, cython.address(place), cython.cast(uint32_t, 0xFFFFFFFF))
+
+    def clear_some(
+        self, table: cython.pointer[TableState], place: cython.pointer[uint32_t], limit: uint32_t
+    ) -> cython.bint:
+        """The same, up to `limit` blocks at a time, for a table that nobody looks into any more. True when it is done.
+
+        place: in the directory, 0 for the first time.
+        """
         block: cython.pointer[uint8_t]
         number: uint32_t
         kind: uint32_t = table.kind
         changes: uint64_t = table.changes + 1
         if table.blocks == 0:
-            return
-        while place < cython.cast(uint32_t, 1) << table.depth:
-            number = table.directory[place]
+            return True
+        while place[0] < cython.cast(uint32_t, 1) << table.depth:
+            if limit == 0:
+                return False
+            number = table.directory[place[0]]
             block = self._block(number)
-            place += 1 << (table.depth - header_of(block).depth)
+            place[0] += 1 << (table.depth - header_of(block).depth)
             self.pool.free(number)
+            limit -= 1
         if table.directory_block:
             self.pool.free(table.directory_block)
         unmap(cython.cast(cython.pointer[uint8_t], table.directory_map), DIRECTORY_MAX_BYTES)
         memset(table, 0, cython.sizeof(TableState))
         table.kind = kind
         table.changes = changes
+        return True
 
     # Access clocks
 

@@ -22,6 +22,7 @@ cdef class Keyspace:
     cdef list parts                 # what the open snapshot's walk covers
     cdef object clock
     cdef public object on_crowded   # called between commands: evacuate
+    cdef public object is_compact   # (database, key): whether Redis keeps a collection in one piece, which is freed at once
     cdef public dict ready          # (database number, key) of awaited keys that have changed, in that order: None
     cdef Watch awaited              # among a key's watchers: somebody waits for it
     cdef uint64_t random_state
@@ -29,6 +30,7 @@ cdef class Keyspace:
     cdef public int64_t dirty
     cdef public int64_t hits, misses, expired_keys, evicted_keys
     cdef public bint active_expire, keeps_expired
+    cdef bint frees_expired_lazily
     cdef public bint lfu
     cdef public int lfu_log_factor
     cdef public int lfu_decay_time
@@ -51,6 +53,8 @@ cdef class Database:
     cpdef bytes get_for_write(self, bytes key)
     cpdef set(self, bytes key, bytes value, int64_t expire_at_ms=*, bint keep_ttl=*, int encoding=*)
     cpdef bint delete(self, bytes key) except -1
+    cpdef bint unlink(self, bytes key) except -1
+    cdef bint remove_lazily(self, bytes key, uint64_t *slot, uint64_t hash_) except -1
     cpdef object increment(self, bytes key, int64_t amount)
     cpdef int lookup(self, bytes key, bint stats=*, bint touch=*) except -2
 

@@ -25,7 +25,7 @@ from cython.cimports.minikv.engine.chunks import root_of
 from cython.cimports.minikv.engine.int64 import INT64_DIGITS, format_int64, parse_int64
 from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.memory import BlockPool
-from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX
+from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, packed_count
 from cython.cimports.minikv.engine.populate import Populator
 from cython.cimports.minikv.engine.progress import RANK_PASSED
 from cython.cimports.minikv.engine.record import (
@@ -34,6 +34,7 @@ from cython.cimports.minikv.engine.record import (
     ENCODING_EMBSTR,
     ENCODING_RAW,
     SPREAD_STREAM,
+    TYPE_LIST,
     TYPE_STREAM,
     TYPE_STRING,
     bytes_at,
@@ -76,6 +77,9 @@ STORES_PER_DATABASE = 3
 ROOMY_BYTES = cython.declare(uint64_t, 4 << 30)
 ROOMY_BLOCKS = cython.declare(uint32_t, 1 << 16)
 ROW_BYTES = 128  # that a pending entry takes at most in the two tables of a large group
+# Redis frees what has more parts than this in another thread, and a list has nodes of so many bytes by default.
+LAZY_PARTS = cython.declare(uint64_t, 64)
+LIST_NODE_BYTES = cython.declare(uint64_t, 8192)
 # Expiry times looked at for an average.
 TTL_SAMPLES = 16
 GIB = 1 << 30
@@ -143,6 +147,7 @@ class Keyspace:
         self.random_state = int.from_bytes(os.urandom(8), "little") | 1
         self.clock = None
         self.on_crowded = None
+        self.is_compact = None
         self.ready = {}
         self.awaited = Watch()
         self.tick()
@@ -201,9 +206,9 @@ class Keyspace:
             one.store, other.store = other.store, one.store
         self.dirty += 1
 
-    def flush_all(self) -> int:
-        """Empty every database; returns the number of keys removed."""
-        return sum([database.flush() for database in self.databases])
+    def flush_all(self, lazily: bool = False) -> int:
+        """Empty every database; returns the number of keys removed. lazily: their memory is freed later."""
+        return sum([database.flush(lazily) for database in self.databases])
 
     def expire_cycle(self, limit: int) -> int:
         """Delete up to `limit` keys whose time has passed, the longest overdue of a database first."""
@@ -227,8 +232,8 @@ class Keyspace:
     def evacuate(self, budget_us: int, thorough: bool = False) -> int:
         """Give memory back for at most about `budget_us`; returns the bytes moved, 0 when there is nothing to do.
 
-        Carries out deaths that waited for the snapshot's child, moves the records of sparse segments together, and
-        trims the pool of blocks. A fifth of the arena may stay dead, for new records to fill; thorough: one part in 32,
+        Frees what was dropped lazily, carries out deaths that waited for the snapshot's child, moves the records of
+        sparse segments together, and trims the pool of blocks. A fifth of the arena may stay dead, for new records to fill; thorough: one part in 32,
         which takes many times as much work for each byte gained.
         """
         time: timespec
@@ -237,6 +242,8 @@ class Keyspace:
         until_ns = cython.cast(int64_t, time.tv_sec) * 1000000000 + time.tv_nsec + budget_us * 1000
         self.used_bytes  # noqa: B018  keeps the peak
         self.pool.trim(BLOCKS_PER_CALL)
+        if self.stores.free_waiting(until_ns):
+            return 1
         if self.arena.drain(DEATHS_PER_CALL) == DEATHS_PER_CALL:
             return 1
         moved: uint64_t = self.stores.evacuate(until_ns, THOROUGH_SHARE if thorough else DEAD_SHARE)
@@ -244,7 +251,33 @@ class Keyspace:
             self.arena.give_tails_back(STORES_PER_DATABASE * len(self.databases))
         return moved
 
+    def free_lazily(self, expired: bool, replaced: bool) -> None:
+        """Whether the memory of large collections is freed later: that of keys that expire, and of what others replace."""
+        self.frees_expired_lazily = expired
+        self.stores.replaces_lazily = replaced
+
+    def make_room(self, limit: int) -> bool:
+        """True if no more than `limit` bytes are claimed, once what was dropped lazily has been freed as far as needed."""
+        while self.claimed_bytes > limit:
+            if not self.stores.free_step() and self.pool.trim(BLOCKS_PER_CALL) == 0:
+                return False
+        return True
+
     # Figures
+
+    @property
+    def waiting_objects(self) -> int:
+        """What was dropped lazily and is not yet freed, as Redis counts it: large collections, keys of databases."""
+        return self.stores.waiting_objects
+
+    @property
+    def freed_objects(self) -> int:
+        """What was dropped lazily and is freed by now."""
+        return self.stores.freed_objects
+
+    def forget_freed_objects(self) -> None:
+        """Count them from 0 again."""
+        self.stores.freed_objects = 0
 
     @property
     def arena_bytes(self) -> int:
@@ -470,7 +503,7 @@ class Database:
         self.store.tables.set_clock(slot, (keyspace.arena.new_clock & ~cython.cast(uint32_t, 255)) | counter)
 
     def drop_expired(self, key: bytes, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.int:
-        self.store.remove(slot, hash_)
+        self.store.remove(slot, hash_, self.keyspace.frees_expired_lazily)
         self.keyspace.expired_keys += 1
         return self.break_watches(key)
 
@@ -597,8 +630,9 @@ class Database:
         """Raise ArenaFull now if so many strings, so many bytes with their keys, might not find room one by one."""
         if not self.store.arena.has_room(self.store.number, nbytes + keys * RECORD_OVERHEAD):
             raise ArenaFull(SEGMENTS_FULL)
-        if self.keyspace.pool.available() < keys + BLOCKS_SPARE:
-            raise ArenaFull(BLOCKS_FULL)
+        while self.keyspace.pool.available() < keys + BLOCKS_SPARE:
+            if not self.keyspace.stores.free_step():
+                raise ArenaFull(BLOCKS_FULL)
 
     def make_sure_of_all(self, items: tuple) -> None:
         """Raise ArenaFull now if adding all these to a collection might stop half way."""
@@ -758,9 +792,44 @@ class Database:
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
         if slot == cython.NULL:
             return False
-        self.store.remove(slot, hash_)
+        if self.keyspace.stores.replaces_lazily:
+            self.remove_lazily(key, slot, hash_)
+        else:
+            self.store.remove(slot, hash_)
         self.changed(key)
         return True
+
+    def unlink(self, key: bytes) -> cython.bint:
+        """The same; the memory of a large collection is freed later."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        if slot == cython.NULL:
+            return False
+        self.remove_lazily(key, slot, hash_)
+        self.changed(key)
+        return True
+
+    def remove_lazily(self, key: bytes, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.bint:
+        """Take a key out; what Redis would free in another thread is counted like there. True if it was counted here.
+
+        Only what is in a store of its own is worth waiting. Its store counts it.
+        """
+        record: cython.pointer[uint8_t] = self.store.record(slot)
+        kind: uint8_t = skip_expiry(record)[0]
+        payload: cython.pointer[uint8_t] = record_payload(record)
+        parts: uint64_t = 0
+        counted: cython.bint = False
+        if kind != TYPE_STRING and not spread_of(kind, payload):
+            if is_chunked(kind, payload):
+                parts = root_of(payload).nbytes // LIST_NODE_BYTES if kind == TYPE_LIST else root_of(payload).elements
+            elif kind != TYPE_STREAM and kind != TYPE_LIST:
+                parts = packed_count(payload)
+            counted = parts > LAZY_PARTS and (
+                self.keyspace.is_compact is None or not self.keyspace.is_compact(self, key)
+            )
+            self.keyspace.stores.freed_objects += counted
+        self.store.remove(slot, hash_, True)
+        return counted
 
     # Expiry
 
@@ -912,11 +981,11 @@ class Database:
         target.store.tables.set_clock(target.find(new_key, cython.address(new_hash)), clock)
         return 0
 
-    def flush(self) -> int:
-        """Remove every key, whole segments at a time; returns how many there were."""
+    def flush(self, lazily: bool = False) -> int:
+        """Remove every key, whole segments at a time; returns how many there were. lazily: memory is freed later."""
         removed: int = self.store.table.used
         self.break_all_watches(self)
-        self.store.clear()
+        self.store.clear(lazily)
         self.keyspace.dirty += removed
         return removed
 
