@@ -1,6 +1,8 @@
 # cython: language_level=3
 """Commands on strings."""
 
+import cython
+
 from minikv.algorithms.lcs import lcs_blocks, lcs_length
 from minikv.algorithms.long_double import LongDouble
 from minikv.dispatch.arguments import (
@@ -151,14 +153,7 @@ def getex(ctx: Client, key: bytes, *options: bytes) -> bytes | None:
     tips=["request_policy:multi_shard"],
 )
 def mget(ctx: Client, *keys: bytes) -> list[bytes | None]:
-    db = ctx.db
-    values: list[bytes | None] = []
-    for key in keys:
-        try:
-            values.append(db.get(key))
-        except WrongTypeError:
-            values.append(None)
-    return values
+    return ctx.db.get_all(keys)
 
 
 @command(
@@ -173,7 +168,7 @@ def mget(ctx: Client, *keys: bytes) -> list[bytes | None]:
 def mset(ctx: Client, *pairs: bytes) -> SimpleString:
     if len(pairs) % 2:
         raise CommandError("ERR wrong number of arguments for 'mset' command")
-    set_pairs(ctx, pairs)
+    ctx.db.set_all(pairs)
     return OK
 
 
@@ -192,15 +187,8 @@ def msetnx(ctx: Client, *pairs: bytes) -> int:
     for i in range(0, len(pairs), 2):
         if ctx.db.lookup(pairs[i], False, False) != MISSING:
             return 0
-    set_pairs(ctx, pairs)
+    ctx.db.set_all(pairs)
     return 1
-
-
-def set_pairs(ctx: Client, pairs: tuple[bytes, ...]) -> None:
-    db = ctx.db
-    db.make_sure_of(len(pairs) // 2, sum(map(len, pairs)))  # all or nothing
-    for i in range(0, len(pairs), 2):
-        db.set(pairs[i], pairs[i + 1])
 
 
 # Parts of a string
@@ -275,7 +263,8 @@ def decrby(ctx: Client, key: bytes, decrement: bytes) -> int:
     return increment_by(ctx, key, -amount)
 
 
-def increment_by(ctx: Client, key: bytes, amount: int) -> int:
+@cython.cfunc
+def increment_by(ctx: Client, key: bytes, amount: cython.longlong) -> object:
     try:
         return ctx.db.increment(key, amount)
     except ValueError:

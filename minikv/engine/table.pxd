@@ -18,6 +18,7 @@ cdef extern from *:
 
 cdef extern from * nogil:
     int __builtin_ctzll(unsigned long long) noexcept
+    void __builtin_prefetch(const void *, ...) noexcept
 
 cdef enum:
     BUCKETS = 48                    # per block
@@ -69,6 +70,9 @@ cdef class Tables:
     cdef uint64_t *find_offset(self, TableState *table, uint64_t hash_, uint64_t offset) noexcept nogil
     cdef uint64_t *find_expiring(self, TableState *table, uint64_t hash_, int64_t expire_at_ms) noexcept nogil
     cdef uint64_t *find_chunked(self, TableState *table, uint64_t hash_, uint32_t number) noexcept nogil
+    # Before the find of a key: the first brings its bucket into the cache, the second, some time later, its record
+    cdef void prefetch_bucket(self, const TableState *table, uint64_t hash_) noexcept nogil
+    cdef void prefetch_record(self, const TableState *table, uint64_t hash_) noexcept nogil
     cdef uint64_t *insert(self, TableState *table, uint64_t hash_, uint64_t offset) noexcept nogil
     cdef void remove(self, TableState *table, uint64_t *slot) noexcept nogil
     cdef uint32_t get_clock(self, const uint64_t *slot) noexcept nogil

@@ -159,6 +159,29 @@ class Tables:
             home = 0 if home + 1 == BUCKETS else home + 1
         return cython.NULL
 
+    def prefetch_bucket(self, table: cython.pointer[cython.const[TableState]], hash_: uint64_t) -> cython.void:
+        block: cython.pointer[uint8_t]
+        tag: uint64_t = tag_of(hash_)
+        if table.used:
+            block = self._block(table.directory[(tag & PREFIX_MASK) >> (PREFIX_BITS - table.depth)])
+            __builtin_prefetch(bucket_of(block, tag >> PREFIX_BITS))
+            __builtin_prefetch(block + CLOCKS_AT + (tag >> PREFIX_BITS) * ENTRIES * CLOCK_SIZE)
+
+    def prefetch_record(self, table: cython.pointer[cython.const[TableState]], hash_: uint64_t) -> cython.void:
+        bucket: cython.pointer[uint64_t]
+        record: cython.pointer[uint8_t]
+        tag: uint64_t = tag_of(hash_)
+        matches: uint64_t
+        if table.used:
+            bucket = bucket_of(
+                self._block(table.directory[(tag & PREFIX_MASK) >> (PREFIX_BITS - table.depth)]), tag >> PREFIX_BITS
+            )
+            matches = matches_in(bucket[0], hash_ & 0xFF)
+            if matches:
+                record = self.arena.base + slot_offset(bucket + 1 + (__builtin_ctzll(matches) >> 3))
+                __builtin_prefetch(record)
+                __builtin_prefetch(record + BUCKET_SIZE)
+
     def find_offset(
         self, table: cython.pointer[TableState], hash_: uint64_t, offset: uint64_t
     ) -> cython.pointer[uint64_t]:

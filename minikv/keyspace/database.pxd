@@ -7,6 +7,11 @@ from minikv.engine.memory cimport BlockPool
 from minikv.engine.stores cimport Stores
 
 
+cdef enum:
+    # Keys whose way to their records is prefetched together: a core waits for about ten lines of memory at a time
+    PREFETCHED = 16
+
+
 @cython.final
 cdef class Watch:
     cdef bint _broken
@@ -55,6 +60,8 @@ cdef class Database:
     cpdef bint delete(self, bytes key) except -1
     cpdef bint unlink(self, bytes key) except -1
     cdef bint remove_lazily(self, bytes key, uint64_t *slot, uint64_t hash_) except -1
+    cpdef int set_all(self, tuple pairs) except -1
+    cpdef list get_all(self, tuple keys)
     cpdef object increment(self, bytes key, int64_t amount)
     cpdef int lookup(self, bytes key, bint stats=*, bint touch=*) except -2
 
@@ -66,7 +73,11 @@ cdef class Database:
     cdef void set_used(self, const uint8_t *key, uint64_t key_len, int64_t idle_s, int frequency) noexcept
 
     cdef uint64_t *find(self, bytes key, uint64_t *hash_) except? NULL
+    cdef uint64_t *find_hashed(self, bytes key, uint64_t hash_) except? NULL
+    cdef void prefetch(self, tuple keys, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step, uint64_t *hashes) noexcept
+    cdef int put(self, bytes key, bytes value, uint64_t hash_, uint64_t *slot, int64_t expire_at_ms, int encoding) except -1
     cdef uint64_t *read(self, bytes key, uint64_t *hash_, bint stats, bint touch) except? NULL
+    cdef void note_read(self, const uint64_t *slot, bint stats, bint touch) noexcept
     cdef bytes string_at(self, const uint64_t *slot, uint64_t start, uint64_t stop)
     cdef void touch_clock(self, const uint64_t *slot) noexcept
     cdef int drop_expired(self, bytes key, uint64_t *slot, uint64_t hash_) except -1

@@ -46,6 +46,7 @@ from cython.cimports.minikv.engine.record import (
     record_size,
     skip_expiry,
     string_encoding,
+    string_length_size,
 )
 from cython.cimports.minikv.engine.stores import Stores, spread_of
 from cython.cimports.minikv.engine.table import hash_key, slot_offset
@@ -461,32 +462,63 @@ class Database:
 
     def find(self, key: bytes, hash_: cython.pointer[uint64_t]) -> cython.pointer[uint64_t]:
         """The key's slot and hash; an expired key is deleted on the way, or hidden. NULL if it is not there."""
-        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key))
-        key_len: uint64_t = PyBytes_GET_SIZE(key)
-        slot: cython.pointer[uint64_t]
+        hash_[0] = hash_key(cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key))
+        return self.find_hashed(key, hash_[0])
+
+    def find_hashed(self, key: bytes, hash_: uint64_t) -> cython.pointer[uint64_t]:
+        """The same for a key whose hash is known."""
+        slot: cython.pointer[uint64_t] = self.store.find(
+            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key), hash_
+        )
         at_ms: int64_t
-        hash_[0] = hash_key(data, key_len)
-        slot = self.store.find(data, key_len, hash_[0])
         if slot != cython.NULL:
             at_ms = record_expire_at(self.store.record(slot))
             # A key lives through the whole of its last millisecond.
             if at_ms != 0 and self.keyspace.now_ms > at_ms:
                 if not self.keyspace.keeps_expired:
-                    self.drop_expired(key, slot, hash_[0])
+                    self.drop_expired(key, slot, hash_)
                 return cython.NULL
         return slot
+
+    def prefetch(
+        self,
+        keys: tuple,
+        start: cython.Py_ssize_t,
+        stop: cython.Py_ssize_t,
+        step: cython.Py_ssize_t,
+        hashes: cython.pointer[uint64_t],
+    ) -> cython.void:
+        """Hash each step-th key from `start` on and bring what is read for them into the cache, all at the same time."""
+        store: KeyStore = self.store
+        index: cython.Py_ssize_t
+        count: cython.Py_ssize_t = 0
+        for index in range(start, stop, step):
+            hashes[count] = hash_key(
+                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(cython.cast(bytes, keys[index]))),
+                PyBytes_GET_SIZE(cython.cast(bytes, keys[index])),
+            )
+            store.tables.prefetch_bucket(store.table, hashes[count])
+            count += 1
+        for index in range(count):
+            store.tables.prefetch_record(store.table, hashes[index])
 
     def read(
         self, key: bytes, hash_: cython.pointer[uint64_t], stats: cython.bint, touch: cython.bint
     ) -> cython.pointer[uint64_t]:
         slot: cython.pointer[uint64_t] = self.find(key, hash_)
+        self.note_read(slot, stats, touch)
+        return slot
+
+    def note_read(
+        self, slot: cython.pointer[cython.const[uint64_t]], stats: cython.bint, touch: cython.bint
+    ) -> cython.void:
+        """A key was read, or missed."""
         if slot == cython.NULL:
             self.keyspace.misses += stats
         else:
             self.keyspace.hits += stats
             if touch:
                 self.touch_clock(slot)
-        return slot
 
     def touch_clock(self, slot: cython.pointer[cython.const[uint64_t]]) -> cython.void:
         keyspace: Keyspace = self.keyspace
@@ -664,12 +696,62 @@ class Database:
         """
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        if slot != cython.NULL and keep_ttl:
+            expire_at_ms = record_expire_at(self.store.record(slot))
+        self.put(key, value, hash_, slot, expire_at_ms, encoding)
+
+    def set_all(self, pairs: tuple) -> cython.int:
+        """Make keys strings, key and value by turns: all of them, or ArenaFull and none."""
+        hashes: uint64_t[PREFETCHED]
+        start: cython.Py_ssize_t
+        index: cython.Py_ssize_t
+        stop: cython.Py_ssize_t
+        nbytes: uint64_t = 0
+        for index in range(len(pairs)):
+            nbytes += PyBytes_GET_SIZE(cython.cast(bytes, pairs[index]))
+        self.make_sure_of(len(pairs) // 2, nbytes)
+        for start in range(0, len(pairs), 2 * PREFETCHED):
+            stop = min(start + 2 * PREFETCHED, len(pairs))
+            self.prefetch(pairs, start, stop, 2, hashes)
+            for index in range(start, stop, 2):
+                key: bytes = cython.cast(bytes, pairs[index])
+                value: bytes = cython.cast(bytes, pairs[index + 1])
+                hash_: uint64_t = hashes[(index - start) // 2]
+                self.put(key, value, hash_, self.find_hashed(key, hash_), 0, ENCODING_AUTO)
+        return 0
+
+    def get_all(self, keys: tuple) -> list:
+        """The values of strings; None where there is none, or another type."""
+        hashes: uint64_t[PREFETCHED]
+        start: cython.Py_ssize_t
+        index: cython.Py_ssize_t
+        stop: cython.Py_ssize_t
+        slot: cython.pointer[uint64_t]
+        values: list = []
+        for start in range(0, len(keys), PREFETCHED):
+            stop = min(start + PREFETCHED, len(keys))
+            self.prefetch(keys, start, stop, 1, hashes)
+            for index in range(start, stop):
+                slot = self.find_hashed(cython.cast(bytes, keys[index]), hashes[index - start])
+                self.note_read(slot, True, True)
+                if slot == cython.NULL or skip_expiry(self.store.record(slot))[0] != TYPE_STRING:
+                    values.append(None)
+                else:
+                    values.append(self.string_at(slot, 0, ~cython.cast(uint64_t, 0)))
+        return values
+
+    def put(
+        self,
+        key: bytes,
+        value: bytes,
+        hash_: uint64_t,
+        slot: cython.pointer[uint64_t],
+        expire_at_ms: int64_t,
+        encoding: cython.int,
+    ) -> cython.int:
         value_len: uint64_t = PyBytes_GET_SIZE(value)
-        if slot != cython.NULL:
-            if keep_ttl:
-                expire_at_ms = record_expire_at(self.store.record(slot))
-            if not self.keyspace.lfu:
-                self.touch_clock(slot)
+        if slot != cython.NULL and not self.keyspace.lfu:
+            self.touch_clock(slot)
         memcpy(
             self.store.put_string(
                 cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
@@ -683,7 +765,7 @@ class Database:
             PyBytes_AS_STRING(value),
             value_len,
         )
-        self.changed(key)
+        return self.changed(key)
 
     def set_range(self, key: bytes, offset: int, data: bytes) -> int:
         """Overwrite bytes of a string from `offset` on, which may lie behind its end; returns the new length."""
@@ -734,8 +816,10 @@ class Database:
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), False, True)
         record: cython.pointer[uint8_t]
-        data: cython.pointer[uint8_t]
+        payload: cython.pointer[uint8_t] = cython.NULL
+        data: cython.pointer[uint8_t] = cython.NULL
         length: uint64_t = 0
+        old_length: uint64_t = 0
         number: int64_t = 0
         expire_at_ms: int64_t = 0
         text = cython.declare(uint8_t[INT64_DIGITS])
@@ -743,23 +827,30 @@ class Database:
             record = self.store.record(slot)
             if skip_expiry(record)[0] != TYPE_STRING:
                 raise WrongTypeError
-            data = read_length(record_payload(record), cython.address(length))
-            if not parse_int64(data, length, cython.address(number)):
+            payload = record_payload(record)
+            data = read_length(payload, cython.address(old_length))
+            if not parse_int64(data, old_length, cython.address(number)):
                 raise ValueError
             expire_at_ms = record_expire_at(record)
         if number > INT64_MAX - amount if amount > 0 else number < INT64_MIN - amount:
             raise OverflowError
         number += amount
         length = format_int64(text, number)
-        data = self.store.put_string(
-            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
-            PyBytes_GET_SIZE(key),
-            hash_,
-            slot,
-            length,
-            ENCODING_AUTO,
-            expire_at_ms,
-        )
+        if (
+            slot == cython.NULL
+            or length != old_length
+            or data - payload != string_length_size(length, ENCODING_AUTO)
+            or self.store.arena.is_frozen(slot_offset(slot))
+        ):
+            data = self.store.put_string(
+                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
+                PyBytes_GET_SIZE(key),
+                hash_,
+                slot,
+                length,
+                ENCODING_AUTO,
+                expire_at_ms,
+            )
         memcpy(data, cython.address(text[INT64_DIGITS - length]), length)
         self.changed(key)
         return number
