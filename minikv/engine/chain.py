@@ -284,18 +284,26 @@ class Chains:
         at: cython.pointer(uint8_t) = base + node.start
         end: cython.pointer(uint8_t) = base + node.end
         to: cython.pointer(uint8_t) = at
+        last: cython.pointer(uint8_t) = cython.NULL
         size: uint64_t
         dropped: uint32_t = 0
         kept: uint64_t = 0
         if from_end:
             while at < end:
-                kept += is_string(at, text, length)
+                if is_string(at, text, length):
+                    kept += 1
+                    last = at
                 at += string_size(at)
-            kept = kept - limit if kept > limit else 0
+            if last == cython.NULL:
+                return 0
             at = to
-        while at < end:
+            kept = kept - limit if kept > limit else 0
+            if limit == 1:
+                at = to = last
+                kept = 0
+        while at < end and dropped < limit:
             size = string_size(at)
-            if dropped < limit and is_string(at, text, length):
+            if is_string(at, text, length):
                 if kept == 0:
                     dropped += 1
                     at += size
@@ -306,7 +314,8 @@ class Chains:
             to += size
             at += size
         if dropped:
-            node.end = cython.cast(uint32_t, to - base)
+            memmove(to, at, end - at)
+            node.end = cython.cast(uint32_t, to - base + (end - at))
             self._forget_tail(offset)
         return dropped
 
