@@ -30,6 +30,7 @@ import uvloop
 
 import minikv.commands
 from minikv.commands.encoding import is_compact
+from minikv.commands.lookahead import KeyLookahead, largest
 from minikv.config import Config
 from minikv.connection import Hub
 from minikv.dispatch.blocking import Blocking
@@ -101,6 +102,7 @@ class Server:
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
         self._oom_score = OomScore()
+        self._lookahead = KeyLookahead()
         self.snapshots = snapshots or SnapshotController(
             config,
             keyspace,
@@ -505,6 +507,14 @@ class Server:
     def _sample(self) -> None:
         self._later("sample", SAMPLE_MS / 1000, self._sample)
         self.stats.sample(time.monotonic_ns() // 1_000_000)
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Let readers prefetch keys of the largest database, if it is large at all."""
+        database = largest(self.keyspace.databases)
+        if database is not None:
+            self._lookahead.database = database
+        self._hub.limits.ahead = None if database is None else self._lookahead
 
     def _give_back(self) -> None:
         self._later("memory", GIVE_BACK_S, self._give_back)
