@@ -1,14 +1,20 @@
-# cython: language_level=3
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
 """Commands on streams: adding, reading and deleting entries."""
 
 from __future__ import annotations
 
-from minikv.commands.stream_id import LARGEST_SEQUENCE, parse_end, parse_id, parse_open_id, parse_start
+import cython
+from cython.cimports.libc.stdint import int64_t
+from cython.cimports.minikv.commands.stream_id import read_end, read_start
+from cython.cimports.minikv.dispatch.client import Client
+from cython.cimports.minikv.keyspace.stream import Stream
+from cython.cimports.minikv.keyspace.stream_node import StreamId
+
+from minikv.commands.stream_id import parse_id, parse_open_id
 from minikv.dispatch.arguments import NO_SUCH_KEY, SYNTAX_ERROR, integer
-from minikv.dispatch.client import Client
 from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, command
 from minikv.errors import CommandError
-from minikv.keyspace.stream import LARGEST_ID, Stream
+from minikv.keyspace.stream import LARGEST_ID
 from minikv.keyspace.stream_node import format_id
 from minikv.protocol.reply import NULL_ARRAY, OK, SimpleString
 
@@ -20,6 +26,7 @@ NOT_ABOVE_ZERO = "ERR The ID specified in XADD must be greater than 0-0"
 EXHAUSTED = "ERR The stream has exhausted the last possible ID, unable to add more items"
 NOT_ABOVE_LAST = "ERR The ID specified in XADD is equal or smaller than the target stream top item"
 TOO_LARGE = "ERR Elements are too large to be stored"
+LARGEST_SEQUENCE = (1 << 64) - 1
 # Bytes of the fields and values of one entry.
 ENTRY_MAX = 1 << 30
 # Without LIMIT an approximate trim looks at so many full nodes, and deletes so many entries at most.
@@ -145,7 +152,7 @@ def next_id(last: int, id: int, given: bool) -> int:
     if last == LARGEST_ID:
         raise CommandError(EXHAUSTED)
     if not given and id >> 64 == last >> 64:
-        if last & LARGEST_SEQUENCE == LARGEST_SEQUENCE:
+        if ~last & LARGEST_SEQUENCE == 0:
             raise CommandError(TOO_LARGE)  # as Redis words it
         return last + 1
     if id <= last:
@@ -202,24 +209,30 @@ def xlen(ctx: Client, key: bytes) -> int:
 
 @command("XRANGE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="stream")
 def xrange(ctx: Client, key: bytes, start: bytes, end: bytes, *options: bytes) -> object:
-    return entries_between(ctx, key, parse_start(start), parse_end(end), options, False)
+    return entries_between(ctx, key, start, end, options, False)
 
 
 @command("XREVRANGE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="stream")
 def xrevrange(ctx: Client, key: bytes, end: bytes, start: bytes, *options: bytes) -> object:
-    return entries_between(ctx, key, parse_start(start), parse_end(end), options, True)
+    return entries_between(ctx, key, start, end, options, True)
 
 
-def entries_between(ctx: Client, key: bytes, start: int, end: int, options: tuple[bytes, ...], reverse: bool) -> object:
-    count = -1
+@cython.cfunc
+def entries_between(ctx: Client, key: bytes, start: bytes, end: bytes, options: tuple, reverse: cython.bint) -> object:
+    count: int64_t = -1
+    place: cython.Py_ssize_t
+    first: StreamId
+    last: StreamId
+    read_start(start, cython.address(first))
+    read_end(end, cython.address(last))
     for place in range(0, len(options), 2):
         if options[place].upper() != b"COUNT" or place + 1 == len(options):
             raise CommandError(SYNTAX_ERROR)
         count = max(integer(options[place + 1]), 0)
-    stream = Stream.at(ctx.db, key)
+    stream: Stream = Stream.at(ctx.db, key)
     if stream is None:
         return []
-    return NULL_ARRAY if count == 0 else stream.range(start, end, max(count, 0), reverse)
+    return NULL_ARRAY if count == 0 else stream.between(first, last, max(count, 0), reverse, None)
 
 
 @command("XSETID", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW update", categories="stream")

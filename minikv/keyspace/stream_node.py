@@ -121,21 +121,6 @@ def format_id(number: object) -> bytes:
     return id_text(id_of(number))
 
 
-def place_of(table: bytearray, width: cython.Py_ssize_t, id: bytes) -> int:
-    """Where an ID, or the first larger one, stands in a table of entries that begin with their IDs: offset in bytes."""
-    start: cython.p_char = table
-    low: cython.Py_ssize_t = 0
-    high: cython.Py_ssize_t = len(table) // width
-    middle: cython.Py_ssize_t
-    while low < high:
-        middle = (low + high) // 2
-        if memcmp(start + middle * width, PyBytes_AS_STRING(id), ID_SIZE) < 0:
-            low = middle + 1
-        else:
-            high = middle
-    return low * width
-
-
 # Reading
 
 

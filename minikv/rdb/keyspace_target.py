@@ -8,11 +8,10 @@ from cython.cimports.minikv.engine.table import hash_key
 from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.database import Database, Keyspace
 from cython.cimports.minikv.keyspace.stream import Stream, StreamLoader
+from cython.cimports.minikv.keyspace.stream_group import spread_large_groups
 from cython.cimports.minikv.rdb.target import LoadTarget
 
-from minikv.keyspace.stream_group import spread_large_groups
-
-SMALL_TAIL = 4096  # bytes: has no large group
+SMALL_TAIL = 4096  # bytes: no group in it is large
 
 ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
 
@@ -106,6 +105,7 @@ class EngineTarget(LoadTarget):
         if len(tail) > SMALL_TAIL:
             stream = Stream.peek(self._database, bytes_at(self._key, self._key_len))
             if stream is not None:
+                stream.spread_for_groups()
                 spread_large_groups(stream)
         return self._break_watches(self._key, self._key_len)
 

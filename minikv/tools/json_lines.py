@@ -121,7 +121,7 @@ def group_object(group: Group) -> str:
 
 def consumer_object(group: Group, consumer: Consumer) -> str:
     pending = array(
-        f'{{"id":{id_(entry.id)},"delivered_ms":{entry.delivered_ms},"deliveries":{entry.deliveries}}}'
-        for entry in group.walk(0, consumer)
+        f'{{"id":{id_(id)},"delivered_ms":{delivered_ms},"deliveries":{deliveries}}}'
+        for id, delivered_ms, deliveries in group.pending_of(consumer)
     )
     return f'{{"name":{quoted(readable(consumer.name))},"seen_ms":{consumer.seen_ms},"pending":{pending}}}'
