@@ -9,7 +9,7 @@ from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.minikv.commands.stream_id import read_id
 from cython.cimports.minikv.dispatch.client import Client
 from cython.cimports.minikv.keyspace.database import Keyspace
-from cython.cimports.minikv.keyspace.stream import Stream, StreamNumbers
+from cython.cimports.minikv.keyspace.stream import Stream, StreamNumbers, find_stream
 from cython.cimports.minikv.keyspace.stream_group import NO_CONSUMER, Entry, Group, group_of, next_id
 from cython.cimports.minikv.keyspace.stream_node import StreamId, id_text, is_less
 
@@ -123,7 +123,7 @@ def xread(ctx: Client, *words: bytes) -> object:
     stream: Stream
     place: cython.Py_ssize_t
     for place in range(len(request.keys)):
-        stream = Stream.at(ctx.db, request.keys[place])
+        stream = find_stream(ctx.db, request.keys[place], True)
         text: bytes = request.ids[place]
         if text == b">":
             raise CommandError(NEW_WITHOUT_GROUP)
@@ -133,7 +133,7 @@ def xread(ctx: Client, *words: bytes) -> object:
             read_id(text, 0, lasts + place)
     found: list = []
     for place in range(len(request.keys)):
-        stream = Stream.at(ctx.db, request.keys[place])
+        stream = find_stream(ctx.db, request.keys[place], True)
         last = lasts[place]
         if stream is None or not next_id(cython.address(last)):
             continue
@@ -142,13 +142,17 @@ def xread(ctx: Client, *words: bytes) -> object:
             found.append((request.keys[place], entries))
     if found:
         return as_reply(ctx, found)
-    if request.timeout_ms is None:
-        return NULL_ARRAY
+    return NULL_ARRAY if request.timeout_ms is None else wait_for_entries(ctx, request, last_ids)
+
+
+@cython.cfunc
+def wait_for_entries(ctx: Client, request: Request, last_ids: bytearray) -> object:
+    """XREAD waits for entries above these IDs, one for each key."""
     # Of a key that is given twice, the last ID counts.
     wanted = {key: place for place, key in enumerate(request.keys)}
 
     def serve(ctx: Client, key: bytes) -> object:
-        stream: Stream = Stream.at(ctx.db, key, False)
+        stream: Stream = find_stream(ctx.db, key, False)
         place: cython.Py_ssize_t = wanted[key]
         last: StreamId = cython.cast(cython.pointer[StreamId], PyByteArray_AS_STRING(last_ids))[place]
         if stream is None or not is_less(last, last_id_of(stream)):
@@ -197,7 +201,7 @@ def xreadgroup(ctx: Client, *words: bytes) -> object:
     for place in range(len(request.keys)):
         key: bytes = request.keys[place]
         text: bytes = request.ids[place]
-        stream = Stream.at(ctx.db, key)
+        stream = find_stream(ctx.db, key, True)
         if stream is None or not stream.last_delivered(request.group, cython.address(id)):
             raise CommandError(
                 f"NOGROUP No such key '{shown(key)}' or consumer group '{shown(request.group)}'"
@@ -214,7 +218,7 @@ def xreadgroup(ctx: Client, *words: bytes) -> object:
     for place in range(len(request.keys)):
         key = request.keys[place]
         text = request.ids[place]
-        stream = Stream.at(ctx.db, key)
+        stream = find_stream(ctx.db, key, True)
         group = None if stream is None else group_of(stream, request.group)
         if group is None:
             continue
@@ -223,15 +227,21 @@ def xreadgroup(ctx: Client, *words: bytes) -> object:
             read_id(text, 0, cython.address(id))
         if is_less(id, largest_id()):
             found.append((key, history(keyspace, group, request, id)))
-        elif entries := deliver(ctx, keyspace, group, request, request.count, False):
-            found.append((key, entries))
+        else:
+            entries = deliver(ctx, keyspace, group, request, request.count, False)
+            if entries:
+                found.append((key, entries))
     if found:
         return as_reply(ctx, found)
-    if request.timeout_ms is None:
-        return NULL_ARRAY
+    return NULL_ARRAY if request.timeout_ms is None else wait_as_consumer(ctx, request)
+
+
+@cython.cfunc
+def wait_as_consumer(ctx: Client, request: Request) -> object:
+    """XREADGROUP waits for entries that its group has not read."""
 
     def serve(ctx: Client, key: bytes) -> object:
-        stream: Stream = Stream.at(ctx.db, key, False)
+        stream: Stream = find_stream(ctx.db, key, False)
         group: Group
         if stream is None:
             return POSTPONED

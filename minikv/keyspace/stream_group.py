@@ -436,12 +436,21 @@ class Group:
         self, consumer: uint32_t, id: StreamId, delivered_max_ms: int64_t, entry: cython.pointer[Entry]
     ) -> cython.bint:
         """The same, delivered no later, to one consumer or (NO_CONSUMER) to any."""
-        while self.seek(id, entry) if consumer == NO_CONSUMER else self.seek_of(consumer, id, entry):
+        raw: uint8_t[ID_SIZE]
+        place: uint32_t
+        while consumer != NO_CONSUMER and self.seek_of(consumer, id, entry):
             if entry.delivered_ms <= delivered_max_ms:
                 return True
             id = entry.id
             if not next_id(cython.address(id)):
-                break
+                return False
+        if consumer == NO_CONSUMER:
+            put_id(raw, id)
+            for place in range(self.place_of(raw), self.entries):
+                self.read_row(self.pending_at(place), NO_CONSUMER, entry)
+                if entry.delivered_ms <= delivered_max_ms:
+                    entry.consumer = self.owner(self.pending_at(place))
+                    return True
         return False
 
     def seek_last(self, entry: cython.pointer[Entry]) -> cython.bint:
