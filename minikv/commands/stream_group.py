@@ -9,7 +9,7 @@ from cython.cimports.minikv.commands.stream_id import read_end, read_id, read_id
 from cython.cimports.minikv.commands.stream_read import next_count, see_consumer
 from cython.cimports.minikv.dispatch.client import Client
 from cython.cimports.minikv.keyspace.database import Keyspace
-from cython.cimports.minikv.keyspace.stream import Stream
+from cython.cimports.minikv.keyspace.stream import Stream, find_stream, stream_to_write
 from cython.cimports.minikv.keyspace.stream_group import (
     NO_CONSUMER,
     UNKNOWN_READS,
@@ -85,7 +85,7 @@ def group_options(ctx: Client, subcommand: str, words: tuple[bytes, ...]) -> tup
 
 @cython.cfunc
 def existing(ctx: Client, key: bytes) -> Stream:
-    stream: Stream = Stream.at(ctx.db, key, False)
+    stream: Stream = find_stream(ctx.db, key, False)
     if stream is None:
         raise CommandError(KEY_REQUIRED)
     return stream
@@ -102,7 +102,7 @@ def existing_group(ctx: Client, key: bytes, name: bytes) -> Group:
 @command("XGROUP|CREATE", arity=-5, flags=WRITE | DENYOOM, keys=(2, 2, 1), key_flags="RW insert", categories="stream")
 def xgroup_create(ctx: Client, key: bytes, name: bytes, text: bytes, *options: bytes) -> SimpleString:
     make, entries_read = group_options(ctx, "CREATE", options)
-    stream: Stream = Stream.to_write(ctx.db, key)
+    stream: Stream = stream_to_write(ctx.db, key)
     read_to: StreamId
     if not stream.exists and not make:
         raise CommandError(KEY_REQUIRED)
@@ -195,7 +195,7 @@ def xgroup_help(ctx: Client) -> list[SimpleString]:
 
 @command("XACK", arity=-4, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW update", categories="stream")
 def xack(ctx: Client, key: bytes, name: bytes, *texts: bytes) -> int:
-    stream: Stream = Stream.at(ctx.db, key)
+    stream: Stream = find_stream(ctx.db, key, True)
     group: Group = None if stream is None else group_of(stream, name)
     acknowledged: int64_t = 0
     id: StreamId
@@ -239,7 +239,7 @@ def xpending(ctx: Client, key: bytes, name: bytes, *words: bytes) -> list[object
         count = integer(words[2])
         read_start(words[0], cython.address(start))
         read_end(words[1], cython.address(end))
-    stream: Stream = Stream.at(ctx.db, key)
+    stream: Stream = find_stream(ctx.db, key, True)
     group: Group = None if stream is None else group_of(stream, name)
     consumer: uint32_t = NO_CONSUMER
     if group is None:
@@ -316,7 +316,7 @@ def pending_between(
     tips=["nondeterministic_output"],
 )
 def xclaim(ctx: Client, key: bytes, name: bytes, consumer_name: bytes, least_idle: bytes, *words: bytes) -> object:
-    stream: Stream = Stream.at(ctx.db, key)
+    stream: Stream = find_stream(ctx.db, key, True)
     group: Group = None if stream is None else group_of(stream, name)
     keyspace: Keyspace = ctx.db.keyspace
     now_ms: int64_t = keyspace.now_ms
@@ -444,7 +444,7 @@ def xautoclaim(
     read_start(start, cython.address(id))
     count: uint64_t
     count, just_id = autoclaim_options(options)
-    stream: Stream = Stream.at(ctx.db, key)
+    stream: Stream = find_stream(ctx.db, key, True)
     group: Group = None if stream is None else group_of(stream, name)
     if group is None:
         raise no_such_group(key, name)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import cython
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.minikv.dispatch.client import Client
-from cython.cimports.minikv.keyspace.stream import Stream, StreamNumbers
+from cython.cimports.minikv.keyspace.stream import Stream, StreamNumbers, find_stream
 from cython.cimports.minikv.keyspace.stream_group import NO_CONSUMER, UNKNOWN_READS, Entry, Group, group_of, next_id
 from cython.cimports.minikv.keyspace.stream_node import StreamId, id_text
 
@@ -26,7 +26,7 @@ XINFO = container("XINFO", arity=-2)
 
 @cython.cfunc
 def existing(ctx: Client, key: bytes) -> Stream:
-    stream: Stream = Stream.at(ctx.db, key)
+    stream: Stream = find_stream(ctx.db, key, True)
     if stream is None:
         raise CommandError(NO_SUCH_KEY)
     return stream

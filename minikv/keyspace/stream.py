@@ -24,7 +24,7 @@ import contextlib
 
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
-from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcmp, memcpy
@@ -32,7 +32,7 @@ from cython.cimports.minikv.engine.chunked import edit_chunk, insert_chunk, remo
 from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, root_of
 from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.listpack import pack_size, write_integer
-from cython.cimports.minikv.engine.ordered import Probe, at_member, order_of_id
+from cython.cimports.minikv.engine.ordered import Cursor, Probe, at_member, order_of_id
 from cython.cimports.minikv.engine.packed import PACKED_MAX
 from cython.cimports.minikv.engine.record import (
     CHUNK_ENTRY,
@@ -74,7 +74,7 @@ from cython.cimports.minikv.keyspace.group_places import (
     remember,
     remembered,
 )
-from cython.cimports.minikv.keyspace.stream import PACKED_NODES, StreamNumbers
+from cython.cimports.minikv.keyspace.stream import ENTRY_ROOM, PACKED_NODES, StreamNumbers
 from cython.cimports.minikv.keyspace.stream_node import (
     FLAG_DELETED,
     FLAG_SAME_FIELDS,
@@ -98,6 +98,7 @@ from cython.cimports.minikv.keyspace.stream_node import (
     number_of,
     put_id,
     read_entry,
+    room_for,
     set_node_counts,
 )
 
@@ -116,6 +117,7 @@ ADDED = cython.declare(uint32_t, 7)
 FROZEN_NODE_MAX = cython.declare(uint32_t, 256)
 # A chunk that grows gets a quarter more, at most so much.
 CHUNK_GROWTH_MAX = cython.declare(uint64_t, 256)
+NO_NODE = cython.declare(uint32_t, 0xFFFFFFFF)
 NODE_MAX_BYTES = cython.declare(uint64_t, 1 << 30)
 
 LARGEST_ID = (1 << 128) - 1
@@ -139,8 +141,7 @@ class Stream:
     @staticmethod
     def at(database: Database, key: bytes, stats: cython.bint = True) -> Stream | None:
         """The stream of a key. None: there is none. Raises WrongTypeError."""
-        view: Stream = Stream.__new__(Stream)
-        return view if view.open(database, key, TYPE_STREAM, stats) else None
+        return find_stream(database, key, stats)
 
     @staticmethod
     def peek(database: Database, key: bytes) -> Stream | None:
@@ -151,9 +152,7 @@ class Stream:
     @staticmethod
     def to_write(database: Database, key: bytes) -> Stream:
         """The stream of a key, for a write: the key is born with its first entry or group. Raises WrongTypeError."""
-        view: Stream = Stream.__new__(Stream)
-        view.open(database, key, TYPE_STREAM, False)
-        return view
+        return stream_to_write(database, key)
 
     # The tail
 
@@ -357,16 +356,19 @@ class Stream:
         return index - 1
 
     def grow_nodes(self, more: uint64_t) -> cython.int:
-        """Take a form that has room for so many more bytes of nodes."""
+        """Take a form that has room for so many more bytes of nodes; True if it is another one."""
+        grown: cython.bint = False
         if (
             not self.spread
             and not self.chunked
             and (self.tail_at() + more > PACKED_MAX or self.nodes() >= PACKED_NODES)
         ):
             self.chunk_nodes()
+            grown = True
         if self.chunked and root_of(self.payload()).nbytes + more > CHUNKED_MAX:
             self.spread_nodes()
-        return 0
+            grown = True
+        return grown
 
     def tail_now(self) -> bytes:
         payload: cython.pointer[uint8_t] = self.payload()
@@ -485,22 +487,31 @@ class Stream:
         return id_text(id)
 
     def append(self, id: StreamId, parts: tuple, max_bytes: uint64_t, max_entries: uint64_t) -> cython.int:
-        last: uint32_t = self.nodes() - 1
+        last: uint32_t
         node: cython.pointer[uint8_t]
-        entry: bytes
         pack: bytes
-        size: uint64_t
+        size: uint64_t = room_for(parts)
+        elements: uint32_t = 0
+        room: uint8_t[ENTRY_ROOM]
+        entry: cython.pointer[uint8_t] = room
         tail: cython.pointer[uint8_t]
         # From here on the tail can be written, whatever becomes of the nodes.
         self.writable()
-        if self.nodes() and self.last_has_room(parts, max_bytes, max_entries):
-            node = self.node_at(last)
-            entry = encode_entry(self.pack_of(node), id_at(node + 1), id, parts)
-            size = PyBytes_GET_SIZE(entry)
-            self.grow_nodes(size)
-            append_entry(
-                self.grow_node(last, size), cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(entry)), size
-            )
+        last = self.nodes() - 1
+        node = self.node_at(last) if last != NO_NODE else cython.NULL
+        if node != cython.NULL and self.has_room(node, parts, max_bytes, max_entries):
+            if size > ENTRY_ROOM:
+                entry = cython.cast(cython.pointer[uint8_t], malloc(size))
+                if entry == cython.NULL:
+                    raise MemoryError
+            try:
+                size = encode_entry(entry, self.pack_of(node), id_at(node + 1), id, parts, cython.address(elements))
+                if self.grow_nodes(size):
+                    node = self.node_at(last)
+                append_entry(self.grow_node_at(last, node, size), entry, cython.cast(uint32_t, size), elements)
+            finally:
+                if entry != cython.address(room[0]):
+                    free(entry)
         else:
             pack = new_node(id, parts)
             self.grow_nodes(NODE_HEADER + PyBytes_GET_SIZE(pack))
@@ -510,13 +521,14 @@ class Stream:
         add_one(tail + ADDED * NUMBER_SIZE)
         write_length(tail + LAST * NUMBER_SIZE, id.ms, NUMBER_SIZE)
         write_length(tail + (LAST + 1) * NUMBER_SIZE, id.sequence, NUMBER_SIZE)
-        if self.number(LENGTH) == 1:
+        if number_at(tail, LENGTH) == 1:
             self.put_id_number(FIRST, id)
         return 0
 
-    def last_has_room(self, parts: tuple, max_bytes: uint64_t, max_entries: uint64_t) -> cython.bint:
-        """Whether Redis would add the entry to the last node, and no snapshot makes that expensive."""
-        node: cython.pointer[uint8_t] = self.node_at(self.nodes() - 1)
+    def has_room(
+        self, node: cython.pointer[uint8_t], parts: tuple, max_bytes: uint64_t, max_entries: uint64_t
+    ) -> cython.bint:
+        """Whether Redis would add the entry to this last node, and no snapshot makes that expensive."""
         pack: cython.pointer[uint8_t] = self.pack_of(node)
         size: uint64_t = 0
         part: bytes
@@ -581,8 +593,11 @@ class Stream:
 
     def grow_node(self, index: uint32_t, more: uint64_t) -> cython.pointer[uint8_t]:
         """The listpack of a node, in a place where it may be changed and has room for so many more bytes."""
+        return self.grow_node_at(index, self.node_at(index), more)
+
+    def grow_node_at(self, index: uint32_t, node: cython.pointer[uint8_t], more: uint64_t) -> cython.pointer[uint8_t]:
+        """The same for the node that lies there."""
         store: KeyStore = self.database.store
-        node: cython.pointer[uint8_t] = self.node_at(index)
         size: uint64_t = NODE_HEADER + cython.cast(uint64_t, pack_size(self.pack_of(node))) + more
         hash_: uint64_t = 0
         place: uint64_t
@@ -773,10 +788,28 @@ class Stream:
     def node_count(self) -> int:
         return self.nodes()
 
-    def node_ids(self, most: uint32_t) -> list[bytes]:
+    def node_ids(self, most: uint32_t) -> bytes:
         """The IDs of the first nodes, in order, 16 bytes each."""
+        store: KeyStore = self.database.store
+        count: uint32_t = min(self.nodes(), most)
+        ids: bytes = PyBytes_FromStringAndSize(cython.NULL, cython.cast(cython.Py_ssize_t, count) * ID_SIZE)
+        out: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(ids))
         index: uint32_t
-        return [bytes_at(self.node_at(index) + 1, ID_SIZE) for index in range(min(self.nodes(), most))]
+        cursor: Cursor
+        at: cython.pointer[uint8_t] = self.payload() + NODES_START
+        if self.spread:
+            cursor = store.stores.trees.seek_rank(cython.address(store.stores.indexes[self.spread].order), 0)
+        for index in range(count):
+            if self.spread:
+                at = store.arena.base + store.stores.trees.entry(cursor).ref
+                cursor = store.stores.trees.following(cursor)
+            elif self.chunked:
+                at = self.node_at(index)
+            memcpy(out + index * ID_SIZE, at + 1, ID_SIZE)
+            if not self.spread and not self.chunked:
+                at += NODE_HEADER - NODE_CAPACITY
+                at += pack_size(at)
+        return ids
 
     # Taking out
 
@@ -856,7 +889,7 @@ class Stream:
 
     # Trimming, node by node as Redis does it
 
-    def trim_to_length(self, length: uint64_t, approximate: cython.bint, limit: uint64_t) -> int:
+    def trim_to_length(self, length: uint64_t, approximate: cython.bint, limit: uint64_t) -> int64_t:
         """Delete the oldest entries until so many are left; approximate: whole nodes only. Returns how many.
 
         limit: of the entries to delete, 0 for none. Counts no change: that is for `mark_trimmed`.
@@ -877,7 +910,9 @@ class Stream:
 
     def trim_below(self, id: object, approximate: cython.bint, limit: uint64_t) -> int:
         """Delete the entries below an ID, in the same way."""
-        least: StreamId = id_of(id)
+        return self.trim_before(id_of(id), approximate, limit)
+
+    def trim_before(self, least: StreamId, approximate: cython.bint, limit: uint64_t) -> int64_t:
         removed: uint64_t = 0
         count: uint64_t
         while self.nodes():
@@ -892,13 +927,14 @@ class Stream:
             removed += count
         return self.trimmed(removed)
 
-    def drop_first(self, count: uint64_t) -> None:
+    def drop_first(self, count: uint64_t) -> cython.int:
         """Take out the first node, which has so many entries."""
         self.writable()
         self.remove_node(0)
         self.put_number(LENGTH, self.number(LENGTH) - count)
+        return 0
 
-    def trimmed(self, removed: uint64_t) -> int:
+    def trimmed(self, removed: uint64_t) -> int64_t:
         if removed:
             self.writable()
             self.put_id_number(FIRST, self.edge(False))
@@ -1159,6 +1195,21 @@ class StreamLoader:
         else:
             nodes = [b"\x10" + id + b"\x80" + len(pack).to_bytes(4, "big") + pack for id, pack in self.nodes]
             self.stream.put_packed(b"".join(nodes), len(nodes), tail, expire_at_ms)
+
+
+@cython.cfunc
+def find_stream(database: Database, key: bytes, stats: cython.bint) -> Stream:
+    """Stream.at for compiled code."""
+    view: Stream = Stream.__new__(Stream)
+    return view if view.open(database, key, TYPE_STREAM, stats) else None
+
+
+@cython.cfunc
+def stream_to_write(database: Database, key: bytes) -> Stream:
+    """Stream.to_write for compiled code."""
+    view: Stream = Stream.__new__(Stream)
+    view.open(database, key, TYPE_STREAM, False)
+    return view
 
 
 @cython.cfunc
