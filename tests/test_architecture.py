@@ -51,6 +51,7 @@ ONLY_FOUNDATIONS = {"sockets", "protocol", "algorithms", "host"}
 OF_THE_PROCESS = {
     "minikv.engine.memory": {"_reserved", "_reserved_len", "_unknown", "_lock"},
     "minikv.saving.child": {"_save"},
+    "minikv.saving.heap": {"_raw", "_arenas", "_watching", "_heap_start"},
 }
 
 MUTATORS = {"append", "add", "update", "pop", "clear", "extend", "insert", "remove", "discard", "setdefault", "popitem"}

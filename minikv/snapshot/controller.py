@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from minikv.engine.progress import Progress
 from minikv.errors import MinikvError, SaveError
 from minikv.host import overcommit, smaps
-from minikv.saving import fork, interposed, temp_file
+from minikv.saving import fork, heap, interposed, temp_file
 from minikv.saving.save_job import SaveJob
 from minikv.saving.settings import ChildSettings, SaveSettings
 from minikv.snapshot import preflight
@@ -165,6 +165,7 @@ class SnapshotController:
                     " snapshot child does not get, so children get all: forks take longer."
                 )
             return
+        heap.watch()
         self._thread = fork.thread_address()
         fork.hide(self._thread)
 
@@ -357,7 +358,7 @@ class SnapshotController:
             self._log_failure(end, entry.outcome)
         self._log.notice(format_end(entry.cost) if entry.saved else format_failure(entry.cost))
         if self._thread:
-            # Hide what the heap has grown by. In a thread: the kernel takes a millisecond to list all mappings.
+            # Hide what heap.py has not seen. In a thread: the kernel takes a millisecond to list all mappings.
             threading.Thread(target=fork.hide, args=(self._thread,), name="hide the heap", daemon=True).start()
         self.history.add(entry)
         if entry.saved:
