@@ -19,12 +19,13 @@ pytest.importorskip("matplotlib", reason="the lab is an extra: pip install -e '.
 import numpy as np
 
 from benchmarks import mechanisms, picture, processes
+from benchmarks.client import Client, ReplyError
 from benchmarks.compare import commit_of, contender
 from benchmarks.copy_on_write import EXPERIMENTS, crossing
 from benchmarks.figures import percentiles, ratio, samples_outside
 from benchmarks.keys import Distribution
 from benchmarks.plan import Curve, Demand, keyspace, rising
-from benchmarks.probe import Answer, Probe, ask
+from benchmarks.probe import Answer, Probe
 from benchmarks.servers import MINIKV, PRESETS, REDIS, ROOT, ServerSpec, running
 from benchmarks.traffic import Load, Traffic, fill
 from benchmarks.watch import Sample, Watcher
@@ -141,21 +142,27 @@ def test_a_pause_counts_for_all_whom_it_would_have_held_up() -> None:
     assert probe.worst_ms(0.03, 0.04) == pytest.approx(35)
 
 
-def test_probe_reads_a_reply_that_comes_in_pieces() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
+def test_a_client_reads_replies_that_come_in_pieces() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, Client(listener.getsockname()[1]) as client:
+        server, _ = listener.accept()
 
         def answer() -> None:
-            theirs.recv(100)
-            for piece in (b"$1", b"0\r\n12345", b"67890\r", b"\n", b"+next\r\n"):
-                theirs.sendall(piece)
-                time.sleep(0.01)
+            with server:
+                server.recv(100)
+                for piece in (b"$1", b"0\r\n12345", b"67890\r", b"\n*2\r\n$-1\r\n", b":7\r\n-ERR n", b"o\r\n+next\r\n"):
+                    server.sendall(piece)
+                    time.sleep(0.01)
 
         thread = threading.Thread(target=answer)
         thread.start()
-        ask(ours, b"GET x\r\n")
+        assert client.command("GET", "x") == b"1234567890"
+        assert client.receive() == [None, 7]
+        with pytest.raises(ReplyError, match="ERR no"):
+            client.receive()
+        assert client.receive() == b"next"
+        with pytest.raises(ConnectionError, match="closed"):
+            client.receive()
         thread.join()
-        assert ours.recv(100) == b"+next\r\n"
 
 
 # -- figures
