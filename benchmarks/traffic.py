@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 
 import numpy as np
+from tqdm import tqdm
 
 from benchmarks.client import Client, encode
 from benchmarks.datasets import KEY_LEN, NOISE_BYTES
@@ -97,16 +98,21 @@ class Requests:
         return self.flat[self.bounds[first] : self.bounds[self.slot]].data
 
 
-def fill(client: Client, load: Load, kind: str = "SET") -> None:
-    """Store every key of the load once, or send another command for each."""
+def fill(client: Client, load: Load, kind: str = "SET", shown_as: str = "") -> None:
+    """Store every key of the load once, or send another command for each. shown_as: on a terminal, by this name."""
     requests = load.requests(kind)
+    progress = tqdm(
+        total=load.count, desc=f"filling {shown_as}", unit=" keys", leave=False, disable=None if shown_as else True
+    )
 
     def batches() -> Iterator[tuple[bytes | memoryview, int]]:
         for start in range(0, load.count, 256):
             numbers = np.arange(start, min(start + 256, load.count))
             yield requests.batch(numbers), len(numbers)
+            progress.update(len(numbers))
 
-    client.pipeline(batches())
+    with progress:
+        client.pipeline(batches())
 
 
 class Traffic:
