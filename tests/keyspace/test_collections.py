@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -22,6 +21,7 @@ from minikv.keyspace.hash import Hash
 from minikv.keyspace.list import List
 from minikv.keyspace.set import Set, replace_set
 from minikv.keyspace.sorted_set import SortedSet
+from tests.harness.examples import scaled
 from tests.rdb.rdb_files import EOF, read
 from tests.stateful.test_keyspace import Child
 
@@ -392,7 +392,7 @@ def loaded(stream: bytes) -> Contents:
 
 
 TestViews = Views.TestCase
-TestViews.settings = settings(stateful_step_count=40, deadline=None)
+TestViews.settings = scaled(1, steps=40)
 
 
 @pytest.fixture

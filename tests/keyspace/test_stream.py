@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -20,6 +19,7 @@ from minikv.keyspace.stream import LARGEST_ID, Stream
 from minikv.keyspace.stream_group import Group, LargeGroup, Pending
 from minikv.rdb.keyspace_target import EngineTarget
 from minikv.rdb.reader import RdbReader
+from tests.harness.examples import scaled
 from tests.rdb.rdb_files import EOF, open_bytes
 from tests.stateful.test_keyspace import Child
 
@@ -351,4 +351,4 @@ def loaded(written: bytes) -> Keyspace:
 
 
 TestStreams: Any = pytest.mark.timeout(600)(Streams.TestCase)
-TestStreams.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestStreams.settings = scaled(0.8, steps=30)
