@@ -31,7 +31,7 @@ class KeyLookahead(Lookahead):
         lengths: cython.pointer(cython.const[cython.Py_ssize_t]),
         count: cython.int,
     ) -> cython.void:
-        hashes: uint64_t[AHEAD_MAX]
+        hashes = cython.declare(uint64_t[AHEAD_MAX])
         store: KeyStore = self.database.store
         index: cython.int
         found: cython.int = 0

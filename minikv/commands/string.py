@@ -1,8 +1,6 @@
 # cython: language_level=3
 """Commands on strings."""
 
-import cython
-
 from minikv.algorithms.lcs import lcs_blocks, lcs_length
 from minikv.algorithms.long_double import LongDouble
 from minikv.dispatch.arguments import (
@@ -236,7 +234,10 @@ def getrange(ctx: Client, key: bytes, start: bytes, end: bytes) -> bytes:
     "INCR", arity=2, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="string"
 )
 def incr(ctx: Client, key: bytes) -> int:
-    return increment_by(ctx, key, 1)
+    try:
+        return ctx.db.increment(key, 1)
+    except (ValueError, OverflowError) as error:
+        raise refused(error) from None
 
 
 @command(
@@ -263,14 +264,17 @@ def decrby(ctx: Client, key: bytes, decrement: bytes) -> int:
     return increment_by(ctx, key, -amount)
 
 
-@cython.cfunc
-def increment_by(ctx: Client, key: bytes, amount: cython.longlong) -> object:
+def increment_by(ctx: Client, key: bytes, amount: int) -> int:
     try:
         return ctx.db.increment(key, amount)
-    except ValueError:
-        raise CommandError(NOT_AN_INTEGER) from None
-    except OverflowError:
-        raise CommandError("ERR increment or decrement would overflow") from None
+    except (ValueError, OverflowError) as error:
+        raise refused(error) from None
+
+
+def refused(error: ValueError | OverflowError) -> CommandError:
+    """Why a string is not incremented."""
+    overflows = isinstance(error, OverflowError)
+    return CommandError("ERR increment or decrement would overflow" if overflows else NOT_AN_INTEGER)
 
 
 @command(

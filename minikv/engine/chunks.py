@@ -160,7 +160,7 @@ class Chunks:
         self.release(root.number)
 
     def drop_owned(self, store: uint32_t) -> cython.void:
-        """End every collection of a database; its chunk store is the caller's business. `sweep` takes the owners back."""
+        """End every collection of a database; its chunk store is the caller's business. `sweep` frees the owners."""
         self.dropped[store] = self.generation
         self.generation += 1
         self.sweep_next = 1

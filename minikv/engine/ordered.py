@@ -235,7 +235,7 @@ class OrderedTrees:
         state.count = 0
 
     def clear_some(self, state: cython.pointer(OrderedState), limit: uint32_t) -> cython.bint:
-        """The same, up to `limit` leaves at a time, for a tree that nobody looks into any more. True when it is done."""
+        """The same, up to `limit` leaves at a time, for a tree that nobody looks into any more. True when done."""
         while state.root and limit:
             self.drop_last(state)
             limit -= 1

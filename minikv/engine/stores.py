@@ -432,7 +432,7 @@ class Stores:
             store = part
 
     def drop_database(self, owner: uint32_t, expiry: cython.pointer[OrderedState], lazily: cython.bint) -> cython.void:
-        """Empty a database: its keys, whose times are in `expiry`, and its collections, which are many parts of stores."""
+        """Empty a database: its keys, whose times are in `expiry`, its chunks, and its spread collections."""
         objects: uint64_t = self.indexes[owner].table.used
         store: uint32_t
         for store in range(3 * self.databases, self.next_fresh):

@@ -234,8 +234,8 @@ class Keyspace:
         """Give memory back for at most about `budget_us`; returns the bytes moved, 0 when there is nothing to do.
 
         Frees what was dropped lazily, carries out deaths that waited for the snapshot's child, moves the records of
-        sparse segments together, and trims the pool of blocks. A fifth of the arena may stay dead, for new records to fill; thorough: one part in 32,
-        which takes many times as much work for each byte gained.
+        sparse segments together, and trims the pool of blocks. A fifth of the arena may stay dead, for new records to
+        fill; thorough: one part in 32, which takes many times as much work for each byte gained.
         """
         time: timespec
         until_ns: int64_t
@@ -253,12 +253,12 @@ class Keyspace:
         return moved
 
     def free_lazily(self, expired: bool, replaced: bool) -> None:
-        """Whether the memory of large collections is freed later: that of keys that expire, and of what others replace."""
+        """Whether the memory of large collections is freed later: of keys that expire, of what others replace."""
         self.frees_expired_lazily = expired
         self.stores.replaces_lazily = replaced
 
     def make_room(self, limit: int) -> bool:
-        """True if no more than `limit` bytes are claimed, once what was dropped lazily has been freed as far as needed."""
+        """True if no more than `limit` bytes are claimed, once what waits has been freed as far as needed."""
         while self.claimed_bytes > limit:
             if not self.stores.free_step() and self.pool.trim(BLOCKS_PER_CALL) == 0:
                 return False
@@ -488,7 +488,7 @@ class Database:
         step: cython.Py_ssize_t,
         hashes: cython.pointer[uint64_t],
     ) -> cython.void:
-        """Hash each step-th key from `start` on and bring what is read for them into the cache, all at the same time."""
+        """Hash each step-th key from `start` on and bring what is read for them into the cache, all together."""
         store: KeyStore = self.store
         index: cython.Py_ssize_t
         count: cython.Py_ssize_t = 0

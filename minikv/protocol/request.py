@@ -66,9 +66,10 @@ class Lookahead:
 class Limits:
     """What all readers of a server share.
 
-    ahead: told of requests that come together, before the first of them is read. max_bulk_len: proto-max-bulk-len. query_buffer_limit: client-query-buffer-limit. names, words: the first arguments
-    of at most 8 bytes seen lately, in a direct-mapped cache by their bytes as one word. The same object each time makes
-    looking up a command a comparison of pointers.
+    ahead: told of requests that come together, before the first of them is read. max_bulk_len: proto-max-bulk-len.
+    query_buffer_limit: client-query-buffer-limit. names, words: the first arguments of at most 8 bytes seen lately, in
+    a direct-mapped cache by their bytes as one word. The same object each time makes looking up a command a comparison
+    of pointers.
     """
 
     def __cinit__(self):

@@ -1,4 +1,4 @@
-"""What is dropped lazily: it is gone at once for everybody but the memory, which goes step by step, or when it is needed."""
+"""What is dropped lazily: it is gone at once, and its memory goes step by step, or when others need it."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_large_collections_are_unlinked_in_slices_during_a_snapshot(
     try:
         for number in range(1, 8):
             database = keyspace.databases[number % DATABASES]
-            for n in range(200):
+            for _ in range(200):
                 database.set(b"s%d" % rng.randrange(600), b"new" * rng.randrange(200))
             view = Hash.to_write(database, b"new:%d" % number)
             for n in range(100):
