@@ -33,6 +33,41 @@ def server(start_minikv: StartServer) -> Server:
     return started
 
 
+# -- what the child still needs goes meanwhile
+
+
+def test_large_collections_are_unlinked_in_slices_while_they_are_saved(start_minikv: StartServer) -> None:
+    server = start_minikv()
+    for number in range(12):
+        server.call(["SELECT", str(number % 2)])
+        for part in range(4):
+            members = [f"{part}:{each}" * 50 for each in range(4000)]
+            if number % 3 == 0:
+                server.call(["SADD", f"large:{number}", *members])
+            elif number % 3 == 1:
+                server.call(["HSET", f"large:{number}", *[word for each in members for word in (each, "v")]])
+            else:
+                server.call(["RPUSH", f"large:{number}", *members])
+        server.call(["SET", f"s:{number}", "old" * 1000])
+    server.call("SELECT 0")
+    expected = contents(server, 2)
+    server.call("CONFIG SET rdb-key-save-delay 20000")
+    assert server.call("BGSAVE") == STARTED
+    for number in range(12):
+        server.call(["SELECT", str(number % 2)])
+        assert server.call(f"UNLINK large:{number}") == b":1\r\n"
+        server.call(["SET", f"s:{number}", "new" * 500])
+        server.call(["RPUSH", "new", *["x" * 1000] * 100])
+        assert server.call("DEBUG ENGINE-CHECK") == b"+OK\r\n", server.log()
+    assert server.call("SWAPDB 0 1") == b"+OK\r\n"
+    assert server.call("FLUSHDB ASYNC") == b"+OK\r\n"
+    assert server.call("DEBUG ENGINE-CHECK") == b"+OK\r\n", server.log()
+    wait_for_save(server)
+    wait_until(lambda: server.info()["lazyfree_pending_objects"] == "0", "everything is freed")
+    assert server.call("DEBUG ENGINE-CHECK") == b"+OK\r\n", server.log()
+    assert load_dump(start_minikv(), server) == expected
+
+
 # -- the child dies
 
 
