@@ -326,8 +326,7 @@ def client_list(ctx: Client, *words: bytes) -> Verbatim:
     if words:
         option = words[0].lower()
         if option == b"type" and len(words) == 2:
-            if checked_type(words[1]) != b"normal":
-                chosen = []
+            chosen = chosen_clients(ctx, {b"type": checked_type(words[1]), b"skipme": False})
         elif option == b"id" and len(words) > 1:
             ids = [integer(word, "ERR Invalid client ID") for word in words[1:]]
             chosen = [clients[number] for number in ids if number in clients]

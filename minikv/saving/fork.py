@@ -27,10 +27,10 @@ from cython.cimports.minikv.engine.lzf import lzf_compress
 from cython.cimports.minikv.engine.memory import give_back, hide_unless_reserved
 from cython.cimports.minikv.engine.stream_tail import tail_fill
 from cython.cimports.minikv.engine.walker import walk_fill
-from cython.cimports.minikv.saving.heap import heap_starts_at, hide_grown, program_break
 from cython.cimports.minikv.rdb.crc64 import crc64
 from cython.cimports.minikv.saving.child import run_child
 from cython.cimports.minikv.saving.dump_file import CALL_FORK, fault, file_open
+from cython.cimports.minikv.saving.heap import heap_starts_at, hide_grown, program_break
 from cython.cimports.minikv.saving.linux import (
     AT_BASE,
     MINIKV_SANITIZED,

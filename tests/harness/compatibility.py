@@ -53,23 +53,6 @@ GAPS = (
         "Not there yet. Function libraries in a dump are kept and written back, not run.",
     ),
     Gap(
-        "pub/sub",
-        frozenset(
-            [
-                "publish",
-                "pubsub",
-                "spublish",
-                "subscribe",
-                "psubscribe",
-                "ssubscribe",
-                "unsubscribe",
-                "punsubscribe",
-                "sunsubscribe",
-            ]
-        ),
-        "Not there yet; so there are no keyspace notifications either.",
-    ),
-    Gap(
         "access control lists",
         frozenset({"acl"}),
         "There is one user, `default`, who may do everything once authenticated. Set `requirepass`.",
@@ -87,7 +70,7 @@ GAPS = (
 # Features that are no command of their own.
 ABSENT = (
     ("scripts", "EVAL, SCRIPT, FUNCTION, FCALL are unknown commands"),
-    ("pub/sub", "SUBSCRIBE, PUBLISH and their kin are unknown commands; no keyspace notifications"),
+    ("keyspace notifications", "`notify-keyspace-events` is refused at start; the rest of pub/sub works"),
     ("ACL", "one user, `default`; AUTH and `requirepass` work; `aclfile` and other users are refused at start"),
     ("TLS", "`tls-port` is refused at start; put a TLS proxy in front"),
     ("eviction", "only `maxmemory-policy noeviction`: above `maxmemory` writes get the OOM error"),
