@@ -11,6 +11,7 @@ import cython
 from cython.cimports.cpython.conversion import PyOS_string_to_double
 from cython.cimports.libc.float import LDBL_MANT_DIG
 from cython.cimports.libc.stdint import uint8_t, uint64_t
+from cython.cimports.libc.stdlib import strtod
 from cython.cimports.libc.string import memchr, memcpy
 
 ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
@@ -38,6 +39,16 @@ def parse_decimal(text: ConstBytes, length: uint64_t, number: cython.pointer[cyt
     except ValueError:
         return False
     return number[0] == number[0]
+
+
+def parse_as_c(text: ConstBytes, length: uint64_t, number: cython.pointer[cython.double]) -> cython.bint:
+    digits = cython.declare(cython.char[256])
+    end: cython.p_char = digits
+    length = min(length, cython.cast(uint64_t, 255))
+    memcpy(digits, text, length)
+    digits[length] = 0
+    number[0] = strtod(digits, cython.address(end))
+    return end != digits
 
 
 @cython.cfunc

@@ -297,7 +297,7 @@ class RdbInput:
         packed_len[0] = self.length()
         length = self.length()
         self.need(packed_len[0])
-        if length == 0 or not lzf_holds(self.buffer + self.at, packed_len[0], length):
+        if not lzf_holds(self.buffer + self.at, packed_len[0], length):
             self.fail(f"Invalid LZF compressed string: {packed_len[0]} bytes that do not stand for {length}")
         return length
 

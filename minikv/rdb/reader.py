@@ -46,6 +46,8 @@ OP_EOF = cython.declare(cython.int, rdb_format.OP_EOF)
 FIRST_OPCODE = cython.declare(cython.int, rdb_format.FIRST_OPCODE)
 SLOTS = cython.declare(uint64_t, rdb_format.SLOTS)
 
+NO_EXPIRY = cython.declare(int64_t, -1)  # in the opcode of milliseconds, as Redis reads it
+
 FIRST_VERSION_WITH_CHECKSUM = cython.declare(cython.int, rdb_format.FIRST_VERSION_WITH_CHECKSUM)
 IDLE_MAX = cython.declare(uint64_t, 0x7FFFFFFFFFFFFFFF)  # seconds: larger values would be negative
 
@@ -281,7 +283,7 @@ class RdbReader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def _record(self, type: cython.int) -> cython.int:
-        has_expiry: cython.bint = self._has_expiry
+        has_expiry: cython.bint = self._has_expiry and self._expire_at_ms != NO_EXPIRY
         self._values.record_at = self._source.offset() - 1
         self._values.has_key = False
         self._target.record_type = type

@@ -49,7 +49,7 @@ from cython.cimports.minikv.rdb.compact import (
     compact_begin,
     compact_next,
 )
-from cython.cimports.minikv.rdb.decimal import parse_decimal
+from cython.cimports.minikv.rdb.decimal import parse_as_c, parse_decimal
 from cython.cimports.minikv.rdb.input import RdbInput, Text
 from cython.cimports.minikv.rdb.stream import StreamReader
 from cython.cimports.minikv.rdb.target import DIRECT_LEN, LoadTarget
@@ -122,6 +122,7 @@ ARRAY_DOUBLE = cython.declare(uint64_t, 2)
 ARRAY_TAG_MAX = cython.declare(uint64_t, 3)  # larger ones are strings
 
 SHOWN_LEN = cython.declare(uint64_t, 128)  # of a name in an error text
+COMPACT_SCORE_LEN = cython.declare(uint64_t, 127)  # Redis reads no more of a compact score
 OLD_SCORE_NAN = cython.declare(cython.int, 253)  # lengths of an old score that are words
 OLD_SCORE_INF = cython.declare(cython.int, 254)
 FIELD_HEAD = cython.declare(uint64_t, 8)  # bytes of a field's length, in a template that was read
@@ -461,12 +462,17 @@ class ValueReader:
             return float("inf") if length == OLD_SCORE_INF else float("-inf")
         self.source.need(length)
         self.source.at += length
-        return self.score_of(self.source.buffer + (self.source.at - length), length)
+        return self.score_of(self.source.buffer + (self.source.at - length), length, True)
 
-    def score_of(self, text: ConstBytes, length: uint64_t) -> cython.double:
-        """The number that a text spells."""
+    def score_of(self, text: ConstBytes, length: uint64_t, strict: cython.bint) -> cython.double:
+        """The number that a text spells, or begins with, as Redis reads it; strict: else that is 0."""
         score: cython.double = 0.0
-        if not parse_decimal(text, length, cython.address(score)):
+        found: cython.bint = parse_decimal(text, length, cython.address(score))
+        if not found:
+            if not strict:
+                length = min(length, COMPACT_SCORE_LEN)
+            found = parse_as_c(text, length, cython.address(score)) or not strict
+        if not found or score != score:
             self.not_a_number()
         return score
 
@@ -515,7 +521,7 @@ class ValueReader:
             elif value.is_number:
                 self.give_scored(name.data, name.length, cython.cast(cython.double, value.number))
             else:
-                self.give_scored(name.data, name.length, self.score_of(value.data, value.length))
+                self.give_scored(name.data, name.length, self.score_of(value.data, value.length, False))
         if found < 0:
             self.compact_wrong(cython.address(compact), compact.error.decode())
         if compact.count % 2:
