@@ -146,7 +146,7 @@ def write_int(text: cython.p_char, number: cython.longlong) -> cython.int:
 def server_section(ctx: Client) -> Fields:
     server = ctx.server
     now = time.time()
-    uptime_s = max(int(now - server.started_at), 0)
+    uptime_s = int(server.uptime_s())
     system = platform.uname()
     return {
         "redis_version": REDIS_VERSION,

@@ -26,8 +26,7 @@ class Services(Protocol):
     """The running server, as handlers see it.
 
     clients: by number. monitors: those that said MONITOR. postponed: those whose command waits for the end of a
-    pause. started_at: Unix seconds. startup_bytes: private memory at the start. pause_until_ms: monotonic, 0 without a
-    CLIENT PAUSE.
+    pause. startup_bytes: private memory at the start. pause_until_ms: monotonic, 0 without a CLIENT PAUSE.
     """
 
     config: Config
@@ -44,7 +43,6 @@ class Services(Protocol):
     slowlog: SlowLog
     latency: LatencyMonitor
     log: Log
-    started_at: float
     startup_bytes: int
     run_id: str
     replication_id: str
@@ -61,6 +59,10 @@ class Services(Protocol):
     @property
     def tcp_port(self) -> int:
         """The port that clients connect to, 0 without TCP."""
+        ...
+
+    def uptime_s(self) -> float:
+        """Seconds since the start, by a clock that nobody sets."""
         ...
 
     def count_clients(self) -> Census:
