@@ -23,7 +23,7 @@ from benchmarks import processes
 from benchmarks.client import Client
 from benchmarks.datasets import NOISE_BYTES
 from benchmarks.mixed import FIELD, FIRST_MS, NAME_LEN, SCORE_BYTES, SCORES, Part, request
-from benchmarks.options import Options
+from benchmarks.options import Options, positive
 from benchmarks.population import LETTERS, Population
 from benchmarks.report import Report
 from benchmarks.servers import Server, all_running, in_turns, running
@@ -55,7 +55,7 @@ def run(options: Options, seconds: float = SECONDS) -> Iterator[Report]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--seconds", type=float, default=SECONDS, help="how long elements change (default: %(default)g)"
+        "--seconds", type=positive, default=SECONDS, help="how long elements change (default: %(default)g)"
     )
 
 

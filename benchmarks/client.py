@@ -6,7 +6,10 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
-RECEIVE_BYTES = 1 << 18
+import hiredis
+
+RECEIVE_BYTES = 1 << 16
+NO_REPLY = object()  # the parser wants more bytes
 
 
 class ReplyError(Exception):
@@ -25,7 +28,7 @@ class Client:
     def __init__(self, port: int, password: str = "", timeout_s: float = 120.0) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.replies = self.socket.makefile("rb", RECEIVE_BYTES)
+        self.parser = hiredis.Reader(replyError=ReplyError, notEnoughData=NO_REPLY)
         if password:
             self.command("AUTH", password)
 
@@ -36,7 +39,6 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        self.replies.close()
         self.socket.close()
 
     def send(self, *args: bytes | str | int) -> None:
@@ -45,28 +47,14 @@ class Client:
 
     def receive(self) -> Any:
         """The next reply: bytes, int, None or a list; an error reply is raised."""
-        line: bytes = self.replies.readline()
-        kind, rest = line[:1], line[1:-2]
-        if not line.endswith(b"\r\n"):
-            raise ConnectionError("the server closed the connection")
-        if kind == b"+":
-            return rest
-        if kind == b"-":
-            raise ReplyError(rest.decode(errors="replace"))
-        number = int(rest)
-        if kind == b":":
-            return number
-        if kind == b"$":
-            return None if number < 0 else self.receive_bytes(number)
-        if kind == b"*":
-            return None if number < 0 else [self.receive() for _ in range(number)]
-        raise ValueError(f"not a reply: {line!r}")
-
-    def receive_bytes(self, length: int) -> bytes:
-        data: bytes = self.replies.read(length + 2)
-        if len(data) < length + 2:
-            raise ConnectionError("the server closed the connection")
-        return data[:-2]
+        while (reply := self.parser.gets()) is NO_REPLY:
+            data = self.socket.recv(RECEIVE_BYTES)
+            if not data:
+                raise ConnectionError("the server closed the connection")
+            self.parser.feed(data)
+        if isinstance(reply, ReplyError):
+            raise reply
+        return reply
 
     def command(self, *args: bytes | str | int) -> Any:
         self.send(*args)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
+import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from benchmarks import (
     bgsave,
@@ -29,7 +32,8 @@ from benchmarks import (
     startup,
     throughput,
 )
-from benchmarks.options import Options
+from benchmarks.client import ReplyError
+from benchmarks.options import Options, count, positive, whole
 from benchmarks.report import Report
 from benchmarks.servers import MINIKV, REDIS, ROOT, ServerSpec
 
@@ -130,6 +134,23 @@ minikv-in-place, minikv-4k), NAME=COMMAND, or in the lab NAME=redis://[:PASSWORD
 
 
 def main() -> int:
+    """Run what the command line says; what goes wrong is one line."""
+    name = " ".join(["python -m benchmarks", *sys.argv[1:2]])
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            try:
+                return run()
+            finally:
+                sys.stdout.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has seen enough
+        return 0
+    except (OSError, ValueError, RuntimeError, ReplyError) as error:
+        if isinstance(error, OSError) and error.strerror and error.filename:
+            sys.exit(f"{name}: {error.filename}: {error.strerror}")
+        sys.exit(f"{name}: {error}")
+
+
+def run() -> int:
     arguments = parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that servers are stopped
     if arguments.name == "draw":
@@ -138,12 +159,12 @@ def main() -> int:
     servers = tuple(arguments.server or default_servers(arguments.name))
     if instrument is None and any(spec.url for spec in servers):
         sys.exit("benchmarks empty the servers that they measure: they start their own, a URL is for the lab")
+    for spec in servers:
+        if spec.command and shutil.which(spec.command[0]) is None:
+            raise ValueError(f"{spec.command[0]}: no such program (see --help for the servers that it knows)")
     options = Options(servers, arguments.rounds, arguments.seed, arguments.scale, arguments.directory)
     if instrument is not None:
-        try:
-            report = instrument.run(options, arguments)
-        except ValueError as error:
-            sys.exit(f"python -m benchmarks {arguments.name}: {error}")
+        report = instrument.run(options, arguments)
         path = show(arguments.name, report, arguments.results)
         print(*picture.save(instrument.draw(json.loads(path.read_text())), path), sep="\n")
         return 0
@@ -162,16 +183,21 @@ def default_servers(name: str) -> tuple[ServerSpec, ...]:
 
 def show(name: str, report: Report, results: Path) -> Path:
     path = report.save(results)
-    print(f"\n## {name}: {report.question.splitlines()[0]}\n\n{report.markdown()}\n\n{path}", flush=True)
+    text = f"## {name}: {report.question.splitlines()[0]}\n\n{report.markdown()}\n\n{report.sentence()}\n\n{path}"
+    print(f"\n{text}", flush=True)
     return path
 
 
 def redraw(path: Path) -> int:
     """Draw the pictures of saved results again."""
-    result = json.loads(path.read_text())
-    if result["benchmark"] not in LAB:
-        sys.exit(f"{path}: {result['benchmark']} draws nothing")
-    print(*picture.save(LAB[result["benchmark"]].draw(result), path), sep="\n")
+    try:
+        result = json.loads(path.read_text())
+        name = result["benchmark"]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is no result of the lab") from None
+    if name not in LAB:
+        raise ValueError(f"{path}: {name} draws nothing")
+    print(*picture.save(LAB[name].draw(result), path), sep="\n")
     return 0
 
 
@@ -194,8 +220,15 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
 def new_parser(prog: str, description: str, epilog: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
+    return Parser(
         prog=prog, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
 
@@ -214,11 +247,13 @@ def texts(question: str | None, epilog: str) -> dict[str, Any]:
 def add_common(parser: argparse.ArgumentParser, rounds: int, repeated: bool = True) -> None:
     parser.add_argument("--server", action="append", type=ServerSpec.parse, metavar="SERVER", help=SERVERS)
     if repeated:
-        parser.add_argument("--rounds", type=int, default=rounds, help="samples of each figure (default: %(default)s)")
-        parser.add_argument("--scale", type=float, default=1.0, help="factor on numbers of keys and requests")
+        parser.add_argument(
+            "--rounds", type=count, default=rounds, help="samples of each figure (default: %(default)s)"
+        )
+        parser.add_argument("--scale", type=positive, default=1.0, help="factor on numbers of keys and requests")
     else:
         parser.set_defaults(rounds=rounds, scale=1.0)
-    parser.add_argument("--seed", type=int, default=1, help="decides every random value and key (default: 1)")
+    parser.add_argument("--seed", type=whole, default=1, help="decides every random value and key (default: 1)")
     parser.add_argument(
         "--directory", type=Path, default=Path(tempfile.gettempdir()),
         help="where the servers keep their dumps; a RAM disk takes the disk out of the figures (default: %(default)s)",

@@ -101,7 +101,10 @@ def run(options: Options, arguments: argparse.Namespace) -> Report:
     comparison = Comparison(
         "compare", (__doc__ or "").strip(), report.options | {"work": arguments.work}, report.servers, report.figures
     )
-    comparison.series["ratios"] = {name: asdict(told) for name, told in comparison.ratios()}
+    ratios = comparison.ratios()
+    comparison.series["ratios"] = {name: asdict(told) for name, told in ratios}
+    shown = [name for name, told in ratios if told.low > 1 or told.high < 1]
+    comparison.result = f"{len(shown)} of {len(ratios)} figures differ beyond the noise: {'; '.join(shown) or 'none'}."
     return comparison
 
 
@@ -154,12 +157,13 @@ def draw(result: dict[str, Any]) -> dict[str, picture.Figure]:
     picture.dress(axes)
     for row, told in enumerate(ratios.values()):
         shown = told["low"] > 1 or told["high"] < 1
-        axes.plot([told["low"], told["high"]], [row, row], color=picture.COLORS[0 if shown else 7], linewidth=3)
-        axes.plot(told["median"], row, "o", color=picture.COLORS[0 if shown else 7])
+        axes.plot([told["low"], told["high"]], [row, row], color=picture.BAD if shown else picture.GREY, linewidth=3)
+        axes.plot(told["median"], row, "o", color=picture.BAD if shown else picture.GREY)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_yticks(range(len(ratios)), list(ratios))
     axes.invert_yaxis()
     axes.set_xscale("log")
     a, b = result["servers"]
-    axes.set_xlabel(f"{b} / {a} (95 % interval; red: a difference is shown)")
+    axes.set_xlabel(f"{b} / {a} (95 % interval; coloured: a difference is shown)")
+    picture.caption(figure, result.get("result", ""))
     return {"": figure}

@@ -25,8 +25,8 @@ from tqdm import tqdm
 
 from benchmarks import picture
 from benchmarks.copy_on_write import EXPERIMENTS
-from benchmarks.options import Options
-from benchmarks.report import Report
+from benchmarks.options import Options, positive
+from benchmarks.report import Report, number
 from benchmarks.servers import ROOT, ServerSpec
 
 HERE = "this machine"
@@ -59,7 +59,7 @@ BARS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", action="append", choices=list(EXPERIMENTS), help="repeatable (default: all)")
-    parser.add_argument("--memory", type=float, default=2.0, metavar="GB", help="to use at most (default: 2)")
+    parser.add_argument("--memory", type=positive, default=2.0, metavar="GB", help="to use at most (default: 2)")
     parser.add_argument(
         "--switch-overcommit", action="store_true", help="try all modes of vm.overcommit_memory, and put it back"
     )
@@ -83,7 +83,29 @@ def run(options: Options, arguments: argparse.Namespace) -> Report:
         for what, answer in found["told"]:
             report.add(what, "granted (1) or refused (0)", HERE, float(answer == "granted"))
         report.series[name] = found
+    report.result = "\n".join(f"{name}: {conclusion(name, found)}" for name, found in report.series.items())
     return report
+
+
+def conclusion(name: str, found: dict[str, Any]) -> str:
+    """What came out of one experiment: the ends of its lines, its smallest and largest figure, or what was granted."""
+    if found["told"]:
+        granted = sum(answer == "granted" for _, answer in found["told"])
+        return f"{granted} of {len(found['told'])} promises were granted."
+    if name in AXES:
+        _, x, y = AXES[name]
+        told = "; ".join(
+            f"{label}: {number(value)} at {number(at)}" for label, (at, value) in (
+                (label, max(line)) for label, line in found["lines"].items()
+            )
+        )  # fmt: skip
+        return f"{y} at {x}: {told}."
+    told = "; ".join(
+        f"from {number(min(values.values()))} ({min(values, key=lambda label: values[label])})"
+        f" to {number(max(values.values()))} {unit} ({max(values, key=lambda label: values[label])})"
+        for unit, values in by_unit(found["figures"]).items()
+    )
+    return f"{told[:1].upper()}{told[1:]}."
 
 
 def experiment(name: str, budget: int, modes: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -110,19 +132,21 @@ def draw(result: dict[str, Any]) -> dict[str, picture.Figure]:
             figures[f"{name}-map"] = draw_maps(found["maps"])
         if found["told"]:
             figures[name] = draw_told(found["told"])
+        if name in figures:
+            picture.caption(figures[name], conclusion(name, found))
     return figures
 
 
 def draw_lines(name: str, found: dict[str, Any]) -> picture.Figure:
     figure, axes = picture.panel(*AXES[name])
-    for color, (label, line) in zip(picture.COLORS, found["lines"].items(), strict=False):
+    for (color, marker), (label, line) in zip(picture.styles(), found["lines"].items(), strict=False):
         dashed = label.startswith("eager")
-        axes.plot(*zip(*line, strict=True), "--" if dashed else "o-", color=color, markersize=4, label=label)
+        axes.plot(*zip(*line, strict=True), "--" if dashed else f"{marker}-", color=color, markersize=5, label=label)
     if name == "scattered-writes":
         end = max(point[0] for line in found["lines"].values() for point in line)
         axes.plot([0, end], [0, end], ":", color="black", label="as many bytes as written")
     axes.set_ylim(bottom=0)
-    axes.legend()
+    picture.legend(figure, axes, columns=2)
     return figure
 
 
@@ -136,12 +160,15 @@ def by_unit(figures: list[tuple[str, str, list[float]]]) -> dict[str, dict[str, 
 
 def draw_maps(maps: dict[str, list[str]]) -> picture.Figure:
     figure, all_axes = picture.side_by_side(len(maps))
+    told = []
     for axes, (name, rows) in zip(all_axes, maps.items(), strict=True):
         cells = [[int(bit) for bit in row] for row in rows]
         copied = sum(map(sum, cells))
-        axes.imshow(cells, cmap="Reds", interpolation="nearest", vmin=0, vmax=1.2)
-        axes.set_title(f"{name}:\n{copied:,} of {sum(map(len, cells)):,} pages copied")
+        told.append(f"{name}: {copied:,} of {sum(map(len, cells)):,} pages copied")
+        axes.imshow(cells, cmap="Oranges", interpolation="nearest", vmin=0, vmax=1.2)
+        axes.set_title(name)
         axes.set_axis_off()
+    picture.caption(figure, f"{'; '.join(told)}.")
     return figure
 
 
@@ -153,7 +180,7 @@ def draw_told(told: list[tuple[str, str]]) -> picture.Figure:
     figure.suptitle("What the kernel promises, by vm.overcommit_memory")
     for what, answer in told:
         mode, promise = what.split(": ")
-        color = picture.COLORS[2] if answer == "granted" else picture.COLORS[0]
+        color = picture.GOOD if answer == "granted" else picture.BAD
         axes.text(
             modes.index(mode), promises.index(promise), answer,
             color="white", ha="center", va="center", bbox={"facecolor": color, "edgecolor": "none", "pad": 6},

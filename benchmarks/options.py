@@ -2,13 +2,55 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.report import Report
 from benchmarks.servers import ServerSpec, running
+
+
+def count(text: str) -> int:
+    """An argument of the command line: a whole number from 1 on."""
+    number = whole(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
+def whole(text: str) -> int:
+    """A whole number from 0 on."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return number
+
+
+def amount(text: str) -> float:
+    """A number from 0 on."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return number
+
+
+def positive(text: str) -> float:
+    """A number above 0."""
+    number = amount(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return number
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,41 @@
-"""One look for all pictures of the lab."""
+"""One look for all pictures of the lab.
+
+Colours are those of Okabe and Ito, which colour-blind readers tell apart; each line has a marker of its own besides.
+Legends stand above the diagrams, never on the lines; below stands in a sentence what came out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
-__all__ = ["COLORS", "Axes", "Figure", "bars", "dress", "panel", "save", "side_by_side", "stacked", "tall"]
+__all__ = [
+    "BAD", "COLORS", "GOOD", "GREY", "Axes", "Figure", "bars", "caption", "dress", "legend", "milliseconds", "panel",
+    "save", "side_by_side", "stacked", "styles", "tall",
+]  # fmt: skip
 
-COLORS = ["#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#7f7f7f"]
+COLORS = ["#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]  # Okabe and Ito, without yellow
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+BAD, GOOD, GREY = COLORS[0], COLORS[2], "#7f7f7f"
 WIDTH_IN = 8.0
+CAPTION_COLUMNS = 105
 DPI = 110
 
 
+def styles() -> Iterator[tuple[str, str]]:
+    """A colour and a marker for each line in turn."""
+    return zip(COLORS, MARKERS, strict=True)
+
+
 def stacked(rows: int, heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
-    """Axes above each other that share their x axis."""
+    """Axes above each other."""
     figure = Figure((WIDTH_IN, 1.15 * sum(heights)), layout="constrained")
-    axes = figure.subplots(rows, 1, sharex=True, height_ratios=heights)
+    axes = figure.subplots(rows, 1, height_ratios=heights)
     for each in axes:
         dress(each)
     return figure, list(axes)
@@ -60,6 +77,24 @@ def bars(title: str, by_unit: dict[str, dict[str, float]]) -> Figure:
         axes.set_xlabel(unit)
     figure.suptitle(title)
     return figure
+
+
+def legend(figure: Figure, axes: Axes, columns: int = 3) -> None:
+    """What the lines of these axes are, above all diagrams."""
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=columns, frameon=False)
+
+
+def caption(figure: Figure, text: str) -> None:
+    """What came out, below all diagrams."""
+    if text:
+        figure.supxlabel(textwrap.fill(text, CAPTION_COLUMNS), fontsize=9, x=0.01, ha="left")
+
+
+def milliseconds(axes: Axes) -> None:
+    """A logarithmic y axis of times: 0.1, 1, 10."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def dress(axes: Axes) -> None:

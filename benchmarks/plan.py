@@ -29,7 +29,7 @@ from benchmarks.bgsave import SETTLE_S
 from benchmarks.client import Client, ReplyError
 from benchmarks.datasets import KEY_LEN
 from benchmarks.keys import Distribution
-from benchmarks.options import Options
+from benchmarks.options import Options, positive
 from benchmarks.report import Report
 from benchmarks.servers import MINIKV, REDIS, VALKEY, Server, ServerSpec, attached, installed, running
 from benchmarks.snapshot import Plan, add_load_arguments, load_of, measure
@@ -102,8 +102,8 @@ class Demand:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_load_arguments(parser)
     parser.add_argument("--sample", metavar="URL", help="a running server to take the figures from")
-    parser.add_argument("--seconds", type=float, default=10.0, help="to sample for (default: 10)")
-    parser.add_argument("--save-seconds", type=float, metavar="S", help="time of a save, if you know it")
+    parser.add_argument("--seconds", type=positive, default=10.0, help="to sample for (default: 10)")
+    parser.add_argument("--save-seconds", type=positive, metavar="S", help="time of a save, if you know it")
     parser.add_argument(
         "--curve", type=Path, metavar="FILE", help="curves of an earlier plan (JSON) instead of new ones"
     )
@@ -132,6 +132,10 @@ def run(options: Options, arguments: argparse.Namespace) -> Report:
     for name, curve in curves.items():
         marks[name] = tell(report, name, curve, demand, arguments.save_seconds)
     report.series = {"curves": {name: asdict(curve) for name, curve in curves.items()}, "marks": marks}
+    report.result = "Your save: " + "; ".join(
+        f"{name} grows by {100 * grown:.3g} % of the data while {100 * share:.3g} % of the keys are overwritten"
+        for name, (share, grown) in marks.items()
+    ) + "."  # fmt: skip
     return report
 
 
@@ -145,7 +149,7 @@ def calibrate(spec: ServerSpec, load: Load, options: Options) -> Curve:
         empty = processes.pss(server.pid)
         fill(client, few)
         nothing = measure(server, Plan(few, before_s=0.2, after_s=0.2, hold_s=HOLD_S, hold_writes=FEW_WRITES))
-        fill(client, small)
+        fill(client, small, shown_as=spec.name)
         time.sleep(SETTLE_S)
         data = max(1, processes.pss(server.pid) - empty)
         seen = measure(server, Plan(small, before_s=0.2, after_s=0.2, hold_s=HOLD_S, hold_writes=count))
@@ -258,13 +262,17 @@ def draw(result: dict[str, Any]) -> dict[str, picture.Figure]:
         "% of the keys overwritten while the child writes",
         "memory growth, % of the data",
     )
-    for color, (name, curve) in zip(picture.COLORS, result["series"]["curves"].items(), strict=False):
+    for (color, marker), (name, curve) in zip(picture.styles(), result["series"]["curves"].items(), strict=False):
         points = [(100 * share, 100 * grown) for share, grown in curve["points"]]
-        axes.plot(*zip(*points, strict=True), color=color, label=f"{name} {result['servers'][name]}")
+        axes.plot(*zip(*points, strict=True), color=color)
         share, grown = result["series"]["marks"][name]
-        axes.plot(100 * share, 100 * grown, "o", color=color, markersize=9, clip_on=False)
+        axes.plot(
+            100 * share, 100 * grown, marker, color=color, markersize=9, clip_on=False,
+            label=f"{name} {result['servers'][name]} (where your save ends)",
+        )  # fmt: skip
     axes.axhline(100, linestyle="--", color="black", label="classical worst case: 2 x the memory")
     axes.set_xlim(0, 100)
     axes.set_ylim(bottom=0)
-    axes.legend(title="dots: where your save ends")
+    picture.legend(figure, axes, columns=2)
+    picture.caption(figure, result.get("result", ""))
     return {"": figure}

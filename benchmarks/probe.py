@@ -12,19 +12,17 @@ from __future__ import annotations
 import json
 import random
 import select
-import socket
 import subprocess
 import sys
 import time
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from benchmarks.client import encode
+from benchmarks.client import Client, encode
 from benchmarks.datasets import KEY_LEN
 from benchmarks.servers import ROOT
 
 PING_PERIOD_S = 0.0005
-RECEIVE_BYTES = 1 << 20
 
 
 class Answer(NamedTuple):
@@ -91,16 +89,14 @@ def main() -> None:
     told = json.loads(sys.argv[1])
     answers: list[tuple[str, float, float]] = []
     random_number = random.Random(1).randrange
-    with socket.create_connection(("127.0.0.1", told["port"])) as server:
-        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if told["password"]:
-            ask(server, encode("AUTH", told["password"]))
+    with Client(told["port"], told["password"]) as client:
         due = time.monotonic()
         while not select.select([sys.stdin], [], [], max(0.0, due - time.monotonic()))[0]:
             kind = told["kinds"][len(answers) % len(told["kinds"])]
             message = request(kind, told, random_number(told["keys"]))
             start = time.monotonic()
-            ask(server, message)
+            client.socket.sendall(message)
+            client.receive()
             answers.append((kind, start, time.monotonic() - start))
             due = start + told["period_s"]
             if len(answers) == 1:
@@ -115,22 +111,6 @@ def request(kind: str, told: dict[str, Any], number: int) -> bytes:
     if kind == "SET":
         return encode("SET", key, bytes([65 + number % 26]) * told["value_len"])
     return encode(kind)
-
-
-def ask(server: socket.socket, message: bytes) -> None:
-    """Send the request and read its whole reply, which must be one line or a string."""
-    server.sendall(message)
-    reply = server.recv(RECEIVE_BYTES)
-    missing = 0
-    if reply[:1] == b"$" and reply[:2] != b"$-":
-        while b"\r\n" not in reply:
-            reply += server.recv(RECEIVE_BYTES)
-        line, _, rest = reply.partition(b"\r\n")
-        missing = int(line[1:]) + 2 - len(rest)
-    elif reply[:1] == b"-" or not reply:
-        raise ConnectionError(f"the server said {reply!r} to {message[:60]!r}")
-    while missing > 0:
-        missing -= len(server.recv(RECEIVE_BYTES))
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ class Report:
     figures: list[Figure] = field(default_factory=list)
     series: dict[str, Any] = field(default_factory=dict)  # what pictures are drawn from
     notes: list[str] = field(default_factory=list)  # what no number says: a failure, a way of measuring
+    result: str = ""  # what came out, in a sentence
     started_at: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
     def figure(self, name: str, unit: str) -> Figure:
@@ -77,6 +78,18 @@ class Report:
         table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
         return "\n".join([table, *(f"\n{note}" for note in self.notes)])
 
+    def sentence(self) -> str:
+        """The result; by default the first figure of all servers, and how the last compares with the first in all."""
+        if self.result or not self.figures:
+            return self.result
+        names, first = list(self.servers), self.figures[0]
+        told = [f"{name} {number(median(first.samples[name]))}" for name in names if first.samples.get(name)]
+        text = f"{first.name}, {first.unit}: {'; '.join(told)}."
+        ratios = [ratio for figure in self.figures if (ratio := figure.ratio(names[-1], names[0])) is not None]
+        if len(names) > 1 and ratios:
+            text += f" {names[-1]} / {names[0]}: {median(ratios):.2f} in the median of {len(ratios)} figures."
+        return text
+
     def as_json(self) -> dict[str, Any]:
         return {
             "benchmark": self.benchmark,
@@ -91,6 +104,7 @@ class Report:
             ],
             "series": self.series,
             "notes": self.notes,
+            "result": self.sentence(),
         }
 
     def save(self, directory: Path) -> Path:

@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 from tqdm import tqdm
@@ -28,17 +29,22 @@ from benchmarks.bgsave import SAVE_TIMEOUT_S, SETTLE_S, wait_until_idle
 from benchmarks.client import Client
 from benchmarks.figures import percentiles
 from benchmarks.keys import Distribution
-from benchmarks.options import Options
+from benchmarks.options import Options, amount, count, whole
 from benchmarks.probe import Probe
-from benchmarks.report import Report
+from benchmarks.report import Report, number
 from benchmarks.servers import IN_PLACE, MINIKV, REDIS, VALKEY, Server, ServerSpec, in_turns, installed, running
-from benchmarks.traffic import Load, Traffic, fill
+from benchmarks.traffic import SLOTS, Load, Traffic, fill
 from benchmarks.watch import Sample, Watcher
 
 PROBE_PERIOD_S = 0.002
 POLL_S = 0.001
 BIN_S = 0.05  # of the latency's curve
 RANKS = {"p50": 50.0, "p99": 99.0, "p99.9": 99.9, "worst": 100.0}
+PHASES = ("before", "during", "after")
+LEFT = (  # why the line does not come back to 0
+    "What minikv keeps after the save is room in its arena: the old versions of overwritten records lie dead among live"
+    " ones. The writes that follow fill their places, so from save to save ever less is left (--snapshots 4 shows it)."
+)
 EPILOG = """\
 Examples:
   python -m benchmarks snapshot                                  redis-server, minikv and minikv in-place, 1 GB each
@@ -110,18 +116,18 @@ class Run:
 
 def add_arguments(parser: argparse._ActionsContainer) -> None:
     add_load_arguments(parser)
-    parser.add_argument("--snapshots", type=int, default=1, help="snapshots of each server, in turns (default: 1)")
-    parser.add_argument("--before", type=float, default=3.0, metavar="S", help="load before BGSAVE (default: 3 s)")
-    parser.add_argument("--after", type=float, default=3.0, metavar="S", help="load after the end (default: 3 s)")
-    parser.add_argument("--hold", type=float, default=0.0, metavar="S", help="stop the child for so long (default: 0)")
+    parser.add_argument("--snapshots", type=count, default=1, help="snapshots of each server, in turns (default: 1)")
+    parser.add_argument("--before", type=amount, default=3.0, metavar="S", help="load before BGSAVE (default: 3 s)")
+    parser.add_argument("--after", type=amount, default=3.0, metavar="S", help="load after the end (default: 3 s)")
+    parser.add_argument("--hold", type=amount, default=0.0, metavar="S", help="stop the child for so long (default: 0)")
     parser.add_argument(
-        "--hold-writes", type=int, default=0, metavar="N", help="release it after so many writes, if --hold lasts"
+        "--hold-writes", type=whole, default=0, metavar="N", help="release it after so many writes, if --hold lasts"
     )
 
 
 def add_load_arguments(parser: argparse._ActionsContainer) -> None:
     """The data set and what clients do with it."""
-    parser.add_argument("--keys", type=int, default=1_000_000, help="in the data set (default: 1,000,000)")
+    parser.add_argument("--keys", type=count, default=1_000_000, help="in the data set (default: 1,000,000)")
     parser.add_argument(
         "--value-len", default="1024", metavar="N[-M]", help="bytes, or from N to M, evenly (default: 1024)"
     )
@@ -129,16 +135,20 @@ def add_load_arguments(parser: argparse._ActionsContainer) -> None:
         "--access", default="uniform", metavar="KIND",
         help="which keys are touched: uniform, zipf[:S], sequential, shuffled, hot[:PART[:SHARE]] (default: uniform)",
     )  # fmt: skip
-    parser.add_argument("--rate", type=float, default=20_000, help="writes a second; 0: all out (default: 20,000)")
-    parser.add_argument("--read-share", type=float, default=0.0, help="of all requests, below 1 (default: 0)")
-    parser.add_argument("--pipeline", type=int, default=16, help="requests in a batch (default: 16)")
+    parser.add_argument("--rate", type=amount, default=20_000, help="writes a second; 0: all out (default: 20,000)")
+    parser.add_argument("--read-share", type=amount, default=0.0, help="of all requests, below 1 (default: 0)")
+    parser.add_argument("--pipeline", type=count, default=16, help="requests in a batch (default: 16)")
 
 
 def load_of(arguments: argparse.Namespace) -> Load:
     """ValueError if the arguments make no load."""
     shortest, _, longest = arguments.value_len.partition("-")
-    if not 0 <= arguments.read_share < 1:
-        raise ValueError("--read-share must be from 0 to below 1")
+    if not shortest.isdecimal() or not (longest or shortest).isdecimal() or int(shortest) > int(longest or shortest):
+        raise ValueError(f"--value-len must be N or N-M, not {arguments.value_len!r}")
+    if arguments.read_share >= 1:
+        raise ValueError("--read-share must be below 1")
+    if arguments.pipeline > SLOTS:
+        raise ValueError(f"--pipeline must be at most {SLOTS}")
     Distribution.parse(arguments.access, arguments.keys)
     return Load(
         count=arguments.keys,
@@ -167,7 +177,26 @@ def run(options: Options, arguments: argparse.Namespace) -> Report:
             seen = measure(server, plan)
             tell(report, server.name, plan, seen)
             report.series.setdefault(server.name, []).append(curves(plan, seen))
+    report.result = conclusion(report)
     return report
+
+
+def conclusion(report: Report) -> str:
+    """Peak growth and the slowest SET of each server."""
+    told = []
+    for name in report.servers:
+        peak, left, worst = (
+            report.figure(figure, unit).samples.get(name)
+            for figure, unit in (
+                ("peak growth", "MB"), ("left of the growth at the end", "MB"), ("SET worst during", "ms")
+            )
+        )  # fmt: skip
+        if peak and left and worst:
+            told.append(
+                f"{name} grew by {number(median(peak))} MB ({number(max(0.0, median(left)))} left at the end),"
+                f" slowest SET {number(median(worst))} ms"
+            )
+    return f"During the save: {'; '.join(told)}." if told else ""
 
 
 @contextlib.contextmanager
@@ -178,7 +207,7 @@ def filled(spec: ServerSpec, load: Load, options: Options) -> Iterator[Server]:
         if (keys := client.command("DBSIZE")) != 0:
             raise ValueError(f"{spec.told} holds {keys} keys: the lab fills only empty servers")
         try:
-            fill(client, load)
+            fill(client, load, shown_as=spec.name)
             yield server
         finally:
             if spec.url:
@@ -262,7 +291,7 @@ def tell(report: Report, name: str, plan: Plan, seen: Run) -> None:
     report.add("peak growth", "% of the memory before", name, 100 * peak / seen.baseline().parent_rss)
     last = seen.samples[-1]
     report.add("left of the growth at the end", "MB", name, (last.parent_rss - seen.baseline().parent_rss) / 1e6)
-    for phase in ("before", "during", "after"):
+    for phase in PHASES:
         since, until = seen.span(phase)
         inside = [sample for sample in seen.samples if since <= sample.at <= until]
         if len(inside) > 1:
@@ -274,7 +303,7 @@ def tell(report: Report, name: str, plan: Plan, seen: Run) -> None:
         report.add("minor faults of the parent during the save", "thousand", name, faults / 1000)
         report.add("page tables of the child, peak", "MB", name, max(s.child_page_tables for s in inside) / 1e6)
     for kind in ("GET", "SET"):
-        for phase in ("before", "during", "after"):
+        for phase in PHASES:
             latencies = seen.probe.latencies_ms(kind, *seen.span(phase))
             for rank, value in zip(RANKS, percentiles(latencies, tuple(RANKS.values())), strict=True):
                 if latencies:
@@ -305,29 +334,54 @@ def curves(plan: Plan, seen: Run) -> dict[str, Any]:
 
 
 def draw(result: dict[str, Any]) -> dict[str, picture.Figure]:
-    """Growth and latency over time, a line for each server."""
-    figure, (above, below) = picture.stacked(2, heights=(3, 2))
+    """Growth over time, a line for each server; percentiles of latency before, during and after the save."""
+    figure, (above, below) = picture.stacked(2, heights=(3.4, 2.6))
     told, load = result["options"], result["options"]["load"]
-    for color, (name, runs) in zip(picture.COLORS, result["series"].items(), strict=False):
+    above.axvline(0, color=picture.GREY, linewidth=1, linestyle=":", label="BGSAVE")
+    for (color, marker), (name, runs) in zip(picture.styles(), result["series"].items(), strict=False):
         label = f"{name} {result['servers'][name]}"
         for turn, run in enumerate(runs):
             grown = [0, *run["growth_mb"]]
-            above.plot([0, *run["growth_s"]], grown, color=color, label=None if turn else label)
-            above.plot(run["ended_s"], at_time(run, run["ended_s"]), "o", color=color, markersize=5)
-            below.step(run["latency_s"], run["latency_ms"], where="post", color=color, linewidth=1)
+            above.plot([0, *run["growth_s"]], grown, color=color)
+            above.axvline(run["ended_s"], color=color, linewidth=1, linestyle=":")
+            above.plot(
+                run["ended_s"], at_time(run, run["ended_s"]), marker, color=color, markersize=7,
+                label=None if turn else f"{label} (its child's end)",
+            )  # fmt: skip
     longest = max(run["ended_s"] for runs in result["series"].values() for run in runs)
     above.set_xlim(-min(told["before_s"], 0.2 * longest + 0.5), longest + min(told["after_s"], 0.2 * longest + 0.5))
     above.set_ylabel("memory growth, MB")
-    above.legend(loc="upper left")
-    below.set_yscale("log")
-    below.set_ylabel(f"slowest GET or SET\nin {1000 * BIN_S:.0f} ms, ms")
-    below.set_xlabel("seconds since BGSAVE (a dot: the child has ended)")
+    above.set_xlabel("seconds since BGSAVE")
+    draw_latencies(below, result)
     shortest, longest_value = load["value_lens"]
     size = f"{shortest:,}" if shortest == longest_value else f"{shortest:,} to {longest_value:,}"
     rate = f"{load['rate']:,.0f} writes/s" if load["rate"] else "writes all out"
-    held = f", child held for {told['hold_s']:g} s" if told["hold_s"] else ""
-    above.set_title(f"BGSAVE of {load['count']:,} keys of {size} B under {rate} ({load['keys']}){held}")
+    held = f",\nthe child held for {told['hold_s']:g} s" if told["hold_s"] else ""
+    above.set_title(f"BGSAVE of {load['count']:,} keys of {size} B under {rate} ({load['keys']}){held}", fontsize=11)
+    picture.legend(figure, above, columns=2)
+    picture.caption(figure, f"{result.get('result', '')} {LEFT if 'minikv' in result['series'] else ''}".strip())
     return {"": figure}
+
+
+def draw_latencies(axes: picture.Axes, result: dict[str, Any]) -> None:
+    """For each phase and server from p50 (hollow) over p99 (filled) to the slowest (a dash): medians of the runs."""
+    samples = {figure["name"]: figure["samples"] for figure in result["figures"] if figure["unit"] == "ms"}
+    names = list(result["series"])
+    for place, ((color, marker), name) in enumerate(zip(picture.styles(), names, strict=False)):
+        for phase_number, phase in enumerate(PHASES):
+            found = [samples.get(f"SET {rank} {phase}", {}).get(name) for rank in ("p50", "p99", "worst")]
+            if not all(found):
+                continue
+            p50, p99, worst = (median(each) for each in found if each)
+            x = phase_number + 0.18 * (place - (len(names) - 1) / 2)
+            axes.plot([x, x], [p50, worst], color=color, linewidth=1)
+            axes.plot(x, p50, marker, color=color, markerfacecolor="white")
+            axes.plot(x, p99, marker, color=color)
+            axes.plot(x, worst, "_", color=color, markersize=12, markeredgewidth=2)
+    axes.set_xticks(range(len(PHASES)), [f"{phase} the save" for phase in PHASES])
+    axes.set_xlim(-0.5, len(PHASES) - 0.5)
+    picture.milliseconds(axes)
+    axes.set_ylabel("SET, ms: p50 hollow,\np99 filled, slowest a dash")
 
 
 def at_time(run: dict[str, Any], at: float) -> float:

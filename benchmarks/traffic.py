@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 
 import numpy as np
+from tqdm import tqdm
 
 from benchmarks.client import Client, encode
 from benchmarks.datasets import KEY_LEN, NOISE_BYTES
@@ -34,8 +35,6 @@ from benchmarks.servers import ROOT, Server
 
 SLOTS = 4096  # requests that lie ready
 DRAWN = 4096  # keys drawn at once
-OK = b"+OK\r\n"
-RECEIVE_BYTES = 1 << 18
 COUNTERS = struct.Struct("=3Q")  # writes, reads, CPU time in us
 BATCH_S = 0.002  # at a set rate a batch holds no more than this time's requests
 LATE_S = 0.1  # a rate that cannot be kept up is not made up for beyond this
@@ -99,16 +98,21 @@ class Requests:
         return self.flat[self.bounds[first] : self.bounds[self.slot]].data
 
 
-def fill(client: Client, load: Load, kind: str = "SET") -> None:
-    """Store every key of the load once, or send another command for each."""
+def fill(client: Client, load: Load, kind: str = "SET", shown_as: str = "") -> None:
+    """Store every key of the load once, or send another command for each. shown_as: on a terminal, by this name."""
     requests = load.requests(kind)
+    progress = tqdm(
+        total=load.count, desc=f"filling {shown_as}", unit=" keys", leave=False, disable=None if shown_as else True
+    )
 
     def batches() -> Iterator[tuple[bytes | memoryview, int]]:
         for start in range(0, load.count, 256):
             numbers = np.arange(start, min(start + 256, load.count))
             yield requests.batch(numbers), len(numbers)
+            progress.update(len(numbers))
 
-    client.pipeline(batches())
+    with progress:
+        client.pipeline(batches())
 
 
 class Traffic:
@@ -157,30 +161,21 @@ class Traffic:
 
 
 class Writer:
-    """SETs on one socket, one batch ahead of the replies."""
+    """SETs on one connection, one batch ahead of the replies."""
 
     def __init__(self, client: Client) -> None:
-        self.socket = client.socket
-        self.received = memoryview(bytearray(RECEIVE_BYTES))
+        self.client = client
         self.done = 0
         self.owed = 0
 
     def send(self, requests: memoryview, count: int) -> None:
-        self.socket.sendall(requests)
+        self.client.socket.sendall(requests)
         self.finish()
         self.owed = count
 
     def finish(self) -> None:
-        """Read the +OKs that are owed; an error reply is longer than one, so it cannot be waited for in vain."""
-        size = self.owed * len(OK)
-        got = 0
-        while got < size:
-            nbytes = self.socket.recv_into(self.received[got:size])
-            if not nbytes:
-                raise ConnectionError("the server closed the connection")
-            got += nbytes
-        if self.received[:size] != OK * self.owed:
-            raise ConnectionError(f"the server said {bytes(self.received[:200])!r}")
+        """Read the replies that are owed; an error is raised."""
+        self.client.skip(self.owed)
         self.done, self.owed = self.done + self.owed, 0
 
 

@@ -3,10 +3,10 @@
     config = Config.load(["redis.conf", "--port", "0"])     later words override earlier ones
     config.port                                             typed attributes, dashes become underscores
     config.set_many([("timeout", "5"), ("hz", "20")])       all or none
-    config.on_change("hz", restart_timer)                   told of the new value; may refuse it by ConfigError
+    config.on_change("hz", restart_timer)                   called with the new value; may raise ConfigError
 
-`minikv.settings` holds the table of settings, `minikv.config_file` the syntax, `minikv.other_releases` what files of
-other releases say.
+`minikv.settings` has the table of settings, `minikv.config_file` the syntax,
+`minikv.other_releases` the settings of other releases.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ _REFUSED_DIRECTIVES = {
 
 
 class Config:
-    """Each setting is an attribute; those that minikv itself reads are annotated here, the others only have no type."""
+    """Each setting is an attribute; those that minikv reads are annotated here, the others have no type."""
 
     arena_huge_pages: str
     arena_size: int
@@ -67,6 +67,10 @@ class Config:
     maxmemory: int
     maxmemory_policy: str
     lfu_log_factor: int
+    lazyfree_lazy_expire: bool
+    lazyfree_lazy_server_del: bool
+    lazyfree_lazy_user_del: bool
+    lazyfree_lazy_user_flush: bool
     lfu_decay_time: int
     oom_score_adj: str
     oom_score_adj_values: tuple[int, ...]
@@ -102,6 +106,9 @@ class Config:
         self.given: set[str] = set()  # names of the settings that a file or the command line set
         self._settings = {setting.name: setting for setting in SETTINGS}
         self._names = {name: setting.name for setting in SETTINGS for name in (setting.name, *setting.aliases)}
+        self._all_names = sorted(self._names)
+        self._shown_names = [name for name in self._all_names if not self._settings[self._names[name]].hidden]
+        self._texts: dict[str, tuple[Value, str]] = {}  # by name, a value and how it is shown
         self._refusals: list[str] = []  # lines of files and command line, each with what is wrong with it
         self._on_file: dict[str, Value] = {}  # by name, what the configuration file says
         self._listeners: dict[str, list[Callable[[Value], None]]] = {}
@@ -113,8 +120,8 @@ class Config:
     def load(cls, arguments: Sequence[str] = (), standard_input: TextIO | None = None) -> "Config":
         """Settings of redis-server's command line: [file] [-] [--name value ...] [-].
 
-        The order of weight is file, standard input, options, wherever the `-` stands. ConfigError has a line for each
-        directive that is refused.
+        Options override standard input, which overrides the file, wherever the `-` is. ConfigError has a
+        line for each refused directive.
         """
         config = cls()
         rest = list(arguments)
@@ -133,7 +140,7 @@ class Config:
 
     def names(self, hidden: bool = False) -> list[str]:
         """Every name that CONFIG GET * shows, aliases too."""
-        return sorted(name for name, target in self._names.items() if hidden or not self._settings[target].hidden)
+        return self._all_names if hidden else self._shown_names
 
     def knows(self, name: str) -> bool:
         """Whether there is a setting of this name or alias."""
@@ -145,16 +152,23 @@ class Config:
 
     def text(self, name: str) -> str:
         """The value as CONFIG GET shows it."""
-        return self._setting(name).kind.show(self.get(name))
+        setting = self._settings[self._names[name.lower()]]
+        value = getattr(self, setting.attribute)
+        kept = self._texts.get(name)
+        if kept is None or kept[0] is not value:
+            kept = value, setting.kind.show(value)
+            if name in self._names:
+                self._texts[name] = kept
+        return kept[1]
 
     def on_change(self, name: str, callback: Callable[[Value], None]) -> None:
-        """Call back with the new value after CONFIG SET; a ConfigError from there undoes the whole CONFIG SET."""
+        """Call back with the new value after CONFIG SET; if that raises ConfigError, nothing changes."""
         self._listeners.setdefault(self._setting(name).name, []).append(callback)
 
     def set_many(self, pairs: Sequence[tuple[str, str]], local: bool = True) -> None:
         """Change several settings, all or none; ConfigError in the words of redis-server.
 
-        local: the one who asks is on this machine (see enable-protected-configs).
+        local: the client is on this machine (see enable-protected-configs).
         """
         seen: set[str] = set()
         settings = [self._check_change(name, seen, local) for name, _ in pairs]
@@ -166,13 +180,13 @@ class Config:
         self.given.update(setting.name for setting in settings)
 
     def cautions(self, names: Iterable[str] | None = None) -> list[str]:
-        """What to log of the named settings (of all that were given, if None) that are not at their default."""
+        """Log lines for the named settings (None: all that were given) that are not at their default."""
         chosen = self.given if names is None else {self._setting(name).name for name in names}
         settings = (self._settings[name] for name in sorted(chosen))
         return [f"{s.name} {s.caution}" for s in settings if s.caution and getattr(self, s.attribute) != s.default]
 
     def rewrite(self) -> None:
-        """Bring the configuration file up to date, its comments and order kept; ConfigError."""
+        """Update the configuration file, keeping its comments and order; ConfigError."""
         if not self.file:
             raise ConfigError("The server is running without a config file")
         on_file = self._on_file
@@ -196,7 +210,7 @@ class Config:
         return self._settings[self._names[name.lower()]]
 
     def _apply(self, lines: Iterable[Line]) -> None:
-        """Take over the directives of files and command line, in order."""
+        """Apply the directives of files and command line, in order."""
         needs_password = ""
         for line in lines:
             try:
@@ -207,7 +221,7 @@ class Config:
             self._refusals.append(f"{needs_password}: {NO_ACL}")
 
     def _apply_line(self, line: Line) -> str:
-        """The line's text if it counts on requirepass."""
+        """Apply one directive; returns its text if it relies on requirepass."""
         if line.error:
             raise ConfigError(line.error)
         name, *words = line.words
@@ -225,14 +239,14 @@ class Config:
         return ""
 
     def _unknown(self, name: str) -> str:
-        """What to say of a name that no release has."""
+        """The error text for a name that no release has."""
         close = difflib.get_close_matches(name, [*self._names, *OTHER_SETTINGS, *ALIASES], n=1, cutoff=0.8)
         reason = why_unknown(name) or "Bad directive or wrong number of arguments"
         return f"{reason}; did you mean '{close[0]}'?" if close else reason
 
     @staticmethod
     def _check_other(setting: Setting, words: list[str], line: Line) -> None:
-        """A setting of another release: nothing changes, but what it asks for may be missing here."""
+        """Check a setting of another release: it changes nothing, but minikv may lack what it asks for."""
         try:
             setting.read(words, setting.default)
         except ValueError as error:
@@ -255,7 +269,7 @@ class Config:
 
     @staticmethod
     def _check_user(line: Line) -> str:
-        """Accept the default user with all rights; the line's text if it counts on requirepass."""
+        """Accept the default user with all rights; returns the line's text if it relies on requirepass."""
         rules = {word.lower() for word in line.words[2:]}
         passwords = {rule for rule in rules if rule.startswith("#")}
         if line.words[1:2] != ["default"] or not rules - passwords <= _DEFAULT_USER:
@@ -287,7 +301,7 @@ class Config:
             raise _set_failed(name, str(error)) from None
 
     def _commit(self, changes: list[tuple[str, Setting, Value]]) -> None:
-        """Set all values, then tell the listeners; if one refuses, everything is as before and told again."""
+        """Set all values, then call the listeners; if one refuses, restore everything and call them again."""
         before = [(setting, getattr(self, setting.attribute)) for _, setting, _ in changes]
         for _, setting, value in changes:
             setattr(self, setting.attribute, value)
@@ -320,7 +334,7 @@ class Config:
             return ""
 
     def _names_in(self, text: str) -> set[str]:
-        """The settings which the text itself (not an included file) gives."""
+        """The settings in the text itself, not in included files."""
         words = (config_file.split_words(line) for line in text.split("\n") if not line.lstrip().startswith("#"))
         return {self._names[w[0].lower()] for w in words if w and w[0].lower() in self._names}
 
@@ -337,10 +351,10 @@ def _working_directory() -> str:
 
 
 def _option_lines(arguments: Sequence[str]) -> list[Line]:
-    """`--name value ...` as directives; a name and its values may be one argument, as a line of a file would be.
+    """`--name value ...` as directives; a name and its values may be one argument, like a line of a file.
 
-    What follows a name alone is its value even if it starts with --, but for --save. Words before the first -- are a
-    directive too.
+    The argument after a lone name is its value even if it starts with --, except after --save. Words
+    before the first -- are a directive, too.
     """
     lines: list[Line] = []
     expects_value = False
@@ -368,7 +382,7 @@ def _split_option(word: str) -> list[str]:
 
 
 def _shown(line: Line) -> str:
-    """The directive with its place, on one line."""
+    """The directive with its location, on one line."""
     words = " ".join(map(config_file.quote, line.words[1:]))
     if line.place.startswith("--"):
         return f"{line.place} {words}".rstrip()

@@ -2,7 +2,7 @@
 
     # a comment                         words are separated by blanks
     save 900 1                          "..." knows \\n \\r \\t \\b \\a \\" \\\\ and \\xHH
-    requirepass "a b\\x00"               '...' knows \\' alone
+    requirepass "a b\\x00"               '...' knows only \\'
     include conf.d/*.conf               a pattern may match nothing, a plain name must exist
 
 The rules are those of redis-server 7.0: a closing quote must be followed by a blank, a comment starts a line.
@@ -24,7 +24,7 @@ _BLANKS = " \t\r\n\0"
 
 
 class Line(NamedTuple):
-    """One directive and where it stands: `redis.conf:12` or `--port`; or why it is none."""
+    """One directive and its location (`redis.conf:12` or `--port`), or the error in its place."""
 
     words: list[str]
     place: str
@@ -47,7 +47,7 @@ def split_words(line: str) -> list[str] | None:
 
 
 def _read_word(line: str, position: int, words: list[str]) -> int | None:
-    """Append the word that starts at position; where it ends, or None."""
+    """Append the word that starts at position; returns where it ends, or None."""
     raw = bytearray()
     while position < len(line) and line[position] not in _BLANKS:
         if line[position] not in "\"'":
@@ -63,7 +63,7 @@ def _read_word(line: str, position: int, words: list[str]) -> int | None:
 
 
 def _read_quoted(line: str, position: int, raw: bytearray) -> int | None:
-    """Append what stands between the quotes; the position behind the closing one, or None."""
+    """Append the text between the quotes; returns the position after the closing quote, or None."""
     quote = line[position]
     position += 1
     while position < len(line):
@@ -90,7 +90,7 @@ def _bytes(text: str) -> bytes:
 
 
 def quote(word: str) -> str:
-    """The word as it may stand in a file: as it is if it is plain, in "..." otherwise."""
+    """The word as a file may have it: unchanged if it is plain, else in "..."."""
     if re.fullmatch(r"[A-Za-z0-9_.,:;/@%+*=&~^<>()\[\]{}|?!$#-]+", word) and word[0] != "#":
         return word
     return '"' + "".join(_quoted_byte(byte) for byte in _bytes(word)) + '"'
@@ -107,7 +107,7 @@ def _quoted_byte(byte: int) -> str:
 
 
 def read_file(path: str) -> Iterator[Line]:
-    """The directives of a file and of those that it includes, in order."""
+    """The directives of a file and of the files that it includes, in order."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             text = file.read()
@@ -117,7 +117,7 @@ def read_file(path: str) -> Iterator[Line]:
 
 
 def read_text(text: str, name: str, inside: tuple[str, ...] = ()) -> Iterator[Line]:
-    """The directives of a text; `inside` are the files being read, so that none includes itself."""
+    """The directives of a text; `inside` are the files being read, so none can include itself."""
     for number, line in enumerate(text.split("\n"), 1):
         place = f"{name}:{number}"
         stripped = line.strip(" \t\r\n")
@@ -155,9 +155,9 @@ def _include(pattern: str, place: str, inside: tuple[str, ...]) -> Iterator[Line
 def rewrite_text(text: str, changed: dict[str, list[str]], names: dict[str, str], added: Iterable[str]) -> str:
     """The text with new lines for the settings that changed; everything else stays as it is.
 
-    changed: for a setting, its new lines; they take the place of its first line, its other lines go.
-    names: the setting of each name that a line may start with, aliases too.
-    added: lines for settings that the text does not have; they go to the end, behind GENERATED.
+    changed: the new lines of each setting; they replace its first line, its other lines are removed.
+    names: the setting of each name that a line may start with, aliases included.
+    added: lines for settings that the text does not have; they go to the end, after GENERATED.
     """
     result = []
     written = set()
@@ -185,7 +185,7 @@ def write_atomically(path: str, text: str) -> None:
     directory = os.path.dirname(path)
     temporary = f"{path}.{os.getpid()}.tmp"
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)  # what a dead process of our number has left, or a trap
+        os.unlink(temporary)  # left by a dead process with our pid, or a trap
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
@@ -205,7 +205,7 @@ def write_atomically(path: str, text: str) -> None:
 
 
 def _mode(path: str) -> int:
-    """The permissions of the file that is replaced; a new one may hold a password, so its owner alone reads it."""
+    """The permissions of the replaced file; a new one may hold a password, so only its owner may read it."""
     try:
         return os.stat(path).st_mode & 0o777
     except FileNotFoundError:

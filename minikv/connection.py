@@ -1,44 +1,69 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, auto_pickle=False
 """A client with a socket: bytes in, commands executed, replies out.
 
-One read of the socket is one batch: all its requests are executed in turn, their replies are encoded into one buffer
-that all connections share. The replies of all batches of one round of the event loop leave together at its end, in one
-send(2) for each connection (a client that is woken while the others are still being served costs more than it gains).
-A batch whose replies fill the buffer sends while it makes them. What the kernel does not take waits in the connection's
-own `backlog`; the transport only gets its beginning, so that it says when there is room again.
+Sockets are read and written here; the event loop only says that some are ready, and runs everything else. One read of
+a socket is one batch: all its requests are executed in turn, their replies are encoded into one buffer that all
+connections share. Sockets that are ready together make a round; the replies of its batches leave together at its
+end, in one send(2) for each connection (a client that is woken while the others are still being served costs more than
+it gains). A batch whose replies fill the buffer sends while it makes them. What the kernel does not take waits in the
+connection's own `backlog` until the socket has room again.
 
 A client that does not read its replies is held up in two steps, because many write a whole pipeline before they read
 its first reply: above MAX_UNSENT bytes of unread replies nothing is executed for it (it is `choked`), above MAX_HELD
 bytes of requests that wait nothing is read from it. A stranger (not authenticated, though there is a password) that
 lets replies lie is closed.
 
-    socket -> uvloop -> hub.input ------> RequestReader -> CommandTable.execute -> hub.replies -> send(2) -> socket
-                        (or straight                                                  `-> backlog ->'
+    Poller -> receive -> hub.input ------> RequestReader -> CommandTable.execute -> hub.replies -> transmit
+                         (or straight                                                    `-> backlog ->'
                          into a long bulk string)
 
 A batch stops early, and the rest of its input is held, when the connection is choked, when a command has to wait
 (CLIENT PAUSE, or `blocked` by a key that is not there yet) or when its turn has lasted long enough for others to want
-theirs. `resume` goes on from there; a blocked client first needs its `answer`.
+theirs. `go_on` continues from there; a blocked client first needs its `answer`.
 
 The end has two forms. QUIT, a protocol error and the peer's end of input let the replies leave first (`end`): until
-then the client is listed, counted and can be killed. CLIENT KILL and the limits drop them (`close`). A client counts
-against maxclients until its descriptor is free.
+then the client is listed, counted and can be killed. CLIENT KILL and the limits drop them (`close`). A connection that
+is closed has left `hub.clients`, and its descriptor is free.
+
+What another transport (TLS) has to replace is `receive` and `transmit`; they alone touch the bytes of the socket.
 """
 
 import collections
+import os
 import time
 import traceback
 
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
-from cython.cimports.cpython.memoryview import PyMemoryView_FromMemory
-from cython.cimports.libc.errno import EAGAIN, EINTR, errno
+from cython.cimports.libc.errno import EAGAIN, ECONNABORTED, EINTR, EPROTO, errno
+from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.dispatch.table import POSTPONED
+from cython.cimports.minikv.sockets import (
+    EPOLLERR,
+    EPOLLHUP,
+    EPOLLIN,
+    EPOLLOUT,
+    EPOLLRDHUP,
+    MAX_EVENTS,
+    MSG_DONTWAIT,
+    MSG_MORE,
+    MSG_NOSIGNAL,
+    address_text,
+    close_socket,
+    epoll_event,
+    own_name,
+    recv,
+    send_at_once,
+    send_to_socket,
+    set_keepalive,
+    sockaddr_storage,
+)
 
 from minikv.dispatch.client import REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT, Client
 from minikv.errors import ProtocolError
 from minikv.protocol.reply import NO_REPLY, ReplyBuffer, Sink, encode
 from minikv.protocol.request import Limits, RequestReader
+from minikv.sockets import Listener, Poller
 
 # One read of a socket takes at most this much.
 READ_BYTES = 64 * 1024
@@ -50,8 +75,6 @@ MAX_UNSENT = 16 * 1024 * 1024
 MAX_UNSENT_TO_STRANGERS = cython.declare(cython.Py_ssize_t, 4 * 1024)
 # What a bytes object in the backlog takes beside its bytes.
 PIECE_BYTES = cython.declare(cython.Py_ssize_t, 64)
-# What the transport gets of the backlog: copied, and sent before anything else.
-HANDED_BYTES = cython.declare(cython.Py_ssize_t, 16 * 1024)
 # The allocator gives memory back when this much of large requests and replies may be free; its time is that of the
 # pages that are, 0.2 ms/MB. What is less waits for the cron.
 GIVE_BACK_BYTES = cython.declare(cython.Py_ssize_t, 32 * 1024 * 1024)
@@ -59,14 +82,17 @@ GIVE_BACK_BYTES = cython.declare(cython.Py_ssize_t, 32 * 1024 * 1024)
 LARGE_BYTES = cython.declare(cython.Py_ssize_t, 64 * 1024)
 # How long a stranger may keep half a request or unread replies, or a place that somebody else wants.
 STRANGER_NS = cython.declare(cython.longlong, 5 * 1000 * 1000 * 1000)
-# Descriptors beyond those of maxclients for newcomers whose places are being vacated in the same round.
-SPARE_SOCKETS = cython.declare(cython.Py_ssize_t, 8)
 # Requests that wait above which nothing is read.
 MAX_HELD = cython.declare(cython.Py_ssize_t, 64 * 1024 * 1024)
 # A batch that has lasted this long lets other clients go first.
 TURN_NS = cython.declare(cython.longlong, 5 * 1000 * 1000)
-# The buffer protocol's flag for memory that may be written.
-PYBUF_WRITE = cython.declare(cython.int, 0x200)
+# Connections that are accepted in one round, as in Redis.
+MAX_ACCEPTS = cython.declare(cython.int, 1000)
+# When the kernel has no descriptor or memory for a connection, it is asked again after this time.
+ACCEPT_AGAIN_S = 0.1
+# Results of `receive`.
+NOTHING_YET = cython.declare(cython.Py_ssize_t, -1)
+BROKEN = cython.declare(cython.Py_ssize_t, -2)
 
 C_REPLY_ON = cython.declare(cython.int, REPLY_ON)
 C_REPLY_SKIP = cython.declare(cython.int, REPLY_SKIP)
@@ -84,12 +110,13 @@ PROTECTED = (
 
 @cython.cclass
 class Hub(Sink):
-    """What all connections of a server share: buffers, limits, counters, the table of commands.
+    """What all connections of a server share: buffers, limits, counters, the table of commands, and their rounds.
 
-    input: what the batch that is being served has read. replies: those of this round of the event loop; `unsent`: the
-    connections that have a part of them. tick: reads the keyspace's clock. strangers: clients that have yet to
-    authenticate, the oldest first.
-    hard_limit, soft_limit, soft_seconds: client-output-buffer-limit of normal clients. local_only: protected mode.
+    input: what the batch that is being served has read. replies: those of this round; `unsent`: the connections that
+    have a part of them. pending: those that have something to do at the end of the round (Connection.go_on). tick:
+    reads the keyspace's clock. strangers: clients that have yet to authenticate, the oldest first.
+    hard_limit, soft_limit, soft_seconds: client-output-buffer-limit of normal clients; those with pubsub_: of
+    clients that are subscribed to something. local_only: protected mode.
     """
 
     def __init__(self, server: object, table: CommandTable, stats: Stats, loop: object, log: object):
@@ -101,25 +128,217 @@ class Hub(Sink):
         self.clients = {}
         self.strangers = {}
         self.unsent = []
+        self.pending = []
+        self.listeners = []
+        self.poller = Poller()
         self.limits = Limits()
         self.replies = ReplyBuffer(self)
         self.input = bytearray(READ_BYTES)
         self.tick = nothing if server.keyspace is None else server.keyspace.tick
         self.max_clients = 10000
 
-    def accept(self) -> object:
-        """A connection for a new socket (the loop's protocol factory)."""
+    def open(self) -> None:
+        """Serve sockets from now on."""
+        self.loop.add_reader(self.poller.fd, self.run)
+
+    def close(self) -> None:
+        """Close everything."""
+        for listener in list(self.listeners):
+            self.stop_listening(listener)
+        for client in list(self.clients.values()):
+            client.close()
+        self.loop.remove_reader(self.poller.fd)
+        self.poller.close()
+
+    # -- rounds --------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """One round: serve the sockets that are ready, and send their replies.
+
+        Polling again at once, or waiting here for a millisecond, costs more than a pass through the loop (measured).
+        """
+        self.in_round = True
+        count: cython.int = self.poller.wait()
+        i: cython.int
+        for i in range(count):
+            owner = self.poller.owner(i)
+            if isinstance(owner, Connection):
+                cython.cast(Connection, owner).handle(self.poller.events[i].events)
+            else:
+                self.handle_listener(owner)
+        self.poller.done()
+        if self.pending:
+            pending: list = self.pending
+            self.pending = []
+            for owner in pending:
+                cython.cast(Connection, owner).handle(0)
+        if self.unsent:
+            self.send_unsent()
+        self.in_round = False
+        if self.pending:
+            self.call_soon()
+
+    def serve_others(self) -> None:
+        """A round inside the command of one client, which lasts: serve the others.
+
+        Called again and again while the command runs. What the round that the command belongs to has made so far leaves
+        first, so that the buffer is free.
+        """
+        events: epoll_event[MAX_EVENTS]
+        poller: Poller = self.poller
+        serving: Connection = self.serving
+        start: cython.Py_ssize_t = self.start
+        was_reporting: cython.bint = poller.is_reporting
+        i: cython.int
+        memcpy(events, poller.events, cython.sizeof(events))
+        for owner in self.unsent:
+            cython.cast(Connection, owner).send_replies()
+        self.unsent.clear()
+        if serving is not None:
+            serving.send_from(start, False)
+            serving.reader.hold()
+        self.serving = None
+        self.replies.reset()
+        try:
+            for i in range(poller.wait()):
+                owner = poller.owner(i)
+                if owner is serving:
+                    continue
+                if isinstance(owner, Connection):
+                    cython.cast(Connection, owner).handle(poller.events[i].events)
+                else:
+                    self.handle_listener(owner)
+            self.send_unsent()
+        finally:
+            if was_reporting:
+                memcpy(poller.events, events, cython.sizeof(events))
+            else:
+                poller.done()
+            self.serving = serving
+            self.start = start
+            self.replies.size = start
+
+    def run_pending(self) -> None:
+        """A round that the event loop was asked for."""
+        self.is_called = False
+        self.run()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def call_soon(self) -> cython.int:
+        """See to it that there is a round, at whose end `pending` is handled and `unsent` sent."""
+        if not self.is_called and not self.in_round:
+            self.is_called = True
+            self.loop.call_soon(self.run_pending)
+        return 0
+
+    # -- newcomers -----------------------------------------------------------------------------------------------------
+
+    def listen(self, sock: object) -> object:
+        """Accept connections from a listening socket, which is the hub's from now on: a Listener."""
+        listener: Listener = Listener(sock)
+        self.poller.add(listener.fd, EPOLLIN, listener)
+        self.listeners.append(listener)
+        return listener
+
+    def stop_listening(self, listener: Listener) -> None:
+        """Close a listening socket."""
+        self.listeners.remove(listener)
+        self.poller.remove(listener.fd, listener)
+        listener.close()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def handle_listener(self, listener: Listener) -> cython.int:
+        """Accept; a bug of ours must not end the round."""
+        try:
+            self.accept_from(listener)
+        except Exception as error:
+            self.log.warning("Unexpected error\n" + "".join(traceback.format_exception(error)))
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def accept_from(self, listener: Listener) -> cython.int:
+        """Accept the connections that wait, at most MAX_ACCEPTS."""
+        peer: sockaddr_storage
+        i: cython.int
+        for i in range(MAX_ACCEPTS):
+            if listener.fd < 0:
+                return 0
+            fd: cython.int = listener.accept(cython.address(peer))
+            if fd >= 0:
+                if listener.unix_name:
+                    self.admit(fd, listener.unix_name, listener.unix_name, True)
+                else:
+                    self.admit(fd, address_text(cython.address(peer)), own_name(fd), False)
+            elif errno == EAGAIN:
+                listener.is_crowded = False
+                return 0
+            elif errno != EINTR and errno != ECONNABORTED and errno != EPROTO:
+                return self.rest_from_accepting(listener, os.strerror(errno))
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def admit(self, fd: cython.int, addr: bytes, laddr: bytes, is_unix: cython.bint) -> cython.int:
+        """A peer has connected: let it in, or say why not."""
+        self.stats.connections_received += 1
         self.last_id += 1
-        return Connection(self, self.last_id)
+        connection: Connection = Connection(self, self.last_id)
+        connection.addr = addr
+        connection.is_unix = is_unix
+        if laddr == self.laddr:
+            laddr = self.laddr  # one object for all clients of an address
+        self.laddr = connection.laddr = laddr
+        refusal: bytes = connection.refusal()
+        if refusal is not None:
+            self.stats.connections_rejected += 1
+            text: cython.p_const_char = refusal
+            send_to_socket(fd, text, len(refusal), MSG_NOSIGNAL | MSG_DONTWAIT)
+            close_socket(fd)
+            return 0
+        try:
+            self.poller.add(fd, EPOLLIN, connection)
+        except OSError as error:
+            close_socket(fd)
+            self.log.warning(f"Error registering fd event for the new client: {error.strerror}")
+            return 0
+        connection.fd = fd
+        connection.mask = EPOLLIN
+        self.clients[connection.id] = connection
+        if not connection.authenticated:
+            self.strangers[connection.id] = connection
+        if not is_unix:
+            send_at_once(fd)
+            if self.keepalive_seconds > 0:
+                set_keepalive(fd, self.keepalive_seconds)
+        self.log.verbose(f"Accepted {connection.addr.decode('utf-8', 'surrogateescape')}")
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def rest_from_accepting(self, listener: Listener, reason: str) -> cython.int:
+        """The kernel cannot give us another connection: serve those that there are before asking again."""
+        if not listener.is_crowded:
+            self.log.warning(f"Accepting client connection: accept: {reason}")
+        listener.is_crowded = True
+        self.poller.change(listener.fd, 0, listener)
+        self.loop.call_later(ACCEPT_AGAIN_S, self.accept_again, listener)
+        return 0
+
+    def accept_again(self, listener: Listener) -> None:
+        """After a rest."""
+        if listener.fd >= 0:
+            self.poller.change(listener.fd, EPOLLIN, listener)
+
+    # -- replies -------------------------------------------------------------------------------------------------------
 
     def send_unsent(self) -> None:
         """Send the replies of this round; between batches only."""
         connection: Connection
         for connection in self.unsent:
-            if not connection.closing:
-                connection.send(self.replies.data + connection.reply_at, connection.reply_len, False)
-                connection.wait_for_room()
-            connection.reply_len = 0
+            connection.send_replies()
         self.unsent.clear()
         self.replies.reset()
 
@@ -158,10 +377,8 @@ class Hub(Sink):
 
     def has_place(self) -> bool:
         """Whether one more client may come in, perhaps in the place of a stranger who has been silent for long."""
-        if self.sockets < self.max_clients:
+        if len(self.clients) < self.max_clients:
             return True
-        if self.sockets >= self.max_clients + SPARE_SOCKETS:
-            return False
         connection: Connection
         for connection in self.strangers.values():
             if time.monotonic_ns() - connection.created_ns < STRANGER_NS:
@@ -182,7 +399,7 @@ def nothing() -> None:
 
 @cython.cclass
 class Connection(Client):
-    """A Client with a socket: an asyncio.BufferedProtocol (by its methods; asyncio asks for no more)."""
+    """A Client with a socket."""
 
     def __init__(self, hub: Hub, client_id: int):
         Client.__init__(self, hub.server, client_id)
@@ -191,95 +408,142 @@ class Connection(Client):
         self.authenticated = not hub.password_needed
         self.reader.trusted = self.authenticated
 
-    # -- called by the event loop --------------------------------------------------------------------------------------
+    # -- the socket ----------------------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: object) -> None:
-        """A peer has connected: let it in, or say why not."""
+    @cython.cfunc
+    @cython.exceptval(-3, check=False)
+    def receive(self, data: cython.p_char, size: cython.Py_ssize_t) -> cython.Py_ssize_t:
+        """Read from the peer: how many bytes, 0 at their end, NOTHING_YET or BROKEN."""
+        length: cython.Py_ssize_t = recv(self.fd, data, size, MSG_DONTWAIT)
+        if length < 0:
+            return NOTHING_YET if errno in (EAGAIN, EINTR) else BROKEN
+        return length
+
+    @cython.cfunc
+    @cython.exceptval(-3, check=False)
+    def transmit(self, data: cython.p_const_char, length: cython.Py_ssize_t, more: cython.bint) -> cython.Py_ssize_t:
+        """Write to the peer: how many bytes there was room for, or BROKEN. more: others follow at once."""
+        sent: cython.Py_ssize_t = send_to_socket(
+            self.fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT | (MSG_MORE if more else 0)
+        )
+        if sent < 0:
+            return 0 if errno in (EAGAIN, EINTR) else BROKEN
+        return sent
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def update_mask(self) -> cython.int:
+        """Hear of what is wanted now: input, unless reading is paused; room, if there is a backlog.
+
+        Without input the peer's end is not seen behind bytes that nobody reads, unless it is asked for.
+        """
+        mask: cython.uint = EPOLLIN
+        if self.reading_paused:
+            mask = EPOLLRDHUP if self.is_waiting_for_others() and not self.ending else 0
+        if self.backlog_len > 0:
+            mask |= EPOLLOUT
+        if mask != self.mask and not self.closing:
+            self.mask = mask
+            self.hub.poller.change(self.fd, mask, self)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def set_reading(self, wanted: cython.bint) -> cython.int:
+        self.reading_paused = not wanted
+        return self.update_mask()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def handle(self, events: cython.uint) -> cython.int:
+        """Do what the poller has seen (0: what was pending); a bug of ours ends this connection only."""
+        try:
+            if self.closing:
+                return 0
+            if events == 0:
+                return self.go_on()
+            if events & EPOLLIN and not self.reading_paused:
+                self.take_input()
+            elif events & (EPOLLHUP | EPOLLERR) and not self.is_pending:
+                self.lose()  # nobody reads what the requests that are held would answer
+            elif events & EPOLLRDHUP:
+                self.end_input()
+            if events & EPOLLOUT and not self.closing:
+                self.use_room()
+        except Exception as error:
+            self.fail(error)
+            self.close()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def take_input(self) -> cython.int:
+        """Bytes have come, or the end of the connection."""
         hub: Hub = self.hub
-        self.transport = transport
-        self.fd = transport.get_extra_info("socket").fileno()
-        self.is_unix = not isinstance(transport.get_extra_info("sockname"), tuple)
-        self.addr, self.laddr = socket_names(transport)
-        if self.laddr == hub.laddr:
-            self.laddr = hub.laddr  # one object for all clients of an address
+        is_direct: cython.bint = not self.waiting and self.reader.direct()
+        length: cython.Py_ssize_t
+        if is_direct:
+            length = self.receive(self.reader.direct_at, self.reader.direct_size)
         else:
-            hub.laddr = self.laddr
-        hub.stats.connections_received += 1
-        refusal = self.refusal()
-        if refusal is not None:
-            hub.stats.connections_rejected += 1
-            self.closing = True
-            transport.write(refusal)
-            transport.close()
-            return
-        hub.clients[self.id] = self
-        hub.sockets += 1
-        self.counted = True
-        if not self.authenticated:
-            hub.strangers[self.id] = self
-        transport.set_write_buffer_limits(0)  # it says whether it holds anything
-        if hub.keepalive_seconds > 0 and not self.is_unix:
-            self.set_keepalive(hub.keepalive_seconds)
-        hub.log.verbose(f"Accepted {self.addr.decode('utf-8', 'surrogateescape')}")
-
-    def connection_lost(self, error: object) -> None:
-        """The socket is closed."""
-        if not self.closing and not self.ending:
-            self.hub.log.verbose("Client closed connection")
-        if self.counted:
-            self.hub.sockets -= 1
-            self.counted = False
-        self.closing = True
-        self.drop_backlog()
-        self.forget()
-
-    def get_buffer(self, size_hint: object) -> object:
-        """Where the next read of the socket goes."""
-        self.is_direct = not self.waiting and self.reader.direct()
-        if self.is_direct:
-            return PyMemoryView_FromMemory(self.reader.direct_at, self.reader.direct_size, PYBUF_WRITE)
-        return self.hub.input
-
-    def buffer_updated(self, length: cython.Py_ssize_t) -> None:
-        """Bytes have come."""
-        hub: Hub = self.hub
+            length = self.receive(PyByteArray_AS_STRING(hub.input), READ_BYTES)
+        if length <= 0:
+            if length == NOTHING_YET:
+                return 0
+            return self.end_input() if length == 0 else self.lose()
         hub.stats.reads_processed += 1
         hub.stats.net_input_bytes += length
-        if self.closing or self.ending:
-            return
         if self.waiting:
-            self.hold_input(length)
-            return
-        if self.is_direct:
+            return self.hold_input(length)
+        if is_direct:
             self.reader.direct_filled(length)
             hub.released_bytes += length
         else:
             self.reader.load(PyByteArray_AS_STRING(hub.input), length)
-        self.serve()
+        return self.serve()
 
-    def eof_received(self) -> bool:
-        """The peer sends no more; what it was sent may still be on its way. Whether the transport has to stay."""
-        if self.closing:
-            return False
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def end_input(self) -> cython.int:
+        """The peer sends no more; what it has asked for is done, and what it was sent may still be on its way."""
+        if self.waiting and not self.is_waiting_for_others():
+            return self.set_reading(False)  # until the requests that are held have been executed
         if self.reply_len > 0:
             self.hub.send_unsent()
-        if self.unread() == 0:
-            return False
-        self.end()
-        return True
+        if self.closing:
+            return 0
+        return self.lose() if self.unread() == 0 else self.end()
 
-    def pause_writing(self) -> None:
-        """The transport has something to send."""
-        self.handed = True
+    @cython.cfunc
+    @cython.inline
+    @cython.exceptval(check=False)
+    def is_waiting_for_others(self) -> cython.bint:
+        """Its next request runs when somebody else has done something, if ever."""
+        return self.blocked is not None or self.paused
 
-    def resume_writing(self) -> None:
-        """It has sent that: there is room."""
-        self.handed = False
-        self.handed_len = 0
-        if not self.closing:
-            self.send_backlog()
-            self.go_on_sending()
-            self.hub.give_back(GIVE_BACK_BYTES)
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def lose(self) -> cython.int:
+        """The peer has gone."""
+        if not self.ending:
+            self.hub.log.verbose("Client closed connection")
+        self.close()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def use_room(self) -> cython.int:
+        """The socket takes more of the backlog."""
+        self.send_backlog()
+        self.update_mask()
+        if self.closing:
+            return 0
+        self.hub.give_back(GIVE_BACK_BYTES)
+        if self.ending:
+            return self.end()
+        if self.choked and self.backlog_len <= MAX_UNSENT // 4:
+            self.choked = False
+            return self.serve_held()
+        return 0
 
     # -- for commands and the server -----------------------------------------------------------------------------------
 
@@ -288,7 +552,7 @@ class Connection(Client):
         if self.closing or self.ending:
             return
         if self.pushed_len == 0 and self.hub.serving is not self:
-            self.hub.loop.call_soon(self.send_pushed)
+            self.resume()
         self.add_push(encode(value, self.resp))
         if self.over_limits(self.pushed_len):
             self.close_for_output()
@@ -300,31 +564,26 @@ class Connection(Client):
             self.hub.replies.write_bytes(data, len(data))
             return
         if self.pushed_len == 0:
-            self.hub.loop.call_soon(self.send_pushed)
+            self.resume()
         self.add_push(data)
         if self.over_limits(self.pushed_len):
             self.close_for_output()
 
     def answer(self, value: object) -> None:
-        """Send the reply of the command that has blocked; what came behind it is executed in the next round."""
+        """Send the reply of the command that has blocked; what came behind it is executed at the end of the round."""
         if self.closing or self.ending:
             return
         if self.reply_mode == C_REPLY_ON:
             self.add_push(encode(value, self.resp))
         self.finish_reply_mode()
-        self.hub.loop.call_soon(self.go_on)
+        self.last_interaction_ns = time.monotonic_ns()
+        self.resume()
 
     def add_push(self, data: bytes) -> None:
         if self.pushed is None:
             self.pushed = []
         self.pushed.append(data)
         self.pushed_len += len(data)
-
-    def go_on(self) -> None:
-        """After `answer`."""
-        self.last_interaction_ns = time.monotonic_ns()
-        self.send_pushed()
-        self.resume()
 
     def begin_array(self, count: int) -> object:
         if self.reply_mode == C_REPLY_ON:
@@ -340,16 +599,34 @@ class Connection(Client):
         """Close the connection at once, without its unread replies."""
         if not self.closing:
             self.closing = True
+            self.hub.poller.remove(self.fd, self)
+            close_socket(self.fd)
+            self.fd = -1
             self.drop_backlog()
             self.forget()
-            self.transport.abort()
 
     def resume(self) -> None:
-        """Go on with a batch that had to stop."""
-        may_serve: cython.bint = self.waiting and not self.choked and self.blocked is None
-        may_serve = may_serve and not self.closing and not self.ending
-        if may_serve and self.hub.serving is not self:
+        """Send what was pushed and go on with a batch that had to stop, at the end of the round."""
+        if not self.is_pending:
+            self.is_pending = True
+            self.hub.pending.append(self)
+            self.hub.call_soon()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def go_on(self) -> cython.int:
+        """What `resume` has asked for."""
+        self.is_pending = False
+        self.send_pushed()
+        return self.serve_held()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def serve_held(self) -> cython.int:
+        """Go on with a batch that had to stop, if there is one that may."""
+        if self.waiting and not self.choked and self.blocked is None and not self.closing and not self.ending:
             self.serve()
+        return 0
 
     def input_bytes(self) -> int:
         return self.reader.held_bytes() + self.held_len
@@ -402,17 +679,17 @@ class Connection(Client):
             else:
                 self.reply_at = start
                 self.reply_len = hub.replies.size - start
-                if not hub.unsent:
-                    hub.loop.call_soon(hub.send_unsent)
                 hub.unsent.append(self)
+                hub.call_soon()
         if self.closing:
             return 0
         if self.backlog_len > 0:
-            self.wait_for_room()
+            self.update_mask()
         if self.close_after_reply:
             return self.end()
         if self.waiting:
             self.reader.hold()
+            self.update_mask()
         elif self.reading_paused:
             self.set_reading(True)
         if self.reader.unparsed_bytes() > hub.limits.query_buffer_limit:
@@ -456,7 +733,7 @@ class Connection(Client):
             if self.choked or self.closing:
                 return True
             if table.mark_ns > turn_ends_ns:
-                hub.loop.call_soon(self.resume)
+                self.resume()
                 return True
         return False
 
@@ -502,6 +779,21 @@ class Connection(Client):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
+    def send_replies(self) -> cython.int:
+        """Send this connection's part of hub.replies; a bug of ours ends this connection only."""
+        length: cython.Py_ssize_t = self.reply_len
+        self.reply_len = 0
+        try:
+            if not self.closing:
+                self.send(self.hub.replies.data + self.reply_at, length, False)
+                self.update_mask()
+        except Exception as error:
+            self.fail(error)
+            self.close()
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def send_from(self, start: cython.Py_ssize_t, more: cython.bint) -> cython.int:
         """Send the end of hub.replies, which is this connection's, now. more: the rest of it follows at once."""
         replies: ReplyBuffer = self.hub.replies
@@ -538,18 +830,17 @@ class Connection(Client):
         hub: Hub = self.hub
         hub.stats.writes_processed += 1
         hub.stats.net_output_bytes += length
-        if hub.hard_limit + hub.soft_limit > 0 and self.over_limits(length):
+        if self.over_limits(length):
             self.close_for_output()
             return 0
         if self.backlog_len > 0:
             self.send_backlog()
         sent: cython.Py_ssize_t = 0
-        if self.backlog_len == 0 and not self.handed and not self.closing:
-            sent = send_to_socket(self.fd, data, length, MSG_NOSIGNAL | MSG_DONTWAIT | (MSG_MORE if more else 0))
+        if self.backlog_len == 0 and not self.closing:
+            sent = self.transmit(data, length, more)
             if sent < 0:
                 sent = 0
-                if errno != EAGAIN and errno != EINTR:
-                    self.close()
+                self.close()
         if not self.authenticated and self.unread() + length - sent > MAX_UNSENT_TO_STRANGERS and not self.closing:
             self.close_for_output()  # before the rest is held: many strangers may come in one round
         return sent
@@ -571,17 +862,13 @@ class Connection(Client):
     @cython.exceptval(-1, check=False)
     def send_backlog(self) -> cython.int:
         """Send of the backlog what the kernel takes."""
-        while self.backlog_len > 0 and not self.handed:
+        while self.backlog_len > 0:
             piece: bytes = self.backlog[0]
             length: cython.Py_ssize_t = len(piece) - self.backlog_at
             data: cython.p_const_char = piece
-            more: cython.bint = length < self.backlog_len
-            sent: cython.Py_ssize_t = send_to_socket(
-                self.fd, data + self.backlog_at, length, MSG_NOSIGNAL | MSG_DONTWAIT | (MSG_MORE if more else 0)
-            )
+            sent: cython.Py_ssize_t = self.transmit(data + self.backlog_at, length, length < self.backlog_len)
             if sent < 0:
-                if errno != EAGAIN and errno != EINTR:
-                    self.close()
+                self.close()
                 return 0
             self.pass_piece(sent)
             if sent < length:
@@ -600,35 +887,6 @@ class Connection(Client):
             self.backlog_at = 0
         if self.backlog_len == 0:
             self.backlog = None
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def wait_for_room(self) -> cython.int:
-        """Hand the transport the beginning of the backlog: it calls resume_writing when the kernel has taken that."""
-        while self.backlog_len > 0 and not self.handed:
-            piece: bytes = self.backlog[0]
-            start: bytes = piece[self.backlog_at : self.backlog_at + HANDED_BYTES]
-            self.pass_piece(len(start))
-            self.handed_len = len(start)
-            self.transport.write(start)  # calls pause_writing unless the kernel takes it
-            if not self.handed:
-                self.handed_len = 0
-                self.send_backlog()
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def go_on_sending(self) -> cython.int:
-        """After a part of the backlog has left."""
-        self.wait_for_room()
-        if self.closing:
-            return 0
-        if self.ending:
-            return self.end()
-        if self.choked and self.backlog_len <= MAX_UNSENT // 4:
-            self.choked = False
-            self.resume()
         return 0
 
     @cython.cfunc
@@ -660,29 +918,45 @@ class Connection(Client):
         sent: cython.Py_ssize_t = self.send_now(data, len(data), False)
         if not self.closing and sent < len(data):
             self.keep(data, sent)
-        self.wait_for_room()
+        self.update_mask()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def unread(self) -> cython.Py_ssize_t:
         """Bytes that replies hold which the peer has not taken yet."""
         if self.backlog_len == 0:
-            return self.handed_len
-        return self.backlog_len + self.handed_len + PIECE_BYTES * len(self.backlog)
+            return 0
+        return self.backlog_len + PIECE_BYTES * len(self.backlog)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def over_limits(self, more: cython.Py_ssize_t) -> cython.bint:
         """Whether `more` bytes of output are too many, by client-output-buffer-limit."""
         hub: Hub = self.hub
+        if self.subscriptions is not None:
+            return self.is_above(more, hub.pubsub_hard_limit, hub.pubsub_soft_limit, hub.pubsub_soft_seconds)
+        if hub.hard_limit + hub.soft_limit > 0:
+            return self.is_above(more, hub.hard_limit, hub.soft_limit, hub.soft_seconds)
+        return False
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def is_above(
+        self,
+        more: cython.Py_ssize_t,
+        hard_limit: cython.longlong,
+        soft_limit: cython.longlong,
+        soft_seconds: cython.longlong,
+    ) -> cython.bint:
+        hub: Hub = self.hub
         total: cython.longlong = self.unread() + more
-        if hub.hard_limit > 0 and total >= hub.hard_limit:
+        if hard_limit > 0 and total >= hard_limit:
             return True
-        if hub.soft_limit > 0 and total >= hub.soft_limit:
+        if soft_limit > 0 and total >= soft_limit:
             hub.table.begin_batch()
             if self.soft_since_ns == 0:
                 self.soft_since_ns = hub.table.mark_ns
-            return hub.table.mark_ns - self.soft_since_ns > hub.soft_seconds * 1000000000
+            return hub.table.mark_ns - self.soft_since_ns > soft_seconds * 1000000000
         self.soft_since_ns = 0
         return False
 
@@ -706,12 +980,10 @@ class Connection(Client):
         self.held = None
         self.held_len = 0
         self.leave()
-        if self.backlog_len == 0 and not self.handed:
-            self.closing = True
-            self.transport.close()
-        else:
-            self.set_reading(False)
-        return 0
+        if self.backlog_len == 0:
+            self.close()
+            return 0
+        return self.set_reading(False)
 
     def refuse_input(self, error: object) -> None:
         """The peer broke RESP: tell it, then close."""
@@ -754,44 +1026,3 @@ class Connection(Client):
         """Take no more part: monitors, blocked clients, watched keys."""
         self.hub.server.forget(self)
         self.discard_transaction()
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def set_reading(self, wanted: cython.bint) -> cython.int:
-        if wanted == self.reading_paused:
-            self.reading_paused = not wanted
-            if wanted:
-                self.transport.resume_reading()
-            else:
-                self.transport.pause_reading()
-        return 0
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def set_keepalive(self, seconds: cython.int) -> cython.int:
-        """Probe after `seconds` of silence, and again 3 times at a third of that."""
-        on: cython.int = 1
-        interval: cython.int = max(1, seconds // 3)
-        count: cython.int = 3
-        setsockopt(self.fd, SOL_SOCKET, SO_KEEPALIVE, cython.address(on), cython.sizeof(on))
-        setsockopt(self.fd, IPPROTO_TCP, TCP_KEEPIDLE, cython.address(seconds), cython.sizeof(on))
-        setsockopt(self.fd, IPPROTO_TCP, TCP_KEEPINTVL, cython.address(interval), cython.sizeof(on))
-        setsockopt(self.fd, IPPROTO_TCP, TCP_KEEPCNT, cython.address(count), cython.sizeof(on))
-        return 0
-
-
-def socket_names(transport: object) -> tuple:
-    """The peer's and our own address as CLIENT LIST shows them."""
-    own = transport.get_extra_info("sockname")
-    if not isinstance(own, tuple):
-        name = (own if isinstance(own, bytes) else str(own).encode("utf-8", "surrogateescape")) + b":0"
-        return name, name
-    return address_text(transport.get_extra_info("peername")), address_text(own)
-
-
-def address_text(address: object) -> bytes:
-    """b"127.0.0.1:6379" or b"[::1]:6379"; a peer that is gone already has no address."""
-    if not address:
-        return b"?:0"
-    host = address[0]
-    return (f"[{host}]:{address[1]}" if ":" in host else f"{host}:{address[1]}").encode()

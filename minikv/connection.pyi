@@ -1,4 +1,5 @@
-from asyncio import AbstractEventLoop, BufferedProtocol
+import socket
+from asyncio import AbstractEventLoop
 
 from minikv.dispatch.client import Client
 from minikv.dispatch.services import Services
@@ -7,6 +8,7 @@ from minikv.dispatch.table import CommandTable
 from minikv.log import Log
 from minikv.protocol.reply import Sink
 from minikv.protocol.request import Limits
+from minikv.sockets import Listener
 
 class Hub(Sink):
     limits: Limits
@@ -15,6 +17,9 @@ class Hub(Sink):
     max_clients: int
     hard_limit: int
     soft_limit: int
+    pubsub_hard_limit: int
+    pubsub_soft_limit: int
+    pubsub_soft_seconds: int
     soft_seconds: int
     keepalive_seconds: int
     password_needed: bool
@@ -22,11 +27,15 @@ class Hub(Sink):
     def __init__(
         self, server: Services, table: CommandTable, stats: Stats, loop: AbstractEventLoop, log: Log
     ) -> None: ...
-    def accept(self) -> Connection: ...
+    def open(self) -> None: ...
+    def close(self) -> None: ...
+    def listen(self, sock: socket.socket) -> Listener: ...
+    def stop_listening(self, listener: Listener) -> None: ...
     def send_unsent(self) -> None: ...
+    def serve_others(self) -> None: ...
     def give_back(self, least: int) -> None: ...
     def close_strangers(self) -> None: ...
     def is_serving(self, client: Client) -> bool: ...
 
-class Connection(Client, BufferedProtocol):
+class Connection(Client):
     def __init__(self, hub: Hub, client_id: int) -> None: ...

@@ -1,8 +1,8 @@
-"""The latency monitor: moments at which the server was held up, by event.
+"""The latency monitor: when the server was blocked, by event.
 
-Events are `command` and `fast-command` (a handler took long), `fork` (the snapshot's fork), `expire-cycle`,
-`eviction-cycle` and whatever else calls `add`. Only what lasted at least latency-monitor-threshold milliseconds is
-kept: one sample for each second, the worst, and the last 160 of them.
+Events are `command` and `fast-command` (a slow handler), `fork` (the snapshot's fork),
+`expire-cycle`, `eviction-cycle` and whatever else calls `add`. Delays of at least
+latency-monitor-threshold milliseconds are kept: the worst of each second, the last 160 of them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Sample(NamedTuple):
 
 @dataclass
 class Event:
-    """The samples of one event, the oldest first; worst_ms is the worst since the last reset."""
+    """The samples of one event, oldest first; worst_ms is the worst since the last reset."""
 
     worst_ms: int = 0
     samples: deque[Sample] = field(default_factory=lambda: deque(maxlen=HISTORY_SAMPLES))
@@ -46,7 +46,7 @@ class Event:
 
     @property
     def mean_deviation_ms(self) -> float:
-        """Mean distance of the samples from their average."""
+        """Mean absolute deviation of the samples from their average."""
         average_ms = self.average_ms
         return fmean(abs(sample.duration_ms - average_ms) for sample in self.samples)
 
@@ -56,7 +56,7 @@ class Event:
 
 
 class LatencyMonitor:
-    """All events that were ever slow enough, by name."""
+    """All events that ever reached the threshold, by name."""
 
     def __init__(self, config: Config, clock: Callable[[], float] = time.time) -> None:
         self.config = config
@@ -64,12 +64,12 @@ class LatencyMonitor:
         self.events: dict[str, Event] = {}
 
     def add(self, event: str, duration_ms: int) -> None:
-        """Keep a delay if the monitor is on and the delay long enough."""
+        """Keep a delay if the monitor is on and the delay reaches the threshold."""
         threshold_ms = self.config.latency_monitor_threshold
         if threshold_ms and duration_ms >= threshold_ms:
             self.events.setdefault(event, Event()).add(Sample(int(self.clock()), duration_ms))
 
     def reset(self, names: list[str]) -> int:
-        """Forget some events, all if none is named; how many there were."""
+        """Forget the named events, or all if none is named; returns how many were forgotten."""
         forgotten = [name for name in names or list(self.events) if self.events.pop(name, None) is not None]
         return len(forgotten)

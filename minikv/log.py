@@ -3,9 +3,9 @@
     4242:M 21 Nov 2026 07:50:17.355 * Ready to accept connections
     pid:role, local time with milliseconds, level (. debug, - verbose, * notice, # warning), message
 
-A line is one write to a descriptor, or, with a file, open, write, close: a file that was renamed away by a log rotation
-is simply created anew, and the forked child needs no descriptor of its own. Writing never raises: a full disk must not
-stop the server.
+A line is one write to a descriptor or, with a file, open, write and close: after a log rotation has
+renamed the file, the next line creates it again, and the forked child needs no descriptor of its
+own. Writing never raises: a full disk must not stop the server.
 """
 
 import os
@@ -44,7 +44,7 @@ class Log:
         self.threshold = LEVELS.index(level)
 
     def check(self) -> None:
-        """Open the file once, so that a wrong name shows at start; OSError."""
+        """Open the file once, so that a wrong name fails at start; OSError."""
         if self.path:
             os.close(self._open())
 

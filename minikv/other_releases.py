@@ -1,7 +1,7 @@
-"""Settings of other releases than 7.0, so that their configuration files start minikv, too.
+"""Settings of releases other than 7.0, so that minikv accepts their configuration files.
 
-CONFIG does not know them, as redis-server 7.0 does not. None has an effect; one that asks for something that minikv
-lacks is refused, unless it is at its default.
+CONFIG does not know them, like redis-server 7.0. None has an effect; one that asks for something
+that minikv lacks is refused unless it is at its default.
 Source: the settings of Redis 5.0 to 8.8 and Valkey 7.2 to 9.
 """
 
@@ -36,7 +36,7 @@ ALIASES = {
     "primaryuser": "masteruser",
 }
 
-# Settings of the modules that Redis 8 comes with begin so; those of others have a dot in their names.
+# Prefixes of settings of the modules in Redis 8; settings of other modules have a dot in their names.
 MODULE_PREFIXES = ("search-", "ts-", "bf-", "cf-")
 NO_MODULES = "minikv loads no modules"
 
@@ -48,7 +48,7 @@ NO_MPTCP = "minikv does not use Multipath TCP"
 
 
 def why_unknown(name: str) -> str:
-    """What a name that is no setting asks for, "" if that cannot be told."""
+    """Why a name is no setting here; empty if unknown."""
     return NO_MODULES if "." in name or name.startswith(MODULE_PREFIXES) else ""
 
 

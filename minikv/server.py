@@ -29,25 +29,30 @@ from types import ModuleType
 import uvloop
 
 import minikv.commands
+from minikv.commands.encoding import is_compact
+from minikv.commands.lookahead import KeyLookahead, largest
 from minikv.config import Config
 from minikv.connection import Hub
 from minikv.dispatch.blocking import Blocking
+from minikv.dispatch.census import Census
 from minikv.dispatch.client import Client
 from minikv.dispatch.stats import Stats
 from minikv.dispatch.table import CommandTable
 from minikv.errors import CommandError, ConfigError, MinikvError
-from minikv.host.memory import private_bytes
+from minikv.host.memory import private_bytes, read_own_memory
 from minikv.host.oom_score import OomScore
 from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
 from minikv.pubsub.registry import Registry
 from minikv.saving.temp_file import temp_name
+from minikv.scripting.functions import Functions
 from minikv.scripting.scripts import Scripts
 from minikv.settings import LONG_MAX
 from minikv.slowlog import SlowLog
 from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.foreground_saves import ForegroundSaves
+from minikv.sockets import Listener
 
 # One run of the cron removes expired keys in portions, for at most this share of its period.
 EXPIRE_PORTION = 200
@@ -57,6 +62,8 @@ EVACUATE_US = 1000
 EVACUATE_AGAIN_S = 0.01
 QUIET_OPS_PER_SEC = 1000  # below, there is time to be thorough
 SAMPLE_MS = 100
+# Clients that are looked at whenever somebody asks what they hold; the cron looks at all others once a second.
+COUNTED_AT_ONCE = 16
 # Memory of large requests and replies that have left goes back to the kernel.
 GIVE_BACK_S = 1.0
 GIVE_BACK_LEAST = 1024 * 1024
@@ -84,6 +91,7 @@ class Server:
         self.config = config
         self.keyspace = keyspace
         keyspace.on_crowded = self._evacuate
+        keyspace.is_compact = functools.partial(is_compact, config)
         self.log = log
         self.clock = clock
         self.on_ready = on_ready
@@ -93,9 +101,11 @@ class Server:
         self.monitors: set[Client] = set()
         self.pubsub = Registry()
         self.scripts = Scripts(self, self.table, log)
+        self.postponed: set[Client] = set()
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
         self._oom_score = OomScore()
+        self._lookahead = KeyLookahead()
         self.snapshots = snapshots or SnapshotController(
             config,
             keyspace,
@@ -104,11 +114,12 @@ class Server:
             input_bytes_per_s=lambda: int(self.stats.input_kbps * 1024),
             child_oom_score=lambda: self._oom_score.of_child(config.oom_score_adj, config.oom_score_adj_values[2]),
         )
+        self.functions = Functions(self, self.scripts, log, self.snapshots.keep_functions)
         self.saves = ForegroundSaves(config, keyspace, log, self.snapshots)
         self.run_id = secrets.token_hex(20)
         self.replication_id = secrets.token_hex(20)
         self.startup_bytes = private_bytes() - keyspace.used_bytes
-        self.started_at = clock()
+        self._started_at = time.monotonic()
         self.executable = sys.executable
         self.config_file = config.file
         self.port = 0
@@ -116,10 +127,10 @@ class Server:
         self.pause_writes_only = False
         self.exit_code = 0
         self.clients: dict[int, Client] = {}
+        self._census = Census(self.clients)
+        self._measured_ns = self._resident_bytes = 0
         self._listening: tuple[tuple[str, ...], int] | None = None  # the bind and port that TCP listens on
-        self._tcp_listeners: list[asyncio.AbstractServer] = []
-        self._unix_listener: asyncio.AbstractServer | None = None
-        self._accepting: asyncio.Task[None] | None = None
+        self._tcp_listeners: list[Listener] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._unix_path = ""
 
@@ -146,13 +157,12 @@ class Server:
         self._stopped = self._loop.create_future()
         self._hub = Hub(self, self.table, self.stats, self._loop, self.log)
         self.clients = self._hub.clients
+        self._census = Census(self.clients)
         self._follow_config()
-        await self._accept_tcp(self._open_tcp())
+        self._accept_tcp(self._open_tcp())
         if self.config.unixsocket:
-            sock = self._open_unix(self.config.unixsocket, self.config.unixsocketperm)
-            self._unix_listener = await self._loop.create_unix_server(
-                self._hub.accept, sock=sock, backlog=self.config.tcp_backlog
-            )
+            self._hub.listen(self._open_unix(self.config.unixsocket, self.config.unixsocketperm))
+        self._hub.open()
         self._handle_signals()
         self.log.warning("Server initialized")
         await self._load()
@@ -172,14 +182,8 @@ class Server:
         await self._stopped
         for timer in self._timers.values():
             timer.cancel()
-        if self._accepting is not None:
-            await self._accepting
-        self._close_tcp()
-        if self._unix_listener is not None:
-            self._unix_listener.close()
         self._hub.send_unsent()
-        for client in list(self.clients.values()):
-            client.close()
+        self._hub.close()
         if self._unix_path:
             with contextlib.suppress(OSError):
                 os.unlink(self._unix_path)
@@ -189,6 +193,7 @@ class Server:
         """Load the dump; clients get -LOADING meanwhile."""
         self.snapshots.attach(self._loop)
         self.snapshots.call_on_change(self.refresh_gates)
+        self.snapshots.loader.on_functions = self.functions.take
         self.snapshots.remove_stale_files()
         try:
             await self.snapshots.load()
@@ -227,15 +232,12 @@ class Server:
         self._listening = (config.bind, config.port)
         return sockets
 
-    async def _accept_tcp(self, sockets: list[socket.socket]) -> None:
-        for sock in sockets:
-            self._tcp_listeners.append(
-                await self._loop.create_server(self._hub.accept, sock=sock, backlog=self.config.tcp_backlog)
-            )
+    def _accept_tcp(self, sockets: list[socket.socket]) -> None:
+        self._tcp_listeners = [self._hub.listen(sock) for sock in sockets]
 
     def _close_tcp(self) -> None:
         for listener in self._tcp_listeners:
-            listener.close()
+            self._hub.stop_listening(listener)
         self._tcp_listeners = []
 
     def _listen_anew(self, failure: str) -> None:
@@ -256,7 +258,7 @@ class Server:
             self.log.warning(str(error))
             raise ConfigError(failure) from None
         self._close_tcp()
-        self._accepting = self._loop.create_task(self._accept_tcp(sockets))
+        self._accept_tcp(sockets)
 
     def _open_address(self, word: str, port: int) -> socket.socket | None:
         """One address of `bind`; a leading dash means that it may be missing on this machine."""
@@ -320,6 +322,7 @@ class Server:
             (("slowlog-log-slower-than", "latency-monitor-threshold", "latency-tracking"), self._set_slow_limits),
             (("maxmemory", "save", "stop-writes-on-bgsave-error"), self.refresh_gates),
             (("maxmemory-policy", "lfu-log-factor", "lfu-decay-time"), self._set_access_clock),
+            (("lazyfree-lazy-expire", "lazyfree-lazy-server-del"), self._set_lazy_freeing),
         ):
             for name in names:
                 self.config.on_change(name, ignoring_value(apply))
@@ -347,6 +350,8 @@ class Server:
         hub.limits.query_buffer_limit = config.client_query_buffer_limit
         hard_bytes, soft_bytes, hub.soft_seconds = config.client_output_buffer_limit.normal
         hub.hard_limit, hub.soft_limit = min(hard_bytes, LONG_MAX), min(soft_bytes, LONG_MAX)
+        hard_bytes, soft_bytes, hub.pubsub_soft_seconds = config.client_output_buffer_limit.pubsub
+        hub.pubsub_hard_limit, hub.pubsub_soft_limit = min(hard_bytes, LONG_MAX), min(soft_bytes, LONG_MAX)
 
     def _set_slow_limits(self) -> None:
         self.table.keeps_histograms = self.config.latency_tracking
@@ -359,6 +364,9 @@ class Server:
         keyspace.lfu_decay_time = config.lfu_decay_time
         keyspace.tick()
 
+    def _set_lazy_freeing(self) -> None:
+        self.keyspace.free_lazily(self.config.lazyfree_lazy_expire, self.config.lazyfree_lazy_server_del)
+
     def _set_oom_score(self) -> None:
         try:
             self._oom_score.set(self.config.oom_score_adj, self.config.oom_score_adj_values[0])
@@ -367,6 +375,23 @@ class Server:
             raise ConfigError("Failed to apply new oom_score_adj configuration, check server logs.") from None
 
     # -- services ------------------------------------------------------------------------------------------------------
+
+    def uptime_s(self) -> float:
+        """Seconds since the start, by a clock that nobody sets."""
+        return time.monotonic() - self._started_at
+
+    def count_clients(self) -> Census:
+        """What all clients together hold; exact if they are few."""
+        self._census.go_on(COUNTED_AT_ONCE)
+        return self._census
+
+    def resident_bytes(self) -> int:
+        """Resident memory of the process, as it was a tenth of a second ago at the earliest."""
+        now_ns = time.monotonic_ns()
+        if now_ns - self._measured_ns > SAMPLE_MS * 1_000_000:
+            self._measured_ns = now_ns
+            self._resident_bytes = read_own_memory().resident_bytes
+        return self._resident_bytes
 
     def refresh_gates(self) -> None:
         """Look again at what may stop commands."""
@@ -397,8 +422,14 @@ class Server:
         if timer := self._timers.pop("pause", None):
             timer.cancel()
         self.refresh_gates()
-        for client in list(self.clients.values()):
-            self._loop.call_soon(client.resume)
+        postponed, self.postponed = self.postponed, set()
+        for client in postponed:
+            client.resume()
+
+    def serve_others(self) -> bool:
+        """Serve other clients while a command runs; False if the server is to stop."""
+        self._hub.serve_others()
+        return not self._stopped.done()
 
     def kill(self, clients: Iterable[Client]) -> None:
         """Close connections; the one that is being served after its reply."""
@@ -412,6 +443,7 @@ class Server:
         """The client is gone."""
         self.blocking.forget(client)
         self.pubsub.forget(client)
+        self.postponed.discard(client)
         if client in self.monitors:
             self.monitors.discard(client)
             self.refresh_gates()
@@ -463,10 +495,13 @@ class Server:
             self._later("evacuate", EVACUATE_AGAIN_S, self._evacuate)
 
     def _look_after_clients(self) -> None:
-        """Close clients that are idle or do not read."""
+        """Count them; close those that are idle or do not read."""
+        self._census.go_on(max(COUNTED_AT_ONCE, len(self.clients) // self.config.hz))
         self._hub.close_strangers()
         timeout_ns = self.config.timeout * 1_000_000_000
         soft_limit = self._hub.soft_limit
+        for client in list(self.pubsub.clients):
+            client.check_output()
         if not timeout_ns and not soft_limit:
             return
         now_ns = time.monotonic_ns()
@@ -486,6 +521,14 @@ class Server:
     def _sample(self) -> None:
         self._later("sample", SAMPLE_MS / 1000, self._sample)
         self.stats.sample(time.monotonic_ns() // 1_000_000)
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Let readers prefetch keys of the largest database, if it is large at all."""
+        database = largest(self.keyspace.databases)
+        if database is not None:
+            self._lookahead.database = database
+        self._hub.limits.ahead = None if database is None else self._lookahead
 
     def _give_back(self) -> None:
         self._later("memory", GIVE_BACK_S, self._give_back)

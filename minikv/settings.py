@@ -1,11 +1,12 @@
 """Every setting that minikv knows: its name, its kind of value, its default, and whether it changes anything here.
 
-A kind reads the words of a directive (`save 900 1 300 10` has four), refuses what is wrong in Redis's words, and writes
-a value back as CONFIG GET shows it. Names, defaults and limits are those of redis-server 7.0; a setting that has no
-effect in minikv is known all the same, because tools and configuration files ask for it.
+A kind reads the words of a directive (`save 900 1 300 10` has four), rejects wrong ones with Redis's
+error texts, and shows a value as CONFIG GET does. Names, defaults and limits are those of
+redis-server 7.0. Settings without effect in minikv are listed, too, because tools and configuration
+files use them.
 
-Values are plain Python: int, bool, str, bytes (the password), tuples. Text that is not UTF-8 survives by
-surrogateescape.
+Values are plain Python: int, bool, str, bytes (the password), tuples. Text that is not UTF-8 is kept
+by surrogateescape.
 """
 
 import os
@@ -17,7 +18,7 @@ INT_MAX = 2**31 - 1
 LONG_MAX = 2**63 - 1
 ULONG_MAX = 2**64 - 1
 
-Value = Any  # what a kind produces: the kind knows the type, Config's annotations tell it to mypy
+Value = Any  # of a kind; Config's annotations give mypy the type
 
 
 class SavePoint(NamedTuple):
@@ -49,7 +50,7 @@ class Kind:
     many = False
 
     def read(self, words: Sequence[str], current: Value) -> Value:
-        """Value of the words; ValueError in Redis's words. `current` is what a partial directive adds to."""
+        """Value of the words; ValueError with Redis's text. `current` is the value that a partial directive adds to."""
         if len(words) != 1:
             raise ValueError("wrong number of arguments")
         return self.read_word(words[0])
@@ -77,7 +78,7 @@ class YesNo(Kind):
 
 
 class Choice(Kind):
-    """One word of several; `same` maps a word to the one that means the same and is shown for it."""
+    """One of several words; `same` maps a synonym to the word that is shown for it."""
 
     def __init__(self, *choices: str, **same: str) -> None:
         self.choices = choices
@@ -127,7 +128,7 @@ class Integer(Kind):
 
 
 class Hertz(Integer):
-    """Any number is accepted and moved to between 1 and 500, as Redis does."""
+    """Any number, clamped to 1 to 500 as in Redis."""
 
     def __init__(self) -> None:
         super().__init__(0, INT_MAX)
@@ -153,7 +154,7 @@ class Memory(Integer):
 
 
 class BacklogSize(Memory):
-    """At least 16 KiB, whatever is asked for, as in Redis."""
+    """Smaller values are raised to 16 KiB, as in Redis."""
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -163,7 +164,7 @@ class BacklogSize(Memory):
 
 
 class MemoryOrPercent(Kind):
-    """Bytes as above, or `5%`, which is kept as the negative number -5."""
+    """Bytes as above, or `5%`, which is stored as -5."""
 
     def read_word(self, word: str) -> int:
         if re.fullmatch(r"[0-9]{1,18}%", word):
@@ -250,7 +251,7 @@ class TitleTemplate(Text):
 
 
 class Words(Kind):
-    """A tuple of words; a directive with one empty word has none."""
+    """A tuple of words; a directive with one empty word gives an empty tuple."""
 
     many = True
 
@@ -268,7 +269,7 @@ class Words(Kind):
 
 
 class Addresses(Words):
-    """Addresses to listen on; a leading - makes one optional, * is every one."""
+    """Addresses to listen on; a leading - makes one optional, * means all."""
 
     def check(self, words: tuple[str, ...]) -> tuple[str, ...]:
         if len(words) > 16:
@@ -299,7 +300,7 @@ class Percentiles(Words):
 
 
 class SavePoints(Words):
-    """Pairs of seconds and changes. In a file each directive adds; an empty one forgets what came before."""
+    """Pairs of seconds and changes. In a file each directive adds a pair; an empty one clears them."""
 
     def check(self, words: tuple[str, ...]) -> tuple[SavePoint, ...]:
         numbers = [int(word) if re.fullmatch(r"[0-9]{1,18}", word) else -1 for word in words]
@@ -316,7 +317,7 @@ class SavePoints(Words):
 
 
 class BufferLimits(Kind):
-    """Groups of class, hard limit, soft limit, soft seconds; classes that are not named stay as they are."""
+    """Groups of class, hard limit, soft limit, soft seconds; classes that are not named keep their limits."""
 
     many = True
     classes: ClassVar = {"normal": 0, "replica": 1, "slave": 1, "pubsub": 2}
@@ -362,7 +363,7 @@ class EventClasses(Kind):
 
 
 def memory_bytes(text: str) -> int | None:
-    """Bytes of `1gb` and its kin, at most 2^64 - 1; None if it is none."""
+    """Bytes of a memory value like `1gb`, at most 2^64 - 1; None if it is not one."""
     match = re.fullmatch(r"([0-9]*)(b|kb?|mb?|gb?)?", text, re.IGNORECASE)
     if match is None or len(text) > 128:
         return None
@@ -373,7 +374,7 @@ def memory_bytes(text: str) -> int | None:
 
 
 def memory_text(number: int) -> str:
-    """The number with the largest unit that divides it, as a configuration file would have it."""
+    """The number with the largest unit that divides it, for a configuration file."""
     for unit, size in (("gb", 1 << 30), ("mb", 1 << 20), ("kb", 1 << 10)):
         if number and number % size == 0:
             return f"{number // size}{unit}"
@@ -385,7 +386,7 @@ class Setting:
 
     mutable: CONFIG SET may change it. protected: only if enable-protected-configs allows it.
     effect: it changes something in minikv. hidden: CONFIG GET shows it only by its exact name.
-    refusal: why any value but the default is refused. caution: what whoever sets another value must know.
+    refusal: why any value but the default is refused. caution: logged for any value but the default.
     """
 
     __slots__ = (
@@ -428,7 +429,7 @@ class Setting:
         self.caution = caution if effect else "is accepted and has no effect in minikv"
 
     def read(self, words: Sequence[str], current: Value) -> Value:
-        """The value that the words give; ValueError if they are wrong or ask for what minikv does not do."""
+        """The value of the words; ValueError if they are wrong or ask for what minikv lacks."""
         if self.kind.many and len(words) == 1 and words[0]:
             words = words[0].split(" ")
         value = self.kind.read(words, current)
@@ -452,7 +453,7 @@ TEXT = Text()
 COUNT = Integer(0, LONG_MAX)
 NUMBER = Integer(0, INT_MAX)
 FROM_ONE = Integer(1, INT_MAX)
-DATABASES_MAX = 1 << 14  # each takes memory, and time of every cycle of expiry, even when it is empty
+DATABASES_MAX = 1 << 14  # each takes memory and time in every expiry cycle, even when it is empty
 PORT = Integer(0, 65535)
 MEMORY = Memory()
 SIGNED = Integer(-INT_MAX - 1, INT_MAX)
@@ -557,10 +558,10 @@ SETTINGS = (
     _unused("list-compress-depth", NUMBER, 0),
     _unused("maxmemory-eviction-tenacity", Integer(0, 100), 10),
     _unused("lazyfree-lazy-eviction", YES_NO, False),
-    _unused("lazyfree-lazy-expire", YES_NO, False),
-    _unused("lazyfree-lazy-server-del", YES_NO, False),
-    _unused("lazyfree-lazy-user-del", YES_NO, False),
-    _unused("lazyfree-lazy-user-flush", YES_NO, False),
+    Setting("lazyfree-lazy-expire", YES_NO, False),
+    Setting("lazyfree-lazy-server-del", YES_NO, False),
+    Setting("lazyfree-lazy-user-del", YES_NO, False),
+    Setting("lazyfree-lazy-user-flush", YES_NO, False),
     _unused("active-expire-effort", Integer(1, 10), 1),
     _unused("activerehashing", YES_NO, True),
     _unused("activedefrag", YES_NO, False),
@@ -616,7 +617,7 @@ SETTINGS = (
     _refused("aclfile", TEXT, "", NO_ACL),
     _unused("acllog-max-len", COUNT, 128),
     _unused("acl-pubsub-default", Choice("allchannels", "resetchannels"), "resetchannels"),
-    _unused("busy-reply-threshold", COUNT, 5000, "lua-time-limit"),
+    Setting("busy-reply-threshold", COUNT, 5000, "lua-time-limit"),
     _unused("lua-enable-deprecated-api", YES_NO, False, mutable=False, hidden=True),
     # replication
     _refused("replicaof", Words(), (), NO_REPLICATION, "slaveof"),

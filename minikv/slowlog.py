@@ -1,7 +1,7 @@
 """The slow log: the newest commands that took at least slowlog-log-slower-than microseconds.
 
-An entry keeps the request shortened as Redis does: 32 arguments of 128 bytes, the rest counted in words. Passwords are
-never kept.
+An entry keeps the request, shortened as in Redis: 32 arguments of 128 bytes, and a note of how much
+was cut. Passwords are never kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SECRET_SETTINGS = frozenset({b"requirepass", b"masterauth", b"masteruser", b"tls
 
 
 class Caller(Protocol):
-    """What an entry tells about the client."""
+    """What an entry records of the client."""
 
     addr: bytes
     name: bytes
@@ -42,7 +42,7 @@ class SlowEntry:
 
 
 class SlowLog:
-    """The newest entries, at most slowlog-max-len of them; ids go on counting through `clear`."""
+    """The newest entries, at most slowlog-max-len of them; `clear` does not reset the ids."""
 
     def __init__(self, config: Config, clock: Callable[[], float] = time.time) -> None:
         self.config = config
@@ -54,7 +54,7 @@ class SlowLog:
         return len(self.entries)
 
     def add(self, client: Caller, args: Sequence[bytes], duration_us: int) -> None:
-        """Keep a command that the caller found slow enough."""
+        """Add a command; the caller has compared its duration with the limit."""
         entry = SlowEntry(
             self.next_id, int(self.clock()), duration_us, shortened(redacted(args)), client.addr, client.name
         )
@@ -64,7 +64,7 @@ class SlowLog:
             self.entries.pop()
 
     def newest(self, count: int) -> list[SlowEntry]:
-        """Up to `count` entries, the newest first; -1 means all."""
+        """Up to `count` entries, newest first; -1 means all."""
         return list(self.entries if count < 0 else islice(self.entries, count))
 
     def clear(self) -> None:
@@ -73,7 +73,7 @@ class SlowLog:
 
 
 def shortened(args: Sequence[bytes]) -> list[bytes]:
-    """The request with its last arguments and the ends of long ones replaced by how much was left out."""
+    """The request with surplus arguments, and the ends of long ones, replaced by how much was cut."""
     if len(args) <= MAX_ARGUMENTS:
         return [shortened_argument(argument) for argument in args]
     kept = [shortened_argument(argument) for argument in args[: MAX_ARGUMENTS - 1]]
@@ -86,7 +86,7 @@ def shortened_argument(argument: bytes) -> bytes:
 
 
 def redacted(args: Sequence[bytes]) -> Sequence[bytes]:
-    """The request without what only its sender should know: AUTH of several commands, CONFIG SET of a password."""
+    """The request without secrets: AUTH (of several commands) and passwords in CONFIG SET."""
     name = args[0].lower()
     if name == b"auth":
         return [args[0], *[REDACTED] * (len(args) - 1)]
@@ -104,7 +104,7 @@ def redacted(args: Sequence[bytes]) -> Sequence[bytes]:
 
 
 def redacted_after(args: Sequence[bytes], option: bytes, count: int) -> list[bytes]:
-    """The request with the `count` arguments behind an option hidden."""
+    """The request with the `count` arguments after an option hidden."""
     shown = list(args)
     for place, argument in enumerate(args):
         if argument.lower() == option:

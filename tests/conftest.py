@@ -4,20 +4,30 @@
 in turn, both servers empty. Tests that change settings start their own servers with `start_minikv`, `start_redis` or
 `fresh_pair`; whatever they start is gone when they end.
 
+Three tiers, by marker. `server`: a minikv or a redis-server is started; whoever uses a fixture that starts one has the
+marker, a test that starts one by hand wears it, and without it no test can. `slow`: a fault that takes its time.
+
+    pytest -m "not server and not slow"    pure logic, within a minute; hypothesis tries fewer examples
+    pytest                                 all that is not slow: what a change needs
+    pytest -m ""                           everything, as CI runs it
+
 The oracle is a redis-server 7.0 of the distribution. Without it the run stops, unless `--no-oracle` says that this is
 known; a run under CI never goes without.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import itertools
 import os
 import random
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import hypothesis
@@ -32,6 +42,7 @@ IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 LOG_OFFSETS = pytest.StashKey[dict[Server, int]]()
 RUNNING = pytest.StashKey[list[Server]]()
 
+hypothesis.settings.register_profile("quick", max_examples=10, stateful_step_count=30, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", max_examples=50, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("ci", max_examples=100, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("long", max_examples=3000, deadline=None, print_blob=True)
@@ -54,10 +65,19 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = config.option.seed
     if config.getoption("--hypothesis-profile") is None:
-        hypothesis.settings.load_profile("ci" if IN_CI else "dev")
+        hypothesis.settings.load_profile("quick" if _is_quick(config) else "ci" if IN_CI else "dev")
     if IN_CI and config.option.no_oracle:
         raise pytest.UsageError("--no-oracle is not allowed where CI is set: the comparison with Redis is the point")
     config.stash[RUNNING] = []
+
+
+def _is_quick(config: pytest.Config) -> bool:
+    return "not server" in config.option.markexpr
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The quick tier does not even collect the comparisons with Redis, two thirds of all tests."""
+    return True if _is_quick(config) and collection_path.name == "differential" else None
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -74,7 +94,15 @@ def _oracle_description(command: str) -> str:
     return f"{path} {version[1] if version else text.strip()}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if STARTING & set(getattr(item, "fixturenames", ())):
+            item.add_marker("server")
+    _check_oracle(config, items)
+
+
+def _check_oracle(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without an oracle the run stops before its first test, unless it was told to go without."""
     needing = [item for item in items if "oracle_command" in getattr(item, "fixturenames", ())]
     if not needing:
@@ -99,6 +127,34 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.line(f"--no-oracle: {skipped} tests were left out; this run says little about compatibility.")
 
 
+# -- tests without servers ---------------------------------------------------------------------------------------------
+
+STARTING = {"subject_command", "oracle_command"}  # fixtures that all others depend on that start servers
+
+
+def _is_server(arguments: Sequence[object]) -> bool:
+    words = [os.fsdecode(word) for word in arguments if isinstance(word, (str, bytes, os.PathLike))]
+    return any(Path(word).name in ("redis-server", "minikv-server") for word in words[:1]) or any(
+        pair == ("-m", "minikv") for pair in itertools.pairwise(words)
+    )
+
+
+class ServerGuard:
+    """Refuses to start a server for a test that is not marked `server`, so that the quick tier stays quick."""
+
+    def __init__(self) -> None:
+        self.item: pytest.Item | None = None
+
+    def audit(self, event: str, arguments: tuple[object, ...]) -> None:
+        if event == "subprocess.Popen" and self.item and not self.item.get_closest_marker("server"):
+            command = arguments[1]
+            if isinstance(command, Sequence) and not isinstance(command, (str, bytes)) and _is_server(command):
+                raise AssertionError(f"{self.item.nodeid} starts a server: mark it with pytest.mark.server")
+
+
+GUARD = ServerGuard()
+sys.addaudithook(GUARD.audit)
+
 # -- side by side ------------------------------------------------------------------------------------------------------
 
 
@@ -108,6 +164,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     path = Path(tempfile.gettempdir()) / f"minikv-tests-{os.getuid()}.lock"
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
+        GUARD.item = item
         return (yield)
 
 
@@ -228,6 +285,36 @@ def _emptied(server: Server) -> Server:
         pass
     server.kill()
     return server.start()
+
+
+@pytest.fixture(scope="module")
+def module_servers(
+    request: pytest.FixtureRequest, subject_command: tuple[str, ...], oracle_command: tuple[str, ...]
+) -> Iterator[Callable[..., tuple[Server, Server]]]:
+    """Starts both servers with settings that the tests of a module share: `module_servers(requirepass="x")`.
+
+    Wrap what it gives in `connected`; a test must not change the settings.
+    """
+    with contextlib.ExitStack() as stack:
+        starts = [
+            stack.enter_context(contextlib.contextmanager(_starter)(request.config, command))
+            for command in (subject_command, oracle_command)
+        ]
+        yield lambda **settings: (starts[0](**settings), starts[1](**settings))
+
+
+@pytest.fixture
+def connected() -> Iterator[Callable[[tuple[Server, Server]], ClientPair]]:
+    """Empties two servers and connects to them."""
+    pairs: list[ClientPair] = []
+
+    def connect(servers: tuple[Server, Server]) -> ClientPair:
+        pairs.append(ClientPair(_emptied(servers[0]), _emptied(servers[1])))
+        return pairs[-1]
+
+    yield connect
+    for pair in pairs:
+        pair.close()
 
 
 @pytest.fixture

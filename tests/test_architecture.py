@@ -21,7 +21,9 @@ ROOMS = [
     "tools",
     "server",
     "connection",
+    "sockets",
     "commands",
+    "scripting",
     "dispatch",
     "pubsub",
     "protocol",
@@ -44,12 +46,13 @@ FOUNDATIONS = {
     "slowlog",
     "latency",
 }  # everybody may use them
-ONLY_FOUNDATIONS = {"protocol", "algorithms", "host"}
+ONLY_FOUNDATIONS = {"sockets", "protocol", "algorithms", "host"}
 
 # A process has one address space, and a signal's handler no argument: what they need is state of the process.
 OF_THE_PROCESS = {
     "minikv.engine.memory": {"_reserved", "_reserved_len", "_unknown", "_lock"},
     "minikv.saving.child": {"_save"},
+    "minikv.saving.heap": {"_raw", "_arenas", "_watching", "_heap_start"},
 }
 
 MUTATORS = {"append", "add", "update", "pop", "clear", "extend", "insert", "remove", "discard", "setdefault", "popitem"}

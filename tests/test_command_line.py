@@ -25,6 +25,8 @@ from tests.harness import MINIKV, Server, WireClient, wait_until
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE_PATH = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
+pytestmark = pytest.mark.server
+
 StartServer = Callable[..., Server]
 
 

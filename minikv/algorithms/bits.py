@@ -47,7 +47,7 @@ def find_bit(data: bytes, bit: cython.int) -> int:
 
 
 def combine(target: bytearray, data: bytes, operation: cython.int) -> None:
-    """target = target AND, OR or XOR data, byte by byte; behind the end of data there are zeros."""
+    """target = target AND, OR or XOR data, byte by byte; data is padded with zeros."""
     length: cython.Py_ssize_t = min(len(target), len(data))
     total: cython.Py_ssize_t = len(target)
     to: cython.p_uchar = target
@@ -67,7 +67,7 @@ def combine(target: bytearray, data: bytes, operation: cython.int) -> None:
 
 
 def invert(target: bytearray) -> None:
-    """Every bit becomes its opposite."""
+    """Invert every bit."""
     to: cython.p_uchar = target
     i: cython.Py_ssize_t
     for i in range(len(target)):

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Doubles as C reads them, which is how Redis reads scores: `1e3`, `0x10` and `inf` pass."""
+"""Doubles as C's strtod parses them, as Redis does for scores: `1e3`, `0x10` and `inf` are valid."""
 
 import cython
 from cython.cimports.libc import errno
@@ -9,7 +9,7 @@ SPACES = b" \t\n\v\f\r"
 
 
 def parse_double(text: bytes) -> float | None:
-    """The number that the whole text spells; None if it is none, nan, or beyond what a double can hold."""
+    """The number that the whole text spells; None if it is none, nan, or out of range."""
     if not text or text[0] in SPACES:
         return None
     start: cython.p_const_char = text
@@ -25,7 +25,7 @@ def parse_double(text: bytes) -> float | None:
 
 
 def parse_bound(text: bytes) -> float | None:
-    """A bound of a range, read less strictly: leading spaces pass, nothing at all is 0, a zero byte ends it."""
+    """A bound of a range, parsed less strictly: leading spaces are skipped, empty is 0, a zero byte ends it."""
     start: cython.p_const_char = text
     end: cython.p_char = cython.NULL
     number: cython.double = strtod(start, cython.address(end))
@@ -35,7 +35,7 @@ def parse_bound(text: bytes) -> float | None:
 
 
 def parse_weight(text: bytes) -> float | None:
-    """A number to sort by, read as a bound is; None also for what is beyond a double, or too small for its digits."""
+    """A number to sort by, parsed like a bound; None also for overflow and underflow."""
     errno.errno = 0
     number = parse_bound(text)
     return None if errno.errno == errno.ERANGE else number

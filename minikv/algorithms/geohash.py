@@ -2,13 +2,14 @@
 
 """Places on the earth: as scores of a sorted set, as areas to search, as distances.
 
-A place is a pair of coordinates, each of them turned into 26 bits of the way through its range; the bits of longitude
-and latitude by turns, longitude first, are a number of 52 bits. The more leading bits two numbers share, the smaller
-the cell in which both places lie, so a cell of any size is one range of numbers. A search goes through the cell of its
-centre and the eight around it, of a size that they cover the shape, and looks at each member's distance.
+A place is a pair of coordinates, each mapped to 26 bits over its range. The bits of longitude and latitude,
+interleaved with longitude first, are a number of 52 bits. The more leading bits two numbers share, the
+smaller the cell that contains both places, so a cell of any size is one range of numbers. A search covers
+the cell of its centre and the eight around it, chosen large enough for the shape, and checks the distance
+of each member.
 
-Distances are along a great circle of a sphere (haversine). All constants and the order of all operations are those of
-Redis 7.0, since their rounding shows in its replies.
+Distances are great-circle distances on a sphere (haversine). Constants and order of operations are those of
+Redis 7.0, because their rounding shows in its replies.
 """
 
 import cython
@@ -16,14 +17,14 @@ from cython.cimports.libc.math import M_PI, asin, cos, fabs, llrint, sin, sqrt
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 
 EARTH_RADIUS_M = cython.declare(cython.double, 6372797.560856)
-# Half of the equator on a Mercator map: cells of the first step are as wide.
+# Half of the equator on a Mercator map: the width of cells of the first step.
 LARGEST_CELL_M = cython.declare(cython.double, 20037726.37)
 LONGITUDE_MAX = cython.declare(cython.double, 180.0)
 LATITUDE_MAX = cython.declare(cython.double, 85.05112878)  # of a square Mercator map
-TEXT_LATITUDE_MAX = cython.declare(cython.double, 90.0)  # of geohashes as everybody writes them
+TEXT_LATITUDE_MAX = cython.declare(cython.double, 90.0)  # of standard geohashes
 STEPS = cython.declare(cython.int, 26)  # bits of a coordinate
 RADIANS = cython.declare(cython.double, M_PI / 180.0)  # of a degree
-# Runs of so many bits, ones and zeros by turns.
+# Alternating runs of ones and zeros, of this many bits.
 EVERY_1 = cython.declare(uint64_t, 0x5555555555555555)
 EVERY_2 = cython.declare(uint64_t, 0x3333333333333333)
 EVERY_4 = cython.declare(uint64_t, 0x0F0F0F0F0F0F0F0F)
@@ -32,8 +33,8 @@ EVERY_16 = cython.declare(uint64_t, 0x0000FFFF0000FFFF)
 ALPHABET = b"0123456789bcdefghjkmnpqrstuvwxyz"
 TEXT_LEN = 11
 
-# The cell of the centre, then those around it, in columns and rows from it; the last of two that are one (on a small
-# map) is left out by its number.
+# Offsets (column, row) of the centre's cell and those around it. Where two are the same cell (on a small map), the
+# later one is skipped.
 AROUND = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1))
 
 
@@ -56,7 +57,7 @@ def spaced(bits: uint64_t) -> uint64_t:
 @cython.inline
 @cython.exceptval(check=False)
 def gathered(bits: uint64_t) -> uint32_t:
-    """Every second bit, the lowest one first: the opposite."""
+    """The inverse of spaced(): every second bit, from the lowest."""
     bits &= EVERY_1
     bits = (bits | bits >> 1) & EVERY_2
     bits = (bits | bits >> 2) & EVERY_4
@@ -69,7 +70,7 @@ def gathered(bits: uint64_t) -> uint32_t:
 @cython.inline
 @cython.exceptval(check=False)
 def cell_of(coordinate: cython.double, limit: cython.double, steps: cython.int) -> uint32_t:
-    """The coordinate's place in its range, in 2^-steps of it; its upper end is one more than all of them."""
+    """The coordinate's cell in its range, which has 2^steps cells; the upper end is one more."""
     offset: cython.double = (coordinate + limit) / (limit + limit)
     return cython.cast(uint32_t, offset * (cython.cast(uint64_t, 1) << steps))
 
@@ -78,7 +79,7 @@ def cell_of(coordinate: cython.double, limit: cython.double, steps: cython.int) 
 @cython.inline
 @cython.exceptval(check=False)
 def edge_of(cell: uint32_t, limit: cython.double, steps: cython.int) -> cython.double:
-    """The lower end of a cell."""
+    """The lower edge of a cell."""
     return -limit + (cell * 1.0 / (cython.cast(uint64_t, 1) << steps)) * (limit + limit)
 
 
@@ -111,7 +112,7 @@ def encode(longitude: cython.double, latitude: cython.double) -> int:
 
 
 def decode(score: cython.double) -> tuple[float, float]:
-    """Longitude and latitude of a number: the middle of its cell, of some centimetres."""
+    """Longitude and latitude of a number: the middle of its cell, some centimetres wide."""
     longitude: cython.double = 0
     latitude: cython.double = 0
     split(score, cython.address(longitude), cython.address(latitude))
@@ -119,7 +120,7 @@ def decode(score: cython.double) -> tuple[float, float]:
 
 
 def text(longitude: cython.double, latitude: cython.double) -> bytes:
-    """The geohash as everybody writes it, of 11 characters; there are bits for ten, so the last one is `0`."""
+    """The standard geohash of 11 characters; there are bits for ten, so the last one is `0`."""
     bits: uint64_t = spaced(cell_of(longitude, LONGITUDE_MAX, STEPS)) << 1
     bits |= spaced(cell_of(latitude, TEXT_LATITUDE_MAX, STEPS))
     shifts = [2 * STEPS - 5 * (index + 1) for index in range(TEXT_LEN - 1)]
@@ -159,7 +160,7 @@ def distance(
 
 
 def shown(length: cython.double) -> bytes:
-    """A length with four digits behind the point, as Redis rounds it: in binary, halves to the even digit."""
+    """A length with four digits after the point, rounded as in Redis: in binary, half to even."""
     scaled: object = llrint(length * 10000)
     whole, rest = divmod(abs(scaled), 10000)
     return b"%s%d.%04d" % (b"-" if scaled < 0 else b"", whole, rest)
@@ -185,18 +186,18 @@ class Shape:
         self.unit = unit
 
     def reach(self) -> cython.double:
-        """Metres from the centre to what is farthest from it."""
+        """Metres from the centre to the farthest point."""
         radius: cython.double = self.radius
         if self.is_box:
             radius = sqrt((self.width / 2) * (self.width / 2) + (self.height / 2) * (self.height / 2))
         return radius * self.unit
 
     def ranges(self) -> list[tuple[int, int]]:
-        """The numbers of the cells to be searched: from, and to before."""
+        """The ranges of numbers to search: start, and end (excluded)."""
         height: cython.double = self.unit * (self.height / 2 if self.is_box else self.radius)
         width: cython.double = self.unit * (self.width / 2 if self.is_box else self.radius)
         lat_delta: cython.double = height / EARTH_RADIUS_M / RADIANS
-        # The parallel that is nearer to the pole is the one on which the width takes more degrees.
+        # On the parallel nearer to the pole the width takes more degrees.
         toward_pole: cython.double = self.latitude - lat_delta if self.latitude < 0 else self.latitude + lat_delta
         long_delta: cython.double = width / EARTH_RADIUS_M / cos(toward_pole * RADIANS) / RADIANS
         north: cython.double = self.latitude + lat_delta
@@ -217,7 +218,7 @@ class Shape:
             row = cell_of(self.latitude, LATITUDE_MAX, steps)
         skipped: set = set()
         if steps >= 2:
-            # The cell of the centre reaches beyond the shape on these sides, so those behind it do not matter.
+            # The centre's cell covers the shape on these sides, so the cells beyond are not needed.
             if edge_of(row, LATITUDE_MAX, steps) < south:
                 skipped |= {(-1, -1), (0, -1), (1, -1)}
             if edge_of(row + 1, LATITUDE_MAX, steps) > north:
@@ -234,12 +235,12 @@ class Shape:
             cell = spaced(moved(column, aside, steps)) << 1 | spaced(moved(row, up, steps))
             if (aside, up) not in skipped and cell != last:
                 found.append((cell << shift, (cell + 1) << shift))
-                # The first cell never counts as one of two that are the same.
+                # The first cell is never a repetition.
                 last = cell if len(found) > 1 else None
         return found
 
     def keep_within(self, pairs: list, found: list, limit: cython.Py_ssize_t) -> bool:
-        """Append (member, score, metres, longitude, latitude) of those of the pairs that lie in the shape.
+        """Append (member, score, metres, longitude, latitude) of each pair inside the shape.
 
         Stops, and returns True, when that makes `limit` of them; 0 for no limit.
         """
@@ -256,7 +257,7 @@ class Shape:
         return False
 
     def holds(self, longitude: cython.double, latitude: cython.double, metres: cython.p_double) -> cython.bint:
-        """Whether a place lies in the shape, and how far from its centre."""
+        """Whether a place is inside the shape, and its distance from the centre."""
         if self.is_box:
             if along_meridian(latitude, self.latitude) > self.height * self.unit / 2:
                 return False
@@ -271,7 +272,7 @@ class Shape:
 @cython.cfunc
 @cython.exceptval(check=False)
 def moved(cell: uint32_t, by: cython.int, steps: cython.int) -> uint32_t:
-    """The next row or column on either side; the map is round in both directions."""
+    """The neighbouring row or column; the map wraps around in both directions."""
     if by == 0:
         return cell
     return cython.cast(uint32_t, (cell + by) & ((cython.cast(uint64_t, 1) << steps) - 1))
@@ -280,7 +281,7 @@ def moved(cell: uint32_t, by: cython.int, steps: cython.int) -> uint32_t:
 @cython.cfunc
 @cython.exceptval(check=False)
 def steps_for(metres: cython.double, latitude: cython.double) -> cython.int:
-    """How many bits of a coordinate leave cells of at least this size, near the centre's latitude."""
+    """How many bits of a coordinate give cells of at least this size near this latitude."""
     steps: cython.int = 1
     if metres == 0:
         return STEPS

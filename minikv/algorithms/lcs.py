@@ -1,16 +1,17 @@
-"""Longest common subsequence of two strings, and which of the many Redis takes.
+"""Longest common subsequence of two strings: of several, the one that Redis returns.
 
-The usual table has a row for each byte of one string and a column for each byte of the other; L(i, j) is the length
-for the first i and the first j bytes. Neighbours differ by 0 or 1, so a row is kept as one Python integer whose bit j
-says that L grows from column j to j + 1, and the next row follows from a few operations on whole integers (Hyyro 2004).
-Compared with a walk through all cells that divides the work by the width of a machine word, and the memory by 32.
+The usual table has a row for each byte of one string and a column for each byte of the other; L(i, j) is the
+length for the first i and the first j bytes. Neighbours differ by 0 or 1, so a row is one Python integer whose
+bit j says that L grows from column j to j + 1, and a few operations on whole integers give the next row (Hyyro
+2004). Compared with visiting all cells, this divides the work by the width of a machine word and the memory by
+32.
 
-Redis walks back from the far corner: at two equal bytes both belong to the result, else to the neighbour above if its
-length is greater, else to the left. Within one row the walk to the left ends at the first column whose bytes are equal
-or where L grows. One row's `stops` integer marks these columns, so each row costs one step.
+Redis walks back from the far corner: equal bytes belong to the result; else it goes up if the length above is
+greater, else left. Within a row the walk to the left ends at the first column whose bytes are equal or where L
+grows. The row's `stops` integer marks these columns, so each row costs one step.
 
-The shorter string makes the rows. If that is the second one, rows and columns change places, and with them the rule for
-ties: the walk then ends where bytes are equal or where L does not grow from one row to the next.
+The shorter string makes the rows. If that is the second one, rows and columns are swapped, and with them the
+rule for ties: the walk then ends where bytes are equal or where L does not grow from one row to the next.
 """
 
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ def lcs_length(a: bytes, b: bytes) -> int:
 
 
 def lcs_blocks(a: bytes, b: bytes) -> list[Block]:
-    """The subsequence that Redis finds, as blocks of neighbouring bytes, the last block first."""
+    """The subsequence that Redis returns, as blocks of adjacent bytes, last block first."""
     first_is_down = len(a) <= len(b)
     down, across = (a, b) if first_is_down else (b, a)
     full = (1 << len(across)) - 1
@@ -67,14 +68,14 @@ def rows(down: bytes, across: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def columns_of(byte: int, across: bytes) -> int:
-    """An integer with the bits set at whose places `across` holds the byte."""
+    """An integer with bit i set if `across[i]` is the byte."""
     digits = bytearray(b"0" * 256)
     digits[byte] = ord("1")
     return int(across[::-1].translate(digits) or b"0", 2)
 
 
 def walk_back(stops: list[int], down: bytes, across: bytes) -> Iterator[tuple[int, int]]:
-    """The pairs of places whose bytes belong to the result, from the last to the first."""
+    """The pairs of positions whose bytes belong to the result, last first."""
     j = len(across)
     for i in range(len(down) - 1, -1, -1):
         j = (stops[i] & (1 << j) - 1).bit_length()

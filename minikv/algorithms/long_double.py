@@ -2,8 +2,8 @@
 
 """C's long double, which Redis counts with in INCRBYFLOAT and HINCRBYFLOAT.
 
-Python's float has 53 bits, a long double 64 on x86: "0.1" plus "0.2" is "0.3" only there. The C library reads and
-prints the numbers, as it does in Redis, so that every digit is the same.
+Python's float has 53 bits, a long double has 64 on x86: "0.1" plus "0.2" is "0.3" only there. The C
+library parses and prints the numbers, as in Redis, so every digit is the same.
 """
 
 import cython
@@ -11,7 +11,7 @@ from cython.cimports.libc import errno
 from cython.cimports.libc.math import ceill
 from cython.cimports.libc.stdio import snprintf
 
-LONGEST_TEXT = 5 * 1024  # bytes; Redis's buffer. The largest number has 4933 digits before its point.
+LONGEST_TEXT = 5 * 1024  # bytes, Redis's buffer. The largest number has 4933 digits before the point.
 SPACES = b" \t\n\v\f\r"
 INT64_MIN = -(2**63)
 LOWEST = cython.declare(cython.longdouble, -9223372036854775808.0)
@@ -19,11 +19,11 @@ LOWEST = cython.declare(cython.longdouble, -9223372036854775808.0)
 
 @cython.cclass
 class LongDouble:
-    """One number."""
+    """One long double."""
 
     @staticmethod
     def parse(text: bytes) -> LongDouble:
-        """The number that the whole text spells for strtold (so `0x10`, `1e3` and `inf` pass), None if it is none.
+        """The number that the whole text spells for strtold (`0x10`, `1e3` and `inf` are valid); None if none.
 
         Leading spaces, nan, overflow and underflow to zero are refused.
         """
@@ -52,14 +52,14 @@ class LongDouble:
         return self.number - self.number == 0
 
     def thousandths(self) -> int:
-        """A thousand times the number, rounded up; the smallest integer for what is beyond 64 bits, as on x86."""
+        """A thousand times the number, rounded up; INT64_MIN for results beyond 64 bits, as on x86."""
         scaled: cython.longdouble = ceill(self.number * 1000)
         if not LOWEST <= scaled < -LOWEST:
             return INT64_MIN
         return cython.cast(cython.longlong, scaled)
 
     def text(self) -> bytes:
-        """At most 17 digits behind the point, never an exponent, no zeros at the end, no `-0`."""
+        """At most 17 digits after the point, no exponent, no trailing zeros, no `-0`."""
         buffer = cython.declare(cython.char[5120])
         length: cython.int = snprintf(buffer, 5120, b"%.17Lf", self.number)
         digits: bytes = buffer[:length]

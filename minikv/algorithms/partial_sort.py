@@ -1,11 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 
-"""Quicksort of no more than the first few: what COUNT wants of many distances.
+"""Quicksort of the first few only: GEOSEARCH with COUNT wants the smallest of many distances.
 
-The algorithm is that of J. L. Bentley and M. D. McIlroy, "Engineering a sort function" (1993): the pivot is the median
-of three, or of three medians; equal keys gather at both ends and then in the middle. Parts in which none of the wanted
-places lies are left as they are. It is not stable, and which of several equal keys come first is part of Redis's
-replies, so every exchange is made as there.
+The algorithm is that of J. L. Bentley and M. D. McIlroy, "Engineering a sort function" (1993): the pivot is
+the median of three, or of three medians; equal keys gather at both ends and then in the middle. Partitions
+without a wanted place are not sorted. It is not stable, and the order of equal keys shows in Redis's replies,
+so every swap is the same as there.
 """
 
 import cython
@@ -17,7 +17,7 @@ NINTHER_MIN = cython.declare(cython.Py_ssize_t, 41)  # of three medians
 
 
 def smallest_first(keys: list[float], wanted: int) -> list[int]:
-    """The indexes of the `wanted` smallest keys, in order; there are more keys than that, and wanted is above 0."""
+    """The indexes of the `wanted` smallest keys, in order; 0 < wanted < len(keys)."""
     count: cython.Py_ssize_t = len(keys)
     sorter: Sorter = Sorter(count)
     index: cython.Py_ssize_t
@@ -30,7 +30,7 @@ def smallest_first(keys: list[float], wanted: int) -> list[int]:
 
 @cython.cclass
 class Sorter:
-    """Keys with the indexes that they came with."""
+    """Keys with their original indexes."""
 
     def __cinit__(self, count: cython.Py_ssize_t):
         self.pairs = cython.cast(cython.pointer[Pair], PyMem_Malloc(count * cython.sizeof(Pair)))
@@ -41,7 +41,7 @@ class Sorter:
         PyMem_Free(self.pairs)
 
     def sort(self, start: cython.Py_ssize_t, count: cython.Py_ssize_t, wanted: cython.Py_ssize_t) -> cython.void:
-        """Sort `count` pairs from `start` on, as far as places below `wanted` need it."""
+        """Sort `count` pairs from `start` on, as far as the first `wanted` places need it."""
         low: cython.Py_ssize_t
         high: cython.Py_ssize_t
         low_equal: cython.Py_ssize_t
@@ -93,7 +93,7 @@ class Sorter:
                 at -= 1
 
     def middle(self, start: cython.Py_ssize_t, count: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """The place of the pivot."""
+        """The index of the pivot."""
         first: cython.Py_ssize_t = start
         middle: cython.Py_ssize_t = start + count // 2
         last: cython.Py_ssize_t = start + count - 1
@@ -107,7 +107,7 @@ class Sorter:
         return self.median(first, middle, last)
 
     def median(self, a: cython.Py_ssize_t, b: cython.Py_ssize_t, c: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Which of three places has the key between the other two."""
+        """Which of three indexes has the median key."""
         one: cython.double = self.pairs[a].key
         two: cython.double = self.pairs[b].key
         three: cython.double = self.pairs[c].key
@@ -119,7 +119,7 @@ class Sorter:
         self.pairs[a], self.pairs[b] = self.pairs[b], self.pairs[a]
 
     def swap_runs(self, start: cython.Py_ssize_t, stop: cython.Py_ssize_t, count: cython.Py_ssize_t) -> cython.void:
-        """Exchange so many pairs from `start` on with as many before `stop`."""
+        """Swap `count` pairs from `start` on with the `count` pairs before `stop`."""
         step: cython.Py_ssize_t
         for step in range(count):
             self.swap(start + step, stop - count + step)

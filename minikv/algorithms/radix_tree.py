@@ -6,13 +6,15 @@ import cython
 ID_SIZE = cython.declare(cython.int, 16)
 
 
-def radix_tree_nodes(keys: list, count: int) -> int:
-    """How many nodes Redis's radix tree has with `count` sorted IDs, 16 bytes each, which begin with these.
+def radix_tree_nodes(keys: bytes, count: int) -> int:
+    """How many nodes Redis's radix tree has with `count` sorted IDs, 16 bytes each, which begin with these, in a row.
 
     What is true of these is taken for true of all.
     A leaf for each key, a node for each place where keys part, and one for each run of bytes between two of these.
     """
-    nodes: cython.Py_ssize_t = len(keys)
+    known: cython.Py_ssize_t = len(keys) // ID_SIZE
+    nodes: cython.Py_ssize_t = known
+    ids: cython.p_const_char = keys
     index: cython.Py_ssize_t
     before: cython.int = -1
     depth: cython.int
@@ -21,8 +23,8 @@ def radix_tree_nodes(keys: list, count: int) -> int:
     open_forks: cython.int = 0
     if not keys:
         return 1
-    for index in range(1, len(keys) + 1):
-        depth = shared_bytes(keys[index - 1], keys[index]) if index < len(keys) else -1
+    for index in range(1, known + 1):
+        depth = shared_bytes(ids + (index - 1) * ID_SIZE, ids + index * ID_SIZE) if index < known else -1
         # Above a leaf bytes are left over unless its neighbours share all but the last one with it.
         nodes += ID_SIZE - max(before, depth) > 1
         before = depth
@@ -33,13 +35,14 @@ def radix_tree_nodes(keys: list, count: int) -> int:
         if depth >= 0 and (not open_forks or forks[open_forks - 1] < depth):
             forks[open_forks] = depth
             open_forks += 1
-    return nodes * count // len(keys)
+    return nodes * count // known
 
 
-def shared_bytes(one: bytes, other: bytes) -> cython.int:
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def shared_bytes(left: cython.p_const_char, right: cython.p_const_char) -> cython.int:
     """How many first bytes two IDs share."""
-    left: cython.p_const_char = one
-    right: cython.p_const_char = other
     depth: cython.int = 0
     while left[depth] == right[depth]:
         depth += 1

@@ -1,4 +1,4 @@
-"""A row of numbers as a small picture of characters, for LATENCY GRAPH."""
+"""Numbers as a small chart of characters, for LATENCY GRAPH."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ INKS = "_-`"  # low, middle and high within a row
 
 
 def sparkline(values: Sequence[int], labels: Sequence[str]) -> str:
-    """Each value a column as high as it is large, its label written downwards below; at most COLUMNS side by side."""
+    """A column for each value, its label vertical below; at most COLUMNS side by side."""
     low, high = min(values), max(values)
     levels = ROWS * len(INKS)
     heights = [min((value - low) * levels // max(high - low, 1), levels - 1) for value in values]
@@ -22,7 +22,7 @@ def sparkline(values: Sequence[int], labels: Sequence[str]) -> str:
 
 
 def block(heights: Sequence[int], labels: Sequence[str]) -> str:
-    """One piece of the picture: rows of ink from the top down, an empty row, the labels."""
+    """One chart: rows of ink from the top down, an empty row, the labels."""
     lines = ["".join(ink(height, row) for height in heights) for row in range(ROWS - 1, -1, -1)]
     lines.append(" " * len(heights))
     longest = max(map(len, labels))
@@ -31,7 +31,7 @@ def block(heights: Sequence[int], labels: Sequence[str]) -> str:
 
 
 def ink(height: int, row: int) -> str:
-    """What a column shows in a row: its top, or something solid below it."""
+    """The character of a column in a row: its top, or solid below it."""
     above = height - row * len(INKS)
     if above < 0:
         return " "

@@ -6,23 +6,19 @@ chunks. Bit 0 is the highest bit of the first byte.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from minikv.algorithms import bits
-from minikv.dispatch.arguments import INT64_MAX, INT64_MIN, NOT_AN_INTEGER, SYNTAX_ERROR, clamp_range, integer
+from minikv.dispatch.arguments import INT64_MAX, SYNTAX_ERROR, clamp_range, integer
 from minikv.dispatch.client import Client
 from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError
 from minikv.keyspace import RAW
 
-# For so many fields a string of one chunk is read as a whole.
-MANY_FIELDS = 8
 CHUNK = 256 * 1024  # bytes; several of them fit a second-level cache
 MISSING = -1
 
 BIT_OFFSET_ERROR = "ERR bit offset is not an integer or out of range"
 BIT_VALUE_ERROR = "ERR bit is not an integer or out of range"
-FIELD_TYPE_ERROR = "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."
 
 
 def bit_offset(ctx: Client, text: bytes) -> int:
@@ -193,170 +189,3 @@ def combined(ctx: Client, name: bytes, sources: tuple[bytes, ...], start: int, s
     for source in sources[1:]:
         bits.combine(result, ctx.db.get_range(source, start, stop), operation)
     return result
-
-
-# Bit fields
-
-
-class FieldType(NamedTuple):
-    """An integer of some bits: u1 to u63, i1 to i64."""
-
-    signed: bool
-    width: int
-
-    def decode(self, number: int) -> int:
-        """The value that the low bits of a number stand for."""
-        number &= (1 << self.width) - 1
-        return number - (1 << self.width) if self.signed and number >> (self.width - 1) else number
-
-    def limits(self) -> tuple[int, int]:
-        if self.signed:
-            return -(1 << (self.width - 1)), (1 << (self.width - 1)) - 1
-        return 0, (1 << self.width) - 1
-
-
-FIELD_TYPES = {b"u%d" % width: FieldType(False, width) for width in range(1, 64)}
-FIELD_TYPES |= {b"i%d" % width: FieldType(True, width) for width in range(1, 65)}
-
-
-class FieldOperation(NamedTuple):
-    """One GET, SET or INCRBY of BITFIELD; offset in bits."""
-
-    name: bytes
-    type: FieldType
-    offset: int
-    operand: int
-    overflow: bytes
-
-    def last_byte(self) -> int:
-        return (self.offset + self.type.width - 1) // 8
-
-    def fit(self, number: int) -> int | None:
-        """The number in the field's range: itself, wrapped, saturated, or None to fail."""
-        low, high = self.type.limits()
-        if low <= number <= high:
-            return number
-        if self.overflow == b"FAIL":
-            return None
-        if self.overflow == b"WRAP":
-            return self.type.decode(number)
-        if self.name == b"SET" and (not self.type.signed or high - number > INT64_MAX):
-            return high  # where Redis compares 64-bit numbers, these have gone round to the other end
-        return low if number < low else high
-
-
-@command(
-    "BITFIELD",
-    arity=-2,
-    flags=WRITE | DENYOOM,
-    keys=(1, 1, 1),
-    key_flags="RW access update variable_flags",
-    categories="bitmap",
-)
-def bitfield(ctx: Client, key: bytes, *words: bytes) -> list[int | None]:
-    operations = field_operations(ctx, words)
-    writes = [operation for operation in operations if operation.name != b"GET"]
-    if not writes:
-        return read_fields(ctx, key, operations)
-    dirty = ctx.keyspace.dirty
-    grown = make_room(ctx, key, max(operation.last_byte() for operation in writes))
-    results: list[int | None] = []
-    changes = 0
-    for operation in operations:
-        old = read_field(ctx, key, operation)
-        if operation.name == b"GET":
-            results.append(old)
-            continue
-        new = operation.fit(operation.operand if operation.name == b"SET" else old + operation.operand)
-        if new is None:
-            results.append(None)
-            continue
-        results.append(old if operation.name == b"SET" else new)
-        if new != old:
-            write_field(ctx, key, operation, new)
-        if new != old or grown:
-            changes += 1
-    ctx.keyspace.dirty = dirty + changes
-    return results
-
-
-@command("BITFIELD_RO", arity=-2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="bitmap")
-def bitfield_ro(ctx: Client, key: bytes, *words: bytes) -> list[int | None]:
-    operations = field_operations(ctx, words)
-    if any(operation.name != b"GET" for operation in operations):
-        raise CommandError("ERR BITFIELD_RO only supports the GET subcommand")
-    return read_fields(ctx, key, operations)
-
-
-def field_operations(ctx: Client, words: tuple[bytes, ...]) -> list[FieldOperation]:
-    """All operations, checked before the first is carried out."""
-    operations = []
-    overflow = b"WRAP"
-    i = 0
-    while i < len(words):
-        name = words[i].upper()
-        behind = len(words) - i - 1
-        if name == b"OVERFLOW" and behind >= 1:
-            overflow = words[i + 1].upper()
-            if overflow not in (b"WRAP", b"SAT", b"FAIL"):
-                raise CommandError("ERR Invalid OVERFLOW type specified")
-            i += 2
-        elif (name == b"GET" and behind >= 2) or (name in (b"SET", b"INCRBY") and behind >= 3):
-            field_type = FIELD_TYPES.get(words[i + 1])
-            if field_type is None:
-                raise CommandError(FIELD_TYPE_ERROR)
-            offset = field_offset(ctx, words[i + 2], field_type)
-            operand = 0 if name == b"GET" else integer(words[i + 3], NOT_AN_INTEGER)
-            operations.append(FieldOperation(name, field_type, offset, operand, overflow))
-            i += 3 if name == b"GET" else 4
-        else:
-            raise CommandError(SYNTAX_ERROR)
-    return operations
-
-
-def field_offset(ctx: Client, text: bytes, field_type: FieldType) -> int:
-    """`17` is a bit, `#17` the 18th of fields that lie side by side."""
-    if text[:1] != b"#":
-        return bit_offset(ctx, text)
-    offset = integer(text[1:], BIT_OFFSET_ERROR) * field_type.width
-    if not INT64_MIN <= offset <= INT64_MAX:
-        raise CommandError(BIT_OFFSET_ERROR)
-    return bit_offset(ctx, b"%d" % offset)
-
-
-def make_room(ctx: Client, key: bytes, place: int) -> bool:
-    """Let the string reach up to this byte, ready for changes; whether that made it longer."""
-    if ctx.db.get_range(key, place, place + 1):
-        ctx.db.make_raw(key)
-        return False
-    ctx.db.set_range(key, place, b"\0")
-    return True
-
-
-def read_fields(ctx: Client, key: bytes, operations: list[FieldOperation]) -> list[int | None]:
-    length = ctx.db.strlen(key)  # counts the hit or miss, checks the type
-    if len(operations) < MANY_FIELDS or length > CHUNK:
-        return [read_field(ctx, key, operation) for operation in operations]
-    data = ctx.db.get_range(key, 0, length)
-    return [field_in(data[operation.offset // 8 : operation.last_byte() + 1], operation) for operation in operations]
-
-
-def read_field(ctx: Client, key: bytes, operation: FieldOperation) -> int:
-    return field_in(ctx.db.get_range(key, operation.offset // 8, operation.last_byte() + 1), operation)
-
-
-def field_in(data: bytes, operation: FieldOperation) -> int:
-    """The value in the bytes that a field touches; what is behind the end of the string is zero."""
-    first, last = operation.offset // 8, operation.last_byte()
-    behind = 8 * (last + 1) - operation.offset - operation.type.width
-    return operation.type.decode(int.from_bytes(data.ljust(last + 1 - first, b"\0"), "big") >> behind)
-
-
-def write_field(ctx: Client, key: bytes, operation: FieldOperation, number: int) -> None:
-    """Store a number of the field's range; the string is long enough."""
-    first, last = operation.offset // 8, operation.last_byte()
-    behind = 8 * (last + 1) - operation.offset - operation.type.width
-    mask = (1 << operation.type.width) - 1
-    old = int.from_bytes(ctx.db.get_range(key, first, last + 1), "big")
-    new = old & ~(mask << behind) | (number & mask) << behind
-    ctx.db.set_range(key, first, new.to_bytes(last + 1 - first, "big"))

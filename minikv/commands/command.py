@@ -2,13 +2,13 @@
 
 What a server checks (arity, flags, key positions, ACL categories, tips) comes from the table; what only people and
 redis-cli's hints want (summary, since, group, complexity, arguments) from docs.json, in the form of COMMAND DOCS.
+Both are encoded once they are asked for, and kept so: all of them are 60 and 250 KB.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,23 @@ from minikv.dispatch.arguments import SYNTAX_ERROR
 from minikv.dispatch.client import Client
 from minikv.dispatch.keys import find_keys, has_keys, key_flags
 from minikv.dispatch.spec import LOADING, NO_MANDATORY_KEYS, STALE, KeySpec, command
-from minikv.dispatch.table import Command
+from minikv.dispatch.table import Command, CommandTable
 from minikv.errors import CommandError
 from minikv.keyspace.glob import glob_match
-from minikv.protocol.reply import Set, SimpleString
+from minikv.protocol.reply import Raw, Set, SimpleString, encode
 
 ORDER_TIP = "nondeterministic_output_order"
+
+# Keys of Command.replies, with the version of RESP.
+INFO, DOCS = "info", "docs"
 
 # Fields of COMMAND DOCS that are sets of words, not texts.
 WORD_SETS = frozenset({"flags", "doc_flags"})
 
 
 @command("COMMAND", arity=-1, flags=LOADING | STALE, categories="connection", tips=[ORDER_TIP])
-def command_(ctx: Client) -> list[object]:
-    return [description(found) for found in ctx.server.table.commands.values()]
+def command_(ctx: Client) -> Raw:
+    return encoded_list([encoded_description(found, ctx.resp) for found in ctx.server.table.commands.values()])
 
 
 @command("COMMAND|COUNT", arity=2, flags=LOADING | STALE, categories="connection")
@@ -39,10 +42,12 @@ def command_count(ctx: Client) -> int:
 
 
 @command("COMMAND|INFO", arity=-2, flags=LOADING | STALE, categories="connection", tips=[ORDER_TIP])
-def command_info(ctx: Client, *names: bytes) -> list[object]:
+def command_info(ctx: Client, *names: bytes) -> Raw:
     if not names:
         return command_(ctx)
-    return [None if found is None else description(found) for found in map(by_full_name(ctx), names)]
+    found = map(by_full_name(ctx), names)
+    unknown = encode(None, ctx.resp)
+    return encoded_list([unknown if each is None else encoded_description(each, ctx.resp) for each in found])
 
 
 @command("COMMAND|LIST", arity=-2, flags=LOADING | STALE, categories="connection", tips=[ORDER_TIP])
@@ -64,10 +69,16 @@ def command_list(ctx: Client, *options: bytes) -> list[bytes]:
 
 
 @command("COMMAND|DOCS", arity=-2, flags=LOADING | STALE, categories="connection", tips=[ORDER_TIP])
-def command_docs(ctx: Client, *names: bytes) -> dict[bytes, object]:
-    if not names:
-        return {found.full_name: documentation(found) for found in ctx.server.table.commands.values()}
-    return {found.full_name: documentation(found) for found in map(by_full_name(ctx), names) if found is not None}
+def command_docs(ctx: Client, *names: bytes) -> Raw:
+    table, resp = ctx.server.table, ctx.resp
+    if names:
+        found = {each.full_name: each for each in map(by_full_name(ctx), names) if each is not None}
+    else:
+        found = table.commands
+    if any((DOCS, resp) not in each.replies for each in found.values()):
+        keep_documentation(table, resp)
+    head = b"%%%d\r\n" % len(found) if resp > 2 else b"*%d\r\n" % (2 * len(found))
+    return Raw(b"".join([head, *(each.replies[DOCS, resp] for each in found.values())]))
 
 
 @command("COMMAND|GETKEYS", arity=-4, flags=LOADING | STALE, categories="connection")
@@ -132,6 +143,30 @@ def keys_of(ctx: Client, request: Sequence[bytes]) -> list[tuple[bytes, list[str
     return keys
 
 
+def encoded_list(items: list[bytes]) -> Raw:
+    """An array of what is encoded already."""
+    return Raw(b"".join([b"*%d\r\n" % len(items), *items]))
+
+
+def encoded_description(found: Command, resp: int) -> bytes:
+    """A command as COMMAND INFO tells it, kept for the next time."""
+    reply = found.replies.get((INFO, resp))
+    if reply is None:
+        reply = found.replies[INFO, resp] = encode(description(found), resp)
+    return reply
+
+
+def keep_documentation(table: CommandTable, resp: int) -> None:
+    """Encode what COMMAND DOCS tells of every command, its name first.
+
+    The bytes take a tenth of what the objects of docs.json take, and whoever asks once mostly asks for all.
+    """
+    all_documents = documents()
+    for found in table:
+        told = documentation(found, all_documents)
+        found.replies[DOCS, resp] = encode(found.full_name, resp) + encode(told, resp)
+
+
 def description(found: Command) -> list[object]:
     """A command as COMMAND INFO tells it."""
     spec = found.spec
@@ -168,15 +203,15 @@ def search_step(step: tuple[Any, ...], names: dict[str, list[str]]) -> dict[byte
     }
 
 
-def documentation(found: Command) -> dict[bytes, object]:
-    """A command as COMMAND DOCS tells it."""
-    reply = as_reply(documents().get(found.full_name.decode(), {}))
+def documentation(found: Command, documents: dict[str, dict[str, Any]]) -> dict[bytes, object]:
+    """A command as COMMAND DOCS tells it. documents: docs.json, by full name."""
+    reply = as_reply(documents.get(found.full_name.decode(), {}))
     if found.subcommands:
-        reply[b"subcommands"] = {child.full_name: documentation(child) for child in found.subcommands.values()}
+        children = found.subcommands.values()
+        reply[b"subcommands"] = {child.full_name: documentation(child, documents) for child in children}
     return reply
 
 
-@cache
 def documents() -> dict[str, dict[str, Any]]:
     """docs.json: what COMMAND DOCS tells of each command and subcommand, by full name."""
     loaded: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("docs.json").read_text())

@@ -1,3 +1,4 @@
+# cython: language_level=3
 """CONFIG: settings shown and changed at run time, the file rewritten, the statistics reset."""
 
 from typing import TYPE_CHECKING
@@ -32,19 +33,22 @@ HELP = [
 @command("CONFIG|GET", arity=-3, flags=FLAGS)
 def config_get(ctx: "Client", *patterns: bytes) -> dict[bytes, bytes]:
     config = ctx.server.config
-    found: dict[str, bytes] = {}  # by the name as it is shown: a plain name is shown as it was asked for
+    found: dict[bytes, bytes] = {}  # by the name as it is shown: a plain name is shown as it was asked for
     seen: set[str] = set()
     for pattern in patterns:
         asked = pattern.decode("utf-8", "surrogateescape")
-        if any(char in asked for char in "*?["):
+        if asked == "*":
+            names = config.names()
+        elif "*" in asked or "?" in asked or "[" in asked:
             names = [name for name in config.names() if glob_match(pattern, name.encode(), True)]
         else:
             names = [asked] if config.knows(asked) else []
+        if len(patterns) > 1:
+            names = [name for name in names if name.lower() not in seen]
+            seen.update([name.lower() for name in names])
         for name in names:
-            if name.lower() not in seen:
-                seen.add(name.lower())
-                found[name] = config.text(name).encode("utf-8", "surrogateescape")
-    return {name.encode("utf-8", "surrogateescape"): value for name, value in found.items()}
+            found[name.encode()] = config.text(name).encode("utf-8", "surrogateescape")
+    return found
 
 
 @command(
@@ -84,9 +88,9 @@ def config_resetstat(ctx: "Client") -> SimpleString:
     server.stats.reset()
     server.snapshots.status.counters = Counters()
     keyspace = server.keyspace
+    keyspace.forget_freed_objects()
     keyspace.hits = keyspace.misses = keyspace.expired_keys = keyspace.evicted_keys = 0
-    for each in server.table:
-        each.reset_stats()
+    server.table.reset_stats()
     return OK
 
 

@@ -1,12 +1,14 @@
+# cython: language_level=3
 """Commands about the connection itself: PING ECHO QUIT SELECT HELLO AUTH RESET MONITOR SHUTDOWN and CLIENT."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from minikv import REDIS_VERSION
 from minikv.commands.help import help_lines
+from minikv.commands.roster import chosen_clients, client_line
 from minikv.dispatch.arguments import INT32_MAX, INT32_MIN, SYNTAX_ERROR, integer, integer_between
 from minikv.dispatch.client import REPLY_OFF, REPLY_ON, REPLY_SKIP_NEXT, Client
 from minikv.dispatch.spec import (
@@ -213,6 +215,8 @@ def shutdown(ctx: Client, *words: bytes) -> Marker | SimpleString:
             return OK
         raise CommandError("ERR No shutdown in progress.")
     save = True if b"save" in options else False if b"nosave" in options else None
+    if ctx.server.scripts.is_busy and b"nosave" not in options:
+        raise CommandError(ctx.server.scripts.busy_text())
     ctx.server.request_shutdown(save=save, now=b"now" in options, force=b"force" in options)
     ctx.close_after_reply = True
     return NO_REPLY
@@ -309,7 +313,7 @@ def client_setinfo(ctx: Client, attribute: bytes, value: bytes) -> SimpleString:
     tips=("nondeterministic_output",),
 )
 def client_info(ctx: Client) -> Verbatim:
-    return Verbatim(b"txt", client_line(ctx) + b"\n")
+    return Verbatim(b"txt", client_line(ctx))
 
 
 @client_command(
@@ -319,66 +323,18 @@ def client_info(ctx: Client) -> Verbatim:
     tips=("nondeterministic_output",),
 )
 def client_list(ctx: Client, *words: bytes) -> Verbatim:
-    clients = ctx.server.clients
-    chosen = list(clients.values())
+    clients: dict[int, Client] = ctx.server.clients
+    chosen: Iterable[Client] = clients.values()
     if words:
         option = words[0].lower()
         if option == b"type" and len(words) == 2:
-            if checked_type(words[1]) != b"normal":
-                chosen = []
+            chosen = chosen_clients(ctx, {b"type": checked_type(words[1]), b"skipme": False})
         elif option == b"id" and len(words) > 1:
             ids = [integer(word, "ERR Invalid client ID") for word in words[1:]]
             chosen = [clients[number] for number in ids if number in clients]
         else:
             raise CommandError(SYNTAX_ERROR)
-    return Verbatim(b"txt", b"".join(client_line(client) + b"\n" for client in chosen))
-
-
-def client_line(client: Client) -> bytes:
-    """One connection: `name=value` fields as Redis 7.0 shows them."""
-    now_ns = time.monotonic_ns()
-    transaction = client.transaction
-    queued = len(transaction.queued) if transaction is not None else -1
-    args_bytes, output_bytes = client.args_bytes(), client.output_bytes()
-    flags = b"".join(
-        letter
-        for letter, holds in (
-            (b"O", client.is_monitor),
-            (b"b", client.paused or client.blocked is not None),
-            (b"x", transaction is not None),
-            (b"d", client.watch is not None and client.watch.broken),
-            (b"U", client.is_unix),
-            (b"c", client.close_after_reply),
-            (b"e", client.no_evict),
-        )
-        if holds
-    )
-    return (
-        b"id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=0 psub=0 ssub=0 multi=%d qbuf=%d "
-        b"qbuf-free=0 argv-mem=%d multi-mem=%d rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=%s cmd=%s user=%s "
-        b"redir=-1 resp=%d"
-    ) % (
-        client.id,
-        client.addr,
-        client.laddr,
-        client.fd,
-        client.name,
-        (now_ns - client.created_ns) // 1_000_000_000,
-        (now_ns - client.last_interaction_ns) // 1_000_000_000,
-        flags or b"N",
-        client.db.number if client.db is not None else 0,
-        queued,
-        client.input_bytes() - args_bytes,
-        args_bytes,
-        client.queued_bytes(),
-        1 if output_bytes else 0,
-        output_bytes,
-        client.memory_bytes(),
-        b"rw" if output_bytes else b"r",
-        client.last_command.full_name if client.last_command is not None else b"NULL",
-        client.user,
-        client.resp,
-    )
+    return Verbatim(b"txt", b"".join([client_line(client) for client in chosen]))
 
 
 def checked_type(name: bytes) -> bytes:
@@ -395,53 +351,37 @@ def checked_type(name: bytes) -> bytes:
     flags=OTHERS,
 )
 def client_kill(ctx: Client, *words: bytes) -> SimpleString | int:
-    clients = list(ctx.server.clients.values())
     if len(words) == 1:
-        found = [client for client in clients if client.addr == words[0]]
+        found = chosen_clients(ctx, {b"addr": words[0], b"skipme": False})
         if not found:
             raise CommandError("ERR No such client")
         ctx.server.kill(found[:1])
         return OK
-    tests = kill_tests(ctx, words)
-    ids = [kill_id(value) for word, value in zip(words[::2], words[1::2], strict=True) if word.lower() == b"id"]
-    if ids:
-        known = ctx.server.clients.get(ids[-1])
-        clients = [] if known is None else [known]
-    found = [client for client in clients if all(test(client) for test in tests)]
-    ctx.server.kill(found)
+    if len(words) % 2:
+        raise CommandError(SYNTAX_ERROR)
+    wanted: dict[bytes, object] = {b"skipme": True}
+    for option, value in zip(words[::2], words[1::2], strict=True):
+        wanted[option.lower()] = filter_value(option.lower(), value)
+    found = chosen_clients(ctx, wanted)
+    if found:
+        ctx.server.kill(found)
     return len(found)
 
 
-def kill_tests(ctx: Client, words: Sequence[bytes]) -> list[Callable[[Client], bool]]:
-    """What a client must fulfil to be closed."""
-    if len(words) % 2:
-        raise CommandError(SYNTAX_ERROR)
-    wanted: dict[bytes, Callable[[Client], bool]] = {b"skipme": lambda client: client is not ctx}
-    for option, value in zip(words[::2], words[1::2], strict=True):
-        word = option.lower()
-        wanted[word] = kill_test(ctx, word, value)
-    return list(wanted.values())
-
-
-def kill_test(ctx: Client, word: bytes, value: bytes) -> Callable[[Client], bool]:
-    """One filter of CLIENT KILL."""
+def filter_value(word: bytes, value: bytes) -> object:
+    """What CLIENT KILL asks of a client, by the word of the option."""
     if word == b"id":
-        number = kill_id(value)
-        return lambda client: client.id == number
-    if word == b"addr":
-        return lambda client: client.addr == value
-    if word == b"laddr":
-        return lambda client: client.laddr == value
+        return kill_id(value)
+    if word in (b"addr", b"laddr"):
+        return value
     if word == b"type":
-        is_normal = checked_type(value) == b"normal"
-        return lambda client: is_normal
+        return checked_type(value)
     if word == b"user":
         if value != b"default":
             raise CommandError(f"ERR No such user '{value.decode('utf-8', 'surrogateescape')}'")
-        return lambda client: client.authenticated
+        return value
     if word == b"skipme" and value.lower() in (b"yes", b"no"):
-        skip = value.lower() == b"yes"
-        return lambda client: not skip or client is not ctx
+        return value.lower() == b"yes"
     raise CommandError(SYNTAX_ERROR)
 
 

@@ -33,3 +33,8 @@ def encoding_of(database: Database, key: bytes, config: Config) -> bytes | None:
             return None
         return scored.encoding(config.zset_max_listpack_entries, config.zset_max_listpack_value)
     return b"stream" if kind == STREAM else database.encoding(key)
+
+
+def is_compact(config: Config, database: Database, key: bytes) -> bool:
+    """Whether Redis keeps a collection in one allocation."""
+    return encoding_of(database, key, config) in (b"listpack", b"intset")

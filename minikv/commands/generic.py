@@ -47,6 +47,8 @@ TYPE_NAMES = {0: b"string", 1: b"list", 2: b"set", 3: b"zset", 4: b"hash", 5: b"
 )
 def del_(ctx: Client, *keys: bytes) -> int:
     db = ctx.db
+    if ctx.server.config.lazyfree_lazy_user_del:
+        return unlink(ctx, *keys)
     return sum([db.delete(key) for key in keys])
 
 
@@ -60,7 +62,8 @@ def del_(ctx: Client, *keys: bytes) -> int:
     tips=["request_policy:multi_shard", "response_policy:agg_sum"],
 )
 def unlink(ctx: Client, *keys: bytes) -> int:
-    return del_(ctx, *keys)
+    db = ctx.db
+    return sum([db.unlink(key) for key in keys])
 
 
 @command(

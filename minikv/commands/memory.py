@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from minikv.commands.help import help_lines
 from minikv.commands.memory_figures import MemoryFigures, human, measure
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer
 from minikv.dispatch.client import Client
 from minikv.dispatch.spec import LOADING, READONLY, STALE, command, container
 from minikv.errors import CommandError
-from minikv.host.overcommit import ALWAYS, read_overcommit
+from minikv.host.overcommit import ALWAYS, read_mode
 from minikv.protocol.reply import OK, SimpleString, Verbatim
 
 MEMORY = container("MEMORY", arity=-2)
@@ -40,36 +42,37 @@ def memory_usage(ctx: Client, key: bytes, *options: bytes) -> int | None:
 @command("MEMORY|STATS", arity=2, tips=TIPS)
 def memory_stats(ctx: Client) -> dict[bytes, object]:
     memory = measure(ctx)
+    used, allocated, resident = memory.used, memory.allocated, memory.resident
     keys = sum(len(database) for database in ctx.keyspace.databases)
     return {
         b"peak.allocated": memory.peak,
-        b"total.allocated": memory.used,
+        b"total.allocated": used,
         b"startup.allocated": memory.startup,
         b"replication.backlog": 0,
         b"clients.slaves": 0,
         b"clients.normal": memory.clients,
         b"cluster.links": 0,
         b"aof.buffer": 0,
-        b"lua.caches": 0,
-        b"functions.caches": 0,
+        b"lua.caches": ctx.server.scripts.kept_bytes,
+        b"functions.caches": ctx.server.functions.kept_bytes(),
         **database_overheads(ctx, memory, keys),
         b"overhead.total": memory.overhead,
         b"keys.count": keys,
-        b"keys.bytes-per-key": (memory.used - memory.startup) // keys if keys else 0,
+        b"keys.bytes-per-key": (used - memory.startup) // keys if keys else 0,
         b"dataset.bytes": memory.dataset,
         b"dataset.percentage": memory.dataset_percent,
         b"peak.percentage": memory.peak_percent,
-        b"allocator.allocated": memory.allocated,
-        b"allocator.active": memory.used,
-        b"allocator.resident": memory.resident,
+        b"allocator.allocated": allocated,
+        b"allocator.active": used,
+        b"allocator.resident": resident,
         b"allocator-fragmentation.ratio": memory.fragmentation_ratio,
-        b"allocator-fragmentation.bytes": memory.used - memory.allocated,
-        b"allocator-rss.ratio": memory.resident / max(memory.used, 1),
-        b"allocator-rss.bytes": memory.resident - memory.used,
+        b"allocator-fragmentation.bytes": used - allocated,
+        b"allocator-rss.ratio": resident / max(used, 1),
+        b"allocator-rss.bytes": resident - used,
         b"rss-overhead.ratio": 1.0,
         b"rss-overhead.bytes": 0,
         b"fragmentation": memory.resident_ratio,
-        b"fragmentation.bytes": memory.resident - memory.used,
+        b"fragmentation.bytes": resident - used,
     }
 
 
@@ -89,12 +92,11 @@ def database_overheads(ctx: Client, memory: MemoryFigures, keys: int) -> dict[by
 @command("MEMORY|DOCTOR", arity=2, tips=TIPS)
 def memory_doctor(ctx: Client) -> Verbatim:
     memory = measure(ctx)
-    findings = diagnosis(memory, len(ctx.server.clients), read_overcommit().mode)
-    return Verbatim(b"txt", findings.encode())
+    return Verbatim(b"txt", diagnosis(memory, len(ctx.server.clients), read_mode).encode())
 
 
-def diagnosis(memory: MemoryFigures, clients: int, overcommit_mode: int) -> str:
-    """What the figures say, in words."""
+def diagnosis(memory: MemoryFigures, clients: int, overcommit: Callable[[], int]) -> str:
+    """What the figures say, in words. overcommit: reads the mode, from a file, if there is anything to say of it."""
     if memory.used - memory.startup < SMALL_BYTES:
         return "There is hardly any data in this server, so its memory has nothing to tell yet.\n"
     findings = []
@@ -118,6 +120,7 @@ def diagnosis(memory: MemoryFigures, clients: int, overcommit_mode: int) -> str:
             f"{clients} clients hold {human(memory.clients)} of requests and replies: some read slowly, or send "
             "very large requests. CLIENT LIST tells which."
         )
+    overcommit_mode = overcommit()
     if overcommit_mode not in (ALWAYS, -1):
         findings.append(
             f"vm.overcommit_memory is {overcommit_mode}: when memory gets short the system may refuse the fork of a "

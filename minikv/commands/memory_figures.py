@@ -1,3 +1,4 @@
+# cython: language_level=3
 """Where the process's memory is, in bytes: what INFO memory and the MEMORY commands tell.
 
     used = startup       the interpreter, its modules and the compiled code, measured before any data came
@@ -11,13 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import psutil
-
 from minikv.dispatch.client import Client
-from minikv.host.memory import read_memory
+from minikv.host.memory import machine_bytes
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class MemoryFigures:
     """All in bytes; keyspace_peak is the largest that the keyspace has been."""
 
@@ -86,11 +85,11 @@ def measure(ctx: Client) -> MemoryFigures:
         keyspace_peak=keyspace.peak_bytes,
         live=keyspace.live_bytes,
         index=keyspace.index_bytes,
-        clients=sum(client.memory_bytes() for client in server.clients.values()),
+        clients=server.count_clients().memory_bytes,
         arena_reserved=keyspace.arena_bytes,
         arena_used=keyspace.arena_used_bytes,
-        resident=psutil.Process().memory_info().rss,
-        machine=read_memory().total_bytes,
+        resident=server.resident_bytes(),
+        machine=machine_bytes(),
     )
 
 

@@ -12,6 +12,8 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import hiredis
+
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer
 from minikv.dispatch.spec import MOVABLEKEYS, WRITE, KeySpec, command
 from minikv.errors import CommandError
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_MS = 1000  # for one that is no time
 LONGEST_TIMEOUT_MS = 1 << 40  # what is longer is no time for the system
 RECEIVE_LEN = 1 << 16
+NO_REPLY = object()  # the parser wants more bytes
+NOT_READ = "IOERR error or timeout reading to target instance"
 NOT_WRITTEN = "IOERR error or timeout writing to target instance"
 NOT_EMPTY = "ERR When using MIGRATE KEYS option, the key argument must be set to the empty string"
 
@@ -65,17 +69,16 @@ def migrate(
         before = [(b"AUTH", *options.credentials)] if options.credentials else []
         before.append((b"SELECT", b"%d" % database))
         peer.send([*before, *requests.values()])
-        errors = [reply for reply in [peer.reply() for _ in before] if reply.startswith(b"-")]
+        errors = [reply for reply in [peer.reply() for _ in before] if isinstance(reply, hiredis.ReplyError)]
         elsewhere = bool(errors)  # in another database, say: whatever the target takes is not where it belongs
         for moved in requests:
             reply = peer.reply()
-            if reply.startswith(b"-"):
+            if isinstance(reply, hiredis.ReplyError):
                 errors.append(reply)
             elif not elsewhere and not options.copy:
                 ctx.db.delete(moved)
     if errors:
-        text = errors[0][1:].decode("utf-8", "surrogateescape")
-        raise CommandError(f"ERR Target instance replied with error: {text}")
+        raise CommandError(f"ERR Target instance replied with error: {errors[0]}")
     return OK
 
 
@@ -129,7 +132,7 @@ class Peer:
             raise CommandError("IOERR error or timeout connecting to the client") from None
         except OSError:
             raise CommandError(NOT_WRITTEN) from None  # Redis notices a refused connection only then
-        self._received = bytearray()
+        self._parser = hiredis.Reader(notEnoughData=NO_REPLY)
 
     def __enter__(self) -> Peer:
         return self
@@ -144,19 +147,17 @@ class Peer:
         except OSError:
             raise CommandError(NOT_WRITTEN) from None
 
-    def reply(self) -> bytes:
-        """The next reply; all that are expected are lines."""
-        while (end := self._received.find(b"\r\n")) < 0:
-            try:
+    def reply(self) -> object:
+        """The next reply; an error is a hiredis.ReplyError, not raised."""
+        try:
+            while (reply := self._parser.gets()) is NO_REPLY:
                 data = self._socket.recv(RECEIVE_LEN)
-            except OSError:
-                data = b""
-            if not data:
-                raise CommandError("IOERR error or timeout reading to target instance")
-            self._received += data
-        line = bytes(self._received[:end])
-        del self._received[: end + 2]
-        return line
+                if not data:
+                    raise CommandError(NOT_READ)
+                self._parser.feed(data)
+        except (OSError, hiredis.ProtocolError):
+            raise CommandError(NOT_READ) from None
+        return reply
 
 
 def port_number(text: bytes) -> int:

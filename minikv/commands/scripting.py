@@ -64,7 +64,8 @@ def evalsha_ro(ctx: Client, sha: bytes, numkeys: bytes, *arguments: bytes) -> ob
 
 @command("SCRIPT|LOAD", arity=3, flags=NOSCRIPT | STALE, categories="scripting", tips=ALL_NODES)
 def script_load(ctx: Client, body: bytes) -> bytes:
-    return ctx.server.scripts.load(body).sha
+    sha: bytes = ctx.server.scripts.load(body).sha
+    return sha
 
 
 @command("SCRIPT|EXISTS", arity=-3, flags=NOSCRIPT, categories="scripting", tips=AND)
@@ -83,7 +84,7 @@ def script_flush(ctx: Client, *mode: bytes) -> SimpleString:
 
 @command("SCRIPT|KILL", arity=2, flags=NOSCRIPT | ALLOW_BUSY, categories="scripting", tips=ONE)
 def script_kill(ctx: Client) -> SimpleString:
-    ctx.server.scripts.kill()
+    ctx.server.scripts.kill(True)
     return OK
 
 

@@ -40,24 +40,27 @@ ALL_SHARDS = ["request_policy:all_shards", "response_policy:all_succeeded"]
 
 @command("FLUSHALL", arity=-1, flags=WRITE, categories="keyspace dangerous", tips=ALL_SHARDS)
 def flushall(ctx: Client, *options: bytes) -> SimpleString:
-    check_flush_options(options)
+    lazily = is_lazy_flush(ctx, options)
     ctx.server.snapshots.kill_child()
-    ctx.keyspace.flush_all()
+    ctx.keyspace.flush_all(lazily)
     ctx.server.saves.after_flush_all()
     return OK
 
 
 @command("FLUSHDB", arity=-1, flags=WRITE, categories="keyspace dangerous", tips=ALL_SHARDS)
 def flushdb(ctx: Client, *options: bytes) -> SimpleString:
-    check_flush_options(options)
-    ctx.db.flush()
+    ctx.db.flush(is_lazy_flush(ctx, options))
     return OK
 
 
-def check_flush_options(options: tuple[bytes, ...]) -> None:
-    """ASYNC and SYNC mean the same here: whole segments are dropped, which never takes long."""
-    if len(options) > 1 or any(option.lower() not in (b"async", b"sync") for option in options):
+def is_lazy_flush(ctx: Client, options: tuple[bytes, ...]) -> bool:
+    """Whether FLUSHALL or FLUSHDB with these options leaves the memory to be freed later."""
+    if not options:
+        return ctx.server.config.lazyfree_lazy_user_flush
+    option = options[0].lower()
+    if len(options) > 1 or option not in (b"async", b"sync"):
         raise CommandError(SYNTAX_ERROR)
+    return option == b"async"
 
 
 @command("SWAPDB", arity=3, flags=WRITE | FAST, categories="keyspace dangerous")

@@ -8,6 +8,7 @@ from minikv.dispatch.arguments import INT64_MAX, SYNTAX_ERROR, cursor, integer, 
 from minikv.dispatch.client import Client
 from minikv.dispatch.spec import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError
+from minikv.keyspace.algebra import count_members_in, members_in
 from minikv.keyspace.glob import glob_match
 from minikv.keyspace.set import Set, replace_set
 from minikv.protocol import reply
@@ -191,17 +192,23 @@ def sintercard(ctx: Client, numkeys: bytes, *rest: bytes) -> int:
         limit = integer(rest[i + 1], "ERR LIMIT can't be negative")
         if limit < 0:
             raise CommandError("ERR LIMIT can't be negative")
-    return len(intersection(ctx, rest[:count], limit))
+    sets = smallest_first(ctx, rest[:count])
+    if not sets:
+        return 0
+    return sets[0].count_in(sets[1:], limit) if limit else count_members_in(sets[0], sets[1:])
 
 
-def intersection(ctx: Client, keys: tuple[bytes, ...], limit: int = 0) -> list[bytes]:
-    """Members that all sets have, `limit` of them at most (0: all): those of the smallest, looked up in the others."""
+def intersection(ctx: Client, keys: tuple[bytes, ...]) -> list[bytes]:
+    """Members that all sets have."""
+    sets = smallest_first(ctx, keys)
+    return members_in(sets[0], sets[1:], True) if sets else []
+
+
+def smallest_first(ctx: Client, keys: tuple[bytes, ...]) -> list[Set]:
+    """The sets of all keys; none if there is one missing."""
     found = [Set.at(ctx.db, key) for key in keys]  # all, since each must be a set
     sets = [set_ for set_ in found if set_ is not None]
-    if len(sets) < len(found):
-        return []
-    smallest, *others = sorted(sets, key=len)
-    return smallest.members_in(others, True, limit)
+    return sorted(sets, key=len) if len(sets) == len(found) else []
 
 
 @command("SUNION", arity=-2, flags=READONLY, keys=(1, -1, 1), key_flags="RO access", categories="set", tips=UNORDERED)
@@ -234,4 +241,4 @@ def sdiffstore(ctx: Client, destination: bytes, *keys: bytes) -> int:
 def difference(ctx: Client, keys: tuple[bytes, ...]) -> list[bytes]:
     """Members of the first set that no other has."""
     first, *others = [Set.at(ctx.db, key) for key in keys]
-    return [] if first is None else first.members_in([other for other in others if other is not None], False)
+    return [] if first is None else members_in(first, [other for other in others if other is not None], False)

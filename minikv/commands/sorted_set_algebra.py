@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from minikv.commands.sorted_set import Pairs, paired, score_of
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer
 from minikv.dispatch.client import Client
 from minikv.dispatch.spec import DENYOOM, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError, WrongTypeError
+from minikv.keyspace.algebra import ADD, TAKE_LEAST, TAKE_MOST, count_members_in, scores_in, scores_not_in
 from minikv.keyspace.set import Set
 from minikv.keyspace.sorted_set import SortedSet, replace_sorted_set
 
-Aggregate = Callable[[float, float], float]
+Aggregate = tuple[int, Callable[[float, float], float]]
 Scores = dict[bytes, float]
 
 # Members that are taken out of a source at once, when a limit may end it all.
@@ -33,9 +35,9 @@ def number_or_zero(score: float) -> float:
 
 # A product that is no number leaves what it is compared with.
 AGGREGATES: dict[bytes, Aggregate] = {
-    b"SUM": lambda total, score: number_or_zero(total + score),
-    b"MIN": lambda least, score: score if score < least else least,
-    b"MAX": lambda most, score: score if score > most else most,
+    b"SUM": (ADD, lambda total, score: number_or_zero(total + score)),
+    b"MIN": (TAKE_LEAST, lambda least, score: score if score < least else least),
+    b"MAX": (TAKE_MOST, lambda most, score: score if score > most else most),
 }
 
 
@@ -82,35 +84,39 @@ class Request:
 
     def union(self) -> Scores:
         total: Scores = {}
+        aggregate = self.aggregate[1]
         for source, weight in self.smallest_first():
             for member, score in source.pairs():
                 weighted = number_or_zero(weight * score)
-                total[member] = self.aggregate(total[member], weighted) if member in total else weighted
+                total[member] = aggregate(total[member], weighted) if member in total else weighted
         return total
 
-    def intersection(self) -> Scores:
-        """Members that all sources have, `limit` of them at most (0: all)."""
+    def intersection(self) -> Pairs:
+        """Members that all sources have, in the order of a sorted set."""
         (smallest, weight), *others = self.smallest_first()
-        total: Scores = {}
-        for member, score in smallest.pieces() if self.limit else smallest.pairs():
-            combined = number_or_zero(weight * score)
-            for other, other_weight in others:
-                other_score = other.score(member)
-                if other_score is None:
-                    break
-                combined = self.aggregate(combined, other_score * other_weight)
-            else:
-                total[member] = combined
-                if len(total) == self.limit:
-                    break
-        return total
+        collections = [each for other, _ in others if (each := other.collection) is not None]
+        if smallest.collection is None:
+            return []
+        return scores_in(smallest.collection, weight, collections, [each for _, each in others], self.aggregate[0])
 
-    def difference(self) -> Scores:
-        """Members of the first source that no other has."""
+    def count_in_all(self) -> int:
+        """How many members all sources have, `limit` at most (0: all)."""
+        (smallest, _), *others = self.smallest_first()
+        if smallest.collection is None:
+            return 0
+        if not self.limit:
+            return count_members_in(smallest.collection, [each for other, _ in others if (each := other.collection)])
+        everywhere = (
+            member for member, _ in smallest.pieces() if all(other.score(member) is not None for other, _ in others)
+        )
+        return sum(1 for _ in islice(everywhere, self.limit))
+
+    def difference(self) -> Pairs:
+        """Members of the first source that no other has, in the order of a sorted set."""
         first, *others = self.sources
-        return {
-            member: score for member, score in first.pairs() if all(other.score(member) is None for other in others)
-        }
+        if first.collection is None:
+            return []
+        return scores_not_in(first.collection, [each for other in others if (each := other.collection) is not None])
 
 
 class Source:
@@ -119,6 +125,7 @@ class Source:
     def __init__(self, scored: SortedSet | None, plain: Set | None):
         self.scored = scored
         self.plain = plain
+        self.collection = plain if scored is None else scored
 
     def __len__(self) -> int:
         return len(self.scored) if self.scored is not None else len(self.plain) if self.plain is not None else 0
@@ -156,8 +163,7 @@ def source_of(ctx: Client, key: bytes) -> Source:
 
 def reply_scores(ctx: Client, scores: Scores, with_scores: bool) -> list[object]:
     """In the order of a sorted set."""
-    in_order = sorted(scores.items(), key=lambda pair: (pair[1], pair[0]))
-    return paired(ctx, in_order, with_scores)
+    return paired(ctx, sorted(scores.items(), key=lambda pair: (pair[1], pair[0])), with_scores)
 
 
 COMBINING = {b"WEIGHTS", b"AGGREGATE"}
@@ -172,18 +178,18 @@ def zunion(ctx: Client, numkeys: bytes, *words: bytes) -> list[object]:
 @command("ZINTER", arity=-3, flags=READONLY | MOVABLEKEYS, keyspecs=[SOURCES], categories="sortedset")
 def zinter(ctx: Client, numkeys: bytes, *words: bytes) -> list[object]:
     request = Request(ctx, "zinter", numkeys, words, COMBINING | {b"WITHSCORES"})
-    return reply_scores(ctx, request.intersection(), request.with_scores)
+    return paired(ctx, request.intersection(), request.with_scores)
 
 
 @command("ZDIFF", arity=-3, flags=READONLY | MOVABLEKEYS, keyspecs=[SOURCES], categories="sortedset")
 def zdiff(ctx: Client, numkeys: bytes, *words: bytes) -> list[object]:
     request = Request(ctx, "zdiff", numkeys, words, {b"WITHSCORES"})
-    return reply_scores(ctx, request.difference(), request.with_scores)
+    return paired(ctx, request.difference(), request.with_scores)
 
 
 @command("ZINTERCARD", arity=-3, flags=READONLY | MOVABLEKEYS, keyspecs=[SOURCES], categories="sortedset")
 def zintercard(ctx: Client, numkeys: bytes, *words: bytes) -> int:
-    return len(Request(ctx, "zintercard", numkeys, words, {b"LIMIT"}).intersection())
+    return Request(ctx, "zintercard", numkeys, words, {b"LIMIT"}).count_in_all()
 
 
 @command(
@@ -208,8 +214,9 @@ def zunionstore(ctx: Client, destination: bytes, numkeys: bytes, *words: bytes) 
     categories="sortedset",
 )
 def zinterstore(ctx: Client, destination: bytes, numkeys: bytes, *words: bytes) -> int:
-    scores = Request(ctx, "zinterstore", numkeys, words, COMBINING).intersection()
-    return replace_sorted_set(ctx.db, destination, list(scores.items()))
+    return replace_sorted_set(
+        ctx.db, destination, Request(ctx, "zinterstore", numkeys, words, COMBINING).intersection()
+    )
 
 
 @command(
@@ -221,5 +228,4 @@ def zinterstore(ctx: Client, destination: bytes, numkeys: bytes, *words: bytes) 
     categories="sortedset",
 )
 def zdiffstore(ctx: Client, destination: bytes, numkeys: bytes, *words: bytes) -> int:
-    scores = Request(ctx, "zdiffstore", numkeys, words, set()).difference()
-    return replace_sorted_set(ctx.db, destination, list(scores.items()))
+    return replace_sorted_set(ctx.db, destination, Request(ctx, "zdiffstore", numkeys, words, set()).difference())

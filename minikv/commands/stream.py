@@ -1,14 +1,20 @@
-# cython: language_level=3
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
 """Commands on streams: adding, reading and deleting entries."""
 
 from __future__ import annotations
 
-from minikv.commands.stream_id import LARGEST_SEQUENCE, parse_end, parse_id, parse_open_id, parse_start
+import cython
+from cython.cimports.libc.stdint import int64_t, uint64_t
+from cython.cimports.minikv.commands.stream_id import read_end, read_id, read_start
+from cython.cimports.minikv.dispatch.client import Client
+from cython.cimports.minikv.keyspace.stream import Stream, find_stream, stream_to_write
+from cython.cimports.minikv.keyspace.stream_node import StreamId
+
+from minikv.commands.stream_id import parse_id, parse_open_id
 from minikv.dispatch.arguments import NO_SUCH_KEY, SYNTAX_ERROR, integer
-from minikv.dispatch.client import Client
 from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, command
 from minikv.errors import CommandError
-from minikv.keyspace.stream import LARGEST_ID, Stream
+from minikv.keyspace.stream import LARGEST_ID
 from minikv.keyspace.stream_node import format_id
 from minikv.protocol.reply import NULL_ARRAY, OK, SimpleString
 
@@ -20,26 +26,31 @@ NOT_ABOVE_ZERO = "ERR The ID specified in XADD must be greater than 0-0"
 EXHAUSTED = "ERR The stream has exhausted the last possible ID, unable to add more items"
 NOT_ABOVE_LAST = "ERR The ID specified in XADD is equal or smaller than the target stream top item"
 TOO_LARGE = "ERR Elements are too large to be stored"
+LARGEST_SEQUENCE = (1 << 64) - 1
 # Bytes of the fields and values of one entry.
-ENTRY_MAX = 1 << 30
+ENTRY_MAX = cython.declare(uint64_t, 1 << 30)
 # Without LIMIT an approximate trim looks at so many full nodes, and deletes so many entries at most.
 TRIM_NODES = 100
 TRIM_DEFAULT = 10_000
 TRIM_MAX = 1_000_000
 
 
+@cython.cclass
 class Trim:
-    """How far to trim: MAXLEN or MINID with their options. strategy: None for not at all."""
+    """How far to trim: MAXLEN or MINID with their options. strategy: None for not at all. limit: None for no LIMIT."""
 
-    def __init__(self) -> None:
-        self.strategy: bytes | None = None
-        self.threshold = 0
-        self.approximate = False
-        self.limit: int | None = None
+    strategy: bytes
+    length: uint64_t
+    least: StreamId
+    approximate: cython.bint
+    limit: object
 
-    def option(self, words: tuple[bytes, ...], place: int) -> int:
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def option(self, words: tuple, place: cython.Py_ssize_t) -> cython.Py_ssize_t:
         """Read the option at a place that has a word behind it; the place behind, the same if it is none of these."""
-        word = words[place].upper()
+        number: int64_t
+        word: bytes = cython.cast(bytes, words[place]).upper()
         if word == b"LIMIT":
             self.limit = integer(words[place + 1])
             if self.limit < 0:
@@ -55,15 +66,18 @@ class Trim:
             self.approximate = words[place] == b"~"
             place += 1
         if word == b"MINID":
-            self.threshold = parse_id(words[place])
+            read_id(words[place], 0, cython.address(self.least))
         else:
-            self.threshold = integer(words[place])
-            if self.threshold < 0:
+            number = integer(words[place])
+            if number < 0:
                 raise CommandError("ERR The MAXLEN argument must be >= 0.")
+            self.length = number
         self.strategy = word
         return place + 1
 
-    def settle(self, ctx: Client, required: bool) -> None:
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def settle(self, ctx: Client, required: cython.bint) -> cython.int:
         """All options have been read: decide on the limit."""
         if self.limit and self.strategy is None:
             raise CommandError(NO_STRATEGY)
@@ -77,14 +91,17 @@ class Trim:
             self.limit = min(TRIM_NODES * entries, TRIM_MAX) or TRIM_DEFAULT
         else:
             self.limit = 0
+        return 0
 
-    def apply(self, stream: Stream) -> int:
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def apply(self, stream: Stream) -> int64_t:
         """How many entries were deleted; counts no change."""
-        limit = self.limit or 0
+        limit: uint64_t = self.limit or 0
         if self.strategy == b"MAXLEN":
-            return stream.trim_to_length(self.threshold, self.approximate, limit)
+            return stream.trim_to_length(self.length, self.approximate, limit)
         if self.strategy == b"MINID":
-            return stream.trim_below(self.threshold, self.approximate, limit)
+            return stream.trim_before(self.least, self.approximate, limit)
         return 0
 
 
@@ -99,10 +116,13 @@ class Trim:
 )
 def xadd(ctx: Client, key: bytes, *words: bytes) -> bytes | None:
     trim: Trim | None = None
-    create = True
+    create: cython.bint = True
     id = None
-    given = True
-    place = 0
+    given: cython.bint = True
+    place: cython.Py_ssize_t = 0
+    behind: cython.Py_ssize_t
+    size: uint64_t = 0
+    part: bytes
     while place < len(words) and words[place] != b"*":
         trim = trim or Trim()
         behind = trim.option(words, place) if place + 1 < len(words) else place
@@ -116,19 +136,23 @@ def xadd(ctx: Client, key: bytes, *words: bytes) -> bytes | None:
             break
     if trim is not None:
         trim.settle(ctx, False)
-    parts = words[place + 1 :]
+    parts: tuple = words[place + 1 :]
     if len(parts) < 2 or len(parts) % 2:
         raise CommandError("ERR wrong number of arguments for 'xadd' command")
     if id == 0 and given:
         raise CommandError(NOT_ABOVE_ZERO)
-    stream = Stream.to_write(ctx.db, key)
-    if not stream.exists and not create:
+    stream: Stream = stream_to_write(ctx.db, key)
+    if not create and not stream.exists:
         return None
-    if sum(map(len, parts)) > ENTRY_MAX:
+    for part in parts:
+        size += len(part)
+    if size > ENTRY_MAX:
         raise CommandError(TOO_LARGE)
     config = ctx.server.config
     if id is None:
-        text = stream.add_now(ctx.keyspace.now_ms, parts, config.stream_node_max_bytes, config.stream_node_max_entries)
+        text = stream.add_now(
+            ctx.db.keyspace.now_ms, parts, config.stream_node_max_bytes, config.stream_node_max_entries
+        )
         if text is None:
             raise CommandError(EXHAUSTED)
     else:
@@ -145,7 +169,7 @@ def next_id(last: int, id: int, given: bool) -> int:
     if last == LARGEST_ID:
         raise CommandError(EXHAUSTED)
     if not given and id >> 64 == last >> 64:
-        if last & LARGEST_SEQUENCE == LARGEST_SEQUENCE:
+        if ~last & LARGEST_SEQUENCE == 0:
             raise CommandError(TOO_LARGE)  # as Redis words it
         return last + 1
     if id <= last:
@@ -163,24 +187,27 @@ def next_id(last: int, id: int, given: bool) -> int:
     tips=["nondeterministic_output"],
 )
 def xtrim(ctx: Client, key: bytes, *words: bytes) -> int:
-    trim = Trim()
-    place = 0
+    trim: Trim = Trim()
+    place: cython.Py_ssize_t = 0
+    behind: cython.Py_ssize_t
+    removed: int64_t = 0
     while place < len(words):
         behind = trim.option(words, place) if place + 1 < len(words) else place
         if behind == place:
             raise CommandError(SYNTAX_ERROR)
         place = behind
     trim.settle(ctx, True)
-    stream = Stream.at(ctx.db, key, False)
-    removed = 0 if stream is None else trim.apply(stream)
-    if stream is not None and removed:
-        stream.mark_trimmed(removed)
+    stream: Stream = find_stream(ctx.db, key, False)
+    if stream is not None:
+        removed = trim.apply(stream)
+        if removed:
+            stream.mark_trimmed(removed)
     return removed
 
 
 @command("XDEL", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW delete", categories="stream")
 def xdel(ctx: Client, key: bytes, *texts: bytes) -> int:
-    stream = Stream.at(ctx.db, key, False)
+    stream = find_stream(ctx.db, key, False)
     if stream is None:
         return 0
     deleted: list[int] = []
@@ -196,46 +223,53 @@ def xdel(ctx: Client, key: bytes, *texts: bytes) -> int:
 
 @command("XLEN", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="stream")
 def xlen(ctx: Client, key: bytes) -> int:
-    stream = Stream.at(ctx.db, key)
-    return 0 if stream is None else len(stream)
+    stream: Stream = find_stream(ctx.db, key, True)
+    return 0 if stream is None else stream.numbers().length
 
 
 @command("XRANGE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="stream")
 def xrange(ctx: Client, key: bytes, start: bytes, end: bytes, *options: bytes) -> object:
-    return entries_between(ctx, key, parse_start(start), parse_end(end), options, False)
+    return entries_between(ctx, key, start, end, options, False)
 
 
 @command("XREVRANGE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="stream")
 def xrevrange(ctx: Client, key: bytes, end: bytes, start: bytes, *options: bytes) -> object:
-    return entries_between(ctx, key, parse_start(start), parse_end(end), options, True)
+    return entries_between(ctx, key, start, end, options, True)
 
 
-def entries_between(ctx: Client, key: bytes, start: int, end: int, options: tuple[bytes, ...], reverse: bool) -> object:
-    count = -1
+@cython.cfunc
+def entries_between(ctx: Client, key: bytes, start: bytes, end: bytes, options: tuple, reverse: cython.bint) -> object:
+    count: int64_t = -1
+    place: cython.Py_ssize_t
+    first: StreamId
+    last: StreamId
+    read_start(start, cython.address(first))
+    read_end(end, cython.address(last))
     for place in range(0, len(options), 2):
         if options[place].upper() != b"COUNT" or place + 1 == len(options):
             raise CommandError(SYNTAX_ERROR)
         count = max(integer(options[place + 1]), 0)
-    stream = Stream.at(ctx.db, key)
+    stream: Stream = find_stream(ctx.db, key, True)
     if stream is None:
         return []
-    return NULL_ARRAY if count == 0 else stream.range(start, end, max(count, 0), reverse)
+    return NULL_ARRAY if count == 0 else stream.between(first, last, max(count, 0), reverse, None)
 
 
 @command("XSETID", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW update", categories="stream")
 def xsetid(ctx: Client, key: bytes, text: bytes, *options: bytes) -> SimpleString:
     id = parse_id(text)
     added, max_deleted = xsetid_options(id, options)
-    stream = Stream.at(ctx.db, key, False)
+    stream: Stream = find_stream(ctx.db, key, False)
     if stream is None:
         raise CommandError(NO_SUCH_KEY)
     if len(stream):
-        if id < stream.last_entry_id():
+        # No entry is above the last ID.
+        if id < stream.last_id and id < stream.last_entry_id():
             raise CommandError("ERR The ID specified in XSETID is smaller than the target stream top item")
         if added is not None and added < len(stream):
             raise CommandError("ERR The entries_added specified in XSETID is smaller than the target stream length")
     stream.set_numbers(id, max_deleted or stream.max_deleted_id, stream.entries_added if added is None else added)
-    ctx.keyspace.dirty += 1
+    ctx.db.keyspace.dirty += 1
     return OK
 
 

@@ -1,18 +1,31 @@
-# cython: language_level=3
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
 """Commands on consumer groups: the groups themselves, and what is pending in them."""
 
 from __future__ import annotations
 
+import cython
+from cython.cimports.libc.stdint import INT64_MAX, int64_t, uint32_t, uint64_t
+from cython.cimports.minikv.commands.stream_id import read_end, read_id, read_id_or_end, read_start
+from cython.cimports.minikv.commands.stream_read import next_count, see_consumer
+from cython.cimports.minikv.dispatch.client import Client
+from cython.cimports.minikv.keyspace.database import Keyspace
+from cython.cimports.minikv.keyspace.stream import Stream, find_stream, stream_to_write
+from cython.cimports.minikv.keyspace.stream_group import (
+    NO_CONSUMER,
+    UNKNOWN_READS,
+    Entry,
+    Group,
+    group_of,
+    next_id,
+)
+from cython.cimports.minikv.keyspace.stream_node import StreamEntry, StreamId, id_text, is_less
+
 from minikv.commands.help import help_lines
-from minikv.commands.stream_id import parse_end, parse_id, parse_id_or_end, parse_start
-from minikv.commands.stream_read import see_consumer, shown
-from minikv.dispatch.arguments import INT64_MAX, SYNTAX_ERROR, integer
-from minikv.dispatch.client import Client
+from minikv.commands.stream_id import parse_id
+from minikv.commands.stream_read import shown
+from minikv.dispatch.arguments import SYNTAX_ERROR, integer
 from minikv.dispatch.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, command, container
 from minikv.errors import CommandError, NamingError
-from minikv.keyspace.stream import LARGEST_ID, Stream
-from minikv.keyspace.stream_group import Consumer, Group, Pending
-from minikv.keyspace.stream_node import format_id
 from minikv.protocol.reply import NULL_ARRAY, OK, SimpleString
 
 KEY_REQUIRED = (
@@ -23,11 +36,11 @@ GROUP_EXISTS = "BUSYGROUP Consumer Group name already exists"
 BAD_ENTRIES_READ = "ERR value for ENTRIESREAD must be positive or -1"
 BAD_COUNT = "ERR COUNT must be > 0"
 # XAUTOCLAIM looks at so many pending entries for each that it may return.
-ATTEMPTS = 10
+ATTEMPTS = cython.declare(uint64_t, 10)
 AUTOCLAIM_COUNT = 100
 AUTOCLAIM_MAX = INT64_MAX // 16
 # Redis refuses what it has no memory for, 16 bytes for each; minikv takes none, but says the same from 1 TiB on.
-AUTOCLAIM_POSSIBLE = 1 << 36
+AUTOCLAIM_POSSIBLE = cython.declare(uint64_t, 1 << 36)
 COUNT_TOO_HIGH = "ERR Insufficient memory, failed allocating transient memory, COUNT too high."
 
 
@@ -70,32 +83,33 @@ def group_options(ctx: Client, subcommand: str, words: tuple[bytes, ...]) -> tup
     return make, entries_read
 
 
+@cython.cfunc
 def existing(ctx: Client, key: bytes) -> Stream:
-    stream = Stream.at(ctx.db, key, False)
+    stream: Stream = find_stream(ctx.db, key, False)
     if stream is None:
         raise CommandError(KEY_REQUIRED)
     return stream
 
 
-def existing_group(ctx: Client, key: bytes, name: bytes) -> tuple[Stream, Group]:
-    stream = existing(ctx, key)
-    group = Group.of(stream, name)
+@cython.cfunc
+def existing_group(ctx: Client, key: bytes, name: bytes) -> Group:
+    group: Group = group_of(existing(ctx, key), name)
     if group is None:
         raise no_such_consumer_group(key, name)
-    return stream, group
+    return group
 
 
 @command("XGROUP|CREATE", arity=-5, flags=WRITE | DENYOOM, keys=(2, 2, 1), key_flags="RW insert", categories="stream")
 def xgroup_create(ctx: Client, key: bytes, name: bytes, text: bytes, *options: bytes) -> SimpleString:
     make, entries_read = group_options(ctx, "CREATE", options)
-    stream = Stream.to_write(ctx.db, key)
+    stream: Stream = stream_to_write(ctx.db, key)
+    read_to: StreamId
     if not stream.exists and not make:
         raise CommandError(KEY_REQUIRED)
     if len(options) > 3:
         raise bad_subcommand("XGROUP")
     id = stream.last_id if text == b"$" else parse_id(text)
-    created = not stream.exists
-    if not created and stream.group_last_id(name) is not None:
+    if stream.exists and stream.last_delivered(name, cython.address(read_to)):
         raise CommandError(GROUP_EXISTS)
     stream.create_group(name, Group(name, id, entries_read).encode())
     return OK
@@ -104,23 +118,27 @@ def xgroup_create(ctx: Client, key: bytes, name: bytes, text: bytes, *options: b
 @command("XGROUP|SETID", arity=-5, flags=WRITE, keys=(2, 2, 1), key_flags="RW update", categories="stream")
 def xgroup_setid(ctx: Client, key: bytes, name: bytes, text: bytes, *options: bytes) -> SimpleString:
     _, entries_read = group_options(ctx, "SETID", options)
-    stream, group = existing_group(ctx, key, name)
+    group: Group = existing_group(ctx, key, name)
     if len(options) not in (0, 2):
         raise bad_subcommand("XGROUP")
-    group.last_id = stream.last_id if text == b"$" else parse_id_or_end(text)
-    group.entries_read = entries_read
-    group.save(stream)
-    ctx.keyspace.dirty += 1
+    if text == b"$":
+        group.last = group.stream.numbers().last
+    else:
+        read_id_or_end(text, 0, cython.address(group.last))
+    group.reads = UNKNOWN_READS if entries_read is None else entries_read
+    group.store()
+    ctx.db.keyspace.dirty += 1
     return OK
 
 
 @command("XGROUP|DESTROY", arity=4, flags=WRITE, keys=(2, 2, 1), key_flags="RW delete", categories="stream")
 def xgroup_destroy(ctx: Client, key: bytes, name: bytes) -> int:
-    stream = existing(ctx, key)
-    if stream.group_last_id(name) is None:
+    stream: Stream = existing(ctx, key)
+    read_to: StreamId
+    if not stream.last_delivered(name, cython.address(read_to)):
         return 0
     stream.put_group(name, None)
-    ctx.keyspace.dirty += 1
+    ctx.db.keyspace.dirty += 1
     ctx.db.note_ready(key)
     return 1
 
@@ -129,22 +147,23 @@ def xgroup_destroy(ctx: Client, key: bytes, name: bytes) -> int:
     "XGROUP|CREATECONSUMER", arity=5, flags=WRITE | DENYOOM, keys=(2, 2, 1), key_flags="RW insert", categories="stream"
 )
 def xgroup_createconsumer(ctx: Client, key: bytes, name: bytes, consumer: bytes) -> int:
-    stream, group = existing_group(ctx, key, name)
-    if consumer in group.consumers:
+    group: Group = existing_group(ctx, key, name)
+    if group.consumer_of(consumer) != NO_CONSUMER:
         return 0
-    see_consumer(ctx, group, consumer)
-    group.save(stream)
+    see_consumer(ctx.db.keyspace, group, consumer)
+    group.store()
     return 1
 
 
 @command("XGROUP|DELCONSUMER", arity=5, flags=WRITE, keys=(2, 2, 1), key_flags="RW delete", categories="stream")
 def xgroup_delconsumer(ctx: Client, key: bytes, name: bytes, consumer: bytes) -> int:
-    stream, group = existing_group(ctx, key, name)
-    if consumer not in group.consumers:
+    group: Group = existing_group(ctx, key, name)
+    number: uint32_t = group.consumer_of(consumer)
+    if number == NO_CONSUMER:
         return 0
-    pending = group.remove_consumer(consumer)
-    group.save(stream)
-    ctx.keyspace.dirty += 1
+    pending = group.drop(number)
+    group.store()
+    ctx.db.keyspace.dirty += 1
     return pending
 
 
@@ -176,14 +195,22 @@ def xgroup_help(ctx: Client) -> list[SimpleString]:
 
 @command("XACK", arity=-4, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW update", categories="stream")
 def xack(ctx: Client, key: bytes, name: bytes, *texts: bytes) -> int:
-    stream = Stream.at(ctx.db, key)
-    group = None if stream is None else Group.of(stream, name)
-    if stream is None or group is None:
+    stream: Stream = find_stream(ctx.db, key, True)
+    group: Group = None if stream is None else group_of(stream, name)
+    acknowledged: int64_t = 0
+    id: StreamId
+    text: bytes
+    if group is None:
         return 0
-    acknowledged = sum([group.remove(id) for id in [parse_id(text) for text in texts]])
+    if len(texts) > 1:
+        for text in texts:
+            read_id(text, 0, cython.address(id))
+    for text in texts:
+        read_id(text, 0, cython.address(id))
+        acknowledged += group.take_out(id)
     if acknowledged:
-        group.save(stream)
-        ctx.keyspace.dirty += acknowledged
+        group.store()
+        ctx.db.keyspace.dirty += acknowledged
     return acknowledged
 
 
@@ -199,8 +226,10 @@ def xack(ctx: Client, key: bytes, name: bytes, *texts: bytes) -> int:
 def xpending(ctx: Client, key: bytes, name: bytes, *words: bytes) -> list[object]:
     if words and not 3 <= len(words) <= 6:
         raise CommandError(SYNTAX_ERROR)
-    least_idle_ms = 0
-    count = start = end = 0
+    least_idle_ms: int64_t = 0
+    count: int64_t = 0
+    start: StreamId
+    end: StreamId
     if words:
         if words[0].upper() == b"IDLE":
             least_idle_ms = integer(words[1])
@@ -208,39 +237,73 @@ def xpending(ctx: Client, key: bytes, name: bytes, *words: bytes) -> list[object
                 raise CommandError(SYNTAX_ERROR)
             words = words[2:]
         count = integer(words[2])
-        start, end = parse_start(words[0]), parse_end(words[1])
-    stream = Stream.at(ctx.db, key)
-    group = None if stream is None else Group.of(stream, name)
+        read_start(words[0], cython.address(start))
+        read_end(words[1], cython.address(end))
+    stream: Stream = find_stream(ctx.db, key, True)
+    group: Group = None if stream is None else group_of(stream, name)
+    consumer: uint32_t = NO_CONSUMER
     if group is None:
         raise no_such_group(key, name)
     if not words:
         return pending_summary(group)
-    found: list[object] = []
-    consumer = group.consumers.get(words[3]) if len(words) > 3 else None
-    if len(words) > 3 and consumer is None:
-        return found
-    now_ms = ctx.keyspace.now_ms
-    if count <= 0 or start > end:
-        return found
-    for pending in group.walk(start, consumer, now_ms - least_idle_ms if least_idle_ms else None):
-        if pending.id > end:
-            break
-        idle_ms = max(now_ms - pending.delivered_ms, 0)
-        found.append([format_id(pending.id), pending.consumer.name, idle_ms, pending.deliveries])
-        if len(found) == count:
-            break
-    return found
+    if len(words) > 3:
+        consumer = group.consumer_of(words[3])
+        if consumer == NO_CONSUMER:
+            return []
+    return pending_between(group, start, end, count, consumer, ctx.db.keyspace.now_ms, least_idle_ms)
 
 
-def pending_summary(group: Group) -> list[object]:
-    if not len(group):
+@cython.cfunc
+def pending_summary(group: Group) -> list:
+    first: Entry
+    last: Entry
+    nought: StreamId
+    nought.ms = nought.sequence = 0
+    if not group.seek_last(cython.address(last)):
         return [0, None, None, NULL_ARRAY]
+    group.seek(nought, cython.address(first))
     return [
-        len(group),
-        format_id(group.first_pending()),
-        format_id(group.last_pending()),
+        group.pending_count(),
+        id_text(first.id),
+        id_text(last.id),
         [[consumer, b"%d" % count] for consumer, count in group.shares()],
     ]
+
+
+@cython.cfunc
+def pending_between(
+    group: Group,
+    id: StreamId,
+    end: StreamId,
+    count: int64_t,
+    consumer: uint32_t,
+    now_ms: int64_t,
+    least_idle_ms: int64_t,
+) -> list:
+    """consumer: NO_CONSUMER for any. least_idle_ms: 0 for any time."""
+    entry: Entry
+    found: list = []
+    delivered_max_ms: int64_t = INT64_MAX if least_idle_ms < now_ms - INT64_MAX else now_ms - least_idle_ms
+    there: cython.bint
+    name: bytes = None
+    if consumer != NO_CONSUMER:
+        name = group.name_of(consumer)
+    while count > 0:
+        if least_idle_ms:
+            there = group.seek_idle(consumer, id, delivered_max_ms, cython.address(entry))
+        elif consumer == NO_CONSUMER:
+            there = group.seek(id, cython.address(entry))
+        else:
+            there = group.seek_of(consumer, id, cython.address(entry))
+        if not there or is_less(end, entry.id):
+            break
+        owner = group.name_of(entry.consumer) if consumer == NO_CONSUMER else name
+        found.append([id_text(entry.id), owner, max(now_ms - entry.delivered_ms, 0), entry.deliveries])
+        id = entry.id
+        if not next_id(cython.address(id)):
+            break
+        count -= 1
+    return found
 
 
 @command(
@@ -253,66 +316,96 @@ def pending_summary(group: Group) -> list[object]:
     tips=["nondeterministic_output"],
 )
 def xclaim(ctx: Client, key: bytes, name: bytes, consumer_name: bytes, least_idle: bytes, *words: bytes) -> object:
-    stream = Stream.at(ctx.db, key)
-    group = None if stream is None else Group.of(stream, name)
-    if stream is None or group is None:
+    stream: Stream = find_stream(ctx.db, key, True)
+    group: Group = None if stream is None else group_of(stream, name)
+    keyspace: Keyspace = ctx.db.keyspace
+    now_ms: int64_t = keyspace.now_ms
+    if group is None:
         raise no_such_group(key, name)
-    least_idle_ms = integer(least_idle, "ERR Invalid min-idle-time argument for XCLAIM")
-    now_ms = ctx.keyspace.now_ms
-    claim = Claim(words, now_ms)
-    ctx.db.make_sure_of_rows(len(claim.ids))
-    consumer: Consumer | None = None
-    found: list[object] = []
-    removed = 0
-    for id in claim.ids:
-        pending = group.find(id)
-        entry = stream.range(id, id)
-        if not entry:
-            removed += group.remove(id)
+    least_idle_ms: int64_t = integer(least_idle, "ERR Invalid min-idle-time argument for XCLAIM")
+    claim: Claim = Claim(words, now_ms)
+    consumer: uint32_t = NO_CONSUMER
+    entry: Entry
+    id: StreamId
+    found: list = []
+    removed: int64_t = 0
+    changes: int64_t
+    place: cython.Py_ssize_t
+    if claim.count > 1:
+        ctx.db.make_sure_of_rows(claim.count)
+    for place in range(claim.count):
+        read_id(words[place], 0, cython.address(id))
+        pending: cython.bint = group.look_up(id, cython.address(entry))
+        answer = answer_with(stream, id, claim.just_id)
+        if answer is None:
+            removed += pending and group.take_out(id)
             continue
-        if pending is None and not claim.force:
+        if not pending and not claim.force:
             continue
-        if pending is not None and least_idle_ms > 0 and now_ms - pending.delivered_ms < least_idle_ms:
+        if pending and least_idle_ms > 0 and now_ms - entry.delivered_ms < least_idle_ms:
             continue
-        consumer = consumer or see_consumer(ctx, group, consumer_name)
-        pending = pending or Pending(id, consumer, now_ms, 1)
-        pending.consumer = consumer
-        pending.delivered_ms = claim.delivered_ms
+        if consumer == NO_CONSUMER:
+            # A small group counts its consumers anew when one comes.
+            consumer = see_consumer(keyspace, group, consumer_name)
+        if not pending:
+            entry.id = id
+            entry.deliveries = 1
+        entry.consumer = consumer
+        entry.delivered_ms = claim.delivered_ms
         if claim.deliveries >= 0:
-            pending.deliveries = claim.deliveries
+            entry.deliveries = claim.deliveries
         elif not claim.just_id:
-            pending.deliveries += 1
-        group.put(pending)
-        found.append(format_id(id) if claim.just_id else entry[0])
+            entry.deliveries = next_count(entry.deliveries)
+        group.write(cython.address(entry))
+        found.append(answer)
     # A new last ID is a change of its own only if nothing else is one.
-    is_later = claim.last_id > group.last_id
-    changes = len(found) + removed or int(is_later)
+    is_later: cython.bint = is_less(group.last, claim.last)
+    changes = len(found) + removed
     if is_later:
-        group.last_id = claim.last_id
+        group.last = claim.last
+        changes = changes or 1
     if changes:
-        group.save(stream)
-    ctx.keyspace.dirty += changes
+        group.store()
+    keyspace.dirty += changes
     return found
 
 
-class Claim:
-    """The IDs and options of XCLAIM. deliveries: -1 for one more than there were."""
+@cython.cfunc
+def answer_with(stream: Stream, id: StreamId, just_id: cython.bint) -> object:
+    """An entry, or its ID alone; None if it is not there."""
+    index: uint32_t = 0
+    entry: StreamEntry
+    if just_id:
+        return id_text(id) if stream.find(id, cython.address(index), cython.address(entry)) else None
+    read = stream.between(id, id, 1, False, None)
+    return read[0] if read else None
 
-    def __init__(self, words: tuple[bytes, ...], now_ms: int):
-        self.ids: list[int] = []
-        self.force = self.just_id = False
+
+@cython.cclass
+class Claim:
+    """The options of XCLAIM behind so many IDs. deliveries: -1 for one more than there were."""
+
+    count: cython.Py_ssize_t
+    force: cython.bint
+    just_id: cython.bint
+    deliveries: int64_t
+    delivered_ms: int64_t
+    last: StreamId
+
+    def __init__(self, words: tuple, now_ms: int64_t):
+        place: cython.Py_ssize_t = 0
+        delivered_ms: int64_t = -1
+        id: StreamId
         self.deliveries = -1
-        self.last_id = 0
-        delivered_ms = -1
-        place = 0
-        for word in words:
+        while place < len(words):
             try:
-                self.ids.append(parse_id(word))
+                read_id(words[place], 0, cython.address(id))
             except CommandError:
                 break
             place += 1
+        self.count = place
         while place < len(words):
-            word = words[place].upper()
+            word: bytes = cython.cast(bytes, words[place]).upper()
             argument = words[place + 1] if place + 1 < len(words) else None
             place += 1
             if word in (b"FORCE", b"JUSTID"):
@@ -323,7 +416,7 @@ class Claim:
                 raise CommandError(f"ERR Unrecognized XCLAIM option '{shown(words[place - 1])}'")
             place += 1
             if word == b"LASTID":
-                self.last_id = parse_id(argument)
+                read_id(argument, 0, cython.address(self.last))
                 continue
             number = integer(argument, f"ERR Invalid {word.decode()} option argument for XCLAIM")
             if word == b"RETRYCOUNT":
@@ -346,40 +439,50 @@ class Claim:
 def xautoclaim(
     ctx: Client, key: bytes, name: bytes, consumer_name: bytes, least_idle: bytes, start: bytes, *options: bytes
 ) -> list[object]:
-    least_idle_ms = integer(least_idle, "ERR Invalid min-idle-time argument for XAUTOCLAIM")
-    place = parse_start(start)
+    least_idle_ms: int64_t = integer(least_idle, "ERR Invalid min-idle-time argument for XAUTOCLAIM")
+    id: StreamId
+    read_start(start, cython.address(id))
+    count: uint64_t
     count, just_id = autoclaim_options(options)
-    stream = Stream.at(ctx.db, key)
-    group = None if stream is None else Group.of(stream, name)
-    if stream is None or group is None:
+    stream: Stream = find_stream(ctx.db, key, True)
+    group: Group = None if stream is None else group_of(stream, name)
+    if group is None:
         raise no_such_group(key, name)
     if count > AUTOCLAIM_POSSIBLE:
         raise CommandError(COUNT_TOO_HIGH)
-    ctx.db.make_sure_of_rows(min(count, len(group)))
-    now_ms = ctx.keyspace.now_ms
-    consumer: Consumer | None = None
-    found: list[object] = []
-    deleted: list[bytes] = []
-    attempts = ATTEMPTS * count
-    pending = group.after(place)
-    while pending is not None and attempts and len(found) + len(deleted) < count:
+    ctx.db.make_sure_of_rows(min(count, group.pending_count()))
+    keyspace: Keyspace = ctx.db.keyspace
+    now_ms: int64_t = keyspace.now_ms
+    consumer: uint32_t = NO_CONSUMER
+    entry: Entry
+    found: list = []
+    deleted: list = []
+    attempts: uint64_t = ATTEMPTS * count
+    there: cython.bint = group.seek(id, cython.address(entry))
+    while there and attempts and cython.cast(uint64_t, len(found) + len(deleted)) < count:
         attempts -= 1
-        entry = stream.range(pending.id, pending.id)
-        if not entry:
-            group.remove(pending.id)
-            deleted.append(format_id(pending.id))
-        elif least_idle_ms <= 0 or now_ms - pending.delivered_ms >= least_idle_ms:
-            consumer = consumer or see_consumer(ctx, group, consumer_name)
-            pending.consumer = consumer
-            pending.delivered_ms = now_ms
-            pending.deliveries += not just_id
-            group.put(pending)
-            found.append(format_id(pending.id) if just_id else entry[0])
-        pending = None if pending.id == LARGEST_ID else group.after(pending.id + 1)
+        id = entry.id
+        idle_enough: cython.bint = least_idle_ms <= 0 or now_ms - entry.delivered_ms >= least_idle_ms
+        answer = answer_with(stream, id, just_id or not idle_enough)
+        if answer is None:
+            group.take_out(id)
+            deleted.append(id_text(id))
+        elif idle_enough:
+            if consumer == NO_CONSUMER:
+                consumer = see_consumer(keyspace, group, consumer_name)
+            entry.consumer = consumer
+            entry.delivered_ms = now_ms
+            if not just_id:
+                entry.deliveries = next_count(entry.deliveries)
+            group.write(cython.address(entry))
+            found.append(answer)
+        there = next_id(cython.address(id)) and group.seek(id, cython.address(entry))
     if found or deleted:
-        group.save(stream)
-    ctx.keyspace.dirty += len(found) + len(deleted)
-    return [format_id(0 if pending is None else pending.id), found, deleted]
+        group.store()
+    keyspace.dirty += len(found) + len(deleted)
+    if not there:
+        entry.id.ms = entry.id.sequence = 0
+    return [id_text(entry.id), found, deleted]
 
 
 def autoclaim_options(options: tuple[bytes, ...]) -> tuple[int, bool]:

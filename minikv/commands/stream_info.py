@@ -1,20 +1,21 @@
-# cython: language_level=3
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
 """XINFO: streams, their groups and consumers, looked at from outside."""
 
 from __future__ import annotations
 
-from itertools import islice
+import cython
+from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
+from cython.cimports.minikv.dispatch.client import Client
+from cython.cimports.minikv.keyspace.stream import Stream, StreamNumbers, find_stream
+from cython.cimports.minikv.keyspace.stream_group import NO_CONSUMER, UNKNOWN_READS, Entry, Group, group_of, next_id
+from cython.cimports.minikv.keyspace.stream_node import StreamId, id_text
 
 from minikv.algorithms.radix_tree import radix_tree_nodes
 from minikv.commands.help import help_lines
 from minikv.commands.stream_group import bad_subcommand, no_such_consumer_group
 from minikv.dispatch.arguments import NO_SUCH_KEY, integer
-from minikv.dispatch.client import Client
 from minikv.dispatch.spec import LOADING, READONLY, STALE, command, container
 from minikv.errors import CommandError
-from minikv.keyspace.stream import LARGEST_ID, Stream
-from minikv.keyspace.stream_group import Group
-from minikv.keyspace.stream_node import format_id
 from minikv.protocol.reply import SimpleString
 
 ENTRIES_SHOWN = 10  # by FULL
@@ -23,8 +24,9 @@ NODES_COUNTED = 1000  # exactly; a large stream is not walked through for a figu
 XINFO = container("XINFO", arity=-2)
 
 
+@cython.cfunc
 def existing(ctx: Client, key: bytes) -> Stream:
-    stream = Stream.at(ctx.db, key)
+    stream: Stream = find_stream(ctx.db, key, True)
     if stream is None:
         raise CommandError(NO_SUCH_KEY)
     return stream
@@ -32,26 +34,45 @@ def existing(ctx: Client, key: bytes) -> Stream:
 
 @command("XINFO|STREAM", arity=-3, flags=READONLY, keys=(2, 2, 1), key_flags="RO access", categories="stream")
 def xinfo_stream(ctx: Client, key: bytes, *options: bytes) -> dict[bytes, object]:
-    stream = existing(ctx, key)
+    stream: Stream = existing(ctx, key)
     count = full_options(options)
-    about: dict[bytes, object] = {
-        b"length": len(stream),
-        b"radix-tree-keys": stream.node_count,
-        b"radix-tree-nodes": radix_tree_nodes(stream.node_ids(NODES_COUNTED), stream.node_count),
-        b"last-generated-id": format_id(stream.last_id),
-        b"max-deleted-entry-id": format_id(stream.max_deleted_id),
-        b"entries-added": stream.entries_added,
-        b"recorded-first-entry-id": format_id(stream.first_id),
+    numbers: StreamNumbers = stream.numbers()
+    nodes: uint32_t = stream.nodes()
+    about: dict = {
+        b"length": numbers.length,
+        b"radix-tree-keys": nodes,
+        b"radix-tree-nodes": radix_tree_nodes(stream.node_ids(NODES_COUNTED), nodes),
+        b"last-generated-id": id_text(numbers.last),
+        b"max-deleted-entry-id": id_text(numbers.max_deleted),
+        b"entries-added": numbers.added,
+        b"recorded-first-entry-id": id_text(numbers.first),
     }
     if count is None:
-        first, last = stream.range(0, LARGEST_ID, 1), stream.range(0, LARGEST_ID, 1, True)
         about[b"groups"] = stream.group_count()
-        about[b"first-entry"] = first[0] if first else None
-        about[b"last-entry"] = last[0] if last else None
+        about[b"first-entry"] = edge_entry(stream, False)
+        about[b"last-entry"] = edge_entry(stream, True)
     else:
-        about[b"entries"] = stream.range(0, LARGEST_ID, count)
-        about[b"groups"] = [full_group(stream, group, count) for group in Group.all_of(stream)]
+        about[b"entries"] = stream.between(id_from(0), id_from(~cython.cast(uint64_t, 0)), count, False, None)
+        about[b"groups"] = [full_group(group, cython.address(numbers), count) for group in Group.all_of(stream)]
     return about
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def id_from(half: uint64_t) -> StreamId:
+    """The smallest or largest ID."""
+    id: StreamId
+    id.ms = id.sequence = half
+    return id
+
+
+@cython.cfunc
+def edge_entry(stream: Stream, last: cython.bint) -> list:
+    """The first or last entry, or None."""
+    found: list = stream.between(id_from(0), id_from(~cython.cast(uint64_t, 0)), 1, last, None)
+    return found[0] if found else None
 
 
 def full_options(options: tuple[bytes, ...]) -> int | None:
@@ -68,46 +89,69 @@ def full_options(options: tuple[bytes, ...]) -> int | None:
     return count if count >= 0 else ENTRIES_SHOWN
 
 
-def full_group(stream: Stream, group: Group, count: int) -> dict[bytes, object]:
-    pending: list[object] = []
-    for entry in islice(group.walk(0, None), count or None):
-        pending.append([format_id(entry.id), entry.consumer.name, entry.delivered_ms, entry.deliveries])
+@cython.cfunc
+def full_group(group: Group, numbers: cython.pointer[cython.const[StreamNumbers]], count: uint64_t) -> dict:
     return {
         b"name": group.name,
-        b"last-delivered-id": format_id(group.last_id),
-        b"entries-read": group.entries_read,
-        b"lag": group.lag(stream),
-        b"pel-count": len(group),
-        b"pending": pending,
-        b"consumers": [full_consumer(group, name, owned, seen_ms, count) for name, owned, seen_ms in group.reports()],
+        b"last-delivered-id": id_text(group.last),
+        b"entries-read": entries_read(group),
+        b"lag": group.lag(numbers),
+        b"pel-count": group.pending_count(),
+        b"pending": pending_of(group, NO_CONSUMER, count or group.pending_count()),
+        b"consumers": [
+            {
+                b"name": name,
+                b"seen-time": seen_ms,
+                b"pel-count": owned,
+                b"pending": pending_of(group, number, min(count or owned, owned)),
+            }
+            for name, number, owned, seen_ms in group.reports()
+        ],
     }
 
 
-def full_consumer(group: Group, name: bytes, owned: int, seen_ms: int, count: int) -> dict[bytes, object]:
-    """owned: how many entries are pending for the consumer."""
-    entries = islice(group.walk(0, group.consumers[name]), count or None) if owned else ()
-    return {
-        b"name": name,
-        b"seen-time": seen_ms,
-        b"pel-count": owned,
-        b"pending": [[format_id(entry.id), entry.delivered_ms, entry.deliveries] for entry in entries],
-    }
+@cython.cfunc
+def entries_read(group: Group) -> object:
+    return None if group.reads == UNKNOWN_READS else group.reads
+
+
+@cython.cfunc
+def pending_of(group: Group, consumer: uint32_t, count: uint64_t) -> list:
+    """The first pending entries of a consumer, or (NO_CONSUMER) of all, with their consumers' names."""
+    entry: Entry
+    id: StreamId = id_from(0)
+    found: list = []
+    while count and (
+        group.seek(id, cython.address(entry))
+        if consumer == NO_CONSUMER
+        else group.seek_of(consumer, id, cython.address(entry))
+    ):
+        if consumer == NO_CONSUMER:
+            found.append([id_text(entry.id), group.name_of(entry.consumer), entry.delivered_ms, entry.deliveries])
+        else:
+            found.append([id_text(entry.id), entry.delivered_ms, entry.deliveries])
+        id = entry.id
+        count = count - 1 if next_id(cython.address(id)) else 0
+    return found
 
 
 @command("XINFO|GROUPS", arity=3, flags=READONLY, keys=(2, 2, 1), key_flags="RO access", categories="stream")
 def xinfo_groups(ctx: Client, key: bytes) -> list[dict[bytes, object]]:
-    stream = existing(ctx, key)
-    return [
-        {
-            b"name": group.name,
-            b"consumers": len(group.consumers),
-            b"pending": len(group),
-            b"last-delivered-id": format_id(group.last_id),
-            b"entries-read": group.entries_read,
-            b"lag": group.lag(stream),
-        }
-        for group in Group.all_of(stream)
-    ]
+    stream: Stream = existing(ctx, key)
+    numbers: StreamNumbers = stream.numbers()
+    return [about_group(group, cython.address(numbers)) for group in Group.all_of(stream)]
+
+
+@cython.cfunc
+def about_group(group: Group, numbers: cython.pointer[cython.const[StreamNumbers]]) -> dict:
+    return {
+        b"name": group.name,
+        b"consumers": group.consumer_count(),
+        b"pending": group.pending_count(),
+        b"last-delivered-id": id_text(group.last),
+        b"entries-read": entries_read(group),
+        b"lag": group.lag(numbers),
+    }
 
 
 @command(
@@ -120,18 +164,17 @@ def xinfo_groups(ctx: Client, key: bytes) -> list[dict[bytes, object]]:
     tips=["nondeterministic_output"],
 )
 def xinfo_consumers(ctx: Client, key: bytes, name: bytes) -> list[dict[bytes, object]]:
-    stream = existing(ctx, key)
-    group = Group.of(stream, name)
+    group: Group = group_of(existing(ctx, key), name)
     if group is None:
         raise no_such_consumer_group(key, name)
-    now_ms = ctx.keyspace.now_ms
+    now_ms: int64_t = ctx.db.keyspace.now_ms
     return [
         {
             b"name": consumer,
             b"pending": pending,
             b"idle": max(now_ms - seen_ms, 0),
         }
-        for consumer, pending, seen_ms in group.reports()
+        for consumer, _, pending, seen_ms in group.reports()
     ]
 
 

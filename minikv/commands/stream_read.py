@@ -1,25 +1,27 @@
-# cython: language_level=3
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
 """XREAD and XREADGROUP: entries of several streams at once, as soon as there are some."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import cython
+from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
+from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
+from cython.cimports.minikv.commands.stream_id import read_id
+from cython.cimports.minikv.dispatch.client import Client
+from cython.cimports.minikv.keyspace.database import Keyspace
+from cython.cimports.minikv.keyspace.stream import Stream, StreamNumbers, find_stream
+from cython.cimports.minikv.keyspace.stream_group import NO_CONSUMER, Entry, Group, group_of, next_id
+from cython.cimports.minikv.keyspace.stream_node import StreamId, id_text, is_less
 
 from minikv.commands.encoding import STREAM
-from minikv.commands.stream_id import parse_id
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer
 from minikv.dispatch.blocking import block
-from minikv.dispatch.client import Client
 from minikv.dispatch.spec import BLOCKING, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError
-from minikv.keyspace.stream import LARGEST_ID, Stream
-from minikv.keyspace.stream_group import Consumer, Group, Pending
-from minikv.keyspace.stream_node import format_id
 from minikv.protocol.reply import NULL_ARRAY, POSTPONED, Raw, encode
 
-NEW_ENTRIES = LARGEST_ID  # stands for the ID `>`
 # Who has waited gets so many entries at most, unless COUNT says otherwise.
-AFTER_WAITING = 1000
+AFTER_WAITING = cython.declare(uint64_t, 1000)
 BAD_TIMEOUT = "ERR timeout is not an integer or out of range"
 NEGATIVE_TIMEOUT = "ERR timeout is negative"
 UNBALANCED = "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified."
@@ -36,21 +38,27 @@ GROUP_IS_GONE = "NOGROUP the consumer group this client was blocked on no longer
 STREAM_IS_GONE = CommandError("UNBLOCKED the stream key no longer exists")
 
 
+@cython.cclass
 class Request:
     """What XREAD or XREADGROUP asks for. timeout_ms: None for not waiting. count: 0 for all."""
 
-    def __init__(self, words: Sequence[bytes], with_group: bool):
-        self.timeout_ms: int | None = None
-        self.count = 0
-        self.group = b""
-        self.consumer = b""
-        self.no_ack = False
-        self.keys: Sequence[bytes] = ()
-        self.ids: Sequence[bytes] = ()
+    timeout_ms: object
+    count: uint64_t
+    group: bytes
+    consumer: bytes
+    no_ack: cython.bint
+    keys: tuple
+    ids: tuple
+
+    def __init__(self, words: tuple, with_group: cython.bint):
+        place: cython.Py_ssize_t
+        more: cython.Py_ssize_t
+        self.group = self.consumer = b""
+        self.keys = self.ids = ()
         named = False
         place = 0
         while place < len(words) and not self.keys:
-            word = words[place].upper()
+            word: bytes = cython.cast(bytes, words[place]).upper()
             more = len(words) - 1 - place
             if word == b"BLOCK" and more:
                 self.timeout_ms = integer(words[place + 1], BAD_TIMEOUT)
@@ -89,7 +97,7 @@ def shown(name: bytes) -> str:
     return name.split(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
-def as_reply(ctx: Client, found: list[tuple[bytes, object]]) -> object:
+def as_reply(ctx: Client, found: list) -> object:
     """Streams with their entries: a map in RESP3, pairs in RESP2."""
     if ctx.resp == 2:
         return [list(pair) for pair in found]
@@ -108,39 +116,71 @@ def as_reply(ctx: Client, found: list[tuple[bytes, object]]) -> object:
     categories="stream",
 )
 def xread(ctx: Client, *words: bytes) -> object:
-    request = Request(words, False)
-    last_ids = []
-    for key, text in zip(request.keys, request.ids, strict=True):
-        stream = Stream.at(ctx.db, key)
+    request: Request = Request(words, False)
+    last_ids = bytearray(len(request.keys) * cython.sizeof(StreamId))
+    lasts: cython.pointer[StreamId] = cython.cast(cython.pointer[StreamId], PyByteArray_AS_STRING(last_ids))
+    last: StreamId
+    stream: Stream
+    place: cython.Py_ssize_t
+    for place in range(len(request.keys)):
+        stream = find_stream(ctx.db, request.keys[place], True)
+        text: bytes = request.ids[place]
         if text == b">":
             raise CommandError(NEW_WITHOUT_GROUP)
         if text == b"$":
-            last_ids.append(0 if stream is None else stream.last_id)
+            lasts[place] = last_id_of(stream)
         else:
-            last_ids.append(parse_id(text))
-    found: list[tuple[bytes, object]] = []
-    for key, last_id in zip(request.keys, last_ids, strict=True):
-        stream = Stream.at(ctx.db, key)
-        if stream is None or last_id == LARGEST_ID:
+            read_id(text, 0, lasts + place)
+    found: list = []
+    for place in range(len(request.keys)):
+        stream = find_stream(ctx.db, request.keys[place], True)
+        last = lasts[place]
+        if stream is None or not next_id(cython.address(last)):
             continue
-        entries = stream.range(last_id + 1, LARGEST_ID, request.count)
+        entries = stream.between(last, largest_id(), request.count, False, None)
         if entries:
-            found.append((key, entries))
+            found.append((request.keys[place], entries))
     if found:
         return as_reply(ctx, found)
-    if request.timeout_ms is None:
-        return NULL_ARRAY
+    return NULL_ARRAY if request.timeout_ms is None else wait_for_entries(ctx, request, last_ids)
+
+
+@cython.cfunc
+def wait_for_entries(ctx: Client, request: Request, last_ids: bytearray) -> object:
+    """XREAD waits for entries above these IDs, one for each key."""
     # Of a key that is given twice, the last ID counts.
-    wanted = dict(zip(request.keys, last_ids, strict=True))
+    wanted = {key: place for place, key in enumerate(request.keys)}
 
     def serve(ctx: Client, key: bytes) -> object:
-        stream = Stream.at(ctx.db, key, False)
-        if stream is None or stream.last_id <= wanted[key]:
+        stream: Stream = find_stream(ctx.db, key, False)
+        place: cython.Py_ssize_t = wanted[key]
+        last: StreamId = cython.cast(cython.pointer[StreamId], PyByteArray_AS_STRING(last_ids))[place]
+        if stream is None or not is_less(last, last_id_of(stream)):
             return POSTPONED
-        entries = stream.range(wanted[key] + 1, LARGEST_ID, request.count or AFTER_WAITING)
+        next_id(cython.address(last))
+        entries = stream.between(last, largest_id(), request.count or AFTER_WAITING, False, None)
         return as_reply(ctx, [(key, entries)])
 
     return block(ctx, request.keys, request.timeout_ms, STREAM, serve)
+
+
+@cython.cfunc
+@cython.inline
+def last_id_of(stream: Stream | None) -> StreamId:
+    """The last ID of a stream, 0 for None."""
+    id: StreamId
+    id.ms = id.sequence = 0
+    return id if stream is None else stream.numbers().last
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def largest_id() -> StreamId:
+    id: StreamId
+    id.ms = id.sequence = ~cython.cast(uint64_t, 0)
+    return id
 
 
 @command(
@@ -151,100 +191,143 @@ def xread(ctx: Client, *words: bytes) -> object:
     categories="stream",
 )
 def xreadgroup(ctx: Client, *words: bytes) -> object:
-    request = Request(words, True)
-    last_ids = []
-    rows = 0
-    for key, text in zip(request.keys, request.ids, strict=True):
-        stream = Stream.at(ctx.db, key)
-        if stream is None or stream.group_last_id(request.group) is None:
+    request: Request = Request(words, True)
+    keyspace: Keyspace = ctx.db.keyspace
+    stream: Stream
+    group: Group
+    id: StreamId
+    place: cython.Py_ssize_t
+    rows: uint64_t = 0
+    for place in range(len(request.keys)):
+        key: bytes = request.keys[place]
+        text: bytes = request.ids[place]
+        stream = find_stream(ctx.db, key, True)
+        if stream is None or not stream.last_delivered(request.group, cython.address(id)):
             raise CommandError(
                 f"NOGROUP No such key '{shown(key)}' or consumer group '{shown(request.group)}'"
                 " in XREADGROUP with GROUP option"
             )
         if text == b"$":
             raise CommandError(LAST_WITH_GROUP)
-        last_ids.append(NEW_ENTRIES if text == b">" else parse_id(text))
-        rows += min(request.count or len(stream), len(stream))
+        if text != b">":
+            read_id(text, 0, cython.address(id))
+        rows += min(request.count or stream.numbers().length, stream.numbers().length)
     if len(request.keys) > 1:
         ctx.db.make_sure_of_rows(rows)
-    found: list[tuple[bytes, object]] = []
-    for key, last_id in zip(request.keys, last_ids, strict=True):
-        stream = Stream.at(ctx.db, key)
-        group = None if stream is None else Group.of(stream, request.group)
-        if stream is None or group is None:
+    found: list = []
+    for place in range(len(request.keys)):
+        key = request.keys[place]
+        text = request.ids[place]
+        stream = find_stream(ctx.db, key, True)
+        group = None if stream is None else group_of(stream, request.group)
+        if group is None:
             continue
-        if last_id != NEW_ENTRIES:
-            found.append((key, history(ctx, stream, group, request, last_id + 1)))
-        elif group.last_id < LARGEST_ID and (new := NewEntries(stream, group, request.count)).entries:
-            found.append((key, new.deliver(ctx, request)))
+        id = largest_id()  # stands for the ID `>`
+        if text != b">":
+            read_id(text, 0, cython.address(id))
+        if is_less(id, largest_id()):
+            found.append((key, history(keyspace, group, request, id)))
+        else:
+            entries = deliver(ctx, keyspace, group, request, request.count, False)
+            if entries:
+                found.append((key, entries))
     if found:
         return as_reply(ctx, found)
-    if request.timeout_ms is None:
-        return NULL_ARRAY
+    return NULL_ARRAY if request.timeout_ms is None else wait_as_consumer(ctx, request)
+
+
+@cython.cfunc
+def wait_as_consumer(ctx: Client, request: Request) -> object:
+    """XREADGROUP waits for entries that its group has not read."""
 
     def serve(ctx: Client, key: bytes) -> object:
-        stream = Stream.at(ctx.db, key, False)
+        stream: Stream = find_stream(ctx.db, key, False)
+        group: Group
         if stream is None:
             return POSTPONED
-        last_id = stream.group_last_id(request.group)
-        if last_id is None:
+        group = group_of(stream, request.group)
+        if group is None:
             raise CommandError(GROUP_IS_GONE)
-        if stream.last_id <= last_id:
+        if not is_less(group.last, last_id_of(stream)):
             return POSTPONED
-        group = Group.of(stream, request.group)
-        assert group is not None
-        new = NewEntries(stream, group, request.count or AFTER_WAITING)
-        return as_reply(ctx, [(key, new.deliver(ctx, request))])
+        entries = deliver(ctx, ctx.db.keyspace, group, request, request.count or AFTER_WAITING, True)
+        return as_reply(ctx, [(key, entries)])
 
     return block(ctx, request.keys, request.timeout_ms, STREAM, serve, lost=STREAM_IS_GONE, interest=request.group)
 
 
-def see_consumer(ctx: Client, group: Group, name: bytes) -> Consumer:
+@cython.cfunc
+@cython.exceptval(0xFFFFFFFF, check=False)
+def see_consumer(keyspace: Keyspace, group: Group, name: bytes) -> uint32_t:
     """The consumer that the client acts for; a new one is a change."""
-    ctx.keyspace.dirty += name not in group.consumers
-    return group.see_consumer(name, ctx.keyspace.now_ms)
+    keyspace.dirty += group.consumer_of(name) == NO_CONSUMER
+    return group.see(name, keyspace.now_ms)
 
 
-class NewEntries:
-    """What a group has not read yet, `count` at most (0: all)."""
+@cython.cfunc
+def deliver(
+    ctx: Client, keyspace: Keyspace, group: Group, request: Request, count: uint64_t, always: cython.bint
+) -> list:
+    """What the group has not read yet, which becomes pending unless the client wants no such thing.
 
-    def __init__(self, stream: Stream, group: Group, count: int):
-        self.stream = stream
-        self.group = group
-        self.ids: list[int] = []
-        self.entries = stream.read(group.last_id + 1, LARGEST_ID, count, False, self.ids)
+    always: the consumer has acted although there is nothing.
+    """
+    first: StreamId = group.last
+    ids: bytearray = bytearray()
+    entry: Entry
+    numbers: StreamNumbers
+    step: cython.Py_ssize_t
+    at: cython.pointer[StreamId]
+    entries: list = []
+    if next_id(cython.address(first)):
+        entries = group.stream.between(first, largest_id(), count, False, ids)
+    if not entries and not always:
+        return entries
+    if len(entries) > 1:
+        ctx.db.make_sure_of_rows(len(entries))
+    entry.consumer = see_consumer(keyspace, group, request.consumer)
+    entry.delivered_ms = keyspace.now_ms
+    entry.deliveries = 1
+    numbers = group.stream.numbers()
+    at = cython.cast(cython.pointer[StreamId], PyByteArray_AS_STRING(ids))
+    for step in range(len(entries)):
+        entry.id = at[step]
+        group.read_on(cython.address(numbers), entry.id)
+        if not request.no_ack:
+            group.write(cython.address(entry))
+    group.store()
+    keyspace.dirty += 1
+    return entries
 
-    def deliver(self, ctx: Client, request: Request) -> list[list[object]]:
-        """The entries, which become pending unless the client wants no such thing."""
-        now_ms = ctx.keyspace.now_ms
-        ctx.db.make_sure_of_rows(len(self.ids))
-        consumer = see_consumer(ctx, self.group, request.consumer)
-        for id in self.ids:
-            self.group.read_entry(self.stream, id)
-            if not request.no_ack:
-                self.group.put(Pending(id, consumer, now_ms, 1))
-        self.group.save(self.stream)
-        ctx.keyspace.dirty += 1
-        return self.entries
 
-
-def history(ctx: Client, stream: Stream, group: Group, request: Request, start: int) -> list[list[object]]:
-    """What is pending for the consumer, from an ID on; an entry that was deleted is null."""
-    consumer = see_consumer(ctx, group, request.consumer)
-    found: list[list[object]] = []
-    pending = group.next_of(consumer, start)
-    while pending is not None:
-        entry = stream.range(pending.id, pending.id)
-        if entry:
-            pending.delivered_ms = ctx.keyspace.now_ms
-            pending.deliveries += 1
-            group.put(pending)
-            found += entry
+@cython.cfunc
+def history(keyspace: Keyspace, group: Group, request: Request, id: StreamId) -> list:
+    """What is pending for the consumer behind an ID; an entry that was deleted is null."""
+    consumer: uint32_t = see_consumer(keyspace, group, request.consumer)
+    stream: Stream = group.stream
+    found: list = []
+    entry: Entry
+    while next_id(cython.address(id)) and group.seek_of(consumer, id, cython.address(entry)):
+        read = stream.between(entry.id, entry.id, 1, False, None)
+        if read:
+            entry.delivered_ms = keyspace.now_ms
+            entry.deliveries = next_count(entry.deliveries)
+            group.write(cython.address(entry))
+            found.append(read[0])
         else:
-            found.append([format_id(pending.id), NULL_ARRAY])
-        if len(found) == request.count or pending.id == LARGEST_ID:
+            found.append([id_text(entry.id), NULL_ARRAY])
+        if cython.cast(uint64_t, len(found)) == request.count:
             break
-        pending = group.next_of(consumer, pending.id + 1)
-    group.save(stream)
-    ctx.keyspace.dirty += 1
+        id = entry.id
+    group.store()
+    keyspace.dirty += 1
     return found
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def next_count(deliveries: int64_t) -> int64_t:
+    """One more; the count wraps."""
+    return cython.cast(int64_t, cython.cast(uint64_t, deliveries) + 1)

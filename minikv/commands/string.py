@@ -151,14 +151,7 @@ def getex(ctx: Client, key: bytes, *options: bytes) -> bytes | None:
     tips=["request_policy:multi_shard"],
 )
 def mget(ctx: Client, *keys: bytes) -> list[bytes | None]:
-    db = ctx.db
-    values: list[bytes | None] = []
-    for key in keys:
-        try:
-            values.append(db.get(key))
-        except WrongTypeError:
-            values.append(None)
-    return values
+    return ctx.db.get_all(keys)
 
 
 @command(
@@ -173,7 +166,7 @@ def mget(ctx: Client, *keys: bytes) -> list[bytes | None]:
 def mset(ctx: Client, *pairs: bytes) -> SimpleString:
     if len(pairs) % 2:
         raise CommandError("ERR wrong number of arguments for 'mset' command")
-    set_pairs(ctx, pairs)
+    ctx.db.set_all(pairs)
     return OK
 
 
@@ -192,15 +185,8 @@ def msetnx(ctx: Client, *pairs: bytes) -> int:
     for i in range(0, len(pairs), 2):
         if ctx.db.lookup(pairs[i], False, False) != MISSING:
             return 0
-    set_pairs(ctx, pairs)
+    ctx.db.set_all(pairs)
     return 1
-
-
-def set_pairs(ctx: Client, pairs: tuple[bytes, ...]) -> None:
-    db = ctx.db
-    db.make_sure_of(len(pairs) // 2, sum(map(len, pairs)))  # all or nothing
-    for i in range(0, len(pairs), 2):
-        db.set(pairs[i], pairs[i + 1])
 
 
 # Parts of a string
@@ -248,7 +234,10 @@ def getrange(ctx: Client, key: bytes, start: bytes, end: bytes) -> bytes:
     "INCR", arity=2, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="string"
 )
 def incr(ctx: Client, key: bytes) -> int:
-    return increment_by(ctx, key, 1)
+    try:
+        return ctx.db.increment(key, 1)
+    except (ValueError, OverflowError) as error:
+        raise refused(error) from None
 
 
 @command(
@@ -278,10 +267,14 @@ def decrby(ctx: Client, key: bytes, decrement: bytes) -> int:
 def increment_by(ctx: Client, key: bytes, amount: int) -> int:
     try:
         return ctx.db.increment(key, amount)
-    except ValueError:
-        raise CommandError(NOT_AN_INTEGER) from None
-    except OverflowError:
-        raise CommandError("ERR increment or decrement would overflow") from None
+    except (ValueError, OverflowError) as error:
+        raise refused(error) from None
+
+
+def refused(error: ValueError | OverflowError) -> CommandError:
+    """Why a string is not incremented."""
+    overflows = isinstance(error, OverflowError)
+    return CommandError("ERR increment or decrement would overflow" if overflows else NOT_AN_INTEGER)
 
 
 @command(

@@ -17,8 +17,8 @@ REPLY_OFF = 1
 REPLY_SKIP_NEXT = 2  # the command after this one is not answered
 REPLY_SKIP = 3  # the current command is not answered
 
-# Memory of a connection that does nothing: its objects here and in the event loop.
-CLIENT_BYTES = 2048
+# Memory of a connection that does nothing.
+CLIENT_BYTES = 800
 
 
 @cython.cclass

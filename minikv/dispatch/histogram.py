@@ -22,11 +22,12 @@ DOUBLINGS = 22  # 256 ns << 22 is just above 1 s
 COUNTERS = EXACT + STEPS * DOUBLINGS
 MAX_NS = 1_000_000_000
 
-C_COUNTERS: cython.int = COUNTERS
-C_MAX_NS: cython.longlong = MAX_NS
+C_COUNTERS = cython.declare(cython.int, COUNTERS)
+C_MAX_NS = cython.declare(cython.longlong, MAX_NS)
 
 # Upper ends of the groups that `cumulative` reports: 1.03 us and each double of it, until all durations are covered.
 FIRST_GROUP_END_NS = 1032
+C_FIRST_GROUP_END_NS = cython.declare(cython.longlong, FIRST_GROUP_END_NS)
 GROUPS = 21
 
 
@@ -82,40 +83,59 @@ class Histogram:
         return found
 
 
-def longest_ns(place: int) -> int:
-    """The longest duration that the counter at `place` counts."""
-    if place < EXACT:
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def longest(place: cython.int) -> cython.longlong:
+    if place < 256:
         return place
-    shift = (place - EXACT) // STEPS + 1
-    return ((place - STEPS * shift + 1) << shift) - 1
+    shift: cython.int = (place - 256) // 128 + 1
+    return (cython.cast(cython.longlong, place - 128 * shift + 1) << shift) - 1
+
+
+def longest_ns(place: int) -> int:
+    """The longest duration, in nanoseconds, that the counter at `place` counts."""
+    return longest(place)
 
 
 def percentiles_us(histogram: Histogram, percents: object) -> list:
     """For each percent, the duration in microseconds (a float) that so many calls did not exceed."""
-    filled = histogram.filled()
-    return [percentile_ns(filled, histogram.total, percent) / 1000 for percent in percents]
-
-
-def percentile_ns(filled: list, total: int, percent: float) -> int:
-    wanted = max(1, int(percent / 100 * total + 0.5))
-    seen = 0
-    for end_ns, calls in filled:
-        seen += calls
-        if seen >= wanted:
-            return end_ns
-    return 0
+    place: cython.int = 0
+    seen: cython.longlong = 0
+    wanted: cython.longlong
+    percent: cython.double
+    before: cython.double = 0.0
+    found: list = []
+    for percent in percents:
+        if percent < before:  # they usually rise
+            place = 0
+            seen = 0
+        before = percent
+        wanted = max(1, cython.cast(cython.longlong, percent / 100 * histogram.total + 0.5))
+        if histogram.counts == cython.NULL:
+            found.append(0.0)
+            continue
+        while seen < wanted and place < C_COUNTERS:
+            seen += histogram.counts[place]
+            place += 1
+        found.append(longest_ns(place - 1) / 1000 if seen >= wanted else 0.0)
+    return found
 
 
 def cumulative(histogram: Histogram) -> dict:
     """{microseconds: calls that took no longer}, by powers of two; only where the number of calls grows."""
     groups: dict = {}
-    filled = histogram.filled()
-    seen = place = 0
+    if histogram.counts == cython.NULL:
+        return groups
+    seen: cython.ulonglong = 0
+    before: cython.ulonglong
+    place: cython.int = 0
+    group: cython.int
     for group in range(GROUPS):
-        end_ns = FIRST_GROUP_END_NS << group
+        end_ns: cython.longlong = cython.cast(cython.longlong, C_FIRST_GROUP_END_NS) << group
         before = seen
-        while place < len(filled) and filled[place][0] < end_ns:
-            seen += filled[place][1]
+        while place < C_COUNTERS and seen < histogram.total and longest(place) < end_ns:
+            seen += histogram.counts[place]
             place += 1
         if seen > before:
             groups[end_ns // 1000] = seen

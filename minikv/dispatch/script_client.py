@@ -10,8 +10,8 @@ from minikv.dispatch.client import Client
 class ScriptClient(Client):
     """What a script's commands see in place of the client whose script it is, and what holds for the script.
 
-    read_only: commands that write are refused. allow_oom: the memory limit does not hold. out_of_memory: it was exceeded
-    when the script began. wrote: a command that writes was called, from which on nothing is refused any more.
+    read_only: commands that write are refused. allow_oom: the memory limit does not hold. out_of_memory: it was
+    exceeded when the script began. wrote: a command that writes was called; from then on nothing is refused.
     """
 
     def __init__(self, server: object):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from minikv.config import Config
 from minikv.keyspace import Keyspace
@@ -16,6 +16,7 @@ from minikv.snapshot.foreground_saves import ForegroundSaves
 
 if TYPE_CHECKING:
     from minikv.dispatch.blocking import Blocking
+    from minikv.dispatch.census import Census
     from minikv.dispatch.client import Client
     from minikv.dispatch.stats import Stats
     from minikv.dispatch.table import CommandTable
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 class Services(Protocol):
     """The running server, as handlers see it.
 
-    clients: by number. monitors: those that said MONITOR. started_at: Unix seconds. startup_bytes: private memory at
-    the start. pause_until_ms: monotonic, 0 without a CLIENT PAUSE.
+    clients: by number. monitors: those that said MONITOR. postponed: those whose command waits for the end of a
+    pause. startup_bytes: private memory at the start. pause_until_ms: monotonic, 0 without a CLIENT PAUSE.
     """
 
     config: Config
@@ -34,14 +35,16 @@ class Services(Protocol):
     stats: Stats
     clients: dict[int, Client]
     blocking: Blocking
+    postponed: set[Client]
     monitors: set[Client]
     pubsub: Registry
+    scripts: Any  # minikv.scripting.scripts.Scripts
+    functions: Any  # minikv.scripting.functions.Functions
     snapshots: SnapshotController
     saves: ForegroundSaves
     slowlog: SlowLog
     latency: LatencyMonitor
     log: Log
-    started_at: float
     startup_bytes: int
     run_id: str
     replication_id: str
@@ -60,6 +63,18 @@ class Services(Protocol):
         """The port that clients connect to, 0 without TCP."""
         ...
 
+    def uptime_s(self) -> float:
+        """Seconds since the start, by a clock that nobody sets."""
+        ...
+
+    def count_clients(self) -> Census:
+        """What all clients together hold."""
+        ...
+
+    def resident_bytes(self) -> int:
+        """Resident memory of the process, as it was a tenth of a second ago at the earliest."""
+        ...
+
     def refresh_gates(self) -> None:
         """Look again at what may stop commands (loading, failed save, pause, monitors). Call it when one changes."""
         ...
@@ -70,6 +85,10 @@ class Services(Protocol):
 
     def unpause(self) -> None:
         """CLIENT UNPAUSE: postponed commands run now."""
+        ...
+
+    def serve_others(self) -> bool:
+        """Serve other clients while a command runs; False if the server is to stop."""
         ...
 
     def kill(self, clients: Iterable[Client]) -> None:

@@ -26,7 +26,7 @@ cdef class Command:
     cdef public bytes full_name
     cdef public int arity, flags
     cdef public long long calls, usec, rejected, failed
-    cdef public dict subcommands
+    cdef public dict subcommands, replies
     cdef public Histogram histogram
     cdef int role, depth
 
@@ -40,6 +40,7 @@ cdef class CommandTable:
     cdef public long long slow_us, latency_us, slow_gate_us
     cdef dict spellings
     cdef long long mark_ns
+    cdef str busy_error
 
     cdef void begin_batch(self) noexcept
     cdef object execute(self, Client client, PyObject **argv, Py_ssize_t argc)
@@ -52,6 +53,7 @@ cdef class CommandTable:
     cpdef object set_waiting(self, bint waiting)
     cdef object failed(self, Command command, object error)
     cdef object guard(self, Client client, Command command, PyObject **argv, Py_ssize_t argc)
+    cpdef object set_busy(self, object error)
     cpdef bint out_of_memory(self)
     cpdef bint writes_refused(self)
     cdef object call_from_script(self, ScriptClient client, PyObject **argv, Py_ssize_t argc)

@@ -20,6 +20,7 @@ from cython.cimports.cpython.object import PyObject
 from minikv.dispatch.histogram import Histogram
 from minikv.dispatch.spec import (
     ADMIN,
+    ALLOW_BUSY,
     DENYOOM,
     FAST,
     LOADING,
@@ -45,10 +46,12 @@ GATE_MEMORY = cython.declare(cython.int, 4)
 GATE_PAUSE_ALL = cython.declare(cython.int, 8)
 GATE_PAUSE_WRITES = cython.declare(cython.int, 16)
 GATE_MONITORS = cython.declare(cython.int, 32)
+GATE_BUSY = cython.declare(cython.int, 128)
 # Not a reason to stop: somebody waits for a key, which the command may change.
 GATE_WAITING = cython.declare(cython.int, 64)
 
 C_WRITE = cython.declare(cython.int, WRITE)
+C_ALLOW_BUSY = cython.declare(cython.int, ALLOW_BUSY)
 C_DENYOOM = cython.declare(cython.int, DENYOOM)
 C_LOADING = cython.declare(cython.int, LOADING)
 C_NO_AUTH = cython.declare(cython.int, NO_AUTH)
@@ -102,7 +105,8 @@ class Command:
     """A command of one server: its spec, handler and counters.
 
     calls, usec, rejected, failed: as INFO commandstats. histogram: of the calls' durations. depth: how many words the
-    name has. subcommands: by lower-case word, for a container; else None.
+    name has. subcommands: by lower-case word, for a container; else None. replies: what describes the command to
+    clients, encoded and kept by commands/command.py.
     """
 
     def __init__(self, spec: CommandSpec, handler: object):
@@ -114,6 +118,7 @@ class Command:
         self.depth = 1 if spec.parent is None else 2
         self.role = ROLES.get(self.full_name, ROLE_ORDINARY)
         self.subcommands = None
+        self.replies = {}
         self.histogram = Histogram()
 
     def __repr__(self) -> str:
@@ -121,8 +126,9 @@ class Command:
 
     def reset_stats(self) -> None:
         """CONFIG RESETSTAT."""
+        if self.histogram.total:
+            self.histogram.clear()
         self.calls = self.usec = self.rejected = self.failed = 0
-        self.histogram.clear()
 
 
 @cython.cclass
@@ -207,7 +213,7 @@ class CommandTable:
     ) -> None:
         """What holds now of the reasons to look closer at a command before it runs."""
         self.gates = (
-            self.gates & GATE_WAITING
+            self.gates & (GATE_WAITING | GATE_BUSY)
             | GATE_LOADING * loading
             | GATE_MISCONF * misconf
             | GATE_MEMORY * limited_memory
@@ -219,6 +225,11 @@ class CommandTable:
     def set_waiting(self, waiting: cython.bint) -> object:
         """Whether any client waits for a key."""
         self.gates = self.gates | GATE_WAITING if waiting else self.gates & ~GATE_WAITING
+
+    def set_busy(self, error: object) -> object:
+        """A script runs for so long that other clients get this error; None: no more."""
+        self.busy_error = error
+        self.gates = self.gates | GATE_BUSY if error is not None else self.gates & ~GATE_BUSY
 
     def dispatch(self, client: Client, args: object) -> object:
         """Execute one request given as a sequence of bytes. Errors are returned as CommandError, not raised."""
@@ -431,7 +442,7 @@ class CommandTable:
             needs_memory: cython.bint = (flags & C_DENYOOM) != 0
             if in_multi and command.role != ROLE_EXEC and command.role != ROLE_LEAVE:
                 needs_memory = True
-            if needs_memory and self.services.keyspace.claimed_bytes > self.services.config.maxmemory:
+            if needs_memory and not self.services.keyspace.make_room(self.services.config.maxmemory):
                 return self.refuse(client, command, OOM)
         if gates & GATE_MISCONF and (flags & C_WRITE or command.role == ROLE_PING):
             return self.refuse(client, command, MISCONF)
@@ -439,7 +450,10 @@ class CommandTable:
             return self.refuse(client, command, ONLY_LISTENS.format(command.full_name.decode()))
         if gates & GATE_LOADING and not always & C_LOADING:
             return self.refuse(client, command, LOADING_ERROR)
+        if gates & GATE_BUSY and not flags & C_ALLOW_BUSY:
+            return self.refuse(client, command, self.busy_error)
         if gates & GATE_PAUSE_ALL or (gates & GATE_PAUSE_WRITES and flags & (C_WRITE | C_MAY_REPLICATE)):
+            self.services.postponed.add(client)
             return POSTPONED
         if in_multi and (command.role == ROLE_ORDINARY or command.role == ROLE_PING):
             client.transaction.add(command, tuple(argv_list(argv, argc)))
@@ -524,11 +538,9 @@ class CommandTable:
             services.latency.add(event, elapsed_us // 1000)
 
     def out_of_memory(self) -> cython.bint:
-        """Whether the memory limit is exceeded."""
-        return (
-            self.gates & GATE_MEMORY != 0
-            and self.services.keyspace.claimed_bytes > self.services.config.maxmemory
-        )
+        """Whether the memory limit is exceeded, whatever was evicted."""
+        services = self.services
+        return self.gates & GATE_MEMORY != 0 and not services.keyspace.make_room(services.config.maxmemory)
 
     def writes_refused(self) -> cython.bint:
         """Whether a failed save forbids commands that write."""
@@ -536,6 +548,7 @@ class CommandTable:
 
     def reset_stats(self) -> None:
         """CONFIG RESETSTAT, for the commands."""
+        command: Command
         for command in self:
             command.reset_stats()
 

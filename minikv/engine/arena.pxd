@@ -39,6 +39,8 @@ cdef struct Segment:                # parent-only
     uint32_t live                   # RECORDS: granules of live records; PAGES, NODES: pages in use; RUN: number of segments
     uint32_t deferred               # chain of deaths that wait for the child
     uint32_t touched                # pages from the start that have been used; RUN: pages of its record or node
+    uint32_t next                   # segments of its store: their numbers plus 1, 0: none
+    uint32_t previous
 
 cdef struct Heap:                   # parent-only; one for each store
     uint64_t bump                   # next free byte of the segment being filled
@@ -58,7 +60,9 @@ cdef struct Heap:                   # parent-only; one for each store
     uint32_t run_segments           # RUN and RUN_TAIL
     uint64_t vain_pages             # live_pages when evacuation gained nothing
     uint32_t kind                   # of the records: KEYS, or the type of the collection whose elements they are
-    uint32_t dropping
+    uint32_t first_segment          # its number plus 1; 0: none
+    bint retired                    # nothing leads to its segments any more; they wait to be freed
+    uint32_t next_retired           # store; 0: none
     uint32_t walk_first             # items of the plan
     uint32_t walk_count
 
@@ -89,6 +93,9 @@ cdef class Arena:
     cdef readonly object progress_page
     cdef readonly uint32_t segment_count
     cdef readonly uint32_t segments_used
+    cdef readonly uint32_t retired_segments # of these: of retired stores
+    cdef uint32_t first_retired             # store that has segments left; 0: none
+    cdef uint32_t last_retired
     cdef uint32_t stores_used               # stores that ever had a segment, or elements, are below this number
     cdef readonly uint32_t high_water       # segments ever used are below this number
     cdef uint32_t free_hint                 # no free segment below this number
@@ -122,8 +129,10 @@ cdef class Arena:
     cdef void free_node(self, uint64_t offset, uint32_t pages) noexcept nogil
     cdef uint64_t heap_bytes(self, uint32_t store) noexcept nogil
     cdef void drop_store(self, uint32_t store) noexcept nogil
-    cdef void drop_marked(self) noexcept nogil
-    cdef void mark_dropping(self, uint32_t store) noexcept nogil
+    cdef void rename_store(self, uint32_t store, uint32_t to) noexcept nogil
+    cdef void retire_store(self, uint32_t store) noexcept nogil
+    cdef uint32_t free_retired(self, uint32_t limit) noexcept nogil
+    cdef void forget_store(self, uint32_t store) noexcept nogil
     cdef uint32_t pick_sparse(self, uint32_t store, uint32_t share) noexcept nogil
     cdef uint64_t reaching_into(self, uint32_t number) noexcept nogil
     cdef uint64_t resident_bytes(self) noexcept nogil
@@ -147,6 +156,9 @@ cdef class Arena:
     cdef bint _can_claim(self, uint32_t first, uint32_t count) noexcept nogil
     cdef void _claim(self, uint32_t first, uint32_t count, uint8_t kind, uint32_t store) noexcept nogil
     cdef void _free_segment(self, uint32_t segment) noexcept nogil
+    cdef void _drop_segment(self, uint32_t number) noexcept nogil
+    cdef bint _can_take(self, uint32_t count) noexcept nogil
+    cdef uint32_t _search_free(self, uint32_t count) noexcept nogil
     cdef uint64_t _allocate_pages(self, uint32_t store, uint32_t pages, uint8_t kind, bint fresh) noexcept nogil
     cdef bint _takes_pages(self, uint32_t number, uint32_t store, uint8_t kind) noexcept nogil
     cdef uint64_t _find_pages(self, uint32_t store, uint32_t pages, uint8_t kind) noexcept nogil
@@ -161,7 +173,9 @@ cdef class Arena:
     cdef void _free_run(self, uint32_t number) noexcept nogil
     cdef void _free_now(self, uint64_t offset, uint64_t nbytes) noexcept nogil
     cdef void _forget_deaths(self, Segment *segment) noexcept nogil
+    cdef bint _is_walked(self, uint32_t number) noexcept nogil
     cdef void _plan_store(self, uint32_t store) noexcept nogil
+    cdef object check_lists(self)
     cdef uint64_t drain(self, uint64_t limit) noexcept nogil
 
 

@@ -24,6 +24,9 @@ A segment is backed by one huge page, unless it is expected to stay mostly empty
 small store begins while a snapshot is open, are in 4 KiB pages, of which only those that are used take memory.
 The last segments are a reserve for what makes something smaller: deletions, shorter values, evacuation.
 
+A store that is dropped gives its segments back without a look at its records. That may be put off: the segments of a
+retired store are freed a few at a time when there is time for it, or when others are needed.
+
 While a snapshot is open in relocating mode, every segment that existed at the fork is frozen until the child has
 passed it: nothing in it is written, its gaps are not filled, and a death in it is only queued (with its bit still
 set) and carried out by `drain` once the child is past it or gone. Two things are left to the kernel's copy-on-write
@@ -39,6 +42,7 @@ Invariants (proved by Arena.check):
      is set
   5. a free segment has no bit set
   6. resident_pages is the sum of what resident_of says of each segment
+  7. the segments of a store are those that its heap's list leads to
 """
 
 import mmap
@@ -309,6 +313,7 @@ class Arena:
             end
             and self.segments[number].live == 0
             and self.segments[number].kind == RECORDS
+            and not self.heaps[self.segments[number].store].retired
             and not self._is_filling(number)
         ):
             self._free_segment(number)
@@ -339,20 +344,36 @@ class Arena:
         return True
 
     def _free_segments(self) -> uint32_t:
-        """How many segments may still be taken."""
+        """How many segments may still be taken, those of retired stores included."""
         limit: uint32_t = min(self.segment_limit, self.segment_count)
-        taken: uint32_t = self.segments_used
+        taken: uint32_t = self.segments_used - self.retired_segments
         if not self.may_use_reserve:
             taken += min(RESERVED_SEGMENTS, limit // RESERVED_SHARE)
         return limit - taken if taken < limit else 0
 
     def _find_free(self, count: uint32_t) -> uint32_t:
         """The first of `count` consecutive free segments that may be taken; NO_SEGMENT if there are none."""
+        number: uint32_t
+        if not self._can_take(count):
+            return NO_SEGMENT
+        number = self._search_free(count)
+        if number == NO_SEGMENT and self.free_retired(self.retired_segments):
+            number = self._search_free(count)
+        return number
+
+    def _can_take(self, count: uint32_t) -> cython.bint:
+        """True if so many segments may be taken; frees those of retired stores as far as they are needed for it."""
+        limit: uint32_t = min(self.segment_limit, self.segment_count)
+        if count > self._free_segments():
+            return False
+        if count + self.segments_used > limit:
+            self.free_retired(count + self.segments_used - limit)
+        return True
+
+    def _search_free(self, count: uint32_t) -> uint32_t:
         number: uint32_t = self.free_hint
         found: uint32_t = 0
         limit: uint32_t = min(self.segment_limit, self.segment_count)
-        if count > self._free_segments():
-            return NO_SEGMENT
         while number < limit:
             found = found + 1 if self.segments[number].kind == FREE else 0
             number += 1
@@ -370,7 +391,7 @@ class Arena:
     def _can_claim(self, first: uint32_t, count: uint32_t) -> cython.bint:
         """True if these segments are free, and may be taken."""
         number: uint32_t = first
-        if count > self._free_segments() or first + count > min(self.segment_limit, self.segment_count):
+        if first + count > min(self.segment_limit, self.segment_count) or not self._can_take(count):
             return False
         while number < first + count and self.segments[number].kind == FREE:
             number += 1
@@ -380,6 +401,7 @@ class Arena:
         """Take free segments; of a run the first is of the kind RUN, the others are its tail."""
         number: uint32_t
         segment: cython.pointer[Segment]
+        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
         if first == self.free_hint:
             self.free_hint = first + count
         self.high_water = max(self.high_water, first + count)
@@ -396,6 +418,11 @@ class Arena:
             segment.evacuating = False
             segment.small = not self.huge_pages
             segment.marked = True
+            segment.previous = 0
+            segment.next = heap.first_segment
+            if segment.next:
+                self.segments[segment.next - 1].previous = number + 1
+            heap.first_segment = number + 1
             self.resident_pages += resident_of(segment)
 
     def _free_segment(self, number: uint32_t) -> cython.void:
@@ -412,6 +439,13 @@ class Arena:
             self.live_bytes -= cython.cast(uint64_t, segment.touched) << PAGE_SHIFT
         if segment.kind == RUN or segment.kind == RUN_TAIL:
             heap.run_segments -= 1
+        if segment.previous:
+            self.segments[segment.previous - 1].next = segment.next
+        else:
+            heap.first_segment = segment.next
+        if segment.next:
+            self.segments[segment.next - 1].previous = segment.previous
+        self.retired_segments -= heap.retired
         self.resident_pages -= resident_of(segment)
         segment.kind = FREE
         segment.rank = 0
@@ -741,34 +775,65 @@ class Arena:
 
     def drop_store(self, store: uint32_t) -> cython.void:
         """Every segment of the store at once; a child keeps its own view of them."""
-        self.mark_dropping(store)
-        self.drop_marked()
+        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
+        self.live_bytes -= self.heap_bytes(store)
+        while heap.first_segment:
+            self._drop_segment(heap.first_segment - 1)
+        self.forget_store(store)
 
-    def mark_dropping(self, store: uint32_t) -> cython.void:
-        """Let the next drop_marked drop the store. One without segments must not keep the mark for its first."""
-        self.heaps[store].dropping = store < self.stores_used
+    def rename_store(self, store: uint32_t, to: uint32_t) -> cython.void:
+        """Let all that a store has belong to another one, which has nothing; it is empty afterwards."""
+        number: uint32_t = self.heaps[store].first_segment
+        self.heaps[to] = self.heaps[store]
+        self.stores_used = max(self.stores_used, to + 1)
+        while number:
+            self.segments[number - 1].store = to
+            number = self.segments[number - 1].next
+        self.forget_store(store)
 
-    def drop_marked(self) -> cython.void:
-        """The same for every store whose heap is marked, in one pass."""
-        number: uint32_t
-        store: uint32_t
-        kind: uint32_t
-        for number in range(self.high_water):
-            if self.segments[number].kind != FREE and self.heaps[self.segments[number].store].dropping:
-                self._forget_deaths(cython.address(self.segments[number]))
-                give_back(
-                    cython.cast(cython.pointer[uint8_t], self.live + cython.cast(uint64_t, number) * WORDS_PER_SEGMENT),
-                    BITMAP_PER_SEGMENT,
-                )
-                self.segments[number].marked = False
-                self.marked_segments -= 1
-                self._free_segment(number)
-        for store in range(self.stores_used):
-            if self.heaps[store].dropping:
-                self.live_bytes -= self.heap_bytes(store)
-                kind = self.heaps[store].kind
-                memset(cython.address(self.heaps[store]), 0, cython.sizeof(Heap))
-                self.heaps[store].kind = kind
+    def retire_store(self, store: uint32_t) -> cython.void:
+        """Drop a store's records now and free its segments later, in the order in which stores are retired."""
+        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
+        self.live_bytes -= self.heap_bytes(store)
+        heap.bump = heap.bump_end = heap.gap = heap.gap_end = heap.sweep_end = 0
+        heap.live_granules = heap.live_pages = 0
+        heap.retired = True
+        self.retired_segments += heap.record_segments + heap.page_segments + heap.run_segments
+        if heap.first_segment:
+            if self.first_retired:
+                self.heaps[self.last_retired].next_retired = store
+            else:
+                self.first_retired = store
+            self.last_retired = store
+
+    def free_retired(self, limit: uint32_t) -> uint32_t:
+        """Free up to `limit` segments of retired stores; returns how many it did."""
+        done: uint32_t = 0
+        heap: cython.pointer[Heap]
+        while self.first_retired and done < limit:
+            heap = cython.address(self.heaps[self.first_retired])
+            self._drop_segment(heap.first_segment - 1)
+            done += 1
+            if heap.first_segment == 0:
+                self.first_retired = heap.next_retired
+        return done
+
+    def forget_store(self, store: uint32_t) -> cython.void:
+        """The store has no segments any more: another one may have its number."""
+        kind: uint32_t = self.heaps[store].kind
+        memset(cython.address(self.heaps[store]), 0, cython.sizeof(Heap))
+        self.heaps[store].kind = kind
+
+    def _drop_segment(self, number: uint32_t) -> cython.void:
+        """Free a segment with all that is in it."""
+        self._forget_deaths(cython.address(self.segments[number]))
+        give_back(
+            cython.cast(cython.pointer[uint8_t], self.live + cython.cast(uint64_t, number) * WORDS_PER_SEGMENT),
+            BITMAP_PER_SEGMENT,
+        )
+        self.segments[number].marked = False
+        self.marked_segments -= 1
+        self._free_segment(number)
 
     def _forget_deaths(self, segment: cython.pointer[Segment]) -> cython.void:
         link: uint32_t = segment.deferred
@@ -822,7 +887,7 @@ class Arena:
         for store in range(self.stores_used):
             self.heaps[store].walk_count = 0
         for number in range(self.high_water):
-            if self.segments[number].kind != FREE and self.segments[number].kind != RUN_TAIL:
+            if self._is_walked(number):
                 self.heaps[self.segments[number].store].walk_count += 1
         self.walk_len = 0
         for store in databases:
@@ -841,7 +906,7 @@ class Arena:
         for store in range(self.stores_used):
             self.heaps[store].walk_count = 0
         for number in range(self.high_water):
-            if self.segments[number].kind != FREE and self.segments[number].kind != RUN_TAIL:
+            if self._is_walked(number):
                 heap = cython.address(self.heaps[self.segments[number].store])
                 self.walk[heap.walk_first + heap.walk_count].segment = number
                 self.walk[heap.walk_first + heap.walk_count].segments = (
@@ -853,6 +918,11 @@ class Arena:
             (self.heaps[store].walk_first, self.heaps[store].walk_count, self.heaps[2 * count + store].walk_count)
             for store in databases
         ]
+
+    def _is_walked(self, number: uint32_t) -> cython.bint:
+        """True for a segment that is an item of a walk, or the first one of it."""
+        segment: cython.pointer[Segment] = cython.address(self.segments[number])
+        return segment.kind != FREE and segment.kind != RUN_TAIL and not self.heaps[segment.store].retired
 
     def _plan_store(self, store: uint32_t) -> cython.void:
         self.heaps[store].walk_first = self.walk_len
@@ -888,7 +958,8 @@ class Arena:
                 segment.deferred = death.next
                 self.deaths.free(link)
                 self.deferred_deaths -= 1
-                self._free_now(death.offset, cython.cast(uint64_t, death.granules) << GRANULE_SHIFT)
+                if not self.heaps[segment.store].retired:
+                    self._free_now(death.offset, cython.cast(uint64_t, death.granules) << GRANULE_SHIFT)
                 done += 1
             # The segment that was being filled at the fork may never have held a record.
             self._leave(segment_end(number))
@@ -917,7 +988,7 @@ class Arena:
             and (pages - heap.live_pages) * share > pages
             and heap.live_pages != heap.vain_pages
         )
-        if self.snapshot_is_open or self.drained < self.walk_len or not (records or in_pages):
+        if self.snapshot_is_open or self.drained < self.walk_len or heap.retired or not (records or in_pages):
             return NO_SEGMENT
         for number in range(self.high_water):
             segment = cython.address(self.segments[number])
@@ -1002,6 +1073,7 @@ class Arena:
         reaching: uint32_t = 0
         deaths: uint64_t = 0
         live_bytes: uint64_t = 0
+        retired: uint32_t = 0
         link: uint32_t
         for number in range(self.segment_count if self.segment_count < 4096 else self.high_water):
             segment = cython.address(self.segments[number])
@@ -1012,6 +1084,13 @@ class Arena:
             resident += resident_of(segment)
             if segment.kind == RUN:
                 live_bytes += cython.cast(uint64_t, segment.touched) << PAGE_SHIFT
+            if segment.kind != FREE and self.heaps[segment.store].retired:
+                retired += 1
+                link = segment.deferred
+                while link:
+                    deaths += 1
+                    link = self.deaths.links[link].next
+                continue
             if segment.kind in (FREE, RUN_TAIL):
                 assert next_live(self.live, start, end) == end, f"free segment {number} has a live bit"
                 assert not segment.deferred
@@ -1069,6 +1148,8 @@ class Arena:
                 deaths += 1
                 link = self.deaths.links[link].next
         assert used == self.segments_used
+        assert retired == self.retired_segments
+        self.check_lists()
         assert marked == self.marked_segments
         assert resident == self.resident_pages, f"{resident} pages resident, {self.resident_pages} counted"
         assert deaths == self.deferred_deaths == self.deaths.used
@@ -1084,6 +1165,23 @@ class Arena:
             live_bytes += self.heap_bytes(cython.cast(uint32_t, store))
         assert live_bytes == self.live_bytes, f"{live_bytes} bytes live, {self.live_bytes} counted"
         return {store: tuple(live) for store, live in found.items()}
+
+    def check_lists(self) -> object:
+        """Prove that the lists of all stores lead to all of their segments and no others."""
+        store: uint32_t
+        number: uint32_t
+        previous: uint32_t
+        listed: uint32_t = 0
+        for store in range(self.stores_used):
+            previous = 0
+            number = self.heaps[store].first_segment
+            while number:
+                assert self.segments[number - 1].kind != FREE and self.segments[number - 1].store == store
+                assert self.segments[number - 1].previous == previous, f"the list of store {store} is broken"
+                previous = number
+                number = self.segments[number - 1].next
+                listed += 1
+        assert listed == self.segments_used, f"{self.segments_used} segments, {listed} in the lists of their stores"
 
 
 @cython.cfunc

@@ -223,11 +223,14 @@ class Chains:
         """Take out the elements (RDB strings) with this text, `limit` of them at most; returns how many it were."""
         cursor = cython.declare(SequenceCursor)
         state: cython.pointer(SequenceState) = cython.address(chain.nodes)
-        position: uint64_t
+        position: uint64_t = state.elements if from_end else 0  # of the node's first element
+        elements: uint32_t
         index: uint32_t = 0
         offset: uint64_t
         dropped: uint32_t
         removed: uint64_t = 0
+        low: uint64_t = ~cython.cast(uint64_t, 0)  # positions between which nodes have lost something
+        high: uint64_t = 0
         there: cython.bint = (
             self.sequences.last(state, cython.address(cursor))
             if from_end
@@ -235,10 +238,14 @@ class Chains:
         )
         while there and removed < limit:
             offset = self.sequences.node(cython.address(cursor))
+            elements = self.sequences.elements(cython.address(cursor))
+            position -= elements if from_end else 0
             dropped = self._drop_equal(offset, text, length, limit - removed, from_end)
             removed += dropped
-            if dropped == self.sequences.elements(cython.address(cursor)):
-                position = self.sequences.number_of(state, cython.address(cursor))
+            if dropped:
+                low = min(low, position)
+                high = max(high, position)
+            if dropped == elements:
                 self._unlink(chain, cython.address(cursor))
                 if from_end:
                     there = position > 0 and self.sequences.find(
@@ -251,11 +258,15 @@ class Chains:
             if from_end:
                 there = self.sequences.preceding(state, cython.address(cursor))
             else:
+                position += elements - dropped
                 there = self.sequences.following(state, cython.address(cursor))
-        there = removed > 0 and self.sequences.first(state, cython.address(cursor))
-        while there:
+        low = min(max(low, 1), max(state.elements, 1)) - 1
+        there = removed > 0 and self.sequences.find(state, low, cython.address(cursor), cython.address(index))
+        position = self.sequences.number_of(state, cython.address(cursor)) if there else 0
+        while there and position <= high:
             self._refit(chain, cython.address(cursor))
             if not self._merge(chain, cython.address(cursor)):
+                position += self.sequences.elements(cython.address(cursor))
                 there = self.sequences.following(state, cython.address(cursor))
         return removed
 
@@ -273,18 +284,26 @@ class Chains:
         at: cython.pointer(uint8_t) = base + node.start
         end: cython.pointer(uint8_t) = base + node.end
         to: cython.pointer(uint8_t) = at
+        last: cython.pointer(uint8_t) = cython.NULL
         size: uint64_t
         dropped: uint32_t = 0
         kept: uint64_t = 0
         if from_end:
             while at < end:
-                kept += is_string(at, text, length)
+                if is_string(at, text, length):
+                    kept += 1
+                    last = at
                 at += string_size(at)
-            kept = kept - limit if kept > limit else 0
+            if last == cython.NULL:
+                return 0
             at = to
-        while at < end:
+            kept = kept - limit if kept > limit else 0
+            if limit == 1:
+                at = to = last
+                kept = 0
+        while at < end and dropped < limit:
             size = string_size(at)
-            if dropped < limit and is_string(at, text, length):
+            if is_string(at, text, length):
                 if kept == 0:
                     dropped += 1
                     at += size
@@ -295,7 +314,8 @@ class Chains:
             to += size
             at += size
         if dropped:
-            node.end = cython.cast(uint32_t, to - base)
+            memmove(to, at, end - at)
+            node.end = cython.cast(uint32_t, to - base + (end - at))
             self._forget_tail(offset)
         return dropped
 
@@ -393,7 +413,9 @@ class Chains:
             offset = self.sequences.node(cython.address(cursor))
             if self.arena.segments[offset >> SEGMENT_SHIFT].store != chain.store:
                 self._free_node(chain, offset)
-            there = self.sequences.following(cython.address(chain.nodes), cython.address(cursor))
+            there = chain.shared_pages > 0 and self.sequences.following(
+                cython.address(chain.nodes), cython.address(cursor)
+            )
         self._empty(chain)
 
     def _empty(self, chain: cython.pointer(Chain)) -> cython.void:

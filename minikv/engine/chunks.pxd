@@ -24,7 +24,7 @@ cdef struct Owner:                  # parent-only: whose chunks these are
     uint64_t hash                   # of the key
     uint32_t store                  # that the key is in
     uint32_t next_free              # number of the next free owner, while this one is free
-    bint used
+    uint32_t generation             # when the collection came into being; 0: the owner is free
     MemberIndex index               # a large sorted set's
 
 
@@ -62,7 +62,10 @@ cdef class Chunks:
     cdef uint32_t capacity
     cdef uint32_t next_fresh
     cdef uint32_t free_head
-    cdef readonly uint32_t used     # chunked collections that exist
+    cdef uint32_t generation        # of new owners
+    cdef uint32_t *dropped          # database: owners of this generation or before are of no use
+    cdef uint32_t sweep_next        # owners that drop_owned has left to be looked at
+    cdef uint32_t sweep_end
 
     cdef uint32_t create(self, uint32_t store, uint64_t hash_) except 0
     cdef void release(self, uint32_t number) noexcept nogil
@@ -72,6 +75,7 @@ cdef class Chunks:
     cdef void replaced(self, uint64_t place, uint64_t size) noexcept nogil
     cdef void drop(self, const uint8_t *payload) noexcept nogil
     cdef void drop_owned(self, uint32_t store) noexcept nogil
+    cdef bint sweep(self, uint32_t limit) noexcept nogil
     cdef uint8_t *clone(self, const uint8_t *payload, uint32_t store, uint64_t hash_) except NULL
     cdef uint64_t resident_bytes(self) noexcept nogil
     cdef uint64_t memory_of(self, const uint8_t *payload) noexcept nogil

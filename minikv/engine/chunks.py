@@ -28,9 +28,10 @@ Invariants (proved by `check`):
 
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
-from cython.cimports.libc.stdlib import free, malloc
+from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.engine.arena import Arena
+from cython.cimports.minikv.engine.chunks import Owner
 from cython.cimports.minikv.engine.member_index import MemberIndex, MemberIndexes
 from cython.cimports.minikv.engine.memory import BLOCK_SIZE, BlockPool, reserve, unmap
 from cython.cimports.minikv.engine.ordered import order_of_score
@@ -81,11 +82,15 @@ class Chunks:
             cython.pointer[Owner],
             reserve(cython.cast(cython.size_t, self.capacity) * cython.sizeof(Owner), False),
         )
-        self.next_fresh = 1
+        self.dropped = cython.cast(cython.pointer[uint32_t], calloc(databases, cython.sizeof(uint32_t)))
+        if self.dropped == cython.NULL:
+            raise MemoryError
+        self.next_fresh = self.generation = 1
         for store in range(2 * self.databases, 3 * self.databases):
             arena.heaps[store].kind = TYPE_CHUNK
 
     def __dealloc__(self):
+        free(self.dropped)
         unmap(
             cython.cast(cython.pointer[uint8_t], self.owners),
             cython.cast(cython.size_t, self.capacity) * cython.sizeof(Owner),
@@ -101,21 +106,21 @@ class Chunks:
         elif self.next_fresh < self.capacity:
             number = self.next_fresh
             self.next_fresh += 1
+        elif self.sweep(self.capacity):
+            return self.create(store, hash_)
         else:
             raise ArenaFull(BLOCKS_FULL)
         self.owners[number].hash = hash_
         self.owners[number].store = store
-        self.owners[number].used = True
-        self.used += 1
+        self.owners[number].generation = self.generation
         return number
 
     def release(self, number: uint32_t) -> cython.void:
         """The collection is gone, its chunks are somebody else's business."""
         self.indexes.clear(cython.address(self.owners[number].index))
-        self.owners[number].used = False
+        self.owners[number].generation = 0
         self.owners[number].next_free = self.free_head
         self.free_head = number
-        self.used -= 1
 
     # Chunks
 
@@ -155,12 +160,24 @@ class Chunks:
         self.release(root.number)
 
     def drop_owned(self, store: uint32_t) -> cython.void:
-        """End every collection of a database; its chunk store is only marked: a drop of a store must follow."""
-        number: uint32_t
-        for number in range(1, self.next_fresh):
-            if self.owners[number].used and self.owners[number].store == store:
-                self.release(number)
-        self.arena.mark_dropping(2 * self.databases + store)
+        """End every collection of a database; its chunk store is the caller's business. `sweep` frees the owners."""
+        self.dropped[store] = self.generation
+        self.generation += 1
+        self.sweep_next = 1
+        self.sweep_end = self.next_fresh
+
+    def sweep(self, limit: uint32_t) -> cython.bint:
+        """Look at up to `limit` owners for those that were dropped; False if there are none left to look at."""
+        owner: cython.pointer[Owner]
+        if self.sweep_next >= self.sweep_end:
+            return False
+        while limit and self.sweep_next < self.sweep_end:
+            owner = cython.address(self.owners[self.sweep_next])
+            if owner.generation and owner.generation <= self.dropped[owner.store]:
+                self.release(self.sweep_next)
+            self.sweep_next += 1
+            limit -= 1
+        return True
 
     def clone(
         self, payload: cython.pointer[cython.const[uint8_t]], store: uint32_t, hash_: uint64_t
@@ -325,8 +342,9 @@ class Chunks:
         nbytes: uint64_t = 0
         used: uint64_t = 0
         chunks: uint64_t = 0
-        assert self.owners[root.number].used and self.owners[root.number].hash == hash_, "a root has another owner"
+        assert self.owners[root.number].hash == hash_, "a root has another owner"
         assert self.owners[root.number].store == store
+        assert self.owners[root.number].generation > self.dropped[store], "a root's owner is free"
         for number in range(root.chunks):
             entry = chunk_entry(payload, number)
             place = entry_place(entry)

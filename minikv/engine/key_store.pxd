@@ -32,10 +32,10 @@ cdef class KeyStore:
                       const uint8_t *source, uint32_t spread) except -1
     cdef int write_range(self, uint64_t *slot, uint64_t at, const uint8_t *data, uint64_t data_len) except -1
     cdef int set_expire(self, uint64_t *slot, uint64_t hash_, int64_t at_ms) except -1
-    cdef void remove(self, uint64_t *slot, uint64_t hash_) noexcept nogil
+    cdef void remove(self, uint64_t *slot, uint64_t hash_, bint lazily=*) noexcept nogil
     cdef void remove_root(self, uint64_t *slot, uint64_t hash_) noexcept nogil
     cdef uint64_t *find_due(self, int64_t now_ms, uint64_t *hash_) noexcept nogil
-    cdef void clear(self) noexcept nogil
+    cdef void clear(self, bint lazily) noexcept nogil
 
     cdef uint64_t _place(self, uint64_t hash_, uint64_t *slot, uint64_t size, int64_t expire_at_ms) except 0
     cdef uint64_t _place_for_chunked(self, uint64_t *slot, uint64_t size) except 0

@@ -251,7 +251,7 @@ class KeyStore:
                 return offset
         offset = self.stores.place(self.number, hash_, slot, size)
         if spread:
-            self.stores.drop(spread)
+            self.stores.drop(spread, self.stores.replaces_lazily)
         self._move_expiry(hash_, old_ms, expire_at_ms)
         return offset
 
@@ -275,15 +275,15 @@ class KeyStore:
                 self.expiry.remove(old_ms, hash_)
         return 0
 
-    def remove(self, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.void:
-        """Delete the key of a slot, with all its elements."""
+    def remove(self, slot: cython.pointer[uint64_t], hash_: uint64_t, lazily: cython.bint = False) -> cython.void:
+        """Delete the key of a slot, with all its elements. lazily: a store of theirs is freed later."""
         record: cython.pointer[uint8_t] = self.record(slot)
         spread: uint32_t = spread_of(skip_expiry(record)[0], record_payload(record))
         if is_chunked(skip_expiry(record)[0], record_payload(record)):
             self.stores.chunks.drop(record_payload(record))
         self.remove_root(slot, hash_)
         if spread:
-            self.stores.drop(spread)
+            self.stores.drop(spread, lazily)
 
     def remove_root(self, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.void:
         """Delete the key of a slot; the elements of a chunked or spread collection stay, for another root."""
@@ -295,14 +295,9 @@ class KeyStore:
         self.tables.remove(self.table, slot)
         self.arena.kill(offset, record_size(record))
 
-    def clear(self) -> cython.void:
-        """Drop everything: whole segments at a time."""
-        self.stores.drop_owned(self.number)
-        if self.table.used:
-            self.stores.chunks.drop_owned(self.number)
-        self.tables.clear(self.table)
-        self.expiry.clear()
-        self.arena.drop_store(self.number)
+    def clear(self, lazily: cython.bint) -> cython.void:
+        """Drop everything: whole segments at a time. lazily: they are freed later."""
+        self.stores.drop_database(self.number, cython.address(self.expiry.state), lazily)
 
     # Parts of records
 

@@ -118,6 +118,7 @@ cdef class OrderedTrees:
     cdef bint remove(self, OrderedState *state, const Probe *probe) noexcept nogil
     cdef bint move(self, OrderedState *state, const Probe *probe, uint64_t ref) noexcept nogil
     cdef void clear(self, OrderedState *state) noexcept nogil
+    cdef bint clear_some(self, OrderedState *state, uint32_t limit) noexcept nogil
 
     # Asking
     cdef bint contains(self, const OrderedState *state, const Probe *probe) noexcept nogil
@@ -169,6 +170,7 @@ cdef class OrderedTrees:
                        uint32_t level) noexcept nogil
     cdef uint64_t entries_of(self, uint32_t block, uint32_t start, uint32_t n, uint32_t level) noexcept nogil
     cdef void release(self, OrderedState *state, uint32_t block, uint32_t level) noexcept nogil
+    cdef void drop_last(self, OrderedState *state) noexcept nogil
     cdef void drop_block(self, OrderedState *state, uint32_t block) noexcept nogil
     cdef object check_node(self, const OrderedState *state, uint32_t block, uint32_t level, int64_t order,
                            uint64_t ref, set nodes, list leaves)

@@ -234,6 +234,13 @@ class OrderedTrees:
         state.root_level = 0
         state.count = 0
 
+    def clear_some(self, state: cython.pointer(OrderedState), limit: uint32_t) -> cython.bint:
+        """The same, up to `limit` leaves at a time, for a tree that nobody looks into any more. True when done."""
+        while state.root and limit:
+            self.drop_last(state)
+            limit -= 1
+        return state.root == 0
+
     # Asking
 
     def contains(
@@ -633,6 +640,25 @@ class OrderedTrees:
             for at in range(inner.count):
                 self.release(state, inner.child[at], level - 1)
         self.drop_block(state, block)
+
+    def drop_last(self, state: cython.pointer(OrderedState)):
+        """Free the last leaf, and the nodes above it that have no other; what is left is fit for no other use."""
+        path = cython.declare(Path)
+        block: uint32_t = state.root
+        level: uint32_t = state.root_level
+        while level:
+            path.block[level] = block
+            block = self.inner(block).child[self.inner(block).count - 1]
+            level -= 1
+        self.drop_block(state, block)
+        for level in range(1, state.root_level + 1):
+            self.inner(path.block[level]).count -= 1
+            if self.inner(path.block[level]).count:
+                return
+            self.drop_block(state, path.block[level])
+        state.root = 0
+        state.root_level = 0
+        state.count = 0
 
     def drop_block(self, state: cython.pointer(OrderedState), block: uint32_t):
         self.pool.free(block)

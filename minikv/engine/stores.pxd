@@ -15,7 +15,9 @@ cdef struct Index:                  # parent-only: what leads to the entries of 
     Chain chain                     # list: its elements
     uint64_t serial                 # no other store ever has it: for what is remembered beside a collection
     uint32_t next_part              # stream: its first part; part: the next one; 0: none
-    uint32_t next_free              # number of the next free store, while this one is free
+    uint32_t next_free              # number of the next store that is free or waits, as this one
+    uint32_t cleared                # while it waits: place in the table's directory; blocks before it are free
+    uint64_t objects                # while it waits: Redis's count of what is freed with it
 
 
 @cython.final
@@ -33,6 +35,11 @@ cdef class Stores:
     cdef dict remembered                # store: what the keyspace keeps beside it, with the store's serial
     cdef uint64_t created               # spread collections, since the start
     cdef readonly uint64_t spreads      # spread collections that exist
+    cdef bint replaces_lazily           # what a new value replaces waits
+    cdef uint32_t first_waiting         # dropped store whose memory is to be freed; 0: none
+    cdef uint32_t last_waiting
+    cdef readonly uint64_t waiting_objects
+    cdef public uint64_t freed_objects  # of those that have waited
     cdef uint32_t evacuated             # store whose segment is being evacuated
     cdef uint64_t evacuated_to          # next entry to move, 0: no segment is being evacuated
     cdef uint64_t evacuated_end
@@ -63,14 +70,22 @@ cdef class Stores:
     cdef void publish_chain(self, uint32_t store) noexcept nogil
     cdef uint64_t memory_of(self, uint32_t store) noexcept nogil
     cdef uint64_t resident_bytes(self) noexcept nogil
-    cdef void drop(self, uint32_t store) noexcept nogil
-    cdef void drop_owned(self, uint32_t owner) noexcept nogil
-    cdef bint _forget(self, uint32_t store, bint with_shared) noexcept nogil
+    cdef void drop(self, uint32_t store, bint lazily=*) noexcept nogil
+    cdef void drop_database(self, uint32_t owner, OrderedState *expiry, bint lazily) noexcept nogil
+    cdef bint free_step(self) noexcept nogil
+    cdef bint free_waiting(self, int64_t until_ns) noexcept nogil
+    cdef void _end(self, uint32_t store, uint64_t objects, bint lazily) noexcept nogil
+    cdef void _drop_own(self, uint32_t store, OrderedState *order, uint64_t objects, bint lazily) noexcept nogil
+    cdef uint64_t _nodes_in_redis(self, uint32_t store) noexcept nogil
+    cdef void _wait(self, uint32_t store, uint64_t objects) noexcept nogil
+    cdef uint32_t _take_number(self) noexcept nogil
+    cdef void _release_number(self, uint32_t store) noexcept nogil
     cdef uint64_t evacuate(self, int64_t until_ns, uint32_t share) noexcept nogil
     cdef bint _pick(self, uint32_t share) noexcept nogil
     cdef void _end_evacuation(self) noexcept nogil
     cdef bint _move(self, uint64_t old) noexcept nogil
     cdef void _moved(self, uint64_t old, uint64_t new) noexcept nogil
+    cdef object check_waiting(self, dict pages)
     cdef object check_chain(self, uint32_t store, dict pages)
     cdef object check_order(self, uint32_t store)
     cdef Probe _at_entry(self, uint32_t kind, uint64_t offset) noexcept nogil

@@ -17,6 +17,10 @@ The record of a spread collection's key (its root) holds the collection's number
 (the number of elements, a chain's first node) stands in Arena.spreads, which is inherited; table, tree and chain stand
 in `indexes`, which are not.
 
+What a dropped store has is freed at once, or it waits, in order, for `free_step`: its table, its tree and its segments
+go a few blocks or one segment at a time, in the cron, or when the room is needed. A database that is emptied leaves
+what it has to stores with other numbers, which wait.
+
 A change either succeeds or raises ArenaFull with nothing changed: `reserve` makes sure of the blocks that it may
 take, room in the arena comes next, and what follows cannot fail.
 """
@@ -72,7 +76,7 @@ from cython.cimports.minikv.engine.stream_tail import (
     behind_group,
     behind_head,
 )
-from cython.cimports.minikv.engine.table import Tables, hash_key, move_slot, slot_offset
+from cython.cimports.minikv.engine.table import Tables, TableState, hash_key, move_slot, slot_offset
 from cython.cimports.posix.time import CLOCK_MONOTONIC, clock_gettime, timespec
 
 from minikv.errors import BLOCKS_FULL, SEGMENTS_FULL, ArenaFull
@@ -84,6 +88,12 @@ NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
 ENTRIES_PER_CLOCK = cython.declare(cython.int, 32)
 IN_VAIN = cython.declare(uint32_t, 8)  # segments of pages that are evacuated until it is given up
 STORES_PER_CALL = cython.declare(uint32_t, 4096)
+# One step of freeing: about as long as it takes to free a segment in small pages.
+BLOCKS_PER_STEP = cython.declare(uint32_t, 1024)
+OWNERS_PER_STEP = cython.declare(uint32_t, 4096)
+# Redis frees what has more parts than this in another thread, and a list has nodes of so many bytes by default.
+LAZY_PARTS = cython.declare(uint64_t, 64)
+LIST_NODE_SHIFT = cython.declare(cython.int, 13)
 
 
 class Stores:
@@ -109,14 +119,16 @@ class Stores:
 
     def reserve(self) -> cython.int:
         """Make sure that a change finds the blocks it needs, and leaves enough of them for reserve_again."""
-        if self.pool.available() < 2 * BLOCKS_PER_CHANGE:
-            raise ArenaFull(BLOCKS_FULL)
+        while self.pool.available() < 2 * BLOCKS_PER_CHANGE:
+            if not self.free_step():
+                raise ArenaFull(BLOCKS_FULL)
         return 0
 
     def reserve_again(self) -> cython.int:
         """The same for a change of what is there already, which goes on when new entries find no room."""
-        if self.pool.available() < BLOCKS_PER_CHANGE:
-            raise ArenaFull(BLOCKS_FULL)
+        while self.pool.available() < BLOCKS_PER_CHANGE:
+            if not self.free_step():
+                raise ArenaFull(BLOCKS_FULL)
         return 0
 
     def allocate(self, store: uint32_t, size: uint64_t) -> uint64_t:
@@ -262,16 +274,11 @@ class Stores:
 
     def create(self, kind: uint32_t, owner: uint32_t) -> uint32_t:
         """An empty spread collection for a key of the store `owner`; the caller sets its root."""
-        store: uint32_t = self.free_head
+        store: uint32_t
         self.reserve()
-        if store:
-            self.free_head = self.indexes[store].next_free
-        elif self.next_fresh < STORES_MAX:
-            store = self.next_fresh
-            self.next_fresh += 1
-        else:
+        store = self._take_number()
+        if store == 0:
             raise ArenaFull("command not allowed: too many large collections")
-        memset(cython.address(self.indexes[store]), 0, cython.sizeof(Index))
         self.created += 1
         self.indexes[store].serial = self.created
         memset(cython.address(self.arena.spreads[store]), 0, cython.sizeof(self.arena.spreads[store]))
@@ -412,42 +419,159 @@ class Stores:
             store = self.indexes[store].next_part
         return store
 
-    def drop(self, store: uint32_t) -> cython.void:
-        """End a spread collection: its elements go by whole segments."""
-        marked: cython.bint = False
-        while store:
-            marked |= self._forget(store, False)
-            store = self.indexes[store].next_part
-        if marked:
-            self.arena.drop_marked()
+    # Dropping
 
-    def drop_owned(self, owner: uint32_t) -> cython.void:
-        """End every spread collection of a database. Its heaps are only marked: a drop of a store must follow."""
+    def drop(self, store: uint32_t, lazily: cython.bint = False) -> cython.void:
+        """End a spread collection. lazily: its memory is freed later."""
+        objects: uint64_t = self._nodes_in_redis(store) > LAZY_PARTS
+        part: uint32_t
+        while store:
+            part = self.indexes[store].next_part
+            self._end(store, objects, lazily)
+            objects = 0
+            store = part
+
+    def drop_database(self, owner: uint32_t, expiry: cython.pointer[OrderedState], lazily: cython.bint) -> cython.void:
+        """Empty a database: its keys, whose times are in `expiry`, its chunks, and its spread collections."""
+        objects: uint64_t = self.indexes[owner].table.used
         store: uint32_t
         for store in range(3 * self.databases, self.next_fresh):
             if self.arena.spreads[store].kind and self.arena.spreads[store].owner == owner:
-                self._forget(store, True)
-        self.arena.mark_dropping(self.databases + owner)
+                # Its shared nodes go with those of all.
+                self.indexes[store].chain.shared_pages = 0
+                self._end(store, 0, lazily)
+        store = self.first_waiting
+        while store:
+            if self.indexes[store].chain.shared == self.databases + owner:
+                self.indexes[store].chain.shared_pages = 0
+            store = self.indexes[store].next_free
+        if objects:
+            self.chunks.drop_owned(owner)
+        while not lazily and self.chunks.sweep(OWNERS_PER_STEP):
+            pass
+        self._drop_own(owner, expiry, objects, lazily)
+        self._drop_own(self.databases + owner, cython.NULL, 0, lazily)
+        self._drop_own(2 * self.databases + owner, cython.NULL, 0, lazily)
 
-    def _forget(self, store: uint32_t, with_shared: cython.bint) -> cython.bint:
-        """Give a collection's indexes back and mark its heap; True if there is something that drop_marked must do.
-
-        with_shared: the database's shared nodes are dropped too, so they need not be freed.
-        """
-        chain: cython.pointer[Chain] = cython.address(self.indexes[store].chain)
-        marked: cython.bint = not is_chain(self.indexes[store].table.kind) or chain.pages > chain.shared_pages
+    def _end(self, store: uint32_t, objects: uint64_t, lazily: cython.bint) -> cython.void:
+        """The store of a collection, or a part, is nobody's any more."""
+        if self.evacuated == store and self.evacuated_to:
+            self._end_evacuation()
+        self.arena.spreads[store].kind = 0
+        self.spreads -= 1
+        if lazily:
+            self._wait(store, objects)
+            return
         self.tables.clear(cython.address(self.indexes[store].table))
         self.trees.clear(cython.address(self.indexes[store].order))
-        if with_shared:
-            chain.shared_pages = 0
-        self.chains.forget(chain)
-        if marked:
-            self.arena.mark_dropping(store)
-        self.arena.spreads[store].kind = 0
+        self.chains.forget(cython.address(self.indexes[store].chain))
+        self.arena.drop_store(store)
+        self._release_number(store)
+
+    def _drop_own(
+        self, store: uint32_t, order: cython.pointer[OrderedState], objects: uint64_t, lazily: cython.bint
+    ) -> cython.void:
+        """Empty a store of a database, which stays. lazily: a store with another number takes over what there is."""
+        table: cython.pointer[TableState] = cython.address(self.indexes[store].table)
+        waiting: cython.pointer[TableState]
+        number: uint32_t = 0
+        if self.evacuated == store and self.evacuated_to:
+            self._end_evacuation()
+        if lazily and (self.arena.heaps[store].first_segment or table.blocks):
+            number = self._take_number()
+        if number == 0:
+            self.tables.clear(table)
+            if order != cython.NULL:
+                self.trees.clear(order)
+            self.arena.drop_store(store)
+            return
+        waiting = cython.address(self.indexes[number].table)
+        waiting[0] = table[0]
+        if table.directory == cython.address(table.only):
+            waiting.directory = cython.address(waiting.only)
+        memset(table, 0, cython.sizeof(TableState))
+        table.kind = waiting.kind
+        table.changes = waiting.changes + 1
+        if order != cython.NULL:
+            self.indexes[number].order = order[0]
+            memset(order, 0, cython.sizeof(OrderedState))
+        self.arena.rename_store(store, number)
+        self.arena.spreads[number].kind = 0
+        self.arena.spreads[number].owner = store % self.databases
+        self._wait(number, objects)
+
+    def _nodes_in_redis(self, store: uint32_t) -> uint64_t:
+        """About how many allocations a collection has there: its elements, or a list's nodes."""
+        count: uint64_t = self.arena.spreads[store].count
+        pages: uint64_t = self.indexes[store].chain.pages
+        return (
+            min(count, pages << PAGE_SHIFT >> LIST_NODE_SHIFT) if self.arena.spreads[store].kind == TYPE_LIST else count
+        )
+
+    def _wait(self, store: uint32_t, objects: uint64_t) -> cython.void:
+        """Let a store's memory be freed when its turn comes."""
+        index: cython.pointer[Index] = cython.address(self.indexes[store])
+        self.arena.retire_store(store)
+        index.objects = objects
+        index.cleared = index.next_free = 0
+        self.waiting_objects += objects
+        if self.first_waiting:
+            self.indexes[self.last_waiting].next_free = store
+        else:
+            self.first_waiting = store
+        self.last_waiting = store
+
+    def free_step(self) -> cython.bint:
+        """Free some of what waits; False if nothing does."""
+        store: uint32_t = self.first_waiting
+        index: cython.pointer[Index] = cython.address(self.indexes[store])
+        if self.chunks.sweep(OWNERS_PER_STEP):
+            return True
+        if store == 0:
+            return False
+        if not (
+            self.tables.clear_some(cython.address(index.table), cython.address(index.cleared), BLOCKS_PER_STEP)
+            and self.trees.clear_some(cython.address(index.order), BLOCKS_PER_STEP)
+        ):
+            return True
+        self.chains.forget(cython.address(index.chain))
+        if self.arena.heaps[store].first_segment:
+            self.arena.free_retired(1)
+            return True
+        self.first_waiting = index.next_free
+        self.waiting_objects -= index.objects
+        self.freed_objects += index.objects
+        self.arena.forget_store(store)
+        self._release_number(store)
+        return True
+
+    def free_waiting(self, until_ns: int64_t) -> cython.bint:
+        """Free what waits until the monotonic clock reaches `until_ns`; False if nothing is left."""
+        time: timespec
+        while self.free_step():
+            clock_gettime(CLOCK_MONOTONIC, cython.address(time))
+            if cython.cast(int64_t, time.tv_sec) * 1000000000 + time.tv_nsec >= until_ns:
+                return True
+        return False
+
+    def _take_number(self) -> uint32_t:
+        """A store that nobody has, its index empty; 0 if there is none."""
+        store: uint32_t = self.free_head
+        while store == 0 and self.next_fresh == STORES_MAX and self.free_step():
+            store = self.free_head
+        if store:
+            self.free_head = self.indexes[store].next_free
+        elif self.next_fresh < STORES_MAX:
+            store = self.next_fresh
+            self.next_fresh += 1
+        else:
+            return 0
+        memset(cython.address(self.indexes[store]), 0, cython.sizeof(Index))
+        return store
+
+    def _release_number(self, store: uint32_t) -> cython.void:
         self.indexes[store].next_free = self.free_head
         self.free_head = store
-        self.spreads -= 1
-        return marked
 
     # Proof
 
@@ -458,6 +582,7 @@ class Stores:
         for store in range(3 * self.databases, self.next_fresh):
             if not self.arena.spreads[store].kind:
                 continue
+            assert not self.arena.heaps[store].retired
             if is_chain(self.indexes[store].table.kind):
                 self.check_chain(store, pages)
                 continue
@@ -466,12 +591,27 @@ class Stores:
             if is_ordered(self.indexes[store].table.kind):
                 self.check_order(store)
 
-        if self.arena.segments[0].kind == NODES:
+        self.check_waiting(pages)
+        if self.arena.segments[0].kind == NODES and not self.arena.heaps[self.arena.segments[0].store].retired:
             # The arena's first page is not given out.
             pages[self.arena.segments[0].store] = pages.get(self.arena.segments[0].store, 0) + 1
         for number, wanted in pages.items():
             store = number
             assert self.arena.heaps[store].live_pages == wanted, f"store {number}: nodes have {wanted} pages"
+
+    def check_waiting(self, pages: dict) -> object:
+        """Add the pages that chains which wait have in shared stores, and prove that what waits is counted."""
+        store: uint32_t = self.first_waiting
+        objects: uint64_t = 0
+        chain: cython.pointer[Chain]
+        while store:
+            assert self.arena.heaps[store].retired and not self.arena.spreads[store].kind
+            chain = cython.address(self.indexes[store].chain)
+            if chain.shared_pages:
+                pages[chain.shared] = pages.get(chain.shared, 0) + chain.shared_pages
+            objects += self.indexes[store].objects
+            store = self.indexes[store].next_free
+        assert objects == self.waiting_objects
 
     def check_chain(self, store: uint32_t, pages: dict) -> object:
         """Add the pages of its nodes to those of the stores that they lie in."""

@@ -18,6 +18,7 @@ cdef extern from *:
 
 cdef extern from * nogil:
     int __builtin_ctzll(unsigned long long) noexcept
+    void __builtin_prefetch(const void *, ...) noexcept
 
 cdef enum:
     BUCKETS = 48                    # per block
@@ -69,6 +70,9 @@ cdef class Tables:
     cdef uint64_t *find_offset(self, TableState *table, uint64_t hash_, uint64_t offset) noexcept nogil
     cdef uint64_t *find_expiring(self, TableState *table, uint64_t hash_, int64_t expire_at_ms) noexcept nogil
     cdef uint64_t *find_chunked(self, TableState *table, uint64_t hash_, uint32_t number) noexcept nogil
+    # Before the find of a key: the first brings its bucket into the cache, the second, some time later, its record
+    cdef void prefetch_bucket(self, const TableState *table, uint64_t hash_) noexcept nogil
+    cdef void prefetch_record(self, const TableState *table, uint64_t hash_) noexcept nogil
     cdef uint64_t *insert(self, TableState *table, uint64_t hash_, uint64_t offset) noexcept nogil
     cdef void remove(self, TableState *table, uint64_t *slot) noexcept nogil
     cdef uint32_t get_clock(self, const uint64_t *slot) noexcept nogil
@@ -76,6 +80,7 @@ cdef class Tables:
     cdef uint64_t scan_home(self, TableState *table, uint64_t cursor, uint64_t *offsets, uint32_t *found) noexcept nogil
     cdef uint64_t random_offset(self, TableState *table, uint64_t random) noexcept nogil
     cdef void clear(self, TableState *table) noexcept nogil
+    cdef bint clear_some(self, TableState *table, uint32_t *place, uint32_t limit) noexcept nogil
     cdef void check(self, TableState *table) except *
 
     cdef uint8_t *_block(self, uint32_t number) noexcept nogil

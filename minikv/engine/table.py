@@ -159,6 +159,29 @@ class Tables:
             home = 0 if home + 1 == BUCKETS else home + 1
         return cython.NULL
 
+    def prefetch_bucket(self, table: cython.pointer[cython.const[TableState]], hash_: uint64_t) -> cython.void:
+        block: cython.pointer[uint8_t]
+        tag: uint64_t = tag_of(hash_)
+        if table.used:
+            block = self._block(table.directory[(tag & PREFIX_MASK) >> (PREFIX_BITS - table.depth)])
+            __builtin_prefetch(bucket_of(block, tag >> PREFIX_BITS))
+            __builtin_prefetch(block + CLOCKS_AT + (tag >> PREFIX_BITS) * ENTRIES * CLOCK_SIZE)
+
+    def prefetch_record(self, table: cython.pointer[cython.const[TableState]], hash_: uint64_t) -> cython.void:
+        bucket: cython.pointer[uint64_t]
+        record: cython.pointer[uint8_t]
+        tag: uint64_t = tag_of(hash_)
+        matches: uint64_t
+        if table.used:
+            bucket = bucket_of(
+                self._block(table.directory[(tag & PREFIX_MASK) >> (PREFIX_BITS - table.depth)]), tag >> PREFIX_BITS
+            )
+            matches = matches_in(bucket[0], hash_ & 0xFF)
+            if matches:
+                record = self.arena.base + slot_offset(bucket + 1 + (__builtin_ctzll(matches) >> 3))
+                __builtin_prefetch(record)
+                __builtin_prefetch(record + BUCKET_SIZE)
+
     def find_offset(
         self, table: cython.pointer[TableState], hash_: uint64_t, offset: uint64_t
     ) -> cython.pointer[uint64_t]:
@@ -423,23 +446,36 @@ class Tables:
     def clear(self, table: cython.pointer[TableState]) -> cython.void:
         """Forget every entry and give the blocks back."""
         place: uint32_t = 0
+        self.clear_some(table, cython.address(place), cython.cast(uint32_t, 0xFFFFFFFF))
+
+    def clear_some(
+        self, table: cython.pointer[TableState], place: cython.pointer[uint32_t], limit: uint32_t
+    ) -> cython.bint:
+        """The same, up to `limit` blocks at a time, for a table that nobody looks into any more. True when it is done.
+
+        place: in the directory, 0 for the first time.
+        """
         block: cython.pointer[uint8_t]
         number: uint32_t
         kind: uint32_t = table.kind
         changes: uint64_t = table.changes + 1
         if table.blocks == 0:
-            return
-        while place < cython.cast(uint32_t, 1) << table.depth:
-            number = table.directory[place]
+            return True
+        while place[0] < cython.cast(uint32_t, 1) << table.depth:
+            if limit == 0:
+                return False
+            number = table.directory[place[0]]
             block = self._block(number)
-            place += 1 << (table.depth - header_of(block).depth)
+            place[0] += 1 << (table.depth - header_of(block).depth)
             self.pool.free(number)
+            limit -= 1
         if table.directory_block:
             self.pool.free(table.directory_block)
         unmap(cython.cast(cython.pointer[uint8_t], table.directory_map), DIRECTORY_MAX_BYTES)
         memset(table, 0, cython.sizeof(TableState))
         table.kind = kind
         table.changes = changes
+        return True
 
     # Access clocks
 

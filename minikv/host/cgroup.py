@@ -1,8 +1,9 @@
-"""Memory limit of the control group that this process lives in, versions 1 and 2.
+"""Memory limit of this process's control group, versions 1 and 2.
 
-/proc/self/cgroup names the group, /proc/self/mountinfo says where the tree of groups is mounted and which part of it.
-Every group above counts too, so the tightest limit on the way up is the one that holds. In a container both files often
-show only the container's own view: a path that does not lie below the mounted part is then the mount point itself.
+/proc/self/cgroup names the group; /proc/self/mountinfo says where the tree of groups is mounted
+and which part of it. The limits of all groups above apply too, so the tightest one on the way up
+counts. In a container both files often show the container's own view only: a path outside the
+mounted part is then the mount point itself.
 """
 
 import os
@@ -16,7 +17,7 @@ NO_LIMIT = 1 << 62  # version 1 writes a huge number, rounded to pages, for "no 
 
 
 class CgroupMemory(NamedTuple):
-    """The tightest limit above this process. used_bytes counts file cache; working_bytes leaves idle cache out."""
+    """The tightest limit above this process. used_bytes includes file cache, working_bytes excludes idle cache."""
 
     limit_bytes: int
     used_bytes: int
@@ -36,7 +37,7 @@ class _Tree(NamedTuple):
 
 
 def read_cgroup_memory(proc: str = "/proc", root: str = "") -> CgroupMemory | None:
-    """The tightest memory limit; None if there is none. `root` stands before mount points, for tests."""
+    """The tightest memory limit; None if there is none. `root` is prefixed to mount points, for tests."""
     limits = [limit for tree in _trees(proc) for limit in _limits(tree, root)]
     return min(limits, key=lambda limit: limit.limit_bytes, default=None)
 
@@ -53,7 +54,7 @@ def _trees(proc: str) -> list[_Tree]:
 
 @lru_cache(maxsize=8)
 def _find_trees(proc: str, groups_text: str) -> list[_Tree]:
-    """Mounts do not change under a process, or at least not those of control groups."""
+    """Cached: the mounts of control groups do not change under a process."""
     groups = _groups(groups_text)
     trees = []
     for line in (read_text(f"{proc}/self/mountinfo") or "").splitlines():

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 
 
 def daemonize() -> int:
-    """Go on in a grandchild that belongs to no terminal. To be called before threads and event loops.
+    """Continue in a grandchild without a terminal. Call it before there are threads and event loops.
 
-    The caller's process stays until the grandchild gives the returned descriptor to `leave_terminal` (it then ends with
-    exit code 0) or ends itself (exit code 1): whoever starts a daemon learns whether it runs.
+    The caller's process waits until the grandchild passes the returned descriptor to
+    `leave_terminal` (exit code 0) or exits (exit code 1), so its parent learns whether the daemon
+    runs.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -27,7 +28,7 @@ def daemonize() -> int:
 
 
 def leave_terminal(started: int) -> None:
-    """The daemon runs: output goes nowhere from now on, and who started it may go on."""
+    """The daemon runs: discard its output from now on, and release the process that started it."""
     _to_null(0, 1, 2)
     os.write(started, b"\n")
     os.close(started)
@@ -50,7 +51,7 @@ def write_pid_file(path: str) -> None:
 
 
 def remove_pid_file(path: str) -> None:
-    """Remove it if it is still ours: another server may have been started with the same file."""
+    """Remove it if it is still ours: another server may have started with the same file."""
     try:
         with open(path, "rb") as file:
             ours = file.read(32).strip() == b"%d" % os.getpid()
@@ -70,7 +71,7 @@ def set_process_name(name: str, proc: str = "/proc") -> None:
 
 
 def hide_arguments(words: Iterable[str], proc: str = "/proc") -> None:
-    """Overwrite these arguments of the command line where the process list reads them: in this process's memory."""
+    """Overwrite these command-line arguments in this process's memory, where the process list reads them."""
     secrets = {os.fsencode(word) for word in words}
     if not secrets:
         return

@@ -1,4 +1,4 @@
-"""The small files by which the kernel tells its state: /proc, /sys and the control groups."""
+"""The small files in which the kernel publishes its state: /proc, /sys and the control groups."""
 
 import os
 
@@ -21,7 +21,7 @@ def read_text(path: str) -> str | None:
 
 
 def read_number(path: str) -> int | None:
-    """The integer that a file holds; None if it holds none (`max` in a control group, for one)."""
+    """The integer in a file; None if it holds something else (a control group's `max`)."""
     text = (read_text(path) or "").strip()
     return int(text) if text.removeprefix("-").isdecimal() else None
 

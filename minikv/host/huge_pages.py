@@ -1,9 +1,9 @@
 """Transparent huge pages: what the kernel is set to, what it does, and whether the arena should use them.
 
-With 2 MiB pages a fork copies 512 times fewer page table entries. The price depends on the kernel: since Linux 5.8 a
-write to a shared huge page splits it and copies 4 KiB, before that it copied 2 MiB. The version number does not settle
-it (distributions carry patches back), so the probe tries it: map, fork, write one byte in the child, look at what that
-made of the child's private dirty memory.
+With 2 MiB pages a fork copies 512 times fewer page-table entries. The cost depends on the kernel:
+since Linux 5.8 a write to a shared huge page splits it and copies 4 KiB; earlier kernels copied
+2 MiB. The version number does not decide it (distributions backport), so the probe tries it: map,
+fork, write one byte in the child, read the child's private dirty memory.
 """
 
 import mmap
@@ -17,7 +17,7 @@ from minikv.host.smaps import rollup
 
 HUGE_PAGE = 2 << 20
 SMALL_COPY = 256 << 10  # a child that copied less than this after one write copied small pages
-TIMEOUT_MS = 200  # a probe takes about 2 ms; one that hangs is given up
+TIMEOUT_MS = 200  # a probe takes about 2 ms; one that hangs is killed
 
 _COPIES_SMALL = 0
 _COPIES_HUGE = 1
@@ -25,7 +25,7 @@ _UNKNOWN = 2
 
 
 class Probe(NamedTuple):
-    """What a trial showed: whether memory came as a huge page, and how much one write to a shared one copies."""
+    """Whether the kernel gave a huge page, and whether one write to a shared one copies all of it."""
 
     available: bool
     copies_whole_page: bool
@@ -44,12 +44,12 @@ def read_mode(sys: str = "/sys") -> str:
 
 
 def read_defrag(sys: str = "/sys") -> str:
-    """When the kernel stops to make huge pages: always, defer, defer+madvise, madvise or never."""
+    """When the kernel compacts memory to make huge pages: always, defer, defer+madvise, madvise or never."""
     return chosen_word(read_text(f"{sys}/kernel/mm/transparent_hugepage/defrag") or "")
 
 
 def probe() -> Probe:
-    """Try it: maps 4 MiB and forks once; about 2 ms. To be called before there are threads."""
+    """Try it: maps 4 MiB and forks once; about 2 ms. Call it before there are threads."""
     with mmap.mmap(-1, 2 * HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
         try:
             memory.madvise(mmap.MADV_HUGEPAGE)
@@ -65,7 +65,7 @@ def probe() -> Probe:
 
 
 def _fork_and_write(memory: mmap.mmap) -> int:
-    """How much a child copies when it writes one byte; unknown if it does not answer in time."""
+    """How much a child copies when it writes one byte; _UNKNOWN if it does not answer in time."""
     pid = os.fork()
     if pid == 0:
         answer = _UNKNOWN

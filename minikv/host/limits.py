@@ -10,14 +10,14 @@ RESERVED_FILES = 32
 
 
 class OpenFiles(NamedTuple):
-    """maxclients that fit, and what happened to get there: lines for the log, the last one the result."""
+    """The maxclients that fit, and log lines that say what was done; the last one is the result."""
 
     maxclients: int
     report: list[str]
 
 
 def allow_clients(maxclients: int) -> OpenFiles:
-    """Raise the limit of open files so that maxclients fit, or say how many do; 0 if not even one."""
+    """Raise the limit of open files so that maxclients fit, or return how many do; 0 if none."""
     wanted = maxclients + RESERVED_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _enough(soft, wanted):
@@ -47,7 +47,7 @@ def _enough(limit: int, wanted: int) -> bool:
 
 
 def _raise_limit(soft: int, hard: int, wanted: int) -> tuple[int, str]:
-    """The soft limit that could be reached, and why no more. Root may raise the hard limit as well."""
+    """The soft limit that was reached, and why not more. Root may raise the hard limit, too."""
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard if _enough(hard, wanted) else wanted))
         return wanted, ""
@@ -62,7 +62,7 @@ def _raise_limit(soft: int, hard: int, wanted: int) -> tuple[int, str]:
 
 
 def backlog_warning(tcp_backlog: int, proc: str = "/proc") -> str | None:
-    """The warning that start logs if the kernel cuts the queue of connections short."""
+    """The warning to log at start if the kernel limits the queue of connections; None if it does not."""
     path = "/proc/sys/net/core/somaxconn"
     allowed = read_number(f"{proc}/sys/net/core/somaxconn")
     if allowed is None or allowed >= tcp_backlog:

@@ -1,8 +1,7 @@
-"""Memory of the machine and of this process, in bytes."""
+"""Memory of the machine and of this process, from /proc, in bytes."""
 
+import os
 from typing import NamedTuple
-
-import psutil
 
 from minikv.host.files import read_text
 
@@ -20,7 +19,7 @@ class MachineMemory(NamedTuple):
 
 
 def read_memory(proc: str = "/proc") -> MachineMemory:
-    """What /proc/meminfo says; fields that are missing are 0."""
+    """Read /proc/meminfo; missing fields are 0."""
     values = {}
     for line in (read_text(f"{proc}/meminfo") or "").splitlines():
         name, _, rest = line.partition(":")
@@ -38,7 +37,26 @@ def read_memory(proc: str = "/proc") -> MachineMemory:
     )
 
 
+class OwnMemory(NamedTuple):
+    """What this process has resident. shared_bytes: of it, what files back."""
+
+    resident_bytes: int
+    shared_bytes: int
+
+
+def read_own_memory(proc: str = "/proc") -> OwnMemory:
+    """What /proc/self/statm says; zeros if it cannot be read."""
+    fields = (read_text(f"{proc}/self/statm") or "0 0 0").split()
+    page_bytes = os.sysconf("SC_PAGE_SIZE")
+    return OwnMemory(int(fields[1]) * page_bytes, int(fields[2]) * page_bytes)
+
+
 def private_bytes() -> int:
     """Resident memory of this process that no file backs."""
-    memory = psutil.Process().memory_info()
-    return int(memory.rss - memory.shared)
+    memory = read_own_memory()
+    return memory.resident_bytes - memory.shared_bytes
+
+
+def machine_bytes() -> int:
+    """MemTotal, without reading the rest."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,7 +1,7 @@
-"""How soon the kernel takes this process when memory runs out: oom_score_adj, -1000 (never) to 1000 (first).
+"""How soon the kernel OOM-kills this process: oom_score_adj, -1000 (never) to 1000 (first).
 
-Redis's oom-score-adj sets it: `yes` adds to the score that the process was started with, `absolute` replaces it, `no`
-puts it back.
+Redis's oom-score-adj sets it: `yes` adds to the score that the process started with, `absolute`
+replaces it, `no` restores it.
 """
 
 from pathlib import Path
@@ -11,14 +11,14 @@ LOWEST, HIGHEST = -1000, 1000
 
 
 class OomScore:
-    """The score of this process, and of children that it is going to have."""
+    """The score of this process and of its future children."""
 
     def __init__(self, path: Path = PATH) -> None:
         self._path = path
         self._found: int | None = None  # before it was set here
 
     def set(self, mode: str, score: int) -> None:
-        """Apply a mode of oom-score-adj; OSError if the kernel forbids it. Touches nothing that is as it was found."""
+        """Apply a mode of oom-score-adj; OSError if the kernel forbids it. `no` writes only what was changed here."""
         if mode == "no":
             if self._found is not None:
                 self._write(self._found)
@@ -29,7 +29,7 @@ class OomScore:
         self._found = found
 
     def of_child(self, mode: str, score: int) -> int | None:
-        """The score that the settings want for a child; None if they want none, or nobody knows."""
+        """The score that the settings give a child; None if they give none, or if our own is unknown."""
         if mode == "no" or self._found is None:
             return None
         return _sum(mode, self._found, score)

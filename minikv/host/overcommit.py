@@ -1,8 +1,8 @@
 """How the kernel promises memory: vm.overcommit_memory and what follows from it for a fork.
 
-0  heuristic: an obvious overcommit is refused, and a fork of a large process may be
+0  heuristic: obvious overcommits are refused, and forks of large processes may be
 1  always: a fork is never refused for lack of promised memory
-2  strict: every private writable byte counts against CommitLimit, once more at fork
+2  strict: every private writable byte counts against CommitLimit, and again at each fork
 """
 
 import os
@@ -39,7 +39,7 @@ class Overcommit(NamedTuple):
 
 
 def read_overcommit(proc: str = "/proc") -> Overcommit:
-    """The state of this moment; it may change while the server runs."""
+    """The current state; it may change while the server runs."""
     memory = read_memory(proc)
     return Overcommit(
         mode=read_mode(proc),
@@ -56,17 +56,17 @@ def read_mode(proc: str = "/proc") -> int:
 
 
 def left_for_fork(proc: str = "/proc") -> int:
-    """What a fork may still be promised in mode 2. Only root may have what the kernel keeps for root."""
+    """What a fork may still be promised in mode 2, without the kernel's reserve for root unless we are root."""
     left = read_overcommit(proc).left_bytes or 0
     kept_kb = 0 if os.geteuid() == 0 else read_number(f"{proc}/sys/vm/admin_reserve_kbytes") or 0
     return max(left - kept_kb * 1024, 0)
 
 
 def forked_bytes(proc: str = "/proc") -> int:
-    """What a fork of this process has to be promised in mode 2, where each mapping counts by its size.
+    """What a fork of this process must be promised in mode 2, where each mapping counts by its size.
 
-    The kernel marks those that it counts by `ac`, and those that a child does not get by `dc`. It walks the page
-    tables to answer, as for smaps_rollup.
+    The kernel marks mappings that it accounts for with `ac`, and those that a child does not inherit
+    with `dc`. It walks the page tables to answer, as for smaps_rollup.
     """
     total = size = 0
     for line in (read_text(f"{proc}/self/smaps") or "").splitlines():
@@ -81,5 +81,5 @@ def forked_bytes(proc: str = "/proc") -> int:
 
 
 def warning(proc: str = "/proc") -> str | None:
-    """The warning that start and BGSAVE log whenever the mode is not 1."""
+    """The warning that start and BGSAVE log if the mode is not 1."""
     return None if read_mode(proc) in (ALWAYS, -1) else WARNING

@@ -1,7 +1,8 @@
 """Which pages of this process are its own, from /proc/self/pagemap.
 
-After a fork parent and child share all pages; a page that the parent then writes is copied and becomes its own. (The
-child's side of the same file is less exact: of a huge page that the parent has split, all pages look like its own.)
+After a fork parent and child share all pages; when the parent writes to one, the kernel copies it.
+(The child's side of this file is less exact: after the parent has split a huge page, all its small
+pages look private to the child.)
 """
 
 import mmap
@@ -15,9 +16,9 @@ AT_ONCE = 64  # pieces for each read: 256 KiB of entries for segments of 2 MiB
 
 
 def own_bytes(address: int, size: int, count: int, proc: str = "/proc") -> Iterator[int]:
-    """Of `count` pieces of `size` bytes from `address` on, how much of each is this process's own.
+    """For each of `count` pieces of `size` bytes from `address` on, the bytes that only this process maps.
 
-    5 to 20 us for each 2 MiB. OSError if the kernel does not tell.
+    5 to 20 us for each 2 MiB. OSError if the kernel does not say.
     """
     page = mmap.PAGESIZE
     entries = size // page * ENTRY_BYTES

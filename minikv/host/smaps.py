@@ -1,8 +1,9 @@
 """Memory of one process, from /proc/PID/smaps_rollup, in bytes.
 
-Rss counts a page that parent and child share in both; Pss counts half of it in each. So the sum of Pss over parent and
-child is what a snapshot really costs, and the child's private dirty pages are what copy-on-write copied on its side.
-The kernel walks the page tables to answer: about 0.1 ms for small processes, some ms per GB of 4 KiB pages.
+Rss counts a page that parent and child share in both; Pss counts half of it in each. So the sum of
+Pss over parent and child is what a snapshot really costs, and the child's private dirty pages are
+what copy-on-write copied on its side. The kernel walks the page tables to answer: about 0.1 ms for
+small processes, some ms per GB of 4 KiB pages.
 """
 
 import os
@@ -33,7 +34,7 @@ _FIELDS = {
 
 
 def rollup(pid: int | str = "self", proc: str = "/proc") -> MemoryUse | None:
-    """Memory of the process; None if it is gone or a zombie; PermissionError if it is somebody else's."""
+    """Memory of the process; None if it is gone or a zombie; PermissionError if it belongs to another user."""
     try:
         fd = os.open(f"{proc}/{pid}/smaps_rollup", os.O_RDONLY | os.O_CLOEXEC)
         try:

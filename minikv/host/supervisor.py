@@ -1,4 +1,4 @@
-"""What a service manager is told: systemd's notification protocol, one datagram to the socket that it named."""
+"""systemd's notification protocol: one datagram to the socket that it names."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ def wanted(setting: str, environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def notify(message: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Send the message; empty if it went well, else why not."""
+    """Send the message; empty on success, else the reason."""
     address = environment.get("NOTIFY_SOCKET", "")
     if not address:
         return "systemd supervision error: NOTIFY_SOCKET not found!"

@@ -1,4 +1,4 @@
-"""`minikv-server --check-system`: what this machine does to snapshots, in words, and what to change."""
+"""`minikv-server --check-system`: what this machine does to snapshots, and what to change."""
 
 import resource
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from minikv.host.overcommit import ALWAYS, HEURISTIC, STRICT, read_overcommit
 
 
 class Finding(NamedTuple):
-    """advice is empty if all is well."""
+    """One checked subject; advice is empty if nothing needs to change."""
 
     subject: str
     found: str
@@ -23,7 +23,7 @@ class Finding(NamedTuple):
 def check_system(
     maxclients: int, tcp_backlog: int, proc: str = "/proc", sys: str = "/sys", root: str = ""
 ) -> list[Finding]:
-    """Every finding, in the order in which they matter to a snapshot."""
+    """All findings, the most important for snapshots first."""
     memory = read_memory(proc)
     return [
         _overcommit(proc),
@@ -37,13 +37,13 @@ def check_system(
 
 
 def memory_findings(proc: str = "/proc", root: str = "") -> list[Finding]:
-    """What can be said without a trial, while a server runs: how memory is promised and limited."""
+    """What can be checked without a trial while a server runs: how memory is promised and limited."""
     memory = read_memory(proc)
     return [_overcommit(proc), _memory(memory), _cgroup(proc, root), _swap(memory, proc)]
 
 
 def report(findings: list[Finding]) -> str:
-    """The findings as text, warnings with what to do."""
+    """The findings as text; warnings with their advice."""
     lines = []
     for finding in findings:
         lines.append(f"[{'warning' if finding.advice else 'ok'}] {finding.subject}: {finding.found}")

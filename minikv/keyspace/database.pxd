@@ -7,6 +7,11 @@ from minikv.engine.memory cimport BlockPool
 from minikv.engine.stores cimport Stores
 
 
+cdef enum:
+    # Keys whose way to their records is prefetched together: a core waits for about ten lines of memory at a time
+    PREFETCHED = 16
+
+
 @cython.final
 cdef class Watch:
     cdef bint _broken
@@ -22,6 +27,7 @@ cdef class Keyspace:
     cdef list parts                 # what the open snapshot's walk covers
     cdef object clock
     cdef public object on_crowded   # called between commands: evacuate
+    cdef public object is_compact   # (database, key): whether Redis keeps a collection in one piece, which is freed at once
     cdef public dict ready          # (database number, key) of awaited keys that have changed, in that order: None
     cdef Watch awaited              # among a key's watchers: somebody waits for it
     cdef uint64_t random_state
@@ -29,6 +35,7 @@ cdef class Keyspace:
     cdef public int64_t dirty
     cdef public int64_t hits, misses, expired_keys, evicted_keys
     cdef public bint active_expire, keeps_expired
+    cdef bint frees_expired_lazily
     cdef public bint lfu
     cdef public int lfu_log_factor
     cdef public int lfu_decay_time
@@ -51,6 +58,10 @@ cdef class Database:
     cpdef bytes get_for_write(self, bytes key)
     cpdef set(self, bytes key, bytes value, int64_t expire_at_ms=*, bint keep_ttl=*, int encoding=*)
     cpdef bint delete(self, bytes key) except -1
+    cpdef bint unlink(self, bytes key) except -1
+    cdef bint remove_lazily(self, bytes key, uint64_t *slot, uint64_t hash_) except -1
+    cpdef int set_all(self, tuple pairs) except -1
+    cpdef list get_all(self, tuple keys)
     cpdef object increment(self, bytes key, int64_t amount)
     cpdef int lookup(self, bytes key, bint stats=*, bint touch=*) except -2
 
@@ -62,7 +73,11 @@ cdef class Database:
     cdef void set_used(self, const uint8_t *key, uint64_t key_len, int64_t idle_s, int frequency) noexcept
 
     cdef uint64_t *find(self, bytes key, uint64_t *hash_) except? NULL
+    cdef uint64_t *find_hashed(self, bytes key, uint64_t hash_) except? NULL
+    cdef void prefetch(self, tuple keys, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step, uint64_t *hashes) noexcept
+    cdef int put(self, bytes key, bytes value, uint64_t hash_, uint64_t *slot, int64_t expire_at_ms, int encoding) except -1
     cdef uint64_t *read(self, bytes key, uint64_t *hash_, bint stats, bint touch) except? NULL
+    cdef void note_read(self, const uint64_t *slot, bint stats, bint touch) noexcept
     cdef bytes string_at(self, const uint64_t *slot, uint64_t start, uint64_t stop)
     cdef void touch_clock(self, const uint64_t *slot) noexcept
     cdef int drop_expired(self, bytes key, uint64_t *slot, uint64_t hash_) except -1

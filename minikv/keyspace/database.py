@@ -25,7 +25,7 @@ from cython.cimports.minikv.engine.chunks import root_of
 from cython.cimports.minikv.engine.int64 import INT64_DIGITS, format_int64, parse_int64
 from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.memory import BlockPool
-from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX
+from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, packed_count
 from cython.cimports.minikv.engine.populate import Populator
 from cython.cimports.minikv.engine.progress import RANK_PASSED
 from cython.cimports.minikv.engine.record import (
@@ -34,6 +34,7 @@ from cython.cimports.minikv.engine.record import (
     ENCODING_EMBSTR,
     ENCODING_RAW,
     SPREAD_STREAM,
+    TYPE_LIST,
     TYPE_STREAM,
     TYPE_STRING,
     bytes_at,
@@ -45,6 +46,7 @@ from cython.cimports.minikv.engine.record import (
     record_size,
     skip_expiry,
     string_encoding,
+    string_length_size,
 )
 from cython.cimports.minikv.engine.stores import Stores, spread_of
 from cython.cimports.minikv.engine.table import hash_key, slot_offset
@@ -76,6 +78,9 @@ STORES_PER_DATABASE = 3
 ROOMY_BYTES = cython.declare(uint64_t, 4 << 30)
 ROOMY_BLOCKS = cython.declare(uint32_t, 1 << 16)
 ROW_BYTES = 128  # that a pending entry takes at most in the two tables of a large group
+# Redis frees what has more parts than this in another thread, and a list has nodes of so many bytes by default.
+LAZY_PARTS = cython.declare(uint64_t, 64)
+LIST_NODE_BYTES = cython.declare(uint64_t, 8192)
 # Expiry times looked at for an average.
 TTL_SAMPLES = 16
 GIB = 1 << 30
@@ -143,6 +148,7 @@ class Keyspace:
         self.random_state = int.from_bytes(os.urandom(8), "little") | 1
         self.clock = None
         self.on_crowded = None
+        self.is_compact = None
         self.ready = {}
         self.awaited = Watch()
         self.tick()
@@ -201,9 +207,9 @@ class Keyspace:
             one.store, other.store = other.store, one.store
         self.dirty += 1
 
-    def flush_all(self) -> int:
-        """Empty every database; returns the number of keys removed."""
-        return sum([database.flush() for database in self.databases])
+    def flush_all(self, lazily: bool = False) -> int:
+        """Empty every database; returns the number of keys removed. lazily: their memory is freed later."""
+        return sum([database.flush(lazily) for database in self.databases])
 
     def expire_cycle(self, limit: int) -> int:
         """Delete up to `limit` keys whose time has passed, the longest overdue of a database first."""
@@ -227,9 +233,9 @@ class Keyspace:
     def evacuate(self, budget_us: int, thorough: bool = False) -> int:
         """Give memory back for at most about `budget_us`; returns the bytes moved, 0 when there is nothing to do.
 
-        Carries out deaths that waited for the snapshot's child, moves the records of sparse segments together, and
-        trims the pool of blocks. A fifth of the arena may stay dead, for new records to fill; thorough: one part in 32,
-        which takes many times as much work for each byte gained.
+        Frees what was dropped lazily, carries out deaths that waited for the snapshot's child, moves the records of
+        sparse segments together, and trims the pool of blocks. A fifth of the arena may stay dead, for new records to
+        fill; thorough: one part in 32, which takes many times as much work for each byte gained.
         """
         time: timespec
         until_ns: int64_t
@@ -237,6 +243,8 @@ class Keyspace:
         until_ns = cython.cast(int64_t, time.tv_sec) * 1000000000 + time.tv_nsec + budget_us * 1000
         self.used_bytes  # noqa: B018  keeps the peak
         self.pool.trim(BLOCKS_PER_CALL)
+        if self.stores.free_waiting(until_ns):
+            return 1
         if self.arena.drain(DEATHS_PER_CALL) == DEATHS_PER_CALL:
             return 1
         moved: uint64_t = self.stores.evacuate(until_ns, THOROUGH_SHARE if thorough else DEAD_SHARE)
@@ -244,7 +252,33 @@ class Keyspace:
             self.arena.give_tails_back(STORES_PER_DATABASE * len(self.databases))
         return moved
 
+    def free_lazily(self, expired: bool, replaced: bool) -> None:
+        """Whether the memory of large collections is freed later: of keys that expire, of what others replace."""
+        self.frees_expired_lazily = expired
+        self.stores.replaces_lazily = replaced
+
+    def make_room(self, limit: int) -> bool:
+        """True if no more than `limit` bytes are claimed, once what waits has been freed as far as needed."""
+        while self.claimed_bytes > limit:
+            if not self.stores.free_step() and self.pool.trim(BLOCKS_PER_CALL) == 0:
+                return False
+        return True
+
     # Figures
+
+    @property
+    def waiting_objects(self) -> int:
+        """What was dropped lazily and is not yet freed, as Redis counts it: large collections, keys of databases."""
+        return self.stores.waiting_objects
+
+    @property
+    def freed_objects(self) -> int:
+        """What was dropped lazily and is freed by now."""
+        return self.stores.freed_objects
+
+    def forget_freed_objects(self) -> None:
+        """Count them from 0 again."""
+        self.stores.freed_objects = 0
 
     @property
     def arena_bytes(self) -> int:
@@ -428,32 +462,63 @@ class Database:
 
     def find(self, key: bytes, hash_: cython.pointer[uint64_t]) -> cython.pointer[uint64_t]:
         """The key's slot and hash; an expired key is deleted on the way, or hidden. NULL if it is not there."""
-        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key))
-        key_len: uint64_t = PyBytes_GET_SIZE(key)
-        slot: cython.pointer[uint64_t]
+        hash_[0] = hash_key(cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key))
+        return self.find_hashed(key, hash_[0])
+
+    def find_hashed(self, key: bytes, hash_: uint64_t) -> cython.pointer[uint64_t]:
+        """The same for a key whose hash is known."""
+        slot: cython.pointer[uint64_t] = self.store.find(
+            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key), hash_
+        )
         at_ms: int64_t
-        hash_[0] = hash_key(data, key_len)
-        slot = self.store.find(data, key_len, hash_[0])
         if slot != cython.NULL:
             at_ms = record_expire_at(self.store.record(slot))
             # A key lives through the whole of its last millisecond.
             if at_ms != 0 and self.keyspace.now_ms > at_ms:
                 if not self.keyspace.keeps_expired:
-                    self.drop_expired(key, slot, hash_[0])
+                    self.drop_expired(key, slot, hash_)
                 return cython.NULL
         return slot
+
+    def prefetch(
+        self,
+        keys: tuple,
+        start: cython.Py_ssize_t,
+        stop: cython.Py_ssize_t,
+        step: cython.Py_ssize_t,
+        hashes: cython.pointer[uint64_t],
+    ) -> cython.void:
+        """Hash each step-th key from `start` on and bring what is read for them into the cache, all together."""
+        store: KeyStore = self.store
+        index: cython.Py_ssize_t
+        count: cython.Py_ssize_t = 0
+        for index in range(start, stop, step):
+            hashes[count] = hash_key(
+                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(cython.cast(bytes, keys[index]))),
+                PyBytes_GET_SIZE(cython.cast(bytes, keys[index])),
+            )
+            store.tables.prefetch_bucket(store.table, hashes[count])
+            count += 1
+        for index in range(count):
+            store.tables.prefetch_record(store.table, hashes[index])
 
     def read(
         self, key: bytes, hash_: cython.pointer[uint64_t], stats: cython.bint, touch: cython.bint
     ) -> cython.pointer[uint64_t]:
         slot: cython.pointer[uint64_t] = self.find(key, hash_)
+        self.note_read(slot, stats, touch)
+        return slot
+
+    def note_read(
+        self, slot: cython.pointer[cython.const[uint64_t]], stats: cython.bint, touch: cython.bint
+    ) -> cython.void:
+        """A key was read, or missed."""
         if slot == cython.NULL:
             self.keyspace.misses += stats
         else:
             self.keyspace.hits += stats
             if touch:
                 self.touch_clock(slot)
-        return slot
 
     def touch_clock(self, slot: cython.pointer[cython.const[uint64_t]]) -> cython.void:
         keyspace: Keyspace = self.keyspace
@@ -470,7 +535,7 @@ class Database:
         self.store.tables.set_clock(slot, (keyspace.arena.new_clock & ~cython.cast(uint32_t, 255)) | counter)
 
     def drop_expired(self, key: bytes, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.int:
-        self.store.remove(slot, hash_)
+        self.store.remove(slot, hash_, self.keyspace.frees_expired_lazily)
         self.keyspace.expired_keys += 1
         return self.break_watches(key)
 
@@ -597,8 +662,9 @@ class Database:
         """Raise ArenaFull now if so many strings, so many bytes with their keys, might not find room one by one."""
         if not self.store.arena.has_room(self.store.number, nbytes + keys * RECORD_OVERHEAD):
             raise ArenaFull(SEGMENTS_FULL)
-        if self.keyspace.pool.available() < keys + BLOCKS_SPARE:
-            raise ArenaFull(BLOCKS_FULL)
+        while self.keyspace.pool.available() < keys + BLOCKS_SPARE:
+            if not self.keyspace.stores.free_step():
+                raise ArenaFull(BLOCKS_FULL)
 
     def make_sure_of_all(self, items: tuple) -> None:
         """Raise ArenaFull now if adding all these to a collection might stop half way."""
@@ -630,12 +696,62 @@ class Database:
         """
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        if slot != cython.NULL and keep_ttl:
+            expire_at_ms = record_expire_at(self.store.record(slot))
+        self.put(key, value, hash_, slot, expire_at_ms, encoding)
+
+    def set_all(self, pairs: tuple) -> cython.int:
+        """Make keys strings, key and value by turns: all of them, or ArenaFull and none."""
+        hashes: uint64_t[PREFETCHED]
+        start: cython.Py_ssize_t
+        index: cython.Py_ssize_t
+        stop: cython.Py_ssize_t
+        nbytes: uint64_t = 0
+        for index in range(len(pairs)):
+            nbytes += PyBytes_GET_SIZE(cython.cast(bytes, pairs[index]))
+        self.make_sure_of(len(pairs) // 2, nbytes)
+        for start in range(0, len(pairs), 2 * PREFETCHED):
+            stop = min(start + 2 * PREFETCHED, len(pairs))
+            self.prefetch(pairs, start, stop, 2, hashes)
+            for index in range(start, stop, 2):
+                key: bytes = cython.cast(bytes, pairs[index])
+                value: bytes = cython.cast(bytes, pairs[index + 1])
+                hash_: uint64_t = hashes[(index - start) // 2]
+                self.put(key, value, hash_, self.find_hashed(key, hash_), 0, ENCODING_AUTO)
+        return 0
+
+    def get_all(self, keys: tuple) -> list:
+        """The values of strings; None where there is none, or another type."""
+        hashes: uint64_t[PREFETCHED]
+        start: cython.Py_ssize_t
+        index: cython.Py_ssize_t
+        stop: cython.Py_ssize_t
+        slot: cython.pointer[uint64_t]
+        values: list = []
+        for start in range(0, len(keys), PREFETCHED):
+            stop = min(start + PREFETCHED, len(keys))
+            self.prefetch(keys, start, stop, 1, hashes)
+            for index in range(start, stop):
+                slot = self.find_hashed(cython.cast(bytes, keys[index]), hashes[index - start])
+                self.note_read(slot, True, True)
+                if slot == cython.NULL or skip_expiry(self.store.record(slot))[0] != TYPE_STRING:
+                    values.append(None)
+                else:
+                    values.append(self.string_at(slot, 0, ~cython.cast(uint64_t, 0)))
+        return values
+
+    def put(
+        self,
+        key: bytes,
+        value: bytes,
+        hash_: uint64_t,
+        slot: cython.pointer[uint64_t],
+        expire_at_ms: int64_t,
+        encoding: cython.int,
+    ) -> cython.int:
         value_len: uint64_t = PyBytes_GET_SIZE(value)
-        if slot != cython.NULL:
-            if keep_ttl:
-                expire_at_ms = record_expire_at(self.store.record(slot))
-            if not self.keyspace.lfu:
-                self.touch_clock(slot)
+        if slot != cython.NULL and not self.keyspace.lfu:
+            self.touch_clock(slot)
         memcpy(
             self.store.put_string(
                 cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
@@ -649,7 +765,7 @@ class Database:
             PyBytes_AS_STRING(value),
             value_len,
         )
-        self.changed(key)
+        return self.changed(key)
 
     def set_range(self, key: bytes, offset: int, data: bytes) -> int:
         """Overwrite bytes of a string from `offset` on, which may lie behind its end; returns the new length."""
@@ -700,8 +816,10 @@ class Database:
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), False, True)
         record: cython.pointer[uint8_t]
-        data: cython.pointer[uint8_t]
+        payload: cython.pointer[uint8_t] = cython.NULL
+        data: cython.pointer[uint8_t] = cython.NULL
         length: uint64_t = 0
+        old_length: uint64_t = 0
         number: int64_t = 0
         expire_at_ms: int64_t = 0
         text = cython.declare(uint8_t[INT64_DIGITS])
@@ -709,23 +827,30 @@ class Database:
             record = self.store.record(slot)
             if skip_expiry(record)[0] != TYPE_STRING:
                 raise WrongTypeError
-            data = read_length(record_payload(record), cython.address(length))
-            if not parse_int64(data, length, cython.address(number)):
+            payload = record_payload(record)
+            data = read_length(payload, cython.address(old_length))
+            if not parse_int64(data, old_length, cython.address(number)):
                 raise ValueError
             expire_at_ms = record_expire_at(record)
         if number > INT64_MAX - amount if amount > 0 else number < INT64_MIN - amount:
             raise OverflowError
         number += amount
         length = format_int64(text, number)
-        data = self.store.put_string(
-            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
-            PyBytes_GET_SIZE(key),
-            hash_,
-            slot,
-            length,
-            ENCODING_AUTO,
-            expire_at_ms,
-        )
+        if (
+            slot == cython.NULL
+            or length != old_length
+            or data - payload != string_length_size(length, ENCODING_AUTO)
+            or self.store.arena.is_frozen(slot_offset(slot))
+        ):
+            data = self.store.put_string(
+                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
+                PyBytes_GET_SIZE(key),
+                hash_,
+                slot,
+                length,
+                ENCODING_AUTO,
+                expire_at_ms,
+            )
         memcpy(data, cython.address(text[INT64_DIGITS - length]), length)
         self.changed(key)
         return number
@@ -758,9 +883,44 @@ class Database:
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
         if slot == cython.NULL:
             return False
-        self.store.remove(slot, hash_)
+        if self.keyspace.stores.replaces_lazily:
+            self.remove_lazily(key, slot, hash_)
+        else:
+            self.store.remove(slot, hash_)
         self.changed(key)
         return True
+
+    def unlink(self, key: bytes) -> cython.bint:
+        """The same; the memory of a large collection is freed later."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        if slot == cython.NULL:
+            return False
+        self.remove_lazily(key, slot, hash_)
+        self.changed(key)
+        return True
+
+    def remove_lazily(self, key: bytes, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.bint:
+        """Take a key out; what Redis would free in another thread is counted like there. True if it was counted here.
+
+        Only what is in a store of its own is worth waiting. Its store counts it.
+        """
+        record: cython.pointer[uint8_t] = self.store.record(slot)
+        kind: uint8_t = skip_expiry(record)[0]
+        payload: cython.pointer[uint8_t] = record_payload(record)
+        parts: uint64_t = 0
+        counted: cython.bint = False
+        if kind != TYPE_STRING and not spread_of(kind, payload):
+            if is_chunked(kind, payload):
+                parts = root_of(payload).nbytes // LIST_NODE_BYTES if kind == TYPE_LIST else root_of(payload).elements
+            elif kind != TYPE_STREAM and kind != TYPE_LIST:
+                parts = packed_count(payload)
+            counted = parts > LAZY_PARTS and (
+                self.keyspace.is_compact is None or not self.keyspace.is_compact(self, key)
+            )
+            self.keyspace.stores.freed_objects += counted
+        self.store.remove(slot, hash_, True)
+        return counted
 
     # Expiry
 
@@ -912,11 +1072,11 @@ class Database:
         target.store.tables.set_clock(target.find(new_key, cython.address(new_hash)), clock)
         return 0
 
-    def flush(self) -> int:
-        """Remove every key, whole segments at a time; returns how many there were."""
+    def flush(self, lazily: bool = False) -> int:
+        """Remove every key, whole segments at a time; returns how many there were. lazily: memory is freed later."""
         removed: int = self.store.table.used
         self.break_all_watches(self)
-        self.store.clear()
+        self.store.clear(lazily)
         self.keyspace.dirty += removed
         return removed
 

@@ -22,4 +22,4 @@ cdef class List(Collection):
     cdef int remove_chunked(self, uint64_t index, uint64_t count) except -1
     cdef uint64_t remove_equal_chunked(self, bytes value, uint64_t limit, bint from_end) except? 0
     cdef uint32_t drop_equal(self, uint32_t number, bytes value, uint64_t limit, bint from_end) except? 0
-    cdef int join_all(self) except -1
+    cdef int join_between(self, uint32_t number, uint32_t last) except -1

@@ -431,8 +431,15 @@ class List:
         removed: uint64_t = 0
         chunks: uint32_t = root_of(self.payload()).chunks
         number: uint32_t = chunks - 1 if from_end else 0
+        dropped: uint32_t
+        low: uint32_t = chunks  # chunks between which some have lost something
+        high: uint32_t = 0
         while number < chunks and removed < limit:
-            removed += self.drop_equal(number, value, limit - removed, from_end)
+            dropped = self.drop_equal(number, value, limit - removed, from_end)
+            removed += dropped
+            if dropped:
+                low = min(low, number)
+                high = max(high, number)
             # A chunk of which nothing was left is gone.
             if from_end:
                 number -= 1
@@ -440,7 +447,7 @@ class List:
                 number += 1 - (chunks - root_of(self.payload()).chunks)
             chunks = root_of(self.payload()).chunks
         if removed:
-            self.join_all()
+            self.join_between(low - 1 if low else 0, high)
         return removed
 
     def drop_equal(self, number: uint32_t, value: bytes, limit: uint64_t, from_end: cython.bint) -> uint32_t:
@@ -479,12 +486,11 @@ class List:
         )
         return len(matches)
 
-    def join_all(self) -> cython.int:
-        """Put sparse chunks together with their neighbours."""
-        number: uint32_t = 0
+    def join_between(self, number: uint32_t, last: uint32_t) -> cython.int:
+        """Put sparse chunks from one to another together with their neighbours."""
         chunks: uint32_t = root_of(self.payload()).chunks
         try:
-            while number < chunks:
+            while number < chunks and number <= last:
                 join_if_sparse(self.database.store, self.slot, self.kind, number)
                 number += root_of(self.payload()).chunks == chunks
                 chunks = root_of(self.payload()).chunks

@@ -3,14 +3,14 @@
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_GET_SIZE
-from cython.cimports.libc.stdint import INT64_MAX, uint8_t, uint64_t
+from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.minikv.engine.int64 import is_int64
 from cython.cimports.minikv.engine.record import TYPE_SET, length_size
 from cython.cimports.minikv.keyspace.builder import replace_with_names
 from cython.cimports.minikv.keyspace.collection import write_string
 from cython.cimports.minikv.keyspace.database import Database
 
-# Members that are taken out of a table before they are looked up elsewhere, when a limit may end it all.
+# Members that are taken out of a table before they are looked up elsewhere, since a limit may end it all.
 LOOKED_AT_ONCE = cython.declare(cython.Py_ssize_t, 64)
 
 
@@ -75,27 +75,24 @@ class Set:
     def members(self) -> list[bytes]:
         return self.entries_of()
 
-    def members_in(self, others: list, wanted: cython.bint, limit: cython.Py_ssize_t = 0) -> list[bytes]:
-        """Members that all other sets have (`wanted`), or none of them; so many at most, 0 for all."""
+    def count_in(self, others: list, limit: cython.Py_ssize_t) -> int:
+        """How many members all other sets have, `limit` at most."""
         other: Set
         entry: cython.pointer[uint8_t]
-        there: cython.bint
         cursor: uint64_t = 0
-        chosen: list = []
+        count: cython.Py_ssize_t = 0
         while True:
-            for member in self.gather(cython.address(cursor), LOOKED_AT_ONCE if limit else INT64_MAX):
-                there = wanted
+            for member in self.gather(cython.address(cursor), LOOKED_AT_ONCE):
                 for other in others:
                     entry = other.find_entry(member)
-                    there = entry != cython.NULL
-                    if there != wanted:
+                    if entry == cython.NULL:
                         break
-                if there == wanted:
-                    chosen.append(member)
-                    if len(chosen) == limit:
-                        return chosen
+                else:
+                    count += 1
+                    if count == limit:
+                        return count
             if cursor == 0:
-                return chosen
+                return count
 
     def sample(self, count: int, distinct: bool) -> list[bytes]:
         """Random members; distinct: none twice, at most all."""

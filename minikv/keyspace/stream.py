@@ -11,8 +11,8 @@ what the file has behind the nodes, the tail:
     tail      length | last ID | first ID | largest deleted ID | entries ever added | number of groups | group | ...
 
 All numbers of the tail up to the groups have a fixed width: nine bytes (0x81), or five for the number of groups, so
-that they change in place. The last node's end packs a stream again, unless it has large groups: their pending entries
-lie in tables, parts of the store (engine/stream_tail.pxd).
+that they change in place. The last node's end packs a stream again, unless it has large groups, whose pending entries
+lie in tables, parts of the store (engine/stream_tail.pxd), or many groups (see group_places).
 
 A node that a snapshot has frozen does not get more entries, unless it is short: the next one begins a new node, so the
 frozen one is not written anew.
@@ -20,9 +20,11 @@ frozen one is not written anew.
 A stream is not deleted with its last entry.
 """
 
+import contextlib
+
 import cython
-from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
-from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcmp, memcpy
@@ -30,7 +32,7 @@ from cython.cimports.minikv.engine.chunked import edit_chunk, insert_chunk, remo
 from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, root_of
 from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.listpack import pack_size, write_integer
-from cython.cimports.minikv.engine.ordered import Probe, at_member, order_of_id
+from cython.cimports.minikv.engine.ordered import Cursor, Probe, at_member, order_of_id
 from cython.cimports.minikv.engine.packed import PACKED_MAX
 from cython.cimports.minikv.engine.record import (
     CHUNK_ENTRY,
@@ -52,6 +54,7 @@ from cython.cimports.minikv.engine.record import (
     record_expire_at,
     write_length,
 )
+from cython.cimports.minikv.engine.stores import Stores
 from cython.cimports.minikv.engine.stream_tail import (
     GROUPS_AT,
     NUMBER_SIZE,
@@ -63,7 +66,15 @@ from cython.cimports.minikv.engine.stream_tail import (
 )
 from cython.cimports.minikv.engine.table import hash_key
 from cython.cimports.minikv.keyspace.database import Database
-from cython.cimports.minikv.keyspace.stream import PACKED_NODES
+from cython.cimports.minikv.keyspace.group_places import (
+    GROUPS_WALKED,
+    GroupPlaces,
+    Remembered,
+    order_of_name,
+    remember,
+    remembered,
+)
+from cython.cimports.minikv.keyspace.stream import ENTRY_ROOM, PACKED_NODES, StreamNumbers
 from cython.cimports.minikv.keyspace.stream_node import (
     FLAG_DELETED,
     FLAG_SAME_FIELDS,
@@ -87,6 +98,7 @@ from cython.cimports.minikv.keyspace.stream_node import (
     number_of,
     put_id,
     read_entry,
+    room_for,
     set_node_counts,
 )
 
@@ -105,6 +117,7 @@ ADDED = cython.declare(uint32_t, 7)
 FROZEN_NODE_MAX = cython.declare(uint32_t, 256)
 # A chunk that grows gets a quarter more, at most so much.
 CHUNK_GROWTH_MAX = cython.declare(uint64_t, 256)
+NO_NODE = cython.declare(uint32_t, 0xFFFFFFFF)
 NODE_MAX_BYTES = cython.declare(uint64_t, 1 << 30)
 
 LARGEST_ID = (1 << 128) - 1
@@ -128,8 +141,7 @@ class Stream:
     @staticmethod
     def at(database: Database, key: bytes, stats: cython.bint = True) -> Stream | None:
         """The stream of a key. None: there is none. Raises WrongTypeError."""
-        view: Stream = Stream.__new__(Stream)
-        return view if view.open(database, key, TYPE_STREAM, stats) else None
+        return find_stream(database, key, stats)
 
     @staticmethod
     def peek(database: Database, key: bytes) -> Stream | None:
@@ -140,9 +152,7 @@ class Stream:
     @staticmethod
     def to_write(database: Database, key: bytes) -> Stream:
         """The stream of a key, for a write: the key is born with its first entry or group. Raises WrongTypeError."""
-        view: Stream = Stream.__new__(Stream)
-        view.open(database, key, TYPE_STREAM, False)
-        return view
+        return stream_to_write(database, key)
 
     # The tail
 
@@ -166,15 +176,21 @@ class Stream:
         return self.payload() + self.tail_at()
 
     def number(self, index: uint32_t) -> uint64_t:
-        number: uint64_t
-        memcpy(cython.address(number), self.tail() + index * NUMBER_SIZE + 1, 8)
-        return minikv_swap64(number)
+        return number_at(self.tail(), index)
 
     def id_number(self, index: uint32_t) -> StreamId:
-        id: StreamId
-        id.ms = self.number(index)
-        id.sequence = self.number(index + 1)
-        return id
+        return id_number_at(self.tail(), index)
+
+    def numbers(self) -> StreamNumbers:
+        """All of them at once."""
+        numbers: StreamNumbers
+        tail: cython.pointer[uint8_t] = self.tail()
+        numbers.length = number_at(tail, LENGTH)
+        numbers.last = id_number_at(tail, LAST)
+        numbers.first = id_number_at(tail, FIRST)
+        numbers.max_deleted = id_number_at(tail, MAX_DELETED)
+        numbers.added = number_at(tail, ADDED)
+        return numbers
 
     def put_number(self, index: uint32_t, number: uint64_t) -> cython.void:
         """Only after `writable`."""
@@ -340,16 +356,19 @@ class Stream:
         return index - 1
 
     def grow_nodes(self, more: uint64_t) -> cython.int:
-        """Take a form that has room for so many more bytes of nodes."""
+        """Take a form that has room for so many more bytes of nodes; True if it is another one."""
+        grown: cython.bint = False
         if (
             not self.spread
             and not self.chunked
             and (self.tail_at() + more > PACKED_MAX or self.nodes() >= PACKED_NODES)
         ):
             self.chunk_nodes()
+            grown = True
         if self.chunked and root_of(self.payload()).nbytes + more > CHUNKED_MAX:
             self.spread_nodes()
-        return 0
+            grown = True
+        return grown
 
     def tail_now(self) -> bytes:
         payload: cython.pointer[uint8_t] = self.payload()
@@ -468,22 +487,31 @@ class Stream:
         return id_text(id)
 
     def append(self, id: StreamId, parts: tuple, max_bytes: uint64_t, max_entries: uint64_t) -> cython.int:
-        last: uint32_t = self.nodes() - 1
+        last: uint32_t
         node: cython.pointer[uint8_t]
-        entry: bytes
         pack: bytes
-        size: uint64_t
+        size: uint64_t = room_for(parts)
+        elements: uint32_t = 0
+        room: uint8_t[ENTRY_ROOM]
+        entry: cython.pointer[uint8_t] = room
         tail: cython.pointer[uint8_t]
         # From here on the tail can be written, whatever becomes of the nodes.
         self.writable()
-        if self.nodes() and self.last_has_room(parts, max_bytes, max_entries):
-            node = self.node_at(last)
-            entry = encode_entry(self.pack_of(node), id_at(node + 1), id, parts)
-            size = PyBytes_GET_SIZE(entry)
-            self.grow_nodes(size)
-            append_entry(
-                self.grow_node(last, size), cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(entry)), size
-            )
+        last = self.nodes() - 1
+        node = self.node_at(last) if last != NO_NODE else cython.NULL
+        if node != cython.NULL and self.has_room(node, parts, max_bytes, max_entries):
+            if size > ENTRY_ROOM:
+                entry = cython.cast(cython.pointer[uint8_t], malloc(size))
+                if entry == cython.NULL:
+                    raise MemoryError
+            try:
+                size = encode_entry(entry, self.pack_of(node), id_at(node + 1), id, parts, cython.address(elements))
+                if self.grow_nodes(size):
+                    node = self.node_at(last)
+                append_entry(self.grow_node_at(last, node, size), entry, cython.cast(uint32_t, size), elements)
+            finally:
+                if entry != cython.address(room[0]):
+                    free(entry)
         else:
             pack = new_node(id, parts)
             self.grow_nodes(NODE_HEADER + PyBytes_GET_SIZE(pack))
@@ -493,13 +521,14 @@ class Stream:
         add_one(tail + ADDED * NUMBER_SIZE)
         write_length(tail + LAST * NUMBER_SIZE, id.ms, NUMBER_SIZE)
         write_length(tail + (LAST + 1) * NUMBER_SIZE, id.sequence, NUMBER_SIZE)
-        if self.number(LENGTH) == 1:
+        if number_at(tail, LENGTH) == 1:
             self.put_id_number(FIRST, id)
         return 0
 
-    def last_has_room(self, parts: tuple, max_bytes: uint64_t, max_entries: uint64_t) -> cython.bint:
-        """Whether Redis would add the entry to the last node, and no snapshot makes that expensive."""
-        node: cython.pointer[uint8_t] = self.node_at(self.nodes() - 1)
+    def has_room(
+        self, node: cython.pointer[uint8_t], parts: tuple, max_bytes: uint64_t, max_entries: uint64_t
+    ) -> cython.bint:
+        """Whether Redis would add the entry to this last node, and no snapshot makes that expensive."""
         pack: cython.pointer[uint8_t] = self.pack_of(node)
         size: uint64_t = 0
         part: bytes
@@ -564,8 +593,11 @@ class Stream:
 
     def grow_node(self, index: uint32_t, more: uint64_t) -> cython.pointer[uint8_t]:
         """The listpack of a node, in a place where it may be changed and has room for so many more bytes."""
+        return self.grow_node_at(index, self.node_at(index), more)
+
+    def grow_node_at(self, index: uint32_t, node: cython.pointer[uint8_t], more: uint64_t) -> cython.pointer[uint8_t]:
+        """The same for the node that lies there."""
         store: KeyStore = self.database.store
-        node: cython.pointer[uint8_t] = self.node_at(index)
         size: uint64_t = NODE_HEADER + cython.cast(uint64_t, pack_size(self.pack_of(node))) + more
         hash_: uint64_t = 0
         place: uint64_t
@@ -608,12 +640,12 @@ class Stream:
 
     def range(self, start: object, end: object, count: uint64_t = 0, reverse: cython.bint = False) -> list:
         """Entries from ID to ID, both included, as [ID, [field, value, ...]]; so many at most, 0 for all."""
-        return self.read(start, end, count, reverse, None)
+        return self.between(id_of(start), id_of(end), count, reverse, None)
 
-    def read(self, start: object, end: object, count: uint64_t, reverse: cython.bint, ids: list | None) -> list:
-        """The same; the numbers of the IDs go to the list `ids`, if there is one."""
-        first: StreamId = id_of(start)
-        last: StreamId = id_of(end)
+    def between(
+        self, first: StreamId, last: StreamId, count: uint64_t, reverse: cython.bint, ids: bytearray | None
+    ) -> list:
+        """The same for StreamIds; those of the entries are appended to `ids`, if there is such an array."""
         found: list = []
         index: int64_t
         nodes: int64_t = self.nodes()
@@ -643,7 +675,7 @@ class Stream:
         limit: uint64_t,
         reverse: cython.bint,
         found: list,
-        ids: list | None,
+        ids: bytearray | None,
     ) -> cython.int:
         """Append what a node has of a range."""
         node: cython.pointer[uint8_t] = self.node_at(index)
@@ -678,8 +710,8 @@ class Stream:
                 if entry.same_fields and names is None:
                     names = master_names(pack)
                 found.append([id_text(entry.id), entry_parts(entry, names)])
-                if ids is not None:
-                    ids.append(number_of(entry.id))
+            if ids is not None:
+                append_ids(ids, entries, cython.cast(uint32_t, limit))
         finally:
             free(entries)
         return 0
@@ -756,10 +788,28 @@ class Stream:
     def node_count(self) -> int:
         return self.nodes()
 
-    def node_ids(self, most: uint32_t) -> list[bytes]:
+    def node_ids(self, most: uint32_t) -> bytes:
         """The IDs of the first nodes, in order, 16 bytes each."""
+        store: KeyStore = self.database.store
+        count: uint32_t = min(self.nodes(), most)
+        ids: bytes = PyBytes_FromStringAndSize(cython.NULL, cython.cast(cython.Py_ssize_t, count) * ID_SIZE)
+        out: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(ids))
         index: uint32_t
-        return [bytes_at(self.node_at(index) + 1, ID_SIZE) for index in range(min(self.nodes(), most))]
+        cursor: Cursor
+        at: cython.pointer[uint8_t] = self.payload() + NODES_START
+        if self.spread:
+            cursor = store.stores.trees.seek_rank(cython.address(store.stores.indexes[self.spread].order), 0)
+        for index in range(count):
+            if self.spread:
+                at = store.arena.base + store.stores.trees.entry(cursor).ref
+                cursor = store.stores.trees.following(cursor)
+            elif self.chunked:
+                at = self.node_at(index)
+            memcpy(out + index * ID_SIZE, at + 1, ID_SIZE)
+            if not self.spread and not self.chunked:
+                at += NODE_HEADER - NODE_CAPACITY
+                at += pack_size(at)
+        return ids
 
     # Taking out
 
@@ -788,7 +838,11 @@ class Stream:
             )
             write_length(payload + PACKED_HEADER, self.nodes() - 1, 5)
             return 0
-        if self.nodes() == 1 and store.stores.indexes[self.spread].next_part == 0:
+        if (
+            self.nodes() == 1
+            and store.stores.indexes[self.spread].next_part == 0
+            and self.group_count() <= GROUPS_WALKED
+        ):
             payload = self.payload()
             return self.put_packed(
                 b"",
@@ -835,7 +889,7 @@ class Stream:
 
     # Trimming, node by node as Redis does it
 
-    def trim_to_length(self, length: uint64_t, approximate: cython.bint, limit: uint64_t) -> int:
+    def trim_to_length(self, length: uint64_t, approximate: cython.bint, limit: uint64_t) -> int64_t:
         """Delete the oldest entries until so many are left; approximate: whole nodes only. Returns how many.
 
         limit: of the entries to delete, 0 for none. Counts no change: that is for `mark_trimmed`.
@@ -856,7 +910,9 @@ class Stream:
 
     def trim_below(self, id: object, approximate: cython.bint, limit: uint64_t) -> int:
         """Delete the entries below an ID, in the same way."""
-        least: StreamId = id_of(id)
+        return self.trim_before(id_of(id), approximate, limit)
+
+    def trim_before(self, least: StreamId, approximate: cython.bint, limit: uint64_t) -> int64_t:
         removed: uint64_t = 0
         count: uint64_t
         while self.nodes():
@@ -871,13 +927,14 @@ class Stream:
             removed += count
         return self.trimmed(removed)
 
-    def drop_first(self, count: uint64_t) -> None:
+    def drop_first(self, count: uint64_t) -> cython.int:
         """Take out the first node, which has so many entries."""
         self.writable()
         self.remove_node(0)
         self.put_number(LENGTH, self.number(LENGTH) - count)
+        return 0
 
-    def trimmed(self, removed: uint64_t) -> int:
+    def trimmed(self, removed: uint64_t) -> int64_t:
         if removed:
             self.writable()
             self.put_id_number(FIRST, self.edge(False))
@@ -945,19 +1002,41 @@ class Stream:
 
     def group_at(self, name: bytes, found: cython.pointer[cython.bint]) -> cython.pointer[uint8_t]:
         """A group, or where one of this name would have its place."""
-        at: cython.pointer[uint8_t] = self.tail() + TAIL_MIN
-        text: cython.pointer[uint8_t]
-        length: uint64_t = 0
+        at: cython.pointer[uint8_t] = self.tail()
+        count: uint64_t = 0
         order: cython.int
+        places: GroupPlaces
+        index: uint32_t
+        read_length(at + GROUPS_AT, cython.address(count))
         found[0] = False
-        for _ in range(self.group_count()):
-            text = read_length(at, cython.address(length))
-            order = memcmp(text, PyBytes_AS_STRING(name), min(length, cython.cast(uint64_t, PyBytes_GET_SIZE(name))))
-            if order > 0 or (order == 0 and length >= cython.cast(uint64_t, PyBytes_GET_SIZE(name))):
-                found[0] = order == 0 and length == cython.cast(uint64_t, PyBytes_GET_SIZE(name))
+        if count > GROUPS_WALKED and self.spread:
+            places = self.group_places(count)
+            index = places.seek(at, name, found)
+            if index < places.count:
+                return at + places.places[index]
+            payload: cython.pointer[uint8_t] = self.payload()
+            return payload + pack_size(payload + SPREAD_STREAM - PACKED_HEADER) + SPREAD_STREAM
+        at += TAIL_MIN
+        while count:
+            order = order_of_name(at, name)
+            if order >= 0:
+                found[0] = order == 0
                 break
             at = behind_group(at)
+            count -= 1
         return at
+
+    def group_places(self, count: uint64_t) -> GroupPlaces:
+        """The places of the groups of a spread stream, of which there are so many."""
+        stores: Stores = self.database.store.stores
+        known: Remembered = remembered(stores, self.spread)
+        places: GroupPlaces
+        if known is not None:
+            return cython.cast(GroupPlaces, known)
+        places = GroupPlaces.__new__(GroupPlaces)
+        places.learn(self.tail(), count)
+        remember(stores, self.spread, places)
+        return places
 
     def group(self, name: bytes) -> bytes | None:
         """The bytes of one group."""
@@ -965,26 +1044,22 @@ class Stream:
         at: cython.pointer[uint8_t] = self.group_at(name, cython.address(found))
         return bytes_at(at, behind_group(at) - at) if found else None
 
-    def group_last_id(self, name: bytes) -> int | None:
-        """The last ID that a group has delivered; None if there is no such group."""
+    def last_delivered(self, name: bytes, id: cython.pointer[StreamId]) -> cython.bint:
+        """The last ID that a group has delivered; False if there is no such group."""
         found: cython.bint = False
         at: cython.pointer[uint8_t] = self.group_at(name, cython.address(found))
         length: uint64_t = 0
-        id: StreamId
-        if not found:
-            return None
-        at = read_length(at, cython.address(length)) + length
-        memcpy(cython.address(id.ms), at + 1, 8)
-        memcpy(cython.address(id.sequence), at + NUMBER_SIZE + 1, 8)
-        id.ms = minikv_swap64(id.ms)
-        id.sequence = minikv_swap64(id.sequence)
-        return number_of(id)
+        if found:
+            at = read_length(at, cython.address(length)) + length
+            id[0] = id_number_at(at, 0)
+        return found
 
     def put_group(self, name: bytes, group: bytes | None) -> None:
         """Add a group, or replace the one of this name; None: take it out with its tables. Counts no change."""
         found: cython.bint = False
         at: cython.pointer[uint8_t] = self.group_at(name, cython.address(found))
         size: uint64_t = behind_group(at) - at if found else 0
+        new_size: uint64_t = 0 if group is None else PyBytes_GET_SIZE(group)
         mark: cython.pointer[uint8_t]
         tables: uint32_t[TABLES]
         table: cython.int
@@ -993,12 +1068,13 @@ class Stream:
             mark = behind_head(at)
             if mark[0] == TABLES_MARK:
                 memcpy(tables, mark + 1, TABLES * 4)
-        self.replace_tail(
-            at - self.payload(),
-            size,
-            b"" if group is None else group,
-            (group is not None) - cython.cast(cython.int, found),
+        if group is None and not found:
+            return
+        at = self.replace_in_tail(
+            at - self.tail(), size, new_size, (group is not None) - cython.cast(cython.int, found)
         )
+        if group is not None:
+            memcpy(at, PyBytes_AS_STRING(group), new_size)
         if tables[0]:
             for table in range(TABLES):
                 self.drop_table(tables[table])
@@ -1019,24 +1095,44 @@ class Stream:
             self.changed()
         else:
             self.put_group(name, group)
+            self.spread_for_groups()
             self.database.keyspace.dirty += 1
 
-    def replace_tail(self, at: uint64_t, removed: uint64_t, data: bytes, groups: cython.int) -> cython.int:
-        """Replace bytes of the tail; the number of groups changes by `groups`."""
+    def spread_for_groups(self) -> None:
+        """Give a stream with many groups a store, beside which their places are remembered; not if there is no room."""
+        if not self.spread and self.group_count() > GROUPS_WALKED:
+            with contextlib.suppress(ArenaFull):
+                self.spread_nodes()
+
+    def replace_in_tail(
+        self, at: uint64_t, removed: uint64_t, size: uint64_t, groups: cython.int
+    ) -> cython.pointer[uint8_t]:
+        """Replace bytes of a group, or a whole one, by `size` others, which the caller writes to the address returned.
+
+        at: their place in the tail. The number of groups changes by `groups`.
+        """
         count: uint64_t = self.group_count()
-        size: uint64_t = PyBytes_GET_SIZE(data)
+        start: uint64_t = self.tail_at()
         root: Root
+        known: Remembered = None
         place: cython.pointer[uint8_t]
+        if self.spread and count > GROUPS_WALKED:
+            known = self.group_places(count)
+            cython.cast(GroupPlaces, known).reserve(count)
         if self.chunked:
-            place = self.database.store.rewrite(self.at_slot(), at, removed, size)
-            root = root_of(place - at)
+            place = self.database.store.rewrite(self.at_slot(), start + at, removed, size)
+            root = root_of(place - at - start)
             root.tail = cython.cast(uint32_t, root.tail - removed + size)
-            memcpy(place - at, cython.address(root), CHUNKED_ROOT)
+            memcpy(place - at - start, cython.address(root), CHUNKED_ROOT)
         else:
-            place = self.database.store.splice(self.at_slot(), at, removed, size)
-        memcpy(place, PyBytes_AS_STRING(data), size)
-        write_length(self.tail() + GROUPS_AT, count + groups, 5)
-        return 0
+            place = self.database.store.splice(self.at_slot(), start + at, removed, size)
+        if groups:
+            write_length(place - at + GROUPS_AT, count + groups, 5)
+        if known is not None:
+            cython.cast(GroupPlaces, known).replaced(at, removed, size, groups)
+            if count + groups == GROUPS_WALKED:
+                del self.database.store.stores.remembered[self.spread]
+        return place
 
     def mark_trimmed(self, entries: int) -> None:
         """A trim has deleted so many entries: count the changes."""
@@ -1102,6 +1198,42 @@ class StreamLoader:
 
 
 @cython.cfunc
+def find_stream(database: Database, key: bytes, stats: cython.bint) -> Stream:
+    """Stream.at for compiled code."""
+    view: Stream = Stream.__new__(Stream)
+    return view if view.open(database, key, TYPE_STREAM, stats) else None
+
+
+@cython.cfunc
+def stream_to_write(database: Database, key: bytes) -> Stream:
+    """Stream.to_write for compiled code."""
+    view: Stream = Stream.__new__(Stream)
+    view.open(database, key, TYPE_STREAM, False)
+    return view
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def number_at(tail: cython.pointer[cython.const[uint8_t]], index: uint32_t) -> uint64_t:
+    number: uint64_t
+    memcpy(cython.address(number), tail + index * NUMBER_SIZE + 1, 8)
+    return minikv_swap64(number)
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def id_number_at(tail: cython.pointer[cython.const[uint8_t]], index: uint32_t) -> StreamId:
+    id: StreamId
+    id.ms = number_at(tail, index)
+    id.sequence = number_at(tail, index + 1)
+    return id
+
+
+@cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
 def add_one(number: cython.pointer[uint8_t]) -> cython.void:
@@ -1109,6 +1241,18 @@ def add_one(number: cython.pointer[uint8_t]) -> cython.void:
     count: uint64_t
     memcpy(cython.address(count), number + 1, 8)
     write_length(number, minikv_swap64(count) + 1, NUMBER_SIZE)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def append_ids(ids: bytearray, entries: cython.pointer[cython.const[StreamEntry]], count: uint32_t) -> cython.int:
+    size: cython.Py_ssize_t = PyByteArray_GET_SIZE(ids)
+    step: uint32_t
+    PyByteArray_Resize(ids, size + count * cython.sizeof(StreamId))
+    id: cython.pointer[StreamId] = cython.cast(cython.pointer[StreamId], PyByteArray_AS_STRING(ids) + size)
+    for step in range(count):
+        id[step] = entries[step].id
+    return 0
 
 
 @cython.cfunc

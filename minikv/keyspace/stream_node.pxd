@@ -42,5 +42,7 @@ cdef void read_entry(uint8_t *at, StreamId master, uint32_t fields, StreamEntry 
 cdef list entry_parts(const StreamEntry *entry, list master)
 cdef list master_names(const uint8_t *pack)
 cdef bytes new_node(StreamId id, tuple parts)
-cdef bytes encode_entry(const uint8_t *pack, StreamId master, StreamId id, tuple parts)
-cdef void append_entry(uint8_t *pack, const uint8_t *entry, uint32_t size) noexcept nogil
+cdef uint64_t room_for(tuple parts) noexcept
+cdef uint64_t encode_entry(uint8_t *room, const uint8_t *pack, StreamId master, StreamId id, tuple parts,
+                           uint32_t *elements) noexcept
+cdef void append_entry(uint8_t *pack, const uint8_t *entry, uint32_t size, uint32_t added) noexcept nogil

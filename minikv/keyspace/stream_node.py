@@ -15,6 +15,7 @@ in the arena and in files.
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cython.cimports.cpython.tuple import PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from cython.cimports.libc.stdint import INT32_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcmp, memcpy
@@ -119,21 +120,6 @@ def raw_id(id: StreamId) -> bytes:
 def format_id(number: object) -> bytes:
     """An ID as clients see it."""
     return id_text(id_of(number))
-
-
-def place_of(table: bytearray, width: cython.Py_ssize_t, id: bytes) -> int:
-    """Where an ID, or the first larger one, stands in a table of entries that begin with their IDs: offset in bytes."""
-    start: cython.p_char = table
-    low: cython.Py_ssize_t = 0
-    high: cython.Py_ssize_t = len(table) // width
-    middle: cython.Py_ssize_t
-    while low < high:
-        middle = (low + high) // 2
-        if memcmp(start + middle * width, PyBytes_AS_STRING(id), ID_SIZE) < 0:
-            low = middle + 1
-        else:
-            high = middle
-    return low * width
 
 
 # Reading
@@ -283,6 +269,7 @@ def write_count(at: cython.pointer[uint8_t], count: uint32_t) -> cython.pointer[
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
 def room_for(parts: tuple) -> uint64_t:
     """Bytes that the elements of an entry take at most, with all integers around them."""
     size: uint64_t = 8 * INTEGER_MAX
@@ -296,7 +283,8 @@ def room_for(parts: tuple) -> uint64_t:
 def new_node(id: StreamId, parts: tuple) -> bytes:
     """The listpack of a node with one entry: fields and values by turns."""
     room: uint64_t = 2 * room_for(parts) + PACK_HEADER
-    pack: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], malloc(room))
+    pack: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], malloc(room + room_for(parts)))
+    elements: uint32_t = 0
     at: cython.pointer[uint8_t]
     size: uint32_t
     step: cython.Py_ssize_t
@@ -313,35 +301,40 @@ def new_node(id: StreamId, parts: tuple) -> bytes:
         size = cython.cast(uint32_t, at + 1 - pack)
         memcpy(pack, cython.address(size), 4)
         memcpy(pack + 4, cython.address(count), 2)
-        entry = encode_entry(pack, id, id, parts)
-        append_entry(pack, cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(entry)), PyBytes_GET_SIZE(entry))
+        # The entry has its own room behind the node's: it is copied to its place there.
+        size = cython.cast(uint32_t, encode_entry(pack + room, pack, id, id, parts, cython.address(elements)))
+        append_entry(pack, pack + room, size, elements)
         return bytes_at(pack, pack_size(pack))
     finally:
         free(pack)
 
 
 @cython.cfunc
-def encode_entry(pack: cython.pointer[cython.const[uint8_t]], master: StreamId, id: StreamId, parts: tuple) -> bytes:
-    """The elements of an entry, for the end of a node."""
-    room: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], malloc(room_for(parts)))
+@cython.exceptval(check=False)
+def encode_entry(
+    room: cython.pointer[uint8_t],
+    pack: cython.pointer[cython.const[uint8_t]],
+    master: StreamId,
+    id: StreamId,
+    parts: tuple,
+    elements: cython.pointer[uint32_t],
+) -> uint64_t:
+    """Write the elements of an entry, for the end of a node; returns their bytes and sets how many they are."""
     at: cython.pointer[uint8_t] = room
     same: cython.bint = has_master_fields(pack, parts)
-    fields: cython.Py_ssize_t = len(parts) // 2
+    fields: cython.Py_ssize_t = PyTuple_GET_SIZE(parts) // 2
     step: cython.Py_ssize_t
-    if room == cython.NULL:
-        raise MemoryError
-    try:
-        at = write_integer(at, FLAG_SAME_FIELDS if same else 0)
-        at = write_integer(at, cython.cast(int64_t, id.ms - master.ms))
-        at = write_integer(at, cython.cast(int64_t, id.sequence - master.sequence))
-        if not same:
-            at = write_integer(at, fields)
-        for step in range(1 if same else 0, len(parts), 2 if same else 1):
-            at = write_part(at, parts[step])
-        at = write_integer(at, elements_of(fields, same) - 1)
-        return bytes_at(room, at - room)
-    finally:
-        free(room)
+    at = write_integer(at, FLAG_SAME_FIELDS if same else 0)
+    at = write_integer(at, cython.cast(int64_t, id.ms - master.ms))
+    at = write_integer(at, cython.cast(int64_t, id.sequence - master.sequence))
+    if not same:
+        at = write_integer(at, fields)
+    for step in range(2 * fields):
+        if step & 1 or not same:
+            at = write_part(at, cython.cast(bytes, PyTuple_GET_ITEM(parts, step)))
+    elements[0] = cython.cast(uint32_t, elements_of(fields, same))
+    at = write_integer(at, elements_of(fields, same) - 1)
+    return at - room
 
 
 @cython.cfunc
@@ -351,16 +344,17 @@ def elements_of(fields: cython.Py_ssize_t, same: cython.bint) -> cython.Py_ssize
 
 
 @cython.cfunc
+@cython.exceptval(check=False)
 def has_master_fields(pack: cython.pointer[cython.const[uint8_t]], parts: tuple) -> cython.bint:
     at: cython.pointer[cython.const[uint8_t]] = next_element(pack + NODE_EMPTY)
     data: cython.pointer[cython.const[uint8_t]] = cython.NULL
     size: uint64_t
     step: cython.Py_ssize_t
     part: bytes
-    if master_fields(pack) * 2 != cython.cast(uint64_t, len(parts)):
+    if master_fields(pack) * 2 != cython.cast(uint64_t, PyTuple_GET_SIZE(parts)):
         return False
-    for step in range(0, len(parts), 2):
-        part = parts[step]
+    for step in range(0, PyTuple_GET_SIZE(parts), 2):
+        part = cython.cast(bytes, PyTuple_GET_ITEM(parts, step))
         size = element_data(at, cython.address(data))
         if data == cython.NULL:
             if element_bytes(at) != part:
@@ -377,20 +371,15 @@ def has_master_fields(pack: cython.pointer[cython.const[uint8_t]], parts: tuple)
 @cython.nogil
 @cython.exceptval(check=False)
 def append_entry(
-    pack: cython.pointer[uint8_t], entry: cython.pointer[cython.const[uint8_t]], size: uint32_t
+    pack: cython.pointer[uint8_t], entry: cython.pointer[cython.const[uint8_t]], size: uint32_t, added: uint32_t
 ) -> cython.void:
     """Add what encode_entry gave to a node that has room for it, and count it."""
     old: uint32_t = pack_size(pack)
     whole: uint32_t = old + size
     elements: uint16_t
-    added: uint32_t = 0
-    at: cython.pointer[cython.const[uint8_t]] = entry
     memcpy(pack + old - 1, entry, size)
     pack[whole - 1] = PACK_END
     memcpy(pack, cython.address(whole), 4)
-    while at < entry + size:
-        at = next_element(at)
-        added += 1
     memcpy(cython.address(elements), pack + 4, 2)
     elements = cython.cast(uint16_t, min(cython.cast(uint32_t, elements) + added, PACK_COUNT_MAX))
     memcpy(pack + 4, cython.address(elements), 2)

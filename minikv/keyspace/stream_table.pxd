@@ -1,7 +1,9 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from minikv.engine.chain cimport Chain
+from minikv.engine.chain cimport Chain, Place
 from minikv.engine.stores cimport Stores
+from minikv.keyspace.group_places cimport Remembered
+from minikv.keyspace.stream cimport Stream
 
 
 cdef class StreamTable:
@@ -9,16 +11,18 @@ cdef class StreamTable:
     cdef readonly uint32_t number   # of the store
 
     cdef Chain *chain(self) noexcept
+    cdef uint64_t count(self) noexcept
     cdef uint8_t *at(self, uint64_t place) noexcept
-    cdef uint8_t *start(self, uint64_t place) noexcept
+    cdef uint64_t seek(self, const uint8_t *start, uint64_t size, uint8_t **row) noexcept
+    cdef int insert(self, uint64_t place, const uint8_t *row, uint64_t size) except -1
+    cdef void remove(self, uint64_t place, uint64_t count) noexcept
 
 
 cdef class PendingTable(StreamTable):
-    pass
+    cdef uint8_t *first_idle(self, uint64_t place, int64_t delivered_max_ms, const uint8_t *owner) noexcept
 
 
-cdef class Names:
-    cdef uint64_t serial                # of the store
+cdef class Names(Remembered):
     cdef dict numbers                   # by name
     cdef dict names                     # by number
 
@@ -27,6 +31,12 @@ cdef class ConsumerTable(StreamTable):
     cdef Names known
 
     cdef Names names_of(self)
-    cdef int forget_dropped(self) except -1
-    cdef bytes name_at(self, uint64_t place)
-    cdef int64_t *seen_at(self, uint64_t place) noexcept
+    cdef uint8_t *start(self, uint32_t number, uint64_t *place) noexcept
+    cdef int64_t seen_ms(self, uint32_t number) noexcept
+    cdef void see(self, uint32_t number, int64_t seen_ms) noexcept
+    cdef list all_seen_ms(self)
+    cdef uint32_t add(self, bytes name, int64_t seen_ms) except 0
+    cdef int forget(self, uint32_t number) except -1
+
+
+cdef StreamTable table_of(type kind, Stream stream, uint32_t number)

@@ -6,183 +6,213 @@ from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp, memcpy
 from cython.cimports.minikv.engine.chain import Chain, Place
-from cython.cimports.minikv.engine.record import bytes_at, length_size, read_length, write_length
+from cython.cimports.minikv.engine.record import bytes_at, length_size, minikv_swap32, read_length, write_length
 from cython.cimports.minikv.engine.stream_tail import CONSUMER_TIME, OWNER_SIZE, PENDING_ID_SIZE, PENDING_SIZE
+from cython.cimports.minikv.keyspace.group_places import Remembered, remember, remembered
 from cython.cimports.minikv.keyspace.stream import Stream
 
 
+@cython.no_gc
+@cython.cclass
 class StreamTable:
-    """The table of this number; what Stream.create_table has made. A row is found in O(log n) by how it begins.
+    """The table of a number; what Stream.create_table has made. A row is found in O(log n) by how it begins.
 
-    Rows have one width; those of a ConsumerTable are strings, and begin behind their length.
+    Rows have one width; those of a ConsumerTable are strings, and begin behind their length. A pointer to a row is good
+    until the table changes.
     """
-
-    def __init__(self, stream: Stream, number: uint32_t):
-        self.stores = stream.database.store.stores
-        self.number = number
 
     def chain(self) -> cython.pointer[Chain]:
         return cython.address(self.stores.indexes[self.number].chain)
 
-    def __len__(self) -> int:
+    def count(self) -> uint64_t:
         return self.chain().nodes.elements
 
-    def __bool__(self) -> bool:
-        return True
-
     def at(self, place: uint64_t) -> cython.pointer[uint8_t]:
+        """NULL behind the last row."""
         size: uint64_t = 0
         return self.stores.chains.find(self.chain(), place, cython.address(size))
 
-    def start(self, place: uint64_t) -> cython.pointer[uint8_t]:
-        length: uint64_t = 0
-        at: cython.pointer[uint8_t] = self.at(place)
-        return at if self.chain().width else read_length(at, cython.address(length))
+    def seek(
+        self,
+        start: cython.pointer[cython.const[uint8_t]],
+        size: uint64_t,
+        row: cython.pointer[cython.pointer[uint8_t]],
+    ) -> uint64_t:
+        """The first row that does not lie below these bytes, NULL if all do; returns its place.
 
-    def place_of(self, start: bytes) -> int:
-        """How many rows are below these first bytes."""
+        Nodes are halved first, so the tree is asked only a few times; then the rows of one.
+        """
+        chain: cython.pointer[Chain] = self.chain()
+        width: uint64_t = chain.width
         low: uint64_t = 0
-        high: uint64_t = self.chain().nodes.elements
+        high: uint64_t = chain.nodes.elements
+        first: uint64_t = 0
+        count: uint64_t
         middle: uint64_t
+        node: Place
+        row[0] = cython.NULL
         while low < high:
-            middle = low + (high - low) // 2
-            if memcmp(self.start(middle), PyBytes_AS_STRING(start), PyBytes_GET_SIZE(start)) < 0:
-                low = middle + 1
+            count = self.stores.chains.run(chain, low + (high - low) // 2, cython.address(node), cython.address(first))
+            if memcmp(node.at, start, size) >= 0:
+                high = first
+                row[0] = node.at
+            elif memcmp(node.end - width, start, size) < 0:
+                low = first + count
             else:
-                high = middle
+                low = 0
+                high = count
+                while low < high:
+                    middle = (low + high) // 2
+                    if memcmp(node.at + middle * width, start, size) < 0:
+                        low = middle + 1
+                    else:
+                        high = middle
+                row[0] = node.at + low * width
+                return first + low
         return low
 
-    def row(self, place: uint64_t) -> bytes:
-        """Empty behind the last one."""
-        at: cython.pointer[uint8_t] = self.at(place)
-        return b"" if at == cython.NULL else bytes_at(at, self.chain().width)
-
-    def insert(self, place: uint64_t, row: bytes) -> None:
+    def insert(self, place: uint64_t, row: cython.pointer[cython.const[uint8_t]], size: uint64_t) -> cython.int:
         """Raises ArenaFull with nothing changed."""
-        memcpy(self.stores.chains.insert(self.chain(), place, PyBytes_GET_SIZE(row)), PyBytes_AS_STRING(row), len(row))
+        memcpy(self.stores.chains.insert(self.chain(), place, size), row, size)
         self.stores.publish_chain(self.number)
+        return 0
 
-    def write(self, place: uint64_t, row: bytes) -> None:
-        """Change a row where it is, as pages allow; nothing can go wrong."""
-        memcpy(self.at(place), PyBytes_AS_STRING(row), len(row))
-
-    def remove(self, place: uint64_t, count: uint64_t = 1) -> None:
+    def remove(self, place: uint64_t, count: uint64_t) -> cython.void:
         self.stores.chains.remove(self.chain(), place, count)
         self.stores.publish_chain(self.number)
 
 
+@cython.no_gc
+@cython.cclass
 class PendingTable(StreamTable):
     """The pending entries of a large group."""
 
-    def first_idle(self, place: uint64_t, delivered_max_ms: int64_t, owner: bytes) -> int:
-        """The first place from this one on of an entry that was delivered no later, to this consumer or (b"") to any.
+    def first_idle(
+        self, place: uint64_t, delivered_max_ms: int64_t, owner: cython.pointer[cython.const[uint8_t]]
+    ) -> cython.pointer[uint8_t]:
+        """The first row from a place on that was delivered no later, to this consumer or (NULL) to any; NULL for none.
 
         All entries are looked through, if need be.
         """
         row: Place
         delivered_ms: int64_t
-        if not self.stores.chains.place(self.chain(), place, cython.address(row)):
-            return place
+        self.stores.chains.place(self.chain(), place, cython.address(row))
         while row.at != cython.NULL:
             memcpy(cython.address(delivered_ms), row.at + PENDING_ID_SIZE, 8)
             if delivered_ms <= delivered_max_ms and (
-                not owner or memcmp(row.at + PENDING_SIZE, PyBytes_AS_STRING(owner), OWNER_SIZE) == 0
+                owner == cython.NULL or memcmp(row.at + PENDING_SIZE, owner, OWNER_SIZE) == 0
             ):
                 break
             self.stores.chains.advance(self.chain(), cython.address(row))
-            place += 1
-        return place
+        return row.at
 
 
 @cython.cclass
-class Names:
-    """The consumers of a group by name and by number: memory of the parent, made from the table when it is needed."""
-
-    def __init__(self, serial: uint64_t):
-        self.serial = serial
-        self.numbers = {}
-        self.names = {}
+class Names(Remembered):
+    """The consumers of a large group by name and by number."""
 
 
+@cython.no_gc
+@cython.cclass
 class ConsumerTable(StreamTable):
-    """The consumers of a large group. A number (4 bytes) is a consumer's own as long as the group is large."""
-
-    def __init__(self, stream: Stream, number: uint32_t):
-        StreamTable.__init__(self, stream, number)
-        self.known = self.stores.remembered.get(number)
-        if self.known is None or self.known.serial != self.stores.indexes[number].serial:
-            self.known = self.names_of()
-            self.stores.remembered[number] = self.known
-            self.forget_dropped()
+    """The consumers of a large group. A number, above 0, is a consumer's own as long as the group is large."""
 
     def names_of(self) -> Names:
-        names: Names = Names(self.stores.indexes[self.number].serial)
-        place: uint64_t
-        for place in range(len(self)):
-            name = self.name_at(place)
-            number = bytes_at(self.start(place), OWNER_SIZE)
+        """What the table has of names, from its rows unless that is remembered."""
+        names: Names
+        known: Remembered = remembered(self.stores, self.number)
+        length: uint64_t = 0
+        number: uint32_t
+        row: Place
+        at: cython.pointer[uint8_t]
+        if known is not None:
+            return cython.cast(Names, known)
+        names = Names.__new__(Names)
+        names.numbers = {}
+        names.names = {}
+        self.stores.chains.place(self.chain(), 0, cython.address(row))
+        while row.at != cython.NULL:
+            at = read_length(row.at, cython.address(length))
+            number = number_at(at)
+            at = read_length(at + OWNER_SIZE, cython.address(length))
+            name: bytes = bytes_at(at, length)
             names.numbers[name] = number
             names.names[number] = name
+            self.stores.chains.advance(self.chain(), cython.address(row))
+        remember(self.stores, self.number, names)
         return names
 
-    def forget_dropped(self) -> cython.int:
-        """Each time that twice as many tables are remembered, forget those that are gone."""
-        count: cython.Py_ssize_t = len(self.stores.remembered)
-        names: Names
-        if count & (count - 1) == 0:
-            for number, names in list(self.stores.remembered.items()):
-                if names.serial != self.stores.indexes[number].serial or not self.stores.arena.spreads[number].kind:
-                    del self.stores.remembered[number]
-        return 0
+    def start(self, number: uint32_t, place: cython.pointer[uint64_t]) -> cython.pointer[uint8_t]:
+        """Where the row of a number that there is begins, and its place.
 
-    def name_at(self, place: uint64_t) -> bytes:
+        Numbers are given out one by one: no row lies behind the place of its number less one, and most lie there.
+        """
+        chain: cython.pointer[Chain] = self.chain()
+        low: uint64_t = 0
+        high: uint64_t = min(chain.nodes.elements, cython.cast(uint64_t, number))
+        middle: uint64_t = high - 1
+        first: uint64_t = 0
+        count: uint64_t
         length: uint64_t = 0
-        at: cython.pointer[uint8_t] = read_length(self.start(place) + OWNER_SIZE, cython.address(length))
-        return bytes_at(at, length)
+        node: Place
+        found: Place
+        at: cython.pointer[uint8_t] = cython.NULL
+        found.at = cython.NULL
+        while low < high:
+            count = self.stores.chains.run(chain, middle, cython.address(node), cython.address(first))
+            if number_at(read_length(node.at, cython.address(length))) > number:
+                high = first
+            else:
+                found = node
+                place[0] = first
+                low = first + count
+            middle = low + (high - low) // 2
+        while True:
+            at = read_length(found.at, cython.address(length))
+            if number_at(at) >= number:
+                return at
+            found.at = at + length
+            place[0] += 1
 
-    def seen_at(self, place: uint64_t) -> cython.pointer[int64_t]:
-        length: uint64_t = 0
-        at: cython.pointer[uint8_t] = read_length(self.start(place) + OWNER_SIZE, cython.address(length))
-        return cython.cast(cython.pointer[int64_t], at + length)
-
-    @property
-    def numbers(self) -> dict[bytes, bytes]:
-        """Of all consumers, by name; not to be changed."""
-        return self.known.numbers
-
-    @property
-    def names(self) -> dict[bytes, bytes]:
-        """The same the other way round."""
-        return self.known.names
-
-    def seen_ms(self, number: bytes) -> int:
+    def seen_ms(self, number: uint32_t) -> int64_t:
         seen_ms: int64_t
-        memcpy(cython.address(seen_ms), self.seen_at(self.place_of(number)), CONSUMER_TIME)
+        place: uint64_t = 0
+        memcpy(cython.address(seen_ms), seen_at(self.start(number, cython.address(place))), CONSUMER_TIME)
         return seen_ms
 
-    def see(self, number: bytes, seen_ms: int64_t) -> None:
+    def see(self, number: uint32_t, seen_ms: int64_t) -> cython.void:
         """Change when a consumer was last seen, as pages allow."""
-        memcpy(self.seen_at(self.place_of(number)), cython.address(seen_ms), CONSUMER_TIME)
+        place: uint64_t = 0
+        memcpy(seen_at(self.start(number, cython.address(place))), cython.address(seen_ms), CONSUMER_TIME)
 
-    def all_seen_ms(self) -> list[int]:
+    def all_seen_ms(self) -> list:
         """When each consumer was last seen, in the order of their numbers."""
         seen_ms: int64_t
-        place: uint64_t
+        length: uint64_t = 0
+        row: Place
         found: list = []
-        for place in range(len(self)):
-            memcpy(cython.address(seen_ms), self.seen_at(place), CONSUMER_TIME)
+        self.stores.chains.place(self.chain(), 0, cython.address(row))
+        while row.at != cython.NULL:
+            memcpy(cython.address(seen_ms), seen_at(read_length(row.at, cython.address(length))), CONSUMER_TIME)
             found.append(seen_ms)
+            self.stores.chains.advance(self.chain(), cython.address(row))
         return found
 
-    def add(self, name: bytes, seen_ms: int64_t) -> bytes:
+    def add(self, name: bytes, seen_ms: int64_t) -> uint32_t:
         """Add a consumer with the next number, which is returned. Raises ArenaFull with nothing changed."""
-        count: uint64_t = len(self)
+        count: uint64_t = self.count()
         name_len: uint64_t = PyBytes_GET_SIZE(name)
         size: uint64_t = OWNER_SIZE + length_size(name_len) + name_len + CONSUMER_TIME
-        number: bytes = next_number(b"" if count == 0 else bytes_at(self.start(count - 1), OWNER_SIZE))
-        at: cython.pointer[uint8_t] = self.stores.chains.insert(self.chain(), count, length_size(size) + size)
+        length: uint64_t = 0
+        number: uint32_t = 1
+        swapped: uint32_t
+        at: cython.pointer[uint8_t]
+        if count:
+            number += number_at(read_length(self.at(count - 1), cython.address(length)))
+        swapped = minikv_swap32(number)
+        at = self.stores.chains.insert(self.chain(), count, length_size(size) + size)
         at = write_length(at, size, length_size(size))
-        memcpy(at, PyBytes_AS_STRING(number), OWNER_SIZE)
+        memcpy(at, cython.address(swapped), OWNER_SIZE)
         at = write_length(at + OWNER_SIZE, name_len, length_size(name_len))
         memcpy(at, PyBytes_AS_STRING(name), name_len)
         memcpy(at + name_len, cython.address(seen_ms), CONSUMER_TIME)
@@ -191,12 +221,42 @@ class ConsumerTable(StreamTable):
         self.known.names[number] = name
         return number
 
-    def forget(self, number: bytes) -> None:
+    def forget(self, number: uint32_t) -> cython.int:
         """Take a consumer out; none of its entries is in the other tables any more."""
-        self.remove(self.place_of(number))
+        place: uint64_t = 0
+        self.start(number, cython.address(place))
+        self.remove(place, 1)
         del self.known.numbers[self.known.names.pop(number)]
+        return 0
 
 
 @cython.cfunc
-def next_number(number: bytes) -> bytes:
-    return (int.from_bytes(number, "big") + 1).to_bytes(OWNER_SIZE, "big")
+def table_of(kind: type, stream: Stream, number: uint32_t) -> StreamTable:
+    """The table of this number and kind."""
+    table: StreamTable = kind.__new__(kind)
+    table.stores = stream.database.store.stores
+    table.number = number
+    if kind is ConsumerTable:
+        cython.cast(ConsumerTable, table).known = cython.cast(ConsumerTable, table).names_of()
+    return table
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def number_at(start: cython.pointer[cython.const[uint8_t]]) -> uint32_t:
+    """The number of a consumer, in front of its row."""
+    number: uint32_t
+    memcpy(cython.address(number), start, OWNER_SIZE)
+    return minikv_swap32(number)
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def seen_at(start: cython.pointer[uint8_t]) -> cython.pointer[uint8_t]:
+    length: uint64_t = 0
+    at: cython.pointer[uint8_t] = read_length(start + OWNER_SIZE, cython.address(length))
+    return at + length

@@ -31,6 +31,7 @@ object that it is, and a list that nobody else refers to is dropped item by item
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cython.cimports.cpython.long import PyLong_AsLongLongAndOverflow
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.libc.math import signbit
@@ -191,8 +192,10 @@ class ReplyBuffer:
         if value is None:
             return self.write_bytes(b"_\r\n", 3) if resp > 2 else self.write_bytes(b"$-1\r\n", 5)
         if type(value) is int:
-            if -(1 << 63) <= value < 1 << 63:
-                return self.write_header(b":", value)
+            beyond: cython.int = 0
+            number: cython.longlong = PyLong_AsLongLongAndOverflow(value, cython.address(beyond))
+            if beyond == 0:
+                return self.write_header(b":", number)
             return self.write_line(b"(%d" % value) if resp > 2 else self.write_line(b":%d" % value)
         if type(value) is float:
             return self.write_double(format_double(value), resp)

@@ -11,8 +11,18 @@ cdef extern from "Python.h":
     void Py_XDECREF(PyObject *value)
 
 
+cdef enum:
+    AHEAD_MAX = 16                  # requests that are looked at together
+
+
+cdef class Lookahead:
+    # The first word behind the command's name, mostly a key, of requests that come next
+    cdef void look(self, const char **words, const Py_ssize_t *lengths, int count) noexcept
+
+
 cdef class Limits:
     cdef public long long max_bulk_len, query_buffer_limit
+    cdef public Lookahead ahead
     cdef PyObject *names[256]
     cdef unsigned long long words[256]
 
@@ -35,6 +45,7 @@ cdef class RequestReader:
     cdef int skip
     cdef const char *at
     cdef const char *end
+    cdef const char *looked_to
     cdef const char *line_at
     cdef Py_ssize_t line_len
     cdef char *kept
@@ -52,6 +63,7 @@ cdef class RequestReader:
     cdef bint direct(self) except -1
     cdef int direct_filled(self, Py_ssize_t length) except -1
 
+    cdef void look_ahead(self) noexcept
     cdef int read_multibulk(self) except -1
     cdef int read_inline(self) except -1
     cdef long long short_header(self) noexcept

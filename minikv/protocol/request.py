@@ -35,6 +35,8 @@ MAX_ARGS = cython.declare(cython.Py_ssize_t, (1 << 31) - 1)
 DIRECT_BYTES = cython.declare(cython.Py_ssize_t, 32 * 1024)
 # The first memory for a line or bulk string that was cut.
 FIRST_BYTES = cython.declare(cython.Py_ssize_t, 256)
+# Requests of more arguments are not looked at before they are read: it would take as long again.
+AHEAD_ARGS = cython.declare(cython.Py_ssize_t, 8)
 # More slots than this are given back after the request.
 KEPT_SLOTS = cython.declare(cython.Py_ssize_t, 1024)
 FIRST_SLOTS = cython.declare(cython.Py_ssize_t, 8)
@@ -46,12 +48,28 @@ COMPLETE = cython.declare(cython.int, 1)
 
 
 @cython.cclass
+class Lookahead:
+    """Whoever wants to know some words of requests before they are read."""
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def look(
+        self,
+        words: cython.pointer(cython.p_const_char),
+        lengths: cython.pointer(cython.const[cython.Py_ssize_t]),
+        count: cython.int,
+    ) -> cython.void:
+        pass
+
+
+@cython.cclass
 class Limits:
     """What all readers of a server share.
 
-    max_bulk_len: proto-max-bulk-len. query_buffer_limit: client-query-buffer-limit. names, words: the first arguments
-    of at most 8 bytes seen lately, in a direct-mapped cache by their bytes as one word. The same object each time makes
-    looking up a command a comparison of pointers.
+    ahead: told of requests that come together, before the first of them is read. max_bulk_len: proto-max-bulk-len.
+    query_buffer_limit: client-query-buffer-limit. names, words: the first arguments of at most 8 bytes seen lately, in
+    a direct-mapped cache by their bytes as one word. The same object each time makes looking up a command a comparison
+    of pointers.
     """
 
     def __cinit__(self):
@@ -106,7 +124,7 @@ class RequestReader:
     @cython.exceptval(check=False)
     def load(self, data: cython.p_const_char, length: cython.Py_ssize_t) -> cython.void:
         """Show the next window. It is borrowed until `next` says NEED_MORE or `hold` is called."""
-        self.at = data
+        self.at = self.looked_to = data
         self.end = data + length
 
     @cython.cfunc
@@ -134,6 +152,8 @@ class RequestReader:
             if self.at == self.end:
                 self.source = None
                 return NEED_MORE
+            if self.at >= self.looked_to and self.limits.ahead is not None and self.kept_len == 0:
+                self.look_ahead()
             first: cython.char = self.kept[0] if self.kept_len > 0 else self.at[0]
             if first != b"*":
                 if self.read_inline() == NEED_MORE:
@@ -151,6 +171,38 @@ class RequestReader:
             self.forget_line()
             if count > 0:
                 self.args_left = count
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def look_ahead(self) -> cython.void:
+        """Find words for `ahead` in whole, short requests that come next; nothing is read, and nothing is checked."""
+        words: cython.p_const_char[AHEAD_MAX]
+        lengths: cython.Py_ssize_t[AHEAD_MAX]
+        count: cython.int = 0
+        at: cython.p_const_char = self.at
+        args: cython.Py_ssize_t
+        index: cython.Py_ssize_t
+        length: cython.Py_ssize_t
+        self.looked_to = at + 1
+        while count < AHEAD_MAX:
+            args = header_at(cython.address(at), self.end, b"*")
+            if args < 2 or args > AHEAD_ARGS:
+                break
+            for index in range(args):
+                length = header_at(cython.address(at), self.end, b"$")
+                if length < 0 or self.end - at < length + 2:
+                    args = 0
+                    break
+                if index == 1:
+                    words[count] = at
+                    lengths[count] = length
+                at += length + 2
+            if args == 0:
+                break
+            count += 1
+            self.looked_to = at
+        if count > 1:
+            self.limits.ahead.look(words, lengths, count)
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -451,6 +503,28 @@ def broken(reason: str) -> ProtocolError:
 def one_character(byte: cython.uchar) -> str:
     """Any byte inside an error text."""
     return bytes((byte,)).decode("utf-8", "surrogateescape")
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def header_at(
+    place: cython.pointer(cython.p_const_char), end: cython.p_const_char, kind: cython.char
+) -> cython.Py_ssize_t:
+    """The number in a whole, plain header of at most four digits, and the place behind it; else -1."""
+    at: cython.p_const_char = place[0]
+    number: cython.Py_ssize_t = 0
+    digits: cython.int = 0
+    if end - at < 8 or at[0] != kind:
+        return -1
+    at += 1
+    while digits < 4 and 48 <= at[digits] <= 57:
+        number = 10 * number + at[digits] - 48
+        digits += 1
+    if digits == 0 or at[digits] != 13:
+        return -1
+    place[0] = at + digits + 2
+    return number
 
 
 def split_words(line: bytes) -> object:

@@ -1,6 +1,9 @@
+class Lookahead: ...
+
 class Limits:
     max_bulk_len: int
     query_buffer_limit: int
+    ahead: Lookahead | None
 
 class RequestReader:
     trusted: bool

@@ -8,5 +8,5 @@ cdef class Message:
 
 
 cdef class Registry:
-    cdef readonly dict channels, shard, patterns, lengths
+    cdef readonly dict channels, shard, patterns, lengths, clients
     cdef readonly Py_ssize_t pattern_count

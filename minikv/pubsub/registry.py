@@ -8,6 +8,7 @@ literal bytes that they begin with: a message is matched against those whose beg
     shard      the same for SSUBSCRIBE, in a space of its own
     patterns   beginning -> pattern -> its subscribers
     lengths    length of a beginning -> how many beginnings have it
+    clients    all that listen to something
 
 A client's Subscriptions are at the client (dispatch.client.Client); it has none as long as it listens to nothing.
 """
@@ -61,27 +62,28 @@ class Registry:
         self.shard = {}
         self.patterns = {}
         self.lengths = {}
+        self.clients = {}
         self.pattern_count = 0
 
     # -- subscribing
 
     def subscribe(self, client: object, channel: bytes) -> int:
         """How many channels and patterns the client has then."""
-        own: Subscriptions = subscriptions_of(client)
+        own: Subscriptions = self.subscriptions_of(client)
         own.channels[channel] = None
         self.channels.setdefault(channel, {})[client] = None
         return len(own)
 
     def subscribe_shard(self, client: object, channel: bytes) -> int:
         """How many shard channels the client has then."""
-        own: Subscriptions = subscriptions_of(client)
+        own: Subscriptions = self.subscriptions_of(client)
         own.shard[channel] = None
         self.shard.setdefault(channel, {})[client] = None
         return len(own.shard)
 
     def subscribe_pattern(self, client: object, pattern: bytes) -> int:
         """How many channels and patterns the client has then."""
-        own: Subscriptions = subscriptions_of(client)
+        own: Subscriptions = self.subscriptions_of(client)
         own.patterns[pattern] = None
         beginning: bytes = literal_beginning(pattern)
         same: dict = self.patterns.get(beginning)
@@ -94,6 +96,12 @@ class Registry:
             self.pattern_count += 1
         subscribers[client] = None
         return len(own)
+
+    def subscriptions_of(self, client: object) -> Subscriptions:
+        if client.subscriptions is None:
+            client.subscriptions = Subscriptions()
+            self.clients[client] = None
+        return client.subscriptions
 
     # -- and no longer
 
@@ -142,6 +150,7 @@ class Registry:
         count = len(own)
         if count == 0 and not own.shard:
             client.subscriptions = None
+            del self.clients[client]
         return count
 
     def forget(self, client: object) -> None:
@@ -183,12 +192,6 @@ class Registry:
         """How many clients get it."""
         subscribers: dict = self.shard.get(channel)
         return 0 if subscribers is None else deliver(Message(b"smessage", channel, data), subscribers)
-
-
-def subscriptions_of(client: object) -> Subscriptions:
-    if client.subscriptions is None:
-        client.subscriptions = Subscriptions()
-    return client.subscriptions
 
 
 @cython.cfunc

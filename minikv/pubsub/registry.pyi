@@ -12,6 +12,7 @@ class Registry:
     shard: dict[bytes, dict[Client, None]]
     patterns: dict[bytes, dict[bytes, dict[Client, None]]]
     lengths: dict[int, int]
+    clients: dict[Client, None]
     pattern_count: int
     def __init__(self) -> None: ...
     def subscribe(self, client: Client, channel: bytes) -> int: ...

@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False
-"""A reader's target that stores nothing: to find out whether a file could be loaded."""
+"""A target that stores nothing, to check whether a file could be loaded."""
 
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
@@ -10,7 +10,7 @@ from cython.cimports.minikv.rdb.target import DIRECT_LEN, LoadTarget
 @cython.final
 @cython.cclass
 class CheckTarget(LoadTarget):
-    """Takes everything, but fields that expire only if they may lose their times.
+    """Accepts everything; fields that expire only if their expiries may be dropped.
 
     Memory: one element, or a piece of a large string.
     """

@@ -1,12 +1,12 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
-"""Redis's compact encodings of small collections, as RDB files hold them: one string each, taken apart here.
+"""A parser for Redis's compact encodings of small collections, each one string in an RDB file.
 
     intset    width 4 B | count 4 B | integers of 2, 4 or 8 bytes, ascending
     listpack  bytes 4 B | count 2 B | (encoding, data, length of both backwards)*  | 0xFF
     ziplist   bytes 4 B | last 4 B  | count 2 B | (length before, encoding, data)* | 0xFF
     zipmap    count 1 B | (length, field, length, free 1 B, value, free bytes)*    | 0xFF
 
-All numbers are little endian but the lengths of strings inside ziplists and the 12-bit ones of listpacks.
+All numbers are little endian except string lengths in ziplists and 12-bit lengths in listpacks.
 
     compact_begin(address(compact), LISTPACK, data, size)
     while (found := compact_next(address(compact), address(element))) > 0:
@@ -14,8 +14,8 @@ All numbers are little endian but the lengths of strings inside ziplists and the
     if found < 0:
         ... compact.error, compact.at ...
 
-An element is given out once all its parts are proved to lie inside; the end only if the parts have filled the whole
-exactly and agree with its header. Nothing is reserved for what a header claims.
+An element is returned only after all its parts are known to be inside the string; the end only if the
+parts fill the string exactly and agree with its header. Nothing is allocated for what a header claims.
 Source: the public RDB format as written by Redis 2.4 to 8.
 """
 
@@ -40,7 +40,7 @@ CompactAt = cython.typedef(cython.pointer[Compact])
 ElementAt = cython.typedef(cython.pointer[Element])
 
 END = cython.declare(cython.int, 0xFF)
-UNKNOWN_COUNT = cython.declare(uint64_t, 0xFFFF)  # more elements than the 16 bits of a header can tell
+UNKNOWN_COUNT = cython.declare(uint64_t, 0xFFFF)  # more elements than 16 bits can count
 LISTPACK_HEADER = cython.declare(uint64_t, 6)
 ZIPLIST_HEADER = cython.declare(uint64_t, 10)
 INTSET_HEADER = cython.declare(uint64_t, 8)
@@ -123,7 +123,7 @@ def next_of_listpack(compact: CompactAt, element: ElementAt) -> cython.int:
     at: Bytes = compact.start + compact.at
     left: uint64_t = compact.size - compact.at
     first: cython.int
-    head: uint64_t = 1  # bytes before the text, or of the integer with its encoding
+    head: uint64_t = 1  # bytes before the text, or of the integer and its encoding
     length: uint64_t = 0
     number: int64_t = 0
     if left == 0:
@@ -168,7 +168,7 @@ def next_of_listpack(compact: CompactAt, element: ElementAt) -> cython.int:
 @cython.nogil
 @cython.exceptval(check=False)
 def skip_backlen(compact: CompactAt, length: uint64_t) -> cython.bint:
-    """Behind an element of a listpack its length stands, to be read backwards; False if it does not."""
+    """Skip the backward-readable length after a listpack element; False if it is wrong."""
     count: uint64_t = 1
     i: uint64_t
     wanted: uint64_t
@@ -244,7 +244,7 @@ def ziplist_number(compact: CompactAt, element: ElementAt, at: Bytes, left: uint
 @cython.nogil
 @cython.exceptval(check=False)
 def ziplist_width(encoding: uint8_t) -> uint64_t:
-    """Bytes of an integer of a ziplist; 0: it stands in the encoding itself; above 8: there is no such encoding."""
+    """Bytes of a ziplist integer; 0: it is part of the encoding; above 8: no such encoding."""
     if encoding == 0xC0:
         return 2
     if encoding == 0xD0:
@@ -292,7 +292,7 @@ def next_of_zipmap(compact: CompactAt, element: ElementAt) -> cython.int:
 @cython.nogil
 @cython.exceptval(check=False)
 def finish(compact: CompactAt, claimed: uint64_t, count: uint64_t) -> cython.int:
-    """The end mark is the last byte, and there are as many elements as the header says."""
+    """Check that the end mark is the last byte and the header's count is right."""
     if compact.at != compact.size - 1:
         return wrong(compact, b"a compact encoding that ends before its last byte")
     if claimed != UNKNOWN_COUNT and claimed != count:

@@ -1,12 +1,12 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """CRC-64 of RDB files and DUMP payloads: polynomial 0xad93d23594c935a9, reflected, from 0, nothing added at the end.
 
-Where the processor multiplies without carry, long data is folded to 16 bytes with the same remainder (carryless.pxd).
-These, short data and all data elsewhere go through 16 tables, 16 bytes at a time: TABLES[n][byte] is what a byte does
-to the remainder when n more bytes follow.
+If the processor has carry-less multiplication, long data is folded to 16 bytes with the same remainder
+(carryless.pxd). These 16 bytes, and data that is not folded, go through 16 tables, 16 bytes at a time:
+TABLES[n][byte] is the effect of a byte on the remainder when n more bytes follow.
 
-Tables and choice are made at import and never changed, and `crc64` reserves no memory: a forked child without an
-interpreter may call it.
+Tables and choice are made at import and never change, and `crc64` allocates nothing: a forked child
+without an interpreter may call it.
 Source: Redis's crc64.c for the parameters; "123456789" gives 0xe9c6d914c4b8d9ca.
 """
 
@@ -21,9 +21,9 @@ Bytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
 POLYNOMIAL = cython.declare(uint64_t, 0x95AC9329AC4BC9B5)  # reflected: the highest bit is x^0
 ONE = cython.declare(uint64_t, 0x8000000000000000)
 FOLD_128_FROM = cython.declare(uint64_t, 128)  # bytes
-FOLD_512_FROM = cython.declare(uint64_t, 2048)  # bytes: its rest of 512 has to be worth while
+FOLD_512_FROM = cython.declare(uint64_t, 2048)  # bytes: below, the remaining 512 are not worth it
 
-TABLES = cython.declare(uint64_t[256][16])  # Cython turns the order round: in C it is TABLES[16][256]
+TABLES = cython.declare(uint64_t[256][16])  # Cython reverses the dimensions: in C it is TABLES[16][256]
 BY_128 = cython.declare(uint64_t[2])
 BY_1024 = cython.declare(uint64_t[2])
 BY_4096 = cython.declare(uint64_t[2])
@@ -35,12 +35,12 @@ def crc64(crc: uint64_t, data: Bytes, length: uint64_t) -> uint64_t:
 
 
 def checksum(data: object, crc: uint64_t = 0) -> uint64_t:
-    """The checksum of a bytes-like object, continued from that of the bytes before it."""
+    """The checksum of a bytes-like object, continuing from that of the bytes before it."""
     return checksum_by(BITS, data, crc)
 
 
 def checksum_by(width: cython.int, data: object, crc: uint64_t = 0) -> uint64_t:
-    """The same, folding so many bits at once: 0, or up to WIDTH."""
+    """The same, folding `width` bits at once: 0, or up to WIDTH."""
     view: cython.Py_buffer
     PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
     crc = fold_or_look_up(min(width, BITS), crc, cython.cast(Bytes, view.buf), view.len)

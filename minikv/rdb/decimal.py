@@ -1,16 +1,17 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
-"""Decimal numbers as doubles, exactly rounded and fast: old and compact sorted sets hold their scores as text.
+"""Decimal text to double, correctly rounded and fast: old and compact sorted sets have scores as text.
 
-A number of at most 19 digits is an integer that a 64-bit mantissa holds, times or divided by a power of ten that it
-holds too. One operation in x87's extended precision then gives the result rounded to 64 bits, and rounding that to 53
-is rounding the true value, unless it lies just in the middle between two doubles. That case and all others are left to
-Python, at ten times the price.
+A number of at most 19 digits is an integer that fits a 64-bit mantissa, times or divided by a power of ten
+that fits, too. One operation in x87's extended precision gives the result rounded to 64 bits; rounding
+that to 53 bits rounds the true value, unless it is exactly halfway between two doubles. Python handles
+that case and all others, at ten times the cost.
 """
 
 import cython
 from cython.cimports.cpython.conversion import PyOS_string_to_double
 from cython.cimports.libc.float import LDBL_MANT_DIG
 from cython.cimports.libc.stdint import uint8_t, uint64_t
+from cython.cimports.libc.stdlib import strtod
 from cython.cimports.libc.string import memchr, memcpy
 
 ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
@@ -18,8 +19,8 @@ ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
 LONGEST = cython.declare(uint64_t, 127)  # `%.17g` needs 24
 DIGITS_MAX = cython.declare(cython.int, 19)
 POWER_MAX = cython.declare(cython.int, 27)  # 5 ** 27 is below 2 ** 64
-MANTISSA_LEN = cython.declare(cython.int, 64)  # bits, of the long double that all this needs
-LOW_BITS = cython.declare(uint64_t, 0x7FF)  # of the mantissa: those that a double has not
+MANTISSA_LEN = cython.declare(cython.int, 64)  # bits of the long double that this needs
+LOW_BITS = cython.declare(uint64_t, 0x7FF)  # of the mantissa: bits that a double does not have
 MIDDLE = cython.declare(uint64_t, 0x400)
 
 
@@ -40,10 +41,20 @@ def parse_decimal(text: ConstBytes, length: uint64_t, number: cython.pointer[cyt
     return number[0] == number[0]
 
 
+def parse_as_c(text: ConstBytes, length: uint64_t, number: cython.pointer[cython.double]) -> cython.bint:
+    digits = cython.declare(cython.char[256])
+    end: cython.p_char = digits
+    length = min(length, cython.cast(uint64_t, 255))
+    memcpy(digits, text, length)
+    digits[length] = 0
+    number[0] = strtod(digits, cython.address(end))
+    return end != digits
+
+
 @cython.cfunc
 @cython.exceptval(check=False)
 def parse_short(text: ConstBytes, length: uint64_t, number: cython.pointer[cython.double]) -> cython.bint:
-    """The same for a number of few digits; False also if it is too hard."""
+    """The same for a short number; False also if it is not simple enough."""
     negative: cython.bint = length > 0 and text[0] == 45  # minus
     at: uint64_t = negative
     mantissa: uint64_t = 0
@@ -101,7 +112,7 @@ def parse_short(text: ConstBytes, length: uint64_t, number: cython.pointer[cytho
 @cython.inline
 @cython.exceptval(check=False)
 def power_of_ten(power: cython.int) -> cython.longdouble:
-    """Exact up to POWER_MAX."""
+    """10 ** power, exact up to POWER_MAX."""
     value: cython.longdouble = 1
     base: cython.longdouble = 10
     while power:

@@ -1,4 +1,4 @@
-"""Numbers of the RDB file format, all of them, in one place.
+"""All constants of the RDB file format.
 
     "REDIS" 4 digits  (AUX | FUNCTION2 | MODULE_AUX | HASH_TEMPLATE)*  ( SELECTDB  RESIZEDB  record* )*  EOF  CRC-64
     record:   [EXPIRETIME_MS 8 bytes | EXPIRETIME 4 bytes]  [FREQ 1 byte | IDLE length]  [KEY_METADATA]  type  key value
@@ -13,11 +13,11 @@ A length, by the top bits of its first byte; a reader accepts longer forms than 
     11xxxxxx                      not a length: a special string, its encoding in the low 6 bits
 
 The checksum is CRC-64 "redis" (Jones), over everything before it, 8 bytes little endian; 0 means that none was
-computed. Valkey went on from version 11 with a count, types and opcodes of its own, "VALKEY" and 3 digits; the numbers
-22, 23, 242 and 243 mean one thing in Redis's files and another in Valkey's.
+computed. After version 11 Valkey has version numbers, types and opcodes of its own, and begins with "VALKEY" and 3
+digits; 22, 23, 242 and 243 mean different things in Redis's and in Valkey's files.
 
-A DUMP payload is a type and a value, the version (2 bytes, little endian) and the checksum of all that. There the
-version alone tells the families apart: Valkey's begin at 80.
+A DUMP payload is a type and a value, the version (2 bytes, little endian) and the checksum of all that.
+There only the version distinguishes the families: Valkey's begin at 80.
 Source: the public RDB format as written by Redis 1 to 8.10 and Valkey 7 to 9.2.
 """
 
@@ -31,7 +31,7 @@ NEWEST_VERSION = 15  # Redis 8.10
 VALKEY_VERSION = 80  # Valkey 9.0; from here on versions are Valkey's
 NEWEST_VALKEY_VERSION = 81  # Valkey 9.2
 FIRST_VERSION_WITH_CHECKSUM = 5
-FIRST_VERSION_WITH_UNSEALED_PAYLOADS = 15  # Redis 8.10 passes some payloads on with a checksum of 0: not computed
+FIRST_VERSION_WITH_UNSEALED_PAYLOADS = 15  # Redis 8.10 sends some payloads with checksum 0: not computed
 CHECKSUM_LEN = 8
 PAYLOAD_VERSION_LEN = 2
 
@@ -51,7 +51,7 @@ OP_EXPIRETIME_MS = 252
 OP_EXPIRETIME = 253
 OP_SELECTDB = 254
 OP_EOF = 255
-FIRST_OPCODE = 242  # what is below is a type
+FIRST_OPCODE = 242  # smaller numbers are types
 
 SLOTS = 16384  # of a cluster
 SLOT_IMPORT_NAME_LEN = 40
@@ -77,7 +77,7 @@ TYPE_LIST_QUICKLIST_2 = 18
 TYPE_STREAM_2 = 19
 TYPE_SET_LISTPACK = 20
 TYPE_STREAM_3 = 21
-TYPE_HASH_TTL_PRE_GA = 22  # Valkey: the same idea in another order
+TYPE_HASH_TTL_PRE_GA = 22  # Valkey's has another layout
 TYPE_HASH_LISTPACK_TTL_PRE_GA = 23
 TYPE_HASH_PATHS = 23  # Valkey; its layout is not public
 TYPE_HASH_TTL = 24
@@ -162,7 +162,7 @@ SPECIAL_LZF = 3
 
 
 def type_names(valkey: bool) -> dict[int, str]:
-    """The types that there are, by their numbers."""
+    """The names of all types, by number."""
     return VALKEY_TYPE_NAMES if valkey else TYPE_NAMES
 
 

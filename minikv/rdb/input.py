@@ -1,19 +1,19 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The bytes of an RDB file or of a DUMP payload: numbers, lengths and strings, one after another.
 
-File bytes go into one buffer, are checksummed there, and are read there. Only a large string is read straight into its
-place. A payload that is in memory already is its own buffer.
+File bytes are read into one buffer, checksummed and parsed there. Only a large string is read straight to
+its destination. A payload in memory is its own buffer.
 
     base                                    offset in the file of the buffer's first byte
       |---- checksummed ----|---- read ----|---- ahead ----|
       0                  summed           at             tail
 
 Guarantees, whatever the bytes are:
-  - a length is compared with what is left before anything is reserved or read for it, and a compressed string is proved
-    to hold what it claims, so memory stays within what the input stands for;
-  - RdbError, with offset and reason, for all that cannot be read;
-  - no pointer into the buffer is kept over a call that may move it: a string that was read is a Text, whose bytes
-    data() finds as long as it is held.
+  - a length is compared with what is left before anything is allocated or read for it, and a compressed
+    string is validated first, so memory is bounded by what the input really contains;
+  - RdbError, with offset and reason, for everything that cannot be read;
+  - no pointer into the buffer survives a call that may move it: a string that was read is a Text, whose
+    bytes data() finds as long as it is held.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
 
 BUFFER_LEN = cython.declare(uint64_t, 1 << 20)
 READ_LEN = cython.declare(uint64_t, 1 << 20)  # at most, in one system call: the cache still holds it for the checksum
-TEXT_LEN = cython.declare(uint64_t, 64)  # a Text's own memory to begin with: an integer fits
-SHORT_LEN = cython.declare(uint64_t, 64)  # a shorter length is a byte of that value
+TEXT_LEN = cython.declare(uint64_t, 64)  # a Text's initial memory: an integer fits
+SHORT_LEN = cython.declare(uint64_t, 64)  # a shorter length is one byte
 NOT_HELD = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)
 
 LENGTH_14_BITS = cython.declare(cython.int, rdb_format.LENGTH_14_BITS)
@@ -68,7 +68,7 @@ class Text:
         free(self.own)
 
     def room(self, length: uint64_t) -> Bytes:
-        """Memory of its own for so many bytes; a large one is not kept for a small string."""
+        """Memory of its own for `length` bytes; a large block is not kept for a small string."""
         larger: Bytes
         if length > self.capacity or self.capacity > BUFFER_LEN:
             larger = cython.cast(Bytes, realloc(self.own, max(length, TEXT_LEN)))
@@ -89,11 +89,11 @@ class RdbInput:
             free(self.buffer)
 
     def offset(self) -> uint64_t:
-        """Bytes that have been read and understood."""
+        """Bytes parsed so far."""
         return self.base + self.at
 
     def left(self) -> uint64_t:
-        """Bytes that have not."""
+        """Bytes left to parse."""
         return self.size - (self.base + self.at)
 
     def fail(self, reason: str) -> cython.int:
@@ -102,30 +102,30 @@ class RdbInput:
     # The buffer
 
     def need(self, nbytes: uint64_t) -> cython.int:
-        """Have the next nbytes in the buffer."""
+        """Make sure that the next nbytes are in the buffer."""
         if self.tail - self.at < nbytes:
             return self._refill(nbytes)
         return 0
 
     def need_no_more(self, nbytes: uint64_t) -> cython.int:
-        """The input holds so many bytes more."""
+        """Fail unless the input has nbytes left."""
         if nbytes > self.left():
             self.fail(TRUNCATED)
         return 0
 
     def hold(self) -> cython.void:
-        """Keep what is read from here on."""
+        """Keep everything that is read from here on."""
         self.held = self.at
 
     def release(self) -> cython.void:
         self.held = NOT_HELD
 
     def data(self, text: Text) -> ConstBytes:
-        """The bytes of a string, good until the next byte is read."""
+        """The bytes of a string, valid until the next byte is read."""
         return text.decoded if text.decoded != cython.NULL else self.buffer + (text.at - self.base)
 
     def keep(self, text: Text) -> cython.int:
-        """Let a string's bytes stay where they are, whatever is read, until the next use of this Text."""
+        """Copy a string's bytes, so that they stay valid until the next use of this Text."""
         start: ConstBytes = self.data(text)
         if text.decoded == cython.NULL:
             memcpy(text.room(text.length), start, text.length)
@@ -150,13 +150,13 @@ class RdbInput:
         while self.tail - self.at < nbytes:
             room = min(self.capacity - self.tail, self.size - (self.base + self.tail))
             got = self._read_into(self.buffer + self.tail, min(room, READ_LEN))
-            if got == 0:  # the file has become shorter meanwhile
+            if got == 0:  # the file was truncated meanwhile
                 self.fail(TRUNCATED)
             self.tail += got
         return 0
 
     def _grow(self, nbytes: uint64_t) -> cython.int:
-        """For strings longer than the buffer; the file is known to hold as many bytes."""
+        """Grow the buffer for a long string; the file is known to have as many bytes."""
         larger: Bytes = cython.cast(Bytes, realloc(self.buffer, nbytes))
         if larger == cython.NULL:
             raise MemoryError
@@ -177,7 +177,7 @@ class RdbInput:
         return got
 
     def sum_up(self) -> cython.void:
-        """Take what was read into the checksum."""
+        """Add what was read to the checksum."""
         self._sum(self.buffer + self.summed, self.at - self.summed)
         self.summed = self.at
 
@@ -245,7 +245,7 @@ class RdbInput:
         return length
 
     def count(self) -> uint64_t:
-        """A number of things that take a byte each at least."""
+        """A number of items of at least one byte each."""
         count: uint64_t = self.length()
         self.need_no_more(count)
         return count
@@ -253,7 +253,7 @@ class RdbInput:
     # Strings
 
     def read_text(self, text: Text) -> cython.int:
-        """A string of any encoding; its bytes are at data(text) as long as it is held."""
+        """Read a string of any encoding; its bytes are at data(text) as long as it is held."""
         ahead: uint64_t = self.tail - self.at
         length: uint64_t = self.buffer[self.at] if ahead else SHORT_LEN
         if length < SHORT_LEN and length < ahead:  # as most are
@@ -292,17 +292,17 @@ class RdbInput:
         return 0
 
     def read_packed(self, packed_len: cython.pointer[uint64_t]) -> uint64_t:
-        """A compressed string's text length; its packed bytes, proved to be right, come next in the buffer."""
+        """The text length of a compressed string; its packed bytes, validated, are next in the buffer."""
         length: uint64_t
         packed_len[0] = self.length()
         length = self.length()
         self.need(packed_len[0])
-        if length == 0 or not lzf_holds(self.buffer + self.at, packed_len[0], length):
+        if not lzf_holds(self.buffer + self.at, packed_len[0], length):
             self.fail(f"Invalid LZF compressed string: {packed_len[0]} bytes that do not stand for {length}")
         return length
 
     def string(self) -> bytes:
-        """A string of any encoding, as an object: for what is rare."""
+        """A string of any encoding as a bytes object, for rare strings."""
         text: Text = Text()
         self.read_text(text)
         return bytes_of(self.data(text), text.length)
@@ -318,7 +318,7 @@ class RdbInput:
         return 0
 
     def skip_string(self) -> cython.int:
-        """A string of any encoding that nobody wants; it is proved all the same."""
+        """Skip a string of any encoding; it is validated all the same."""
         packed_len: uint64_t = 0
         length: uint64_t = self.any_length()
         if not self.special:
@@ -333,7 +333,7 @@ class RdbInput:
         return self.skip(cython.cast(uint64_t, 1) << length)
 
     def read_direct(self, room: Bytes, nbytes: uint64_t) -> uint64_t:
-        """Up to nbytes of a large string to where they belong: what the buffer has, else from the file. How many."""
+        """Copy up to nbytes of a large string to `room`, from the buffer or the file; returns how many."""
         done: uint64_t = min(nbytes, self.tail - self.at)
         if done:
             memcpy(room, self.buffer + self.at, done)
@@ -351,7 +351,7 @@ class RdbInput:
 
 
 def file_input(fd: cython.int, verify: cython.bint) -> RdbInput:
-    """The bytes of a file from its beginning; verify: compute the checksum."""
+    """An input for a file from its beginning; verify: compute the checksum."""
     source: RdbInput = RdbInput.__new__(RdbInput)
     source.capacity = BUFFER_LEN
     source.buffer = cython.cast(Bytes, malloc(source.capacity))
@@ -365,7 +365,7 @@ def file_input(fd: cython.int, verify: cython.bint) -> RdbInput:
 
 
 def memory_input(data: bytes, start: uint64_t, end: uint64_t) -> RdbInput:
-    """Bytes start to end of `data`."""
+    """An input for bytes start to end of `data`."""
     source: RdbInput = RdbInput.__new__(RdbInput)
     source.owner = data
     source.buffer = cython.cast(Bytes, PyBytes_AS_STRING(data))

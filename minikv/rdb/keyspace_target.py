@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False
-"""The keyspace as the place where a reader puts what it finds: values go straight into the arena."""
+"""The target that loads into a keyspace: values go straight into the arena."""
 
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
@@ -8,9 +8,8 @@ from cython.cimports.minikv.engine.table import hash_key
 from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.database import Database, Keyspace
 from cython.cimports.minikv.keyspace.stream import Stream, StreamLoader
+from cython.cimports.minikv.keyspace.stream_group import spread_large_groups
 from cython.cimports.minikv.rdb.target import LoadTarget
-
-from minikv.keyspace.stream_group import spread_large_groups
 
 SMALL_TAIL = 4096  # bytes: no group in it is large
 
@@ -22,9 +21,9 @@ ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
 class EngineTarget(LoadTarget):
     """Puts records into the databases of a keyspace.
 
-    merge: a key that is there already is replaced, once its new value is complete. drop_field_ttls: fields of hashes
-    that expire are taken without their times; else they are refused.
-    functions: libraries as they stand in the file, each once. modules: keys and other data passed over, by type.
+    merge: an existing key is replaced once its new value is complete. drop_field_ttls: fields that expire
+    are loaded without their expiries, instead of being refused.
+    functions: libraries as in the file, each once. modules: numbers of skipped keys and other data, by type.
     """
 
     _keyspace: Keyspace
@@ -36,7 +35,7 @@ class EngineTarget(LoadTarget):
     _key: ConstBytes  # its key
     _key_len: uint64_t
     _hash: uint64_t
-    _slot: cython.pointer[uint64_t]  # where it was when the collection began
+    _slot: cython.pointer[uint64_t]  # its slot when the collection began
     _changes: uint64_t  # TableState.changes then
     _expire_at_ms: int64_t
     functions = cython.declare(list, visibility="readonly")
@@ -106,6 +105,7 @@ class EngineTarget(LoadTarget):
         if len(tail) > SMALL_TAIL:
             stream = Stream.peek(self._database, bytes_at(self._key, self._key_len))
             if stream is not None:
+                stream.spread_for_groups()
                 spread_large_groups(stream)
         return self._break_watches(self._key, self._key_len)
 
@@ -126,7 +126,7 @@ class EngineTarget(LoadTarget):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def _break_watches(self, key: ConstBytes, key_len: uint64_t) -> cython.int:
-        """There are clients who watch only if a running server loads."""
+        """Clients can watch keys only if a running server loads."""
         return self._database.break_watches(bytes_at(key, key_len)) if self._database.watchers else 0
 
     @cython.cfunc
@@ -156,7 +156,7 @@ class EngineTarget(LoadTarget):
         return 0
 
     def abandon(self) -> None:
-        """Give up a collection that will not be complete."""
+        """Drop a collection that will not be completed."""
         self._builder.abandon()
         if self._stream is not None:
             self._stream.abandon()

@@ -1,9 +1,9 @@
 # cython: boundscheck=False, wraparound=False
-"""DUMP payloads: a value for another server, which RESTORE there makes a key of.
+"""DUMP payloads: a value for RESTORE on another server.
 
 [metadata] | type 1 B | value, as in a file | version 2 B LE | CRC-64 of all before it, 8 B LE
 
-A CRC of 0 means that none was computed, from Redis 8.10 on.
+A CRC of 0 means that none was computed (since Redis 8.10).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ TO_THE_END = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)
 
 
 def seal(value: bytes) -> bytes:
-    """The payload of a value with its type before it."""
+    """The payload of a value that begins with its type."""
     body = value + rdb_format.VERSION_WRITTEN.to_bytes(rdb_format.PAYLOAD_VERSION_LEN, "little")
     return body + checksum(body).to_bytes(rdb_format.CHECKSUM_LEN, "little")
 
 
 def is_sound(payload: bytes) -> bool:
-    """Whether the version is one that can be read and the checksum is right."""
+    """Whether the version is readable and the checksum is right."""
     if len(payload) < FOOTER_LEN:
         return False
     version = version_of(payload)
@@ -42,6 +42,17 @@ def is_sound(payload: bytes) -> bool:
     if stored == 0 and version >= rdb_format.FIRST_VERSION_WITH_UNSEALED_PAYLOADS and not is_valkey(version):
         return True
     return checksum(memoryview(payload)[: -rdb_format.CHECKSUM_LEN]) == stored
+
+
+def libraries(data: bytes) -> list[bytes]:
+    """The libraries of functions that FUNCTION DUMP has written, without what `seal` adds. RdbError."""
+    source: RdbInput = memory_input(data, 0, len(data))
+    found: list = []
+    while source.offset() < cython.cast(uint64_t, len(data)):
+        if source.byte() != rdb_format.OP_FUNCTION2:
+            raise RdbError("given type is not a function", source.offset())
+        found.append(source.string())
+    return found
 
 
 def version_of(payload: bytes) -> int:
@@ -61,9 +72,10 @@ def restore(
     frequency: cython.int = -1,
     drop_field_ttls: bool = False,
 ) -> bool:
-    """Make the key what a sound payload holds, whatever it was; False if that has expired, and nothing was changed.
+    """Set the key to the value of a sound payload; False, with nothing changed, if it has expired.
 
-    expire_at_ms: 0 for none, below 0 for one that has passed. idle_s, frequency (-1: none): how it was used before.
+    expire_at_ms: 0 for none, negative for one in the past. idle_s, frequency: the access clock, -1 if not
+    known.
     RdbError or ArenaFull, with nothing changed.
     """
     source: RdbInput = memory_input(payload, 0, len(payload) - FOOTER_LEN)

@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Read an RDB file, a slice at a time, and put its records into a target.
+"""Read an RDB file, a slice at a time, and pass its records to a target.
 
     reader = RdbReader(fd, target, databases=16, now_ms=..., verify=True)
     while reader.step(1 << 20):             # bytes to read before it returns; the server answers clients in between
@@ -8,11 +8,12 @@
 This is the file's grammar: header, opcodes, records, end. `input` has the bytes, `value` the values.
 
 Guarantees, whatever the file holds:
-  - memory stays within what the file holds; a length that it only claims reserves nothing;
-  - all of the file is accepted, or RdbError is raised with offset and reason: for truncation, unknown opcodes and
-    types, lengths that do not fit, duplicate keys and elements, a wrong checksum. Nothing is skipped in silence but AUX
-    fields, of which a callback hears, and the hints RESIZEDB and SLOT_INFO; `remarks` and the target hear of the rest.
-  - bytes behind the end are left alone, as redis-server does, if a checksum proves that the end is the end.
+  - memory is bounded by what the file really contains; a claimed length allocates nothing;
+  - the whole file is accepted, or RdbError is raised with offset and reason: truncation, unknown opcodes
+    and types, lengths that do not fit, duplicate keys and elements, a wrong checksum. Only the hints
+    RESIZEDB and SLOT_INFO are skipped silently; AUX fields go to a callback, the rest to `remarks` and
+    the target.
+  - bytes after the end are ignored, as in redis-server, if a checksum proves that the end is right.
 """
 
 from __future__ import annotations
@@ -45,8 +46,10 @@ OP_EOF = cython.declare(cython.int, rdb_format.OP_EOF)
 FIRST_OPCODE = cython.declare(cython.int, rdb_format.FIRST_OPCODE)
 SLOTS = cython.declare(uint64_t, rdb_format.SLOTS)
 
+NO_EXPIRY = cython.declare(int64_t, -1)  # in the opcode of milliseconds, as Redis reads it
+
 FIRST_VERSION_WITH_CHECKSUM = cython.declare(cython.int, rdb_format.FIRST_VERSION_WITH_CHECKSUM)
-IDLE_MAX = cython.declare(uint64_t, 0x7FFFFFFFFFFFFFFF)  # seconds: what is above would be negative
+IDLE_MAX = cython.declare(uint64_t, 0x7FFFFFFFFFFFFFFF)  # seconds: larger values would be negative
 
 
 @cython.cclass
@@ -59,22 +62,22 @@ class RdbReader:
     _databases: uint64_t
     _on_aux: object
 
-    # what the opcodes before a record said of it
+    # from the opcodes before a record
     _has_expiry: cython.bint
     _expire_at_ms: int64_t
 
-    _known = cython.declare(uint8_t[256])  # types that there are
-    _prefixed: cython.bint  # an opcode that belongs to the next record has been read
-    _in_record: cython.bint  # its value goes on
+    _known = cython.declare(uint8_t[256])  # known types
+    _prefixed: cython.bint  # an opcode for the next record has been read
+    _in_record: cython.bint  # its value is not complete
     _started: cython.bint
     _done: cython.bint
     version = cython.declare(cython.int, visibility="readonly")
     unchecked = cython.declare(cython.bint, visibility="readonly")  # the file was written without a checksum
-    code = cython.declare(cython.int, visibility="readonly")  # opcode or type of the item at hand; -1: not yet read
+    code = cython.declare(cython.int, visibility="readonly")  # opcode or type of the current item; -1: not yet read
     keys_loaded = cython.declare(uint64_t, visibility="readonly")
     keys_expired = cython.declare(uint64_t, visibility="readonly")
-    keys_empty = cython.declare(uint64_t, visibility="readonly")  # collections without elements: nothing to load
-    trailing = cython.declare(uint64_t, visibility="readonly")  # bytes behind the end
+    keys_empty = cython.declare(uint64_t, visibility="readonly")  # collections without elements
+    trailing = cython.declare(uint64_t, visibility="readonly")  # bytes after the end
 
     def __init__(self, fd: cython.int, target: LoadTarget, databases, now_ms, verify=True, on_aux=None):
         self._source = file_input(fd, verify)
@@ -91,12 +94,12 @@ class RdbReader:
 
     @property
     def offset(self) -> int:
-        """Bytes of the file that have been read and understood."""
+        """Bytes of the file parsed so far."""
         return self._source.offset()
 
     @property
     def key(self) -> bytes | None:
-        """The key of the record at hand, None outside of records or if it was not read."""
+        """The key of the current record; None outside records or if it was not read yet."""
         values: ValueReader = self._values
         if not 0 <= self.code < FIRST_OPCODE or not values.has_key:
             return None
@@ -104,7 +107,7 @@ class RdbReader:
 
     @property
     def remarks(self) -> list[str]:
-        """What whoever loads the file should know of it so far, a sentence each."""
+        """Sentences about what the file had so far that a user should know."""
         values: ValueReader = self._values
         lines = [f"{count} {kind}; the first is {first}" for kind, (count, first) in values.remarks.items()]
         if self.trailing:
@@ -112,7 +115,7 @@ class RdbReader:
         return lines
 
     def step(self, budget_bytes, max_keys=0) -> bool:
-        """Read on for about so many bytes, or until max_keys more keys (0: any number); False at the end."""
+        """Read about budget_bytes, or max_keys keys (0: any number); False at the end."""
         budget: uint64_t = budget_bytes
         stop_at: uint64_t = self._source.offset() + budget
         stop_keys: uint64_t = self.keys_loaded + self.keys_expired + cython.cast(uint64_t, max_keys)
@@ -182,7 +185,7 @@ class RdbReader:
             self._prefixed = True
         elif code == OP_SELECTDB:
             self._select()
-        elif code == OP_RESIZEDB:  # a hint: the index grows as it must
+        elif code == OP_RESIZEDB:  # a hint: the index grows on its own
             source.length()
             source.length()
         elif code == OP_SLOT_INFO:  # a hint too
@@ -212,7 +215,7 @@ class RdbReader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def _valkey_item(self, code: cython.int) -> cython.int:
-        """What Valkey means by two numbers that Redis uses, too."""
+        """Two opcodes that mean something else in Redis."""
         source: RdbInput = self._source
         first: uint64_t
         last: uint64_t
@@ -242,7 +245,7 @@ class RdbReader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def _function(self) -> cython.int:
-        """A library of functions, for the target to keep as it stands here."""
+        """A function library, for the target to keep verbatim."""
         source: RdbInput = self._source
         begin: uint64_t = source.offset()
         source.hold()
@@ -254,12 +257,12 @@ class RdbReader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def _old_function(self) -> cython.int:
-        """The form of 7.0's release candidates: what is now the code's first line stands before it."""
+        """The form of 7.0's release candidates: the fields of the code's first line come before the code."""
         source: RdbInput = self._source
         name: bytes = source.string()
         engine: bytes = source.string()
         if source.length():
-            source.string()  # a description, for which there is no place any more
+            source.string()  # a description, which the new form does not have
         code: bytes = b"#!" + engine + b" name=" + name + b"\n" + source.string()
         self._target.function(code, rdb_format.encode_string(code))
         return 0
@@ -280,7 +283,7 @@ class RdbReader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def _record(self, type: cython.int) -> cython.int:
-        has_expiry: cython.bint = self._has_expiry
+        has_expiry: cython.bint = self._has_expiry and self._expire_at_ms != NO_EXPIRY
         self._values.record_at = self._source.offset() - 1
         self._values.has_key = False
         self._target.record_type = type

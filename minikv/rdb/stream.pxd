@@ -1,5 +1,6 @@
 from libc.stdint cimport uint64_t
 
+from minikv.keyspace.stream cimport StreamNumbers
 from minikv.rdb.input cimport RdbInput
 
 
@@ -20,10 +21,10 @@ cdef class StreamReader:
     cdef object id(self)
     cdef uint64_t number(self) except? 0
     cdef int check_nodes(self, object last_id) except -1
-    cdef object group(self, object numbers)
-    cdef object read_pending(self, object group)
-    cdef object read_consumer(self, object group, dict consumers, set owned)
-    cdef list read_ids(self, object group, set owned)
-    cdef object read_released(self, object group, dict consumers, set owned)
+    cdef bytes group(self, bytes name, const StreamNumbers *numbers)
+    cdef bytearray read_pending(self)
+    cdef object read_consumer(self, bytearray pending, dict consumers, bytearray owned)
+    cdef bytearray read_ids(self, bytearray pending, bytearray owned, bytes before)
+    cdef object read_released(self, bytearray pending, dict consumers, bytearray owned)
     cdef int skip_producers(self) except -1
     cdef uint64_t many(self, uint64_t size) except? 0

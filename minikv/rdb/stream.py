@@ -24,11 +24,18 @@ whom others can claim it. What is known of producers is passed over.
 from __future__ import annotations
 
 import cython
-from cython.cimports.libc.stdint import INT64_MAX, int64_t, uint64_t
+from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_GET_SIZE
+from cython.cimports.libc.stdint import INT64_MAX, uint8_t, uint64_t
+from cython.cimports.libc.stdlib import qsort
+from cython.cimports.libc.string import memcmp, memcpy
+from cython.cimports.minikv.engine.record import write_length
+from cython.cimports.minikv.engine.stream_tail import COUNT_SIZE, NUMBER_SIZE, PENDING_SIZE
+from cython.cimports.minikv.keyspace.stream import StreamNumbers
+from cython.cimports.minikv.keyspace.stream_group import UNKNOWN_READS, entries_up_to, rows_below, write_group_head
+from cython.cimports.minikv.keyspace.stream_node import ID_SIZE, id_of
 from cython.cimports.minikv.rdb.input import RdbInput
 
 from minikv.keyspace.stream import tail_bytes
-from minikv.keyspace.stream_group import Consumer, Group, entries_up_to, pending_entry
 from minikv.keyspace.stream_node import checked_node
 from minikv.rdb import format as rdb_format
 
@@ -42,21 +49,7 @@ GROUP_MIN = cython.declare(uint64_t, 5)
 PENDING_MIN = cython.declare(uint64_t, 25)
 CONSUMER_MIN = cython.declare(uint64_t, 10)
 ID_LEN = cython.declare(uint64_t, 16)
-UINT64_MAX = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)
-
-
-class StreamNumbers:
-    """What entries_up_to wants to know of a stream."""
-
-    def __init__(self, length: int, last_id: int, first_id: int, max_deleted_id: int, entries_added: int):
-        self.length = length
-        self.last_id = last_id
-        self.first_id = first_id
-        self.max_deleted_id = max_deleted_id
-        self.entries_added = entries_added
-
-    def __len__(self) -> int:
-        return self.length
+SEEN_SIZE = cython.declare(uint64_t, 8)
 
 
 @cython.cclass
@@ -110,15 +103,21 @@ class StreamReader:
             first_id = self.id()
             max_deleted_id = self.id()
             added = self.number()
-        numbers = StreamNumbers(length, last_id, first_id, max_deleted_id, added)
+        numbers: StreamNumbers
+        numbers.length = length
+        numbers.last = id_of(last_id)
+        numbers.first = id_of(first_id)
+        numbers.max_deleted = id_of(max_deleted_id)
+        numbers.added = added
         for _step in range(self.many(GROUP_MIN)):
-            group = self.group(numbers)
-            if group.name in groups:
-                self.source.fail(f"Duplicated consumer group name {group.name[:128]!r}")
-            groups[group.name] = group
+            name: bytes = self.source.string()
+            group = self.group(name, cython.address(numbers))
+            if name in groups:
+                self.source.fail(f"Duplicated consumer group name {name[:128]!r}")
+            groups[name] = group
         if self.type >= FOURTH_FORM:
             self.skip_producers()
-        encoded: list = [groups[name].encode() for name in sorted(groups)]
+        encoded: list = [groups[name] for name in sorted(groups)]
         return tail_bytes(length, last_id, first_id, max_deleted_id, added, encoded)
 
     @cython.cfunc
@@ -160,89 +159,107 @@ class StreamReader:
         return count
 
     @cython.cfunc
-    def group(self, numbers: object) -> object:
-        name: bytes = self.source.string()
+    def group(self, name: bytes, numbers: cython.pointer[cython.const[StreamNumbers]]) -> bytes:
+        """The next group as it is kept in the arena."""
         last_id = self.id()
-        read: uint64_t = UINT64_MAX
-        group: object = Group(name, last_id)
+        reads: uint64_t = entries_up_to(numbers, id_of(last_id))
         _step: uint64_t
-        if self.type == FIRST_FORM:
-            group.entries_read = entries_up_to(numbers, last_id)
-        else:
-            read = self.source.length()
-            if read > cython.cast(uint64_t, INT64_MAX) and read != UINT64_MAX:
+        if self.type != FIRST_FORM:
+            reads = self.source.length()
+            if reads > cython.cast(uint64_t, INT64_MAX) and reads != UNKNOWN_READS:
                 self.source.fail("Stream group with a number of entries that cannot be")
-            group.entries_read = None if read == UINT64_MAX else read
-        self.read_pending(group)
+        pending: bytearray = self.read_pending()
+        owned: bytearray = bytearray((len(pending) - COUNT_SIZE) // PENDING_SIZE)
         consumers: dict = {}
-        owned: set = set()
         for _step in range(self.many(CONSUMER_MIN)):
-            self.read_consumer(group, consumers, owned)
+            self.read_consumer(pending, consumers, owned)
         if self.type == FIFTH_FORM:
-            self.read_released(group, consumers, owned)
-        group.put_consumers(consumers.values())
-        if len(owned) != len(group):
+            self.read_released(pending, consumers, owned)
+        if not all(owned):
             self.source.fail("Stream group with pending entries that are not one consumer's each")
-        return group
+        parts: list = [
+            write_group_head(name, id_of(last_id), reads),
+            pending,
+            b"\x80" + len(consumers).to_bytes(4, "big"),
+        ]
+        for consumer in sorted(consumers):
+            parts += (string_bytes(consumer), consumers[consumer])
+        return b"".join(parts)
 
     @cython.cfunc
-    def read_pending(self, group: object) -> object:
+    def read_pending(self) -> bytearray:
+        """The pending entries behind their number, as they are kept in the arena."""
         source: RdbInput = self.source
-        entries: list = []
-        delivered_ms: int64_t
+        count: uint64_t = self.many(PENDING_MIN)
+        table: bytearray = bytearray(COUNT_SIZE + count * PENDING_SIZE)
+        start: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyByteArray_AS_STRING(table))
+        row: cython.pointer[uint8_t] = write_length(start, count, COUNT_SIZE)
+        deliveries: uint64_t
         _step: uint64_t
-        for _step in range(self.many(PENDING_MIN)):
-            source.need(ID_LEN)
-            raw: bytes = source.buffer[source.at : source.at + ID_LEN]
-            source.at += ID_LEN
-            delivered_ms = cython.cast(int64_t, source.little_endian(8))
-            entries.append(pending_entry(raw, delivered_ms, source.length()))
-        entries.sort()
-        group.pending = bytearray(b"".join(entries))
-        before: bytes = b""
-        for entry in entries:
-            if entry[:16] == before:
-                source.fail("Duplicated global PEL entry loading stream consumer group")
-            before = entry[:16]
-        return None
+        for _step in range(count):
+            source.need(ID_LEN + SEEN_SIZE)
+            memcpy(row, source.buffer + source.at, ID_LEN + SEEN_SIZE)
+            source.at += ID_LEN + SEEN_SIZE
+            deliveries = source.length()
+            row = write_length(row + ID_LEN + SEEN_SIZE, deliveries, NUMBER_SIZE)
+        if sort_rows(start + COUNT_SIZE, count, PENDING_SIZE):
+            source.fail("Duplicated global PEL entry loading stream consumer group")
+        return table
 
     @cython.cfunc
-    def read_consumer(self, group: object, consumers: dict, owned: set) -> object:
+    def read_consumer(self, pending: bytearray, consumers: dict, owned: bytearray) -> object:
         source: RdbInput = self.source
         name: bytes = source.string()
-        seen_ms: int64_t = cython.cast(int64_t, source.little_endian(8))
+        source.need(SEEN_SIZE)
+        seen: bytes = source.buffer[source.at : source.at + SEEN_SIZE]
+        source.at += SEEN_SIZE
         if name in consumers:
             source.fail(f"Duplicate stream consumer detected: {name[:128]!r}")
         if self.type > SECOND_FORM:
             source.skip(8)
-        consumers[name] = Consumer(name, seen_ms, bytearray(b"".join(self.read_ids(group, owned))))
+        consumers[name] = seen + self.read_ids(pending, owned, b"")
         return None
 
     @cython.cfunc
-    def read_ids(self, group: object, owned: set) -> list:
-        """IDs of entries that are pending in the group and not yet owned, in order."""
+    def read_ids(self, pending: bytearray, owned: bytearray, before: bytes) -> bytearray:
+        """IDs of entries that are pending in the group and not yet owned, and those before, in order behind their number."""
         source: RdbInput = self.source
-        ids: list = []
+        count: uint64_t = self.many(ID_LEN)
+        before_len: uint64_t = len(before)
+        all_ids: uint64_t = before_len // ID_SIZE + count
+        ids: bytearray = bytearray(COUNT_SIZE) + before + bytearray(count * ID_SIZE)
+        at: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyByteArray_AS_STRING(ids))
+        start: cython.pointer[uint8_t] = write_length(at, all_ids, COUNT_SIZE)
+        table: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyByteArray_AS_STRING(pending))
+        taken: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyByteArray_AS_STRING(owned))
+        entries: uint64_t = PyByteArray_GET_SIZE(owned)
+        place: uint64_t = 0
         _step: uint64_t
-        for _step in range(self.many(ID_LEN)):
+        table += COUNT_SIZE
+        at = start + before_len
+        for _step in range(count):
             source.need(ID_LEN)
-            raw: bytes = source.buffer[source.at : source.at + ID_LEN]
+            memcpy(at, source.buffer + source.at, ID_LEN)
             source.at += ID_LEN
-            if raw in owned or not group.is_pending(raw):
+            # Most often the next ID is the next one pending.
+            if place >= entries or memcmp(table + place * PENDING_SIZE, at, ID_SIZE) != 0:
+                place = rows_below(table, entries, PENDING_SIZE, at)
+            if place == entries or memcmp(table + place * PENDING_SIZE, at, ID_SIZE) != 0 or taken[place]:
                 source.fail("Consumer entry not found in group global PEL, or found twice")
-            owned.add(raw)
-            ids.append(raw)
-        ids.sort()
+            taken[place] = 1
+            place += 1
+            at += ID_SIZE
+        sort_rows(start, all_ids, ID_SIZE)
         return ids
 
     @cython.cfunc
-    def read_released(self, group: object, consumers: dict, owned: set) -> object:
-        ids: list = self.read_ids(group, owned)
-        if ids:
-            self.released += cython.cast(uint64_t, len(ids))
-            nobody = consumers.setdefault(NOBODY, Consumer(NOBODY, 0, bytearray()))
-            for raw in ids:
-                nobody.add(raw)
+    def read_released(self, pending: bytearray, consumers: dict, owned: bytearray) -> object:
+        known: bytes = bytes(consumers.get(NOBODY, bytes(SEEN_SIZE + COUNT_SIZE)))
+        ids: bytearray = self.read_ids(pending, owned, known[SEEN_SIZE + COUNT_SIZE :])
+        released: uint64_t = (len(ids) + SEEN_SIZE - len(known)) // ID_SIZE
+        if released:
+            self.released += released
+            consumers[NOBODY] = known[:SEEN_SIZE] + ids
         return None
 
     @cython.cfunc
@@ -263,3 +280,37 @@ class StreamReader:
         source.length()
         source.length()
         return 0
+
+
+@cython.cfunc
+def string_bytes(text: bytes) -> bytes:
+    """A string as a file has it."""
+    length = len(text)
+    if length < 64:
+        return bytes((length,)) + text
+    return (bytes((0x40 | length >> 8, length & 255)) if length < 16384 else b"\x80" + length.to_bytes(4, "big")) + text
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def sort_rows(start: cython.pointer[uint8_t], count: uint64_t, width: uint64_t) -> cython.bint:
+    """Sort rows that begin with IDs, most often they are; True if two have the same."""
+    row: uint64_t
+    for row in range(1, count):
+        if memcmp(start + (row - 1) * width, start + row * width, ID_SIZE) >= 0:
+            break
+    else:
+        return False
+    qsort(start, count, width, by_id)
+    for row in range(1, count):
+        if memcmp(start + (row - 1) * width, start + row * width, ID_SIZE) == 0:
+            return True
+    return False
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def by_id(a: cython.pointer[cython.const[cython.void]], b: cython.pointer[cython.const[cython.void]]) -> cython.int:
+    return memcmp(a, b, ID_SIZE)

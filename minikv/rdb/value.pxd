@@ -103,7 +103,7 @@ cdef class ValueReader:
     cdef int duplicate_element(self, const uint8_t *name, uint64_t name_len) except -1
     cdef int elements_end(self) except -1
     cdef double old_score(self) except? -1
-    cdef double score_of(self, const uint8_t *text, uint64_t length) except? -1
+    cdef double score_of(self, const uint8_t *text, uint64_t length, bint strict) except? -1
     cdef int not_a_number(self) except -1
     cdef int64_t field_time(self, uint64_t ttl) except? -1
     cdef int read_compact(self, int form) except -1

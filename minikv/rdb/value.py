@@ -1,25 +1,26 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Read the value of a key, of any type and encoding, from a file or from a DUMP payload, and put it into a target.
+"""Read the value of a key, of any type and encoding, from a file or a DUMP payload, into a target.
 
     values.read_key(); values.begin(type, has_expiry, expire_at_ms)
     while values.state:                     # not for small values
         values.go_on(stop_at)               # offset in the input at which to return; the server answers clients then
     ... values.outcome ...
 
-A collection goes to the target element by element, over as many steps as it takes; a compact encoding is taken apart
-in one. Whatever the bytes are, either all of a value is understood, or RdbError tells where it is wrong: truncation,
-unknown types, lengths that do not fit, duplicates, elements out of order. A large value needs no more memory here than
-a piece of it, a compact one as much as it has bytes.
+A collection goes to the target element by element, over as many steps as it takes; a compact encoding is
+parsed in one. The input is untrusted: a value is parsed completely, or RdbError says where it is wrong:
+truncation, unknown types, lengths that do not fit, duplicates, elements out of order. A large value needs
+memory for one piece of it, a compact encoding for its bytes.
 
-Data of modules, and types that minikv does not have, are passed over as far as they tell their own length; the target
-hears of them. Another type is one more branch in begin(), and one more state if it can be large.
+Module data, and types that minikv lacks, are skipped if their length is known, and reported to the target.
+A new type is one more branch in begin(), and one more state if it can be large.
 
-A hash of Redis 8.10 may leave its fields to a template, which is in the file before it, or in a payload with it:
+A hash of Redis 8.10 may take its fields from a template, which precedes it in a file and is part of a
+payload:
 
     template   identifier | number of fields | field ...      the shorter fields first, those of one length in order
     hash       identifier | value ...                         in the order of the template's fields
 
-`remarks` has what whoever loads the file should know: for each kind of remark how often it was made, and of what first.
+`remarks` has what a user should know about the file: for each kind of remark the count and the first case.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ from cython.cimports.minikv.rdb.compact import (
     compact_begin,
     compact_next,
 )
-from cython.cimports.minikv.rdb.decimal import parse_decimal
+from cython.cimports.minikv.rdb.decimal import parse_as_c, parse_decimal
 from cython.cimports.minikv.rdb.input import RdbInput, Text
 from cython.cimports.minikv.rdb.stream import StreamReader
 from cython.cimports.minikv.rdb.target import DIRECT_LEN, LoadTarget
@@ -118,9 +119,10 @@ FIELDS_IN_LISTPACK = cython.declare(uint64_t, 0)
 FIELDS_ONE_BY_ONE = cython.declare(uint64_t, 1)
 ARRAY_INTEGER = cython.declare(uint64_t, 1)
 ARRAY_DOUBLE = cython.declare(uint64_t, 2)
-ARRAY_TAG_MAX = cython.declare(uint64_t, 3)  # the others are strings
+ARRAY_TAG_MAX = cython.declare(uint64_t, 3)  # larger ones are strings
 
-SHOWN_LEN = cython.declare(uint64_t, 128)  # of a name in an error's text
+SHOWN_LEN = cython.declare(uint64_t, 128)  # of a name in an error text
+COMPACT_SCORE_LEN = cython.declare(uint64_t, 127)  # Redis reads no more of a compact score
 OLD_SCORE_NAN = cython.declare(cython.int, 253)  # lengths of an old score that are words
 OLD_SCORE_INF = cython.declare(cython.int, 254)
 FIELD_HEAD = cython.declare(uint64_t, 8)  # bytes of a field's length, in a template that was read
@@ -155,7 +157,7 @@ class ValueReader:
         return 0
 
     def begin(self, type: cython.int, has_expiry: cython.bint, expire_at_ms: int64_t) -> cython.int:
-        """Read a value of this type, or its beginning."""
+        """Read a value of this type, or its beginning if it is large."""
         self.type = type
         self.expire_at_ms = expire_at_ms if has_expiry else 0
         self.outcome = LOADED
@@ -201,7 +203,7 @@ class ValueReader:
         if type in (HASH_LISTPACK_TTL, HASH_LISTPACK_TTL_PRE_GA) and not self.valkey:
             self.kind = TYPE_HASH
             if type == HASH_LISTPACK_TTL:
-                self.source.little_endian(8)  # the earliest of the times that follow
+                self.source.little_endian(8)  # the earliest expiry of its fields
             return self.read_compact(LISTPACK)
         if TEMPLATE_LISTPACK_ALONE <= type <= TEMPLATE_ARRAY:
             return self.begin_template_hash()
@@ -215,7 +217,7 @@ class ValueReader:
         return self.refuse(f"The type {rdb_format.type_names(self.valkey)[type]} ({type}) of {{}} is not supported")
 
     def go_on(self, stop_at: uint64_t) -> cython.int:
-        """Read on until the value is complete or this offset is reached."""
+        """Continue until the value is complete or this offset is reached."""
         if self.state == ELEMENTS:
             return self.go_on_elements(stop_at)
         if self.state == DIRECT:
@@ -234,11 +236,11 @@ class ValueReader:
         return f"key {name}" if self.alone else f"key {name} {preposition} DB {self.database}"
 
     def refuse(self, reason: str) -> cython.int:
-        """The whole value cannot be loaded; {} in the text stands for the key."""
+        """Refuse the value; {} in the text is replaced by the key."""
         raise RdbError(reason.format(self.named_key()), self.record_at)
 
     def remark(self, kind: str, what: str) -> cython.int:
-        """Something about the file that whoever loads it should know."""
+        """Record something that a user should know about the file."""
         count, first = self.remarks.get(kind, (0, what))
         self.remarks[kind] = (count + 1, first)
         return 0
@@ -247,7 +249,7 @@ class ValueReader:
         return self.refuse("RDB has duplicated {}")
 
     def only(self, nbytes: uint64_t) -> cython.int:
-        """The value needs so many bytes more. If it stands alone, there must be no others: said before it is stored."""
+        """Fail unless nbytes are left; exactly nbytes if the value is a payload. Called before it is stored."""
         self.source.need_no_more(nbytes)
         if self.alone and nbytes != self.source.left():
             self.source.fail(f"{self.source.left() - nbytes} bytes follow the value")
@@ -282,7 +284,7 @@ class ValueReader:
         return 0
 
     def packed_string(self) -> cython.int:
-        """A compressed string is expanded straight into its place; it has been proved to fit."""
+        """Expand a compressed string straight to its destination; it has been validated."""
         packed_len: uint64_t = 0
         length: uint64_t = self.source.read_packed(cython.address(packed_len))
         room: Bytes
@@ -307,7 +309,7 @@ class ValueReader:
         return self.into.room
 
     def whole_string(self, text: ConstBytes, length: uint64_t) -> cython.int:
-        """A string that was read already."""
+        """Store a string that was read already."""
         if self.outcome == LOADED:
             memcpy(self.string_room(length), text, length)
         return self.string_end()
@@ -326,7 +328,7 @@ class ValueReader:
         return 0 if self.left else self.string_end()
 
     def go_on_pieces(self, stop_at: uint64_t) -> cython.int:
-        """The bytes of a large string in the order of the file: to the target, or to nobody."""
+        """Pass the bytes of a large string to the target in order, or skip them."""
         piece: uint64_t
         while self.left and self.source.offset() < stop_at:
             piece = min(self.left, cython.cast(uint64_t, DIRECT_LEN))
@@ -383,7 +385,7 @@ class ValueReader:
         return self.give(source.data(self.name), self.name.length, cython.NULL, 0, 0)
 
     def read_node(self) -> cython.int:
-        """A node of a quicklist: a ziplist, a listpack or one large element. A packed one may be empty."""
+        """A node of a quicklist: a ziplist, a listpack (perhaps empty) or one large element."""
         source: RdbInput = self.source
         container: uint64_t
         if self.type == LIST_QUICKLIST:
@@ -399,7 +401,7 @@ class ValueReader:
         return self.give(source.data(self.name), self.name.length, cython.NULL, 0, 0)
 
     def open(self) -> cython.int:
-        """Tell the target of the collection, before its first element."""
+        """Begin the collection at the target, before its first element."""
         self.opened = True
         if not self.into.collection(self.source.data(self.key), self.key.length, self.kind, self.expire_at_ms):
             self.duplicate_key()
@@ -408,7 +410,7 @@ class ValueReader:
     def give(
         self, name: ConstBytes, name_len: uint64_t, value: ConstBytes, value_len: uint64_t, at_ms: int64_t
     ) -> cython.int:
-        """An element for the target; at_ms: a field's time, 0 for none."""
+        """Pass an element to the target; at_ms: a field's expiry, 0 for none."""
         if at_ms:
             if at_ms < self.now_ms:
                 self.fields_expired += 1
@@ -436,7 +438,7 @@ class ValueReader:
         self.source.fail(f"Duplicate element {shown!r} in {self.named_key('of')}")
 
     def elements_end(self) -> cython.int:
-        """All of the collection has been read."""
+        """End the collection."""
         self.state = IDLE
         self.source.release()
         self.only(0)
@@ -452,7 +454,7 @@ class ValueReader:
     # Scores and times
 
     def old_score(self) -> cython.double:
-        """A length and digits, where lengths above 252 are words."""
+        """A length and digits; lengths above 252 stand for nan and infinities."""
         length: cython.int = self.source.byte()
         if length == OLD_SCORE_NAN:
             self.not_a_number()
@@ -460,12 +462,17 @@ class ValueReader:
             return float("inf") if length == OLD_SCORE_INF else float("-inf")
         self.source.need(length)
         self.source.at += length
-        return self.score_of(self.source.buffer + (self.source.at - length), length)
+        return self.score_of(self.source.buffer + (self.source.at - length), length, True)
 
-    def score_of(self, text: ConstBytes, length: uint64_t) -> cython.double:
-        """The number that a text spells."""
+    def score_of(self, text: ConstBytes, length: uint64_t, strict: cython.bint) -> cython.double:
+        """The number that a text spells, or begins with, as Redis reads it; strict: else that is 0."""
         score: cython.double = 0.0
-        if not parse_decimal(text, length, cython.address(score)):
+        found: cython.bint = parse_decimal(text, length, cython.address(score))
+        if not found:
+            if not strict:
+                length = min(length, COMPACT_SCORE_LEN)
+            found = parse_as_c(text, length, cython.address(score)) or not strict
+        if not found or score != score:
             self.not_a_number()
         return score
 
@@ -473,7 +480,7 @@ class ValueReader:
         self.source.fail(f"A score of {self.named_key()} is not a number")
 
     def field_time(self, ttl: uint64_t) -> int64_t:
-        """A field's time in Unix milliseconds, 0 for none; some forms count from a base, plus one."""
+        """A field's expiry in Unix milliseconds, 0 for none; some forms are relative to a base, plus one."""
         at_ms: uint64_t = ttl
         if ttl == 0:
             return 0
@@ -488,7 +495,7 @@ class ValueReader:
     # Compact encodings
 
     def read_compact(self, form: cython.int) -> cython.int:
-        """A small collection in one string of another encoding."""
+        """A small collection in one string with a compact encoding."""
         compact = cython.declare(Compact)
         name = cython.declare(Element)
         value = cython.declare(Element)
@@ -514,7 +521,7 @@ class ValueReader:
             elif value.is_number:
                 self.give_scored(name.data, name.length, cython.cast(cython.double, value.number))
             else:
-                self.give_scored(name.data, name.length, self.score_of(value.data, value.length))
+                self.give_scored(name.data, name.length, self.score_of(value.data, value.length, False))
         if found < 0:
             self.compact_wrong(cython.address(compact), compact.error.decode())
         if compact.count % 2:
@@ -522,7 +529,7 @@ class ValueReader:
         return self.elements_end()
 
     def read_strings(self, form: cython.int) -> cython.int:
-        """Elements that are strings in one string of another encoding."""
+        """String elements in one string with a compact encoding."""
         compact = cython.declare(Compact)
         element = cython.declare(Element)
         found: cython.int
@@ -538,7 +545,7 @@ class ValueReader:
         return 0
 
     def read_triples(self, compact: cython.pointer[Compact]) -> cython.int:
-        """Field, value and time, again and again."""
+        """Triples of field, value and expiry."""
         name = cython.declare(Element)
         value = cython.declare(Element)
         at_ms = cython.declare(Element)
@@ -561,7 +568,7 @@ class ValueReader:
         return self.elements_end()
 
     def compact_wrong(self, compact: cython.pointer[Compact], reason: str) -> cython.int:
-        """Told with the place inside the encoding, unless that was compressed."""
+        """Raise with the offset inside the encoding, unless it was compressed."""
         offset: uint64_t = self.record_at
         if self.value.decoded == cython.NULL:
             offset = self.value.at + min(compact.at, compact.size)
@@ -590,7 +597,7 @@ class ValueReader:
         return self.fields_end()
 
     def add_field(self, name: ConstBytes, length: uint64_t) -> cython.int:
-        """Put one more field, with its length before it, behind those of the template that is being read."""
+        """Append a field, with its length before it, to the template that is being read."""
         before: cython.pointer[cython.uchar] = self.fields
         order: cython.int = 1
         if self.fields_left:
@@ -611,7 +618,7 @@ class ValueReader:
         return 0
 
     def begin_template_hash(self) -> cython.int:
-        """A hash whose fields are a template's: in a file one that was read before, in a payload its own."""
+        """A hash with the fields of a template: one read before in a file, its own in a payload."""
         type: cython.int = self.type
         self.kind = TYPE_HASH
         if self.alone != (type in (TEMPLATE_LISTPACK_ALONE, TEMPLATE_ARRAY_ALONE)):
@@ -629,7 +636,7 @@ class ValueReader:
         return 0
 
     def read_own_fields(self) -> cython.int:
-        """The template that a payload brings with it."""
+        """The template in a payload."""
         compact = cython.declare(Compact)
         field = cython.declare(Element)
         found: cython.int
@@ -726,7 +733,7 @@ class ValueReader:
         return self.into.record_end(self.source.offset())
 
     def remark_stream(self) -> cython.int:
-        """What was not in the stream as it is now."""
+        """Record remarks on what a stream has lost."""
         stream: StreamReader = self.stream
         if self.outcome != LOADED:
             return 0
@@ -750,7 +757,7 @@ class ValueReader:
     # What minikv does not have
 
     def begin_unknown(self) -> cython.int:
-        """A type that is passed over like a module's, though its layout is its own."""
+        """Skip a type that minikv lacks, by its own layout."""
         self.module_name = rdb_format.TYPE_NAMES[self.type].encode()
         self.module_at = self.source.offset()
         self.module_key = bytes_at(self.source.data(self.key), self.key.length)
@@ -764,7 +771,7 @@ class ValueReader:
         return 0
 
     def go_on_array(self, stop_at: uint64_t) -> cython.int:
-        """index | tag | value, again and again."""
+        """Elements of: index | tag | value."""
         source: RdbInput = self.source
         tag: uint64_t
         while self.left and source.offset() < stop_at:
@@ -780,7 +787,7 @@ class ValueReader:
         return 0 if self.left else self.unknown_end()
 
     def unknown_end(self) -> cython.int:
-        """All of the data has been passed over."""
+        """End skipped data."""
         self.state = IDLE
         if self.module_key is None or self.outcome == LOADED:
             self.target.module(self.module_name, self.module_key, self.source.offset() - self.module_at)
@@ -790,7 +797,7 @@ class ValueReader:
         return 0
 
     def read_metadata(self) -> cython.int:
-        """What modules know of the key that follows; it is passed over, if its class allows that."""
+        """Skip modules' metadata of the next key, if its class allows that."""
         _step: uint64_t
         class_spec: uint64_t
         count: uint64_t = self.source.length()
@@ -816,7 +823,7 @@ class ValueReader:
         return 0
 
     def begin_module(self, key: object) -> cython.int:
-        """Data of a module that minikv has not: it tells where it ends, so it is passed over."""
+        """Skip a module's value, which marks its own end."""
         self.module_name = rdb_format.module_name(self.source.length()).encode()
         self.module_at = self.source.offset()
         self.module_key = key
@@ -838,7 +845,7 @@ class ValueReader:
         return 0
 
     def module_part(self) -> cython.int:
-        """Pass over the next part; 0 if it was the end mark."""
+        """Skip the next part; 0 at the end mark."""
         source: RdbInput = self.source
         part: uint64_t = source.length()
         if part == MODULE_END:

@@ -1,14 +1,14 @@
-# The file that a save writes; dump_file.py explains it. All of it is C on a struct in inherited memory: it runs in a snapshot
-# child, which has neither an interpreter nor a heap.
+# The file that a save writes; see dump_file.py. All of it is C on a struct in inherited memory, because it runs in a
+# snapshot child, which has neither an interpreter nor a heap.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from minikv.saving.linux cimport aio_context_t, iocb
 
 cdef enum:
-    BLOCK_LEN = 1048576             # bytes of one write; larger ones gain nothing, and are memory of the child's own
-    SLACK_LEN = 131072              # behind it, so that a walk always finds room for the largest record outside pages
-    BLOCK_ROOM = 1183744            # of a block: both, and a page that is left over from the block before
+    BLOCK_LEN = 1048576             # bytes of one write; larger ones gain nothing and cost the child memory
+    SLACK_LEN = 131072              # after it, so that a walk always has room for the largest record outside pages
+    BLOCK_ROOM = 1183744            # of a block: both, and a page of rest from the block before
     BLOCKS = 3                      # one is filled while the kernel writes the others
     NAME_ROOM = 32                  # temp-<pid>.rdb
     PATH_ROOM = 4352                # PATH_MAX and a name
@@ -55,24 +55,24 @@ cdef struct Block:
 
 cdef struct DumpFile:
     const char *directory
-    bint incremental                # write past the page cache, or sync as the file grows; else the final fsync does it all
+    bint incremental                # bypass the page cache or sync as the file grows, not only at the end
     bint checksum
     Fault faults[CALLS]
     uint64_t write_max              # for tests: a write takes no more bytes; 0: no limit
 
     int fd
     int lock                        # descriptor that keeps the lock when fd is closed; -1: none
-    bint ours                       # nobody else writes it, as far as can be told
+    bint ours                       # locked by us, or the file system has no locks
     char name[NAME_ROOM]
     char path[PATH_ROOM]
-    bint direct                     # past the page cache
+    bint direct                     # bypasses the page cache
     uint64_t crc                    # of all that was added; stays 0 when checksums are off
     uint64_t length                 # bytes added
     Block blocks[BLOCKS]
     uint32_t filling                # number of the block that is being filled
     uint64_t used                   # bytes in it
     uint64_t handed_over            # bytes of the file before it
-    uint64_t sized                  # length that the file was given ahead of them
+    uint64_t sized                  # length to which the file was extended
     uint64_t window_start
     uint64_t previous_start
     aio_context_t queue             # 0: none

@@ -1,28 +1,27 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
-"""The file that a save writes before it takes the dump's place: whole and durable there, or gone.
+"""The file that a save writes before it replaces the dump: complete and durable, or gone.
 
-    file_open      temp-<pid>.rdb, locked until it is the dump, or gone
-    file_advance    takes what was put into file_space; file_add copies it there
+    file_open       create temp-<pid>.rdb and lock it until it is the dump, or gone
+    file_advance    take what was put into file_space; file_add copies bytes there
     file_finish     fsync, close
-    file_rename     to its name; fsync of the directory
-    file_discard    what a failure leaves is removed; harmless after file_rename
+    file_rename     rename to the dump's name; fsync of the directory
+    file_discard    remove what a failure leaves; harmless after file_rename
 
 Each returns False on failure, with `step` and `error` set.
 
-Two processes may have the same number, if they live in two containers that share the directory. So nothing is cut off
-before the lock is there, and who does not get it touches nothing. Nor is anything written through a link, into a pipe
-or into another user's file that waits under the name.
+Two processes may have the same pid, in two containers that share the directory. So the file is truncated
+only under the lock, and a process without the lock touches nothing. Nothing is written through a link,
+into a pipe or into another user's file of this name.
 
-Bytes are collected in one block while the kernel writes the others: the walk and the disk work at the same time, and
-the disk has its next block before it is done with the last, whatever else the processors have to do. Blocks go to the
-disk past the page cache (O_DIRECT, Linux's own asynchronous writes), so that a snapshot takes no memory for pages that
-nobody will read, pushes nothing else out of the cache, and leaves no burst for the final fsync.
-Measured for 1 GB on ext4: 0.05 s of processor time in the kernel against 0.35 to 1 s for writes through the cache, of
-which a busy machine makes seconds. A write that makes a file longer is never asynchronous, so the file is given its
-length ahead of them.
+One block is filled while the kernel writes the others: walk and disk work at the same time, and the disk
+gets its next block before it has finished the last one. Blocks bypass the page cache (O_DIRECT, Linux
+aio), so a snapshot takes no memory for pages that nobody will read, evicts nothing from the cache, and
+leaves no burst for the final fsync. Measured for 1 GB on ext4: 0.05 s of kernel CPU time, against 0.35
+to 1 s for writes through the cache, and seconds of it on a busy machine. A write that extends a file is
+never asynchronous, so the file is extended ahead of the writes.
 
-Where there is no O_DIRECT, the cache is emptied onto the disk as the file grows, by sync_file_range: the newest
-window is begun, the one before is waited for. `rdb-save-incremental-fsync no` leaves all of this to the final fsync.
+Without O_DIRECT, sync_file_range flushes the cache as the file grows: it starts the newest window and waits
+for the one before. `rdb-save-incremental-fsync no` leaves everything to the final fsync.
 """
 
 import cython
@@ -68,9 +67,9 @@ from cython.cimports.posix.signal import kill
 from cython.cimports.posix.unistd import close, fsync, ftruncate, geteuid, getpid, pwrite, unlink, usleep
 
 ALIGNMENT = cython.declare(uint64_t, 4096)  # of addresses, offsets and lengths of direct writes
-WINDOW_LEN = cython.declare(uint64_t, 8 << 20)  # bytes in flight to the disk when the page cache is used
-AHEAD_LEN = cython.declare(uint64_t, 32 << 20)  # by which the file is longer than what is written
-LOCK_TRIES = cython.declare(cython.int, 20)  # who only asks whether there is a lock (temp_file.py) has it for a moment
+WINDOW_LEN = cython.declare(uint64_t, 8 << 20)  # bytes being flushed when the page cache is used
+AHEAD_LEN = cython.declare(uint64_t, 32 << 20)  # by which the file is extended ahead of the writes
+LOCK_TRIES = cython.declare(cython.int, 20)  # a process that probes the lock (temp_file.py) holds it for a moment
 LOCK_WAIT_US = cython.declare(cython.uint, 1000)
 
 DumpFileP = cython.typedef(cython.pointer[DumpFile])
@@ -83,7 +82,7 @@ def file_open(file: DumpFileP) -> cython.bint:
     at: cython.p_char
     number: cython.int
     error: cython.int
-    flags: cython.int = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK  # a pipe that nobody reads is not waited for
+    flags: cython.int = O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK  # do not wait for the reader of a pipe
     file.fd = file.lock = -1
     file.ours = False
     file.step = file.error = 0
@@ -112,12 +111,12 @@ def file_open(file: DumpFileP) -> cython.bint:
         fault(file.faults, CALL_IO_SETUP)
         or syscall(SYS_io_setup, cython.cast(cython.uint, BLOCKS), cython.address(file.queue)) != 0
     ):
-        file.queue = 0  # writes are not asynchronous then
+        file.queue = 0  # then writes are synchronous
     return True
 
 
 def make_ours(file: DumpFileP) -> cython.int:
-    """Lock the open file and cut off what a dead process has left in it; 0, or errno."""
+    """Lock the open file and truncate what a dead process has left in it; 0, or errno."""
     opened: stat_t
     named: stat_t
     tries: cython.int = 0
@@ -132,7 +131,7 @@ def make_ours(file: DumpFileP) -> cython.int:
         if tries == LOCK_TRIES:
             return EAGAIN
         usleep(LOCK_WAIT_US)
-    # Who held the lock may have given the file another name by now.
+    # The lock's previous holder may have renamed the file.
     if fstat(file.fd, cython.address(opened)) != 0 or stat(file.path, cython.address(named)) != 0:
         return errno
     if opened.st_ino != named.st_ino:
@@ -142,7 +141,7 @@ def make_ours(file: DumpFileP) -> cython.int:
 
 
 def file_failed(file: DumpFileP, step: cython.int, error: cython.int) -> cython.bint:
-    """Take note of what went wrong first; False."""
+    """Record the first failure; returns False."""
     if file.step == STEP_NONE:
         file.step = step
         file.error = error
@@ -158,7 +157,7 @@ def file_space(file: DumpFileP) -> Data:
 
 
 def file_room(file: DumpFileP) -> uint64_t:
-    """Bytes, at least SLACK_LEN."""
+    """Free bytes at dump_space, at least SLACK_LEN."""
     return BLOCK_ROOM - file.used
 
 
@@ -172,7 +171,7 @@ def file_advance(file: DumpFileP, nbytes: uint64_t) -> cython.bint:
 
 
 def file_add(file: DumpFileP, data: ConstData, nbytes: uint64_t) -> cython.bint:
-    """Take bytes that lie elsewhere."""
+    """Add bytes from elsewhere."""
     piece: uint64_t
     while nbytes:
         piece = min(nbytes, file_room(file))
@@ -185,7 +184,7 @@ def file_add(file: DumpFileP, data: ConstData, nbytes: uint64_t) -> cython.bint:
 
 
 def hand_over(file: DumpFileP) -> cython.bint:
-    """Have the filled block written and go on in the next one, with the part that is not aligned."""
+    """Write the filled block, and continue in the next one with the unaligned rest."""
     filled: BlockP = cython.address(file.blocks[file.filling])
     free: BlockP = cython.address(file.blocks[(file.filling + 1) % BLOCKS])
     whole: uint64_t = file.used & ~(ALIGNMENT - 1)
@@ -201,7 +200,7 @@ def hand_over(file: DumpFileP) -> cython.bint:
 
 
 def begin_write(file: DumpFileP, block: BlockP, nbytes: uint64_t) -> cython.bint:
-    """Write the first bytes of a block, or begin to: `settle` waits for the end."""
+    """Start writing the first bytes of a block; `settle` waits for the end."""
     error: cython.int
     block.pending = block.start
     block.pending_len = nbytes
@@ -217,7 +216,7 @@ def begin_write(file: DumpFileP, block: BlockP, nbytes: uint64_t) -> cython.bint
 
 
 def submit(file: DumpFileP, block: BlockP) -> cython.bint:
-    """Have the kernel write a block beside; False if it can't, which a write at once will explain."""
+    """Submit a block to the kernel; False if that fails: a synchronous write will show why."""
     end: uint64_t = file.handed_over
     request: cython.pointer[iocb] = cython.address(block.request)
     if end > file.sized and ftruncate(file.fd, end + AHEAD_LEN) == 0:
@@ -237,7 +236,7 @@ def submit(file: DumpFileP, block: BlockP) -> cython.bint:
 
 
 def settle(file: DumpFileP, block: BlockP) -> cython.bint:
-    """Until nothing of the block is to be written any more."""
+    """Wait until the block is fully written."""
     while block.in_flight:
         if not collect(file):
             return False
@@ -245,7 +244,7 @@ def settle(file: DumpFileP, block: BlockP) -> cython.bint:
 
 
 def collect(file: DumpFileP) -> cython.bint:
-    """Wait for the end of one write, of whatever block."""
+    """Wait for the end of one write, of any block."""
     event: io_event
     block: BlockP
     while (
@@ -270,7 +269,7 @@ def collect(file: DumpFileP) -> cython.bint:
 
 
 def write_pending(file: DumpFileP, block: BlockP) -> cython.bint:
-    """Write what is still to be written, and wait for it."""
+    """Write the rest of a block synchronously."""
     written: int64_t
     error: cython.int
     while block.pending_len:
@@ -285,7 +284,7 @@ def write_pending(file: DumpFileP, block: BlockP) -> cython.bint:
             if written > 0:
                 take_written(file, block, written)
                 continue
-            error = errno if written < 0 else EIO  # for ever, if we went on
+            error = errno if written < 0 else EIO  # or we would loop forever
         if not take_error(file, error, file.direct):
             return False
     if file.incremental and not file.direct and block.offset >= file.window_start + WINDOW_LEN:
@@ -302,10 +301,10 @@ def take_written(file: DumpFileP, block: BlockP, nbytes: uint64_t) -> cython.voi
 
 
 def take_error(file: DumpFileP, error: cython.int, direct: cython.bint) -> cython.bint:
-    """True if it is worth trying again. direct: the write that failed went past the cache."""
+    """True if the write should be retried. direct: the failed write bypassed the cache."""
     if error == EINTR:
         return True
-    if direct and error == EINVAL:  # another alignment than ours is wanted
+    if direct and error == EINVAL:  # the file system wants another alignment
         if file.direct:
             use_cache(file)
         return True
@@ -319,7 +318,7 @@ def use_cache(file: DumpFileP) -> cython.void:
 
 
 def next_window(file: DumpFileP, end: uint64_t) -> cython.bint:
-    """Hand the newest window to the disk, wait for the one before."""
+    """Start flushing the newest window and wait for the one before."""
     start: uint64_t = file.window_start
     if not sync_range(file, start, end, SYNC_FILE_RANGE_WRITE):
         return False
@@ -346,7 +345,7 @@ def sync_range(file: DumpFileP, start: uint64_t, end: uint64_t, flags: cython.ui
 
 
 def file_finish(file: DumpFileP) -> cython.bint:
-    """Make the file durable, and let go of it."""
+    """Make the file durable and close it."""
     fd: cython.int
     error: cython.int
     number: cython.int
@@ -354,7 +353,7 @@ def file_finish(file: DumpFileP) -> cython.bint:
         if not settle(file, cython.address(file.blocks[number])):
             return False
     if file.direct:
-        use_cache(file)  # the last bytes do not fill a sector
+        use_cache(file)  # the last bytes are not aligned
     if not begin_write(file, cython.address(file.blocks[file.filling]), file.used):
         return False
     file.used = 0
@@ -374,7 +373,7 @@ def file_finish(file: DumpFileP) -> cython.bint:
 
 
 def file_rename(file: DumpFileP, target: cython.p_const_char) -> cython.bint:
-    """Give the file its name, for good: until the directory is on the disk, a power cut brings the old one back."""
+    """Rename the file durably: until the directory is synced, a power cut restores the old dump."""
     fd: cython.int
     error: cython.int = fault(file.faults, CALL_RENAME)
     if error == 0 and rename(file.path, target) != 0:
@@ -392,7 +391,7 @@ def file_rename(file: DumpFileP, target: cython.p_const_char) -> cython.bint:
 
 
 def file_discard(file: DumpFileP) -> cython.void:
-    """Leave nothing behind."""
+    """Close and remove the file."""
     if file.ours and fault(file.faults, CALL_UNLINK) == 0:
         unlink(file.path)  # the failure that brought us here is the one to report
     end_queue(file)
@@ -403,7 +402,7 @@ def file_discard(file: DumpFileP) -> cython.void:
 
 
 def let_go(file: DumpFileP) -> cython.void:
-    """End the lock."""
+    """Release the lock."""
     file.ours = False
     if file.lock >= 0:
         close(file.lock)
@@ -411,13 +410,13 @@ def let_go(file: DumpFileP) -> cython.void:
 
 
 def end_queue(file: DumpFileP) -> cython.void:
-    """Waits for writes under way."""
+    """Destroy the queue; waits for writes in progress."""
     if file.queue:
         syscall(SYS_io_destroy, file.queue)
         file.queue = 0
 
 
-# -- system calls, in whose place a test can put a fault
+# -- system calls, where tests can inject faults
 
 
 def open_path(file: DumpFileP, path: cython.p_const_char, flags: cython.int) -> cython.int:
@@ -444,7 +443,7 @@ def sync_descriptor(file: DumpFileP, fd: cython.int) -> cython.int:
 
 
 def fault(faults: cython.pointer[Fault], call: cython.int) -> cython.int:
-    """The errno that this call is to fail with, or 0."""
+    """The errno with which this call must fail, or 0."""
     wanted: cython.pointer[Fault] = faults + call
     if wanted.last == 0:
         return 0

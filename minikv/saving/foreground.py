@@ -21,10 +21,10 @@ class Saved:
 
 
 def save(job: SaveJob, walker: Walker, settings: SaveSettings) -> Saved:
-    """Write what the walker gives and put it into the dump's place.
+    """Write what the walker gives and replace the dump with it.
 
-    Raises SaveError with Redis's log line; the old dump is then untouched and no temporary file is left. (The one
-    exception is a failing fsync of the directory: the new dump is in its place, but might not survive a power cut.)
+    Raises SaveError with Redis's log line; the old dump is then untouched and no temporary file is left.
+    (Exception: if the fsync of the directory fails, the new dump is in place but may not survive a power cut.)
     """
     try:
         job.prepare(walker, settings)

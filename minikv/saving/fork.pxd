@@ -19,6 +19,7 @@ cdef int fork_for(Save *save, unsigned long long *ns) noexcept nogil
 
 cdef int hide_mappings(uint64_t thread) noexcept nogil
 cdef int hide_listed(char *at, const Regions *modules, uint64_t thread) noexcept nogil
+cdef void note_heap(const Region *region, const Regions *kept) noexcept nogil
 cdef bint find_modules(Regions *modules) noexcept nogil
 cdef int add_module(dl_phdr_info *info, size_t size, void *modules) noexcept nogil
 cdef bint is_for_child(const Region *module) noexcept nogil

@@ -11,8 +11,8 @@ none of it. So `hide` marks, once and for good, every mapping MADV_DONTFORK but
     the stack, the thread's own storage around errno, and what the kernel maps
     memory that is shared
 
-What comes into being later is inherited, until `hide` is called again. A process that has called it can start programs
-(vfork, posix_spawn), but an ordinary fork would get a child that cannot even return.
+What comes later is hidden as it comes (heap.py), or when `hide` is called again. A process that has called it can start
+programs (vfork, posix_spawn), but an ordinary fork would get a child that cannot even return.
 
 The C library's fork is not asked: it would lock the allocator and run handlers for a child that has neither. The child
 is a batch process, whose waking takes the processor from nobody; an ordinary one where the kernel forbids that, or if
@@ -30,6 +30,7 @@ from cython.cimports.minikv.engine.walker import walk_fill
 from cython.cimports.minikv.rdb.crc64 import crc64
 from cython.cimports.minikv.saving.child import run_child
 from cython.cimports.minikv.saving.dump_file import CALL_FORK, fault, file_open
+from cython.cimports.minikv.saving.heap import heap_starts_at, hide_grown, program_break
 from cython.cimports.minikv.saving.linux import (
     AT_BASE,
     MINIKV_SANITIZED,
@@ -88,6 +89,7 @@ def fork_for(save: cython.pointer[Save], ns: cython.pointer[cython.ulonglong]) -
     error = fault(save.file.faults, CALL_FORK)
     if error:
         return -error
+    hide_grown()
     sigfillset(cython.address(every))
     param.sched_priority = 0
     sigprocmask(SIG_SETMASK, cython.address(every), cython.address(before))
@@ -162,7 +164,19 @@ def hide_listed(at: cython.p_char, modules: RegionsP, thread: uint64_t) -> cytho
             count += hide_but(min(end, (thread & ~(PAGE - 1)) + THREAD_LEN), end, modules)
         else:
             count += hide_but(region.start, region.end, modules)
+            if has(cython.address(region), program_break() - 1):
+                note_heap(cython.address(region), modules)
     return count
+
+
+def note_heap(region: RegionP, kept: RegionsP) -> cython.void:
+    """The region that the break ends: all of it is heap, but for variables of a program that may lie at its start."""
+    number: cython.int
+    start: uint64_t = region.start
+    for number in range(kept.count):
+        if kept.regions[number].start < region.end and start < kept.regions[number].end:
+            start = kept.regions[number].end
+    heap_starts_at(start)
 
 
 def hide_but(start: uint64_t, end: uint64_t, kept: RegionsP) -> cython.int:

@@ -1,7 +1,8 @@
-"""Libraries that stand between minikv and the C library: a tracer, libfaketime, whatever LD_PRELOAD has brought.
+"""Libraries that override functions of the C library: tracers, libfaketime, whatever LD_PRELOAD loads.
 
-A snapshot child has no heap (fork.py). A library whose function it calls in place of the C library's may need one,
-and would crash it. So before the heap is hidden, each function that the child calls is looked up as the linker does.
+A snapshot child has no heap (fork.py). A function that overrides one of the C library's may need a
+heap and would crash the child. So before the heap is hidden, each function that the child calls is
+looked up as the linker does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import re
 from typing import NamedTuple
 
-# All that the child's modules take from the C library, but what allocates: the child does not.
+# All C library functions that the child's modules use, except those that allocate: the child does not call them.
 CALLS = (
     "__errno_location",
     "_exit",
@@ -65,14 +66,14 @@ CALLS = (
     "write",
 )
 
-# The C library, under its names of today and before; sanitizers, whose builds hide nothing.
+# The C library under its current and former names; sanitizers, whose builds hide nothing.
 C_LIBRARY = re.compile(
     r"(libc|libpthread|librt|libdl|ld|ld-linux[^.]*|ld-musl[^.]*|lib[a-z]+san)[-.].*|\[v(dso|syscall)\]"
 )
 
 
 class Mapping(NamedTuple):
-    """Addresses of this process, and the file behind them."""
+    """A range of addresses of this process and the file mapped there."""
 
     start: int
     end: int
@@ -80,7 +81,7 @@ class Mapping(NamedTuple):
 
 
 def libraries() -> dict[str, list[str]]:
-    """The files of such libraries, with the functions that they have taken over."""
+    """The files of such libraries, with the functions that they override."""
     mappings = read_mappings()
     found: dict[str, list[str]] = {}
     program = os.path.realpath("/proc/self/exe")
@@ -92,7 +93,7 @@ def libraries() -> dict[str, list[str]]:
 
 
 def addresses() -> dict[str, int]:
-    """Where each function is found, also in its form for large files."""
+    """The address of each function, and of its variant for large files."""
     everything = ctypes.CDLL(None)
     found = {}
     for call in CALLS:
@@ -104,7 +105,7 @@ def addresses() -> dict[str, int]:
 
 
 def read_mappings() -> list[Mapping]:
-    """In the order of addresses."""
+    """The mappings by address."""
     mappings = []
     with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
@@ -115,6 +116,6 @@ def read_mappings() -> list[Mapping]:
 
 
 def path_of(address: int, mappings: list[Mapping]) -> str:
-    """The file that a function lies in, "" if there is none."""
+    """The file that contains a function; empty if there is none."""
     place = bisect.bisect_right(mappings, address, key=lambda mapping: mapping.start) - 1
     return mappings[place].path if place >= 0 and address < mappings[place].end else ""

@@ -1,12 +1,12 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
-"""A save from its first byte to the dump in its place, in the server's process or in a snapshot child.
+"""A save from its first byte to the dump in place, in the server's process or in a snapshot child.
 
-    save_begin, save_step ..., save_finish     head, walk, checksum; on the disk, under its temporary name
-    save_commit    takes the old dump's place
-    save_abort         after a failure: nothing is left, and `message` has Redis's words for it
+    save_begin, save_step ..., save_finish     head, walk, checksum; synced under a temporary name
+    save_commit    replace the old dump
+    save_abort     after a failure: remove the file; `message` has Redis's words for it
 
-The walk hands out the database opcodes and the records, already in the file's form. What is left to do is the head,
-which the caller has prepared, the checksum, and to tell how far it is.
+The walk gives the database opcodes and the records, already in the file's form. Left to do are the head,
+which the caller has prepared, the checksum, and publishing the progress.
 """
 
 import cython
@@ -61,7 +61,7 @@ def save_begin(save: SaveP) -> cython.bint:
 
 
 def save_step(save: SaveP) -> cython.bint:
-    """A buffer of what the walk gives, after the rest that was earned by the one before; False if it gives no more."""
+    """Write the next buffer of the walk, after the pause for the one before; False at the end of the walk."""
     file: cython.pointer[DumpFile] = cython.address(save.file)
     nbytes: uint64_t
     if save.max_keys:
@@ -76,7 +76,7 @@ def save_step(save: SaveP) -> cython.bint:
 
 
 def save_finish(save: SaveP) -> cython.bint:
-    """False also for a failure in what came before."""
+    """Write the end of the file and sync it; False also for a failure in an earlier step."""
     file: cython.pointer[DumpFile] = cython.address(save.file)
     foot: uint8_t[9]
     if file.step != STEP_NONE:
@@ -106,10 +106,10 @@ def expected_keys(walk: cython.pointer[cython.const[Walk]]) -> uint64_t:
 
 
 def save_commit(save: SaveP) -> cython.bint:
-    """An orphan does not replace what a restarted server has saved meanwhile.
+    """Replace the dump, unless an orphan would replace what a restarted server has saved meanwhile.
 
-    A child that has lost its server goes on: its snapshot may be the best that is left. But it must not win over a
-    later one.
+    A child whose server has died continues: its snapshot may be the best that is left. But it must not
+    replace a later one.
     """
     now: Identity
     if save.parent and getppid() != save.parent:
@@ -129,7 +129,7 @@ def format_failure(save: SaveP) -> cython.void:
     file: cython.pointer[DumpFile] = cython.address(save.file)
     at: cython.p_char = save.message
     if file.step == STEP_VERIFY:
-        return  # the verifier has told
+        return  # the verifier has set the message
     if file.step == STEP_OPEN:
         at = put_text(put_text(at, b"Failed opening the temp RDB file "), file.name)
         at = put_text(put_text(put_text(at, b" (in server root dir "), file.directory), b") for saving: ")

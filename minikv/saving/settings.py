@@ -11,9 +11,9 @@ from typing import Any
 import minikv
 from minikv.rdb import format as rdb_format
 
-REDIS_VERSION = "7.0.15"  # the version whose files these are
+REDIS_VERSION = "7.0.15"  # whose files these are
 
-# Run by the child, which cannot do this itself. The reader has to be found where this process has found it.
+# Run by the child, which cannot verify itself. It must find the reader where this process found it.
 VERIFIER = "import sys; sys.path[:] = {path!r}; from minikv.saving.verify import main; main()"
 
 
@@ -26,14 +26,14 @@ class SaveSettings:
     compress: bool = True
     checksum: bool = True
     incremental_fsync: bool = True
-    key_delay_us: int = 0  # sleep per key; -n: one microsecond for n keys
-    verify: bool = False  # read it again before it replaces the old dump
+    key_delay_us: int = 0  # sleep per key; -n: one microsecond per n keys
+    verify: bool = False  # read it back before it replaces the old dump
     functions: tuple[bytes, ...] = ()  # libraries, as strings of the format
     used_memory: int = 0  # bytes, for the AUX field
 
     @classmethod
     def of(cls, config: Any, functions: tuple[bytes, ...] = (), used_memory: int = 0) -> SaveSettings:
-        """What the configuration says now."""
+        """The current settings."""
         return cls(
             directory=config.dir,
             filename=config.dbfilename,
@@ -66,7 +66,7 @@ class SaveSettings:
         )
 
     def verifier(self) -> list[bytes]:
-        """The command by which a child has its dump read again; empty without rdb-verify."""
+        """The command with which a child has its dump read back; empty without rdb-verify."""
         if not self.verify:
             return []
         script = VERIFIER.format(path=[os.path.abspath(path) for path in sys.path])

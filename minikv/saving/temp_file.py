@@ -1,4 +1,4 @@
-"""The temporary files of saves, seen from outside: their names, and which ones dead writers have left."""
+"""Temporary files of saves: their names, and which ones dead writers have left."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ TEMP_NAME = re.compile(r"temp-([0-9]{1,10})\.rdb")
 
 
 def temp_name(pid: int) -> str:
-    """The file that process `pid` writes."""
+    """The temporary file of process `pid`."""
     return f"temp-{pid}.rdb"
 
 
 def stale_files(directory: str) -> list[str]:
-    """Names of temporary files whose writers are gone: killed with their server, or in a crash of the machine."""
+    """Names of temporary files whose writers are dead: killed with their server, or by a crash of the machine."""
     found = [match for name in os.listdir(directory) if (match := TEMP_NAME.fullmatch(name))]
     return sorted(match[0] for match in found if _is_stale(directory, int(match[1])))
 
 
 def _is_stale(directory: str, pid: int) -> bool:
-    """Nobody locks the file, and no process has its number: redis-server takes no lock, we write nothing yet.
+    """True if the file is not locked and no process has its pid: redis-server takes no lock.
 
-    What is no file (a link, a pipe) is not ours.
+    Anything but a regular file (a link, a pipe) is not ours.
     """
     if pid != os.getpid() and _is_alive(pid):
         return False
@@ -50,4 +50,4 @@ def _is_alive(pid: int) -> bool:
             state = stat.read().rpartition(b")")[2].split()[0]
     except OSError:
         return False
-    return state not in (b"Z", b"X")  # dead, and only not yet taken notice of
+    return state not in (b"Z", b"X")  # dead but not reaped

@@ -1,5 +1,5 @@
-# Lines of text without an allocation, a locale or a lock, for a process that has no heap: append to a buffer of chars, get the
-# place behind. The buffer ends in a zero, and the caller sees to it that it is large enough.
+# Text without allocation, locale or locks, for a process without a heap: append to a buffer of chars, which returns the
+# position after the text. The buffer ends in a zero; the caller makes sure that it is large enough.
 
 cdef inline char *put_text(char *at, const char *text) noexcept nogil:
     while text[0]:

@@ -1,11 +1,12 @@
 """Read a new dump again, as a loading server would, before it replaces the old one (`rdb-verify yes`).
 
-What the disk has kept is read, not what memory remembers of it: the cache is emptied before, and behind the reader,
-which so takes no memory either. The server's own reader checks the form of every value and the checksum; the number of
-keys and the length must be those that were written. Without `rdbchecksum` a changed byte inside a value goes unnoticed.
+The file is read from the disk, not from the page cache: the cache is dropped before reading and behind the
+reader, so verifying takes no memory either. The server's reader checks the form of every value and the
+checksum; the number of keys and the length must be those that were written. Without `rdbchecksum` a changed
+byte inside a value goes unnoticed.
 
-A save in the server's own process calls `verify`. A snapshot child, which has no interpreter, runs `main` in a process
-of its own.
+A save in the server's process calls `verify`. A snapshot child, which has no interpreter, runs `main` in
+another process.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ NEVER_MS = -(2**63)  # at this time no key has expired: all of them count
 
 
 def verify(fd: int, *, keys: int, nbytes: int, checksum: bool) -> None:
-    """Check the file behind fd, which must be on the disk; SaveError says what is wrong with it."""
+    """Check the file of fd, which must be synced; SaveError with what is wrong."""
     try:
         _read(fd, keys, nbytes, checksum)
     except OSError as error:
@@ -49,7 +50,7 @@ def _read(fd: int, keys: int, nbytes: int, checksum: bool) -> None:
 
 
 def main() -> None:
-    """Check standard input: whether it has a checksum, keys and bytes are the arguments. What is wrong is printed."""
+    """Check standard input and print what is wrong. Arguments: checksum (0 or 1), keys, bytes."""
     checksum, keys, nbytes = (int(word) for word in sys.argv[1:])
     try:
         verify(0, keys=keys, nbytes=nbytes, checksum=bool(checksum))

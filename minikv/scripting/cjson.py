@@ -76,9 +76,7 @@ TOKEN_NAMES = (
 )
 PUNCTUATION = {123: 0, 125: 1, 91: 2, 93: 3, 58: 8, 44: 9}
 SHORT_ESCAPES = {8: b"\\b", 9: b"\\t", 10: b"\\n", 12: b"\\f", 13: b"\\r", 34: b'\\"', 47: b"\\/", 92: b"\\\\"}
-ESCAPES = [
-    SHORT_ESCAPES.get(byte, b"\\u%04x" % byte if byte < 32 or byte == 127 else b"") for byte in range(256)
-]
+ESCAPES = [SHORT_ESCAPES.get(byte, b"\\u%04x" % byte if byte < 32 or byte == 127 else b"") for byte in range(256)]
 PLAIN = bytes(not escape for escape in ESCAPES)
 UNESCAPES = {34: 34, 92: 92, 47: 47, 98: 8, 102: 12, 110: 10, 114: 13, 116: 9}
 
@@ -606,7 +604,12 @@ class Reader:
 @cython.cfunc
 @cython.exceptval(check=False)
 def integer_option(
-    L: cython.pointer(lua_State), index: cython.int, name: bytes, setting: cython.p_int, least: cython.int, most: cython.int
+    L: cython.pointer(lua_State),
+    index: cython.int,
+    name: bytes,
+    setting: cython.p_int,
+    least: cython.int,
+    most: cython.int,
 ) -> cython.bint:
     """Take an argument that may be missing as a setting; False with an error on the stack."""
     if index > lua_gettop(L) or lua_type(L, index) == LUA_NIL:

@@ -9,7 +9,7 @@ from minikv.protocol.request import split_words
 
 
 class Flag(IntFlag):
-    """What a script promises or wants. COMPATIBLE: it has no first line that says so, and is treated as before Redis 7."""
+    """What a script promises or wants. COMPATIBLE: without a first line that says so, as before Redis 7."""
 
     NO_WRITES = 1
     ALLOW_OOM = 2

@@ -13,12 +13,16 @@ cdef class Interpreter:
     cdef object bug
     cdef unsigned short random[3]
     cdef int runs
-    cdef bint killed
+    cdef bint killed, is_library
+    cdef object register
     cdef readonly Json json_settings
 
     cdef int compile(self, bytes source, bytes name) except -2
     cdef object run(self, int reference, bytes name, tuple arguments, int keys, bint as_globals, int caller_resp)
     cdef object add_redis(self)
+    cdef int set_globals(self, int index) except -1
+    cdef int register_from(self, lua_State *L) except? -1
+    cdef tuple named_arguments(self, lua_State *L)
     cdef void collect(self) noexcept
     cdef int stop(self, lua_State *L, object error) noexcept
     cdef object execute(self, lua_State *L)

@@ -1,26 +1,32 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """One Lua state: its memory, what scripts find in it, and how one is run.
 
-The state is made with the first script. Its memory is limited: above MAX_BYTES a script gets Lua's own error "not enough
-memory". At the bottom of its stack lie what every run needs:
+The state is made with the first script. Its memory is limited: above MAX_BYTES a script gets Lua's own error "not
+enough memory". At the bottom of its stack lies what every run needs:
 
     1 the table behind the globals   2 the handler of errors   3, 4 the names KEYS and ARGV
+    5 the metatable of the globals   6 what a library of functions sees in their place while it is loaded
 """
 
 import hashlib
 from pathlib import Path
 
 import cython
-from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
 from cython.cimports.libc.math import floor
 from cython.cimports.minikv.dispatch.script_client import ScriptClient
 from cython.cimports.minikv.dispatch.table import CommandTable
+from cython.cimports.minikv.scripting.bit import add_bit
+from cython.cimports.minikv.scripting.cjson import Json
+from cython.cimports.minikv.scripting.cmsgpack import add_cmsgpack
 from cython.cimports.minikv.scripting.lua import (
     LUA_COLLECT,
+    LUA_FUNCTION,
     LUA_GLOBALS,
+    LUA_NIL,
     LUA_NUMBER,
     LUA_RAISE,
     LUA_REGISTRY,
@@ -34,9 +40,11 @@ from cython.cimports.minikv.scripting.lua import (
     lua_getinfo,
     lua_getstack,
     lua_gettop,
+    lua_insert,
+    lua_next,
     lua_pcall,
     lua_pushboolean,
-    lua_pushlstring,
+    lua_pushnil,
     lua_pushnumber,
     lua_pushstring,
     lua_pushvalue,
@@ -44,6 +52,7 @@ from cython.cimports.minikv.scripting.lua import (
     lua_rawgeti,
     lua_rawset,
     lua_rawseti,
+    lua_remove,
     lua_replace,
     lua_settop,
     lua_State,
@@ -53,7 +62,6 @@ from cython.cimports.minikv.scripting.lua import (
     luaL_loadbuffer,
     luaL_ref,
     luaL_unref,
-    minikv_body,
     minikv_lua_new,
     minikv_lua_push_backing,
     minikv_lua_push_body,
@@ -61,9 +69,6 @@ from cython.cimports.minikv.scripting.lua import (
     minikv_lua_watch,
     nrand48,
 )
-from cython.cimports.minikv.scripting.bit import add_bit
-from cython.cimports.minikv.scripting.cjson import Json
-from cython.cimports.minikv.scripting.cmsgpack import add_cmsgpack
 from cython.cimports.minikv.scripting.stack import add, raise_where, set_field
 from cython.cimports.minikv.scripting.struct import add_struct
 from cython.cimports.minikv.scripting.values import bytes_at, number_text, push_bytes, push_value, value_at
@@ -88,6 +93,8 @@ RANDOM_MAX = cython.declare(cython.double, 2147483647.0)
 
 PRELUDE = Path(__file__).with_name("prelude.lua").read_bytes()
 
+LEVELS = ((b"LOG_DEBUG", 0), (b"LOG_VERBOSE", 1), (b"LOG_NOTICE", 2), (b"LOG_WARNING", 3))
+REPLICATION = ((b"REPL_NONE", 0), (b"REPL_AOF", 1), (b"REPL_SLAVE", 2), (b"REPL_REPLICA", 2), (b"REPL_ALL", 3))
 LOG_LEVELS = ("debug", "verbose", "notice", "warning")
 
 
@@ -99,13 +106,15 @@ class Bug(Exception):
 class Interpreter:
     """A Lua state with Redis's functions.
 
-    client: whom the commands see. on_busy: called each INSTRUCTIONS of a script with nothing; True kills it.
+    is_library: for functions, not for EVAL. client: whom the commands see. on_busy: called after each INSTRUCTIONS of a
+    script; True kills it.
     """
 
-    def __init__(self, table: CommandTable, client: ScriptClient, log: object):
+    def __init__(self, table: CommandTable, client: ScriptClient, log: object, is_library: cython.bint):
         self.table = table
         self.client = client
         self.log = log
+        self.is_library = is_library
         self.L = cython.NULL
         self.memory.limit = MAX_BYTES
         self.memory.relaxed = 1
@@ -137,18 +146,28 @@ class Interpreter:
         add(L, b"random", random_body)
         add(L, b"randomseed", randomseed_body)
         set_field(L, b"random")
-        if lua_pcall(L, 1, 2, 0):
+        if self.is_library:
+            lua_createtable(L, 0, 8)
+            add(L, b"register_function", register_body)
+            add(L, b"log", log_body)
+            add_numbers(L, LEVELS)
+            set_field(L, b"load")
+        if lua_pcall(L, 1, 4, 0):
             raise Bug(bytes_at(L, -1))
-        # The globals, and the table behind them.
-        lua_pushvalue(L, -1)
-        add(L, b"__redis__err__handler", error_body)
-        lua_settop(L, -2)
+        # 1 the globals, 2 the table behind them, 3 their metatable, 4 those of a library that is loaded
         lua_pushvalue(L, 1)
         lua_replace(L, LUA_GLOBALS)
-        lua_replace(L, 1)
+        lua_remove(L, 1)
         minikv_lua_push_body(L, error_body)
-        push_bytes(L, b"KEYS")
+        lua_pushvalue(L, -1)
+        lua_pushstring(L, b"__redis__err__handler")
+        lua_insert(L, -2)
+        lua_rawset(L, 1)
+        lua_insert(L, 2)
         push_bytes(L, b"ARGV")
+        lua_insert(L, 3)
+        push_bytes(L, b"KEYS")
+        lua_insert(L, 3)
         lua_gc(L, LUA_COLLECT, 0)
 
     @cython.cfunc
@@ -164,24 +183,15 @@ class Interpreter:
         add(L, b"status_reply", status_reply_body)
         add(L, b"setresp", setresp_body)
         add(L, b"set_repl", set_repl_body)
-        add(L, b"replicate_commands", replicate_commands_body)
-        add(L, b"breakpoint", breakpoint_body)
-        add(L, b"debug", debug_body)
+        if not self.is_library:
+            add(L, b"replicate_commands", replicate_commands_body)
+            add(L, b"breakpoint", breakpoint_body)
+            add(L, b"debug", debug_body)
         add(L, b"acl_check_cmd", acl_check_cmd_body)
-        for name, number in (
-            (b"LOG_DEBUG", 0),
-            (b"LOG_VERBOSE", 1),
-            (b"LOG_NOTICE", 2),
-            (b"LOG_WARNING", 3),
-            (b"REPL_NONE", 0),
-            (b"REPL_AOF", 1),
-            (b"REPL_SLAVE", 2),
-            (b"REPL_REPLICA", 2),
-            (b"REPL_ALL", 3),
-            (b"REDIS_VERSION_NUM", version_number()),
-        ):
-            lua_pushnumber(L, number)
-            set_field(L, name)
+        add_numbers(L, LEVELS)
+        add_numbers(L, REPLICATION)
+        lua_pushnumber(L, version_number())
+        set_field(L, b"REDIS_VERSION_NUM")
         push_bytes(L, REDIS_VERSION.encode())
         set_field(L, b"REDIS_VERSION")
         set_field(L, b"redis")
@@ -201,6 +211,43 @@ class Interpreter:
             lua_settop(L, -2)
             raise CommandError(text.decode("utf-8", "surrogateescape"))
         return luaL_ref(L, LUA_REGISTRY)
+
+    def load_library(self, reference: cython.int, register: object) -> None:
+        """Run the body of a library, which registers its functions; CommandError with the message of its error.
+
+        register(name, reference, description, flags): for each function; the last two are None or bytes, and a list.
+        """
+        L: cython.pointer(lua_State) = self.L
+        base: cython.int = lua_gettop(L)
+        self.killed = False
+        self.register = register
+        self.set_globals(6)
+        lua_rawgeti(L, LUA_REGISTRY, reference)
+        minikv_lua_watch(L, INSTRUCTIONS)
+        self.memory.relaxed = 0
+        status: cython.int = lua_pcall(L, 0, 0, 2)
+        self.memory.relaxed = 1
+        minikv_lua_unwatch(L)
+        text: object = None
+        if status:
+            text = field(L, b"err") if lua_type(L, -1) == LUA_TABLE else bytes_at(L, -1)
+        self.set_globals(1)
+        self.register = None
+        lua_settop(L, base)
+        bug, self.bug = self.bug, None
+        if bug is not None:
+            raise bug
+        if status:
+            raise CommandError((text or b"ERR unknown error").decode("utf-8", "surrogateescape"))
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def set_globals(self, index: cython.int) -> cython.int:
+        """What the globals are: this table of the stack."""
+        lua_pushstring(self.L, b"__index")
+        lua_pushvalue(self.L, index)
+        lua_rawset(self.L, 5)
+        return 0
 
     def forget(self, reference: cython.int) -> None:
         """The function is not needed any more."""
@@ -345,10 +392,8 @@ class Interpreter:
                 raise MemoryError
         argument: bytes
         for i in range(argc):
-            if lua_type(L, i + 1) == LUA_NUMBER:
-                argument = number_text(lua_tonumber(L, i + 1))
-            else:
-                argument = bytes_at(L, i + 1)
+            is_number: cython.bint = lua_type(L, i + 1) == LUA_NUMBER
+            argument = number_text(lua_tonumber(L, i + 1)) if is_number else bytes_at(L, i + 1)
             Py_INCREF(argument)
             argv[i] = cython.cast(cython.pointer(PyObject), argument)
         try:
@@ -358,6 +403,91 @@ class Interpreter:
                 Py_DECREF(cython.cast(object, argv[i]))
             if argc > FEW:
                 PyMem_Free(argv)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=True)
+    def register_from(self, L: cython.pointer(lua_State)) -> cython.int:
+        """Register the function that the stack describes. CommandError."""
+        argc: cython.int = lua_gettop(L)
+        description: object = None
+        flags: list = []
+        name: object = None
+        if self.register is None:
+            raise CommandError("ERR redis.register_function can only be called on FUNCTION LOAD command")
+        if argc < 1 or argc > 2:
+            raise CommandError("ERR wrong number of arguments to redis.register_function")
+        if argc == 2:
+            if not is_text(L, 1):
+                raise CommandError("ERR first argument to redis.register_function must be a string")
+            if lua_type(L, 2) != LUA_FUNCTION:
+                raise CommandError("ERR second argument to redis.register_function must be a function")
+            name = bytes_at(L, 1)
+        else:
+            if lua_type(L, 1) != LUA_TABLE:
+                raise CommandError(
+                    "ERR calling redis.register_function with a single argument is only applicable to Lua table "
+                    "(representing named arguments)."
+                )
+            lua_pushnil(L)  # in the place of the function
+            name, description, flags = self.named_arguments(L)
+        lua_settop(L, 2)
+        reference: cython.int = luaL_ref(L, LUA_REGISTRY)
+        try:
+            self.register(name, reference, description, flags)
+        except CommandError:
+            luaL_unref(L, LUA_REGISTRY, reference)
+            raise
+        return 0
+
+    @cython.cfunc
+    def named_arguments(self, L: cython.pointer(lua_State)) -> tuple:
+        """Name, description and flags of the table at 1; the function goes to 2."""
+        name: object = None
+        description: object = None
+        flags: list = []
+        place: cython.int
+        lua_pushnil(L)
+        while lua_next(L, 1):
+            if not is_text(L, -2):
+                raise CommandError("ERR named argument key given to redis.register_function is not a string")
+            lua_pushvalue(L, -2)
+            key = bytes_at(L, -1).lower()
+            lua_settop(L, -2)
+            if key == b"function_name":
+                if not is_text(L, -1):
+                    raise CommandError("ERR function_name argument given to redis.register_function must be a string")
+                name = bytes_at(L, -1)
+            elif key == b"description":
+                if not is_text(L, -1):
+                    raise CommandError("ERR description argument given to redis.register_function must be a string")
+                description = bytes_at(L, -1)
+            elif key == b"callback":
+                if lua_type(L, -1) != LUA_FUNCTION:
+                    raise CommandError("ERR callback argument given to redis.register_function must be a function")
+                lua_pushvalue(L, -1)
+                lua_replace(L, 2)
+            elif key == b"flags":
+                if lua_type(L, -1) != LUA_TABLE:
+                    raise CommandError(
+                        "ERR flags argument to redis.register_function must be a table representing function flags"
+                    )
+                place = 1
+                while True:
+                    lua_rawgeti(L, -1, place)
+                    place += 1
+                    if lua_type(L, -1) == LUA_NIL:
+                        break
+                    flags.append(bytes_at(L, -1) if is_text(L, -1) else b"")
+                    lua_settop(L, -2)
+                lua_settop(L, -2)
+            else:
+                raise CommandError("ERR unknown argument given to redis.register_function")
+            lua_settop(L, -2)
+        if name is None:
+            raise CommandError("ERR redis.register_function must get a function name argument")
+        if lua_type(L, 2) == LUA_NIL:
+            raise CommandError("ERR redis.register_function must get a callback argument")
+        return name, description, flags
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -373,6 +503,23 @@ class Interpreter:
             self.bug = error
             self.killed = True
             return raise_text(L, b"ERR internal error")
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def add_numbers(L: cython.pointer(lua_State), numbers: tuple) -> cython.int:
+    """Constants, as fields of the table on top."""
+    for name, number in numbers:
+        lua_pushnumber(L, number)
+        set_field(L, name)
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def is_text(L: cython.pointer(lua_State), index: cython.int) -> cython.bint:
+    """A string, or a number, which is one, too."""
+    return lua_type(L, index) == LUA_STRING or lua_type(L, index) == LUA_NUMBER
 
 
 class Uncounted(CommandError):
@@ -393,9 +540,8 @@ def field(L: cython.pointer(lua_State), name: bytes) -> object:
     """A field of the table on top as text, None without one."""
     push_bytes(L, name)
     lua_rawget(L, -2)
-    kind: cython.int = lua_type(L, -1)
     text: object = None
-    if kind == LUA_STRING or kind == LUA_NUMBER:
+    if is_text(L, -1):
         text = bytes_at(L, -1)
     elif lua_toboolean(L, -1):
         text = b"true"
@@ -606,6 +752,21 @@ def acl_check_cmd_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cy
         return raise_text(L, b"ERR Invalid command passed to redis.acl_check_cmd()")
     lua_pushboolean(L, True)
     return 1
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def register_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+    """redis.register_function(name, function), or of a table with these and more."""
+    interpreter: Interpreter = cython.cast(Interpreter, owner)
+    try:
+        interpreter.register_from(L)
+        return 0
+    except CommandError as error:
+        push_error(L, str(error).encode("utf-8", "surrogateescape"))
+        return LUA_RAISE
+    except BaseException as error:
+        return interpreter.stop(L, error)
 
 
 @cython.cfunc

@@ -1,5 +1,6 @@
 -- What scripts see: Redis's choice of Lua's functions, in tables that cannot be changed.
--- Called with the tables of our own functions by name; returns the globals and the table behind them.
+-- Called with the tables of our own functions by name; returns the globals, the table behind them, their metatable, and
+-- for an interpreter of functions the globals that a library sees while it is loaded.
 local libraries = ...
 local wrap, mark, refuse = wrap, wrap("mark"), wrap("refuse")
 local plain_next = next
@@ -60,6 +61,8 @@ local numbers = pick(math, [[
 ]])
 numbers.random, numbers.randomseed = libraries.random.random, libraries.random.randomseed
 libraries.random = nil
+local load_redis = libraries.load
+libraries.load = nil
 
 base.string = protect(strings)
 base.table = protect(tables)
@@ -77,4 +80,9 @@ local missing = wrap("missing")
 setmetatable(base, {__index = missing})
 local globals = protect(base, protect({__index = missing}))
 base._G = globals
-return globals, base
+local load_globals
+if load_redis then
+  setmetatable(load_redis, {__index = missing})
+  load_globals = setmetatable({redis = protect(load_redis)}, {__index = missing})
+end
+return globals, base, getmetatable(globals), load_globals

@@ -5,6 +5,7 @@ A script is known by the SHA-1 of its text, and, to spare EVAL the hashing, by t
 """
 
 import hashlib
+import time
 
 import cython
 from cython.cimports.minikv.dispatch.client import Client
@@ -12,7 +13,7 @@ from cython.cimports.minikv.dispatch.script_client import ScriptClient
 from cython.cimports.minikv.dispatch.table import CommandTable
 from cython.cimports.minikv.scripting.interpreter import Interpreter
 
-from minikv.dispatch.arguments import integer
+from minikv.dispatch.arguments import NOT_AN_INTEGER, integer
 from minikv.errors import CommandError
 from minikv.scripting.flags import Flag, split_shebang
 
@@ -30,7 +31,7 @@ class Script:
     """A script that has been compiled. flags: see minikv.scripting.flags."""
 
     def __init__(self, sha: bytes, body: bytes, reference: int, flags: int):
-        self.sha = sha
+        self.sha = self.name = sha
         self.body = body
         self.reference = reference
         self.flags = flags
@@ -40,7 +41,8 @@ class Script:
 class Scripts:
     """The scripts of a server.
 
-    interpreter: None before the first script. running: one is.
+    interpreter: None before the first script. running: the Script or Function that runs, if any; is_busy: so long that
+    other clients are told.
     """
 
     def __init__(self, server: object, table: CommandTable, log: object):
@@ -81,43 +83,114 @@ class Scripts:
             return found
         flags, code = split_shebang(body)
         if self.interpreter is None:
-            self.interpreter = Interpreter(self.table, self.client, self.log)
+            self.interpreter = Interpreter(self.table, self.client, self.log, False)
+            self.interpreter.on_busy = self.on_count
         try:
             reference = self.interpreter.compile(code, b"@user_script")
         except CommandError as error:
             raise CommandError(f"ERR Error compiling script (new function): {error}") from None
         script = Script(sha, body, reference, flags)
         self.by_sha[sha] = self.by_body[body] = script
-        self.bytes += 2 * len(body) + SCRIPT_BYTES
+        self.kept_bytes += 2 * len(body) + SCRIPT_BYTES
         return script
 
     def flush(self) -> None:
         """Forget all scripts, with the state that they ran in."""
         self.by_sha = {}
         self.by_body = {}
-        self.bytes = 0
+        self.kept_bytes = 0
         self.interpreter = None
 
-    def kill(self) -> None:
-        """SCRIPT KILL."""
-        raise CommandError("NOTBUSY No scripts in execution right now.")
+    def kill(self, of_eval: bool) -> None:
+        """SCRIPT KILL, or FUNCTION KILL: end the script that runs."""
+        if self.running is None:
+            raise CommandError("NOTBUSY No scripts in execution right now.")
+        if self.client.wrote:
+            raise CommandError(
+                "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait "
+                "the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
+            )
+        if isinstance(self.running, Script) != of_eval:
+            raise CommandError(self.busy_text())
+        self.killed = True
+
+    def busy_text(self) -> str:
+        """What other clients get while the script runs that they wait for."""
+        kind = "SCRIPT" if isinstance(self.running, Script) else "FUNCTION"
+        return f"BUSY Redis is busy running a script. You can only call {kind} KILL or SHUTDOWN NOSAVE."
+
+    @property
+    def request(self) -> tuple:
+        """The command that has called the script that runs."""
+        if isinstance(self.running, Script):
+            head = (b"EVAL", cython.cast(Script, self.running).body)
+        else:
+            head = (b"FCALL", self.running.name)
+        return (*head, b"%d" % self.keys, *self.arguments)
 
     # -- running -------------------------------------------------------------------------------------------------------
 
     @cython.cfunc
     def run(self, caller: Client, script: Script, keys: cython.int, arguments: tuple, ro: cython.bint) -> object:
-        out_of_memory: cython.bint = self.check(caller, script.flags, ro)
-        self.client.begin(
-            caller,
-            ro or (script.flags & NO_WRITES) != 0,
-            (script.flags & (ALLOW_OOM | NO_WRITES)) != 0,
-            out_of_memory,
-        )
-        return self.interpreter.run(script.reference, script.sha, arguments, keys, True, caller.resp)
+        self.begin(caller, script, script.flags, ro, arguments, keys)
+        try:
+            return self.interpreter.run(script.reference, script.sha, arguments, keys, True, caller.resp)
+        finally:
+            self.end()
 
     @cython.cfunc
     @cython.exceptval(-1, check=True)
-    def check(self, caller: Client, flags: cython.int, read_only: cython.bint) -> cython.bint:
+    def begin(
+        self, caller: Client, script: object, flags: cython.int, ro: cython.bint, arguments: tuple, keys: cython.int
+    ) -> cython.int:
+        """A script or function begins to run, if it may. CommandError."""
+        out_of_memory: cython.bint = self.check(flags, ro)
+        self.client.begin(
+            caller,
+            ro or (flags & NO_WRITES) != 0,
+            (flags & (ALLOW_OOM | NO_WRITES)) != 0,
+            out_of_memory,
+        )
+        self.running = script
+        self.arguments = arguments
+        self.keys = keys
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def end(self) -> cython.void:
+        """It has ended."""
+        self.running = self.arguments = None
+        if self.began_ns != 0:
+            self.began_ns = 0
+            self.killed = False
+            if self.is_busy:
+                self.is_busy = False
+                self.table.set_busy(None)
+
+    def on_count(self) -> bool:
+        """A script has run for some milliseconds more; True ends it. Above the threshold others are served."""
+        now_ns: cython.longlong = time.monotonic_ns()
+        if self.began_ns == 0:
+            self.began_ns = now_ns
+            self.threshold_ns = self.server.config.busy_reply_threshold * 1000000
+        if self.threshold_ns <= 0 or now_ns - self.began_ns < self.threshold_ns:
+            return False
+        if not self.is_busy:
+            self.is_busy = True
+            self.table.set_busy(self.busy_text())
+            self.log.warning(
+                f"Slow script detected: still in execution after {(now_ns - self.began_ns) // 1000000} milliseconds."
+            )
+        if not self.server.serve_others():
+            return True
+        if self.killed:
+            self.log.warning("Lua script killed by user.")
+        return self.killed
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=True)
+    def check(self, flags: cython.int, read_only: cython.bint) -> cython.bint:
         """Refuse a script that the server's state does not allow. Whether the memory limit is exceeded."""
         out_of_memory: cython.bint = self.table.gates != 0 and self.table.out_of_memory()
         if flags & COMPATIBLE:
@@ -139,9 +212,9 @@ class Scripts:
 
 @cython.cfunc
 @cython.exceptval(-1, check=True)
-def key_count(text: bytes, argc: cython.Py_ssize_t) -> cython.int:
+def key_count(text: bytes, argc: cython.Py_ssize_t, error: str = NOT_AN_INTEGER) -> cython.int:
     """The argument that says how many of those behind it are keys."""
-    count: cython.longlong = integer(text)
+    count: cython.longlong = integer(text, error)
     if count > argc:
         raise CommandError("ERR Number of keys can't be greater than number of args")
     if count < 0:

@@ -8,6 +8,7 @@ from cython.cimports.minikv.scripting.lua import (
     lua_getinfo,
     lua_getstack,
     lua_gettop,
+    lua_isnumber,
     lua_pushvalue,
     lua_rawset,
     lua_settop,
@@ -15,7 +16,6 @@ from cython.cimports.minikv.scripting.lua import (
     lua_tonumber,
     lua_type,
     lua_typename,
-    lua_isnumber,
     minikv_body,
     minikv_lua_push_body,
 )

@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The library `struct`: C's numbers and strings in bytes, as Redis offers it to scripts.
 
-    < > ! n    the order of bytes, the alignment          x    a padding byte
-    b B h H l L T  i n  I n    integers                   f d  floating point numbers
-    c n        n bytes (0: the length that was read last, or all)     s    bytes up to a zero byte
+< > ! n    the order of bytes, the alignment          x    a padding byte
+b B h H l L T  i n  I n    integers                   f d  floating point numbers
+c n        n bytes (0: the length that was read last, or all)     s    bytes up to a zero byte
 """
 
 import cython
@@ -210,10 +210,9 @@ def put_integer(out: bytearray, number: cython.double, size: cython.longlong, bi
     """The low bytes of a number; what goes beyond 64 bits is zero."""
     bits: uint64_t
     i: cython.longlong
+    bits = cython.cast(uint64_t, number)
     if number < 0:
         bits = cython.cast(uint64_t, cython.cast(int64_t, number))
-    else:
-        bits = cython.cast(uint64_t, number)
     piece: bytearray = bytearray()
     for i in range(size):
         piece.append(bits & 0xFF)
@@ -260,7 +259,10 @@ def unpack(L: cython.pointer(lua_State), layout: Layout, position: cython.longlo
     number: cython.double = 0
     while layout.next():
         position += layout.padding(position)
-        if position > cython.cast(cython.longlong, length) or layout.size > cython.cast(cython.longlong, length) - position:
+        if (
+            position > cython.cast(cython.longlong, length)
+            or layout.size > cython.cast(cython.longlong, length) - position
+        ):
             return wrong_argument(2, b"unpack", b"data string too short")
         if not lua_checkstack(L, 2):
             return b"too many results"
@@ -293,9 +295,7 @@ def unpack(L: cython.pointer(lua_State), layout: Layout, position: cython.longlo
             lua_pushnumber(L, number)
         elif layout.option != 120:
             # Small letters are signed.
-            lua_pushnumber(
-                L, get_integer(data + position, layout.size, layout.big_endian, layout.option >= 97)
-            )
+            lua_pushnumber(L, get_integer(data + position, layout.size, layout.big_endian, layout.option >= 97))
         position += layout.size
     lua_pushnumber(L, cython.cast(cython.double, position + 1))
     return layout.error

@@ -1,17 +1,17 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Values on their way between commands and scripts: what a handler returned becomes Lua's, what a script returned a reply.
+"""Values between commands and scripts: a handler's value becomes Lua's, what a script returns a reply.
 
-    reply                 Lua                                     Lua                     reply
-    bulk string           string                                  string                  bulk string
-    integer               number                                  number                  integer, cut off
-    null                  false; nil in RESP3                     nil, functions ...      null
-    array                 table                                   table                   array, up to the first nil
-    simple string         {ok=}                                   {ok=}, {err=}           simple string, error
-    error                 {err=}                                  true, false             1, null; boolean in RESP3
-    map, set              arrays; in RESP3 {map=}, {set=}         {map=}, {set=}          map, set
-    double                string; in RESP3 {double=}              {double=}               double
-    boolean               1 or 0; boolean in RESP3                {big_number=}           big number
-    verbatim, big number  string; in RESP3 {verbatim_string=}...  {verbatim_string=}      verbatim string
+reply                 Lua                                     Lua                     reply
+bulk string           string                                  string                  bulk string
+integer               number                                  number                  integer, cut off
+null                  false; nil in RESP3                     nil, functions ...      null
+array                 table                                   table                   array, up to the first nil
+simple string         {ok=}                                   {ok=}, {err=}           simple string, error
+error                 {err=}                                  true, false             1, null; boolean in RESP3
+map, set              arrays; in RESP3 {map=}, {set=}         {map=}, {set=}          map, set
+double                string; in RESP3 {double=}              {double=}               double
+boolean               1 or 0; boolean in RESP3                {big_number=}           big number
+verbatim, big number  string; in RESP3 {verbatim_string=}...  {verbatim_string=}      verbatim string
 """
 
 import cython
@@ -103,10 +103,9 @@ def push_value(L: cython.pointer(lua_State), value: object, resp: cython.int) ->
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def push_items(L: cython.pointer(lua_State), items: object, resp: cython.int) -> cython.int:
-    number: cython.int = 0
+    number: cython.int
     lua_createtable(L, len(items), 0)
-    for item in items:
-        number += 1
+    for number, item in enumerate(items, 1):
         push_value(L, item, resp)
         lua_rawseti(L, -2, number)
     return 0
@@ -298,7 +297,9 @@ def bytes_at(L: cython.pointer(lua_State), index: cython.int) -> bytes:
 
 
 @cython.cfunc
-def value_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int, left: cython.p_longlong) -> object:
+def value_at(
+    L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int, left: cython.p_longlong
+) -> object:
     """Take the value on top of the stack, as the reply that it stands for.
 
     resp: what the script chose. left: how many values the reply may still have; a table that holds another many times
@@ -314,15 +315,11 @@ def value_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython
     elif kind == LUA_NUMBER:
         value = cut_off(lua_tonumber(L, -1))
     elif kind == LUA_BOOLEAN:
-        if resp > 2:
-            value = bool(lua_toboolean(L, -1))
-        else:
-            value = 1 if lua_toboolean(L, -1) else None
+        is_true: cython.bint = lua_toboolean(L, -1)
+        value = bool(is_true) if resp > 2 else 1 if is_true else None
     elif kind == LUA_TABLE:
-        if lua_checkstack(L, 8):
-            value = table_at(L, resp, caller_resp, left)
-        else:
-            value = CommandError(TOO_DEEP)
+        has_room: cython.bint = lua_checkstack(L, 8)
+        value = table_at(L, resp, caller_resp, left) if has_room else CommandError(TOO_DEEP)
     lua_settop(L, -2)
     return value
 
@@ -338,7 +335,9 @@ def cut_off(number: cython.double) -> cython.longlong:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def push_member(L: cython.pointer(lua_State), name: cython.p_const_char, length: cython.size_t, kind: cython.int) -> cython.bint:
+def push_member(
+    L: cython.pointer(lua_State), name: cython.p_const_char, length: cython.size_t, kind: cython.int
+) -> cython.bint:
     """Push a field of the table on top if it is of this type (a number is a string, too); else nothing."""
     lua_pushlstring(L, name, length)
     lua_rawget(L, -2)
@@ -350,7 +349,9 @@ def push_member(L: cython.pointer(lua_State), name: cython.p_const_char, length:
 
 
 @cython.cfunc
-def table_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int, left: cython.p_longlong) -> object:
+def table_at(
+    L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int, left: cython.p_longlong
+) -> object:
     """The table on top; it stays there."""
     value: object
     if push_member(L, b"err", 3, LUA_STRING):

@@ -1,12 +1,13 @@
 """BGSAVE: fork a child that writes the dump, follow it, and report what it costs.
 
     idle --bgsave()--> running --the child's end--> idle
-                         |  kill_child(), cancel(): SIGUSR1, and SIGKILL if that does not help
+                         |  kill_child(), cancel(): SIGUSR1, then SIGKILL
                          |  every second: progress and growth into the log and INFO
                          |  no progress: the watchdog kills it
 
-Opening a snapshot freezes the arena: until it is closed the engine writes new versions elsewhere. So the controller
-closes it on every way out: a refused fork, the child's success, its failure, its death. One snapshot at a time.
+Opening a snapshot freezes the arena: until it is closed, the engine writes new versions elsewhere. So the
+controller closes it on every path: a refused fork, the child's success, failure or death. There is one
+snapshot at a time.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from minikv.engine.progress import Progress
 from minikv.errors import MinikvError, SaveError
 from minikv.host import overcommit, smaps
-from minikv.saving import fork, interposed, temp_file
+from minikv.saving import fork, heap, interposed, temp_file
 from minikv.saving.save_job import SaveJob
 from minikv.saving.settings import ChildSettings, SaveSettings
 from minikv.snapshot import preflight
@@ -86,7 +87,7 @@ class SnapshotController:
         self._loop: AbstractEventLoop | None = None
         self._running: RunningSnapshot | None = None
         self._progress = Progress(keyspace.snapshot_progress)
-        self._thread = 0  # that saves, in a server that has hidden its heap
+        self._thread = 0  # the only thread that may fork once the heap is hidden; 0: not hidden
         self.finding: Finding | None = None  # of the last preflight
         self.history = History()
         self.status = SaveStatus(log, clock, monotonic)
@@ -112,13 +113,17 @@ class SnapshotController:
 
     @property
     def writes_denied(self) -> bool:
-        """MISCONF holds."""
+        """Whether writes get the MISCONF error."""
         config = self._config
         return not self.status.ok and config.stop_writes_on_bgsave_error and bool(config.save)
 
     def running_cost(self) -> SnapshotCost | None:
         """What the snapshot that is running has cost so far."""
         return self._running.cost() if self._running else None
+
+    def keep_functions(self, libraries: tuple[bytes, ...]) -> None:
+        """The libraries of functions have changed: strings of the RDB format, for the next dump."""
+        self.loader.functions = libraries
 
     def call_on_change(self, function: Callable[[], None]) -> None:
         """Have it called when `writes_denied` or `loading` may have changed."""
@@ -127,13 +132,13 @@ class SnapshotController:
     # -- start
 
     def attach(self, loop: AbstractEventLoop) -> None:
-        """Learn of a child's end from this loop, at once; cron() alone learns of it within its period."""
+        """Notice a child's end through this loop at once; without it cron() notices."""
         self._loop = loop
 
     def remove_stale_files(self) -> None:
-        """Clear away what saves left that were killed together with their server."""
+        """Remove temporary files of saves that were killed together with their server."""
         directory = self._config.dir
-        with contextlib.suppress(OSError):  # a missing directory shows at the first save
+        with contextlib.suppress(OSError):  # a missing directory fails at the first save
             for name in temp_file.stale_files(directory):
                 try:
                     os.unlink(os.path.join(directory, name))
@@ -143,11 +148,11 @@ class SnapshotController:
                     self._log.notice(f"Removed the stale temp RDB file {name} in {directory}")
 
     async def load(self) -> None:
-        """Read the dump, if there is one; RdbError or OSError after having said why in the log."""
+        """Read the dump, if there is one; RdbError or OSError, already logged."""
         await self.loader.load()
 
     def stop_loading(self) -> None:
-        """The server stops: load() ends with CancelledError."""
+        """Make load() end with CancelledError: the server stops."""
         self.loader.stop()
 
     def freeze(self) -> None:
@@ -164,13 +169,14 @@ class SnapshotController:
                     " snapshot child does not get, so children get all: forks take longer."
                 )
             return
+        heap.watch()
         self._thread = fork.thread_address()
         fork.hide(self._thread)
 
     # -- background saving
 
     def schedule(self) -> None:
-        """BGSAVE SCHEDULE: cron() starts it as soon as it can."""
+        """BGSAVE SCHEDULE: cron() starts it as soon as possible."""
         self.scheduled = True
         self.status.retry.asked_for()
 
@@ -200,7 +206,7 @@ class SnapshotController:
         self.status.counters.saves += 1
         before = AtFork.of(self._keyspace, cause, finding, began)
         settings = SaveSettings.of(self._config, self.loader.functions, self._keyspace.used_bytes)
-        # All that can be done before the fork is: behind it, each page that is written to has to be copied first.
+        # Done before the fork: after it, the kernel copies each page that is written to.
         running = RunningSnapshot(
             before,
             keyspace=self._keyspace,
@@ -224,7 +230,7 @@ class SnapshotController:
         self._running = running
 
     def _preflight(self) -> Finding | None:
-        """Whether the snapshot will fit; None if nobody wants to know."""
+        """Whether the snapshot will fit; None if the preflight is off."""
         if self._config.bgsave_preflight == "off":
             return None
         finding = preflight.judge(self._estimate(), self._read_room(self._config.dir))
@@ -246,7 +252,7 @@ class SnapshotController:
         )
 
     def _not_started(self, cause: str, text: str, outcome: str) -> SaveError:
-        """Take note of a save that did not come about; the error to raise."""
+        """Record a save that did not start; returns the error to raise."""
         self._log.warning(text)
         finding = self.finding
         self.history.add(
@@ -310,7 +316,7 @@ class SnapshotController:
         return True
 
     def kill_child(self) -> bool:
-        """End the child now and wait for its end; False if the kernel does not let it go (stuck in a disk's driver)."""
+        """Kill the child and wait for its end; False if it does not exit (stuck in a disk driver)."""
         running = self._running
         if running is None:
             return True
@@ -332,7 +338,7 @@ class SnapshotController:
         return True
 
     def _reap(self) -> bool:
-        """Take notice of the child's end; False while it lives."""
+        """Handle the child's end; False while it lives."""
         running = self._running
         if running is None:
             return True
@@ -343,12 +349,11 @@ class SnapshotController:
         return True
 
     def _finish(self, running: RunningSnapshot, end: End) -> None:
-        """The child has ended."""
+        """Close the snapshot of a child that has exited, and record its outcome."""
         entry = running.finish(end)
         self._running = None
         self._keyspace.snapshot_close()
-        self.status.cost = entry.cost
-        self.status.bgsave_s = int(entry.cost.duration_s)
+        self.status.took(entry.cost)
         if entry.saved:
             self._log.notice("Background saving terminated with success")
             self._keyspace.dirty = max(0, self._keyspace.dirty - running.before.dirty)
@@ -357,7 +362,7 @@ class SnapshotController:
             self._log_failure(end, entry.outcome)
         self._log.notice(format_end(entry.cost) if entry.saved else format_failure(entry.cost))
         if self._thread:
-            # What the heap has grown by. Beside the loop, since the kernel takes a millisecond to list all mappings.
+            # Hide what heap.py has not seen. In a thread: the kernel takes a millisecond to list all mappings.
             threading.Thread(target=fork.hide, args=(self._thread,), name="hide the heap", daemon=True).start()
         self.history.add(entry)
         if entry.saved:
@@ -366,7 +371,7 @@ class SnapshotController:
             self.status.failed(entry.cause)
 
     def _log_failure(self, end: End, outcome: str) -> None:
-        """In Redis's words."""
+        """Log a failure in Redis's words."""
         if outcome == CANCELLED:
             self._log.warning(f"Background saving terminated by signal {int(signal.SIGUSR1)}")
         elif end.exit_code is not None and end.exit_code < 0:

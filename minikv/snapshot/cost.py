@@ -6,18 +6,19 @@ import os
 from dataclasses import dataclass
 
 MB = 1 << 20
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(slots=True)
 class SnapshotCost:
-    """What a snapshot has cost so far, or did in the end; bytes."""
+    """What a snapshot has cost so far, or in the end; bytes."""
 
     fork_us: int = 0
     duration_s: float = 0.0
     keys_total: int = 0
     keys_done: int = 0
     bytes_written: int = 0
-    private_dirty: int = 0  # of the child: Redis's figure
+    private_dirty: int = 0  # of the child, as Redis reports it
     private_dirty_peak: int = 0
     private_dirty_average: int = 0
     baseline_pss: int = 0  # of the parent before the fork
@@ -34,7 +35,7 @@ class SnapshotCost:
 
     @property
     def percent(self) -> float:
-        """Keys done of the keys there were; 100 for an empty data set."""
+        """Percentage of keys done; 100 for an empty data set."""
         return 100.0 * self.keys_done / self.keys_total if self.keys_total else 100.0
 
     @property
@@ -44,11 +45,11 @@ class SnapshotCost:
     @property
     def copied_pages(self) -> int:
         """Pages of which the child holds the only old copy, at most: the few that it wrote itself are among them."""
-        return self.private_dirty_peak // os.sysconf("SC_PAGE_SIZE")
+        return self.private_dirty_peak // PAGE_BYTES
 
 
 def info_fields(prefix: str, cost: SnapshotCost) -> dict[str, int | float | str]:
-    """The fields of INFO that Redis does not have."""
+    """INFO fields that Redis does not have."""
     return {
         f"{prefix}_fork_usec": cost.fork_us,
         f"{prefix}_msec": int(cost.duration_s * 1000),
@@ -70,7 +71,7 @@ def info_fields(prefix: str, cost: SnapshotCost) -> dict[str, int | float | str]
 
 
 def format_progress(cost: SnapshotCost, rate: float) -> str:
-    """The line of a snapshot that is running. rate: bytes written per second, lately."""
+    """The log line of a running snapshot. rate: bytes written per second, recently."""
     return (
         f"Snapshot {cost.percent:.1f}%: {cost.keys_done} of {cost.keys_total} keys,"
         f" {megabytes(cost.bytes_written)} written, {megabytes(rate)}/s;"
@@ -81,7 +82,7 @@ def format_progress(cost: SnapshotCost, rate: float) -> str:
 
 
 def format_end(cost: SnapshotCost) -> str:
-    """The line of a snapshot that has ended."""
+    """The log line of a finished snapshot."""
     return (
         f"Snapshot took {cost.duration_s:.3f} s, its fork {cost.fork_us} us: {cost.keys_done} keys,"
         f" {megabytes(cost.bytes_written)} written, {megabytes(cost.bytes_per_sec)}/s;"
@@ -92,7 +93,7 @@ def format_end(cost: SnapshotCost) -> str:
 
 
 def format_failure(cost: SnapshotCost) -> str:
-    """The line of a snapshot that has failed."""
+    """The log line of a failed snapshot."""
     return (
         f"Snapshot failed after {cost.duration_s:.3f} s, its fork {cost.fork_us} us:"
         f" {cost.keys_done} of {cost.keys_total} keys, {megabytes(cost.bytes_written)} written;"

@@ -1,16 +1,18 @@
 """What a snapshot costs in memory, measured while it runs.
 
-Pages that parent and child share exist once, so their resident sizes must not be added. What both occupy together is
+Pages that parent and child share exist once, so their resident sizes must not be added. Together they
+occupy
 
     resident(parent) + private(child)
 
-and `growth` is this sum minus what the parent had at the fork, when the child had nothing of its own. It equals the
-sum of their proportional set sizes (Pss), but is right also when the two are not read in the same instant: between
-two reads the child may have given hundreds of megabytes of shared pages back, which moves Pss from one process to the
-other.
+and `growth` is this sum minus what the parent had at the fork, when the child had no pages of its own.
+It equals the sum of their proportional set sizes (Pss), but is correct even when the two are not read
+at the same instant: between two reads the child may give back hundreds of megabytes of shared pages,
+which moves Pss from one process to the other.
 
-The numbers come from /proc/<pid>/smaps_rollup, for which the kernel walks page tables: microseconds with huge pages,
-milliseconds per gigabyte without. So a thread reads them, which takes no more than SHARE of one core.
+The numbers come from /proc/<pid>/smaps_rollup, for which the kernel walks page tables: microseconds
+with huge pages, milliseconds per gigabyte without. So a thread reads them and takes at most SHARE of
+one core.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ ReadRollup = Callable[[int], MemoryUse | None]  # by pid; None: the process is g
 
 
 def rollup_or_none(read: ReadRollup, pid: int) -> MemoryUse | None:
-    """The figures of a process; None also if they are hidden from us, as after a change of the user."""
+    """The figures of a process; None also if we may not read them, for example after setuid."""
     try:
         return read(pid)
     except OSError:
@@ -39,7 +41,7 @@ def rollup_or_none(read: ReadRollup, pid: int) -> MemoryUse | None:
 
 
 class Statistic:
-    """Last, largest and mean of a quantity."""
+    """Last, largest and mean value of a quantity."""
 
     def __init__(self) -> None:
         self.current = self.peak = self._sum = self._count = 0
@@ -56,7 +58,7 @@ class Statistic:
 
 
 class Pace:
-    """When to look again: often at first, then rarely, and never for more than SHARE of the time."""
+    """When to sample: often at first, then rarely, and never for more than SHARE of the time."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -71,7 +73,7 @@ class Pace:
         self._began = self._clock()
 
     def end(self) -> float:
-        """Seconds until the next look."""
+        """End a sample; returns the seconds until the next one."""
         now = self._clock()
         self._interval_s = min(2 * self._interval_s, LONGEST_INTERVAL_S)
         wait_s = max(self._interval_s, (now - self._began) / SHARE)
@@ -106,16 +108,16 @@ class CostMeter:
         self.sample: Sample | None = None
 
     def start(self, child_pid: int) -> None:
-        """Begin to look, in a thread."""
+        """Start sampling, in a thread."""
         self._child_pid = child_pid
         threading.Thread(target=self._run, name="snapshot cost", daemon=True).start()
 
     def stop(self) -> None:
-        """Look no more; does not wait for a look under way."""
+        """Stop sampling; does not wait for a sample in progress."""
         self._stop.set()
 
     def finish(self, private_dirty_bytes: int) -> None:
-        """Count the child's own last figure, for a child that lived too short to be looked at."""
+        """Use the child's own last figure, for a child that was too short-lived to be sampled."""
         if self.sample is None and self.baseline_bytes:
             self.growth.add(private_dirty_bytes)
 

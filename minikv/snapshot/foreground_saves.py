@@ -28,21 +28,21 @@ class ForegroundSaves:
         self._snapshots = snapshots
 
     def save(self) -> None:
-        """SAVE: write the dump while nothing else happens; SaveError."""
+        """SAVE: write the dump and block; SaveError."""
         if self._snapshots.in_progress:
             raise SaveError(IN_PROGRESS)
         self._snapshots.status.counters.saves += 1  # as in Redis, other saves in this process are not counted
         self._write()
 
     def after_flush_all(self) -> None:
-        """FLUSHALL also empties the dump, if save points exist; a failure is in the log."""
+        """FLUSHALL also empties the dump if there are save points; failures are logged."""
         self._snapshots.kill_child()
         if self._config.save:
             with contextlib.suppress(SaveError):
                 self._write()
 
     def before_exit(self, save: bool | None = None, force: bool = False) -> bool:
-        """The last save. save: None means, if save points exist. False: the server must not exit, the log says why."""
+        """The last save. save: None saves if there are save points. Returns False if the server must not exit."""
         if self._snapshots.in_progress:
             self._log.warning("There is a child saving an .rdb. Killing it!")
             self._snapshots.kill_child()

@@ -1,7 +1,7 @@
-"""How long clients had to wait, at worst, while a snapshot was under way.
+"""The longest stall of the event loop during a snapshot.
 
-A timer on the event loop, which measures by how much it is late. The loop's timers are exact to a millisecond, so that
-is what the figure is worth. It beats only during a snapshot and takes about 0.1 % of a core.
+A timer on the event loop measures how late it is. The loop's timers are accurate to a millisecond, and
+so is the figure. It runs only during a snapshot and takes about 0.1 % of a core.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ INTERVAL_S = 0.005
 
 
 class Heartbeat:
-    """Beats from `start` to `stop`. began: when the work began that holds the loop up first (perf_counter)."""
+    """Beats from `start` to `stop`. began: when the work before the fork began to block the loop (perf_counter)."""
 
     def __init__(self, began: float) -> None:
         self._due = began
@@ -22,7 +22,7 @@ class Heartbeat:
         self.worst_s = 0.0
 
     def start(self, loop: AbstractEventLoop) -> None:
-        """The first beat comes as soon as the loop is free again."""
+        """Start; the first beat comes as soon as the loop is free."""
         self._loop = loop
         loop.call_soon(self._beat)
 

@@ -1,7 +1,7 @@
-"""What the last snapshots cost, and what that says about the next one.
+"""What the last snapshots cost, and estimates for the next one.
 
-The estimates look at the newest RECENT saves that succeeded, and take the worst of them: the slowest for the time that
-a save takes, the fastest for the growth, the largest for the file.
+The estimates use the worst of the newest RECENT successful saves: the slowest save, the fastest growth,
+the largest file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import islice
 from minikv.snapshot.cost import SnapshotCost
 from minikv.snapshot.preflight import OWN_BYTES, Estimate
 
-KEPT = 128  # as many as the slow log keeps
+KEPT = 128  # as in the slow log
 RECENT = 3
 
 SAVED = "saved"
@@ -24,8 +24,9 @@ SAVED = "saved"
 class Entry:
     """One snapshot, from its cause to its end.
 
-    outcome: "saved", or in words what became of it. live_bytes: of the data set at the fork. stall_us: the longest time
-    for which the event loop was held up, the fork included; to a millisecond. Faults are minor page faults.
+    outcome: "saved", or the failure in words. live_bytes: of the data set at the fork. stall_us: the
+    longest stall of the event loop, the fork included; accurate to a millisecond. Faults are minor page
+    faults.
     """
 
     started_at_ms: int
@@ -44,7 +45,7 @@ class Entry:
         return self.outcome == SAVED
 
     def fields(self) -> dict[str, int | str]:
-        """As SNAPSHOT HISTORY shows it; bytes unless the name says otherwise."""
+        """The fields of SNAPSHOT HISTORY; bytes unless the name says otherwise."""
         cost, estimate = self.cost, self.estimate or Estimate()
         return {
             "started-ms": self.started_at_ms,
@@ -94,12 +95,12 @@ class History:
 
     @property
     def save_bytes_per_s(self) -> int:
-        """How fast the slowest of the recent saves was; 0 if there is none."""
+        """Speed of the slowest recent save; 0 without one."""
         return min((entry.cost.bytes_per_sec for entry in self._recent()), default=0)
 
     @property
     def growth_bytes_per_s(self) -> int:
-        """How fast memory grew, at most, beyond what every snapshot costs."""
+        """The fastest growth of memory, without the fixed cost of a snapshot."""
         return max(
             (
                 int(max(0, entry.cost.growth_peak - OWN_BYTES) / entry.cost.duration_s)
@@ -111,7 +112,7 @@ class History:
 
     @property
     def file_share(self) -> float:
-        """Bytes of the file for each byte of live data, at most; 1 if there was no save yet: what is not compressed."""
+        """The most bytes of file per live byte; before the first save 1, as without compression."""
         return max(
             (entry.cost.bytes_written / entry.live_bytes for entry in self._recent() if entry.live_bytes),
             default=1.0,

@@ -52,5 +52,5 @@ def persistence_fields(snapshots: SnapshotController, dirty: int) -> dict[str, i
         "minikv_bgsave_retry_sec": status.retry_in_s,
         **preflight.info_fields(snapshots.finding),
         **(info_fields("minikv_snapshot_current", cost) if running else {}),
-        **info_fields("minikv_snapshot_last", status.cost),
+        **status.cost_fields,
     }

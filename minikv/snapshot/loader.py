@@ -1,6 +1,7 @@
-"""Load the dump: at start in slices between which clients are answered, or at once for DEBUG RELOAD.
+"""Load the dump: at start in slices between which clients are served, or at once for DEBUG RELOAD.
 
-A dump is loaded whole or not at all: an error is logged with offset and reason and raised, the file is left as it is.
+A dump is loaded whole or not at all: an error is logged with offset and reason and raised; the file is
+not changed.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
 
 SLICE_BYTES = 512 << 10  # a few milliseconds, even of small records
 AT_ONCE_BYTES = 64 << 20
-SHORTEST_SLEEP_US = 1000  # the event loop counts in milliseconds: what is shorter would be nothing
-POPULATE_MIN_BYTES = 16 << 20  # a smaller dump is loaded before a second thread is of use
-AUX_SHOWN_LEN = 1000  # bytes of an AUX field that go into the log
+SHORTEST_SLEEP_US = 1000  # the event loop's resolution
+POPULATE_MIN_BYTES = 16 << 20  # a smaller dump is loaded before a second thread helps
+AUX_SHOWN_LEN = 1000  # bytes of an AUX field to log
 MB = 1 << 20
 
 
 class Loader:
-    """Reads dumps into a keyspace and knows, for INFO, how far it is and what the last one held."""
+    """Reads dumps into a keyspace; keeps progress and counts for INFO."""
 
     def __init__(
         self,
@@ -49,18 +50,19 @@ class Loader:
         self._reader: RdbReader | None = None
         self._stopped = False
         self._began_at = 0.0  # Unix seconds
-        self._used_memory = 0  # that the writer of the dump had
+        self._used_memory = 0  # of the dump's writer
         self.keys_loaded = 0
         self.keys_expired = 0
-        self.functions: tuple[bytes, ...] = ()  # libraries of the dump, as they stand there, for the next save
-        self.on_change: Callable[[], None] | None = None  # loading has begun or ended
+        self.functions: tuple[bytes, ...] = ()  # libraries of the dump, verbatim, for the next save
+        self.on_change: Callable[[], None] | None = None  # called when loading begins or ends
+        self.on_functions: Callable[[tuple[bytes, ...]], None] | None = None  # these libraries were loaded
 
     @property
     def active(self) -> bool:
         return self._reader is not None
 
     async def load(self) -> None:
-        """Read the dump in slices; no dump is an empty data set. RdbError, OSError, ArenaFull, or CancelledError."""
+        """Read the dump in slices; without one the data set is empty. RdbError, OSError, ArenaFull, CancelledError."""
         delay_us = max(self._config.key_load_delay, 0)
         owed_us = 0
         with self._reading() as reader:
@@ -73,15 +75,16 @@ class Loader:
                     raise asyncio.CancelledError("the server stops")
 
     def stop(self) -> None:
-        """End load() after its slice: the server is to stop, with half a data set that nobody must save."""
+        """End load() after its slice: the server stops, and half a data set must not be saved."""
         self._stopped = True
 
     def reload(self, *, flush: bool = True, merge: bool = False) -> None:
-        """Read the dump at once; `dirty` stays as it is. RdbError or OSError (also if there is none): nothing changed.
+        """Read the dump at once; keeps `dirty`. RdbError or OSError (also without a dump): nothing changed.
 
-        The whole file is checked before the keyspace is touched. What a check cannot find, since it keeps nothing (keys
-        that come twice, no room for all), is DataLost.
-        flush: empty the keyspace before. merge: keys of the dump replace those that are there; else they are an error.
+        The whole file is checked before the keyspace is touched. What the check cannot find because it
+        stores nothing (duplicate keys, too little room) raises DataLost.
+        flush: empty the keyspace first. merge: keys of the dump replace existing ones, which are an error
+        otherwise.
         """
         self._check()
         dirty = self._keyspace.dirty
@@ -94,12 +97,12 @@ class Loader:
                 if reader is None:
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._path)
         except (MinikvError, OSError) as error:
-            self._keyspace.flush_all()  # half a file is worse than none
+            self._keyspace.flush_all()  # half a data set is worse than none
             raise DataLost(str(error)) from error
         self._keyspace.dirty = dirty
 
     def _check(self) -> None:
-        """Read the dump to nowhere. RdbError, OSError, both logged."""
+        """Read the dump without storing it. RdbError, OSError, both logged."""
         config, path = self._config, self._path
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -121,9 +124,9 @@ class Loader:
 
     @contextmanager
     def _reading(self, *, merge: bool = False, functions: tuple[bytes, ...] = ()) -> Iterator[RdbReader | None]:
-        """The reader of the dump, None if there is no dump; what is to be said and counted around its work.
+        """The reader of the dump, or None without a dump; logs and counts around its work.
 
-        functions: libraries that stay, beside those of the dump.
+        functions: libraries to keep besides those of the dump.
         """
         path = self._path
         try:
@@ -142,6 +145,8 @@ class Loader:
                 yield reader
             self.keys_loaded, self.keys_expired = reader.keys_loaded, reader.keys_expired
             self.functions = functions + tuple(library for library in target.functions if library not in functions)
+            if self.on_functions is not None:
+                self.on_functions(self.functions)
         except (MinikvError, OSError) as error:
             self._tell_what_is_not_there(target)
             self._log.warning(f"Fatal error loading the DB from {path}: {error}")
@@ -162,7 +167,7 @@ class Loader:
         self._log.notice(f"DB loaded from disk: {time.monotonic() - began:.3f} seconds")
 
     def _tell_what_is_not_there(self, target: EngineTarget) -> None:
-        """What the dump held that no command will find."""
+        """Log what the dump has and no command will find."""
         for name, (keys, others) in target.modules.items():
             self._log.warning(
                 f"Data of a type that minikv does not have was left out: {name.decode()!r}, {keys} keys,"
@@ -173,7 +178,7 @@ class Loader:
                 f"{target.field_ttls_dropped} fields of hashes have lost the times at which they were to expire"
             )
         if target.functions:
-            self._log.notice(f"{len(target.functions)} function libraries are kept for the next dump, but not run")
+            self._log.notice(f"{len(target.functions)} function libraries in the dump")
 
     @contextmanager
     def _memory_made_ready(self, nbytes: int) -> Iterator[None]:
@@ -224,13 +229,13 @@ class Loader:
         elif name == b"used-mem":
             self._used_memory = number
             self._log.notice(f"RDB memory usage when created {number / MB:.2f} Mb")
-        elif name.startswith(b"%"):  # by Redis's convention, something to tell the reader
+        elif name.startswith(b"%"):  # by Redis's convention, for the log
             self._log.notice(f"RDB '{label}': {text}")
         else:
             self._log.debug(f"RDB AUX field {label}: {text}")
 
     def info_fields(self) -> dict[str, int | float | str]:
-        """The fields loading_* of INFO; none when nothing is being loaded."""
+        """The INFO fields loading_*; none when nothing is being loaded."""
         reader = self._reader
         if reader is None:
             return {}

@@ -1,19 +1,20 @@
 """Before a fork: will this snapshot fit into memory and onto the disk?
 
-    worst       all that the child will read is written anew before the child is past it
-    expected    what clients write while the save lasts, if that is less
-                (to both comes what any snapshot costs, OWN_BYTES)
-    room        what is left of the machine's memory, or of the tightest control group if that is less
+    worst       everything that the child reads is overwritten before the child is past it
+    expected    what clients write during the save, if that is less
+                (both include the fixed cost of a snapshot, OWN_BYTES)
+    room        free memory of the machine, or of the tightest control group if that is less
 
     room >= worst       ok
-    room >= expected    tight: it will do, unless clients write far more than lately
-    else                short: the kernel is expected to kill somebody, or swap
+    room >= expected    tight: enough unless clients write far more than recently
+    else                short: expect the kernel to OOM-kill or to swap
 
-In overcommit mode 2 the fork must moreover be promised a second copy of every private writable mapping that the child
-inherits, and on the disk there must be room for the new file beside the old one: what does not fit is short too.
+In overcommit mode 2 the kernel must also promise the fork a second copy of every private writable
+mapping that the child inherits, and the disk must have room for the new file beside the old one: if
+one does not fit, the verdict is short, too.
 
-How fast clients write is taken from the network and from the growth during earlier snapshots, whichever says more; how
-long a save takes from how long earlier ones took.
+The write rate comes from the network or from the growth during earlier snapshots, whichever is more;
+the time of a save from earlier saves.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from minikv.host.overcommit import STRICT, forked_bytes, left_for_fork, read_mod
 from minikv.snapshot.cost import MB, megabytes
 
 MACHINE = "MemAvailable"
-# What any snapshot costs, however little is written: the interpreter's pages that both sides touch, the child's blocks.
+# The fixed cost of a snapshot: pages that both processes touch, the child's blocks.
 OWN_BYTES = 16 * MB
 # Before the first save: what a slow disk takes.
 FIRST_BYTES_PER_S = 100 * MB
@@ -37,7 +38,7 @@ DISK_RESERVE_BYTES = 1 * MB
 
 
 class Verdict(StrEnum):
-    """How a snapshot fits."""
+    """Whether a snapshot fits."""
 
     OFF = "off"
     OK = "ok"
@@ -58,7 +59,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What there is. disk_bytes: None if the directory cannot be asked. Commit: None unless overcommit is strict."""
+    """The room there is. disk_bytes: None if unknown. commit_bytes: None unless overcommit is strict."""
 
     memory_bytes: int
     memory_of: str  # who sets the limit
@@ -69,7 +70,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The verdict, and in words what is missing."""
+    """The verdict and, in words, what is missing."""
 
     verdict: Verdict
     estimate: Estimate
@@ -114,7 +115,7 @@ def estimate(
 
 
 def read_room(directory: str, proc: str = "/proc", root: str = "") -> Room:
-    """What machine, control groups and file system have left at this moment; 0.2 ms, more in overcommit mode 2."""
+    """What machine, control groups and file system have left now; takes 0.2 ms, more in overcommit mode 2."""
     memory_bytes, memory_of = read_memory(proc).available_bytes, MACHINE
     group = read_cgroup_memory(proc, root)
     if group is not None and group.left_bytes < memory_bytes:

@@ -1,7 +1,7 @@
-"""The snapshot child as its parent sees it: a pid to wait for, and to kill.
+"""The snapshot child as its parent sees it: a pid to wait for and to kill.
 
-kill: SIGUSR1 first, on which the child ends by itself; SIGKILL if that does not help, since a stopped process, or one
-that waits for the disk, does not hear it.
+SIGUSR1 asks the child to exit; SIGKILL follows if it does not, because a stopped process, or one that
+waits for the disk, does not handle signals.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import dataclass
 
-GENTLE_KILL_S = 0.05  # the child answers SIGUSR1 at once, unless it waits for the disk
+GENTLE_KILL_S = 0.05  # the child exits on SIGUSR1 at once, unless it waits for the disk
 
-OOM_SCORE = 800  # of -1000 to 1000, as Redis gives its children
+OOM_SCORE = 800  # of -1000 to 1000, as for Redis's children
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a child ended. exit_code: negative for a signal, None if somebody else has taken notice of it."""
+    """How a child ended. exit_code: negative for a signal, None if something else reaped it."""
 
     exit_code: int | None
     minor_faults: int = 0
@@ -30,17 +30,17 @@ class End:
 
 
 class ChildProcess:
-    """One child; `close` when it has ended."""
+    """One child; call `close` after its end."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.why = ""  # it was told to end; empty: it was not
-        self._pidfd = _open_pidfd(pid)  # readable when the child has ended; -1 where the kernel has none
+        self.why = ""  # why it was asked to exit; empty: it was not
+        self._pidfd = _open_pidfd(pid)  # readable when the child has exited; -1 without pidfds
         self._loop: AbstractEventLoop | None = None
-        self._kill_at = 0.0  # monotonic: SIGKILL is due; 0: nobody wants it dead
+        self._kill_at = 0.0  # monotonic time of SIGKILL; 0: not asked to exit
 
     def watch(self, loop: AbstractEventLoop, on_end: Callable[[], object]) -> None:
-        """Call back when it ends, at once, if the kernel can tell; `poll` tells in any case."""
+        """Call back as soon as it exits, if the kernel has pidfds; `poll` works without."""
         if self._pidfd >= 0:
             self._loop = loop
             loop.add_reader(self._pidfd, on_end)
@@ -50,13 +50,13 @@ class ChildProcess:
         try:
             pid, status, used = os.wait4(self.pid, os.WNOHANG)
         except ChildProcessError:
-            return End(None)  # SIGCHLD is ignored, for one
+            return End(None)  # for example, SIGCHLD is ignored
         if pid == 0:
             return None
         return End(os.waitstatus_to_exitcode(status), used.ru_minflt, int((used.ru_utime + used.ru_stime) * 1e6))
 
     def wait(self, timeout_s: float) -> None:
-        """Until it has ended, perhaps, or the time is over."""
+        """Wait until it has exited or the timeout is over; it may return early."""
         if self._pidfd < 0:
             time.sleep(min(timeout_s, 0.001))
             return
@@ -65,13 +65,13 @@ class ChildProcess:
         poll.poll(timeout_s * 1000)
 
     def ask_to_end(self, why: str) -> None:
-        """Tell it to end, and let `insist` kill it if it does not."""
+        """Ask it to exit; `insist` kills it if it does not."""
         self.why = self.why or why
         self._kill_at = time.monotonic() + GENTLE_KILL_S
         self._send(signal.SIGUSR1)
 
     def insist(self) -> None:
-        """Kill a child that was asked to end and has had its time."""
+        """Kill a child that was asked to exit and did not in time."""
         if self._kill_at and time.monotonic() >= self._kill_at:
             self.kill()
 
@@ -79,7 +79,7 @@ class ChildProcess:
         self._send(signal.SIGKILL)
 
     def _send(self, number: signal.Signals) -> None:
-        """The child is not reaped, so that its number is still its own."""
+        """Signal the child; it is not reaped, so the pid is still its own."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 

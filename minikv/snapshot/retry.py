@@ -1,11 +1,11 @@
 """When an automatic save is tried again after a failure: 5 s later, then 10, 20, ... up to 5 minutes.
 
-A save that somebody asked for by hand is tried at once and does not lengthen the wait. Any success ends it.
+A save by hand is tried at once and does not lengthen the delay. Any success resets it.
 """
 
 from __future__ import annotations
 
-FIRST_DELAY_S = 5  # as Redis waits, which goes on like that for ever
+FIRST_DELAY_S = 5  # as in Redis, which never waits longer
 LONGEST_DELAY_S = 300
 
 
@@ -18,11 +18,11 @@ class Retry:
 
     @property
     def delay_s(self) -> int:
-        """From the last try to the next; 0 if nothing has failed."""
+        """Delay between the last try and the next; 0 if nothing has failed."""
         return min(FIRST_DELAY_S << min(self.failures - 1, 16), LONGEST_DELAY_S) if self.failures else 0
 
     def failed(self, now: float, automatic: bool) -> None:
-        """A save has failed, or was refused."""
+        """Count a save that failed or was refused."""
         self._tried_at = now
         if automatic or not self.failures:
             self.failures += 1
@@ -31,13 +31,13 @@ class Retry:
         self.failures = 0
 
     def asked_for(self) -> None:
-        """Somebody wants a save as soon as it can be: do not wait before the next try."""
+        """A save was requested: do not delay the next try."""
         self._tried_at = -float("inf")
 
     def allows(self, now: float) -> bool:
-        """An automatic save may be tried."""
+        """Whether an automatic save may be tried."""
         return self.failures == 0 or now - self._tried_at > self.delay_s
 
     def left_s(self, now: float) -> int:
-        """Until the next try; 0 if it may be made."""
+        """Seconds until the next try; 0 if it may be made."""
         return 0 if self.allows(now) else max(1, int(self._tried_at + self.delay_s - now))

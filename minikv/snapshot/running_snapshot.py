@@ -1,4 +1,4 @@
-"""One snapshot while its child lives: what it is doing, whether it still does anything, what it costs."""
+"""One snapshot while its child lives: progress, watchdog, cost."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 LOG_INTERVAL_S = 1.0
 BEGIN_AFTER_S = 0.002  # log lines and the meter's thread can wait until clients have had their replies
 
-# What becomes of a snapshot by its parent's will, and not by a failure.
+# Outcomes that the parent causes.
 CANCELLED = "cancelled"
 STALLED = "killed: no progress"
 
 
 @dataclass(frozen=True, slots=True)
 class AtFork:
-    """How things stood right before the fork."""
+    """The state right before the fork."""
 
     cause: str
     finding: Finding | None  # of the preflight
     keys: int
     live_bytes: int
     dirty: int
-    parent_faults: int  # minor page faults of this process so far
+    parent_faults: int  # minor page faults of this process until then
     began: float  # perf_counter, when the save was asked for
 
     @classmethod
@@ -75,7 +75,7 @@ class RunningSnapshot:
     ) -> None:
         self.fork_us = 0
         self.before = before
-        self.directory = directory  # that the child writes into
+        self.directory = directory  # of the new file
         self._keyspace = keyspace
         self._page = page
         self._log = log
@@ -89,7 +89,7 @@ class RunningSnapshot:
         self._beginning: Handle | None = None  # the loop will call _begin
 
     def follow(self, pid: int, fork_us: int, loop: AbstractEventLoop | None, on_end: Callable[[], object]) -> None:
-        """Begin to measure, and watch for the child's end; after the reply to BGSAVE if there is a loop."""
+        """Start measuring and watching for the child's end; with a loop only after the reply to BGSAVE."""
         self.process = ChildProcess(pid)
         self.fork_us = fork_us
         if loop is None:
@@ -115,7 +115,7 @@ class RunningSnapshot:
             self._log.notice(str(self.before.finding))
 
     def look(self, stall_timeout_s: float) -> None:
-        """What cron does for a living child: log its progress, and kill it if it hangs or does not obey."""
+        """Called by cron while the child lives: log progress, kill a child that hangs or ignores SIGUSR1."""
         self._log_progress()
         if not self.process.why and self._watchdog.hangs(time.monotonic(), stall_timeout_s):
             self._log.warning(
@@ -142,7 +142,7 @@ class RunningSnapshot:
     def cost(self) -> SnapshotCost:
         """What it has cost so far."""
         load, meter, keyspace = self._page.load, self._meter, self._keyspace
-        seen = meter.private_dirty  # by us; the child's own figures stop with the child
+        seen = meter.private_dirty  # our samples; the child's own figures stop with the child
         sample = meter.sample
         return SnapshotCost(
             fork_us=self.fork_us,
@@ -167,7 +167,7 @@ class RunningSnapshot:
         )
 
     def finish(self, end: End) -> Entry:
-        """The child has ended: what it cost. To be called before the keyspace's snapshot is closed."""
+        """The child has exited: its history entry. Call it before the keyspace's snapshot is closed."""
         if self._beginning is not None:
             self._beginning.cancel()
             self._announce()
@@ -190,9 +190,9 @@ class RunningSnapshot:
         )
 
     def _outcome(self, end: End) -> str:
-        """What has become of the child, in words."""
+        """The outcome in words."""
         code = end.exit_code
-        if code is None:  # the progress page tells how far it came
+        if code is None:  # the progress page says how far it came
             code = EXIT_SAVED if self._page.load(progress.PHASE) == progress.PHASE_RENAMED else EXIT_FAILED
         if code == EXIT_SAVED:
             return SAVED

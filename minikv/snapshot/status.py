@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from minikv.snapshot.cost import SnapshotCost
+from minikv.snapshot.cost import SnapshotCost, info_fields
 from minikv.snapshot.retry import Retry
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 BY_HAND = "BGSAVE"
 SCHEDULED = "BGSAVE SCHEDULE"
+LAST = "minikv_snapshot_last"  # how its fields in INFO begin
 
 
 @dataclass(slots=True)
@@ -47,9 +48,16 @@ class SaveStatus:
         self.saved_at_monotonic = monotonic()
         self.bgsave_s = -1  # how long the last one took
         self.cost = SnapshotCost()  # of the last snapshot
+        self.cost_fields = info_fields(LAST, self.cost)
         self.counters = Counters()
         self.retry = Retry()
         self.on_change: Callable[[], None] | None = None
+
+    def took(self, cost: SnapshotCost) -> None:
+        """A snapshot has ended."""
+        self.cost = cost
+        self.cost_fields = info_fields(LAST, cost)
+        self.bgsave_s = int(cost.duration_s)
 
     def succeeded(self) -> None:
         """The dump is new."""

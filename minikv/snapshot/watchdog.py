@@ -1,8 +1,7 @@
-"""Tells a child that hangs from one that is slow.
+"""Distinguishes a child that hangs from one that is slow.
 
-Progress is any change of what the child publishes: keys, bytes, phase. Time without one is added up look by look, a
-second at most for each: when the whole machine, or server and child together, stood still, that is not held against the
-child.
+Progress is any change of what the child publishes: keys, bytes, phase. Each check adds at most one second
+of time without progress, so a pause of the whole machine, or of server and child together, does not count.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from minikv.engine import progress
 from minikv.engine.progress import Progress
 
 LONGEST_LOOK_S = 1.0
-# While the child waits for fsync nothing moves that could be seen. A disk may be as slow as this.
+# During fsync the child publishes no progress. A disk may be as slow as this.
 SLOWEST_DISK_BYTES_PER_S = 10 << 20
 
 WATCHED = (progress.KEYS_DONE, progress.BYTES_WRITTEN, progress.PHASE, progress.BYTES_VERIFIED)

@@ -1,4 +1,4 @@
-"""minikv-check-rdb: whether the server would load a dump, in the manner of redis-check-rdb."""
+"""minikv-check-rdb: would the server load this dump? Output in the form of redis-check-rdb."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from minikv.tools.visitor import VisitorTarget
 GOOD, BAD = 0, 1  # exit codes
 
 DESCRIPTION = """\
-Check an RDB file: all of what minikv-server checks when it loads one, and that no key and no element comes twice.
+Check an RDB file: everything that minikv-server checks when it loads one, and that no key or element is a duplicate.
 
-Writes what it finds on the way, and at the end how many keys there are, of which types. For a bad file it writes the
-offset at which reading stopped, the reason, and what was being read. Memory stays the same however large the file is:
-from 100 000 keys on, or elements of one collection, 16 bytes for each go to a temporary file in $TMPDIR or /tmp; a
-compressed file, or standard input, is first unpacked into one.
+Writes what it finds on the way, and at the end the number of keys of each type. For a bad file it writes the offset at
+which reading stopped, the reason, and what was being read. Memory does not depend on the size of the file: from 100 000
+keys on, or elements of one collection, 16 bytes for each go to a temporary file in $TMPDIR or /tmp; a compressed file,
+or standard input, is unpacked into one first.
 
 Exit code: 0 for a good file, 1 for a bad one or none, 2 for a wrong command line."""
 
-# What was being done, in redis-check-rdb's words, by the opcode that was read last.
+# What the reader was doing, in redis-check-rdb's words, by the opcode read last.
 DOING = {
     rdb_format.OP_EXPIRETIME: "read-expire",
     rdb_format.OP_EXPIRETIME_MS: "read-expire",
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def say(line: str) -> None:
-    """Write a line, above the bar. Who has seen enough still gets the exit code."""
+    """Write a line above the progress bar; a closed pipe does not change the exit code."""
     try:
         with tqdm.external_write_mode():
             print(line, flush=True)
@@ -72,7 +72,7 @@ def say(line: str) -> None:
 
 
 def check(path: str, say: Callable[[str], object], *, bar: bool = False, now_ms: int | None = None) -> int:
-    """Check a file and say what is found, line by line; the exit code. OSError."""
+    """Check a file and print the findings line by line; returns the exit code. OSError."""
     now_ms = int(time.time() * 1000) if now_ms is None else now_ms
     say(f"[offset 0] Checking RDB file {path}")
     checker = Checker(now_ms)
@@ -93,7 +93,7 @@ def check(path: str, say: Callable[[str], object], *, bar: bool = False, now_ms:
 def read_with(
     checker: Checker, fd: int, label: str, say: Callable[[str], object], *, bar: bool
 ) -> tuple[RdbReader, RdbError | None]:
-    """Show a checker the file up to its end or its first error; the reader, which is where it stopped."""
+    """Read the file up to its end or first error; returns the reader, where it stopped, and the error."""
 
     def on_aux(name: bytes, value: bytes) -> None:
         say(f"[offset {reader.offset}] AUX FIELD {in_a_line(name)} = '{in_a_line(value)}'")
@@ -116,7 +116,7 @@ def report_good(reader: RdbReader, say: Callable[[str], object]) -> None:
 
 
 def report_error(error: RdbError, reader: RdbReader, say: Callable[[str], object]) -> None:
-    """What is wrong, where, and what the reader was doing."""
+    """Print what is wrong, where, and what the reader was doing."""
     say("--- RDB ERROR DETECTED ---")
     say(f"[offset {error.offset}] {error.reason}")
     say(f"[additional info] While doing: {doing(reader)}")
@@ -127,7 +127,7 @@ def report_error(error: RdbError, reader: RdbReader, say: Callable[[str], object
 
 
 def doing(reader: RdbReader) -> str:
-    """What the reader was at when it stopped."""
+    """What the reader was doing when it stopped."""
     if reader.offset < rdb_format.HEADER_LEN:
         return "start"
     if reader.code < 0 or (reader.code < rdb_format.FIRST_OPCODE and reader.code not in rdb_format.TYPE_NAMES):

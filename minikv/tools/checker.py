@@ -1,9 +1,9 @@
 # cython: boundscheck=False, wraparound=False
-"""What minikv-check-rdb does with all that a file holds: counts it, and sees to it that nothing comes twice.
+"""What minikv-check-rdb does with the contents of a file: count them and find duplicates.
 
-The first time a file is read, names are compared by their hashes. Only if some of these come twice is the file read
-once more, by a SecondChecker, who knows which they are, keeps the names that have them, and refuses the second of two
-equal ones as the server's loader would.
+The first pass compares names by their hashes. Only if a hash occurs twice, a SecondChecker reads the
+file again: it knows those hashes, keeps the names that have them, and refuses the second of two equal
+names as the server's loader would.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DEFAULT_DATABASES = 16
 
 
 class Checker(Visitor):
-    """Counts what a file holds, and finds which names may come twice."""
+    """Counts the contents of a file and finds names that may be duplicates."""
 
     takes_elements = True
 
@@ -77,14 +77,14 @@ class Checker(Visitor):
             self._expired += cython.cast(int64_t, record.expire_at_ms) < self._now_ms
 
     def suspects(self) -> tuple:
-        """Hashes of keys and of elements that may have come twice, when all has been read that can be. OSError."""
+        """Hashes of keys and elements that may be duplicates; call it after the last read. OSError."""
         self._keys.close()
         self._elements.close()
         keys, elements = self._keys.suspects, self._elements.suspects
         return frozenset([hash_ for _, hash_ in keys]), frozenset([hash_ for _, hash_ in elements])
 
     def report(self, say) -> None:
-        """Say the counts, of the whole file or up to the error."""
+        """Print the counts, of the whole file or up to the error."""
         counts = {name: self._counts[kind] for kind, name in TYPES.items() if self._counts[kind]}
         say(f"[info] {sum(counts.values())} keys read")
         say(f"[info] {self._expires} expires")
@@ -107,12 +107,12 @@ class Checker(Visitor):
 @cython.inline
 @cython.exceptval(check=False)
 def is_ordered(kind: cython.int) -> cython.bint:
-    """Elements have places, or there are none."""
+    """Elements are found by position, or there are none."""
     return kind in (TYPE_STRING, TYPE_LIST, TYPE_STREAM)
 
 
 class SecondChecker(Checker):
-    """Counts again, and refuses what comes twice."""
+    """Counts again, and refuses duplicates."""
 
     def __init__(self, now_ms: int, suspects: tuple) -> None:
         Checker.__init__(self, now_ms)

@@ -1,9 +1,9 @@
-"""What differs between two files, however large and in whatever order their keys are.
+"""What differs between two files of any size, in any order of keys.
 
-Each record becomes a row of a table: which file, database, key, type, expiry, digest of the content. SQLite keeps the
-table in a temporary file, sorts it by database and key without taking more memory, and hands out the keys whose rows
-are not twice the same. Memory is SQLite's cache and one key; disk, in $SQLITE_TMPDIR, $TMPDIR or /var/tmp, about 200
-bytes and twice the key for each record while both files' records are sorted.
+Each record becomes a row of a table: file, database, key, type, expiry, digest of the content. SQLite
+keeps the table in a temporary file, sorts it by database and key in constant memory, and returns the
+keys without two equal rows. Memory: SQLite's cache and one key. Disk, in $SQLITE_TMPDIR, $TMPDIR or
+/var/tmp: about 200 bytes and twice the key for each record while both files' records are sorted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from minikv.tools.record_types import type_name
 from minikv.tools.text import in_a_line
 from minikv.tools.visitor import Record
 
-Row = tuple[int, int, bytes, str, int | None, bytes]  # as the table has it
+Row = tuple[int, int, bytes, str, int | None, bytes]  # of the table
 
 BATCH = 1000  # rows to a call
 CACHE_KIB = 8 << 10
@@ -42,12 +42,12 @@ DIFFERENCES = """
 """
 
 
-FUNCTIONS = -1  # stands for the database of libraries of functions, whose names stand for keys
-FUNCTION = "function"  # and for their type
+FUNCTIONS = -1  # database of function libraries, whose names are used as keys
+FUNCTION = "function"  # their type
 
 
 class Difference(NamedTuple):
-    """One key, or library of functions, that is not the same in both files. A type of None: that file has none."""
+    """One key or function library that differs. A type of None: that file does not have it."""
 
     database: int
     key: bytes
@@ -57,7 +57,7 @@ class Difference(NamedTuple):
 
 
 class Comparison:
-    """Takes the records of both files, then tells the differences in the order of database and key."""
+    """Takes the records of both files, then returns the differences by database and key."""
 
     def __init__(self) -> None:
         self._table = sqlite3.connect("", isolation_level=None)
@@ -70,7 +70,7 @@ class Comparison:
         self._append((side, record.database, record.key, type_name(record), record.expire_at_ms, digest))
 
     def add_function(self, side: int, code: bytes, digest: bytes) -> None:
-        """A library of functions, known by the name that its first line says."""
+        """A function library, known by the name in its first line."""
         self._append((side, FUNCTIONS, library_name(code), FUNCTION, None, digest))
 
     def _append(self, row: Row) -> None:
@@ -95,7 +95,7 @@ class Comparison:
 
 
 def library_name(code: bytes) -> bytes:
-    """The name in `#!engine name=...`, the first line of a library; all of the line if there is none."""
+    """The name in `#!engine name=...`, the first line of a library; the whole line if there is none."""
     line = code.split(b"\n", 1)[0]
     for word in line.split():
         if word.startswith(b"name="):

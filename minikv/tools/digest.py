@@ -1,8 +1,9 @@
-"""What a record holds, whatever its encoding, as 16 bytes.
+"""The content of a record as 16 bytes, whatever its encoding.
 
-Two values are equal if their digests are: strings byte by byte, lists in order, the others as sets of elements. An
-element's strings go into BLAKE2 with their lengths, so that their borders count; the digests of elements that have no
-order are added up. The key of the hash is random, so nobody can make a file with another value of the same digest.
+Two values are equal if their digests are: strings byte by byte, lists in order, the others as sets of
+elements. An element's strings go into BLAKE2 with their lengths, so their borders count; digests of
+unordered elements are added up. The key of the hash is random, so nobody can craft a file with another
+value of the same digest.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ lengths = struct.Struct("<QQ").pack
 
 
 class Digester(Visitor):
-    """Gives each record with its digest to `receive`, each library of functions with its digest to `receive_function`.
+    """Passes each record with its digest to `receive`, each function library to `receive_function`.
 
-    Digests made with one secret alone can be compared.
+    Only digests made with the same secret can be compared.
     """
 
     takes_pieces = True
@@ -48,7 +49,7 @@ class Digester(Visitor):
         return os.urandom(16)
 
     def begin(self, record: Record) -> None:
-        self._in_order = self._hash(record.module or b"")  # all that is known of a module's value
+        self._in_order = self._hash(record.module or b"")  # nothing else is known of a module's value
         self._sum = 0
         self._is_ordered = record.kind in ORDERED or record.module is not None
 
@@ -66,11 +67,11 @@ class Digester(Visitor):
         self._add(lengths(len(field), len(value)) + field + value + expire_at_ms.to_bytes(8))
 
     def entry(self, id: bytes, parts: list[bytes]) -> None:
-        """IDs tell the order; in the file nodes stand in any."""
+        """Summed up: the ID orders entries, and nodes may be in any order in the file."""
         self._add(b"".join(lengths(len(part), len(parts)) + part for part in (id, *parts)))
 
     def stream_end(self, tail: bytes) -> None:
-        """There is one form for each state of a stream's groups."""
+        """Equal groups have equal bytes."""
         self._add(tail)
 
     def end(self, record: Record) -> None:

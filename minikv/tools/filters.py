@@ -1,4 +1,4 @@
-"""Which records of a file a command is about."""
+"""Which records of a file a command works on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from minikv.tools.visitor import Record
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """By database, type and pattern of the key; an empty one lets everything through."""
+    """By database, type and key pattern; an empty filter accepts everything."""
 
     databases: frozenset[int] = frozenset()
     types: frozenset[str] = frozenset()

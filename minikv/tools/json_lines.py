@@ -1,4 +1,4 @@
-"""Records as JSON, one to a line, written as they are read."""
+"""Records as JSON, one per line, written as they are read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BRACKETS = {
 
 
 class JsonLines(Visitor):
-    """Writes what it is shown."""
+    """Writes what it reads."""
 
     takes_pieces = True
     takes_elements = True
@@ -51,7 +51,7 @@ class JsonLines(Visitor):
         )
 
     def piece(self, data: bytes) -> None:
-        """A character of UTF-8 may be cut in two by the end of a piece."""
+        """The end of a piece may split a UTF-8 character."""
         self._write(quoted(self._pieces.decode(data.replace(b"\\", b"\\\\")))[1:-1])
 
     def element(self, name: bytes, value: bytes | float | None) -> None:
@@ -111,7 +111,7 @@ def id_(number: int) -> str:
 
 
 def group_object(group: Group) -> str:
-    """A consumer group; a pending entry is one consumer's."""
+    """A consumer group; pending entries are shown with their consumers."""
     read = "null" if group.entries_read is None else group.entries_read
     return (
         f'{{"name":{quoted(readable(group.name))},"last_id":{id_(group.last_id)},"entries_read":{read},'
@@ -121,7 +121,7 @@ def group_object(group: Group) -> str:
 
 def consumer_object(group: Group, consumer: Consumer) -> str:
     pending = array(
-        f'{{"id":{id_(entry.id)},"delivered_ms":{entry.delivered_ms},"deliveries":{entry.deliveries}}}'
-        for entry in group.walk(0, consumer)
+        f'{{"id":{id_(id)},"delivered_ms":{delivered_ms},"deliveries":{deliveries}}}'
+        for id, delivered_ms, deliveries in group.pending_of(consumer)
     )
     return f'{{"name":{quoted(readable(consumer.name))},"seen_ms":{consumer.seen_ms},"pending":{pending}}}'

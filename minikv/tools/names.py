@@ -1,9 +1,10 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-"""Names that may come twice in a group, however many names there are: of a file's keys, or a collection's elements.
+"""Possible duplicates in a group of names of any size: a file's keys, or a collection's elements.
 
-Names are compared by a hash of 64 bits alone, so those found are suspects, and nothing else is twice. The hashes are in
-a table in memory. When it is full they are written to a temporary file, in 256 parts by their upper bits; when the
-group is closed each part of all that was written goes through the table. A hash takes 16 bytes, in memory or on disk.
+Only 64-bit hashes are compared, so what is found is suspect, and every duplicate is found. The hashes
+are in a table in memory. When it is full they are written to a temporary file, in 256 parts by their
+upper bits; when the group is closed, each part goes through the table. A hash takes 16 bytes, in memory
+or on disk.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ MEMORY_BYTES = 2 << 20
 SLOTS_MIN = cython.declare(uint64_t, 64)
 PARTS = cython.declare(uint64_t, 256)
 NAME_SIZE = cython.declare(uint64_t, 16)
-SALT = cython.declare(uint64_t, 0x9E3779B97F4A7C15)  # odd and without pattern, so that salts lie far apart
-SUSPECTS_MAX = 1000  # the first ones; more of them do not make a file worse
+SALT = cython.declare(uint64_t, 0x9E3779B97F4A7C15)  # odd and without pattern, so that salts are far apart
+SUSPECTS_MAX = 1000  # the first ones; more do not make a file worse
 
 
 class Names:
-    """suspects: place and hash of each name that came again, unless there are very many; complete after close().
+    """suspects: place and hash of each repeated name, up to a limit; complete after close().
 
-    The group is what comes between two calls of close. Places rise.
+    A group is what is added between two calls of close. Places rise.
     """
 
     def __cinit__(self):
@@ -60,7 +61,7 @@ class Names:
         return self._insert(entry)
 
     def close(self):
-        """The group is complete; another one begins. OSError."""
+        """End the group and begin another. OSError."""
         if self._file is not None:
             self._compare()
         if self._count > SLOTS_MIN:
@@ -75,7 +76,7 @@ class Names:
         return 0
 
     def _put(self, name: Name) -> cython.int:
-        """0: there was one with this hash."""
+        """0 if there is one with this hash already."""
         mask: uint64_t = self._count - 1
         at: uint64_t = name.hash_ & mask
         while self._slots[at].hash_:
@@ -87,7 +88,7 @@ class Names:
         return 1
 
     def _resize(self, count: uint64_t) -> cython.int:
-        """Make it so many slots, which hold what there was."""
+        """Resize the table to `count` slots."""
         old: cython.pointer[Name] = self._slots
         old_count: uint64_t = self._count if self._used else 0
         at: uint64_t
@@ -104,7 +105,7 @@ class Names:
         return 0
 
     def _write_out(self) -> cython.int:
-        """Add all slots to the file, part by part, and empty them."""
+        """Append all slots to the file, part by part, and clear them."""
         ends: uint64_t[256]
         total: uint64_t = 0
         part: uint64_t
@@ -132,7 +133,7 @@ class Names:
         return self._empty()
 
     def _compare(self) -> cython.int:
-        """All of the group that was written out, part by part, in the order of places."""
+        """Compare what was written out, part by part, in the order of places."""
         part: uint64_t
         self._write_out()
         self._file.flush()

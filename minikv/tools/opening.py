@@ -1,8 +1,8 @@
-"""Dumps as they lie about: plain, on standard input, or compressed by gzip, zstd or Valkey 9.2.
+"""Dumps in any packaging: plain, on standard input, or compressed by gzip, zstd or Valkey 9.2.
 
-A reader needs to know how long a dump is, and a tool may read it twice. So what is not a plain file is unpacked into a
-temporary one first, in $TMPDIR or /tmp. gzip comes with Python; zstd and LZ4 need a library (`pip install
-minikv[compressed]`).
+A reader needs the length of a dump, and a tool may read it twice. So anything but a plain file is
+unpacked into a temporary file first, in $TMPDIR or /tmp. gzip comes with Python; zstd and LZ4 need a
+library (`pip install minikv[compressed]`).
 
 Valkey's compressed form:  VCS | version 1 | codec: 1 LZ4, 2 zstd | 0 | kind: 1 a dump | a frame of the codec
 Source: Valkey's description of its compressed stream.
@@ -36,9 +36,9 @@ VALKEY_CODECS = {b"VCS\1\1\0\1": LZ4_MAGIC, b"VCS\1\2\0\1": ZSTD_MAGIC}
 
 @contextmanager
 def opened(path: str) -> Iterator[int]:
-    """The descriptor of a regular file that holds the plain dump. OSError.
+    """The descriptor of a regular file with the plain dump. OSError.
 
-    path: STANDARD_INPUT for what comes in there.
+    path: STANDARD_INPUT reads standard input.
     """
     with open_raw(path) as raw:
         head = raw.peek(VALKEY_LEN)[:VALKEY_LEN]
@@ -54,10 +54,10 @@ def opened(path: str) -> Iterator[int]:
 
 
 def open_raw(path: str) -> io.BufferedReader:
-    """The bytes as they are."""
+    """The file's bytes, not unpacked."""
     if path == STANDARD_INPUT:
         return buffered(os.dup(0))
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe that nobody fills is not waited for
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # do not wait for the writer of a pipe
     try:
         if stat.S_ISDIR(os.fstat(fd).st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
@@ -78,14 +78,14 @@ def is_regular(fd: int) -> bool:
 
 
 def codec_of(head: bytes) -> bytes | None:
-    """The magic of what the bytes are packed with; None if they are plain."""
+    """The magic of the compression; None if the bytes are plain."""
     if head.startswith(VALKEY_MAGIC):
         return VALKEY_CODECS.get(head, b"")
     return next((magic for magic in (GZIP_MAGIC, ZSTD_MAGIC, LZ4_MAGIC) if head.startswith(magic)), None)
 
 
 def unpack(raw: io.BufferedReader, head: bytes, plain: IO[bytes], path: str) -> None:
-    """Write the plain bytes. OSError names the path."""
+    """Write the unpacked bytes. OSError names the path."""
     codec = codec_of(head)
     bad_data: tuple[type[Exception], ...] = (EOFError, zlib.error, RuntimeError, *library_errors())
     if head.startswith(VALKEY_MAGIC):
@@ -105,7 +105,7 @@ def unpack(raw: io.BufferedReader, head: bytes, plain: IO[bytes], path: str) -> 
 
 
 class MissingLibrary(Exception):
-    """A library that would unpack the file."""
+    """The library that unpacks the file is not installed."""
 
 
 def library(name: str, codec: str) -> Any:

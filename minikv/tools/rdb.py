@@ -24,7 +24,7 @@ from minikv.tools.tables import Keys, Largest, Memory
 from minikv.tools.text import in_a_line
 from minikv.tools.visitor import Visitor
 
-SAME, DIFFERENT, TROUBLE = 0, 1, 2  # exit codes, as diff has them
+SAME, DIFFERENT, TROUBLE = 0, 1, 2  # exit codes, as those of diff
 
 DESCRIPTION = """\
 Look into RDB files: dumps of Redis 1 to 8.10 (versions 1 to 15), Valkey 9 (80 and 81) and minikv, of every type and
@@ -36,30 +36,30 @@ encoding; plain or compressed (gzip, zstd), or - for standard input, which go th
   minikv-rdb largest 20 dump.rdb
   minikv-rdb diff monday.rdb tuesday.rdb
 
-Keys whose time has passed are shown too. Memory stays the same however large the file is: about 50 MB, and the largest
-single element (of a large string, only a piece) or the groups of one stream. A file that is not whole, or whose
-checksum is wrong, ends a command with the offset and the reason, after what was read until there."""
+Expired keys are shown, too. Memory does not depend on the size of the file: about 50 MB, and the largest single element
+(of a large string, only a piece) or the groups of one stream. A truncated file, or one with a wrong checksum, ends a
+command with the offset and the reason, after the output of what was read before."""
 
 EPILOG = r"""text:
-  Keys and values may hold any bytes. They are written as UTF-8; a backslash is written twice, a byte that is no UTF-8
-  as \xHH. Where a line must stay a line (keys, memory, largest, diff), so are the bytes of control characters and line
-  separators; in JSON these have JSON's own escapes. To get the bytes back: \\ is a backslash, \xHH a byte, all else
-  the bytes of its UTF-8.
+  Keys and values may hold any bytes. They are written as UTF-8; a backslash is doubled, a byte that is not UTF-8 is
+  written as \xHH. Where a line must stay one line (keys, memory, largest, diff), so are control characters and line
+  separators; in JSON these have JSON's own escapes. To get the bytes back: \\ is a backslash, \xHH a byte, everything
+  else its UTF-8 bytes.
 
 exit code:
-  0; for diff, 0 if the files hold the same, else 1; 2 if a file cannot be read or the command line is wrong."""
+  0; for diff, 1 if the files differ; 2 if a file cannot be read or the command line is wrong."""
 
 JSON = """\
-Write all records as JSON, one object to a line:
+Write all records as JSON, one object per line:
 
   {"database":0,"key":"k","type":"hash","expire_at_ms":1700000000000,"value":{"field":"value"}}
 
 expire_at_ms (Unix time) is left out if the key has none. The value of a string is a string, of a list or set an array
 of strings, of a hash an object, of a sorted set an object of numbers ("inf" and "-inf" are strings). Elements are in
-the order of the file. A field with a time of its own has {"value":"...","expire_at_ms":...} in place of its value.
-The value of a module's type, which nobody but the module understands, or of one that minikv does not have (array), is
-null; "module" has the type's name. "idle_s" and "frequency" say how a key was used, where the file does. Libraries of
-functions are lines {"function":"code"}; they are left out if only some keys are asked for.
+the order of the file. A field that expires has {"value":"...","expire_at_ms":...} in place of its value.
+The value of a module's type, or of a type that minikv lacks (array), is null; "module" has the type's name. "idle_s"
+and "frequency" say how a key was used, if the file does. Function libraries are lines {"function":"code"}; they are
+left out if only some keys are asked for.
 
 The value of a stream is an object: {"entries":[{"id":"1-1","fields":["field","value",...]},...],"last_id":"1-1",
 "first_id":...,"max_deleted_id":...,"entries_added":1,"groups":[{"name":...,"last_id":...,"entries_read":1 or null,
@@ -70,13 +70,13 @@ Write what each key takes, as CSV with a heading:
 
   database, type, key
   file_bytes             in the file, from its expiry or type to its last byte
-  arena_bytes            that minikv would take for the record and its elements (not for indexes)
+  arena_bytes            in minikv's memory, for the record and its elements (without indexes)
   encoding               in the file: plain, int, lzf, ziplist, listpack, intset, zipmap, quicklist ...
   elements               1 for a string
   largest_element_bytes  of the longest string, member, field or value
   expire_at_ms           Unix time; empty if the key has none"""
 
-LARGEST = "Write the N keys that take most of minikv's arena, as the memory command writes them, the largest first."
+LARGEST = "Write the N keys that take most of minikv's arena, in the form of the memory command, largest first."
 
 DIFF = """\
 Write how the data of two files differ, sorted by database and key:
@@ -85,8 +85,8 @@ Write how the data of two files differ, sorted by database and key:
   + 0 key: list                  only in B
   ! 0 key: string, now a list    in both, but not the same: type, value, expiry
 
-Libraries of functions are compared too, values of modules are not (only that both are of one type). Encodings and the
-order of keys, fields and members make no difference. The exit code is 1 if anything differs.
+Function libraries are compared, too; of module values only the type is. Encodings and the order of keys, fields and
+members make no difference. The exit code is 1 if anything differs.
 
 Each record becomes a row with a digest of its value in a table on disk, which SQLite sorts: about 200 bytes and twice
 the key for each record, in $SQLITE_TMPDIR, $TMPDIR or /var/tmp."""
@@ -103,7 +103,7 @@ def main() -> int:
         code = run(options, out)
         out.flush()
         return code
-    except BrokenPipeError:  # who reads, has seen enough
+    except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SAME
     except OSError as error:
@@ -138,8 +138,8 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
-    add("json", "records as JSON, one to a line", JSON).add_argument("file")
-    add("keys", "keys, one to a line", "Write the keys, one to a line, in the order of the file.").add_argument("file")
+    add("json", "records as JSON, one per line", JSON).add_argument("file")
+    add("keys", "keys, one per line", "Write the keys, one per line, in the order of the file.").add_argument("file")
     add("memory", "what each key takes, as CSV", MEMORY).add_argument("file")
     largest = add("largest", "the N largest keys", LARGEST)
     largest.add_argument("count", type=positive, metavar="N")
@@ -165,9 +165,9 @@ def positive(text: str) -> int:
 
 
 def run(options: argparse.Namespace, out: TextIO) -> int:
-    """Do what a parsed command line says. RdbError, OSError."""
+    """Run a parsed command line. RdbError, OSError."""
     chosen = Filter(frozenset(options.db), frozenset(options.type), options.match)
-    at_the_end = options.command in ("largest", "diff")  # what writes as it reads would write over the bar
+    at_the_end = options.command in ("largest", "diff")  # others write while they read: over the bar
     bar = not options.quiet and (at_the_end or not out.isatty())
     if options.command == "diff":
         return diff(options.file, options.other, chosen, out, bar=bar)
@@ -183,7 +183,7 @@ def run(options: argparse.Namespace, out: TextIO) -> int:
 
 
 def diff(path_a: str, path_b: str, chosen: Filter, out: TextIO, *, bar: bool) -> int:
-    """Write the differences; the exit code."""
+    """Write the differences; returns the exit code."""
     if path_a == path_b == STANDARD_INPUT:
         raise OSError(errno.EINVAL, "Standard input can be one of the files only")
     comparison = Comparison()
@@ -199,7 +199,7 @@ def diff(path_a: str, path_b: str, chosen: Filter, out: TextIO, *, bar: bool) ->
 
 
 def describe(found: Difference) -> str:
-    """A difference as a line."""
+    """One difference as a line."""
     name = in_a_line(found.key)
     name = f"function {name}" if found.database == FUNCTIONS else f"{found.database} {name}"
     before, now = found.types

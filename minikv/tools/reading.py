@@ -16,14 +16,14 @@ from minikv.tools.opening import opened
 from minikv.tools.visitor import Visitor, VisitorTarget
 
 STEP_BYTES = 256 << 10
-BAR_AFTER_S = 1  # a bar that comes and goes at once only disturbs
+BAR_AFTER_S = 1  # a bar that disappears at once only disturbs
 ANY_DATABASE = 2**31
 ALL = Filter()
-NEVER_MS = -(2**63)  # at this time no key has expired: all of them are shown
+NEVER_MS = -(2**63)  # at this time no key has expired: all are shown
 
 
 def reader_of(fd: int, target: LoadTarget, on_aux: Callable[[bytes, bytes], None] | None = None) -> RdbReader:
-    """A reader from the beginning, that takes all keys, expired or not, of however many databases. OSError."""
+    """A reader at the start of the file that accepts expired keys and any number of databases. OSError."""
     os.lseek(fd, 0, os.SEEK_SET)
     return RdbReader(fd, target, ANY_DATABASE, NEVER_MS, True, on_aux)
 
@@ -46,7 +46,7 @@ def read_all(reader: RdbReader, label: str, *, bar: bool) -> None:
 
 
 def visit(path: str, visitor: Visitor, chosen: Filter = ALL, *, bar: bool = False) -> None:
-    """Show a visitor the file, or what of it is chosen. RdbError, which names the file; OSError."""
+    """Pass the file, or the chosen records, to a visitor. RdbError, which names the file; OSError."""
     with opened(path) as fd:
         reader = reader_of(fd, VisitorTarget(visitor, None if chosen == ALL else chosen.wants))
         try:
@@ -56,5 +56,5 @@ def visit(path: str, visitor: Visitor, chosen: Filter = ALL, *, bar: bool = Fals
 
 
 def os_error_text(error: OSError) -> str:
-    """With the file's name first, if there is one, as other commands have it."""
+    """The message, after the file's name if there is one."""
     return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror or str(error)

@@ -1,4 +1,4 @@
-"""What users call the types of RDB files: the name that TYPE replies, and how the file holds them."""
+"""Names of RDB types for users: what TYPE replies, and the encoding in the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TYPES = {
     rdb_format.TYPE_STREAM_2: "stream",
 }
 
-ORDERED = {rdb_format.TYPE_STRING, rdb_format.TYPE_LIST}  # what they hold stands in an order that counts
+ORDERED = {rdb_format.TYPE_STRING, rdb_format.TYPE_LIST}  # their order matters
 
 STRING_ENCODINGS = {
     -1: "plain",
@@ -32,7 +32,7 @@ def type_name(record: Record) -> str:
 
 
 def encoding_name(record: Record) -> str:
-    """How the file holds the value: plain, or the name of a special or compact encoding."""
+    """The value's encoding in the file: plain, or a special or compact one."""
     if record.kind == rdb_format.TYPE_STRING:
         return STRING_ENCODINGS[record.string_encoding]
     name = rdb_format.TYPE_NAMES[record.rdb_type].partition(" (")[0]

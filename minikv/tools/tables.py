@@ -1,4 +1,4 @@
-"""Commands that need to know of records, not what is in them: keys, memory, largest."""
+"""Commands that list records without their contents: keys, memory, largest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLUMNS = (
 
 
 class Keys(Visitor):
-    """Writes keys, one to a line."""
+    """Writes keys, one per line."""
 
     def __init__(self, out: TextIO) -> None:
         self._write = out.write
@@ -64,7 +64,7 @@ class Memory(Visitor):
 
 
 class Largest(Visitor):
-    """Keeps the records that take most of the arena; of equals, those that come first."""
+    """Keeps the records that take most of the arena; among equals the first."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -78,7 +78,7 @@ class Largest(Visitor):
             heapq.heapreplace(self._heap, entry)
 
     def report(self, out: TextIO) -> None:
-        """Write them in the form of the memory command, the largest first."""
+        """Write them in the form of the memory command, largest first."""
         table = MemoryTable(out)
         for _, _, record in sorted(self._heap, reverse=True):
             table.add(record)

@@ -1,8 +1,8 @@
 # cython: boundscheck=False, wraparound=False
-"""The server's reader with nobody behind it who stores anything: what it finds is shown to a Visitor.
+"""The server's reader without storage: it passes what it finds to a Visitor.
 
-So the tools understand what the server understands, and refuse what it refuses, for the same reason and at the same
-offset. Memory: one element, or one compact encoding, or a piece of a large string.
+So the tools understand what the server understands, and refuse what it refuses, for the same reason
+and at the same offset. Memory: one element, or one compact encoding, or a piece of a large string.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from cython.cimports.minikv.rdb.target import DIRECT_LEN, LoadTarget
 from minikv.keyspace.stream_group import Tail
 from minikv.rdb import format as rdb_format
 
-TYPE_MODULE = rdb_format.TYPE_MODULE_2  # of whatever is passed over
+TYPE_MODULE = rdb_format.TYPE_MODULE_2  # of everything that is skipped
 
 
 class Visitor:
-    """Who is shown a file. All calls come in its order; a method that is not needed is left as it is here.
+    """Receives the contents of a file, in its order; override what you need.
 
-    begin, piece or element as often as there are, end: for each record that is wanted. Who has no use for the pieces
-    of strings, or for elements, leaves that flag False; then there are no such calls.
+    For each wanted record: begin, then piece or element for each of them, then end. A visitor that does
+    not need pieces of strings, or elements, leaves that flag False and does not get them.
     """
 
     takes_pieces = False
     takes_elements = False
 
     def begin(self, record: Record) -> object:
-        """A record's content follows; sizes and counts are not known yet. False: there was such a key already."""
+        """A record begins; sizes and counts are not known yet. False: the key is a duplicate."""
 
     def piece(self, data: bytes) -> None:
         """The next bytes of a string."""
@@ -53,40 +53,40 @@ class Visitor:
     def element(self, name: bytes, value: object) -> object:
         """The next element, with the value of a hash's field or the score of a sorted set's member.
 
-        False: there was one of this name already. As with keys, the reader then refuses the file.
+        False: the name is a duplicate. As with keys, the reader then refuses the file.
         """
 
     def timed_field(self, field: bytes, value: bytes, expire_at_ms: int) -> object:
-        """The same for a hash's field that has a time of its own."""
+        """The same for a hash's field that expires."""
         return self.element(field, value)
 
     def entry(self, id: bytes, parts: list) -> None:
-        """The next entry of a stream: its ID as text, its fields and values by turns."""
+        """The next entry of a stream: its ID as text, and its fields and values alternating."""
 
     def stream_end(self, tail: bytes) -> None:
-        """What a stream has besides entries; stream_group.Tail tells what that is."""
+        """What a stream has besides entries; see stream_group.Tail."""
 
     def end(self, record: Record) -> None:
         """The record is complete."""
 
     def function(self, code: bytes) -> None:
-        """A library of functions."""
+        """A function library."""
 
     def module_aux(self, module: bytes) -> None:
-        """Data of a module that belongs to no key; what it is, nobody but the module knows."""
+        """Data of a module that belongs to no key; only the module understands it."""
 
     def select(self, number: int) -> None:
-        """What follows is in this database."""
+        """The next records are in this database."""
 
 
 class Record:
-    """One key as a file holds it. Sizes and counts are complete when the visitor's `end` gets it."""
+    """One key of a file. Sizes and counts are complete when the visitor's `end` gets it."""
 
 
 @cython.final
 @cython.cclass
 class VisitorTarget(LoadTarget):
-    """Shows a visitor what a reader finds: all, or only the records for which wants(record) is true."""
+    """Passes what a reader finds to a visitor: everything, or the records for which wants(record) is true."""
 
     _visitor: object
     _wants: object
@@ -94,11 +94,11 @@ class VisitorTarget(LoadTarget):
     _takes_elements: cython.bint
     _database: uint64_t
     _record: Record
-    _wanted: cython.bint  # the record at hand
+    _wanted: cython.bint  # the current record
     _footprint: Footprint
-    _field_expiry_ms: int64_t  # of the element that comes next, 0 for none
+    _field_expiry_ms: int64_t  # of the next element, 0 for none
     _text: bytes  # of a string that the reader is to fill
-    _scratch: cython.pointer[uint8_t]  # room for strings that nobody wants
+    _scratch: cython.pointer[uint8_t]  # for strings that are not wanted
 
     def __cinit__(self):
         self._scratch = cython.cast(cython.pointer[uint8_t], malloc(DIRECT_LEN))

@@ -131,6 +131,7 @@ def test_each_server_starts_on_its_own_and_on_the_others_dump(options: Options) 
     assert list(options.directory.iterdir()) == []
 
 
+@pytest.mark.server
 def test_sweep_asks_for_every_command_of_the_table(tmp_path: Path) -> None:
     with running(MINIKV, parent_dir=tmp_path) as server:
         names = {name.decode() for name in server.client().command("COMMAND", "LIST")}

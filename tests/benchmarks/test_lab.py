@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,13 +21,16 @@ pytest.importorskip("matplotlib", reason="the lab is an extra: pip install -e '.
 
 import numpy as np
 
-from benchmarks import mechanisms, picture, processes
+from benchmarks import command_line, mechanisms, picture, processes, snapshot
+from benchmarks.client import Client, ReplyError
 from benchmarks.compare import commit_of, contender
 from benchmarks.copy_on_write import EXPERIMENTS, crossing
 from benchmarks.figures import percentiles, ratio, samples_outside
 from benchmarks.keys import Distribution
+from benchmarks.options import Options
 from benchmarks.plan import Curve, Demand, keyspace, rising
-from benchmarks.probe import Answer, Probe, ask
+from benchmarks.probe import Answer, Probe
+from benchmarks.report import Report
 from benchmarks.servers import MINIKV, PRESETS, REDIS, ROOT, ServerSpec, running
 from benchmarks.traffic import Load, Traffic, fill
 from benchmarks.watch import Sample, Watcher
@@ -141,21 +147,27 @@ def test_a_pause_counts_for_all_whom_it_would_have_held_up() -> None:
     assert probe.worst_ms(0.03, 0.04) == pytest.approx(35)
 
 
-def test_probe_reads_a_reply_that_comes_in_pieces() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
+def test_a_client_reads_replies_that_come_in_pieces() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, Client(listener.getsockname()[1]) as client:
+        server, _ = listener.accept()
 
         def answer() -> None:
-            theirs.recv(100)
-            for piece in (b"$1", b"0\r\n12345", b"67890\r", b"\n", b"+next\r\n"):
-                theirs.sendall(piece)
-                time.sleep(0.01)
+            with server:
+                server.recv(100)
+                for piece in (b"$1", b"0\r\n12345", b"67890\r", b"\n*2\r\n$-1\r\n", b":7\r\n-ERR n", b"o\r\n+next\r\n"):
+                    server.sendall(piece)
+                    time.sleep(0.01)
 
         thread = threading.Thread(target=answer)
         thread.start()
-        ask(ours, b"GET x\r\n")
+        assert client.command("GET", "x") == b"1234567890"
+        assert client.receive() == [None, 7]
+        with pytest.raises(ReplyError, match="ERR no"):
+            client.receive()
+        assert client.receive() == b"next"
+        with pytest.raises(ConnectionError, match="closed"):
+            client.receive()
         thread.join()
-        assert ours.recv(100) == b"+next\r\n"
 
 
 # -- figures
@@ -378,3 +390,103 @@ def test_compare_runs_a_benchmark_in_turns_and_judges(tmp_path: Path) -> None:
     (saved,) = tmp_path.glob("compare-*.json")
     assert json.loads(saved.read_text())["series"]["ratios"]["resident memory, empty, MB"]["median"] > 1
     assert saved.with_suffix(".png").exists()
+
+
+# -- the command line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("snapshot --server nosuch", "nosuch: no such program"),
+        ("snapshot --server redis://127.0.0.1:1", "no process of this machine that may be looked at listens on port 1"),
+        ("snapshot --server redis://192.0.2.1:6379", "it must run on 127.0.0.1"),
+        ("snapshot --keys -3", "argument --keys: -3 is negative"),
+        ("snapshot --keys 0", "argument --keys: 0 is less than 1"),
+        ("snapshot --rate fast", "argument --rate: 'fast' is no number"),
+        ("snapshot --read-share 1", "--read-share must be below 1"),
+        ("snapshot --value-len 9-3", "--value-len must be N or N-M"),
+        ("snapshot --access nowhere", "nowhere"),
+        ("bgsave --rounds 0", "argument --rounds: 0 is less than 1"),
+        ("plan --save-seconds 0", "argument --save-seconds: must be more than 0"),
+        ("plan --curve nowhere.json --server minikv", "nowhere.json: No such file or directory"),
+        ("plan --sample redis://127.0.0.1:1", "listens on port 1"),
+        ("compare memory --a redis-server --b redis://127.0.0.1:1", "they start their own"),
+        ("draw nowhere.json", "nowhere.json: No such file or directory"),
+        ("draw pyproject.toml", "pyproject.toml is no result of the lab"),
+        ("nosuch", "invalid choice: 'nosuch'"),
+        ("", "the following arguments are required: NAME"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: str, said: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *words.split()])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(Options, "report", lambda *_: Report("plan", "", {}, {}))  # would start servers
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    text = ended.value.code if isinstance(ended.value.code, str) else capsys.readouterr().err.rstrip("\n")
+    assert text.startswith("python -m benchmarks") and said in text and "\n" not in text
+
+
+def test_a_reader_who_has_seen_enough_is_no_error() -> None:
+    command = [sys.executable, "-m", "benchmarks", "--help"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert run.stdout is not None and run.stderr is not None
+        run.stdout.close()
+        assert run.stderr.read() == b""
+    assert run.returncode == 0
+
+
+# -- pictures
+
+
+def snapshot_result() -> dict[str, Any]:
+    """What a run of two servers might have saved."""
+    run = {
+        "ended_s": 0.5, "growth_s": [0.1, 0.4, 0.6], "growth_mb": [1.0, 5.0, 2.0], "latency_s": [], "latency_ms": [],
+    }  # fmt: skip
+    report = Report("snapshot", "?", {}, {"redis-server": "7", "minikv": "1"})
+    for name in report.servers:
+        report.add("peak growth", "MB", name, 5.0)
+        report.add("left of the growth at the end", "MB", name, 2.0)
+        for phase in snapshot.PHASES:
+            for rank, value in (("p50", 0.1), ("p99", 1.0), ("worst", 20.0)):
+                report.add(f"SET {rank} {phase}", "ms", name, value)
+    report.result = snapshot.conclusion(report)
+    report.series = {name: [run] for name in report.servers}
+    load = asdict(Load(count=1000))
+    report.options = {"load": load, "before_s": 1.0, "after_s": 1.0, "hold_s": 0.0}
+    return report.as_json()
+
+
+def test_the_picture_of_a_snapshot_says_what_came_out() -> None:
+    result = snapshot_result()
+    assert result["result"] == (
+        "During the save: redis-server grew by 5 MB (2 left at the end), slowest SET 20 ms;"
+        " minikv grew by 5 MB (2 left at the end), slowest SET 20 ms."
+    )
+    (figure,) = snapshot.draw(result).values()
+    assert figure.get_supxlabel().replace("\n", " ").startswith(result["result"])
+    assert all(axes.get_legend() is None for axes in figure.axes)  # above the diagrams, not on their lines
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["BGSAVE", "redis-server 7 (its child's end)", "minikv 1 (its child's end)"]
+    above, below = figure.axes
+    assert {0.0, 0.5} <= {line.get_xdata()[0] for line in above.get_lines()}
+    assert [label.get_text() for label in below.get_xticklabels()] == [
+        "before the save",
+        "during the save",
+        "after the save",
+    ]
+    ticks = [below.yaxis.get_major_formatter()(value, 0) for value in (0.1, 1, 10)]
+    assert ticks == ["0.1", "1", "10"]
+
+
+def test_a_benchmark_without_a_sentence_of_its_own_compares_the_servers() -> None:
+    report = Report("load", "?", {}, {"redis": "7", "minikv": "1"})
+    for figure, value in (("start", 2.0), ("stop", 4.0), ("size", 1.0)):
+        report.add(figure, "s", "redis", 2.0)
+        report.add(figure, "s", "minikv", value)
+    assert report.sentence() == "start, s: redis 2; minikv 2. minikv / redis: 1.00 in the median of 3 figures."

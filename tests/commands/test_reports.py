@@ -8,7 +8,7 @@ import pytest
 
 from minikv.commands import latency, memory
 from minikv.commands.art import garden
-from minikv.commands.info import chosen_sections, field_word, section_text
+from minikv.commands.info import Lines, chosen_sections, field_word
 from minikv.commands.memory_figures import MemoryFigures, human
 from minikv.latency import Event, Sample
 
@@ -62,12 +62,12 @@ def test_figures_add_up() -> None:
     ],
 )
 def test_memory_doctor(changes: dict[str, int], word: str) -> None:
-    assert word in memory.diagnosis(dataclasses.replace(HEALTHY, **changes), clients=10, overcommit_mode=1)
+    assert word in memory.diagnosis(dataclasses.replace(HEALTHY, **changes), 10, lambda: 1)
 
 
 @pytest.mark.parametrize(("mode", "told"), [(0, True), (1, False), (2, True), (-1, False)])
 def test_memory_doctor_looks_at_overcommit(mode: int, told: bool) -> None:
-    assert ("vm.overcommit_memory" in memory.diagnosis(HEALTHY, 1, mode)) == told
+    assert ("vm.overcommit_memory" in memory.diagnosis(HEALTHY, 1, lambda: mode)) == told
 
 
 def test_latency_doctor_gives_each_advice_once() -> None:
@@ -93,7 +93,21 @@ def test_sections() -> None:
 
 
 def test_a_section_is_lines() -> None:
-    assert section_text("cpu", {"a": 1, "b": 0.126, "c": "x"}) == "# CPU\r\na:1\r\nb:0.13\r\nc:x\r\n"
+    lines = Lines()
+    lines.add_section("cpu", {"a": 1, "b": 0.126, "c": "x"})
+    assert lines.taken() == b"# CPU\r\na:1\r\nb:0.13\r\nc:x\r\n"
+
+
+def test_lines_of_any_length_and_any_number() -> None:
+    fields = {"n": -(1 << 63), "f": -1.5e300, "path": "\udcff" * 5000, "x" * 5000: "y" * 9000, "": ""}
+    shown = [f"{name}:{value:.2f}" if isinstance(value, float) else f"{name}:{value}" for name, value in fields.items()]
+    lines = Lines()
+    for section in ("a", "b"):
+        lines.add_section(section, fields | {f"field_{each}": each for each in range(1000)})
+    shown += [f"field_{each}:{each}" for each in range(1000)]
+    texts = ["".join(line + "\r\n" for line in [f"# {title}", *shown]) for title in ("A", "B")]
+    assert lines.taken() == "\r\n".join(texts).encode("utf-8", "surrogateescape")
+    assert lines.taken() == b""
 
 
 def test_an_error_code_cannot_break_a_field() -> None:

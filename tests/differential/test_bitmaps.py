@@ -250,6 +250,25 @@ def test_bitfield_words(pair: ClientPair, words: str) -> None:
         )
 
 
+@pytest.mark.parametrize("reach", [80, 800, 800_000])
+def test_bitfields_of_many_operations(resp2_pair: ClientPair, rng: random.Random, reach: int) -> None:
+    """Fields that overlap, side by side or far apart; the value, its encoding and the number of changes are equal."""
+    for _ in range(40):
+        words: list[str | int] = []
+        for _ in range(rng.choice([1, 2, 7, 40, 300])):
+            kind, place = rng.choice(TYPES), rng.choice([str(rng.randrange(reach)), f"#{rng.randrange(reach // 64)}"])
+            operand = rng.choice([int(rng.choice(OPERANDS)), rng.getrandbits(64) - (1 << 63)])
+            words += rng.choice([
+                ["GET", kind, place],
+                ["SET", kind, place, operand],
+                ["INCRBY", kind, place, operand],
+                ["OVERFLOW", rng.choice(["wrap", "SAT", "Fail"])],
+            ])  # fmt: skip
+        resp2_pair.assert_same(["BITFIELD", "key", *words], "GET key", "OBJECT ENCODING key")
+        if rng.random() < 0.2:
+            resp2_pair.assert_same("DEL key")
+
+
 def test_arity(pair: ClientPair) -> None:
     for name in ("SETBIT", "GETBIT", "BITCOUNT", "BITPOS", "BITOP", "BITFIELD", "BITFIELD_RO"):
         for count in range(7):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.harness import ClientPair, encode, same_kind, wait_until
+from tests.harness import ClientPair, Server, encode, same_kind, wait_until
 
 
 @pytest.mark.parametrize(
@@ -230,9 +230,22 @@ def test_a_pause_of_writes_holds_them_until_unpause(fresh_pair) -> None:  # type
 @pytest.mark.parametrize(
     "held", ["GET a", "SET a 2", "PING", "CLIENT UNPAUSE", "nonesuch", "GET", "EXEC", "BGSAVE nonesuch"]
 )
-def test_a_pause_ends_by_itself_and_serves_what_it_held(fresh_pair, mode: str, held: str) -> None:  # type: ignore[no-untyped-def]
-    pair = fresh_pair()
-    pair.assert_same("SET a 1", f"CLIENT PAUSE 200 {mode}", held, "GET a")
+def test_a_pause_ends_by_itself_and_serves_what_it_held(resp2_pair: ClientPair, mode: str, held: str) -> None:
+    resp2_pair.assert_same("SET a 1", f"CLIENT PAUSE 200 {mode}", held, "GET a")
+
+
+def test_clients_that_a_pause_holds_count_as_blocked(resp2_pair: ClientPair) -> None:
+    for server in resp2_pair.servers:
+        with server.connect() as writer, server.connect() as other, server.connect() as gone:
+            other.value("CLIENT PAUSE 60000 WRITE")
+            for client in (writer, gone):
+                client.send("SET a 1")
+            wait_until(lambda server=server: server.info("clients")["blocked_clients"] == "2", "both wait")
+            gone.close()
+            wait_until(lambda server=server: server.info("clients")["blocked_clients"] == "1", "one is forgotten")
+            other.value("CLIENT UNPAUSE")
+            assert writer.read() == b"+OK\r\n"
+            assert server.info("clients")["blocked_clients"] == "0"
 
 
 def test_a_second_client_sees_how_many_there_are(resp2_pair: ClientPair) -> None:
@@ -245,9 +258,14 @@ def test_a_second_client_sees_how_many_there_are(resp2_pair: ClientPair) -> None
 # -- passwords ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def locked_servers(module_servers) -> tuple[Server, Server]:  # type: ignore[no-untyped-def]
+    return module_servers(requirepass="secret word")
+
+
 @pytest.fixture
-def locked(fresh_pair) -> ClientPair:  # type: ignore[no-untyped-def]
-    return fresh_pair(requirepass="secret word")
+def locked(locked_servers: tuple[Server, Server], connected) -> ClientPair:  # type: ignore[no-untyped-def]
+    return connected(locked_servers)
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ def fill(pair: ClientPair, fields: int, value: bytes = b"v") -> None:
         pair.assert_same(["HSET", "h", *(word for n in numbers for word in (f"field:{n}", b"%s%d" % (value, n)))])
 
 
-@pytest.mark.parametrize("fields", [1, 5, 128, 129, 512, 513, 3000])
+@pytest.mark.parametrize("fields", [1, 5, 128, 129, 512, 513])
 def test_hrandfield(pair: ClientPair, fields: int) -> None:
     fill(pair, fields)
     counts = [0, 1, 2, fields - 1, fields, fields + 1, fields * 5, -1, -7, -fields, 9223372036854775807 // 2]

@@ -24,7 +24,6 @@ LEFT_OUT = {
     "mem_total_replication_buffers",
     "number_of_functions",
     "number_of_libraries",
-    "pubsubshard_channels",
     "reply_buffer_expands",
     "reply_buffer_shrinks",
     "slave_expires_tracked_keys",

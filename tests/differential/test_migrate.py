@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -126,6 +127,24 @@ def test_a_target_that_does_not_answer_is_waited_for_as_long_as_said(pair: Clien
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         pair.assert_same("SET a 1", f"MIGRATE 127.0.0.1 {port} a 0 50", "EXISTS a")
+
+
+def test_a_target_that_is_no_redis_gets_no_key(minikv: Server) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+
+        def answer() -> None:
+            connection, _ = stranger.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                connection.recv(1 << 16)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        minikv.call("SET a 1")
+        reply = minikv.call(f"MIGRATE 127.0.0.1 {stranger.getsockname()[1]} a 0 5000")
+        thread.join()
+    assert reply == b"-IOERR error or timeout reading to target instance\r\n"
+    assert minikv.call("EXISTS a") == b":1\r\n"
 
 
 @pytest.mark.parametrize(

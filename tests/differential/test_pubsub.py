@@ -155,3 +155,17 @@ def test_random_subscriptions(scene: Scene, seed: int) -> None:
         if source.random() < 0.5:
             scene.do("sender", (source.choice(["PUBLISH", "SPUBLISH"]), source.choice(NAMES), "data"))
     scene.do("sender", ("PUBSUB", "NUMSUB", *NAMES), "PUBSUB NUMPAT", ("PUBSUB", "SHARDNUMSUB", *NAMES))
+
+
+def test_clients_are_listed_and_closed_as_listeners(scene: Scene) -> None:
+    scene.do("one", "SUBSCRIBE a b", "PSUBSCRIBE p*")
+    scene.do("two", "SSUBSCRIBE s")
+    scene.do("three", "PING")
+    for server in (scene.client("three").subject, scene.client("three").oracle):
+        shown = server.value("CLIENT LIST TYPE pubsub").decode().splitlines()
+        fields = [dict(word.partition("=")[::2] for word in line.split()) for line in shown]
+        assert sorted((f["flags"].strip("U"), f["sub"], f["psub"], f["ssub"]) for f in fields) == [
+            ("P", "0", "0", "1"),
+            ("P", "2", "1", "0"),
+        ]
+    scene.do("three", "CLIENT KILL TYPE pubsub", "PUBSUB NUMPAT", "PUBSUB NUMSUB a b", "PUBSUB SHARDNUMSUB s")

@@ -139,3 +139,51 @@ def test_lolwut_draws_and_tells_the_version(pair: ClientPair, options: str) -> N
 
 def test_lolwut_takes_numbers(pair: ClientPair) -> None:
     pair.assert_same("LOLWUT VERSION 5 x", compare=same_error_code)
+
+
+LARGE: list[Words] = [
+    "RPUSH l " + " ".join(["element"] * 100),
+    "RPUSH large " + " ".join(["x" * 900] * 1000),
+    "SADD small a b c",
+    "SADD strings " + " ".join(f"m{n}" for n in range(65)),
+    "SADD integers " + " ".join(str(n) for n in range(65)),
+    "SADD many-integers " + " ".join(str(n) for n in range(600)),
+    "SADD spread " + " ".join(f"{n}" * 100 for n in range(5000)),
+    "HSET fields " + " ".join(f"f{n} v" for n in range(128)),
+    "HSET more-fields " + " ".join(f"f{n} v" for n in range(129)),
+    "HSET long-field " + " ".join(f"f{n} {'v' * 65}" for n in range(65)),
+    "HSET few-long-fields " + " ".join(f"f{n} {'v' * 65}" for n in range(64)),
+    "ZADD scores " + " ".join(f"{n} f{n}" for n in range(128)),
+    "ZADD more-scores " + " ".join(f"{n} f{n}" for n in range(129)),
+    "SET string " + "x" * 100_000,
+]
+
+
+def assert_same_frees(pair: ClientPair) -> None:
+    for server in pair.servers:
+        wait_until(lambda server=server: server.info()["lazyfree_pending_objects"] == "0", "everything is freed")
+    assert_same_fields(pair, "lazyfreed_objects", "lazyfree_pending_objects")
+
+
+@pytest.mark.parametrize("filling", LARGE, ids=lambda words: words[:20])
+def test_unlink_counts_what_is_freed_later(pair: ClientPair, filling: str) -> None:
+    key = filling.split()[1]
+    for command in (f"UNLINK {key} nosuch", f"DEL {key}", "FLUSHALL ASYNC", "FLUSHDB SYNC", f"SET {key} 1"):
+        pair.assert_same("CONFIG RESETSTAT", filling, command, f"EXISTS {key}", "DBSIZE")
+        assert_same_frees(pair)
+        pair.assert_same("FLUSHALL")
+
+
+def test_settings_of_lazy_freeing(fresh_pair: Callable[..., ClientPair]) -> None:
+    pair = fresh_pair()
+    for filling in LARGE[-3:] + LARGE[2:7]:
+        key = filling.split()[1]
+        for setting, command in (
+            ("user-del", f"DEL {key}"),
+            ("user-flush", "FLUSHALL"),
+            ("user-flush", "FLUSHDB"),
+            ("user-flush", "FLUSHDB SYNC"),
+        ):
+            pair.assert_same("CONFIG RESETSTAT", f"CONFIG SET lazyfree-lazy-{setting} yes", filling, command)
+            pair.assert_same("DBSIZE", f"CONFIG SET lazyfree-lazy-{setting} no")
+            assert_same_frees(pair)

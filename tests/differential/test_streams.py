@@ -747,3 +747,42 @@ def test_what_is_pending(pair: ClientPair, command: str) -> None:
         "XINFO CONSUMERS s g",
     )
     pair.assert_same("DEL s", "SET s x", command)
+
+
+def test_many_groups(pair: ClientPair, rng: random.Random) -> None:
+    """One is found without a look at the others; they are created, grow and go in any order."""
+    names = [f"g{rng.randrange(10**6)}" for _ in range(300)]
+    pair.assert_same(*[f"XADD s {n}-1 a {n}" for n in range(1, 200)])
+    for step, name in enumerate(names):
+        pair.assert_same(f"XGROUP CREATE s {name} {rng.randrange(150)}", f"XGROUP CREATE s {name} 0")
+        other = rng.choice(names)
+        pair.assert_same(
+            f"XREADGROUP GROUP {other} c{rng.randrange(3)} COUNT {rng.choice((1, 3, 150))} STREAMS s >",
+            f"XPENDING s {other}",
+            f"XACK s {other} 3-1 50-1 {rng.randrange(200)}-1",
+            f"XGROUP SETID s {other} {rng.randrange(150)}",
+        )
+        if step % 4 == 0:
+            pair.assert_same(f"XGROUP DESTROY s {rng.choice(names)}", f"XGROUP CREATECONSUMER s {other} d")
+    look: tuple[Words, ...] = ("XINFO GROUPS s", "XINFO STREAM s FULL COUNT 1", "XINFO STREAM s")
+    pair.assert_same(*look, "DEBUG RELOAD", *look, "COPY s t", "XTRIM s MAXLEN 0", *look, "XADD s 500-1 a b", *look)
+    pair.assert_same(*[f"XGROUP DESTROY s {name}" for name in names], *look, "XGROUP CREATE s again $", *look)
+    pair.assert_same("RENAME t s", *look, *[f"XACK s {name} 20-1 21-1 22-1" for name in names], *look)
+
+
+@pytest.mark.parametrize("id", [">", "18446744073709551615-18446744073709551615", "18446744073709551615-*", "0", "3"])
+def test_the_largest_id_stands_for_new_entries(pair: ClientPair, id: str) -> None:
+    pair.assert_same("XADD s 1-1 a b", "XADD s 5-1 a b", "XADD t 1-1 a b", "XGROUP CREATE s g 0", "XGROUP CREATE t g 0")
+    pair.assert_same(f"XREADGROUP GROUP g c COUNT 1 STREAMS s {id}", f"XREADGROUP GROUP g c STREAMS s t {id} {id}")
+    pair.assert_same("XPENDING s g", "XPENDING t g", "XINFO STREAM s FULL", f"XREAD STREAMS s {id}")
+
+
+@pytest.mark.parametrize("idle", ["0", "1000000", "-1", "9223372036854775807", "-9223372036854775808", "-5000000"])
+@pytest.mark.parametrize("entries", [3, 300])
+def test_pending_entries_by_idle_time(pair: ClientPair, entries: int, idle: str) -> None:
+    pair.assert_same(*[f"XADD s {n}-1 a {n}" for n in range(1, entries + 1)], "XGROUP CREATE s g 0")
+    pair.assert_same("XREADGROUP GROUP g c COUNT 2 STREAMS s >", "XREADGROUP GROUP g d STREAMS s >")
+    pair.assert_same("XCLAIM s g c 0 1-1 2-1 IDLE 9000000 JUSTID", "XCLAIM s g e 0 1-1 IDLE 9000000 JUSTID")
+    for consumer in ("", "c", "d", "e", "none"):
+        pair.assert_same(f"XPENDING s g IDLE {idle} - + 400 {consumer}")
+        pair.assert_same(f"XPENDING s g IDLE {idle} (1-1 (3-1 400 {consumer}")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from minikv.dispatch.histogram import Histogram, cumulative, percentiles_us
 
 MAX_NS = 1_000_000_000
+DURATIONS = st.lists(st.one_of(st.integers(0, 3000), st.integers(0, MAX_NS)), max_size=50)
 
 
 def filled_by(*durations_ns: int) -> Histogram:
@@ -68,3 +69,22 @@ def test_clear_forgets_everything() -> None:
     assert histogram.total == 0 and histogram.filled() == []
     histogram.record_ns(7)
     assert histogram.filled() == [(7, 1)]
+
+
+@given(DURATIONS, st.permutations([0.0, 50.0, 99.0, 99.9, 100.0]))
+def test_percentiles_may_be_asked_for_in_any_order(durations_ns: list[int], percents: list[float]) -> None:
+    histogram = filled_by(*durations_ns)
+    assert percentiles_us(histogram, percents) == [percentiles_us(histogram, [each])[0] for each in percents]
+
+
+@given(DURATIONS)
+def test_cumulative_counts_are_those_of_the_counters(durations_ns: list[int]) -> None:
+    histogram = filled_by(*durations_ns)
+    ends_ns = [1032 << group for group in range(21)]
+    counts = {end: sum(calls for longest, calls in histogram.filled() if longest < end) for end in ends_ns}
+    grown = {
+        end: count
+        for before, (end, count) in zip([0, *counts.values()], counts.items(), strict=False)
+        if count > before
+    }
+    assert cumulative(histogram) == {end // 1000: count for end, count in grown.items()}

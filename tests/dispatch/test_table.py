@@ -95,6 +95,9 @@ class Clock:
         self.claimed_bytes = 100
         self.ticks = 0
 
+    def make_room(self, limit: int) -> bool:
+        return self.claimed_bytes <= limit
+
     def tick(self) -> None:
         self.ticks += 1
 
@@ -115,6 +118,7 @@ def services() -> Any:
         stats=Stats(),
         slowlog=SlowLog(),
         monitors=set(),
+        postponed=set(),
     )
     transactions = ModuleType(multi.__module__)
     transactions.__dict__.update(multi=multi, exec_=exec_)

@@ -4,7 +4,6 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -12,6 +11,7 @@ from minikv.engine.arena import Arena
 from minikv.engine.element_chain import ElementChain
 from minikv.engine.memory import BlockPool
 from minikv.errors import ArenaFull
+from tests.harness.examples import scaled
 
 PAGE = 4096
 OWN, SHARED, OTHER = 7, 3, 4  # numbers of stores
@@ -313,4 +313,4 @@ class ChainMachine(RuleBasedStateMachine):
 
 
 TestChainMachine = ChainMachine.TestCase
-TestChainMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestChainMachine.settings = scaled(1.2, steps=40)

@@ -6,10 +6,11 @@ import random
 
 import lzf
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minikv.engine.lzf import compress
+from tests.harness.examples import scaled
 
 PIECE_LEN = 1 << 24  # of the compressor
 
@@ -27,7 +28,7 @@ def texts() -> st.SearchStrategy[bytes]:
 
 
 @given(texts())
-@settings(max_examples=600, deadline=None)
+@scaled(12)
 def test_any_text_comes_back(text: bytes) -> None:
     packed = compress(text, 2 * len(text))
     if not text:
@@ -39,7 +40,7 @@ def test_any_text_comes_back(text: bytes) -> None:
 
 
 @given(texts())
-@settings(max_examples=300, deadline=None)
+@scaled(6)
 def test_it_fits_or_there_is_none(text: bytes) -> None:
     packed = compress(text, 2 * len(text))
     if packed is not None:

@@ -5,24 +5,17 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from minikv.engine.memory import BlockPool
 from minikv.engine.ordered import OrderedIndex
 from minikv.errors import ArenaFull
+from tests.harness.examples import scaled
 
 BLOCK = 4096
 LOWEST = (-(2**63), 0)
 HIGHEST = (2**63 - 1, 2**64 - 1)
-
-
-@pytest.fixture
-def pool() -> BlockPool:
-    pool = BlockPool(64 << 20)
-    pool.poison = True
-    return pool
 
 
 @pytest.fixture
@@ -136,7 +129,10 @@ def test_an_entry_costs_about_20_bytes(pool: BlockPool) -> None:
         index.clear()
 
 
-@pytest.mark.parametrize("blocks", [0, 1, 2, 3, 4, 10, 146, 147, 148, 150, 200])
+@pytest.mark.parametrize(
+    "blocks",
+    [0, 1, 2, 3, 4, 10, *(pytest.param(blocks, marks=pytest.mark.slow) for blocks in (146, 147, 148, 150, 200))],
+)
 def test_full_pool_refuses_a_pair_and_changes_nothing(blocks: int) -> None:
     pool = BlockPool((blocks + 1) * BLOCK)  # block 0 is never handed out
     index = OrderedIndex(pool)
@@ -255,5 +251,5 @@ class OrderedMachine(RuleBasedStateMachine):
         assert self.index.reversed_items() == self.model[::-1]
 
 
-OrderedMachine.TestCase.settings = settings(stateful_step_count=30, deadline=None)
+OrderedMachine.TestCase.settings = scaled(1, steps=30)
 TestOrderedMachine = OrderedMachine.TestCase

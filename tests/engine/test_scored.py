@@ -11,13 +11,14 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from minikv.engine.memory import BlockPool
 from minikv.engine.scored import ScoredIndex, order_of, score_of
 from minikv.errors import ArenaFull
+from tests.harness.examples import scaled
 
 BLOCK = 4096
 INFINITY = math.inf
@@ -106,13 +107,6 @@ class Sorted:
         assert (self.index.rank_of_score(score), self.index.rank_of_score(score, True)) == (before, after)
         assert self.index.seek_score(score) == self.entry(before)
         assert self.index.seek_score(score, True) == self.entry(after)
-
-
-@pytest.fixture
-def pool() -> BlockPool:
-    pool = BlockPool(64 << 20)
-    pool.poison = True
-    return pool
 
 
 @pytest.fixture
@@ -255,7 +249,9 @@ def test_moved_elements_keep_their_places(tree: Sorted, scores: int) -> None:
 # Memory
 
 
-@pytest.mark.parametrize("blocks", [0, 1, 3, 10, 147, 150])
+@pytest.mark.parametrize(
+    "blocks", [0, 1, 3, 10, *(pytest.param(blocks, marks=pytest.mark.slow) for blocks in (147, 150))]
+)
 def test_full_pool_refuses_a_member_and_changes_nothing(blocks: int) -> None:
     pool = BlockPool((blocks + 1) * BLOCK)  # block 0 is never handed out
     tree = Sorted(pool)
@@ -332,5 +328,5 @@ class ScoredMachine(RuleBasedStateMachine):
         assert self.pool.used == self.tree.index.blocks
 
 
-ScoredMachine.TestCase.settings = settings(stateful_step_count=30, deadline=None)
+ScoredMachine.TestCase.settings = scaled(1, steps=30)
 TestScoredMachine = ScoredMachine.TestCase

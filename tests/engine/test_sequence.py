@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from itertools import accumulate
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from minikv.engine.memory import BlockPool
 from minikv.engine.sequence import SequenceIndex
 from minikv.errors import ArenaFull
+from tests.harness.examples import scaled
 
 BLOCK = 4096
 CAPACITY = 340  # places in a node of the tree
@@ -76,13 +76,6 @@ class Pair:
             assert self.index.find(number) == (self.model[entry][0], number - starts[entry])
             assert self.index.number_of(number) == starts[entry]
         assert self.index.find(starts[-1]) is None
-
-
-@pytest.fixture
-def pool() -> BlockPool:
-    pool = BlockPool(64 << 20)
-    pool.poison = True
-    return pool
 
 
 @pytest.fixture
@@ -202,7 +195,9 @@ def test_an_entry_costs_13_to_18_bytes(pool: BlockPool) -> None:
         index.clear()
 
 
-@pytest.mark.parametrize("blocks", [0, 1, 2, 3, 4, 10, 341, 342, 343])
+@pytest.mark.parametrize(
+    "blocks", [0, 1, 2, 3, 4, 10, *(pytest.param(blocks, marks=pytest.mark.slow) for blocks in (341, 342, 343))]
+)
 def test_full_pool_refuses_an_entry_and_changes_nothing(blocks: int) -> None:
     pool = BlockPool((blocks + 1) * BLOCK)  # block 0 is never handed out
     pair = Pair(pool)
@@ -301,5 +296,5 @@ class SequenceMachine(RuleBasedStateMachine):
         assert self.pool.used == self.pair.index.blocks
 
 
-SequenceMachine.TestCase.settings = settings(stateful_step_count=30, deadline=None)
+SequenceMachine.TestCase.settings = scaled(1, steps=30)
 TestSequenceMachine = SequenceMachine.TestCase

@@ -99,14 +99,16 @@ def deliver(stream: Stream, name: bytes, consumers: list[bytes], count: int) -> 
     for consumer in consumers:
         group.see_consumer(consumer, 5)
     for number in range(count):
-        group.put(Pending(number + 1, group.see_consumer(owner(consumers, number), 5), 7, number))
-    group.save(stream)
+        group.see_consumer(owner(consumers, number), 5)
+        group.put(Pending(number + 1, owner(consumers, number), 7, number))
+    group.save()
     if len(consumers) > 2 and count > 2:  # a late one, and one that has left
         group = Group.of(stream, name)
         assert group is not None
-        group.put(Pending(1, group.see_consumer(b"0", 5), 7, 0))
+        group.see_consumer(b"0", 5)
+        group.put(Pending(1, b"0", 7, 0))
         group.remove_consumer(consumers[1])
-        group.save(stream)
+        group.save()
 
 
 def delivered(consumers: list[bytes], count: int) -> tuple[bytes, dict[bytes, bytes]]:

@@ -69,6 +69,7 @@ def saved(path: Path) -> Model:
     return {record.key: (record.value, record.expire_at_ms) for record in read(path.read_bytes()).records}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["relocate", "in-place"])
 def test_random_ends(tmp_path: Path, rng: random.Random, way: str) -> None:
     config = Config()

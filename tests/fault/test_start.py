@@ -13,6 +13,8 @@ from tests.harness import MINIKV, Server, wait_until
 from tests.harness.dataset import contents
 from tests.rdb.rdb_files import EXPIRETIME_MS, pair, plain, rdb
 
+pytestmark = pytest.mark.server
+
 StartServer = Callable[..., Server]
 
 GOOD = rdb(pair(b"a", b"1") + pair(b"b", b"2"))

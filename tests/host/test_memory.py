@@ -6,10 +6,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from minikv.host import overcommit
-from minikv.host.memory import read_memory
+from minikv.host.memory import machine_bytes, read_memory, read_own_memory
 from minikv.host.overcommit import WARNING, read_overcommit
 from minikv.host.smaps import MemoryUse, rollup
 from tests.harness import Server
@@ -132,3 +133,15 @@ def test_somebody_elses_process_is_a_permission_error() -> None:
             rollup(1)
     else:
         pytest.skip("every process can be read here")
+
+
+def test_the_memory_of_this_process_is_what_psutil_says() -> None:
+    theirs = psutil.Process().memory_info()
+    own = read_own_memory()
+    assert abs(own.resident_bytes - theirs.rss) < 4 << 20
+    assert abs(own.shared_bytes - theirs.shared) < 4 << 20
+    assert machine_bytes() == read_memory().total_bytes
+
+
+def test_without_statm_the_memory_of_this_process_is_unknown(tmp_path: Path) -> None:
+    assert read_own_memory(str(tmp_path)) == (0, 0)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -22,6 +21,7 @@ from minikv.keyspace.hash import Hash
 from minikv.keyspace.list import List
 from minikv.keyspace.set import Set, replace_set
 from minikv.keyspace.sorted_set import SortedSet
+from tests.harness.examples import scaled
 from tests.rdb.rdb_files import EOF, read
 from tests.stateful.test_keyspace import Child
 
@@ -55,9 +55,10 @@ class Views(RuleBasedStateMachine):
         self.child: Child | None = None
         self.frozen: Contents = {}
 
-    @initialize(limit=st.sampled_from([0, 0, 0, 12]))
-    def start(self, limit: int) -> None:
+    @initialize(limit=st.sampled_from([0, 0, 0, 12]), lazily=st.booleans())
+    def start(self, limit: int, lazily: bool) -> None:
         self.keyspace.set_debug(poison=True, segment_limit=limit)
+        self.keyspace.free_lazily(lazily, lazily)
 
     def database(self, number: int) -> Database:
         return self.keyspace.databases[number]
@@ -231,6 +232,10 @@ class Views(RuleBasedStateMachine):
     def delete(self, number: int, key: bytes) -> None:
         assert self.database(number).delete(key) == (self.contents.pop((number, key), None) is not None)
 
+    @rule(number=databases, key=keys)
+    def unlink(self, number: int, key: bytes) -> None:
+        assert self.database(number).unlink(key) == (self.contents.pop((number, key), None) is not None)
+
     @rule(number=databases, key=keys, new_key=keys)
     def rename(self, number: int, key: bytes, new_key: bytes) -> None:
         try:
@@ -263,9 +268,9 @@ class Views(RuleBasedStateMachine):
         if moved:
             self.contents[other, key] = self.contents.pop((number, key))
 
-    @rule(number=databases)
-    def flush(self, number: int) -> None:
-        self.database(number).flush()
+    @rule(number=databases, lazily=st.booleans())
+    def flush(self, number: int, lazily: bool) -> None:
+        self.database(number).flush(lazily)
         self.contents = {place: value for place, value in self.contents.items() if place[0] != number}
 
     @rule()
@@ -334,9 +339,11 @@ class Views(RuleBasedStateMachine):
             self.lose_the_child()
         self.compare()
         self.keyspace.flush_all()
-        self.keyspace.evacuate(1_000_000)
+        while self.keyspace.evacuate(1_000_000):
+            pass
         self.keyspace.check()
         assert self.keyspace.live_bytes == 0
+        assert self.keyspace.waiting_objects == 0
 
 
 def stored(keyspace: Keyspace) -> Contents:
@@ -385,7 +392,7 @@ def loaded(stream: bytes) -> Contents:
 
 
 TestViews = Views.TestCase
-TestViews.settings = settings(stateful_step_count=40, deadline=None)
+TestViews.settings = scaled(1, steps=40)
 
 
 @pytest.fixture

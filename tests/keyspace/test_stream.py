@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -20,6 +19,7 @@ from minikv.keyspace.stream import LARGEST_ID, Stream
 from minikv.keyspace.stream_group import Group, LargeGroup, Pending
 from minikv.rdb.keyspace_target import EngineTarget
 from minikv.rdb.reader import RdbReader
+from tests.harness.examples import scaled
 from tests.rdb.rdb_files import EOF, open_bytes
 from tests.stateful.test_keyspace import Child
 
@@ -71,7 +71,7 @@ def assert_equal(keyspace: Keyspace, contents: dict[bytes, Model]) -> None:
         assert len(group) == len(model.pending)
         for id, (consumer, deliveries) in model.pending.items():
             entry = group.find(id)
-            assert entry is not None and (entry.consumer.name, entry.deliveries) == (consumer, deliveries)
+            assert entry is not None and (entry.consumer, entry.deliveries) == (consumer, deliveries)
 
 
 class Streams(RuleBasedStateMachine):
@@ -175,9 +175,10 @@ class Streams(RuleBasedStateMachine):
         try:
             for id, _ in model.entries[start : start + count]:
                 deliveries = pending.get(id, (b"", 0))[1] + 1
-                group.put(Pending(id, group.see_consumer(consumer, 5), 7, deliveries))
+                group.see_consumer(consumer, 5)
+                group.put(Pending(id, consumer, 7, deliveries))
                 pending[id] = (consumer, deliveries)
-            group.save(stream)
+            group.save()
         except ArenaFull:
             model.pending = saved
         else:
@@ -194,7 +195,7 @@ class Streams(RuleBasedStateMachine):
         for id in ids:
             assert group.remove(id)
         try:
-            group.save(stream)
+            group.save()
         except ArenaFull:
             if not isinstance(group, LargeGroup):
                 return
@@ -211,8 +212,8 @@ class Streams(RuleBasedStateMachine):
         wanted = {*group.consumers, *(b"worker %d" % number for number in range(count))}
         with suppress(ArenaFull):
             for name in sorted(wanted - {*group.consumers}):
-                group.add_consumer(name, 5)
-            group.save(stream)
+                group.see_consumer(name, 5)
+            group.save()
             group = Group.of(stream, b"group")
             assert group is not None
             assert list(group.consumers) == sorted(wanted)
@@ -229,7 +230,7 @@ class Streams(RuleBasedStateMachine):
         rest = {id: entry for id, entry in model.pending.items() if entry[0] != consumer}
         try:
             removed = group.remove_consumer(consumer)
-            group.save(stream)
+            group.save()
         except ArenaFull:
             group = Group.of(stream, b"group")
             assert group is not None
@@ -350,4 +351,4 @@ def loaded(written: bytes) -> Keyspace:
 
 
 TestStreams: Any = pytest.mark.timeout(600)(Streams.TestCase)
-TestStreams.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestStreams.settings = scaled(0.8, steps=30)

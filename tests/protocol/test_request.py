@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minikv.errors import ProtocolError
-from minikv.protocol.request import Limits, RequestReader, split_words
+from minikv.protocol.request import Limits, Lookahead, RequestReader, split_words
 
 BEHIND = b"*1\r\n$6\r\nBEHIND\r\n"
 
@@ -20,8 +20,20 @@ def request(*args: bytes) -> bytes:
 
 
 def read_all(chunks: Iterable[bytes], trusted: bool = True) -> tuple[list[list[bytes]], str | None, int]:
-    """The requests in the chunks, the error that ended them if one did, and the bytes still held."""
-    reader = RequestReader(Limits())
+    """The requests in the chunks, the error that ended them if one did, and the bytes still held.
+
+    Whether somebody looks ahead makes no difference.
+    """
+    chunks = list(chunks)
+    found = read_with(None, chunks, trusted)
+    assert read_with(Lookahead(), chunks, trusted) == found
+    return found
+
+
+def read_with(ahead: Lookahead | None, chunks: list[bytes], trusted: bool) -> tuple[list[list[bytes]], str | None, int]:
+    limits = Limits()
+    limits.ahead = ahead
+    reader = RequestReader(limits)
     reader.trusted = trusted
     requests: list[list[bytes]] = []
     try:

@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import anycrc
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from minikv.rdb.crc64 import WIDTH, checksum, checksum_by
+from tests.harness.examples import scaled
 
 ORACLE = anycrc.Model("CRC64-REDIS")
 DATA = memoryview(random.Random(64).randbytes(1 << 20))
@@ -33,7 +34,7 @@ def test_every_length(width: int) -> None:
 
 @widths
 @given(start=st.integers(0, 100), length=st.integers(0, 4096), crc=CRCS)
-@settings(max_examples=300, deadline=None)
+@scaled(6)
 def test_any_start_length_and_beginning(width: int, start: int, length: int, crc: int) -> None:
     data = DATA[start : start + length]
     assert checksum_by(width, data, crc) == ORACLE.calc(data, crc)
@@ -41,14 +42,14 @@ def test_any_start_length_and_beginning(width: int, start: int, length: int, crc
 
 @widths
 @given(data=st.binary(max_size=700), copies=st.integers(0, 20), crc=CRCS)
-@settings(max_examples=300, deadline=None)
+@scaled(6)
 def test_any_bytes(width: int, data: bytes, copies: int, crc: int) -> None:
     assert checksum_by(width, data * copies, crc) == ORACLE.calc(data * copies, crc)
 
 
 @widths
 @given(ends=st.lists(st.integers(0, 20_000), max_size=12))
-@settings(max_examples=200, deadline=None)
+@scaled(4)
 def test_pieces_one_after_another(width: int, ends: list[int]) -> None:
     crc = 0
     for start, end in pairwise([0, *sorted(ends)]):

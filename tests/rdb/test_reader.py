@@ -144,7 +144,12 @@ def test_a_key_that_has_expired_is_dropped_and_counted(size: int) -> None:
     assert (found.keys_loaded, found.keys_expired) == (1, 1)
 
 
-@pytest.mark.parametrize("at_ms", [0, -1, -(2**63)])
+def test_a_time_of_minus_one_is_none() -> None:
+    found = read(rdb(EXPIRETIME_MS + struct.pack("<q", -1) + pair(b"k", b"v")))
+    assert [(record.key, record.expire_at_ms) for record in found.records] == [(b"k", 0)]
+
+
+@pytest.mark.parametrize("at_ms", [0, -2, -(2**63)])
 def test_a_time_at_or_before_1970_has_passed(at_ms: int) -> None:
     found = read(rdb(EXPIRETIME_MS + struct.pack("<q", at_ms) + pair(b"k", b"v")))
     assert (found.records, found.keys_expired) == ([], 1)
@@ -426,7 +431,9 @@ def old_score(score: bytes) -> bytes:
         (b"\xff", float("-inf")),
         (b"\xfd", None),
         (old_score(b"x"), None),
-        (old_score(b"1_0"), None),
+        (old_score(b"1_0"), 1.0),
+        (old_score(b" 0x10"), 16.0),
+        (old_score(b"nan"), None),
         (old_score(b""), None),
     ],
 )

@@ -670,6 +670,7 @@ def held(bench: Bench, keys: int = 2000) -> Callable[[], None]:
     return end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["relocate", "in-place"])
 def test_growth_is_what_the_writes_cost(bench: Bench, way: str) -> None:
     bench.config.snapshot_writes = way

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from minikv.errors import ArenaFull
 from minikv.keyspace import Keyspace, Watch
 from tests.engine import model
+from tests.harness.examples import scaled
 
 START_MS = 1_700_000_000_000
 ARENA_BYTES = 96 << 20
@@ -430,7 +430,7 @@ class KeyspaceMachine(RuleBasedStateMachine):
 
 
 TestKeyspace = pytest.mark.timeout(600)(KeyspaceMachine.TestCase)
-TestKeyspace.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestKeyspace.settings = scaled(1.2, steps=40)
 
 
 large_keys = st.sampled_from([b"large:%d" % number for number in range(8)])
@@ -482,4 +482,4 @@ class LargeValuesMachine(KeyspaceMachine):
 
 
 TestLargeValues = pytest.mark.timeout(600)(LargeValuesMachine.TestCase)
-TestLargeValues.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestLargeValues.settings = scaled(0.8, steps=40)

@@ -14,6 +14,8 @@ from minikv.rdb import format as rdb_format
 from tests.rdb.rdb_files import STRING, plain
 from tests.tools.test_rdb import stream
 
+pytestmark = pytest.mark.slow
+
 MB = 1 << 20
 KEYS, MORE_KEYS = 150_000, 450_000  # from the first on, what is kept of names or of a table is full
 ALLOWED_GROWTH = 6 * MB

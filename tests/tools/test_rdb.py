@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 
 from minikv.errors import MinikvError, RdbError
 from minikv.keyspace import Keyspace
-from minikv.keyspace.stream_group import raw_id
 from minikv.rdb import format as rdb_format
 from minikv.rdb.keyspace_target import EngineTarget
 from minikv.rdb.reader import RdbReader
@@ -35,6 +34,10 @@ from tests.tools.test_text import original
 ZSET_2 = b"\x05"
 STREAM_2 = b"\x13"
 SEEN_MS, DELIVERED_MS = 1_700_000_000_000, 1_700_000_000_001
+
+
+def raw_id(number: int) -> bytes:
+    return number.to_bytes(16, "big")
 
 
 def run(command: str, *files: bytes, code: int = 0, options: tuple[str, ...] = ()) -> str:

@@ -1,1 +1,0 @@
-cdef int shared_bytes(bytes one, bytes other) except -1

@@ -1,0 +1,101 @@
+# cython: language_level=3, cdivision=True
+"""Clients as CLIENT LIST shows them and as CLIENT KILL chooses them: both look at every client there is."""
+
+import cython
+from cython.cimports.libc.stdio import snprintf
+
+from minikv.dispatch.client import Client
+from minikv.pubsub.registry import Subscriptions
+
+
+def client_line(client: Client) -> bytes:
+    """One connection: `name=value` fields as Redis 7.0 shows them."""
+    now: timespec
+    clock_gettime(CLOCK_MONOTONIC, cython.address(now))
+    now_ns: cython.longlong = cython.cast(cython.longlong, now.tv_sec) * 1000000000 + now.tv_nsec
+    args_bytes: cython.longlong = client.args_bytes()
+    output_bytes: cython.longlong = client.output_bytes()
+    own: Subscriptions = client.subscriptions
+    text: cython.char[512]  # numbers and their names: at most 400
+    flags: bytes = flags_of(client)
+    start: bytes = text[: snprintf(text, 512, b"id=%lld addr=", client.id)]
+    middle: bytes = text[: snprintf(text, 512, b" fd=%d name=", client.fd)]
+    rest: bytes = text[
+        : snprintf(
+            text,
+            512,
+            b" age=%lld idle=%lld flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d qbuf=%lld qbuf-free=0 argv-mem=%lld "
+            b"multi-mem=%lld rbs=0 rbp=0 obl=0 oll=%d omem=%lld tot-mem=%lld events=%s cmd=",
+            (now_ns - client.created_ns) // 1000000000,
+            (now_ns - client.last_interaction_ns) // 1000000000,
+            cython.cast(cython.p_char, flags),
+            cython.cast(cython.int, client.db.number if client.db is not None else 0),
+            cython.cast(cython.int, len(own.channels) if own is not None else 0),
+            cython.cast(cython.int, len(own.patterns) if own is not None else 0),
+            cython.cast(cython.int, len(own.shard) if own is not None else 0),
+            cython.cast(cython.int, len(client.transaction.queued) if client.transaction is not None else -1),
+            cython.cast(cython.longlong, client.input_bytes() - args_bytes),
+            args_bytes,
+            cython.cast(cython.longlong, client.queued_bytes()),
+            1 if output_bytes else 0,
+            output_bytes,
+            cython.cast(cython.longlong, client.memory_bytes()),
+            cython.cast(cython.p_char, b"rw" if output_bytes else b"r"),
+        )
+    ]
+    end: bytes = text[: snprintf(text, 512, b" redir=-1 resp=%d\n", client.resp)]
+    name: bytes = client.last_command.full_name if client.last_command is not None else b"NULL"
+    return b"".join(
+        (start, client.addr, b" laddr=", client.laddr, middle, client.name, rest, name, b" user=", client.user, end)
+    )
+
+
+@cython.cfunc
+def flags_of(client: Client) -> bytes:
+    """A letter for each state that is not the usual one."""
+    flags: bytes = b""
+    if client.is_monitor:
+        flags += b"O"
+    if client.subscriptions is not None:
+        flags += b"P"
+    if client.transaction is not None:
+        flags += b"x"
+    if client.paused or client.blocked is not None:
+        flags += b"b"
+    if client.watch is not None and client.watch.broken:
+        flags += b"d"
+    if client.close_after_reply:
+        flags += b"c"
+    if client.is_unix:
+        flags += b"U"
+    if client.no_evict:
+        flags += b"e"
+    return flags or b"N"
+
+
+def chosen_clients(ctx: Client, wanted: dict) -> list:
+    """The clients that fulfil everything that is wanted."""
+    clients: dict = ctx.server.clients
+    if b"id" in wanted:
+        number = wanted[b"id"]
+        clients = {number: clients[number]} if number in clients else {}
+    kind: bytes = wanted.get(b"type")
+    if kind is not None and kind != b"normal" and kind != b"pubsub":
+        return []  # there are no replicas
+    addr: bytes = wanted.get(b"addr")
+    laddr: bytes = wanted.get(b"laddr")
+    logged_in: cython.bint = b"user" in wanted
+    skip_own: cython.bint = wanted[b"skipme"]
+    found: list = []
+    client: Client
+    for client in clients.values():
+        if addr is not None and client.addr != addr:
+            continue
+        if laddr is not None and client.laddr != laddr:
+            continue
+        if kind is not None and (client.subscriptions is not None) != (kind == b"pubsub"):
+            continue
+        if (logged_in and not client.authenticated) or (skip_own and client is ctx):
+            continue
+        found.append(client)
+    return found

@@ -1,0 +1,1 @@
+from minikv.dispatch.client cimport Client

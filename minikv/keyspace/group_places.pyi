@@ -1,0 +1,1 @@
+"""Its classes are for compiled code."""

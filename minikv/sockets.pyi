@@ -1,0 +1,11 @@
+import socket
+
+class Poller:
+    fd: int
+    def close(self) -> None: ...
+
+class Listener:
+    fd: int
+    unix_name: bytes
+    def __init__(self, sock: socket.socket) -> None: ...
+    def close(self) -> None: ...
