@@ -375,7 +375,7 @@ class CommandTable:
     ) -> object:
         """Call the handler, then serve the clients that have waited for what it changed."""
         value = self.call(client, command, argv, argc)
-        if self.services.keyspace.ready and not client.in_exec:
+        if self.services.keyspace.ready and not client.in_exec and not self.gates & GATE_BUSY:
             self.services.blocking.wake()
             self.begin_batch()
         return value

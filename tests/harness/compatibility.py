@@ -48,11 +48,6 @@ class Gap(NamedTuple):
 
 GAPS = (
     Gap(
-        "scripts and functions",
-        frozenset(["eval", "eval_ro", "evalsha", "evalsha_ro", "script", "function", "fcall", "fcall_ro"]),
-        "Not there yet. Function libraries in a dump are kept and written back, not run.",
-    ),
-    Gap(
         "access control lists",
         frozenset({"acl"}),
         "There is one user, `default`, who may do everything once authenticated. Set `requirepass`.",
@@ -69,7 +64,7 @@ GAPS = (
 
 # Features that are no command of their own.
 ABSENT = (
-    ("scripts", "EVAL, SCRIPT, FUNCTION, FCALL are unknown commands"),
+    ("scripts", "no debugger (SCRIPT DEBUG is refused)"),
     ("keyspace notifications", "`notify-keyspace-events` is refused at start; the rest of pub/sub works"),
     ("ACL", "one user, `default`; AUTH and `requirepass` work; `aclfile` and other users are refused at start"),
     ("TLS", "`tls-port` is refused at start; put a TLS proxy in front"),
