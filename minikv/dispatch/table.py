@@ -480,7 +480,10 @@ class CommandTable:
         elif client.out_of_memory and command.flags & C_DENYOOM and not client.wrote and not client.allow_oom:
             refusal = OOM
         if refusal is not None:
-            return self.refuse(client, command, refusal)
+            if command is not None:
+                command.rejected += 1
+            self.stats.count_error(refusal)
+            return CommandError(refusal)
         if command.flags & C_WRITE:
             client.wrote = True
         client.last_command = command
