@@ -24,6 +24,10 @@ class CommandError(MinikvError):
     """A reply with its code (`ERR ...`, `WRONGTYPE ...`); the connection stays open."""
 
 
+class CountedError(CommandError):
+    """A reply that the statistics of errors have already: a script's, which one of its commands had first."""
+
+
 class WrongTypeError(CommandError):
     """The key holds another type than the command works on."""
 

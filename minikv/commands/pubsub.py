@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from minikv.commands.help import help_lines
 from minikv.dispatch.client import Client
-from minikv.dispatch.spec import FAST, LOADING, NOSCRIPT, PUBSUB, STALE, command, container
+from minikv.dispatch.spec import FAST, LOADING, MAY_REPLICATE, NOSCRIPT, PUBSUB, STALE, command, container
 from minikv.errors import NamingError
 from minikv.keyspace.glob import glob_match
 from minikv.protocol.reply import NO_REPLY, Marker, Push, SimpleString, encode
@@ -91,12 +91,12 @@ def send(ctx: Client, kind: bytes, name: bytes | None, count: int) -> None:
     ctx.push_wire(encode(Push([kind, name, count]), ctx.resp))
 
 
-@command("PUBLISH", arity=3, flags=PUBSUB | ANYTIME | FAST)
+@command("PUBLISH", arity=3, flags=PUBSUB | ANYTIME | FAST | MAY_REPLICATE)
 def publish(ctx: Client, channel: bytes, message: bytes) -> int:
     return int(ctx.server.pubsub.publish(channel, message))
 
 
-@command("SPUBLISH", arity=3, flags=PUBSUB | ANYTIME | FAST, keys=(1, 1, 1), key_flags="not_key")
+@command("SPUBLISH", arity=3, flags=PUBSUB | ANYTIME | FAST | MAY_REPLICATE, keys=(1, 1, 1), key_flags="not_key")
 def spublish(ctx: Client, channel: bytes, message: bytes) -> int:
     return int(ctx.server.pubsub.publish_shard(channel, message))
 

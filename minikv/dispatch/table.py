@@ -35,7 +35,7 @@ from minikv.dispatch.spec import (
     WRITE,
     CommandSpec,
 )
-from minikv.errors import ArenaFull, CommandError, NamingError
+from minikv.errors import ArenaFull, CommandError, CountedError, NamingError
 from minikv.protocol.reply import NO_REPLY, POSTPONED, QUEUED, Raw
 from minikv.slowlog import redacted
 
@@ -362,7 +362,8 @@ class CommandTable:
     def failed(self, command: Command, error: object) -> object:
         """Count a CommandError; returns it as the value that answers."""
         command.failed += 1
-        self.stats.count_error(str(error))
+        if not isinstance(error, CountedError):
+            self.stats.count_error(str(error))
         return error.with_traceback(None)
 
     @cython.cfunc

@@ -37,9 +37,11 @@ def split_shebang(body: bytes) -> tuple[int, bytes]:
     if not body.startswith(b"#!"):
         return Flag.COMPATIBLE, body
     end = body.find(b"\n")
-    words = split_words(body[:end]) if end >= 0 else None
-    if not words:
+    if end < 0:
         raise CommandError("ERR Invalid script shebang")
+    words = split_words(body[:end])
+    if not words:
+        raise CommandError("ERR Invalid engine in script shebang")
     if words[0] != b"#!lua":
         raise CommandError(f"ERR Unexpected engine in script shebang: {text(words[0])}")
     flags = 0

@@ -254,7 +254,7 @@ def library_name(code: bytes) -> bytes:
     end = code.find(b"\n")
     if not code.startswith(b"#!"):
         raise CommandError("ERR Missing library metadata")
-    words = split_words(code[2:end]) if end >= 0 else None
+    words = split_words(code[:end]) if end >= 0 else None
     if not words:
         raise CommandError("ERR Invalid library metadata")
     name = None
@@ -268,8 +268,9 @@ def library_name(code: bytes) -> bytes:
         raise CommandError("ERR Library name was not given")
     if not NAME.fullmatch(name):
         raise CommandError(BAD_NAME)
-    if words[0].lower() != b"lua":
-        raise CommandError(f"ERR Engine '{text(words[0])}' not found")
+    engine = words[0][2:]
+    if engine.lower() != b"lua":
+        raise CommandError(f"ERR Engine '{text(engine)}' not found")
     return name
 
 

@@ -73,7 +73,7 @@ from cython.cimports.minikv.scripting.stack import add, raise_where, set_field
 from cython.cimports.minikv.scripting.struct import add_struct
 from cython.cimports.minikv.scripting.values import bytes_at, number_text, push_bytes, push_value, value_at
 
-from minikv.errors import CommandError
+from minikv.errors import CommandError, CountedError
 from minikv.saving.settings import REDIS_VERSION
 
 # Memory of one state. Lua collects its garbage when it has doubled, so about half of this can be in use.
@@ -263,7 +263,7 @@ class Interpreter:
         as_globals: cython.bint,
         caller_resp: cython.int,
     ) -> object:
-        """The reply of a function: its value, or a CommandError that is counted already; else CommandError is raised.
+        """The reply of a function; CommandError.
 
         arguments: the first `keys` of them are keys. as_globals: KEYS and ARGV; else they are the function's arguments.
         name: of the script or function in messages.
@@ -300,7 +300,7 @@ class Interpreter:
             if self.bug is not None:
                 raise self.bug
             if status:
-                return self.failure(status, name)
+                self.failure(status, name)
             value = value_at(L, self.client.resp, caller_resp, cython.address(left))
         finally:
             self.bug = None
@@ -323,7 +323,7 @@ class Interpreter:
 
     @cython.cfunc
     def failure(self, status: cython.int, name: bytes) -> object:
-        """The error on top of the stack: raised, or returned if a command's statistics have it already."""
+        """Raise the error on top of the stack."""
         L: cython.pointer(lua_State) = self.L
         if lua_type(L, -1) != LUA_TABLE:
             text: bytes = bytes_at(L, -1) if lua_type(L, -1) == LUA_STRING else b"execution failure"
@@ -336,10 +336,8 @@ class Interpreter:
         line = field(L, b"line")
         if source is not None and line is not None:
             text += b" script: %s, on %s:%s." % (name, source, line)
-        error = CommandError(text.decode("utf-8", "surrogateescape"))
-        if counted:
-            return error
-        raise error
+        shown: str = text.decode("utf-8", "surrogateescape")
+        raise CountedError(shown) if counted else CommandError(shown)
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -742,11 +740,11 @@ def acl_check_cmd_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cy
     argc: cython.int = lua_gettop(L)
     i: cython.int
     if argc == 0:
-        return raise_text(L, b"ERR Please specify at least one argument for this redis.acl_check_cmd() call")
+        return raise_text(L, b"ERR Please specify at least one argument for this redis lib call")
     words: list = []
     for i in range(1, argc + 1):
         if lua_type(L, i) != LUA_STRING and lua_type(L, i) != LUA_NUMBER:
-            return raise_text(L, b"ERR redis.acl_check_cmd() command arguments must be strings or integers")
+            return raise_text(L, b"ERR Lua redis lib command arguments must be strings or integers")
         words.append(bytes_at(L, i))
     if cython.cast(Interpreter, owner).table.lookup(*words[:1]) is None:
         return raise_text(L, b"ERR Invalid command passed to redis.acl_check_cmd()")

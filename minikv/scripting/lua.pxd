@@ -235,7 +235,7 @@ cdef extern from *:
     static int minikv_lua_pcall(lua_State *L)
     {
         if (lua_gettop(L) == 0)
-            return luaL_error(L, "bad argument #1 to 'pcall' (value expected)");
+            lua_pushnil(L);
         int failed = lua_pcall(L, lua_gettop(L) - 1, -1, 0);
         if (failed && lua_type(L, -1) == LUA_TABLE) {
             lua_pushstring(L, "err");

@@ -338,11 +338,10 @@ def cut_off(number: cython.double) -> cython.longlong:
 def push_member(
     L: cython.pointer(lua_State), name: cython.p_const_char, length: cython.size_t, kind: cython.int
 ) -> cython.bint:
-    """Push a field of the table on top if it is of this type (a number is a string, too); else nothing."""
+    """Push a field of the table on top if it is of this type; else nothing."""
     lua_pushlstring(L, name, length)
     lua_rawget(L, -2)
-    found: cython.int = lua_type(L, -1)
-    if found == kind or (kind == LUA_STRING and found == LUA_NUMBER):
+    if lua_type(L, -1) == kind:
         return True
     lua_settop(L, -2)
     return False
