@@ -250,7 +250,7 @@ class Writer:
         L: cython.pointer(lua_State) = self.L
         i: cython.int
         if depth > self.settings.encode_depth or not lua_checkstack(L, 4):
-            return self.fail(b"Cannot serialise, excessive depth (%d)" % depth)
+            return self.fail(b"Cannot serialise, excessive nesting (%d)" % depth)
         if len(self.out) > MAX_OUTPUT:
             return self.fail(b"not enough memory")
         length: cython.int = self.array_length()
@@ -352,8 +352,6 @@ class Reader:
         self.at = at + 1
         if byte == 0:
             self.at = at
-            if at < self.length:
-                return self.broken(b"invalid token")
             self.kind = END
             return 0
         found = PUNCTUATION.get(byte)
@@ -515,7 +513,7 @@ class Reader:
         memory: cython.pointer(minikv_lua) = minikv_lua_of(self.L)
         self.depth += 1
         if self.depth > self.settings.decode_depth or not lua_checkstack(self.L, 4):
-            self.error = b"Found too many nested data structures (%d)" % self.depth
+            self.error = b"Found too many nested data structures (%d) at character %d" % (self.depth, self.token_at + 1)
             return False
         if memory.used > memory.limit:
             self.error = b"not enough memory"

@@ -13,6 +13,7 @@ from cython.cimports.minikv.scripting.lua import (
     LUA_BOOLEAN,
     LUA_NIL,
     LUA_NUMBER,
+    LUA_RAISE,
     LUA_STRING,
     LUA_TABLE,
     lua_checkstack,
@@ -311,7 +312,10 @@ def unpack(L: cython.pointer(lua_State), limit: cython.int, offset: cython.doubl
                 return raise_where(L, b"too many results to unpack")
             if not reader.value(0):
                 error: bytes = reader.error
-                return raise_where(L, error)
+                if not error.startswith(b"table index"):
+                    return raise_where(L, error)
+                push_bytes(L, error)
+                return LUA_RAISE
             count += 1
         if not all_:
             lua_pushnumber(L, -1 if reader.at >= length else cython.cast(cython.double, reader.at))
@@ -417,8 +421,8 @@ class Unpacker:
             lua_pushnil(L)
         elif kind == 0xC2 or kind == 0xC3:
             lua_pushboolean(L, kind & 1)
-        elif 0xC4 <= kind <= 0xC6 or 0xD9 <= kind <= 0xDB:
-            size = 1 << (kind - (0xC4 if kind < 0xD0 else 0xD9))
+        elif 0xD9 <= kind <= 0xDB:
+            size = 1 << (kind - 0xD9)
             return self.need(size) and self.push_string(self.number(size))
         elif kind == 0xCA:
             if not self.need(4):

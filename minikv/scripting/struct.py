@@ -92,6 +92,8 @@ class Layout:
                 return True
             if self.option == 115:
                 return True
+            if self.name == b"size" and (48 <= self.option <= 57 or 97 <= self.option | 32 <= 122):
+                continue
             if not self.control():
                 return False
         return False
@@ -179,17 +181,17 @@ def pack(L: cython.pointer(lua_State), layout: Layout, out: bytearray) -> bytes:
             continue
         if layout.option == 99 or layout.option == 115:
             if not is_text(L, index):
-                return bad_argument(L, index, b"pack", b"string")
+                return missing(L, index, b"string")
             text = lua_tolstring(L, index, cython.address(length))
             if layout.size == 0:
                 layout.size = length
             if cython.cast(cython.longlong, length) < layout.size:
-                return wrong_argument(index, b"pack", b"string too short")
+                return wrong_argument(index + 1, b"pack", b"string too short")
             out += text[: layout.size]
             if layout.option == 115:
                 out.append(0)
         elif not is_number(L, index, cython.address(number)):
-            return bad_argument(L, index, b"pack", b"number")
+            return missing(L, index, b"number")
         elif layout.option == 102 or layout.option == 100:
             if layout.option == 102:
                 short = cython.cast(cython.float, number)
@@ -202,6 +204,14 @@ def pack(L: cython.pointer(lua_State), layout: Layout, out: bytearray) -> bytes:
             put_integer(out, number, layout.size, layout.big_endian)
         index += 1
     return layout.error
+
+
+@cython.cfunc
+def missing(L: cython.pointer(lua_State), index: cython.int, expected: bytes) -> bytes:
+    """The error for an argument of pack; one that is not there counts as nil."""
+    if index > lua_gettop(L):
+        return wrong_argument(index, b"pack", expected + b" expected, got nil")
+    return bad_argument(L, index, b"pack", expected)
 
 
 @cython.cfunc
@@ -228,6 +238,7 @@ def put_integer(out: bytearray, number: cython.double, size: cython.longlong, bi
 def unpack_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
     """The values, and the position behind the last."""
     start: cython.double = 1
+    error: bytes
     if not is_text(L, 1):
         return raise_where(L, bad_argument(L, 1, b"unpack", b"string"))
     if not is_text(L, 2):
@@ -235,11 +246,12 @@ def unpack_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.in
     if lua_gettop(L) > 2 and lua_type(L, 3) != 0 and not is_number(L, 3, cython.address(start)):
         return raise_where(L, bad_argument(L, 3, b"unpack", b"number"))
     if start < 1:
-        return raise_where(L, wrong_argument(3, b"unpack", b"offset must be 1 or greater"))
+        error = wrong_argument(3, b"unpack", b"offset must be 1 or greater")
+        return raise_where(L, error if start > -1 else wrong_argument(2, b"unpack", b"data string too short"))
     try:
         layout: Layout = layout_of(L, b"unpack")
         lua_settop(L, 2)
-        error: bytes = unpack(L, layout, cython.cast(cython.longlong, start) - 1)
+        error = unpack(L, layout, cython.cast(cython.longlong, start) - 1)
         if error is not None:
             return raise_where(L, error)
         return lua_gettop(L) - 2
@@ -330,12 +342,10 @@ def size_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
     layout: Layout = layout_of(L, b"size")
     while layout.next():
         if layout.option == 115:
-            return raise_where(L, wrong_argument(1, b"size", b"variable-size format in method 'size'"))
+            return raise_where(L, wrong_argument(1, b"size", b"option 's' has no fixed size"))
         if layout.option == 99 and layout.size == 0:
-            return raise_where(L, wrong_argument(1, b"size", b"variable-length format"))
+            return raise_where(L, wrong_argument(1, b"size", b"option 'c0' has no fixed size"))
         position += layout.padding(position) + layout.size
-        if position > 2147483647:
-            return raise_where(L, wrong_argument(1, b"size", b"item too large"))
     error: bytes = layout.error
     if error is not None:
         return raise_where(L, error)
