@@ -46,7 +46,7 @@ from cython.cimports.minikv.scripting.stack import add, bad_argument, raise_wher
 from cython.cimports.minikv.scripting.values import bytes_at, push_bytes
 
 # A table that holds another many times may be longer in JSON than memory.
-MAX_OUTPUT = cython.declare(cython.Py_ssize_t, 256 * 1024 * 1024)
+MAX_OUTPUT = cython.declare(cython.Py_ssize_t, 128 * 1024 * 1024)
 
 # Kinds of tokens.
 OBJECT = cython.declare(cython.int, 0)

@@ -42,7 +42,7 @@ from cython.cimports.minikv.scripting.stack import add, bad_argument, is_number,
 from cython.cimports.minikv.scripting.values import push_bytes
 
 MAX_NESTING = cython.declare(cython.int, 16)
-MAX_OUTPUT = cython.declare(cython.Py_ssize_t, 256 * 1024 * 1024)
+MAX_OUTPUT = cython.declare(cython.Py_ssize_t, 128 * 1024 * 1024)
 MISSING = b"Missing bytes in input."
 BAD_FORMAT = b"Bad data format in input."
 # Levels of arrays and maps that are read.

@@ -81,8 +81,8 @@ MAX_BYTES = cython.declare(cython.size_t, 1 << 30)
 # After a script that leaves more than this, everything unused is freed at once.
 LARGE_BYTES = cython.declare(cython.size_t, 64 << 20)
 # One step of the collector after this many scripts.
-# Values of a reply.
-MAX_VALUES = cython.declare(cython.longlong, 16 * 1024 * 1024)
+# Values of a reply, in which a table counts for several.
+MAX_VALUES = cython.declare(cython.longlong, 32 * 1024 * 1024)
 RUNS_PER_STEP = cython.declare(cython.int, 50)
 # Lua's instructions between two looks at the clock: some milliseconds.
 INSTRUCTIONS = cython.declare(cython.int, 100000)

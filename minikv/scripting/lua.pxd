@@ -250,6 +250,25 @@ cdef extern from *:
         return lua_gettop(L);
     }
 
+    /* xpcall, whose handler runs when the error has ended the function: inside an error that the hook has raised, no hook
+       would end an endless handler. */
+    static int minikv_lua_xpcall(lua_State *L)
+    {
+        if (lua_gettop(L) < 2)
+            return luaL_error(L, "bad argument #2 to 'xpcall' (value expected)");
+        lua_settop(L, 2);
+        lua_insert(L, 1);
+        if (!lua_pcall(L, 0, -1, 0)) {
+            lua_pushboolean(L, 1);
+            lua_replace(L, 1);
+            return lua_gettop(L);
+        }
+        lua_pcall(L, 1, 1, 0);
+        lua_pushboolean(L, 0);
+        lua_insert(L, 1);
+        return 2;
+    }
+
     /* Only source is loaded; bytecode is made a syntax error. */
     static int minikv_lua_loadstring(lua_State *L)
     {
@@ -283,6 +302,10 @@ cdef extern from *:
         }
         if (!strcmp(kind, "pcall")) {
             lua_pushcclosure(L, minikv_lua_pcall, 0);
+            return 1;
+        }
+        if (!strcmp(kind, "xpcall")) {
+            lua_pushcclosure(L, minikv_lua_xpcall, 0);
             return 1;
         }
         if (!strcmp(kind, "pairs")) {

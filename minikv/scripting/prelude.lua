@@ -18,7 +18,7 @@ local function pick(from, names)
 end
 
 local base = pick(_G, [[
-  _VERSION assert collectgarbage error gcinfo ipairs rawequal select tonumber tostring type unpack xpcall
+  _VERSION assert collectgarbage error gcinfo ipairs rawequal select tonumber tostring type unpack
 ]])
 base.next = wrap("reader", next)
 base.rawget = wrap("reader", rawget)
@@ -27,6 +27,7 @@ base.setmetatable = wrap("writer", setmetatable)
 base.getmetatable = wrap("getmetatable", getmetatable)
 base.pairs = wrap("pairs", plain_next, base.next)
 base.pcall = wrap("pcall")
+base.xpcall = wrap("xpcall")
 base.loadstring = wrap("loadstring", loadstring)
 
 local concat, raw_error, raw_pcall, raw_type, parse = table.concat, error, pcall, type, base.loadstring

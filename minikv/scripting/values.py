@@ -48,6 +48,8 @@ from cython.cimports.minikv.scripting.lua import (
 from minikv.errors import CommandError
 from minikv.protocol.reply import NULL_ARRAY, Marker, encode, format_double
 
+# A table takes the memory of this many other values.
+TABLE_WEIGHT = cython.declare(cython.int, 16)
 TOO_DEEP = "ERR reached lua stack limit"
 TOO_LONG = "ERR the script's reply has too many values"
 
@@ -305,10 +307,10 @@ def value_at(
     resp: what the script chose. left: how many values the reply may still have; a table that holds another many times
     has more of them than memory.
     """
-    left[0] -= 1
+    kind: cython.int = lua_type(L, -1)
+    left[0] -= TABLE_WEIGHT if kind == LUA_TABLE else 1
     if left[0] < 0:
         raise CommandError(TOO_LONG)
-    kind: cython.int = lua_type(L, -1)
     value: object = None
     if kind == LUA_STRING:
         value = bytes_at(L, -1)

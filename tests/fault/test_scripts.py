@@ -104,7 +104,7 @@ def test_a_transaction_is_refused_as_a_whole(server: Server) -> None:
     other = server.connect()
     assert other.call("MULTI") == b"+OK\r\n"
     assert other.call("SET a 1") == BUSY
-    other.call("SCRIPT KILL")
+    server.connect().call("SCRIPT KILL")
     script.read()
     assert other.call("EXEC").startswith(b"-EXECABORT")
 
@@ -132,12 +132,11 @@ def test_the_script_of_a_client_that_is_gone_ends_too(server: Server) -> None:
     [
         "local t = {} for i = 1, 1e9 do t[i] = {i} end",
         "local s = 'x' while true do s = s .. s end",
-        "return ('x'):rep(1e10)",
-        "local t = {} while true do t[#t + 1] = ('x'):rep(1e6) .. #t end",
+        "local s = ('x'):rep(1e6) local t = {} while true do t[#t + 1] = s .. #t end",
         "local t = {1} for i = 1, 40 do t = {t, t} end return t",
-        "local t = {1} for i = 1, 40 do t = {t, t} end return cjson.encode(t)",
+        "local t = {('x'):rep(1e5)} for i = 1, 40 do t = {t, t} end return cjson.encode(t)",
         "local t = {('x'):rep(1e6)} for i = 1, 15 do t = {t, t, t, t} end return cmsgpack.pack(t)",
-        "return cjson.decode('[' .. ('[],'):rep(2e7) .. '[]]')",
+        "local s = '[],' for i = 1, 24 do s = s .. s end return cjson.decode('[' .. s .. '[]]')",
     ],
 )
 def test_a_script_that_wants_all_memory_gets_an_error(start_minikv, body: str) -> None:  # type: ignore[no-untyped-def]
