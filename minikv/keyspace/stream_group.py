@@ -858,6 +858,12 @@ def group_at(at: cython.pointer[uint8_t], stream: Stream | None) -> Group:
 
 
 @cython.cfunc
+def new_group(name: bytes, last: StreamId, reads: uint64_t) -> bytes:
+    """The bytes of a group without consumers."""
+    return write_group_head(name, last, reads) + NOTHING_PENDING
+
+
+@cython.cfunc
 @cython.exceptval(-1, check=False)
 def spread_group(group: Group) -> cython.int:
     """Give a small group that has grown tables of its own, and store it. Raises ArenaFull with nothing stored."""
