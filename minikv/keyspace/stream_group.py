@@ -174,6 +174,10 @@ class Group:
     def last_id(self) -> int:
         return number_of(self.last)
 
+    @last_id.setter
+    def last_id(self, id: int) -> None:
+        self.last = id_of(id)
+
     @property
     def entries_read(self) -> int | None:
         return None if self.reads == UNKNOWN_READS else self.reads
@@ -601,7 +605,7 @@ class LargeGroup(Group):
                 or self.last.sequence != self.saved_last.sequence
                 or self.reads != self.saved_reads
             ):
-                self.write_head(self.stream.replace_in_tail(self.place, self.saved, self.saved, 0))
+                self.write_head(self.stream.replace_in_tail(self.place, head_size(self.name), head_size(self.name), 0))
             return 0
         group = Group(self.name)
         group.last = self.last
@@ -782,6 +786,7 @@ class LargeGroup(Group):
                 self.insert_owned(owned)
                 memcpy(owned, found + PENDING_SIZE, OWNER_SIZE)
                 self.remove_owned(owned)
+                found = self.table.at(place)
             memcpy(found, row, PENDING_ROW)
             return 0
         self.insert_owned(owned)

@@ -84,7 +84,7 @@ def stream_id(ms: int, sequence: int = 0) -> bytes:
 
 
 def stream(key: bytes, nodes: list[list[bytes]], pending: int = 0, groups: int = 1) -> bytes:
-    """Entries 1-0, 1-1 ... of a node, 2-0 of the next one; the first `pending` of each node's first are each group's."""
+    """Entries 1-0, 1-1 ... of a node, 2-0 of the next; the first `pending` of each node's first are each group's."""
     record = STREAM_2 + string(key) + rdb_format.encode_length(len(nodes))
     for ms, values in enumerate(nodes, 1):
         entries = [part for sequence, value in enumerate(values) for part in (2, 0, sequence, value, 4)]
