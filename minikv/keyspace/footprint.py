@@ -144,9 +144,11 @@ class Footprint:
         elif self.size <= CHUNKED_MAX:
             payload = CHUNKED_ROOT + CHUNK_ENTRY * self.count
             entries = self.small.nbytes
-        if self.tables == 0 and self.groups <= GROUPS_WALKED:
+        if self.tables == 0:
+            if self.groups > GROUPS_WALKED:
+                return self._record(SPREAD_STREAM + self.tail_len) + self.entries
             return self._record(payload + self.tail_len) + entries
-        # It gets nodes of their own, for tables or for its many groups, when all else is there; room for a time stays.
+        # It gets its tables, and with them nodes of their own, when all else is there; room for a time stays.
         if self.header + payload + self.tail_len > RECORD_MAX and not self.prefixed:
             self.header += EXPIRY_SIZE
             self.prefixed = True
