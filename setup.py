@@ -37,6 +37,7 @@ def compiled_modules() -> list[Extension]:
 
 
 setup(
+    packages=[],
     ext_modules=cythonize(compiled_modules(), compiler_directives={"language_level": 3}, nthreads=2),
     options={"build_ext": {"parallel": 2}},
 )
