@@ -19,7 +19,23 @@ Every module here works on bytes and addresses and is compiled by Cython.
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
-if not any((Path(__file__).parent / f"memory{suffix}").exists() for suffix in EXTENSION_SUFFIXES):
-    raise ImportError(
-        "minikv's engine is not compiled: install the package (pip install .) or run setup.py build_ext --inplace"
+PACKAGE = Path(__file__).parents[1]
+MADE = PACKAGE.parent / "build" / "made"  # written by the build of a checkout
+
+
+def newer_sources() -> list[str]:
+    """The sources that have changed since this checkout was compiled; none in an installed package."""
+    if not MADE.exists():
+        return []
+    made_ns = MADE.stat().st_mtime_ns
+    compiled = [library.with_name(library.name.partition(".")[0] + ".py") for library in PACKAGE.rglob("*.so")]
+    sources = [*compiled, *PACKAGE.rglob("*.pxd")]
+    return sorted(
+        str(path.relative_to(PACKAGE)) for path in sources if path.exists() and path.stat().st_mtime_ns > made_ns
     )
+
+
+if not any((Path(__file__).parent / f"memory{suffix}").exists() for suffix in EXTENSION_SUFFIXES):
+    raise ImportError("minikv's engine is not compiled: install the package (pip install .) or run make")
+if newer := newer_sources():
+    raise ImportError(f"minikv's compiled modules are older than their sources ({', '.join(newer)}): run make")
