@@ -14,22 +14,25 @@ PYTHON ?= .venv/bin/python
 QUICK ?= -m 'not server and not slow'
 ARGS ?=
 
+ENVIRONMENT = $(filter .venv/bin/python,$(PYTHON)) # made if it is the default and not there
+
+interpreter = $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 tree = build/$(shell $(PYTHON) -c 'import sys; print(sys.implementation.cache_tag)')
-export PATH := $(PATH):$(abspath $(dir $(PYTHON)))
+export PATH := $(PATH):$(dir $(interpreter))
 
 define compile
 @$(PYTHON) -c 'import Cython, setuptools' || { echo "no Cython here: $(PYTHON) -m pip install -e '.[test]'" >&2; exit 1; }
-@cmake -S . -B $(1) -G Ninja -DCMAKE_BUILD_TYPE=$(2) -DPython_EXECUTABLE=$(abspath $(PYTHON)) > $(1).log || { cat $(1).log; exit 1; }
+@cmake -S . -B $(1) -G Ninja -DCMAKE_BUILD_TYPE=$(2) -DPython_EXECUTABLE=$(interpreter) > $(1).log || { cat $(1).log; exit 1; }
 @cmake --build $(1)
 endef
 
 .PHONY: build debug quick test lint sanitize profile wheel clean
 
-build: $(PYTHON)
+build: $(ENVIRONMENT)
 	@mkdir -p build
 	$(call compile,$(tree),Release)
 
-debug: $(PYTHON)
+debug: $(ENVIRONMENT)
 	@mkdir -p build
 	$(call compile,$(tree)-debug,Debug)
 	@echo "annotated: $(tree)-debug/c"
@@ -44,19 +47,19 @@ quick: build
 test: build
 	$(PYTHON) -m pytest $(ARGS)
 
-lint: $(PYTHON)
+lint: $(ENVIRONMENT)
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m mypy
 
-sanitize: $(PYTHON)
+sanitize: $(ENVIRONMENT)
 	PYTHON=$(PYTHON) .ci/sanitize $(ARGS)
 
 # Stop the server with Ctrl-C, then: perf report. -g asks for the callers of each function.
 profile: build
 	perf record -g -o build/perf.data -- $(PYTHON) -m minikv $(ARGS); perf report -i build/perf.data
 
-wheel: $(PYTHON)
+wheel: $(ENVIRONMENT)
 	PYTHON=$(PYTHON) .ci/wheel
 
 clean:
