@@ -18,6 +18,10 @@ ENVIRONMENT = $(filter .venv/bin/python,$(PYTHON)) # made if it is the default a
 
 interpreter = $(shell $(PYTHON) -c 'import sys; print(sys.executable)')
 tree = build/$(shell $(PYTHON) -c 'import sys; print(sys.implementation.cache_tag)')
+ifeq ($(origin CC),default) # the one that pip takes, or each would compile everything again after the other
+CC = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_config_var("CC").split()[0])')
+endif
+export CC
 export PATH := $(PATH):$(dir $(interpreter))
 
 define compile
