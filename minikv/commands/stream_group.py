@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
+# distutils: extra_compile_args = -O1
 """Commands on consumer groups: the groups themselves, and what is pending in them."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
+# distutils: extra_compile_args = -O1
 """XREAD and XREADGROUP: entries of several streams at once, as soon as there are some."""
 
 from __future__ import annotations
