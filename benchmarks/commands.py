@@ -1,9 +1,9 @@
 """Does every command cost what it costs in Redis, and grow as it does there?
 
 Each request of the table below, on data of three sizes (elements, keys, pending entries, consumers, groups, clients,
-patterns or arguments: see its scene), on each server in turns: CPU time of the server's main thread per request. A ratio above 2
-is marked `>2`; `grows` marks a request whose time grows from one size to the next at least 3 times as much as on the
-reference server.
+patterns or arguments: see its scene), on each server in turns: CPU time of the server's main thread per request. A
+ratio above 2 is marked `>2`; `grows` marks a request whose time grows from one size to the next at least 3 times as
+much as on the reference server.
 """
 
 from __future__ import annotations
