@@ -16,7 +16,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 RUN python -m venv /minikv
-COPY pyproject.toml setup.py README.md LICENSE ./
+COPY pyproject.toml CMakeLists.txt README.md LICENSE ./
+COPY cmake cmake
 COPY minikv minikv
 RUN /minikv/bin/pip install --no-cache-dir . \
     && /minikv/bin/pip uninstall -y pip

@@ -1,9 +1,9 @@
 """Does every command cost what it costs in Redis, and grow as it does there?
 
-Each request of the table below, on data of three sizes (elements, keys, pending entries, consumers, groups, clients or
-arguments: see its scene), on each server in turns: CPU time of the server's main thread per request. A ratio above 2
-is marked `>2`; `grows` marks a request whose time grows from one size to the next at least 3 times as much as on the
-reference server.
+Each request of the table below, on data of three sizes (elements, keys, pending entries, consumers, groups, clients,
+patterns or arguments: see its scene), on each server in turns: CPU time of the server's main thread per request. A
+ratio above 2 is marked `>2`; `grows` marks a request whose time grows from one size to the next at least 3 times as
+much as on the reference server.
 """
 
 from __future__ import annotations
@@ -137,6 +137,24 @@ def readers(server: Server, size: int) -> None:
         server.client().send("XREAD", "BLOCK", 0, "STREAMS", "x", "$")
 
 
+def listeners(server: Server, size: int) -> None:
+    """So many clients that have subscribed to channel a and to a shard channel."""
+    for _ in range(size):
+        client = server.client()
+        client.command("SUBSCRIBE", "a")
+        client.command("SSUBSCRIBE", "s")
+
+
+def patterns(server: Server, size: int) -> None:
+    """One client with so many patterns, all with other beginnings."""
+    client = server.client()
+    for start in range(0, size, LOAD_ARGUMENTS):
+        names = [f"e:{each}.*" for each in range(start, min(size, start + LOAD_ARGUMENTS))]
+        client.send("PSUBSCRIBE", *names)
+        for _ in names:
+            client.receive()
+
+
 # Scene: how it is filled, its sizes, its requests. {n}: the size, {half}, {last}; {i}: another number each time;
 # e*: the elements as arguments, e=*: with a value each, =e*: the value first. Before `;` stands what is not measured.
 SCENES: dict[str, tuple[Fill, Sequence[int], str]] = {
@@ -224,6 +242,11 @@ SCENES: dict[str, tuple[Fill, Sequence[int], str]] = {
         CLIENT LIST | CLIENT LIST ID 1 | CLIENT KILL ID 999999 | CLIENT UNBLOCK 999999 | CLIENT INFO | INFO clients
         PING | CLIENT KILL ADDR 1.1.1.1:1
     """),
+    "listeners": (listeners, CLIENT_SIZES, """
+        PUBLISH a v | PUBLISH none v | SPUBLISH s v | PUBSUB CHANNELS | PUBSUB NUMSUB a | PUBSUB SHARDCHANNELS
+        PUBSUB SHARDNUMSUB s | UNSUBSCRIBE none | SUNSUBSCRIBE none
+    """),
+    "patterns": (patterns, SIZES, "PUBLISH e:1.x v | PUBSUB NUMPAT | PUNSUBSCRIBE none"),
     "workers": (workers, CLIENT_SIZES, "XADD x * f v"),
     "readers": (readers, CLIENT_SIZES, "XADD x * f v"),
 }  # fmt: skip
@@ -231,8 +254,8 @@ SCENES: dict[str, tuple[Fill, Sequence[int], str]] = {
 # Commands that need another protocol state, a file, a peer or the end of the server; DEBUG is a family of its own.
 NOT_SWEPT = {
     "asking", "auth", "bgsave", "cluster", "debug", "flushall", "flushdb", "migrate", "monitor", "pfdebug",
-    "pfselftest", "quit", "readonly", "readwrite", "restore", "restore-asking", "save", "shutdown", "slaveof",
-    "snapshot",
+    "pfselftest", "psubscribe", "quit", "readonly", "readwrite", "restore", "restore-asking", "save", "shutdown",
+    "slaveof", "snapshot", "ssubscribe", "subscribe",
 }  # fmt: skip
 
 

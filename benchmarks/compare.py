@@ -140,10 +140,10 @@ def built(commit: str) -> Path:
             assert git.stdout is not None
             with tarfile.open(fileobj=git.stdout, mode="r|") as files:
                 files.extractall(directory, filter="data")
-        subprocess.run(
-            [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
-            cwd=directory, check=True, capture_output=True, timeout=BUILD_TIMEOUT_S,
-        )  # fmt: skip
+        build = ["make", f"PYTHON={sys.executable}"]
+        if (directory / "setup.py").exists():  # a commit before Makefile and CMake
+            build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
+        subprocess.run(build, cwd=directory, check=True, capture_output=True, timeout=BUILD_TIMEOUT_S)
         done.parent.mkdir(exist_ok=True)
         done.touch()
     return directory

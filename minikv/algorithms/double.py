@@ -1,4 +1,5 @@
 # cython: language_level=3
+# distutils: extra_compile_args = -O1
 """Doubles as C's strtod parses them, as Redis does for scores: `1e3`, `0x10` and `inf` are valid."""
 
 import cython

@@ -1,4 +1,5 @@
 # cython: language_level=3
+# distutils: extra_compile_args = -O1
 
 """C's long double, which Redis counts with in INCRBYFLOAT and HINCRBYFLOAT.
 

@@ -1,4 +1,5 @@
 # cython: language_level=3
+# distutils: extra_compile_args = -O1
 """Commands on places: sorted sets whose scores are geohashes (see geohash.py)."""
 
 from __future__ import annotations

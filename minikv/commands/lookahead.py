@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
+# distutils: extra_compile_args = -O3
 """Prefetching: what the keys of a pipeline's next requests lead to comes into the cache while they are still parsed.
 
 Each key costs two waits for memory, one for its bucket in the table and one for its record; for requests that come

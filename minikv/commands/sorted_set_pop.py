@@ -1,4 +1,5 @@
 # cython: language_level=3
+# distutils: extra_compile_args = -O1
 """Commands that take members out of sorted sets from either end, at once or as soon as there are some."""
 
 from __future__ import annotations

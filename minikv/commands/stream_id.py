@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False
+# distutils: extra_compile_args = -O1
 """Stream IDs as clients write them: `<milliseconds>-<sequence>`, and the bounds of ranges."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 # cython: language_level=3
+# distutils: extra_compile_args = -O3
 """Commands on strings."""
 
 from minikv.algorithms.lcs import lcs_blocks, lcs_length

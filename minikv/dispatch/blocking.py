@@ -1,4 +1,5 @@
 # cython: language_level=3
+# distutils: extra_compile_args = -O1
 """Commands that wait until a key is ready: one mechanism for all of them.
 
 A handler that finds nothing to do returns `block(...)`. Its client then waits: the connection reads but does not

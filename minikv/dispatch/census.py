@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
+# distutils: extra_compile_args = -O1
 """What all clients together hold, for INFO and MEMORY STATS.
 
 A server may have ten thousand clients and be asked every second. So they are visited in rounds, some with each tick of

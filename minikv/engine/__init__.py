@@ -19,7 +19,25 @@ Every module here works on bytes and addresses and is compiled by Cython.
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
-if not any((Path(__file__).parent / f"memory{suffix}").exists() for suffix in EXTENSION_SUFFIXES):
-    raise ImportError(
-        "minikv's engine is not compiled: install the package (pip install .) or run setup.py build_ext --inplace"
+
+def newer_sources(package: Path, made: Path) -> list[str]:
+    """The compiled modules' sources that have changed since `made` was written, as paths below the package.
+
+    Only the build of a checkout writes that file: an installed package has none, and nothing is newer.
+    """
+    if not made.exists():
+        return []
+    made_ns = made.stat().st_mtime_ns
+    compiled = [library.with_name(library.name.partition(".")[0] + ".py") for library in package.rglob("*.so")]
+    return sorted(
+        str(path.relative_to(package))
+        for path in (*compiled, *package.rglob("*.pxd"))
+        if path.exists() and path.stat().st_mtime_ns > made_ns
     )
+
+
+_package = Path(__file__).parents[1]
+if not any((Path(__file__).parent / f"memory{suffix}").exists() for suffix in EXTENSION_SUFFIXES):
+    raise ImportError("minikv's engine is not compiled: install the package (pip install .) or run make")
+if _newer := newer_sources(_package, _package.parent / "build" / "made"):
+    raise ImportError(f"minikv's compiled modules are older than their sources ({', '.join(_newer)}): run make")

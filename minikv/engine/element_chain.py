@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
+# distutils: extra_compile_args = -O1
 """One chain of elements as an object, for tests and measurements; the engine itself uses Chains with structs."""
 
 import cython

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False
+# distutils: extra_compile_args = -O1
 """Memory for a load, made ready by a second thread.
 
 The kernel clears every page before a process gets it. For a dump of 1 GB that takes longer than all else that the load

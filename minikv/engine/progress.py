@@ -1,4 +1,5 @@
 # cython: language_level=3
+# distutils: extra_compile_args = -O1
 """The page that a snapshot child writes and its parent reads: 512 words of 64 bits in memory that both share.
 
     KEYS_DONE RANK_PASSED       written by the walk; RANK_PASSED also by the parent when the child is gone

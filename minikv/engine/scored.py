@@ -1,4 +1,5 @@
 # cython: cdivision=True
+# distutils: extra_compile_args = -O1
 """One tree of elements as an object: members by (score, bytes), for tests and measurements.
 
 The engine itself uses OrderedTrees, over the arena and with states that lie in its own structures. Here the elements

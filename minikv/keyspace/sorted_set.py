@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# distutils: extra_compile_args = -O1
 """Sorted sets: members with scores, in the order of (score, bytes of the member). An element is a string and a double.
 
 A packed or chunked one has its elements in that order. Packed ones are looked through from the start; chunks are

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# distutils: extra_compile_args = -O1
 """Tables of large consumer groups: sorted rows in a chain that is a part of the stream's store."""
 
 import cython

@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False
+# distutils: extra_compile_args = -O3
 
 """Requests: bytes in, argument arrays out, no sockets (sans-IO).
 

@@ -1,4 +1,5 @@
 # cython: language_level=3
+# distutils: extra_compile_args = -O1
 """Who has subscribed to what, and the messages that they get.
 
 A message is encoded once for each protocol version, whatever the number of its receivers. Patterns are found by the

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
+# distutils: extra_compile_args = -O1
 """A parser for Redis's compact encodings of small collections, each one string in an RDB file.
 
     intset    width 4 B | count 4 B | integers of 2, 4 or 8 bytes, ascending

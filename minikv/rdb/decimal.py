@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
+# distutils: extra_compile_args = -O1
 """Decimal text to double, correctly rounded and fast: old and compact sorted sets have scores as text.
 
 A number of at most 19 digits is an integer that fits a 64-bit mantissa, times or divided by a power of ten

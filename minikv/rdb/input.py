@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# distutils: extra_compile_args = -O3
 """The bytes of an RDB file or of a DUMP payload: numbers, lengths and strings, one after another.
 
 File bytes are read into one buffer, checksummed and parsed there. Only a large string is read straight to

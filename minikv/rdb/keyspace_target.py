@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False
+# distutils: extra_compile_args = -O1
 """The target that loads into a keyspace: values go straight into the arena."""
 
 import cython

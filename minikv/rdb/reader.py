@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# distutils: extra_compile_args = -O1
 """Read an RDB file, a slice at a time, and pass its records to a target.
 
     reader = RdbReader(fd, target, databases=16, now_ms=..., verify=True)

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
+# distutils: extra_compile_args = -O1
 """Read a stream from a file: nodes, one after another, then everything else at once.
 
     number of nodes | (ID as a string of 16 B | listpack as a string) ...
@@ -222,7 +223,7 @@ class StreamReader:
 
     @cython.cfunc
     def read_ids(self, pending: bytearray, owned: bytearray, before: bytes) -> bytearray:
-        """IDs of entries that are pending in the group and not yet owned, and those before, in order behind their number."""
+        """IDs of entries that are pending and not yet owned, and those before, in order behind their number."""
         source: RdbInput = self.source
         count: uint64_t = self.many(ID_LEN)
         before_len: uint64_t = len(before)
@@ -303,10 +304,10 @@ def sort_rows(start: cython.pointer[uint8_t], count: uint64_t, width: uint64_t) 
     else:
         return False
     qsort(start, count, width, by_id)
-    for row in range(1, count):
-        if memcmp(start + (row - 1) * width, start + row * width, ID_SIZE) == 0:
-            return True
-    return False
+    row = 1
+    while row < count and memcmp(start + (row - 1) * width, start + row * width, ID_SIZE) != 0:
+        row += 1
+    return row < count
 
 
 @cython.cfunc

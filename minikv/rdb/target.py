@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False
+# distutils: extra_compile_args = -O1
 """Where a reader puts what it finds: the contract, and two targets for readers without a keyspace."""
 
 from __future__ import annotations

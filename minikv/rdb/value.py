@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# distutils: extra_compile_args = -O3
 """Read the value of a key, of any type and encoding, from a file or a DUMP payload, into a target.
 
     values.read_key(); values.begin(type, has_expiry, expire_at_ms)

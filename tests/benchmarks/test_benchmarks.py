@@ -17,6 +17,7 @@ from benchmarks.mixed import LARGE, MIXED, Collections, mixed
 from benchmarks.options import Options
 from benchmarks.report import Figure, Report
 from benchmarks.servers import MINIKV, REDIS, ROOT, ServerSpec, in_turns, running
+from tests.harness import wait_until
 
 needs_redis = pytest.mark.usefixtures("oracle_command")
 
@@ -185,5 +186,5 @@ def test_interrupted_run_stops_its_servers(tmp_path: Path) -> None:
             assert run.poll() is None
         run.send_signal(signal.SIGTERM)
         assert run.wait(30) == 143
-    assert all(processes.state(server) in ("", "Z") for server in servers)
+    wait_until(lambda: all(processes.state(server) in ("", "Z") for server in servers), "the servers end")
     assert list(tmp_path.iterdir()) == []

@@ -348,7 +348,7 @@ def test_a_client_is_listed_and_counted_until_its_socket_is_closed(start_minikv:
     with server.connect() as client:
         number = client.value("CLIENT ID")
         client.send_raw(encode("GET big") + last)
-        wait_until(lambda: b"c db=" in listed(server, number), "the client is being closed")
+        wait_until(lambda: b"cU db=" in listed(server, number), "the client is being closed")
         assert connected_clients(server) == 2
         assert open_descriptors(server) == descriptors + 1
         assert client.read() == b"$%d\r\n%b\r\n" % (3 * MB, b"x" * 3 * MB)
@@ -364,7 +364,7 @@ def test_a_client_that_is_being_closed_can_be_killed(start_minikv: StartServer) 
     with server.connect() as client:
         number = client.value("CLIENT ID")
         client.send_raw(encode("GET big") + encode("QUIT"))
-        wait_until(lambda: b"c db=" in listed(server, number), "the client is being closed")
+        wait_until(lambda: b"cU db=" in listed(server, number), "the client is being closed")
         assert server.call(f"CLIENT KILL ID {number}") == b":1\r\n"
         assert listed(server, number) == b""
         server.barrier()
