@@ -1,4 +1,5 @@
 # cython: language_level=3
+# distutils: extra_compile_args = -O3
 """FCALL and FCALL_RO; FUNCTION."""
 
 import time

@@ -1,4 +1,5 @@
 # cython: language_level=3
+# distutils: extra_compile_args = -O3
 """EVAL, EVALSHA and their read-only forms; SCRIPT."""
 
 from minikv.commands.help import help_lines

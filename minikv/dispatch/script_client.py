@@ -1,4 +1,5 @@
 # cython: language_level=3
+# distutils: extra_compile_args = -O3
 """The client of the commands that a script calls."""
 
 import cython

@@ -1,4 +1,5 @@
 # cython: language_level=3
+# distutils: extra_compile_args = -O3
 """The functions of FUNCTION LOAD: libraries, how they are kept, and how a function is run.
 
 A library is known by the name in its first line, a function by its own; both names are unique on a server. Libraries

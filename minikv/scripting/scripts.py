@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
+# distutils: extra_compile_args = -O3
 """The scripts of EVAL: the cache, flags, and how one is run.
 
 A script is known by the SHA-1 of its text, and, to spare EVAL the hashing, by the text itself.

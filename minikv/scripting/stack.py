@@ -1,4 +1,5 @@
 # cython: language_level=3
+# distutils: extra_compile_args = -O3
 """Small tools on Lua's stack for functions of ours: fields, arguments, errors in Lua's words."""
 
 import cython
