@@ -621,6 +621,8 @@ class Connection(Client):
         hub.serving = self
         self.waiting = False
         try:
+            if self.pushed_len > 0:
+                self.add_pushed()  # before the replies of requests that came after it
             hub.tick()
             hub.table.begin_batch()
             self.last_interaction_ns = hub.table.mark_ns
@@ -639,6 +641,7 @@ class Connection(Client):
                 hub.unsent.append(self)
                 hub.call_soon()
         if self.closing:
+            self.forget()  # again: a command that went on may have registered it for something
             return 0
         if self.backlog_len > 0:
             self.update_mask()
