@@ -795,6 +795,9 @@ class Connection(Client):
             return 0
         if self.backlog_len > 0:
             self.send_backlog()
+            if self.choked and self.backlog_len == 0:
+                self.choked = False  # nobody asks for room any more, so `use_room` will not be called
+                self.resume()
         sent: cython.Py_ssize_t = 0
         if self.backlog_len == 0 and not self.closing:
             sent = self.transmit(data, length, more)
