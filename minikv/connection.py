@@ -622,6 +622,8 @@ class Connection(Client):
         hub.serving = self
         self.waiting = False
         try:
+            if self.pushed_len > 0:
+                self.add_pushed()  # before the replies of requests that came after it
             hub.tick()
             hub.table.begin_batch()
             self.last_interaction_ns = hub.table.mark_ns
@@ -640,6 +642,7 @@ class Connection(Client):
                 hub.unsent.append(self)
                 hub.call_soon()
         if self.closing:
+            self.forget()  # again: a command that went on may have registered it for something
             return 0
         if self.backlog_len > 0:
             self.update_mask()
@@ -793,6 +796,9 @@ class Connection(Client):
             return 0
         if self.backlog_len > 0:
             self.send_backlog()
+            if self.choked and self.backlog_len == 0:
+                self.choked = False  # nobody asks for room any more, so `use_room` will not be called
+                self.resume()
         sent: cython.Py_ssize_t = 0
         if self.backlog_len == 0 and not self.closing:
             sent = self.transmit(data, length, more)

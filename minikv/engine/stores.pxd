@@ -85,7 +85,7 @@ cdef class Stores:
     cdef void _end_evacuation(self) noexcept nogil
     cdef bint _move(self, uint64_t old) noexcept nogil
     cdef void _moved(self, uint64_t old, uint64_t new) noexcept nogil
-    cdef object check_waiting(self, dict pages)
+    cdef object check_waiting(self)
     cdef object check_chain(self, uint32_t store, dict pages)
     cdef object check_order(self, uint32_t store)
     cdef Probe _at_entry(self, uint32_t kind, uint64_t offset) noexcept nogil

@@ -441,11 +441,6 @@ class Stores:
                 # Its shared nodes go with those of all.
                 self.indexes[store].chain.shared_pages = 0
                 self._end(store, 0, lazily)
-        store = self.first_waiting
-        while store:
-            if self.indexes[store].chain.shared == self.databases + owner:
-                self.indexes[store].chain.shared_pages = 0
-            store = self.indexes[store].next_free
         if objects:
             self.chunks.drop_owned(owner)
         while not lazily and self.chunks.sweep(OWNERS_PER_STEP):
@@ -510,8 +505,13 @@ class Stores:
         )
 
     def _wait(self, store: uint32_t, objects: uint64_t) -> cython.void:
-        """Let a store's memory be freed when its turn comes."""
+        """Let a store's memory be freed when its turn comes.
+
+        Its nodes in a shared store are freed now: later, its own segments may be another store's, and nothing would
+        tell which of its nodes were where.
+        """
         index: cython.pointer[Index] = cython.address(self.indexes[store])
+        self.chains.forget(cython.address(index.chain))
         self.arena.retire_store(store)
         index.objects = objects
         index.cleared = index.next_free = 0
@@ -535,7 +535,6 @@ class Stores:
             and self.trees.clear_some(cython.address(index.order), BLOCKS_PER_STEP)
         ):
             return True
-        self.chains.forget(cython.address(index.chain))
         if self.arena.heaps[store].first_segment:
             self.arena.free_retired(1)
             return True
@@ -592,7 +591,7 @@ class Stores:
             if is_ordered(self.indexes[store].table.kind):
                 self.check_order(store)
 
-        self.check_waiting(pages)
+        self.check_waiting()
         if self.arena.segments[0].kind == NODES and not self.arena.heaps[self.arena.segments[0].store].retired:
             # The arena's first page is not given out.
             pages[self.arena.segments[0].store] = pages.get(self.arena.segments[0].store, 0) + 1
@@ -600,16 +599,13 @@ class Stores:
             store = number
             assert self.arena.heaps[store].live_pages == wanted, f"store {number}: nodes have {wanted} pages"
 
-    def check_waiting(self, pages: dict) -> object:
-        """Add the pages that chains which wait have in shared stores, and prove that what waits is counted."""
+    def check_waiting(self) -> object:
+        """Prove that what waits is counted, and has nothing in other stores."""
         store: uint32_t = self.first_waiting
         objects: uint64_t = 0
-        chain: cython.pointer[Chain]
         while store:
             assert self.arena.heaps[store].retired and not self.arena.spreads[store].kind
-            chain = cython.address(self.indexes[store].chain)
-            if chain.shared_pages:
-                pages[chain.shared] = pages.get(chain.shared, 0) + chain.shared_pages
+            assert self.indexes[store].chain.pages == 0
             objects += self.indexes[store].objects
             store = self.indexes[store].next_free
         assert objects == self.waiting_objects

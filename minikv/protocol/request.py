@@ -317,9 +317,10 @@ class RequestReader:
         step: cython.Py_ssize_t = min(rest, self.bulk_len - self.bulk_filled)
         if self.bulk_filled + step > self.bulk_capacity:
             self.grow_bulk(max(self.bulk_filled + step, 2 * self.bulk_capacity))
-        memcpy(bytes_data(self.bulk) + self.bulk_filled, self.at, step)
-        self.bulk_filled += step
-        self.at += step
+        if step > 0:
+            memcpy(bytes_data(self.bulk) + self.bulk_filled, self.at, step)
+            self.bulk_filled += step
+            self.at += step
         if self.bulk_filled < self.bulk_len:
             return NEED_MORE
         step = min(self.skip, self.end - self.at)
