@@ -34,10 +34,8 @@ a tree is ever copied. Within a node each field has its own column, so that a bi
 A separator is always exact, never a mere bound left by an entry that is gone: its ref is followed to an element, which
 must be there. So a change of a leaf's first entry goes up the path until that leaf is not the first below a node.
 
-A full leaf first evens out with a neighbour of the same parent that has room and is split only when both are crowded:
-random inserts leave nodes about four fifths full, rising ones (the usual case with times) well above nine tenths. An
-entry costs about 20 bytes and never more than 50. A node that falls below a third merges with a neighbour, if both
-together then leave a quarter free, or evens out with it; so neither rule undoes at once what the other has just done.
+How nodes split, even out and merge is in counted.py. Random inserts leave nodes about four fifths full, rising ones
+(the usual case with times) well above nine tenths. An entry costs about 20 bytes and never more than 50.
 
 Invariants (proved by `check`):
   1. entries rise strictly from the first leaf to the last, which the chain visits in the order of the tree
@@ -53,34 +51,26 @@ where orders are equal.
 import cython
 from cython.cimports.libc.stdint import INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp, memmove
+from cython.cimports.minikv.engine.counted import CountedTrees, Path, bytes_between
 from cython.cimports.minikv.engine.memory import BlockPool
 from cython.cimports.minikv.engine.ordered import (
     INNER_CAPACITY,
     LEAF_CAPACITY,
-    MAX_LEVELS,
     Cursor,
     Entry,
     Inner,
     Leaf,
     OrderedState,
-    Path,
     Probe,
     at_member,
     at_pair,
+    tree_of,
 )
 from cython.cimports.minikv.engine.record import read_length
 
 from minikv.errors import BLOCKS_FULL, ArenaFull
 
 assert cython.sizeof(Leaf) == 4096 and cython.sizeof(Inner) <= 4096 and cython.sizeof(OrderedState) == 24
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-@cython.nogil
-def capacity(level: uint32_t) -> uint32_t:
-    return INNER_CAPACITY if level else LEAF_CAPACITY
 
 
 @cython.cfunc
@@ -150,11 +140,15 @@ def count_below(
 
 @cython.final
 @cython.cclass
-class OrderedTrees:
+class OrderedTrees(CountedTrees):
     """What all trees of one kind share; their blocks are of `pool`. Whoever wants trees of elements sets `elements`."""
 
     def __cinit__(self, pool: BlockPool):
-        self.pool = pool
+        inner: cython.pointer[Inner] = self.inner(0)
+        self.leaf_capacity = LEAF_CAPACITY
+        self.inner_capacity = INNER_CAPACITY
+        self.totals_at = bytes_between(inner, inner.entries)
+        self.children_at = bytes_between(inner, inner.child)
 
     # Changing
 
@@ -169,14 +163,14 @@ class OrderedTrees:
         leaf: cython.pointer(Leaf)
         at: uint32_t
         if state.count == 0:
-            if not self.reserve(state, 1, cython.address(state.root)):
+            if not self.reserve(tree_of(state), 1, cython.address(state.root)):
                 with cython.gil:
                     raise ArenaFull(BLOCKS_FULL)
             self.start_leaf(state.root)
         if self.descend(state, probe, cython.address(path)):
             return False
         if self.leaf(path.block[0]).count == LEAF_CAPACITY:
-            if not self.make_room(state, cython.address(path)):
+            if not self.make_room(tree_of(state), cython.address(path)):
                 with cython.gil:
                     raise ArenaFull(BLOCKS_FULL)
             self.descend(state, probe, cython.address(path))
@@ -208,7 +202,7 @@ class OrderedTrees:
         self.count_on_path(state, cython.address(path), -1)
         if at == 0:
             self.separate_path(state, cython.address(path))
-        self.shrink(state, cython.address(path))
+        self.shrink(tree_of(state), cython.address(path))
         return True
 
     def move(
@@ -228,11 +222,7 @@ class OrderedTrees:
 
     def clear(self, state: cython.pointer(OrderedState)):
         """Forget every entry and give all blocks back; reads the inner nodes only."""
-        if state.root:
-            self.release(state, state.root, state.root_level)
-        state.root = 0
-        state.root_level = 0
-        state.count = 0
+        self.remove_all(tree_of(state))
 
     def clear_some(self, state: cython.pointer(OrderedState), limit: uint32_t) -> cython.bint:
         """The same, up to `limit` leaves at a time, for a tree that nobody looks into any more. True when done."""
@@ -259,7 +249,7 @@ class OrderedTrees:
         self.descend(state, probe, cython.address(path))
         below = path.index[0]
         for level in range(1, state.root_level + 1):
-            below += self.entries_of(path.block[level], 0, path.index[level], level)
+            below += self.total_of(path.block[level], 0, path.index[level], level)
         return below
 
     def at_lex(
@@ -409,106 +399,11 @@ class OrderedTrees:
             if path.index[level]:
                 break
 
-    def make_room(self, state: cython.pointer(OrderedState), path: cython.pointer(Path)) -> cython.bint:
-        """Give the full leaf at the end of `path` room; False, and nothing changed, if the pool is too full for that.
-
-        All blocks are taken before the first node changes. Splits go from the top down: a parent then always has room.
-        """
-        fresh = cython.declare(uint32_t[MAX_LEVELS])
-        level: uint32_t = 0
-        needed: uint32_t = 1
-        if self.spill(state, path):
-            return True
-        while level < state.root_level and self.inner(path.block[level + 1]).count == INNER_CAPACITY:
-            level += 1
-            needed += 1
-        if level == state.root_level:
-            needed += 1
-        if not self.reserve(state, needed, fresh):
-            return False
-        if level == state.root_level:
-            needed -= 1
-            self.grow_root(state, fresh[needed])
-            path.block[state.root_level] = state.root
-            path.index[state.root_level] = 0
-        while needed:
-            needed -= 1
-            self.split(path, needed, fresh[needed])
-        return True
-
-    def spill(self, state: cython.pointer(cython.const[OrderedState]), path: cython.pointer(Path)) -> cython.bint:
-        """Even the full leaf out with the emptier of its neighbours, if that gains an eighth of a leaf or more."""
-        parent: cython.pointer(Inner)
-        at: uint32_t
-        left_room: uint32_t = 0
-        right_room: uint32_t = 0
-        if state.root_level == 0:
-            return False
-        parent = self.inner(path.block[1])
-        at = path.index[1]
-        if at:
-            left_room = LEAF_CAPACITY - self.leaf(parent.child[at - 1]).count
-        if at + 1 < parent.count:
-            right_room = LEAF_CAPACITY - self.leaf(parent.child[at + 1]).count
-        if max(left_room, right_room) < LEAF_CAPACITY // 8:
-            return False
-        self.even(path.block[1], at - 1 if left_room > right_room else at, 0)
-        return True
-
-    def reserve(
-        self, state: cython.pointer(OrderedState), needed: uint32_t, blocks: cython.pointer(uint32_t)
-    ) -> cython.bint:
-        """Take `needed` blocks from the pool, or none and False."""
-        taken: uint32_t = 0
-        while taken < needed:
-            blocks[taken] = self.pool.allocate()
-            if blocks[taken] == 0:
-                while taken:
-                    taken -= 1
-                    self.pool.free(blocks[taken])
-                return False
-            taken += 1
-        state.blocks += needed
-        return True
-
     def start_leaf(self, block: uint32_t):
         leaf: cython.pointer(Leaf) = self.leaf(block)
         leaf.count = 0
         leaf.previous = 0
         leaf.next = 0
-
-    def grow_root(self, state: cython.pointer(OrderedState), block: uint32_t):
-        """Put an inner node with the old root as its only child on top; the caller splits that child at once."""
-        root: cython.pointer(Inner) = self.inner(block)
-        root.count = 1
-        root.entries[0] = state.count
-        root.child[0] = state.root
-        self.separate(block, 0, state.root_level)
-        state.root = block
-        state.root_level += 1
-
-    def split(self, path: cython.pointer(Path), level: uint32_t, right: uint32_t):
-        """Move the upper half of the node at `level` of `path` to the new node `right`; the path stays true."""
-        left: uint32_t = path.block[level]
-        above: uint32_t = path.block[level + 1]
-        at: uint32_t = path.index[level + 1]
-        parent: cython.pointer(Inner) = self.inner(above)
-        kept: uint32_t = (capacity(level) + 1) // 2
-        moved: uint32_t = capacity(level) - kept
-        self.transfer(right, 0, left, kept, moved, level)
-        self.leaf(right).count = moved
-        self.leaf(left).count = kept
-        if level == 0:
-            self.link_after(left, right)
-        self.transfer(above, at + 2, above, at + 1, parent.count - at - 1, level + 1)
-        parent.count += 1
-        parent.child[at + 1] = right
-        parent.entries[at + 1] = self.entries_of(right, 0, moved, level)
-        parent.entries[at] -= parent.entries[at + 1]
-        self.separate(above, at + 1, level)
-        if path.index[level] >= kept:
-            path.block[level] = right
-            path.index[level] -= kept
 
     def link_after(self, left: uint32_t, right: uint32_t):
         follower: uint32_t = self.leaf(left).next
@@ -517,75 +412,6 @@ class OrderedTrees:
         self.leaf(left).next = right
         if follower:
             self.leaf(follower).previous = right
-
-    def shrink(self, state: cython.pointer(OrderedState), path: cython.pointer(Path)):
-        """After a removal: repair what `path` left less than a third full, and give up levels that hold one node."""
-        level: uint32_t = 0
-        parent: cython.pointer(Inner)
-        at: uint32_t
-        child: uint32_t
-        together: uint32_t
-        while level < state.root_level and self.leaf(path.block[level]).count < capacity(level) // 3:
-            parent = self.inner(path.block[level + 1])
-            at = path.index[level + 1]
-            if at:
-                at -= 1
-            together = self.leaf(parent.child[at]).count + self.leaf(parent.child[at + 1]).count
-            if together > capacity(level) * 3 // 4:
-                self.even(path.block[level + 1], at, level)
-                break
-            self.merge(state, path.block[level + 1], at, level)
-            level += 1
-        while state.root_level and self.inner(state.root).count == 1:
-            child = self.inner(state.root).child[0]
-            self.drop_block(state, state.root)
-            state.root = child
-            state.root_level -= 1
-        if state.count == 0:
-            self.clear(state)
-
-    def even(self, above: uint32_t, at: uint32_t, level: uint32_t):
-        """Share what children `at` and `at + 1` (at `level`) of the node `above` hold equally between them."""
-        parent: cython.pointer(Inner) = self.inner(above)
-        left: uint32_t = parent.child[at]
-        right: uint32_t = parent.child[at + 1]
-        left_count: uint32_t = self.leaf(left).count
-        right_count: uint32_t = self.leaf(right).count
-        goal: uint32_t = (left_count + right_count) // 2
-        n: uint32_t
-        moved: uint64_t
-        if left_count < goal:
-            n = goal - left_count
-            moved = self.entries_of(right, 0, n, level)
-            self.transfer(left, left_count, right, 0, n, level)
-            self.transfer(right, 0, right, n, right_count - n, level)
-            parent.entries[at] += moved
-            parent.entries[at + 1] -= moved
-        else:
-            n = left_count - goal
-            moved = self.entries_of(left, goal, n, level)
-            self.transfer(right, n, right, 0, right_count, level)
-            self.transfer(right, 0, left, goal, n, level)
-            parent.entries[at] -= moved
-            parent.entries[at + 1] += moved
-        self.leaf(left).count = goal
-        self.leaf(right).count = left_count + right_count - goal
-        self.separate(above, at + 1, level)
-
-    def merge(self, state: cython.pointer(OrderedState), above: uint32_t, at: uint32_t, level: uint32_t):
-        """Move all that child `at + 1` (at `level`) of the node `above` holds into child `at`, and free it."""
-        parent: cython.pointer(Inner) = self.inner(above)
-        left: uint32_t = parent.child[at]
-        right: uint32_t = parent.child[at + 1]
-        right_count: uint32_t = self.leaf(right).count
-        self.transfer(left, self.leaf(left).count, right, 0, right_count, level)
-        self.leaf(left).count += right_count
-        if level == 0:
-            self.unlink_after(left)
-        parent.entries[at] += parent.entries[at + 1]
-        parent.count -= 1
-        self.transfer(above, at + 1, above, at + 2, parent.count - at - 1, level + 1)
-        self.drop_block(state, right)
 
     def unlink_after(self, left: uint32_t):
         follower: uint32_t = self.leaf(self.leaf(left).next).next
@@ -621,7 +447,7 @@ class OrderedTrees:
             memmove(to_leaf.order + at, from_leaf.order + start, n * cython.sizeof(int64_t))
             memmove(to_leaf.ref + at, from_leaf.ref + start, n * cython.sizeof(uint64_t))
 
-    def entries_of(self, block: uint32_t, start: uint32_t, n: uint32_t, level: uint32_t) -> uint64_t:
+    def total_of(self, block: uint32_t, start: uint32_t, n: uint32_t, level: uint32_t) -> uint64_t:
         """How many entries lie below the places `start` to `start + n` of a node."""
         inner: cython.pointer(Inner) = self.inner(block)
         total: uint64_t = 0
@@ -632,15 +458,6 @@ class OrderedTrees:
             total += inner.entries[at]
         return total
 
-    def release(self, state: cython.pointer(OrderedState), block: uint32_t, level: uint32_t):
-        """Free a node and all that is under it."""
-        inner: cython.pointer(Inner) = self.inner(block)
-        at: uint32_t
-        if level:
-            for at in range(inner.count):
-                self.release(state, inner.child[at], level - 1)
-        self.drop_block(state, block)
-
     def drop_last(self, state: cython.pointer(OrderedState)):
         """Free the last leaf, and the nodes above it that have no other; what is left is fit for no other use."""
         path = cython.declare(Path)
@@ -650,19 +467,15 @@ class OrderedTrees:
             path.block[level] = block
             block = self.inner(block).child[self.inner(block).count - 1]
             level -= 1
-        self.drop_block(state, block)
+        self.drop_block(tree_of(state), block)
         for level in range(1, state.root_level + 1):
             self.inner(path.block[level]).count -= 1
             if self.inner(path.block[level]).count:
                 return
-            self.drop_block(state, path.block[level])
+            self.drop_block(tree_of(state), path.block[level])
         state.root = 0
         state.root_level = 0
         state.count = 0
-
-    def drop_block(self, state: cython.pointer(OrderedState), block: uint32_t):
-        self.pool.free(block)
-        state.blocks -= 1
 
     # Proof
 
@@ -675,8 +488,7 @@ class OrderedTrees:
             entry: Entry = self.entry(first)
             self.check_node(state, state.root, state.root_level, entry.order, entry.ref, nodes, leaves)
         self.check_chain(state, leaves)
-        assert cython.cast(uint64_t, len(nodes)) == state.blocks, f"{len(nodes)} nodes in {state.blocks} blocks"
-        assert (state.root == 0) == (state.count == 0), "an empty tree holds a node"
+        self.check_blocks(tree_of(state), nodes)
         return None
 
     def check_node(
@@ -694,11 +506,7 @@ class OrderedTrees:
         n: uint32_t = inner.count
         at: uint32_t
         total: uint64_t = 0
-        assert block != 0 and block not in nodes, f"block {block} is in the tree twice"
-        nodes.add(block)
-        assert n <= capacity(level), f"block {block} is overfull: {n}"
-        fewest = capacity(level) // 3 if block != state.root else 2 if level else 1
-        assert n >= fewest, f"block {block} at level {level} holds {n}, fewer than {fewest}"
+        self.check_size(tree_of(state), block, level, nodes)
         if level == 0:
             leaves.append(block)
             leaf: cython.pointer(Leaf) = self.leaf(block)
