@@ -28,6 +28,14 @@ cdef struct Owner:                  # parent-only: whose chunks these are
     MemberIndex index               # a large sorted set's
 
 
+cdef struct MemberWalk:             # through a sorted set's members; zeroed: before the first
+    uint32_t number                 # of the next chunk
+    uint8_t *at                     # the next member
+    uint8_t *end
+    uint64_t hash                   # of the member just passed
+    int64_t order                   # of its score
+
+
 cdef inline Root root_of(const uint8_t *payload) noexcept nogil:
     cdef Root root
     memcpy(&root, payload, CHUNKED_ROOT)
@@ -81,6 +89,7 @@ cdef class Chunks:
     cdef uint64_t memory_of(self, const uint8_t *payload) noexcept nogil
     cdef void moved(self, TableState *table, uint64_t old, uint64_t new) noexcept nogil
     cdef MemberIndex *index_of(self, const uint8_t *payload) noexcept nogil
+    cdef bint next_member(self, const uint8_t *payload, MemberWalk *walk) noexcept nogil
     cdef bint build_index(self, const uint8_t *payload) noexcept nogil
     cdef void index_member(self, const uint8_t *payload, uint64_t hash_, int64_t order) noexcept nogil
     cdef object check_index(self, const uint8_t *payload)

@@ -29,9 +29,9 @@ Invariants (proved by `check`):
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc
-from cython.cimports.libc.string import memcpy
+from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.arena import Arena
-from cython.cimports.minikv.engine.chunks import Owner
+from cython.cimports.minikv.engine.chunks import MemberWalk, Owner
 from cython.cimports.minikv.engine.member_index import MemberIndex, MemberIndexes
 from cython.cimports.minikv.engine.memory import BLOCK_SIZE, BlockPool, reserve, unmap
 from cython.cimports.minikv.engine.ordered import order_of_score
@@ -245,29 +245,40 @@ class Chunks:
             return cython.NULL
         return index
 
+    def next_member(
+        self, payload: cython.pointer[cython.const[uint8_t]], walk: cython.pointer[MemberWalk]
+    ) -> cython.bint:
+        """Move a walk past one more member; False at the end."""
+        chunk: cython.pointer[uint8_t]
+        name: cython.pointer[uint8_t]
+        name_len: uint64_t = 0
+        score: cython.double = 0.0
+        while walk.at == walk.end:
+            if walk.number == root_of(payload).chunks:
+                return False
+            chunk = self.arena.base + entry_place(chunk_entry(payload, walk.number))
+            walk.at = chunk + CHUNK_HEADER
+            walk.end = walk.at + chunk_used(chunk)
+            walk.number += 1
+        name = read_length(walk.at, cython.address(name_len))
+        memcpy(cython.address(score), name + name_len, SCORE_SIZE)
+        walk.hash = hash_key(name, name_len)
+        walk.order = order_of_score(score)
+        walk.at = name + name_len + SCORE_SIZE
+        return True
+
     def build_index(self, payload: cython.pointer[cython.const[uint8_t]]) -> cython.bint:
         """Make the index of a sorted set anew; False if it can't be had."""
         root: Root = root_of(payload)
         index: cython.pointer[MemberIndex] = cython.address(self.owners[root.number].index)
-        number: uint32_t
-        at: cython.pointer[uint8_t]
-        end: cython.pointer[uint8_t]
-        name: cython.pointer[uint8_t]
-        name_len: uint64_t = 0
-        score: cython.double = 0.0
+        walk: MemberWalk
+        memset(cython.address(walk), 0, cython.sizeof(MemberWalk))
         if not self.indexes.begin(index, root.elements):
             return False
-        for number in range(root.chunks):
-            at = self.arena.base + entry_place(chunk_entry(payload, number))
-            end = at + CHUNK_HEADER + chunk_used(at)
-            at += CHUNK_HEADER
-            while at < end:
-                name = read_length(at, cython.address(name_len))
-                memcpy(cython.address(score), name + name_len, SCORE_SIZE)
-                if not self.indexes.insert(index, hash_key(name, name_len), order_of_score(score)):
-                    self.indexes.clear(index)
-                    return False
-                at = name + name_len + SCORE_SIZE
+        while self.next_member(payload, cython.address(walk)):
+            if not self.indexes.insert(index, walk.hash, walk.order):
+                self.indexes.clear(index)
+                return False
         return True
 
     def index_member(
@@ -282,32 +293,21 @@ class Chunks:
         """Prove that an index has all members, and no others."""
         root: Root = root_of(payload)
         index: cython.pointer[MemberIndex] = cython.address(self.owners[root.number].index)
-        number: uint32_t
-        at: cython.pointer[uint8_t]
-        end: cython.pointer[uint8_t]
-        name: cython.pointer[uint8_t]
-        name_len: uint64_t = 0
-        score: cython.double = 0.0
+        walk: MemberWalk
         order: int64_t = 0
         step: uint32_t
+        memset(cython.address(walk), 0, cython.sizeof(MemberWalk))
         if index.block == 0:
             return None
         assert index.used == root.elements, f"{index.used} members in an index of {root.elements}"
-        for number in range(root.chunks):
-            at = self.arena.base + entry_place(chunk_entry(payload, number))
-            end = at + CHUNK_HEADER + chunk_used(at)
-            at += CHUNK_HEADER
-            while at < end:
-                name = read_length(at, cython.address(name_len))
-                memcpy(cython.address(score), name + name_len, SCORE_SIZE)
-                step = 0
-                while True:
-                    assert self.indexes.find(
-                        index, hash_key(name, name_len), cython.address(step), cython.address(order)
-                    ), "a member is not in its index"
-                    if order == order_of_score(score):
-                        break
-                at = name + name_len + SCORE_SIZE
+        while self.next_member(payload, cython.address(walk)):
+            step = 0
+            while True:
+                assert self.indexes.find(index, walk.hash, cython.address(step), cython.address(order)), (
+                    "a member is not in its index"
+                )
+                if order == walk.order:
+                    break
         return None
 
     # Evacuation
