@@ -43,7 +43,7 @@ from cython.cimports.minikv.engine.record import (
     record_payload,
     write_chunk_header,
 )
-from cython.cimports.minikv.engine.table import PREFIX_BITS, hash_key
+from cython.cimports.minikv.engine.table import PREFIX_BITS, Key, hash_key
 
 from minikv.errors import SEGMENTS_FULL, ArenaFull
 
@@ -52,14 +52,7 @@ SPARE_KEPT = cython.declare(uint64_t, 64)
 SPARE_WORTHWHILE = cython.declare(uint64_t, 24)  # bytes
 
 
-def begin_chunked(
-    store: KeyStore,
-    key: cython.pointer[cython.const[uint8_t]],
-    key_len: uint64_t,
-    hash_: uint64_t,
-    slot: cython.pointer[uint64_t],
-    kind: uint8_t,
-) -> cython.int:
+def begin_chunked(store: KeyStore, key: Key, slot: cython.pointer[uint64_t], kind: uint8_t) -> cython.int:
     """Make the key a chunked collection without elements, with the expiry that it has (slot NULL: it is new)."""
     root: Root
     entry: uint64_t = 0
@@ -67,14 +60,12 @@ def begin_chunked(
     root.mark = CHUNKED_MARK
     root.elements = root.nbytes = root.tail = 0
     root.chunks = 1 if kind in (TYPE_HASH, TYPE_SET) else 0
-    root.number = store.stores.chunks.create(store.number, hash_)
+    root.number = store.stores.chunks.create(store.number, key.hash)
     memcpy(payload, cython.address(root), CHUNKED_ROOT)
     memcpy(payload + CHUNKED_ROOT, cython.address(entry), CHUNK_ENTRY)
     try:
         store.put_chunked(
             key,
-            key_len,
-            hash_,
             slot,
             kind,
             payload,

@@ -45,7 +45,7 @@ from cython.cimports.minikv.engine.record import (
     write_length,
 )
 from cython.cimports.minikv.engine.stores import Stores, spread_of
-from cython.cimports.minikv.engine.table import hash_key, slot_offset
+from cython.cimports.minikv.engine.table import Key, hash_key, slot_offset
 
 
 class KeyStore:
@@ -72,9 +72,7 @@ class KeyStore:
 
     def put_string(
         self,
-        key: cython.pointer[cython.const[uint8_t]],
-        key_len: uint64_t,
-        hash_: uint64_t,
+        key: Key,
         slot: cython.pointer[uint64_t],
         value_len: uint64_t,
         encoding: cython.int,
@@ -82,7 +80,7 @@ class KeyStore:
     ) -> cython.pointer[uint8_t]:
         """Make the key a string; the caller writes `value_len` bytes to the address returned before any other call."""
         size_of_length: uint32_t = string_length_size(value_len, encoding)
-        size: uint64_t = 1 + length_size(key_len) + key_len + size_of_length + value_len
+        size: uint64_t = 1 + length_size(key.len) + key.len + size_of_length + value_len
         prefixed: cython.bint = expire_at_ms != 0
         record: cython.pointer[uint8_t]
         if size + (EXPIRY_SIZE if prefixed else 0) > RECORD_MAX:
@@ -91,35 +89,36 @@ class KeyStore:
             size_of_length = JUMBO_LENGTH_SIZE
         if prefixed:
             size += EXPIRY_SIZE
-        record = self.arena.base + self._place(hash_, slot, size, expire_at_ms)
+        record = self.arena.base + self._place(key.hash, slot, size, expire_at_ms)
         return write_length(
-            write_header(record, prefixed, expire_at_ms, TYPE_STRING, key, key_len), value_len, size_of_length
+            write_header(record, prefixed, expire_at_ms, TYPE_STRING, key.bytes, key.len), value_len, size_of_length
         )
 
     def put_payload(
         self,
-        key: cython.pointer[cython.const[uint8_t]],
-        key_len: uint64_t,
-        hash_: uint64_t,
+        key: Key,
         slot: cython.pointer[uint64_t],
         kind: uint8_t,
         payload_len: uint64_t,
         expire_at_ms: int64_t,
     ) -> cython.pointer[uint8_t]:
         """The same for a payload that the caller writes whole; not for strings."""
-        size: uint64_t = 1 + length_size(key_len) + key_len + payload_len
+        size: uint64_t = 1 + length_size(key.len) + key.len + payload_len
         prefixed: cython.bint = expire_at_ms != 0 or size > RECORD_MAX
         if prefixed:
             size += EXPIRY_SIZE
         return write_header(
-            self.arena.base + self._place(hash_, slot, size, expire_at_ms), prefixed, expire_at_ms, kind, key, key_len
+            self.arena.base + self._place(key.hash, slot, size, expire_at_ms),
+            prefixed,
+            expire_at_ms,
+            kind,
+            key.bytes,
+            key.len,
         )
 
     def put_copy(
         self,
-        key: cython.pointer[cython.const[uint8_t]],
-        key_len: uint64_t,
-        hash_: uint64_t,
+        key: Key,
         slot: cython.pointer[uint64_t],
         source: cython.pointer[cython.const[uint8_t]],
         spread: uint32_t,
@@ -138,14 +137,12 @@ class KeyStore:
         if kind == TYPE_STRING:
             data = read_length(payload, cython.address(length))
             memcpy(
-                self.put_string(
-                    key, key_len, hash_, slot, length, string_encoding(length, data - payload), expire_at_ms
-                ),
+                self.put_string(key, slot, length, string_encoding(length, data - payload), expire_at_ms),
                 data,
                 length,
             )
         else:
-            data = self.put_payload(key, key_len, hash_, slot, kind, nbytes, expire_at_ms)
+            data = self.put_payload(key, slot, kind, nbytes, expire_at_ms)
             memcpy(data, payload, nbytes)
             if spread:
                 memcpy(data + SPREAD_PAYLOAD - 4, cython.address(spread), 4)
@@ -199,9 +196,7 @@ class KeyStore:
 
     def put_root(
         self,
-        key: cython.pointer[cython.const[uint8_t]],
-        key_len: uint64_t,
-        hash_: uint64_t,
+        key: Key,
         slot: cython.pointer[uint64_t],
         kind: uint8_t,
         spread: uint32_t,
@@ -209,9 +204,7 @@ class KeyStore:
     ) -> cython.int:
         """Make the key the root of a spread collection, whose elements are there already."""
         words: uint32_t[2]
-        payload: cython.pointer[uint8_t] = self.put_payload(
-            key, key_len, hash_, slot, kind, SPREAD_PAYLOAD, expire_at_ms
-        )
+        payload: cython.pointer[uint8_t] = self.put_payload(key, slot, kind, SPREAD_PAYLOAD, expire_at_ms)
         words[0] = SPREAD_MARK
         words[1] = spread
         memcpy(payload, words, SPREAD_PAYLOAD)
@@ -220,9 +213,7 @@ class KeyStore:
 
     def put_chunked(
         self,
-        key: cython.pointer[cython.const[uint8_t]],
-        key_len: uint64_t,
-        hash_: uint64_t,
+        key: Key,
         slot: cython.pointer[uint64_t],
         kind: uint8_t,
         payload: cython.pointer[cython.const[uint8_t]],
@@ -230,7 +221,7 @@ class KeyStore:
     ) -> cython.int:
         """Make the key a chunked collection, whose root is given and whose chunks are there already."""
         nbytes: uint64_t = payload_size(kind, cython.cast(cython.pointer[uint8_t], payload))
-        memcpy(self.put_payload(key, key_len, hash_, slot, kind, nbytes, expire_at_ms), payload, nbytes)
+        memcpy(self.put_payload(key, slot, kind, nbytes, expire_at_ms), payload, nbytes)
         return 0
 
     def _place(

@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from minikv.engine.record cimport Root
+from minikv.engine.table cimport Key
 from minikv.keyspace.database cimport Database
 
 
@@ -39,8 +40,7 @@ cdef class Builder:
     cdef int take(self, uint8_t *start, uint8_t *end) except -1
     cdef int take_chain(self, uint32_t store) except -1
     # Make it the value of a key, whatever that was (slot NULL: nothing); not without elements. chunked: not packed.
-    cdef int finish(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
-                    int64_t expire_at_ms, bint chunked=*) except -1
+    cdef int finish(self, Key key, uint64_t *slot, int64_t expire_at_ms, bint chunked=*) except -1
     # The same for any key, known by its bytes, which then has no time.
     cdef int put(self, bytes key) except -1
     # The same in place of a collection that has these elements, and whose time stays.

@@ -38,8 +38,8 @@ from cython.cimports.minikv.engine.record import (
     record_expire_at,
     write_length,
 )
-from cython.cimports.minikv.engine.table import hash_key
-from cython.cimports.minikv.keyspace.database import Database
+from cython.cimports.minikv.engine.table import Key, hash_key
+from cython.cimports.minikv.keyspace.database import Database, key_of
 
 from minikv.errors import ArenaFull
 
@@ -263,14 +263,12 @@ class Builder:
     def put(self, key: bytes) -> cython.int:
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.database.find(key, cython.address(hash_))
-        self.finish(cython.cast(Bytes, PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key), hash_, slot, 0)
+        self.finish(key_of(key, hash_), slot, 0)
         return self.database.changed(key)
 
     def replace(self, key: bytes, hash_: uint64_t, slot: cython.pointer[uint64_t], chunked: cython.bint) -> cython.int:
         return self.finish(
-            cython.cast(Bytes, PyBytes_AS_STRING(key)),
-            PyBytes_GET_SIZE(key),
-            hash_,
+            key_of(key, hash_),
             slot,
             record_expire_at(self.database.store.record(slot)),
             chunked,
@@ -278,9 +276,7 @@ class Builder:
 
     def finish(
         self,
-        key: ConstBytes,
-        key_len: uint64_t,
-        hash_: uint64_t,
+        key: Key,
         slot: cython.pointer[uint64_t],
         expire_at_ms: int64_t,
         chunked: cython.bint = False,
@@ -290,22 +286,22 @@ class Builder:
         packed: uint32_t = cython.cast(uint32_t, PACKED_START - 4 + self.size)
         kind: uint8_t = cython.cast(uint8_t, self.kind)
         if self.spread:
-            store.put_root(key, key_len, hash_, slot, kind, self.spread, expire_at_ms)
+            store.put_root(key, slot, kind, self.spread, expire_at_ms)
             self.spread = 0
             return 0
         if self.kind == TYPE_ZSET and not self.in_order:
             self.put_in_order()
         if chunked or self.size > PACKED_MAX or self.count > PACKED_COUNT:
-            payload = self.lay_out(hash_)
+            payload = self.lay_out(key.hash)
             try:
-                store.put_chunked(key, key_len, hash_, slot, kind, payload, expire_at_ms)
+                store.put_chunked(key, slot, kind, payload, expire_at_ms)
             except BaseException:
                 store.stores.chunks.drop(payload)
                 raise
             finally:
                 free(payload)
             return 0
-        payload = store.put_payload(key, key_len, hash_, slot, kind, PACKED_START + self.size, expire_at_ms)
+        payload = store.put_payload(key, slot, kind, PACKED_START + self.size, expire_at_ms)
         memcpy(payload, cython.address(packed), 4)
         set_packed_count(payload, self.count)
         payload += PACKED_START

@@ -69,7 +69,7 @@ from cython.cimports.minikv.engine.record import (
 from cython.cimports.minikv.engine.stores import spread_of
 from cython.cimports.minikv.engine.table import PREFIX_BITS, hash_key, slot_offset
 from cython.cimports.minikv.keyspace.builder import Builder
-from cython.cimports.minikv.keyspace.database import Database
+from cython.cimports.minikv.keyspace.database import Database, key_of
 
 from minikv.errors import ArenaFull, WrongTypeError
 
@@ -216,9 +216,7 @@ class Collection:
         if self.at_slot() == cython.NULL:
             begin_chunked(
                 store,
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self.key)),
-                PyBytes_GET_SIZE(self.key),
-                self.hash_,
+                key_of(self.key, self.hash_),
                 cython.NULL,
                 cython.cast(uint8_t, self.kind),
             )
@@ -239,9 +237,7 @@ class Collection:
         count: uint32_t
         if self.at_slot() == cython.NULL:
             payload = store.put_payload(
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self.key)),
-                PyBytes_GET_SIZE(self.key),
-                self.hash_,
+                key_of(self.key, self.hash_),
                 cython.NULL,
                 cython.cast(uint8_t, self.kind),
                 PACKED_START + size,
@@ -386,9 +382,7 @@ class Collection:
                     store.stores.add(spread, span.start)
                     span.start += entry_size(self.kind, span.start)
             store.put_root(
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self.key)),
-                PyBytes_GET_SIZE(self.key),
-                self.hash_,
+                key_of(self.key, self.hash_),
                 self.slot,
                 cython.cast(uint8_t, self.kind),
                 spread,

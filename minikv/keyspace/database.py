@@ -49,8 +49,9 @@ from cython.cimports.minikv.engine.record import (
     string_length_size,
 )
 from cython.cimports.minikv.engine.stores import Stores, spread_of
-from cython.cimports.minikv.engine.table import hash_key, slot_offset
+from cython.cimports.minikv.engine.table import Key, hash_key, make_key, slot_offset
 from cython.cimports.minikv.engine.walker import Walker, value_bytes
+from cython.cimports.minikv.keyspace.database import key_of
 from cython.cimports.posix.time import CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
 from minikv.engine.segment_map import SegmentMap
@@ -754,9 +755,7 @@ class Database:
             self.touch_clock(slot)
         memcpy(
             self.store.put_string(
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
-                PyBytes_GET_SIZE(key),
-                hash_,
+                key_of(key, hash_),
                 slot,
                 value_len,
                 encoding,
@@ -843,9 +842,7 @@ class Database:
             or self.store.arena.is_frozen(slot_offset(slot))
         ):
             data = self.store.put_string(
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
-                PyBytes_GET_SIZE(key),
-                hash_,
+                key_of(key, hash_),
                 slot,
                 length,
                 ENCODING_AUTO,
@@ -865,9 +862,7 @@ class Database:
         if PyBytes_GET_SIZE(value) <= EMBSTR_MAX:
             memcpy(
                 self.store.put_string(
-                    cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
-                    PyBytes_GET_SIZE(key),
-                    hash_,
+                    key_of(key, hash_),
                     slot,
                     PyBytes_GET_SIZE(value),
                     ENCODING_RAW,
@@ -994,16 +989,15 @@ class Database:
         record: cython.pointer[uint8_t] = self.store.record(self.find(key, cython.address(hash_)))
         kind: uint8_t = skip_expiry(record)[0]
         spread: uint32_t = spread_of(kind, record_payload(record))
-        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(new_key))
         payload: cython.pointer[uint8_t]
         if is_chunked(kind, record_payload(record)):
-            return self.copy_chunked(record, target, new_key, new_hash, new_slot, move)
+            return self.copy_chunked(record, target, key_of(new_key, new_hash), new_slot, move)
         if spread and not move:
             spread = self.keyspace.stores.clone(spread, target.store.number)
         elif spread and target is not self:
             self.keyspace.stores.rehome(spread, target.store.number)
         try:
-            target.store.put_copy(data, PyBytes_GET_SIZE(new_key), new_hash, new_slot, record, spread)
+            target.store.put_copy(key_of(new_key, new_hash), new_slot, record, spread)
             if kind == TYPE_STREAM and spread and not move:
                 record = self.store.record(self.find(key, cython.address(hash_)))
                 payload = record_payload(target.store.record(target.find(new_key, cython.address(new_hash))))
@@ -1023,8 +1017,7 @@ class Database:
         self,
         record: cython.pointer[uint8_t],
         target: Database,
-        new_key: bytes,
-        new_hash: uint64_t,
+        new_key: Key,
         new_slot: cython.pointer[uint64_t],
         move: cython.bint,
     ) -> cython.int:
@@ -1033,11 +1026,9 @@ class Database:
         stays: cython.bint = move and target is self
         try:
             if not stays:
-                payload = self.keyspace.stores.chunks.clone(payload, target.store.number, new_hash)
+                payload = self.keyspace.stores.chunks.clone(payload, target.store.number, new_key.hash)
             target.store.put_chunked(
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(new_key)),
-                PyBytes_GET_SIZE(new_key),
-                new_hash,
+                new_key,
                 new_slot,
                 skip_expiry(record)[0],
                 payload,
@@ -1049,7 +1040,7 @@ class Database:
                 free(payload)
             raise
         if stays:
-            self.keyspace.stores.chunks.owners[root_of(payload).number].hash = new_hash
+            self.keyspace.stores.chunks.owners[root_of(payload).number].hash = new_key.hash
         else:
             free(payload)
         return 0
@@ -1263,7 +1254,7 @@ class Database:
         slot: cython.pointer[uint64_t] = self.store.find(key, key_len, hash_)
         if slot != cython.NULL and not replace:
             return cython.NULL
-        return self.store.put_string(key, key_len, hash_, slot, value_len, ENCODING_AUTO, expire_at_ms)
+        return self.store.put_string(make_key(key, key_len, hash_), slot, value_len, ENCODING_AUTO, expire_at_ms)
 
     def set_used(
         self, key: cython.pointer[cython.const[uint8_t]], key_len: uint64_t, idle_s: int64_t, frequency: cython.int

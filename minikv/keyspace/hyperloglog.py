@@ -9,7 +9,6 @@ import contextlib
 
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_GET_SIZE
-from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.key_store import KeyStore
@@ -21,7 +20,7 @@ from cython.cimports.minikv.engine.record import (
     record_payload,
     skip_expiry,
 )
-from cython.cimports.minikv.keyspace.database import Database
+from cython.cimports.minikv.keyspace.database import Database, key_of
 from cython.cimports.minikv.keyspace.registers import (
     DENSE,
     REGISTER_VALUES,
@@ -109,9 +108,7 @@ class HyperLogLog:
         length: uint64_t = PyByteArray_GET_SIZE(sketch)
         memcpy(
             store.put_string(
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self.key)),
-                PyBytes_GET_SIZE(self.key),
-                self.hash_,
+                key_of(self.key, self.hash_),
                 self.slot,
                 length,
                 ENCODING_RAW,
