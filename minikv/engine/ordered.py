@@ -77,15 +77,15 @@ assert cython.sizeof(Leaf) == 4096 and cython.sizeof(Inner) <= 4096 and cython.s
 @cython.exceptval(check=False)
 @cython.nogil
 def compare_element(
-    element: cython.pointer(cython.const[uint8_t]), probe: cython.pointer(cython.const[Probe])
+    element: cython.pointer[cython.const[uint8_t]], probe: cython.pointer[cython.const[Probe]]
 ) -> cython.int:
     """Below, at or above 0 as an element of the probe's order is below the probe, equal to it or above it."""
     member_len: uint64_t = 0
-    member: cython.pointer(cython.const[uint8_t])
+    member: cython.pointer[cython.const[uint8_t]]
     order: cython.int
     if probe.member == cython.NULL:
         return -1 if probe.after else 1
-    member = read_length(cython.cast(cython.pointer(uint8_t), element), cython.address(member_len))
+    member = read_length(cython.cast(cython.pointer[uint8_t], element), cython.address(member_len))
     order = memcmp(member, probe.member, min(member_len, probe.member_len))
     if order:
         return order
@@ -99,7 +99,7 @@ def compare_element(
 @cython.exceptval(check=False)
 @cython.nogil
 def compare_equal_orders(
-    elements: cython.pointer(cython.const[uint8_t]), ref: uint64_t, probe: cython.pointer(cython.const[Probe])
+    elements: cython.pointer[cython.const[uint8_t]], ref: uint64_t, probe: cython.pointer[cython.const[Probe]]
 ) -> cython.int:
     """The same for an entry of the probe's order, in either kind of tree."""
     if elements != cython.NULL:
@@ -112,11 +112,11 @@ def compare_equal_orders(
 @cython.exceptval(check=False)
 @cython.nogil
 def count_below(
-    elements: cython.pointer(cython.const[uint8_t]),
-    orders: cython.pointer(cython.const[int64_t]),
-    refs: cython.pointer(cython.const[uint64_t]),
+    elements: cython.pointer[cython.const[uint8_t]],
+    orders: cython.pointer[cython.const[int64_t]],
+    refs: cython.pointer[cython.const[uint64_t]],
     n: uint32_t,
-    probe: cython.pointer(cython.const[Probe]),
+    probe: cython.pointer[cython.const[Probe]],
     limit: cython.int,
 ) -> uint32_t:
     """How many of the `n` sorted entries are below the probe (limit 0), or not above it (limit 1).
@@ -153,14 +153,14 @@ class OrderedTrees(CountedTrees):
     # Changing
 
     def insert(
-        self, state: cython.pointer(OrderedState), probe: cython.pointer(cython.const[Probe]), ref: uint64_t
+        self, state: cython.pointer[OrderedState], probe: cython.pointer[cython.const[Probe]], ref: uint64_t
     ) -> cython.bint:
         """Add an entry at an exact probe; False if it was there. ArenaFull leaves the tree as it was.
 
         `ref` is only stored: its element may be written afterwards, but before the next operation.
         """
-        path = cython.declare(Path)
-        leaf: cython.pointer(Leaf)
+        path: Path
+        leaf: cython.pointer[Leaf]
         at: uint32_t
         if state.count == 0:
             if not self.reserve(tree_of(state), 1, cython.address(state.root)):
@@ -185,13 +185,13 @@ class OrderedTrees(CountedTrees):
             self.separate_path(state, cython.address(path))
         return True
 
-    def remove(self, state: cython.pointer(OrderedState), probe: cython.pointer(cython.const[Probe])) -> cython.bint:
+    def remove(self, state: cython.pointer[OrderedState], probe: cython.pointer[cython.const[Probe]]) -> cython.bint:
         """Take the entry at an exact probe out; False if there is none. Never needs memory.
 
         Its element must still be readable, and may be overwritten afterwards: nothing in the tree leads to it any more.
         """
-        path = cython.declare(Path)
-        leaf: cython.pointer(Leaf)
+        path: Path
+        leaf: cython.pointer[Leaf]
         at: uint32_t
         if not self.descend(state, probe, cython.address(path)):
             return False
@@ -206,13 +206,13 @@ class OrderedTrees(CountedTrees):
         return True
 
     def move(
-        self, state: cython.pointer(OrderedState), probe: cython.pointer(cython.const[Probe]), ref: uint64_t
+        self, state: cython.pointer[OrderedState], probe: cython.pointer[cython.const[Probe]], ref: uint64_t
     ) -> cython.bint:
         """Tell the entry at an exact probe that its element has been copied to `ref`; False if there is no such entry.
 
         The old copy must still be readable. Not for plain trees, where another ref is another entry.
         """
-        path = cython.declare(Path)
+        path: Path
         if not self.descend(state, probe, cython.address(path)):
             return False
         self.leaf(path.block[0]).ref[path.index[0]] = ref
@@ -220,11 +220,11 @@ class OrderedTrees(CountedTrees):
             self.separate_path(state, cython.address(path))
         return True
 
-    def clear(self, state: cython.pointer(OrderedState)):
+    def clear(self, state: cython.pointer[OrderedState]):
         """Forget every entry and give all blocks back; reads the inner nodes only."""
         self.remove_all(tree_of(state))
 
-    def clear_some(self, state: cython.pointer(OrderedState), limit: uint32_t) -> cython.bint:
+    def clear_some(self, state: cython.pointer[OrderedState], limit: uint32_t) -> cython.bint:
         """The same, up to `limit` leaves at a time, for a tree that nobody looks into any more. True when done."""
         while state.root and limit:
             self.drop_last(state)
@@ -234,16 +234,16 @@ class OrderedTrees(CountedTrees):
     # Asking
 
     def contains(
-        self, state: cython.pointer(cython.const[OrderedState]), probe: cython.pointer(cython.const[Probe])
+        self, state: cython.pointer[cython.const[OrderedState]], probe: cython.pointer[cython.const[Probe]]
     ) -> cython.bint:
-        path = cython.declare(Path)
+        path: Path
         return self.descend(state, probe, cython.address(path))
 
     def rank(
-        self, state: cython.pointer(cython.const[OrderedState]), probe: cython.pointer(cython.const[Probe])
+        self, state: cython.pointer[cython.const[OrderedState]], probe: cython.pointer[cython.const[Probe]]
     ) -> uint64_t:
         """How many entries are below the probe."""
-        path = cython.declare(Path)
+        path: Path
         level: uint32_t
         below: uint64_t
         self.descend(state, probe, cython.address(path))
@@ -254,8 +254,8 @@ class OrderedTrees(CountedTrees):
 
     def at_lex(
         self,
-        state: cython.pointer(cython.const[OrderedState]),
-        member: cython.pointer(cython.const[uint8_t]),
+        state: cython.pointer[cython.const[OrderedState]],
+        member: cython.pointer[cython.const[uint8_t]],
         member_len: uint64_t,
         after: cython.bint,
     ) -> Probe:
@@ -270,11 +270,11 @@ class OrderedTrees(CountedTrees):
     # Cursors
 
     def seek(
-        self, state: cython.pointer(cython.const[OrderedState]), probe: cython.pointer(cython.const[Probe])
+        self, state: cython.pointer[cython.const[OrderedState]], probe: cython.pointer[cython.const[Probe]]
     ) -> Cursor:
         """The first entry that is not below the probe."""
-        path = cython.declare(Path)
-        cursor = cython.declare(Cursor)
+        path: Path
+        cursor: Cursor
         self.descend(state, probe, cython.address(path))
         cursor.leaf = path.block[0]
         cursor.index = path.index[0]
@@ -283,8 +283,8 @@ class OrderedTrees(CountedTrees):
             cursor.index = 0
         return cursor
 
-    def seek_first(self, state: cython.pointer(cython.const[OrderedState])) -> Cursor:
-        cursor = cython.declare(Cursor)
+    def seek_first(self, state: cython.pointer[cython.const[OrderedState]]) -> Cursor:
+        cursor: Cursor
         _level: uint32_t
         cursor.leaf = state.root
         cursor.index = 0
@@ -292,10 +292,10 @@ class OrderedTrees(CountedTrees):
             cursor.leaf = self.inner(cursor.leaf).child[0]
         return cursor
 
-    def seek_last(self, state: cython.pointer(cython.const[OrderedState])) -> Cursor:
-        cursor = cython.declare(Cursor)
+    def seek_last(self, state: cython.pointer[cython.const[OrderedState]]) -> Cursor:
+        cursor: Cursor
         _level: uint32_t
-        inner: cython.pointer(Inner)
+        inner: cython.pointer[Inner]
         cursor.leaf = state.root
         cursor.index = 0
         for _level in range(state.root_level):
@@ -305,12 +305,12 @@ class OrderedTrees(CountedTrees):
             cursor.index = self.leaf(cursor.leaf).count - 1
         return cursor
 
-    def seek_rank(self, state: cython.pointer(cython.const[OrderedState]), rank: uint64_t) -> Cursor:
+    def seek_rank(self, state: cython.pointer[cython.const[OrderedState]], rank: uint64_t) -> Cursor:
         """The entry with `rank` entries below it; none if there are not that many."""
-        cursor = cython.declare(Cursor)
+        cursor: Cursor
         _level: uint32_t
         child: uint32_t
-        inner: cython.pointer(Inner)
+        inner: cython.pointer[Inner]
         cursor.leaf = 0
         cursor.index = 0
         if rank >= state.count:
@@ -346,16 +346,16 @@ class OrderedTrees(CountedTrees):
 
     def descend(
         self,
-        state: cython.pointer(cython.const[OrderedState]),
-        probe: cython.pointer(cython.const[Probe]),
-        path: cython.pointer(Path),
+        state: cython.pointer[cython.const[OrderedState]],
+        probe: cython.pointer[cython.const[Probe]],
+        path: cython.pointer[Path],
     ) -> cython.bint:
         """Fill `path` to the probe's place in a leaf, block 0 in an empty tree; True if an entry equals the probe."""
         block: uint32_t = state.root
         level: uint32_t = state.root_level
         at: uint32_t
-        inner: cython.pointer(Inner)
-        leaf: cython.pointer(Leaf)
+        inner: cython.pointer[Inner]
+        leaf: cython.pointer[Leaf]
         if block == 0:
             path.block[0] = 0
             path.index[0] = 0
@@ -379,18 +379,18 @@ class OrderedTrees(CountedTrees):
         )
 
     def count_on_path(
-        self, state: cython.pointer(OrderedState), path: cython.pointer(cython.const[Path]), change: int64_t
+        self, state: cython.pointer[OrderedState], path: cython.pointer[cython.const[Path]], change: int64_t
     ):
         """Add `change` to the number of entries of every node above the leaf of `path`, and of the tree."""
         level: uint32_t
-        inner: cython.pointer(Inner)
+        inner: cython.pointer[Inner]
         for level in range(1, state.root_level + 1):
             inner = self.inner(path.block[level])
             inner.entries[path.index[level]] += change
         state.count += change
 
     def separate_path(
-        self, state: cython.pointer(cython.const[OrderedState]), path: cython.pointer(cython.const[Path])
+        self, state: cython.pointer[cython.const[OrderedState]], path: cython.pointer[cython.const[Path]]
     ):
         """Set the separators that the first entry of the leaf of `path` is: up to where that leaf is not the first."""
         level: uint32_t
@@ -400,7 +400,7 @@ class OrderedTrees(CountedTrees):
                 break
 
     def start_leaf(self, block: uint32_t):
-        leaf: cython.pointer(Leaf) = self.leaf(block)
+        leaf: cython.pointer[Leaf] = self.leaf(block)
         leaf.count = 0
         leaf.previous = 0
         leaf.next = 0
@@ -423,7 +423,7 @@ class OrderedTrees(CountedTrees):
 
     def separate(self, above: uint32_t, at: uint32_t, level: uint32_t):
         """Set separator `at` of the node `above` to the first entry below its child, which is at `level`."""
-        parent: cython.pointer(Inner) = self.inner(above)
+        parent: cython.pointer[Inner] = self.inner(above)
         child: uint32_t = parent.child[at]
         if level:
             parent.order[at] = self.inner(child).order[0]
@@ -434,10 +434,10 @@ class OrderedTrees(CountedTrees):
 
     def transfer(self, target: uint32_t, at: uint32_t, source: uint32_t, start: uint32_t, n: uint32_t, level: uint32_t):
         """Copy `n` places of every column, from `start` in `source` to `at` in `target`; both may be one node."""
-        to_leaf: cython.pointer(Leaf) = self.leaf(target)
-        from_leaf: cython.pointer(Leaf) = self.leaf(source)
-        to_inner: cython.pointer(Inner) = self.inner(target)
-        from_inner: cython.pointer(Inner) = self.inner(source)
+        to_leaf: cython.pointer[Leaf] = self.leaf(target)
+        from_leaf: cython.pointer[Leaf] = self.leaf(source)
+        to_inner: cython.pointer[Inner] = self.inner(target)
+        from_inner: cython.pointer[Inner] = self.inner(source)
         if level:
             memmove(to_inner.order + at, from_inner.order + start, n * cython.sizeof(int64_t))
             memmove(to_inner.ref + at, from_inner.ref + start, n * cython.sizeof(uint64_t))
@@ -449,7 +449,7 @@ class OrderedTrees(CountedTrees):
 
     def total_of(self, block: uint32_t, start: uint32_t, n: uint32_t, level: uint32_t) -> uint64_t:
         """How many entries lie below the places `start` to `start + n` of a node."""
-        inner: cython.pointer(Inner) = self.inner(block)
+        inner: cython.pointer[Inner] = self.inner(block)
         total: uint64_t = 0
         at: uint32_t
         if level == 0:
@@ -458,9 +458,9 @@ class OrderedTrees(CountedTrees):
             total += inner.entries[at]
         return total
 
-    def drop_last(self, state: cython.pointer(OrderedState)):
+    def drop_last(self, state: cython.pointer[OrderedState]):
         """Free the last leaf, and the nodes above it that have no other; what is left is fit for no other use."""
-        path = cython.declare(Path)
+        path: Path
         block: uint32_t = state.root
         level: uint32_t = state.root_level
         while level:
@@ -479,7 +479,7 @@ class OrderedTrees(CountedTrees):
 
     # Proof
 
-    def check(self, state: cython.pointer(cython.const[OrderedState])) -> object:
+    def check(self, state: cython.pointer[cython.const[OrderedState]]) -> object:
         """Prove the invariants in the head of this file; AssertionError names the one that does not hold."""
         leaves: list = []
         nodes: set = set()
@@ -493,7 +493,7 @@ class OrderedTrees(CountedTrees):
 
     def check_node(
         self,
-        state: cython.pointer(cython.const[OrderedState]),
+        state: cython.pointer[cython.const[OrderedState]],
         block: uint32_t,
         level: uint32_t,
         order: int64_t,
@@ -502,14 +502,14 @@ class OrderedTrees(CountedTrees):
         leaves: list,
     ) -> object:
         """Prove one node and what is under it, given its parent's separator; the number of its entries."""
-        inner: cython.pointer(Inner) = self.inner(block)
+        inner: cython.pointer[Inner] = self.inner(block)
         n: uint32_t = inner.count
         at: uint32_t
         total: uint64_t = 0
         self.check_size(tree_of(state), block, level, nodes)
         if level == 0:
             leaves.append(block)
-            leaf: cython.pointer(Leaf) = self.leaf(block)
+            leaf: cython.pointer[Leaf] = self.leaf(block)
             assert (leaf.order[0], leaf.ref[0]) == (order, ref), f"leaf {block} does not start with its separator"
             return n
         assert (inner.order[0], inner.ref[0]) == (order, ref), f"separator 0 of block {block} is not its parent's"
@@ -519,13 +519,13 @@ class OrderedTrees(CountedTrees):
             total += below
         return total
 
-    def check_chain(self, state: cython.pointer(cython.const[OrderedState]), leaves: list) -> object:
+    def check_chain(self, state: cython.pointer[cython.const[OrderedState]], leaves: list) -> object:
         """Prove the order of all entries along the leaves, given in the order of the tree."""
         before: uint32_t = 0
         total: uint64_t = 0
         at: uint32_t
-        leaf: cython.pointer(Leaf)
-        last: cython.pointer(Leaf)
+        leaf: cython.pointer[Leaf]
+        last: cython.pointer[Leaf]
         for place, block in enumerate(leaves):
             leaf = self.leaf(block)
             assert leaf.previous == before, f"leaf {block} has the wrong previous"
@@ -632,7 +632,7 @@ class OrderedIndex:
         return found
 
     def pair(self, cursor: Cursor) -> tuple:
-        entry = cython.declare(Entry)
+        entry: Entry
         if cursor.leaf == 0:
             return None
         entry = self.entry(cursor)

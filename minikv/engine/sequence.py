@@ -58,7 +58,7 @@ Count = cython.fused_type(uint32_t, uint64_t)
 @cython.exceptval(check=False)
 @cython.nogil
 def find_part(
-    counts: cython.pointer(Count), n: uint32_t, number: cython.pointer(uint64_t), total: uint64_t
+    counts: cython.pointer[Count], n: uint32_t, number: cython.pointer[uint64_t], total: uint64_t
 ) -> uint32_t:
     """The place of `n` that has element `number` of all `total`; leaves in `number` which one of that place's it is."""
     before: uint64_t = number[0]
@@ -93,8 +93,8 @@ class Sequences(CountedTrees):
 
     def insert_before(
         self,
-        state: cython.pointer(SequenceState),
-        cursor: cython.pointer(SequenceCursor),
+        state: cython.pointer[SequenceState],
+        cursor: cython.pointer[SequenceCursor],
         node: uint64_t,
         elements: uint32_t,
     ) -> cython.int:
@@ -105,8 +105,8 @@ class Sequences(CountedTrees):
 
     def insert_after(
         self,
-        state: cython.pointer(SequenceState),
-        cursor: cython.pointer(SequenceCursor),
+        state: cython.pointer[SequenceState],
+        cursor: cython.pointer[SequenceCursor],
         node: uint64_t,
         elements: uint32_t,
     ) -> cython.int:
@@ -115,26 +115,26 @@ class Sequences(CountedTrees):
             return self.insert(state, cursor, False, node, elements)
         return self.insert(state, cursor, True, node, elements)
 
-    def append(self, state: cython.pointer(SequenceState), node: uint64_t, elements: uint32_t) -> cython.int:
-        cursor = cython.declare(SequenceCursor)
+    def append(self, state: cython.pointer[SequenceState], node: uint64_t, elements: uint32_t) -> cython.int:
+        cursor: SequenceCursor
         cursor.block[0] = 0
         return self.insert_before(state, cython.address(cursor), node, elements)
 
-    def prepend(self, state: cython.pointer(SequenceState), node: uint64_t, elements: uint32_t) -> cython.int:
-        cursor = cython.declare(SequenceCursor)
+    def prepend(self, state: cython.pointer[SequenceState], node: uint64_t, elements: uint32_t) -> cython.int:
+        cursor: SequenceCursor
         cursor.block[0] = 0
         return self.insert_after(state, cython.address(cursor), node, elements)
 
     def insert(
         self,
-        state: cython.pointer(SequenceState),
-        cursor: cython.pointer(SequenceCursor),
+        state: cython.pointer[SequenceState],
+        cursor: cython.pointer[SequenceCursor],
         after: cython.bint,
         node: uint64_t,
         elements: uint32_t,
     ) -> cython.int:
         """Add an entry before or behind the cursor's; the cursor is none only if the sequence is empty."""
-        leaf: cython.pointer(SequenceLeaf)
+        leaf: cython.pointer[SequenceLeaf]
         number: uint64_t
         at: uint32_t = 0
         if state.root == 0:
@@ -162,10 +162,10 @@ class Sequences(CountedTrees):
         state.entries += 1
         return 0
 
-    def remove(self, state: cython.pointer(SequenceState), cursor: cython.pointer(SequenceCursor)):
+    def remove(self, state: cython.pointer[SequenceState], cursor: cython.pointer[SequenceCursor]):
         """Take the cursor's entry out, elements and all; the cursor goes to the entry behind it. Never needs memory."""
         number: uint64_t = self.number_of(state, cursor)
-        leaf: cython.pointer(SequenceLeaf) = self.leaf(cursor.block[0])
+        leaf: cython.pointer[SequenceLeaf] = self.leaf(cursor.block[0])
         at: uint32_t = cursor.index[0]
         self.add(state, cursor, -cython.cast(int64_t, leaf.elements[at]))
         leaf.count -= 1
@@ -176,21 +176,21 @@ class Sequences(CountedTrees):
 
     def add(
         self,
-        state: cython.pointer(SequenceState),
-        cursor: cython.pointer(cython.const[SequenceCursor]),
+        state: cython.pointer[SequenceState],
+        cursor: cython.pointer[cython.const[SequenceCursor]],
         change: int64_t,
     ):
         """Change the number of elements in the cursor's entry; one that would have none is removed instead."""
         level: uint32_t
-        leaf: cython.pointer(SequenceLeaf) = self.leaf(cursor.block[0])
-        inner: cython.pointer(SequenceInner)
+        leaf: cython.pointer[SequenceLeaf] = self.leaf(cursor.block[0])
+        inner: cython.pointer[SequenceInner]
         leaf.elements[cursor.index[0]] += cython.cast(uint32_t, change)
         for level in range(1, state.root_level + 1):
             inner = self.inner(cursor.block[level])
             inner.elements[cursor.index[level]] += change
         state.elements += change
 
-    def clear(self, state: cython.pointer(SequenceState)):
+    def clear(self, state: cython.pointer[SequenceState]):
         """Forget every entry and give all blocks back; reads the inner nodes only."""
         self.remove_all(tree_of(state))
 
@@ -198,10 +198,10 @@ class Sequences(CountedTrees):
 
     def find(
         self,
-        state: cython.pointer(cython.const[SequenceState]),
+        state: cython.pointer[cython.const[SequenceState]],
         number: uint64_t,
-        cursor: cython.pointer(SequenceCursor),
-        index: cython.pointer(uint32_t),
+        cursor: cython.pointer[SequenceCursor],
+        index: cython.pointer[uint32_t],
     ) -> cython.bint:
         """Lead the cursor to the entry that has element `number`, which is the one at `index` in the entry's node."""
         block: uint32_t = state.root
@@ -224,7 +224,7 @@ class Sequences(CountedTrees):
         return True
 
     def first(
-        self, state: cython.pointer(cython.const[SequenceState]), cursor: cython.pointer(SequenceCursor)
+        self, state: cython.pointer[cython.const[SequenceState]], cursor: cython.pointer[SequenceCursor]
     ) -> cython.bint:
         level: uint32_t = state.root_level
         cursor.block[level] = state.root
@@ -236,10 +236,10 @@ class Sequences(CountedTrees):
         return cursor.block[0] != 0
 
     def last(
-        self, state: cython.pointer(cython.const[SequenceState]), cursor: cython.pointer(SequenceCursor)
+        self, state: cython.pointer[cython.const[SequenceState]], cursor: cython.pointer[SequenceCursor]
     ) -> cython.bint:
         level: uint32_t = state.root_level
-        inner: cython.pointer(SequenceInner)
+        inner: cython.pointer[SequenceInner]
         cursor.block[level] = state.root
         while level:
             inner = self.inner(cursor.block[level])
@@ -252,7 +252,7 @@ class Sequences(CountedTrees):
         return True
 
     def following(
-        self, state: cython.pointer(cython.const[SequenceState]), cursor: cython.pointer(SequenceCursor)
+        self, state: cython.pointer[cython.const[SequenceState]], cursor: cython.pointer[SequenceCursor]
     ) -> cython.bint:
         """Move on to the next entry, or behind the last to none."""
         level: uint32_t = 0
@@ -269,7 +269,7 @@ class Sequences(CountedTrees):
         return True
 
     def preceding(
-        self, state: cython.pointer(cython.const[SequenceState]), cursor: cython.pointer(SequenceCursor)
+        self, state: cython.pointer[cython.const[SequenceState]], cursor: cython.pointer[SequenceCursor]
     ) -> cython.bint:
         """Move back to the entry before, or before the first to none."""
         level: uint32_t = 0
@@ -287,8 +287,8 @@ class Sequences(CountedTrees):
 
     def number_of(
         self,
-        state: cython.pointer(cython.const[SequenceState]),
-        cursor: cython.pointer(cython.const[SequenceCursor]),
+        state: cython.pointer[cython.const[SequenceState]],
+        cursor: cython.pointer[cython.const[SequenceCursor]],
     ) -> uint64_t:
         """How many elements are before the cursor's entry: the number of its first one."""
         level: uint32_t
@@ -301,15 +301,15 @@ class Sequences(CountedTrees):
 
     def transfer(self, target: uint32_t, at: uint32_t, source: uint32_t, start: uint32_t, n: uint32_t, level: uint32_t):
         """Copy `n` places of both columns, from `start` in `source` to `at` in `target`; both may be one node."""
-        to_leaf: cython.pointer(SequenceLeaf) = self.leaf(target)
-        from_leaf: cython.pointer(SequenceLeaf) = self.leaf(source)
+        to_leaf: cython.pointer[SequenceLeaf] = self.leaf(target)
+        from_leaf: cython.pointer[SequenceLeaf] = self.leaf(source)
         memmove(to_leaf.node + at, from_leaf.node + start, n * cython.sizeof(uint64_t))
         memmove(to_leaf.elements + at, from_leaf.elements + start, n * cython.sizeof(uint32_t))
 
     def total_of(self, block: uint32_t, start: uint32_t, n: uint32_t, level: uint32_t) -> uint64_t:
         """How many elements are in the places `start` to `start + n` of a node."""
-        leaf: cython.pointer(SequenceLeaf) = self.leaf(block)
-        inner: cython.pointer(SequenceInner) = self.inner(block)
+        leaf: cython.pointer[SequenceLeaf] = self.leaf(block)
+        inner: cython.pointer[SequenceInner] = self.inner(block)
         total: uint64_t = 0
         at: uint32_t
         if level:
@@ -322,7 +322,7 @@ class Sequences(CountedTrees):
 
     # Proof
 
-    def check(self, state: cython.pointer(cython.const[SequenceState])) -> object:
+    def check(self, state: cython.pointer[cython.const[SequenceState]]) -> object:
         """Prove the invariants in the head of this file; AssertionError names the one that does not hold."""
         nodes: set = set()
         sums = (0, 0)
@@ -335,11 +335,11 @@ class Sequences(CountedTrees):
         return None
 
     def check_node(
-        self, state: cython.pointer(cython.const[SequenceState]), block: uint32_t, level: uint32_t, nodes: set
+        self, state: cython.pointer[cython.const[SequenceState]], block: uint32_t, level: uint32_t, nodes: set
     ) -> object:
         """Prove one node and what is under it; the numbers of its entries and of their elements."""
-        leaf: cython.pointer(SequenceLeaf) = self.leaf(block)
-        inner: cython.pointer(SequenceInner) = self.inner(block)
+        leaf: cython.pointer[SequenceLeaf] = self.leaf(block)
+        inner: cython.pointer[SequenceInner] = self.inner(block)
         n: uint32_t = leaf.count
         at: uint32_t
         entries: uint64_t = 0
@@ -426,7 +426,7 @@ class SequenceIndex:
 
     def find(self, number: uint64_t) -> tuple[int, int] | None:
         """(node, index): where element `number` is."""
-        cursor = cython.declare(SequenceCursor)
+        cursor: SequenceCursor
         index: uint32_t = 0
         if not self.sequences.find(cython.address(self.state), number, cython.address(cursor), cython.address(index)):
             return None
@@ -439,7 +439,7 @@ class SequenceIndex:
 
     def items(self, number: uint64_t = 0) -> list[tuple[int, int]]:
         """The entries from that with element `number` on."""
-        cursor = cython.declare(SequenceCursor)
+        cursor: SequenceCursor
         index: uint32_t = 0
         found: list = []
         there: cython.bint = (
@@ -453,7 +453,7 @@ class SequenceIndex:
         return found
 
     def reversed_items(self) -> list[tuple[int, int]]:
-        cursor = cython.declare(SequenceCursor)
+        cursor: SequenceCursor
         found: list = []
         there: cython.bint = self.sequences.last(cython.address(self.state), cython.address(cursor))
         while there:
@@ -462,13 +462,13 @@ class SequenceIndex:
         return found
 
     def entry_at(self, number: uint64_t) -> SequenceCursor:
-        cursor = cython.declare(SequenceCursor)
+        cursor: SequenceCursor
         index: uint32_t = 0
         if not self.sequences.find(cython.address(self.state), number, cython.address(cursor), cython.address(index)):
             raise IndexError(number)
         return cursor
 
-    def pair(self, cursor: cython.pointer(cython.const[SequenceCursor])) -> tuple:
+    def pair(self, cursor: cython.pointer[cython.const[SequenceCursor]]) -> tuple:
         if cursor.block[0] == 0:
             return None
         return (self.sequences.node(cursor), self.sequences.elements(cursor))

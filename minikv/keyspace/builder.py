@@ -150,7 +150,7 @@ class Builder:
         return 0
 
     def take_chain(self, store: uint32_t) -> cython.int:
-        place = cython.declare(Place)
+        place: Place
         chain: cython.pointer[Chain] = cython.address(self.database.store.stores.indexes[store].chain)
         self.database.store.stores.chains.place(chain, 0, cython.address(place))
         while place.at != cython.NULL:

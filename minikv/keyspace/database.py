@@ -821,7 +821,7 @@ class Database:
         old_length: uint64_t = 0
         number: int64_t = 0
         expire_at_ms: int64_t = 0
-        text = cython.declare(uint8_t[INT64_DIGITS])
+        text: uint8_t[INT64_DIGITS]
         if slot != cython.NULL:
             record = self.store.record(slot)
             if skip_expiry(record)[0] != TYPE_STRING:

@@ -237,7 +237,7 @@ class List:
 
     def range(self, start: int64_t, stop: int64_t) -> list[bytes]:
         """Elements start to stop (not included), as many of them as there are."""
-        place = cython.declare(Place)
+        place: Place
         chains: Chains = self.database.store.stores.chains
         chain: cython.pointer[Chain] = self.chain()
         at: Bytes
@@ -376,7 +376,7 @@ class List:
         high: int64_t = size
         position: int64_t
         count: uint64_t
-        place = cython.declare(Place)
+        place: Place
         first: uint64_t = 0
         found: list = []
         if 0 < within < size:
@@ -502,7 +502,7 @@ class List:
     def remove_packed(self, positions: list) -> cython.int:
         """Take out some, not all, of a packed list's elements."""
         store: KeyStore = self.database.store
-        kept = cython.declare(uint8_t[PACKED_MAX])
+        kept: uint8_t[PACKED_MAX]
         kept_len: uint64_t = 0
         payload: Bytes = self.payload()
         at: Bytes = packed_first(payload)
