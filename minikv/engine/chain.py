@@ -18,8 +18,8 @@ keeps its own view of it and of nodes that are freed.
 The last element of a node can't be found from its end, so the places of the last few are remembered for some nodes
 (Tail): popping at the right end walks through a node once for every TAIL_PLACES elements.
 
-A chain is not an object but a struct, like the sequences; ElementChain (element_chain.py) is one as an object. Its
-nodes lie in segments of a store of its own, which go as a whole, except for the first SHARED_PAGES: these it may have
+A chain is not an object but a struct, like the sequences (testing/element_chain.py has one as an object). Its nodes lie
+in segments of a store of its own, which go as a whole, except for the first SHARED_PAGES: these it may have
 in a store that many chains share, so that a short chain does not take a segment.
 
 A change either succeeds or raises ArenaFull with nothing changed.

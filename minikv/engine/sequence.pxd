@@ -77,12 +77,3 @@ cdef class Sequences(CountedTrees):
     cdef int insert(self, SequenceState *state, SequenceCursor *cursor, bint after, uint64_t node,
                     uint32_t elements) except -1 nogil
     cdef object check_node(self, const SequenceState *state, uint32_t block, uint32_t level, set nodes)
-
-
-@cython.final
-cdef class SequenceIndex:
-    cdef Sequences sequences
-    cdef SequenceState state
-
-    cdef SequenceCursor entry_at(self, uint64_t number) except *
-    cdef tuple pair(self, const SequenceCursor *cursor)
