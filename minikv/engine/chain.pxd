@@ -32,7 +32,7 @@ cdef struct Chain:                  # parent-only; all zero but for the last thr
     uint64_t pages                  # in all nodes
     uint32_t shared_pages           # of these, in the shared store
     uint32_t width                  # bytes of each element; 0: each is an RDB string
-    uint32_t store                  # its nodes lie in segments of this store
+    uint32_t store_number           # its nodes lie in segments of this store
     uint32_t shared                 # and the first few of this one, if it is not 0
 
 cdef struct Place:                  # of an element; good until the chain changes

@@ -357,7 +357,7 @@ class Chains:
         there: cython.bint = chain.shared_pages > 0 and self.sequences.first(state, cython.address(cursor))
         while there:
             offset = self.sequences.node(cython.address(cursor))
-            if self.arena.segments[offset >> SEGMENT_SHIFT].store == chain.shared:
+            if self.arena.segments[offset >> SEGMENT_SHIFT].store_number == chain.shared:
                 pages[count] = self.node(offset).pages
                 taken[count] = self.arena.allocate_node(shared, pages[count])
                 if taken[count] == 0:
@@ -372,7 +372,7 @@ class Chains:
         count = 0
         while there:
             offset = self.sequences.node(cython.address(cursor))
-            if self.arena.segments[offset >> SEGMENT_SHIFT].store == chain.shared:
+            if self.arena.segments[offset >> SEGMENT_SHIFT].store_number == chain.shared:
                 self._forget_tail(taken[count])
                 copy_node(self.node(taken[count]), self.node(offset))
                 self.node(taken[count]).next = self.node(offset).next
@@ -411,7 +411,7 @@ class Chains:
         )
         while there:
             offset = self.sequences.node(cython.address(cursor))
-            if self.arena.segments[offset >> SEGMENT_SHIFT].store != chain.store:
+            if self.arena.segments[offset >> SEGMENT_SHIFT].store_number != chain.store_number:
                 self._free_node(chain, offset)
             there = chain.shared_pages > 0 and self.sequences.following(
                 cython.address(chain.nodes), cython.address(cursor)
@@ -735,7 +735,7 @@ class Chains:
         """An empty node, not yet linked; 0 when the arena is full."""
         shared: cython.bint = chain.shared != 0 and chain.shared_pages + pages <= SHARED_PAGES
         offset: uint64_t = self.arena.allocate_node(
-            chain.shared if shared else chain.store, cython.cast(uint32_t, pages)
+            chain.shared if shared else chain.store_number, cython.cast(uint32_t, pages)
         )
         node: cython.pointer[Node] = self.node(offset)
         if offset == 0:
@@ -759,7 +759,7 @@ class Chains:
     def _free_node(self, chain: cython.pointer[Chain], offset: uint64_t) -> cython.void:
         pages: uint32_t = self.node(offset).pages
         chain.pages -= pages
-        if self.arena.segments[offset >> SEGMENT_SHIFT].store != chain.store:
+        if self.arena.segments[offset >> SEGMENT_SHIFT].store_number != chain.store_number:
             chain.shared_pages -= pages
         self._forget_tail(offset)
         self.arena.free_node(offset, pages)
@@ -886,14 +886,14 @@ class Chains:
         """
         cursor: SequenceCursor
         state: cython.pointer[SequenceState] = cython.address(chain.nodes)
-        found: dict = {chain.store: 0, chain.shared: 0}
+        found: dict = {chain.store_number: 0, chain.shared: 0}
         offset: uint64_t = chain.first
         last: uint64_t = 0
         pages: uint64_t = 0
         shared: uint64_t = 0
         node: cython.pointer[Node]
         page: uint64_t
-        store: uint32_t
+        store_number: uint32_t
         there: cython.bint = self.sequences.first(state, cython.address(cursor))
         self.sequences.check(state)
         while there:
@@ -901,18 +901,20 @@ class Chains:
             node = self.node(offset)
             assert NODE_HEADER <= node.start < node.end <= capacity(node), f"node {offset}: {node.start} to {node.end}"
             self.check_node(chain, offset, self.sequences.elements(cython.address(cursor)))
-            store = self.arena.segments[offset >> SEGMENT_SHIFT].store
-            assert store == chain.store or (store == chain.shared and store), f"node {offset} is in store {store}"
+            store_number = self.arena.segments[offset >> SEGMENT_SHIFT].store_number
+            assert store_number == chain.store_number or (store_number == chain.shared and store_number), (
+                f"node {offset} is in store {store_number}"
+            )
             if self.arena.segments[offset >> SEGMENT_SHIFT].kind == NODES:
                 for page in range(offset >> PAGE_SHIFT, (offset >> PAGE_SHIFT) + node.pages):
                     assert self.arena.page_maps[page >> 6] >> (page & 63) & 1, f"page {page} of a node is free"
                     assert self.arena.segments[page // PAGES_PER_SEGMENT].kind == NODES
-                    assert self.arena.segments[page // PAGES_PER_SEGMENT].store == store
-                found[store] += node.pages
+                    assert self.arena.segments[page // PAGES_PER_SEGMENT].store_number == store_number
+                found[store_number] += node.pages
             else:
                 assert self.arena.segments[offset >> SEGMENT_SHIFT].kind == RUN
             pages += node.pages
-            shared += node.pages if store != chain.store else 0
+            shared += node.pages if store_number != chain.store_number else 0
             last = offset
             offset = node.next
             there = self.sequences.following(state, cython.address(cursor))

@@ -22,7 +22,7 @@ cdef enum:
 
 cdef struct Owner:                  # parent-only: whose chunks these are
     uint64_t hash                   # of the key
-    uint32_t store                  # that the key is in
+    uint32_t store_number           # that the key is in
     uint32_t next_free              # number of the next free owner, while this one is free
     uint32_t generation             # when the collection came into being; 0: the owner is free
     MemberIndex index               # a large sorted set's
@@ -75,16 +75,16 @@ cdef class Chunks:
     cdef uint32_t sweep_next        # owners that drop_owned has left to be looked at
     cdef uint32_t sweep_end
 
-    cdef uint32_t create(self, uint32_t store, uint64_t hash_) except 0
+    cdef uint32_t create(self, uint32_t store_number, uint64_t hash_) except 0
     cdef void release(self, uint32_t number) noexcept nogil
     cdef uint64_t allocate(self, uint32_t number, uint64_t used, uint64_t spare) except 0
     cdef uint64_t try_allocate(self, uint32_t number, uint64_t used, uint64_t spare) noexcept nogil
     cdef void discard(self, uint64_t place) noexcept nogil
     cdef void replaced(self, uint64_t place, uint64_t size) noexcept nogil
     cdef void drop(self, const uint8_t *payload) noexcept nogil
-    cdef void drop_owned(self, uint32_t store) noexcept nogil
+    cdef void drop_owned(self, uint32_t store_number) noexcept nogil
     cdef bint sweep(self, uint32_t limit) noexcept nogil
-    cdef uint8_t *clone(self, const uint8_t *payload, uint32_t store, uint64_t hash_) except NULL
+    cdef uint8_t *clone(self, const uint8_t *payload, uint32_t store_number, uint64_t hash_) except NULL
     cdef uint64_t resident_bytes(self) noexcept nogil
     cdef uint64_t memory_of(self, const uint8_t *payload) noexcept nogil
     cdef void moved(self, TableState *table, uint64_t old, uint64_t new) noexcept nogil
@@ -93,5 +93,5 @@ cdef class Chunks:
     cdef bint build_index(self, const uint8_t *payload) noexcept nogil
     cdef void index_member(self, const uint8_t *payload, uint64_t hash_, int64_t order) noexcept nogil
     cdef object check_index(self, const uint8_t *payload)
-    cdef tuple check(self, uint32_t kind, const uint8_t *payload, uint32_t store, uint64_t hash_)
+    cdef tuple check(self, uint32_t kind, const uint8_t *payload, uint32_t store_number, uint64_t hash_)
     cpdef object count(self, uint32_t kind, uint64_t place)

@@ -70,7 +70,7 @@ class Chunks:
     """Chunks and owners of all databases' chunked collections."""
 
     def __cinit__(self, arena: Arena, tables: Tables, pool: BlockPool, databases: int):
-        store: uint32_t
+        store_number: uint32_t
         self.indexes = MemberIndexes(pool)
         self.arena = arena
         self.tables = tables
@@ -86,8 +86,8 @@ class Chunks:
         if self.dropped == cython.NULL:
             raise MemoryError
         self.next_fresh = self.generation = 1
-        for store in range(2 * self.databases, 3 * self.databases):
-            arena.heaps[store].kind = TYPE_CHUNK
+        for store_number in range(2 * self.databases, 3 * self.databases):
+            arena.heaps[store_number].kind = TYPE_CHUNK
 
     def __dealloc__(self):
         free(self.dropped)
@@ -98,7 +98,7 @@ class Chunks:
 
     # Owners
 
-    def create(self, store: uint32_t, hash_: uint64_t) -> uint32_t:
+    def create(self, store_number: uint32_t, hash_: uint64_t) -> uint32_t:
         """The number of a new collection, for a key of this hash in `store`."""
         number: uint32_t = self.free_head
         if number:
@@ -107,11 +107,11 @@ class Chunks:
             number = self.next_fresh
             self.next_fresh += 1
         elif self.sweep(self.capacity):
-            return self.create(store, hash_)
+            return self.create(store_number, hash_)
         else:
             raise ArenaFull(BLOCKS_FULL)
         self.owners[number].hash = hash_
-        self.owners[number].store = store
+        self.owners[number].store_number = store_number
         self.owners[number].generation = self.generation
         return number
 
@@ -134,7 +134,7 @@ class Chunks:
     def try_allocate(self, number: uint32_t, used: uint64_t, spare: uint64_t) -> uint64_t:
         """The same; 0 if there is no room."""
         size: uint64_t = (CHUNK_HEADER + used + 7 & ~cython.cast(uint64_t, 7)) + (spare & ~cython.cast(uint64_t, 7))
-        place: uint64_t = self.arena.allocate(2 * self.databases + self.owners[number].store, size)
+        place: uint64_t = self.arena.allocate(2 * self.databases + self.owners[number].store_number, size)
         if place:
             write_chunk_header(self.arena.base + place, number, used, size)
         return place
@@ -159,9 +159,9 @@ class Chunks:
             self.discard(entry_place(chunk_entry(payload, number)))
         self.release(root.number)
 
-    def drop_owned(self, store: uint32_t) -> cython.void:
+    def drop_owned(self, store_number: uint32_t) -> cython.void:
         """End every collection of a database; its chunk store is the caller's business. `sweep` frees the owners."""
-        self.dropped[store] = self.generation
+        self.dropped[store_number] = self.generation
         self.generation += 1
         self.sweep_next = 1
         self.sweep_end = self.next_fresh
@@ -173,14 +173,14 @@ class Chunks:
             return False
         while limit and self.sweep_next < self.sweep_end:
             owner = cython.address(self.owners[self.sweep_next])
-            if owner.generation and owner.generation <= self.dropped[owner.store]:
+            if owner.generation and owner.generation <= self.dropped[owner.store_number]:
                 self.release(self.sweep_next)
             self.sweep_next += 1
             limit -= 1
         return True
 
     def clone(
-        self, payload: cython.pointer[cython.const[uint8_t]], store: uint32_t, hash_: uint64_t
+        self, payload: cython.pointer[cython.const[uint8_t]], store_number: uint32_t, hash_: uint64_t
     ) -> cython.pointer[uint8_t]:
         """The payload of a copy for another key, to be freed by the caller; its chunks are there."""
         root: Root = root_of(payload)
@@ -194,7 +194,7 @@ class Chunks:
             raise ArenaFull(BLOCKS_FULL)
         memcpy(copy, payload, head + root.tail)
         try:
-            root.number = self.create(store, hash_)
+            root.number = self.create(store_number, hash_)
             root.chunks = 0
             memcpy(copy, cython.address(root), CHUNKED_ROOT)
             for number in range(root_of(payload).chunks):
@@ -331,7 +331,7 @@ class Chunks:
     # Proof
 
     def check(
-        self, kind: uint32_t, payload: cython.pointer[cython.const[uint8_t]], store: uint32_t, hash_: uint64_t
+        self, kind: uint32_t, payload: cython.pointer[cython.const[uint8_t]], store_number: uint32_t, hash_: uint64_t
     ) -> tuple:
         """Prove a root and its chunks; returns (chunks, bytes of them)."""
         root: Root = root_of(payload)
@@ -343,8 +343,8 @@ class Chunks:
         used: uint64_t = 0
         chunks: uint64_t = 0
         assert self.owners[root.number].hash == hash_, "a root has another owner"
-        assert self.owners[root.number].store == store
-        assert self.owners[root.number].generation > self.dropped[store], "a root's owner is free"
+        assert self.owners[root.number].store_number == store_number
+        assert self.owners[root.number].generation > self.dropped[store_number], "a root's owner is free"
         for number in range(root.chunks):
             entry = chunk_entry(payload, number)
             place = entry_place(entry)

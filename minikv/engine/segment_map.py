@@ -51,8 +51,10 @@ class SegmentMap:
             else:
                 self.live_bytes.append(live_bytes(segment))
             # A spread collection's store belongs to the one that its key is in.
-            owner = segment.store if segment.store in databases else arena.spreads[segment.store].owner
-            self.stores.append(-1 if segment.kind == FREE else segment.store)
+            owner = (
+                segment.store_number if segment.store_number in databases else arena.spreads[segment.store_number].owner
+            )
+            self.stores.append(-1 if segment.kind == FREE else segment.store_number)
             self.databases.append(-1 if segment.kind == FREE else databases.get(owner, -1))
         self.kinds = bytes(kinds)
         self.states = states(arena)

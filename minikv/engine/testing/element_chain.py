@@ -23,7 +23,7 @@ class ElementChain:
     def __cinit__(self, arena: Arena, pool: BlockPool, store: int, shared: int = 0, width: int = 0):
         self.arena = arena
         self.chains = Chains(arena, pool)
-        self.chain.store = store
+        self.chain.store_number = store
         self.chain.shared = shared
         self.chain.width = width
 
@@ -82,7 +82,7 @@ class ElementChain:
     def drop(self) -> None:
         """Forget the elements and drop the chain's own store."""
         self.chains.forget(cython.address(self.chain))
-        self.arena.drop_store(self.chain.store)
+        self.arena.drop_store(self.chain.store_number)
 
     # Asking
 
