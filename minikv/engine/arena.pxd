@@ -175,7 +175,14 @@ cdef class Arena:
     cdef void _forget_deaths(self, Segment *segment) noexcept nogil
     cdef bint _is_walked(self, uint32_t number) noexcept nogil
     cdef void _plan_store(self, uint32_t store_number) noexcept nogil
+    cdef uint32_t segments_checked(self) noexcept nogil
+    cdef object check_empty(self, uint32_t number)
+    cdef tuple check_records(self, uint32_t number, uint64_t reach, uint32_t reaching, list live)
+    cdef object check_segment(self, uint32_t number, uint64_t granules, uint64_t pages, list sums)
+    cdef object check_deaths(self, uint32_t number, list live)
+    cdef object check_totals(self)
     cdef object check_lists(self)
+    cdef object check_heaps(self, dict heap_sums)
     cdef uint64_t drain(self, uint64_t limit) noexcept nogil
 
 

@@ -1069,106 +1069,164 @@ class Arena:
     def check(self) -> dict[int, Any]:
         """Prove the invariants; returns {store: (records, record bytes)} of what is live and not awaiting death."""
         number: uint32_t
+        segment: cython.pointer[Segment]
         heap_sums: dict[int, list[int]] = {}
         found: dict[int, list[int]] = {}
-        segment: cython.pointer[Segment]
-        start: uint64_t
-        end: uint64_t
-        at: uint64_t
-        size: uint64_t
-        granules: uint64_t
-        pages: uint64_t
-        used: uint32_t = 0
-        marked: uint32_t = 0
-        resident: uint64_t = 0
         reach: uint64_t = 0  # end of the last run of pages, whose store is `reaching`
         reaching: uint32_t = 0
-        deaths: uint64_t = 0
-        live_bytes: uint64_t = 0
-        retired: uint32_t = 0
-        link: uint32_t
-        for number in range(self.segment_count if self.segment_count < 4096 else self.high_water):
+        deaths = 0
+        for number in range(self.segments_checked()):
             segment = cython.address(self.segments[number])
-            start = cython.cast(uint64_t, number) << SEGMENT_SHIFT
-            end = start + SEGMENT_SIZE
-            used += segment.kind != FREE
-            marked += segment.marked
-            resident += resident_of(segment)
-            if segment.kind == RUN:
-                live_bytes += cython.cast(uint64_t, segment.touched) << PAGE_SHIFT
-            if segment.kind != FREE and self.heaps[segment.store_number].retired:
-                retired += 1
-                link = segment.deferred
-                while link:
-                    deaths += 1
-                    link = self.deaths.links[link].next
+            if segment.kind == FREE or segment.kind == RUN_TAIL:
+                self.check_empty(number)
                 continue
-            if segment.kind in (FREE, RUN_TAIL):
-                assert next_live(self.live, start, end) == end, f"free segment {number} has a live bit"
-                assert not segment.deferred
+            if self.heaps[segment.store_number].retired:
+                deaths += self.check_deaths(number, None)
                 continue
             assert number < self.high_water
             sums = heap_sums.setdefault(segment.store_number, [0, 0, 0, 0, 0])
             live = found.setdefault(segment.store_number, [0, 0])
-            granules = 0
-            pages = 1 if number == 0 and segment.kind == PAGES else 0
-            if reach > start:
-                assert segment.kind == PAGES and segment.store_number == reaching, (
-                    f"a record reaches into segment {number}"
-                )
-                pages = (min(reach, end) - start) >> PAGE_SHIFT
-                assert next_live(self.live, start, end) >= min(reach, end), f"overlap in segment {number}"
-            at = next_live(self.live, start, end)
-            while at < end:
-                size = entry_size(self.heaps[segment.store_number].kind, self.base + at)
-                live[0] += 1
-                live[1] += size
-                granules += (size + GRANULE - 1) >> GRANULE_SHIFT
-                if segment.kind == RUN:
-                    assert (at - start) + size <= cython.cast(uint64_t, segment.live) << SEGMENT_SHIFT
-                    assert (size + 4095) >> PAGE_SHIFT == segment.touched
-                    assert next_live(self.live, at + GRANULE, end) == end
-                    break
-                following: uint64_t = next_live(self.live, at + GRANULE, end)
-                if segment.kind == PAGES:
-                    reach = (at + size + 4095) & ~cython.cast(uint64_t, 4095)
-                    reaching = segment.store_number
-                    pages += (min(reach, end) - at) >> PAGE_SHIFT
-                assert segment.kind == PAGES or at + size <= end, f"record at {at} leaves its segment"
-                assert following >= min(at + size, end), f"record at {at} reaches into the one at {following}"
-                assert (segment.kind == PAGES) == (size > RECORD_MAX)
-                at = following
-            if segment.kind == RECORDS:
-                assert granules == segment.live, f"segment {number}: {granules} granules live, {segment.live} counted"
-                sums[0] += 1
-                sums[1] += granules
-            elif segment.kind == PAGES or segment.kind == NODES:
-                if segment.kind == NODES:
-                    # No bit tells of a node: Chains.check looks at them.
-                    pages = segment.live
-                    sums[4] += 1
-                assert pages == segment.live, f"segment {number}: {pages} pages live, {segment.live} counted"
-                assert pages == count_pages(self.page_maps + cython.cast(cython.size_t, number) * 8)
-                sums[2] += 1
-                sums[3] += pages
-            link = segment.deferred
-            while link:
-                assert self.is_live(self.deaths.links[link].offset)
-                size = entry_size(self.heaps[segment.store_number].kind, self.base + self.deaths.links[link].offset)
-                if segment.kind != RUN:
-                    assert (self.deaths.links[link].offset + size - 1) >> SEGMENT_SHIFT == number
-                live[0] -= 1
-                live[1] -= entry_size(self.heaps[segment.store_number].kind, self.base + self.deaths.links[link].offset)
-                deaths += 1
-                link = self.deaths.links[link].next
+            granules, pages, end = self.check_records(number, reach, reaching, live)
+            if segment.kind == PAGES:
+                reach = end
+                reaching = segment.store_number
+            self.check_segment(number, granules, pages, sums)
+            deaths += self.check_deaths(number, live)
+        assert deaths == self.deferred_deaths == self.deaths.used
+        self.check_totals()
+        self.check_lists()
+        self.check_heaps(heap_sums)
+        return {store_number: tuple(live) for store_number, live in found.items()}
+
+    def segments_checked(self) -> uint32_t:
+        return self.segment_count if self.segment_count < 4096 else self.high_water
+
+    def check_empty(self, number: uint32_t) -> object:
+        """Prove that nothing lives, or waits for its death, in a segment that is free or the tail of a run."""
+        start: uint64_t = cython.cast(uint64_t, number) << SEGMENT_SHIFT
+        retired: cython.bint = self.segments[number].kind != FREE and (
+            self.heaps[self.segments[number].store_number].retired
+        )
+        if not retired:
+            assert next_live(self.live, start, start + SEGMENT_SIZE) == start + SEGMENT_SIZE, (
+                f"free segment {number} has a live bit"
+            )
+            assert not self.segments[number].deferred
+        return None
+
+    def check_records(self, number: uint32_t, reach: uint64_t, reaching: uint32_t, live: list) -> tuple:
+        """Prove that the records of a segment do not overlap; adds them and their bytes to `live`.
+
+        reach: where the last run of pages before the segment ends, in a segment of the store `reaching`.
+        Returns (granules of records, pages of records, where the last run of pages ends).
+        """
+        segment: cython.pointer[Segment] = cython.address(self.segments[number])
+        start: uint64_t = cython.cast(uint64_t, number) << SEGMENT_SHIFT
+        end: uint64_t = start + SEGMENT_SIZE
+        at: uint64_t = next_live(self.live, start, end)
+        following: uint64_t
+        size: uint64_t
+        granules: uint64_t = 0
+        pages: uint64_t = 1 if number == 0 and segment.kind == PAGES else 0
+        if reach > start:
+            assert segment.kind == PAGES and segment.store_number == reaching, f"a record reaches into segment {number}"
+            pages = (min(reach, end) - start) >> PAGE_SHIFT
+            assert at >= min(reach, end), f"overlap in segment {number}"
+        while at < end:
+            size = entry_size(self.heaps[segment.store_number].kind, self.base + at)
+            live[0] += 1
+            live[1] += size
+            granules += (size + GRANULE - 1) >> GRANULE_SHIFT
+            following = next_live(self.live, at + GRANULE, end)
+            if segment.kind == RUN:
+                assert (at - start) + size <= cython.cast(uint64_t, segment.live) << SEGMENT_SHIFT
+                assert (size + 4095) >> PAGE_SHIFT == segment.touched
+                assert following == end
+                break
+            if segment.kind == PAGES:
+                reach = (at + size + 4095) & ~cython.cast(uint64_t, 4095)
+                pages += (min(reach, end) - at) >> PAGE_SHIFT
+            assert segment.kind == PAGES or at + size <= end, f"record at {at} leaves its segment"
+            assert following >= min(at + size, end), f"record at {at} reaches into the one at {following}"
+            assert (segment.kind == PAGES) == (size > RECORD_MAX)
+            at = following
+        return granules, pages, reach
+
+    def check_segment(self, number: uint32_t, granules: uint64_t, pages: uint64_t, sums: list) -> object:
+        """Prove what a segment counts of its records; adds it to the figures of its store (see check_heaps)."""
+        segment: cython.pointer[Segment] = cython.address(self.segments[number])
+        if segment.kind == RECORDS:
+            assert granules == segment.live, f"segment {number}: {granules} granules live, {segment.live} counted"
+            sums[0] += 1
+            sums[1] += granules
+        elif segment.kind == PAGES or segment.kind == NODES:
+            if segment.kind == NODES:
+                # No bit tells of a node: Chains.check looks at them.
+                pages = segment.live
+                sums[4] += 1
+            assert pages == segment.live, f"segment {number}: {pages} pages live, {segment.live} counted"
+            assert pages == count_pages(self.page_maps + cython.cast(cython.size_t, number) * 8)
+            sums[2] += 1
+            sums[3] += pages
+        return None
+
+    def check_deaths(self, number: uint32_t, live: list) -> object:
+        """Prove the deaths that wait in a segment, and take them off `live`; returns how many there are.
+
+        live: None for a segment of a retired store, whose records are not looked at.
+        """
+        segment: cython.pointer[Segment] = cython.address(self.segments[number])
+        link: uint32_t = segment.deferred
+        offset: uint64_t
+        size: uint64_t
+        deaths = 0
+        while link:
+            deaths += 1
+            offset = self.deaths.links[link].offset
+            link = self.deaths.links[link].next
+            if live is None:
+                continue
+            assert self.is_live(offset)
+            size = entry_size(self.heaps[segment.store_number].kind, self.base + offset)
+            if segment.kind != RUN:
+                assert (offset + size - 1) >> SEGMENT_SHIFT == number
+            live[0] -= 1
+            live[1] -= size
+        return deaths
+
+    def check_totals(self) -> object:
+        """Prove what the arena counts of all segments."""
+        number: uint32_t
+        segment: cython.pointer[Segment]
+        used: uint32_t = 0
+        marked: uint32_t = 0
+        retired: uint32_t = 0
+        resident: uint64_t = 0
+        for number in range(self.segments_checked()):
+            segment = cython.address(self.segments[number])
+            used += segment.kind != FREE
+            marked += segment.marked
+            resident += resident_of(segment)
+            retired += segment.kind != FREE and self.heaps[segment.store_number].retired
         assert used == self.segments_used
         assert retired == self.retired_segments
-        self.check_lists()
         assert marked == self.marked_segments
         assert resident == self.resident_pages, f"{resident} pages resident, {self.resident_pages} counted"
-        assert deaths == self.deferred_deaths == self.deaths.used
+        return None
+
+    def check_heaps(self, heap_sums: dict) -> object:
+        """Prove what stores count of their segments, and the arena of all live bytes.
+
+        heap_sums: [segments of records, their granules, segments of pages, their pages, those of nodes] by store.
+        """
+        number: uint32_t
+        heap: cython.pointer[Heap]
+        live_bytes: uint64_t = 0
+        for number in range(self.segments_checked()):
+            if self.segments[number].kind == RUN:
+                live_bytes += cython.cast(uint64_t, self.segments[number].touched) << PAGE_SHIFT
         for store_number, sums in heap_sums.items():
-            heap: cython.pointer[Heap] = cython.address(self.heaps[cython.cast(uint32_t, store_number)])
+            heap = cython.address(self.heaps[cython.cast(uint32_t, store_number)])
             assert sums == [
                 heap.record_segments,
                 heap.live_granules,
@@ -1178,7 +1236,7 @@ class Arena:
             ], f"store {store_number}: {sums}"
             live_bytes += self.heap_bytes(cython.cast(uint32_t, store_number))
         assert live_bytes == self.live_bytes, f"{live_bytes} bytes live, {self.live_bytes} counted"
-        return {store_number: tuple(live) for store_number, live in found.items()}
+        return None
 
     def check_lists(self) -> object:
         """Prove that the lists of all stores lead to all of their segments and no others."""
