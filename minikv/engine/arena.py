@@ -62,7 +62,7 @@ from cython.cimports.minikv.engine.memory import (
     use_huge_pages,
 )
 from cython.cimports.minikv.engine.progress import PROGRESS_WORDS, RANK_PASSED, RANK_TOTAL
-from cython.cimports.minikv.engine.record import RECORD_MAX, TYPE_PART, entry_size
+from cython.cimports.minikv.engine.record import RECORD_MAX, TYPE_PART, Bytes, entry_size
 
 NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
 # A jumbo record or node of more pages than this gets segments of its own: what its last one leaves in small pages is
@@ -112,7 +112,7 @@ class Arena:
             # The bitmap of the first 128 MiB stays in small pages: a server with few keys does not pay for a huge one.
             if segments * BITMAP_PER_SEGMENT >= 2 * HUGE_SIZE:
                 use_huge_pages(
-                    cython.cast(cython.pointer[uint8_t], self.live) + HUGE_SIZE,
+                    cython.cast(Bytes, self.live) + HUGE_SIZE,
                     (segments * BITMAP_PER_SEGMENT - HUGE_SIZE) & ~cython.cast(cython.size_t, HUGE_SIZE - 1),
                     True,
                 )
@@ -125,12 +125,12 @@ class Arena:
     def __dealloc__(self):
         segments: cython.size_t = self.segment_count
         unmap(self.base, segments << SEGMENT_SHIFT)
-        unmap(cython.cast(cython.pointer[uint8_t], self.live), segments * BITMAP_PER_SEGMENT)
-        unmap(cython.cast(cython.pointer[uint8_t], self.walk), segments * cython.sizeof(WalkItem))
-        unmap(cython.cast(cython.pointer[uint8_t], self.segments), segments * cython.sizeof(Segment))
-        unmap(cython.cast(cython.pointer[uint8_t], self.page_maps), segments * 64)
-        unmap(cython.cast(cython.pointer[uint8_t], self.heaps), STORES_MAX * cython.sizeof(Heap))
-        unmap(cython.cast(cython.pointer[uint8_t], self.spreads), STORES_MAX * cython.sizeof(Spread))
+        unmap(cython.cast(Bytes, self.live), segments * BITMAP_PER_SEGMENT)
+        unmap(cython.cast(Bytes, self.walk), segments * cython.sizeof(WalkItem))
+        unmap(cython.cast(Bytes, self.segments), segments * cython.sizeof(Segment))
+        unmap(cython.cast(Bytes, self.page_maps), segments * 64)
+        unmap(cython.cast(Bytes, self.heaps), STORES_MAX * cython.sizeof(Heap))
+        unmap(cython.cast(Bytes, self.spreads), STORES_MAX * cython.sizeof(Spread))
 
     # Questions about an offset
 
@@ -830,7 +830,7 @@ class Arena:
         """Free a segment with all that is in it."""
         self._forget_deaths(cython.address(self.segments[number]))
         give_back(
-            cython.cast(cython.pointer[uint8_t], self.live + cython.cast(uint64_t, number) * WORDS_PER_SEGMENT),
+            cython.cast(Bytes, self.live + cython.cast(uint64_t, number) * WORDS_PER_SEGMENT),
             BITMAP_PER_SEGMENT,
         )
         self.segments[number].marked = False

@@ -35,7 +35,7 @@ Complexity: O(1) at both ends, O(log n) and a part of a node elsewhere.
 """
 
 import cython
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.minikv.engine.arena import NODES, PAGE_SHIFT, PAGES_PER_SEGMENT, RUN, SEGMENT_SHIFT, Arena
 from cython.cimports.minikv.engine.chain import (
@@ -52,7 +52,7 @@ from cython.cimports.minikv.engine.chain import (
     is_string,
 )
 from cython.cimports.minikv.engine.memory import BlockPool, reserve, unmap
-from cython.cimports.minikv.engine.record import string_size
+from cython.cimports.minikv.engine.record import Bytes, ConstBytes, string_size
 from cython.cimports.minikv.engine.sequence import SequenceCursor, Sequences, SequenceState
 
 from minikv.errors import BLOCKS_FULL, SEGMENTS_FULL, ArenaFull
@@ -112,13 +112,11 @@ class Chains:
         self.tails = cython.cast(cython.pointer[Tail], reserve(TAILS * cython.sizeof(Tail), False))
 
     def __dealloc__(self):
-        unmap(cython.cast(cython.pointer[uint8_t], self.tails), TAILS * cython.sizeof(Tail))
+        unmap(cython.cast(Bytes, self.tails), TAILS * cython.sizeof(Tail))
 
     # Elements
 
-    def find(
-        self, chain: cython.pointer[Chain], position: uint64_t, size: cython.pointer[uint64_t]
-    ) -> cython.pointer[uint8_t]:
+    def find(self, chain: cython.pointer[Chain], position: uint64_t, size: cython.pointer[uint64_t]) -> Bytes:
         """The element at a position; NULL behind the last."""
         place: Place
         if not self.place(chain, position, cython.address(place)):
@@ -163,7 +161,7 @@ class Chains:
         first[0] = position - index
         return self.sequences.elements(cython.address(cursor))
 
-    def insert(self, chain: cython.pointer[Chain], position: uint64_t, size: uint64_t) -> cython.pointer[uint8_t]:
+    def insert(self, chain: cython.pointer[Chain], position: uint64_t, size: uint64_t) -> Bytes:
         """Room for a new element before the one at `position`, behind the last if there is none."""
         self.reserve()
         if position >= chain.nodes.elements:
@@ -172,7 +170,7 @@ class Chains:
             return self._push_left(chain, size)
         return self._put(chain, position, False, size)
 
-    def replace(self, chain: cython.pointer[Chain], position: uint64_t, size: uint64_t) -> cython.pointer[uint8_t]:
+    def replace(self, chain: cython.pointer[Chain], position: uint64_t, size: uint64_t) -> Bytes:
         """Room for an element in place of the one at `position`, whose bytes are lost if the size is another."""
         self.reserve()
         return self._put(chain, position, True, size)
@@ -215,7 +213,7 @@ class Chains:
     def remove_equal(
         self,
         chain: cython.pointer[Chain],
-        text: cython.pointer[cython.const[uint8_t]],
+        text: ConstBytes,
         length: uint64_t,
         limit: uint64_t,
         from_end: cython.bint,
@@ -273,18 +271,18 @@ class Chains:
     def _drop_equal(
         self,
         offset: uint64_t,
-        text: cython.pointer[cython.const[uint8_t]],
+        text: ConstBytes,
         length: uint64_t,
         limit: uint64_t,
         from_end: cython.bint,
     ) -> uint32_t:
         """The same within one node, whose elements move together; none may be left."""
-        base: cython.pointer[uint8_t] = self.arena.base + offset
+        base: Bytes = self.arena.base + offset
         node: cython.pointer[Node] = self.node(offset)
-        at: cython.pointer[uint8_t] = base + node.start
-        end: cython.pointer[uint8_t] = base + node.end
-        to: cython.pointer[uint8_t] = at
-        last: cython.pointer[uint8_t] = cython.NULL
+        at: Bytes = base + node.start
+        end: Bytes = base + node.end
+        to: Bytes = at
+        last: Bytes = cython.NULL
         size: uint64_t
         dropped: uint32_t = 0
         kept: uint64_t = 0
@@ -433,7 +431,7 @@ class Chains:
                 raise ArenaFull(BLOCKS_FULL)
         return 0
 
-    def _push_left(self, chain: cython.pointer[Chain], size: uint64_t) -> cython.pointer[uint8_t]:
+    def _push_left(self, chain: cython.pointer[Chain], size: uint64_t) -> Bytes:
         cursor: SequenceCursor
         state: cython.pointer[SequenceState] = cython.address(chain.nodes)
         offset: uint64_t = chain.first
@@ -452,7 +450,7 @@ class Chains:
             self.sequences.prepend(state, offset, 1)
         return self.arena.base + offset + node.start
 
-    def _push_right(self, chain: cython.pointer[Chain], size: uint64_t) -> cython.pointer[uint8_t]:
+    def _push_right(self, chain: cython.pointer[Chain], size: uint64_t) -> Bytes:
         cursor: SequenceCursor
         state: cython.pointer[SequenceState] = cython.address(chain.nodes)
         offset: uint64_t = chain.last
@@ -465,9 +463,7 @@ class Chains:
             self.sequences.append(state, offset, 1)
         return self.arena.base + offset + self._extend(offset, size)
 
-    def _put(
-        self, chain: cython.pointer[Chain], position: uint64_t, replaced: cython.bint, size: uint64_t
-    ) -> cython.pointer[uint8_t]:
+    def _put(self, chain: cython.pointer[Chain], position: uint64_t, replaced: cython.bint, size: uint64_t) -> Bytes:
         """Room for an element in place of the one at a position or before it; not before the first of all."""
         cursor: SequenceCursor
         before: SequenceCursor
@@ -558,7 +554,7 @@ class Chains:
         at: uint32_t,
         old: uint64_t,
         size: uint64_t,
-    ) -> cython.pointer[uint8_t]:
+    ) -> Bytes:
         """Give an element a node of its own between what is before `at` and what is behind the `old` bytes there."""
         state: cython.pointer[SequenceState] = cython.address(chain.nodes)
         offset: uint64_t = self.sequences.node(cursor)
@@ -600,7 +596,7 @@ class Chains:
 
     def _resize(self, offset: uint64_t, at: uint32_t, old: uint64_t, size: uint64_t) -> uint32_t:
         """Make `size` bytes of the `old` ones at `at`, which the node has room for; returns where they begin then."""
-        base: cython.pointer[uint8_t] = self.arena.base + offset
+        base: Bytes = self.arena.base + offset
         node: cython.pointer[Node] = self.node(offset)
         left: uint64_t = at - node.start
         right: uint64_t = node.end - at - old
@@ -647,7 +643,7 @@ class Chains:
 
         False if the node is too full for that to be worth it.
         """
-        base: cython.pointer[uint8_t] = self.arena.base + offset
+        base: Bytes = self.arena.base + offset
         node: cython.pointer[Node] = self.node(offset)
         nbytes: uint64_t = used(node)
         start: uint64_t
@@ -681,8 +677,8 @@ class Chains:
 
     def _locate(self, chain: cython.pointer[cython.const[Chain]], offset: uint64_t, index: uint32_t) -> uint32_t:
         """Where a node's element number `index` begins, by what is before it only."""
-        base: cython.pointer[uint8_t] = self.arena.base + offset
-        at: cython.pointer[uint8_t] = base + self.node(offset).start
+        base: Bytes = self.arena.base + offset
+        at: Bytes = base + self.node(offset).start
         _step: uint32_t
         if chain.width:
             return self.node(offset).start + index * chain.width
@@ -703,8 +699,8 @@ class Chains:
         return self._locate(chain, offset, index)
 
     def _learn_tail(self, offset: uint64_t, elements: uint32_t) -> cython.void:
-        base: cython.pointer[uint8_t] = self.arena.base + offset
-        at: cython.pointer[uint8_t] = base + self.node(offset).start
+        base: Bytes = self.arena.base + offset
+        at: Bytes = base + self.node(offset).start
         tail: cython.pointer[Tail] = self.tail(offset)
         count: uint32_t = min(elements, cython.cast(uint32_t, TAIL_PLACES))
         number: uint32_t
@@ -844,7 +840,7 @@ class Chains:
         """Put the elements of the cursor's node and of the next one into one of the two if there is room to spare."""
         following: SequenceCursor = cursor[0]
         state: cython.pointer[SequenceState] = cython.address(chain.nodes)
-        base: cython.pointer[uint8_t] = self.arena.base
+        base: Bytes = self.arena.base
         left: uint64_t = self.sequences.node(cursor)
         right: uint64_t
         left_used: uint64_t
@@ -924,7 +920,7 @@ class Chains:
         return found
 
     def check_node(self, chain: cython.pointer[Chain], offset: uint64_t, elements: uint32_t) -> object:
-        base: cython.pointer[uint8_t] = self.arena.base + offset
+        base: Bytes = self.arena.base + offset
         node: cython.pointer[Node] = self.node(offset)
         tail: cython.pointer[Tail] = self.tail(offset)
         at: uint64_t = node.start
@@ -950,7 +946,7 @@ def copy_node(target: cython.pointer[Node], source: cython.pointer[Node]) -> cyt
     target.start = source.start
     target.end = source.end
     memcpy(
-        cython.cast(cython.pointer[uint8_t], target) + source.start,
-        cython.cast(cython.pointer[uint8_t], source) + source.start,
+        cython.cast(Bytes, target) + source.start,
+        cython.cast(Bytes, source) + source.start,
         used(source),
     )

@@ -29,6 +29,8 @@ from cython.cimports.minikv.engine.record import (
     CHUNKED_ROOT_FIRST,
     TYPE_HASH,
     TYPE_SET,
+    Bytes,
+    ConstBytes,
     Root,
     chunk_entry,
     chunk_owner,
@@ -89,15 +91,15 @@ def edit_chunk(
     inserted: uint64_t,
     change: cython.int,
     spare: uint64_t,
-) -> cython.pointer[uint8_t]:
+) -> Bytes:
     """Replace `removed` bytes, `at` bytes into the elements of a chunk, by `inserted` ones; `change` elements more.
 
     Returns where the caller writes them before any other call. spare: room to grow, should the chunk be written anew.
     A bucket may be empty before, and after; an ordered chunk that becomes empty is the business of remove_chunk.
     """
     chunks: Chunks = store.stores.chunks
-    base: cython.pointer[uint8_t] = store.arena.base
-    payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
+    base: Bytes = store.arena.base
+    payload: Bytes = record_payload(store.record(slot))
     owner: uint32_t = root_of(payload).number
     entry: uint64_t = chunk_entry(payload, number)
     old: uint64_t = entry_place(entry)
@@ -182,17 +184,15 @@ def put_entry(
     entry: uint64_t,
     elements: cython.int,
     nbytes: cython.int,
-) -> cython.pointer[uint8_t]:
+) -> Bytes:
     """Write an entry into a root that may be changed, and count what has changed; the payload."""
-    payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
+    payload: Bytes = record_payload(store.record(slot))
     memcpy(payload + CHUNKED_ROOT + CHUNK_ENTRY * cython.cast(uint64_t, number), cython.address(entry), CHUNK_ENTRY)
     count_root(payload, elements, nbytes, 0)
     return payload
 
 
-def count_root(
-    payload: cython.pointer[uint8_t], elements: cython.int, nbytes: cython.int, chunks: cython.int
-) -> cython.void:
+def count_root(payload: Bytes, elements: cython.int, nbytes: cython.int, chunks: cython.int) -> cython.void:
     root: Root = root_of(payload)
     root.elements += elements
     root.nbytes += nbytes
@@ -205,7 +205,7 @@ def count_root(
 
 def insert_chunk(
     store: KeyStore, slot: cython.pointer[uint64_t], number: uint32_t, size: uint64_t, spare: uint64_t
-) -> cython.pointer[uint8_t]:
+) -> Bytes:
     """A new chunk before another one, or behind the last, with one element of `size`; where to write that."""
     chunks: Chunks = store.stores.chunks
     place: uint64_t = chunks.allocate(root_of(record_payload(store.record(slot))).number, size, spare)
@@ -226,9 +226,9 @@ def insert_element(
     place: ChunkPlace,
     size: uint64_t,
     spare: uint64_t,
-) -> cython.pointer[uint8_t]:
+) -> Bytes:
     """Room for a new element at a place of an ordered collection. A full chunk is split, or gets a neighbour."""
-    payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
+    payload: Bytes = record_payload(store.record(slot))
     root: Root = root_of(payload)
     full: uint64_t = chunk_bytes(kind, root.nbytes)
     span: Span
@@ -276,7 +276,7 @@ def remove_chunk(store: KeyStore, slot: cython.pointer[uint64_t], number: uint32
 
 def trim_chunk(store: KeyStore, slot: cython.pointer[uint64_t], number: uint32_t) -> cython.int:
     """Give back what a chunk has to spare for growth that will not come; the root may be changed."""
-    base: cython.pointer[uint8_t] = store.arena.base
+    base: Bytes = store.arena.base
     entry: uint64_t = chunk_entry(record_payload(store.record(slot)), number)
     old: uint64_t = entry_place(entry)
     used: uint64_t = chunk_used(base + old)
@@ -296,8 +296,8 @@ def split_chunk(
 ) -> cython.int:
     """Make two of an ordered chunk: `left` elements, which take `at` bytes, and the others."""
     chunks: Chunks = store.stores.chunks
-    base: cython.pointer[uint8_t] = store.arena.base
-    payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
+    base: Bytes = store.arena.base
+    payload: Bytes = record_payload(store.record(slot))
     entry: uint64_t = chunk_entry(payload, number)
     old: uint64_t = entry_place(entry)
     used: uint64_t = chunk_used(base + old)
@@ -323,8 +323,8 @@ def split_chunk(
 def join_chunks(store: KeyStore, slot: cython.pointer[uint64_t], number: uint32_t) -> cython.int:
     """Make one of an ordered chunk and the one behind it."""
     chunks: Chunks = store.stores.chunks
-    base: cython.pointer[uint8_t] = store.arena.base
-    payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
+    base: Bytes = store.arena.base
+    payload: Bytes = record_payload(store.record(slot))
     one: uint64_t = chunk_entry(payload, number)
     other: uint64_t = chunk_entry(payload, number + 1)
     used: uint64_t = chunk_used(base + entry_place(one))
@@ -346,7 +346,7 @@ def join_chunks(store: KeyStore, slot: cython.pointer[uint64_t], number: uint32_
 
 def join_if_sparse(store: KeyStore, slot: cython.pointer[uint64_t], kind: uint32_t, number: uint32_t) -> cython.int:
     """After a removal from an ordered chunk: put it together with a neighbour if both are small."""
-    payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
+    payload: Bytes = record_payload(store.record(slot))
     root: Root = root_of(payload)
     full: uint64_t = chunk_bytes(kind, root.nbytes)
     used: uint64_t
@@ -365,7 +365,7 @@ def join_if_sparse(store: KeyStore, slot: cython.pointer[uint64_t], kind: uint32
 @cython.cfunc
 @cython.inline
 @cython.exceptval(check=False)
-def joined_bytes(store: KeyStore, payload: cython.pointer[uint8_t], number: uint32_t) -> uint64_t:
+def joined_bytes(store: KeyStore, payload: Bytes, number: uint32_t) -> uint64_t:
     return cython.cast(uint64_t, chunk_used(store.arena.base + entry_place(chunk_entry(payload, number)))) + chunk_used(
         store.arena.base + entry_place(chunk_entry(payload, number + 1))
     )
@@ -373,7 +373,7 @@ def joined_bytes(store: KeyStore, payload: cython.pointer[uint8_t], number: uint
 
 def middle_of(kind: uint32_t, span: Span, elements: uint32_t, left: cython.pointer[uint32_t]) -> uint64_t:
     """Where to split a chunk of two elements or more in halves: bytes before, and how many elements those are."""
-    at: cython.pointer[uint8_t] = span.start
+    at: Bytes = span.start
     half: uint64_t = cython.cast(uint64_t, span.end - span.start) // 2
     left[0] = 0
     while left[0] == 0 or (
@@ -385,7 +385,7 @@ def middle_of(kind: uint32_t, span: Span, elements: uint32_t, left: cython.point
 
 
 def seek_element(
-    payload: cython.pointer[cython.const[uint8_t]],
+    payload: ConstBytes,
     position: uint64_t,
     number: cython.pointer[uint32_t],
     index: cython.pointer[uint32_t],
@@ -421,7 +421,7 @@ def seek_element(
     return True
 
 
-def elements_before(payload: cython.pointer[cython.const[uint8_t]], number: uint32_t) -> uint64_t:
+def elements_before(payload: ConstBytes, number: uint32_t) -> uint64_t:
     """How many elements the chunks before one have."""
     at: uint32_t
     total: uint64_t = 0
@@ -471,22 +471,22 @@ def behind_bucket(bucket: uint32_t, buckets: uint32_t) -> uint64_t:
 def split_bucket(store: KeyStore, slot: cython.pointer[uint64_t], kind: uint32_t) -> cython.int:
     """Add a bucket: some of the elements of another one are its own."""
     chunks: Chunks = store.stores.chunks
-    base: cython.pointer[uint8_t] = store.arena.base
-    payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
+    base: Bytes = store.arena.base
+    payload: Bytes = record_payload(store.record(slot))
     root: Root = root_of(payload)
     buckets: uint32_t = root.chunks + 1
     buddy: uint32_t = root.chunks & (mask_of(buckets) >> 1)
     entry: uint64_t = chunk_entry(payload, buddy)
     old: uint64_t = entry_place(entry)
     span: Span = span_of(base, payload, buddy)
-    at: cython.pointer[uint8_t] = span.start
+    at: Bytes = span.start
     kept: uint64_t = 0
     moved: uint64_t = 0
     moved_elements: uint32_t = 0
     first: uint64_t = 0
     second: uint64_t = 0
-    to_first: cython.pointer[uint8_t]
-    to_second: cython.pointer[uint8_t]
+    to_first: Bytes
+    to_second: Bytes
     size: uint64_t
     entry_at: uint64_t = CHUNKED_ROOT + CHUNK_ENTRY * cython.cast(uint64_t, root.chunks)
     while at < span.end:
@@ -531,17 +531,17 @@ def split_bucket(store: KeyStore, slot: cython.pointer[uint64_t], kind: uint32_t
 @cython.cfunc
 @cython.inline
 @cython.exceptval(check=False)
-def is_in(kind: uint32_t, element: cython.pointer[uint8_t], bucket: uint32_t, buckets: uint32_t) -> cython.bint:
+def is_in(kind: uint32_t, element: Bytes, bucket: uint32_t, buckets: uint32_t) -> cython.bint:
     length: uint64_t = 0
-    name: cython.pointer[uint8_t] = entry_key(kind, element, cython.address(length))
+    name: Bytes = entry_key(kind, element, cython.address(length))
     return bucket_of(hash_key(name, length), buckets) == bucket
 
 
 def join_bucket(store: KeyStore, slot: cython.pointer[uint64_t]) -> cython.int:
     """Put the last of several buckets together with the one that it came from."""
     chunks: Chunks = store.stores.chunks
-    base: cython.pointer[uint8_t] = store.arena.base
-    payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
+    base: Bytes = store.arena.base
+    payload: Bytes = record_payload(store.record(slot))
     root: Root = root_of(payload)
     last: uint32_t = root.chunks - 1
     buddy: uint32_t = last & (mask_of(root.chunks) >> 1)

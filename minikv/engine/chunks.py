@@ -27,7 +27,7 @@ Invariants (proved by `check`):
 """
 
 import cython
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.arena import Arena
@@ -44,6 +44,8 @@ from cython.cimports.minikv.engine.record import (
     SCORE_SIZE,
     TYPE_CHUNK,
     TYPE_STREAM,
+    Bytes,
+    ConstBytes,
     Root,
     chunk_entry,
     chunk_owner,
@@ -92,7 +94,7 @@ class Chunks:
     def __dealloc__(self):
         free(self.dropped)
         unmap(
-            cython.cast(cython.pointer[uint8_t], self.owners),
+            cython.cast(Bytes, self.owners),
             cython.cast(cython.size_t, self.capacity) * cython.sizeof(Owner),
         )
 
@@ -151,7 +153,7 @@ class Chunks:
             self.arena.relocated_bytes += size
         self.discard(place)
 
-    def drop(self, payload: cython.pointer[cython.const[uint8_t]]) -> cython.void:
+    def drop(self, payload: ConstBytes) -> cython.void:
         """End a collection: all of its chunks die, and the root is about to."""
         root: Root = root_of(payload)
         number: uint32_t
@@ -179,13 +181,11 @@ class Chunks:
             limit -= 1
         return True
 
-    def clone(
-        self, payload: cython.pointer[cython.const[uint8_t]], store_number: uint32_t, hash_: uint64_t
-    ) -> cython.pointer[uint8_t]:
+    def clone(self, payload: ConstBytes, store_number: uint32_t, hash_: uint64_t) -> Bytes:
         """The payload of a copy for another key, to be freed by the caller; its chunks are there."""
         root: Root = root_of(payload)
         head: cython.size_t = CHUNKED_ROOT + CHUNK_ENTRY * cython.cast(cython.size_t, root.chunks)
-        copy: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], malloc(head + root.tail))
+        copy: Bytes = cython.cast(Bytes, malloc(head + root.tail))
         number: uint32_t
         entry: uint64_t
         place: uint64_t
@@ -222,7 +222,7 @@ class Chunks:
         """What is kept of each number that has ever been used."""
         return cython.cast(uint64_t, self.next_fresh) * cython.sizeof(Owner)
 
-    def memory_of(self, payload: cython.pointer[cython.const[uint8_t]]) -> uint64_t:
+    def memory_of(self, payload: ConstBytes) -> uint64_t:
         """Bytes of a collection's chunks and its owner."""
         root: Root = root_of(payload)
         number: uint32_t
@@ -237,7 +237,7 @@ class Chunks:
 
     # The members of a sorted set
 
-    def index_of(self, payload: cython.pointer[cython.const[uint8_t]]) -> cython.pointer[MemberIndex]:
+    def index_of(self, payload: ConstBytes) -> cython.pointer[MemberIndex]:
         """A sorted set's index, made if there should be one; NULL: there is none."""
         root: Root = root_of(payload)
         index: cython.pointer[MemberIndex] = cython.address(self.owners[root.number].index)
@@ -245,12 +245,10 @@ class Chunks:
             return cython.NULL
         return index
 
-    def next_member(
-        self, payload: cython.pointer[cython.const[uint8_t]], walk: cython.pointer[MemberWalk]
-    ) -> cython.bint:
+    def next_member(self, payload: ConstBytes, walk: cython.pointer[MemberWalk]) -> cython.bint:
         """Move a walk past one more member; False at the end."""
-        chunk: cython.pointer[uint8_t]
-        name: cython.pointer[uint8_t]
+        chunk: Bytes
+        name: Bytes
         name_len: uint64_t = 0
         score: cython.double = 0.0
         while walk.at == walk.end:
@@ -267,7 +265,7 @@ class Chunks:
         walk.at = name + name_len + SCORE_SIZE
         return True
 
-    def build_index(self, payload: cython.pointer[cython.const[uint8_t]]) -> cython.bint:
+    def build_index(self, payload: ConstBytes) -> cython.bint:
         """Make the index of a sorted set anew; False if it can't be had."""
         root: Root = root_of(payload)
         index: cython.pointer[MemberIndex] = cython.address(self.owners[root.number].index)
@@ -281,15 +279,13 @@ class Chunks:
                 return False
         return True
 
-    def index_member(
-        self, payload: cython.pointer[cython.const[uint8_t]], hash_: uint64_t, order: int64_t
-    ) -> cython.void:
+    def index_member(self, payload: ConstBytes, hash_: uint64_t, order: int64_t) -> cython.void:
         """A member has come to a sorted set; it is in its chunk."""
         index: cython.pointer[MemberIndex] = cython.address(self.owners[root_of(payload).number].index)
         if index.block and not self.indexes.insert(index, hash_, order):
             self.build_index(payload)
 
-    def check_index(self, payload: cython.pointer[cython.const[uint8_t]]) -> object:
+    def check_index(self, payload: ConstBytes) -> object:
         """Prove that an index has all members, and no others."""
         root: Root = root_of(payload)
         index: cython.pointer[MemberIndex] = cython.address(self.owners[root.number].index)
@@ -318,7 +314,7 @@ class Chunks:
         table: of the keys of its database.
         """
         number: uint32_t = chunk_owner(self.arena.base + new)
-        payload: cython.pointer[uint8_t] = record_payload(
+        payload: Bytes = record_payload(
             self.arena.base + slot_offset(self.tables.find_chunked(table, self.owners[number].hash, number))
         )
         at: uint32_t = 0
@@ -330,9 +326,7 @@ class Chunks:
 
     # Proof
 
-    def check(
-        self, kind: uint32_t, payload: cython.pointer[cython.const[uint8_t]], store_number: uint32_t, hash_: uint64_t
-    ) -> tuple:
+    def check(self, kind: uint32_t, payload: ConstBytes, store_number: uint32_t, hash_: uint64_t) -> tuple:
         """Prove a root and its chunks; returns (chunks, bytes of them)."""
         root: Root = root_of(payload)
         number: uint32_t

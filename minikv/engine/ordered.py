@@ -11,7 +11,7 @@ kinds of trees differ in how entries of equal order are sorted:
 
 A tree is not an object. It is a struct of 24 bytes, OrderedState, which lies wherever its owner wants; there may be
 hundreds of thousands of them. OrderedTrees holds what all trees of one kind have in common and does the work;
-OrderedIndex is one plain tree as an object, for the engine and for Python.
+OrderedIndex is one plain tree as an object: the expiry index.
 
 A search is for a Probe, a place between entries, so it needs no ref and nothing that is stored: before or after all
 entries of an order (at_order), before or after (order, member) (at_member, at_element), the same where all orders are
@@ -49,7 +49,7 @@ where orders are equal.
 """
 
 import cython
-from cython.cimports.libc.stdint import INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import INT64_MIN, int64_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp, memmove
 from cython.cimports.minikv.engine.counted import CountedTrees, Path, bytes_between
 from cython.cimports.minikv.engine.memory import BlockPool
@@ -66,7 +66,7 @@ from cython.cimports.minikv.engine.ordered import (
     at_pair,
     tree_of,
 )
-from cython.cimports.minikv.engine.record import read_length
+from cython.cimports.minikv.engine.record import Bytes, ConstBytes, read_length
 
 from minikv.errors import BLOCKS_FULL, ArenaFull
 
@@ -76,16 +76,14 @@ assert cython.sizeof(Leaf) == 4096 and cython.sizeof(Inner) <= 4096 and cython.s
 @cython.cfunc
 @cython.exceptval(check=False)
 @cython.nogil
-def compare_element(
-    element: cython.pointer[cython.const[uint8_t]], probe: cython.pointer[cython.const[Probe]]
-) -> cython.int:
+def compare_element(element: ConstBytes, probe: cython.pointer[cython.const[Probe]]) -> cython.int:
     """Below, at or above 0 as an element of the probe's order is below the probe, equal to it or above it."""
     member_len: uint64_t = 0
-    member: cython.pointer[cython.const[uint8_t]]
+    member: ConstBytes
     order: cython.int
     if probe.member == cython.NULL:
         return -1 if probe.after else 1
-    member = read_length(cython.cast(cython.pointer[uint8_t], element), cython.address(member_len))
+    member = read_length(cython.cast(Bytes, element), cython.address(member_len))
     order = memcmp(member, probe.member, min(member_len, probe.member_len))
     if order:
         return order
@@ -98,9 +96,7 @@ def compare_element(
 @cython.inline
 @cython.exceptval(check=False)
 @cython.nogil
-def compare_equal_orders(
-    elements: cython.pointer[cython.const[uint8_t]], ref: uint64_t, probe: cython.pointer[cython.const[Probe]]
-) -> cython.int:
+def compare_equal_orders(elements: ConstBytes, ref: uint64_t, probe: cython.pointer[cython.const[Probe]]) -> cython.int:
     """The same for an entry of the probe's order, in either kind of tree."""
     if elements != cython.NULL:
         return compare_element(elements + ref, probe)
@@ -112,7 +108,7 @@ def compare_equal_orders(
 @cython.exceptval(check=False)
 @cython.nogil
 def count_below(
-    elements: cython.pointer[cython.const[uint8_t]],
+    elements: ConstBytes,
     orders: cython.pointer[cython.const[int64_t]],
     refs: cython.pointer[cython.const[uint64_t]],
     n: uint32_t,
@@ -255,7 +251,7 @@ class OrderedTrees(CountedTrees):
     def at_lex(
         self,
         state: cython.pointer[cython.const[OrderedState]],
-        member: cython.pointer[cython.const[uint8_t]],
+        member: ConstBytes,
         member_len: uint64_t,
         after: cython.bint,
     ) -> Probe:

@@ -44,6 +44,9 @@ cdef extern from *:
     uint32_t minikv_swap32(uint32_t) noexcept nogil
     uint64_t minikv_swap64(uint64_t) noexcept nogil
 
+ctypedef uint8_t *Bytes
+ctypedef const uint8_t *ConstBytes
+
 cdef enum:
     EXPIRY_OPCODE = 0xFC
     EXPIRY_SIZE = 9

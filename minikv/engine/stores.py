@@ -26,7 +26,7 @@ take, room in the arena comes next, and what follows cannot fail.
 """
 
 import cython
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.arena import (
     GRANULE,
@@ -62,6 +62,7 @@ from cython.cimports.minikv.engine.record import (
     TYPE_PART,
     TYPE_STREAM,
     TYPE_ZSET,
+    Bytes,
     entry_key,
     entry_size,
     is_chain,
@@ -113,7 +114,7 @@ class Stores:
         self.chunks = Chunks(arena, self.tables, pool, databases)
 
     def __dealloc__(self):
-        unmap(cython.cast(cython.pointer[uint8_t], self.indexes), STORES_MAX * cython.sizeof(Index))
+        unmap(cython.cast(Bytes, self.indexes), STORES_MAX * cython.sizeof(Index))
 
     # Entries
 
@@ -183,12 +184,12 @@ class Stores:
         self.arena.kill(old, old_size)
         move_slot(slot, offset)
 
-    def add(self, store_number: uint32_t, entry: cython.pointer[uint8_t]) -> cython.int:
+    def add(self, store_number: uint32_t, entry: Bytes) -> cython.int:
         """Copy an element that lies elsewhere into a spread collection, which has none of its name, or to its end."""
         kind: uint32_t = self.indexes[store_number].table.kind
         size: uint64_t = entry_size(kind, entry)
         key_len: uint64_t = 0
-        key: cython.pointer[uint8_t]
+        key: Bytes
         offset: uint64_t
         chain: cython.pointer[Chain] = cython.address(self.indexes[store_number].chain)
         if kind == TYPE_LIST:
@@ -264,8 +265,8 @@ class Stores:
     def _at_entry(self, kind: uint32_t, offset: uint64_t) -> Probe:
         """The exact place of an element in its tree."""
         member_len: uint64_t = 0
-        entry: cython.pointer[uint8_t] = self.arena.base + offset
-        member: cython.pointer[uint8_t] = entry_key(kind, entry, cython.address(member_len))
+        entry: Bytes = self.arena.base + offset
+        member: Bytes = entry_key(kind, entry, cython.address(member_len))
         score: cython.double = 0.0
         if kind == TYPE_STREAM:
             return at_member(order_of_id(member), member, member_len, False)
@@ -398,10 +399,10 @@ class Stores:
             part = self.indexes[part].next_part
         return 0
 
-    def renumber_parts(self, source: uint32_t, store_number: uint32_t, tail: cython.pointer[uint8_t]) -> cython.void:
+    def renumber_parts(self, source: uint32_t, store_number: uint32_t, tail: Bytes) -> cython.void:
         """Let the tail of a copy, so far that of the source, tell its own parts."""
-        at: cython.pointer[uint8_t] = tail + TAIL_MIN
-        place: cython.pointer[uint8_t]
+        at: Bytes = tail + TAIL_MIN
+        place: Bytes
         groups: uint64_t = 0
         part: uint32_t = 0
         table: uint32_t
@@ -753,7 +754,7 @@ class Stores:
         index: cython.pointer[Index] = cython.address(self.indexes[self.evacuated])
         kind: uint32_t = index.table.kind
         key_len: uint64_t = 0
-        key: cython.pointer[uint8_t] = entry_key(kind, self.arena.base + new, cython.address(key_len))
+        key: Bytes = entry_key(kind, self.arena.base + new, cython.address(key_len))
         probe: Probe
         move_slot(self.tables.find_offset(cython.address(index.table), hash_key(key, key_len), old), new)
         if is_ordered(kind):

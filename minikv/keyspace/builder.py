@@ -29,6 +29,8 @@ from cython.cimports.minikv.engine.record import (
     TYPE_LIST,
     TYPE_SET,
     TYPE_ZSET,
+    Bytes,
+    ConstBytes,
     Root,
     entry_key,
     entry_size,
@@ -42,9 +44,6 @@ from cython.cimports.minikv.engine.table import Key, hash_key
 from cython.cimports.minikv.keyspace.database import Database, key_of
 
 from minikv.errors import ArenaFull
-
-Bytes = cython.typedef(cython.pointer[uint8_t])
-ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
 
 BUFFER_FIRST = cython.declare(uint64_t, 4096)
 ELEMENTS_FIRST = cython.declare(uint32_t, 64)

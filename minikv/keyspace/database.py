@@ -37,6 +37,8 @@ from cython.cimports.minikv.engine.record import (
     TYPE_LIST,
     TYPE_STREAM,
     TYPE_STRING,
+    Bytes,
+    ConstBytes,
     bytes_at,
     is_chunked,
     read_length,
@@ -218,7 +220,7 @@ class Keyspace:
         slot: cython.pointer[uint64_t]
         hash_: uint64_t = 0
         key_len: uint64_t = 0
-        key: cython.pointer[uint8_t]
+        key: Bytes
         done: cython.Py_ssize_t = 0
         wanted: cython.Py_ssize_t = limit
         for database in self.databases:
@@ -463,13 +465,13 @@ class Database:
 
     def find(self, key: bytes, hash_: cython.pointer[uint64_t]) -> cython.pointer[uint64_t]:
         """The key's slot and hash; an expired key is deleted on the way, or hidden. NULL if it is not there."""
-        hash_[0] = hash_key(cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key))
+        hash_[0] = hash_key(cython.cast(Bytes, PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key))
         return self.find_hashed(key, hash_[0])
 
     def find_hashed(self, key: bytes, hash_: uint64_t) -> cython.pointer[uint64_t]:
         """The same for a key whose hash is known."""
         slot: cython.pointer[uint64_t] = self.store.find(
-            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key), hash_
+            cython.cast(Bytes, PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key), hash_
         )
         at_ms: int64_t
         if slot != cython.NULL:
@@ -495,7 +497,7 @@ class Database:
         count: cython.Py_ssize_t = 0
         for index in range(start, stop, step):
             hashes[count] = hash_key(
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(cython.cast(bytes, keys[index]))),
+                cython.cast(Bytes, PyBytes_AS_STRING(cython.cast(bytes, keys[index]))),
                 PyBytes_GET_SIZE(cython.cast(bytes, keys[index])),
             )
             store.tables.prefetch_bucket(store.table, hashes[count])
@@ -579,9 +581,9 @@ class Database:
 
     def string_at(self, slot: cython.pointer[cython.const[uint64_t]], start: uint64_t, stop: uint64_t) -> bytes:
         """Bytes start to stop of a string, both clamped to its length."""
-        record: cython.pointer[uint8_t] = self.store.record(slot)
+        record: Bytes = self.store.record(slot)
         length: uint64_t = 0
-        data: cython.pointer[uint8_t]
+        data: Bytes
         if skip_expiry(record)[0] != TYPE_STRING:
             raise WrongTypeError
         data = read_length(record_payload(record), cython.address(length))
@@ -783,7 +785,7 @@ class Database:
         read_length(record_payload(self.store.record(slot)), cython.address(length))
         if data_len == 0:
             return length
-        self.store.write_range(slot, at, cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(data)), data_len)
+        self.store.write_range(slot, at, cython.cast(Bytes, PyBytes_AS_STRING(data)), data_len)
         self.changed(key)
         return max(length, at + data_len)
 
@@ -801,7 +803,7 @@ class Database:
         self.store.write_range(
             slot,
             length,
-            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(data)),
+            cython.cast(Bytes, PyBytes_AS_STRING(data)),
             PyBytes_GET_SIZE(data),
         )
         self.changed(key)
@@ -814,9 +816,9 @@ class Database:
         """
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), False, True)
-        record: cython.pointer[uint8_t]
-        payload: cython.pointer[uint8_t] = cython.NULL
-        data: cython.pointer[uint8_t] = cython.NULL
+        record: Bytes
+        payload: Bytes = cython.NULL
+        data: Bytes = cython.NULL
         length: uint64_t = 0
         old_length: uint64_t = 0
         number: int64_t = 0
@@ -900,9 +902,9 @@ class Database:
 
         Only what is in a store of its own is worth waiting. Its store counts it.
         """
-        record: cython.pointer[uint8_t] = self.store.record(slot)
+        record: Bytes = self.store.record(slot)
         kind: uint8_t = skip_expiry(record)[0]
-        payload: cython.pointer[uint8_t] = record_payload(record)
+        payload: Bytes = record_payload(record)
         parts: uint64_t = 0
         counted: cython.bint = False
         if kind != TYPE_STRING and not spread_of(kind, payload):
@@ -986,10 +988,10 @@ class Database:
         hash_: uint64_t = 0
         new_hash: uint64_t = 0
         new_slot: cython.pointer[uint64_t] = target.find(new_key, cython.address(new_hash))
-        record: cython.pointer[uint8_t] = self.store.record(self.find(key, cython.address(hash_)))
+        record: Bytes = self.store.record(self.find(key, cython.address(hash_)))
         kind: uint8_t = skip_expiry(record)[0]
         spread: uint32_t = spread_of(kind, record_payload(record))
-        payload: cython.pointer[uint8_t]
+        payload: Bytes
         if is_chunked(kind, record_payload(record)):
             return self.copy_chunked(record, target, key_of(new_key, new_hash), new_slot, move)
         if spread and not move:
@@ -1015,14 +1017,14 @@ class Database:
 
     def copy_chunked(
         self,
-        record: cython.pointer[uint8_t],
+        record: Bytes,
         target: Database,
         new_key: Key,
         new_slot: cython.pointer[uint64_t],
         move: cython.bint,
     ) -> cython.int:
         """The same for a chunked collection. Its chunks stay only if it stays in its database."""
-        payload: cython.pointer[uint8_t] = record_payload(record)
+        payload: Bytes = record_payload(record)
         stays: cython.bint = move and target is self
         try:
             if not stays:
@@ -1050,7 +1052,7 @@ class Database:
         new_hash: uint64_t = 0
         clock: uint32_t = self.store.tables.get_clock(self.find(key, cython.address(hash_)))
         slot: cython.pointer[uint64_t]
-        payload: cython.pointer[uint8_t]
+        payload: Bytes
         kind: uint8_t
         self.copy_record(key, target, new_key, True)
         slot = self.find(key, cython.address(hash_))
@@ -1078,7 +1080,7 @@ class Database:
         offset: uint64_t
         key_len: uint64_t = 0
         hash_: uint64_t = 0
-        key: cython.pointer[uint8_t]
+        key: Bytes
         while True:
             offset = self.store.tables.random_offset(self.store.table, self.keyspace.random())
             if offset == 0:
@@ -1106,8 +1108,8 @@ class Database:
         offsets: uint64_t[336]
         found: uint32_t = 0
         index: uint32_t
-        record: cython.pointer[uint8_t]
-        key: cython.pointer[uint8_t]
+        record: Bytes
+        key: Bytes
         key_len: uint64_t = 0
         at_ms: int64_t
         seen: cython.Py_ssize_t = 0
@@ -1141,8 +1143,8 @@ class Database:
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
         length: uint64_t = 0
         number: int64_t = 0
-        payload: cython.pointer[uint8_t]
-        data: cython.pointer[uint8_t]
+        payload: Bytes
+        data: Bytes
         if slot == cython.NULL:
             return None
         if skip_expiry(self.store.record(slot))[0] != TYPE_STRING:
@@ -1243,12 +1245,12 @@ class Database:
 
     def load_string(
         self,
-        key: cython.pointer[cython.const[uint8_t]],
+        key: ConstBytes,
         key_len: uint64_t,
         value_len: uint64_t,
         expire_at_ms: int64_t,
         replace: cython.bint,
-    ) -> cython.pointer[uint8_t]:
+    ) -> Bytes:
         """Room for the value of a key, to be filled before any other call; NULL if the key exists and is to stay."""
         hash_: uint64_t = hash_key(key, key_len)
         slot: cython.pointer[uint64_t] = self.store.find(key, key_len, hash_)
@@ -1256,9 +1258,7 @@ class Database:
             return cython.NULL
         return self.store.put_string(make_key(key, key_len, hash_), slot, value_len, ENCODING_AUTO, expire_at_ms)
 
-    def set_used(
-        self, key: cython.pointer[cython.const[uint8_t]], key_len: uint64_t, idle_s: int64_t, frequency: cython.int
-    ) -> cython.void:
+    def set_used(self, key: ConstBytes, key_len: uint64_t, idle_s: int64_t, frequency: cython.int) -> cython.void:
         """Set the access clock by what a dump tells of a key: its LFU counter, or for how long it was not used."""
         keyspace: Keyspace = self.keyspace
         clock: uint32_t = keyspace.arena.new_clock

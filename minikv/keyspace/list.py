@@ -34,6 +34,7 @@ from cython.cimports.minikv.engine.packed import (
 )
 from cython.cimports.minikv.engine.record import (
     TYPE_LIST,
+    Bytes,
     bytes_at,
     chunk_entry,
     entry_elements,
@@ -45,8 +46,6 @@ from cython.cimports.minikv.keyspace.collection import string_at, write_string
 from cython.cimports.minikv.keyspace.database import Database
 
 from minikv.errors import ArenaFull
-
-Bytes = cython.typedef(cython.pointer[uint8_t])
 
 # Bytes that a chunk at an end of a list may have to spare for the next push.
 PUSH_SPARE = cython.declare(uint64_t, 56)
