@@ -55,6 +55,10 @@ def compress(data: bytes, max_len: cython.Py_ssize_t) -> bytes | None:
 def lzf_compress(
     state: cython.pointer[Lzf], text: Packed, length: uint64_t, packed: cython.pointer[uint8_t], room: uint64_t
 ) -> uint64_t:
+    """Write the text to `packed` in LZF form; returns the bytes, 0 if they would be more than `room`.
+
+    The same text gives the same bytes, whatever the state was used for before.
+    """
     piece: uint64_t
     more: uint64_t
     done: uint64_t = 0
@@ -122,6 +126,7 @@ def compress_piece(
 
 
 def lzf_holds(packed: Packed, packed_len: uint64_t, text_len: uint64_t) -> cython.bint:
+    """True if the packed bytes unpack to text of exactly this length, without reading or writing outside of either."""
     at: uint64_t = 0
     done: uint64_t = 0
     length: uint64_t
@@ -152,6 +157,7 @@ def lzf_holds(packed: Packed, packed_len: uint64_t, text_len: uint64_t) -> cytho
 
 
 def lzf_expand(packed: Packed, packed_len: uint64_t, text: cython.pointer[uint8_t]) -> cython.void:
+    """Write that text; only after lzf_holds."""
     end: Packed = packed + packed_len
     length: uint64_t
     distance: uint64_t

@@ -110,6 +110,10 @@ VALUE_BUFFER = cython.declare(uint64_t, 1 << 20)  # bytes of a collection copied
 
 
 def walk_fill(walk: cython.pointer[Walk], buffer: Bytes, size: uint64_t, max_keys: uint64_t) -> uint64_t:
+    """Write RDB bytes into a buffer of at least 2 * RECORD_MAX; returns how many, 0 at the end or on an error.
+
+    max_keys: where to stop (0: no limit).
+    """
     keys_end: uint64_t = walk.keys + max_keys if max_keys else ~cython.cast(uint64_t, 0)
     walk.out = buffer
     walk.out_end = buffer + size
@@ -138,11 +142,13 @@ def walk_fill(walk: cython.pointer[Walk], buffer: Bytes, size: uint64_t, max_key
 
 
 def walk_publish(walk: cython.pointer[Walk]) -> cython.void:
+    """Report to the parent how far this walk is."""
     walk.progress[KEYS_DONE] = walk.keys
     walk.progress[RANK_PASSED] = walk.passed
 
 
 def walk_release(walk: cython.pointer[Walk]) -> cython.void:
+    """Return the memory of the items that lie behind to the system. Only in a child: it loses the data."""
     number: uint64_t
     count: uint64_t
     while walk.released < walk.passed:
@@ -154,6 +160,7 @@ def walk_release(walk: cython.pointer[Walk]) -> cython.void:
 
 
 def walk_end(walk: cython.pointer[Walk]) -> cython.void:
+    """Unmap the walk's own memory: it is over."""
     unmap_all(cython.address(walk.places))
     unmap_all(cython.address(walk.kept))
     unmap_all(cython.address(walk.packed))
@@ -594,6 +601,7 @@ class Walker:
 
 
 def value_bytes(stores: Stores, record: Bytes, compress: cython.bint) -> bytes:
+    """The type and the value of a record, without key and expiry, as a file has them."""
     kind: uint8_t = skip_expiry(record)[0]
     payload: Bytes = record_payload(record)
     size: uint64_t = payload_size(kind, payload)

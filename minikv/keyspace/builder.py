@@ -63,6 +63,7 @@ class Builder:
         free(self.names)
 
     def begin(self, database: Database, kind: uint32_t) -> cython.void:
+        """Start anew, with nothing left of the collection before."""
         self.database = database
         self.kind = kind
         self.spread = self.count = 0
@@ -79,6 +80,10 @@ class Builder:
     # Elements
 
     def add(self, name: bytes, value: object) -> cython.bint:
+        """Add an element given as objects; value: a hash's, a sorted set's score as a float, else None.
+
+        False if there is an element of this name.
+        """
         at: ConstBytes = cython.cast(Bytes, PyBytes_AS_STRING(name))
         name_len: uint64_t = PyBytes_GET_SIZE(name)
         if value is None:
@@ -88,6 +93,7 @@ class Builder:
         return self.element(at, name_len, cython.cast(Bytes, PyBytes_AS_STRING(value)), PyBytes_GET_SIZE(value))
 
     def element(self, name: ConstBytes, name_len: uint64_t, value: ConstBytes, value_len: uint64_t) -> cython.bint:
+        """Add an element, with a hash's value (else NULL); False if there is one of this name."""
         has_value: cython.bint = self.kind == TYPE_HASH
         at: Bytes = self.room(name, name_len, length_size(value_len) + value_len if has_value else 0)
         if at == cython.NULL:
@@ -97,6 +103,7 @@ class Builder:
         return True
 
     def scored(self, name: ConstBytes, name_len: uint64_t, score: cython.double) -> cython.bint:
+        """Add a member of a sorted set; False if there is one of this name."""
         at: Bytes = self.room(name, name_len, SCORE_SIZE)
         rises: cython.bint
         if at == cython.NULL:
@@ -132,6 +139,7 @@ class Builder:
         return at + name_len
 
     def take(self, start: Bytes, end: Bytes) -> cython.int:
+        """Add all elements of another collection of this kind from start to end, in its order."""
         size: uint64_t
         name: Bytes
         name_len: uint64_t = 0
@@ -149,6 +157,7 @@ class Builder:
         return 0
 
     def take_chain(self, store: uint32_t) -> cython.int:
+        """Add all elements of a chain, in its order."""
         place: Place
         chain: cython.pointer[Chain] = cython.address(self.database.store.stores.indexes[store].chain)
         self.database.store.stores.chains.place(chain, 0, cython.address(place))
@@ -260,12 +269,14 @@ class Builder:
     # The key
 
     def put(self, key: bytes) -> cython.int:
+        """Make the collection the value of a key, which then has no expiry."""
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.database.find(key, cython.address(hash_))
         self.finish(key_of(key, hash_), slot, 0)
         return self.database.changed(key)
 
     def replace(self, key: bytes, hash_: uint64_t, slot: cython.pointer[uint64_t], chunked: cython.bint) -> cython.int:
+        """Make the collection the value of a key in place of one that has these elements; its expiry stays."""
         return self.finish(
             key_of(key, hash_),
             slot,
@@ -280,6 +291,10 @@ class Builder:
         expire_at_ms: int64_t,
         chunked: cython.bint = False,
     ) -> cython.int:
+        """Make the collection, which has elements, the value of a key, whatever that was (slot NULL: nothing).
+
+        chunked: even if it could be packed.
+        """
         store: KeyStore = self.database.store
         payload: Bytes
         packed: uint32_t = cython.cast(uint32_t, PACKED_START - 4 + self.size)
@@ -452,6 +467,10 @@ class Builder:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def replace_with_names(database: Database, key: bytes, kind: uint32_t, names: object) -> cython.Py_ssize_t:
+    """Make the key a set or list of these elements, whatever it was; without elements it is deleted.
+
+    Returns their number. One change, or ArenaFull and none.
+    """
     name: bytes
     builder: Builder
     if not names:

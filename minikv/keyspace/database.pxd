@@ -73,10 +73,8 @@ cdef class Database:
     cpdef int lookup(self, bytes key, bint stats=*, bint touch=*) except -2
 
     cpdef object dump(self, bytes key, bint compress)
-    # For a loader: the address to write the value to before any other call; NULL if the key exists and is not to be replaced
     cdef uint8_t *load_string(self, const uint8_t *key, uint64_t key_len, uint64_t value_len, int64_t expire_at_ms,
                               bint replace) except? NULL
-    # How a key that is there was used: seconds since, or LFU counter; -1: not known, as a new one
     cdef void set_used(self, const uint8_t *key, uint64_t key_len, int64_t idle_s, int frequency) noexcept
 
     cdef uint64_t *find(self, bytes key, uint64_t *hash_) except? NULL

@@ -1259,7 +1259,10 @@ class Database:
         return self.store.put_string(make_key(key, key_len, hash_), slot, value_len, ENCODING_AUTO, expire_at_ms)
 
     def set_used(self, key: ConstBytes, key_len: uint64_t, idle_s: int64_t, frequency: cython.int) -> cython.void:
-        """Set the access clock by what a dump tells of a key: its LFU counter, or for how long it was not used."""
+        """Set the access clock from a dump's figures for a key: its LFU counter, or for how long it was not used.
+
+        idle_s: seconds. -1: not known, as for a new key.
+        """
         keyspace: Keyspace = self.keyspace
         clock: uint32_t = keyspace.arena.new_clock
         if keyspace.lfu:
