@@ -12,9 +12,9 @@ cdef enum:
     SEGMENT_SHIFT = 21
     SEGMENT_SIZE = 2097152
     GRANULE_SHIFT = 3
-    GRANULE = 8                     # records begin at multiples of so many bytes
+    GRANULE = 8                     # bytes; records begin at multiples of it
     GRANULES_PER_SEGMENT = 262144
-    WORD_SHIFT = 9                  # bytes that a word of the bitmap stands for
+    WORD_SHIFT = 9                  # bytes that a word of the bitmap covers
     WORDS_PER_SEGMENT = 4096        # bitmap: one bit per granule
     BITMAP_PER_SEGMENT = 32768      # bytes
     PAGE_SHIFT = 12

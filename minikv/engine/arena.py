@@ -14,7 +14,7 @@ about half a MiB, nothing is lost at the border. It begins where its record's bi
 it to the child, and its last one, which the child passes later, is where its death waits.
 
 The bitmap `live` has a bit for each granule where a live record starts. It is the whole truth about record segments:
-a record tells its own size, so the space between the end of one and the next bit is free. There is no free list.
+a record holds its own size, so the space between the end of one and the next bit is free. There is no free list.
 Allocation takes bytes from the end of the segment being filled (bump); when that is full it looks for a segment with
 dead space and fills the gaps between its live records one after another (sweep), and takes a new segment when there
 is none. From time to time it looks back at what it has filled of the segment, too, so that a small store whose records
@@ -71,18 +71,18 @@ RUN_MIN_PAGES = cython.declare(uint32_t, 2048)
 NO_PAGE = cython.declare(uint64_t, 0)  # the arena's first page is not given out
 # A heap's first segments of nodes are in small pages: what is not used of its last one must be small beside the rest.
 SMALL_NODE_SEGMENTS = cython.declare(uint32_t, 4)
-# New segments of pages begin where so many more are free behind them.
+# New segments of pages begin where at least this many more are free behind them.
 STRETCH = cython.declare(uint32_t, 8)
 # While a snapshot is open, a store of fewer segments than this gets new ones in small pages: growth is what is written.
 SMALL_STORE_SEGMENTS = cython.declare(uint32_t, 8)
-# The reserve: at most so many segments, and at most this part of the arena.
+# The reserve: at most this many segments, and at most this part of the arena.
 RESERVED_SEGMENTS = cython.declare(uint32_t, 4)
 RESERVED_SHARE = cython.declare(uint32_t, 8)
 # Gaps looked at by one allocation before it takes bytes from the segment being filled instead.
 GAPS_PER_ALLOCATION = cython.declare(cython.int, 16)
 # The same in a store of one or two segments, of which dead space is a large part.
 GAPS_IN_SMALL_STORE = cython.declare(cython.int, 128)
-# The tail of a segment being filled goes back to the system, when there is time, if it has so many bytes.
+# The least bytes of a filling segment's tail that go back to the system when there is time.
 TAIL_MIN_BYTES = cython.declare(uint64_t, 128 << 10)
 # A store of fewer segments is not worth evacuating at once.
 CROWDED_SEGMENTS = cython.declare(uint32_t, 8)
@@ -179,7 +179,7 @@ class Arena:
         return offset
 
     def has_room(self, store_number: uint32_t, nbytes: uint64_t) -> cython.bint:
-        """True if records of so many bytes together, however they are cut, surely find room."""
+        """True if records of `nbytes` together, however they are cut, surely find room."""
         free: uint64_t = self._free_segments()
         return nbytes <= min(self.heaps[store_number].bump_end - self.heaps[store_number].bump, RECORD_MAX) or (
             # A record may leave up to half of a segment, or of a run of them, unused.
@@ -364,7 +364,7 @@ class Arena:
         return number
 
     def _can_take(self, count: uint32_t) -> cython.bint:
-        """True if so many segments may be taken; frees those of retired stores as far as they are needed for it."""
+        """True if `count` segments may be taken; frees those of retired stores as far as that needs."""
         limit: uint32_t = min(self.segment_limit, self.segment_count)
         if count > self._free_segments():
             return False
@@ -461,7 +461,7 @@ class Arena:
         self.free_hint = min(self.free_hint, number)
 
     def allocate_node(self, store_number: uint32_t, pages: uint32_t) -> uint64_t:
-        """Room for a node of a chain, which no bit tells of; 0 when the arena is full."""
+        """Room for a node of a chain, which has no bit in the bitmap; 0 when the arena is full."""
         if pages <= RUN_MIN_PAGES:
             return self._allocate_pages(store_number, pages, NODES, False)
         return self._allocate_run(store_number, cython.cast(uint64_t, pages) << PAGE_SHIFT)
@@ -678,7 +678,7 @@ class Arena:
         return new_size > RECORD_MAX and (old_size + 4095) >> PAGE_SHIFT == (new_size + 4095) >> PAGE_SHIFT
 
     def grow_in_place(self, offset: uint64_t, old_size: uint64_t, new_size: uint64_t) -> cython.bint:
-        """Make room for a jumbo record to become larger where it is; False if it has to move."""
+        """Make room for a jumbo record to grow in place; False if it has to move."""
         number: uint32_t = cython.cast(uint32_t, offset >> SEGMENT_SHIFT)
         segment: cython.pointer[Segment] = cython.address(self.segments[number])
         old_pages: uint64_t = (old_size + 4095) >> PAGE_SHIFT
@@ -821,7 +821,7 @@ class Arena:
         return done
 
     def forget_store(self, store_number: uint32_t) -> cython.void:
-        """The store has no segments any more: another one may have its number."""
+        """The store has no segments left: another one may have its number."""
         kind: uint32_t = self.heaps[store_number].kind
         memset(cython.address(self.heaps[store_number]), 0, cython.sizeof(Heap))
         self.heaps[store_number].kind = kind
@@ -935,7 +935,7 @@ class Arena:
         self.walk_len += self.heaps[store_number].walk_count
 
     def close(self) -> None:
-        """The child is gone: nothing is frozen any more. Queued deaths are left to `drain`."""
+        """The child is gone: thaw everything. Queued deaths are left to `drain`."""
         self.snapshot_is_open = False
         self.relocating = False
         self.progress[RANK_PASSED] = self.walk_len
@@ -1161,7 +1161,7 @@ class Arena:
             sums[1] += granules
         elif segment.kind == PAGES or segment.kind == NODES:
             if segment.kind == NODES:
-                # No bit tells of a node: Chains.check looks at them.
+                # A node has no bit: Chains.check proves them.
                 pages = segment.live
                 sums[4] += 1
             assert pages == segment.live, f"segment {number}: {pages} pages live, {segment.live} counted"

@@ -59,7 +59,7 @@ cdef inline bint is_string(uint8_t *at, const uint8_t *text, uint64_t length) no
 
 
 cdef inline uint64_t node_pages(uint64_t size) noexcept nogil:
-    """Pages of a node whose first element has so many bytes."""
+    """Pages of a node whose first element has `size` bytes."""
     cdef uint64_t wanted = (NODE_HEADER + ELEMENTS_PER_NODE * size + 4095) >> 12
     if wanted > NODE_PAGES_MAX:
         return (NODE_HEADER + size + 4095) >> 12

@@ -60,7 +60,7 @@ from minikv.errors import BLOCKS_FULL, SEGMENTS_FULL, ArenaFull
 assert cython.sizeof(Node) == NODE_HEADER
 assert cython.sizeof(Tail) == 1024
 
-# A node that holds half of another one has so many bytes to spare at most.
+# The most bytes that a node holding half of another one has to spare.
 SPARE_MAX = cython.declare(uint64_t, 1 << 16)
 # One change takes at most two new entries of a sequence, each a split on every level.
 BLOCKS_PER_CHANGE = cython.declare(uint32_t, 16)
@@ -71,7 +71,7 @@ BLOCKS_PER_CHANGE = cython.declare(uint32_t, 16)
 @cython.nogil
 @cython.exceptval(check=False)
 def pages_to_hold(used: uint64_t) -> uint64_t:
-    """Pages of a node that begins with so many bytes of several elements."""
+    """Pages of a node that begins with `nbytes` of several elements."""
     pages: uint64_t = (NODE_HEADER + used + min(used // 4, SPARE_MAX) + 4095) >> PAGE_SHIFT
     return max(pages, cython.cast(uint64_t, NODE_PAGES_MIN))
 
@@ -97,7 +97,7 @@ def used(node: cython.pointer[Node]) -> uint64_t:
 @cython.nogil
 @cython.exceptval(check=False)
 def with_spare(nbytes: uint64_t, room: uint64_t) -> cython.bint:
-    """True if so many bytes of elements leave at least a quarter of a node free: worth moving others for."""
+    """True if these bytes of elements leave at least a quarter of a node free: worth moving others for."""
     return (NODE_HEADER + nbytes) * 4 <= room * 3
 
 
@@ -218,7 +218,7 @@ class Chains:
         limit: uint64_t,
         from_end: cython.bint,
     ) -> uint64_t:
-        """Take out the elements (RDB strings) with this text, `limit` of them at most; returns how many it were."""
+        """Remove at most `limit` elements (RDB strings) with this text; returns how many were removed."""
         cursor: SequenceCursor
         state: cython.pointer[SequenceState] = cython.address(chain.nodes)
         position: uint64_t = state.elements if from_end else 0  # of the node's first element
@@ -657,7 +657,7 @@ class Chains:
         return True
 
     def _extend(self, offset: uint64_t, size: uint64_t) -> uint32_t:
-        """Take `size` bytes behind a node's last element for one more; where they begin."""
+        """Take `size` bytes behind a node's last element for one more; returns where they begin."""
         node: cython.pointer[Node] = self.node(offset)
         tail: cython.pointer[Tail] = self.tail(offset)
         at: uint32_t = node.end

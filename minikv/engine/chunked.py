@@ -4,13 +4,13 @@
 There are two orders. A list, a sorted set and a stream are ordered: their elements follow each other from chunk to
 chunk, a full chunk is split in two, and two sparse neighbours become one. A stream has a node in each chunk.
 
-The chunks of a hash and a set are buckets: the hash of an element's name tells its bucket (linear hashing). The number
+The chunks of a hash and a set are buckets: the hash of an element's name gives its bucket (linear hashing). The number
 of buckets changes by one at a time. With n of them, 2**d <= n < 2**(d + 1), bucket n is split off from bucket n - 2**d,
 and the last one goes back there. What counts are the first bits of the hash, turned around, so that a bucket has all
 names whose hashes begin with certain bits, as the blocks of the hash tables (table.py) do; SCAN goes through buckets in
 the order of these bits, with a cursor that a table understands, too.
 
-A change has one of three outcomes: the chunk is changed where it is, because it is not frozen and has room; or it is
+A change has one of three outcomes: the chunk is changed in place, because it is not frozen and has room; or it is
 written anew, and with it the root if that is frozen; or there is no room, ArenaFull is raised and nothing has happened.
 A slot stays good through all of these.
 """
@@ -49,7 +49,7 @@ from cython.cimports.minikv.engine.table import PREFIX_BITS, Key, hash_key
 
 from minikv.errors import SEGMENTS_FULL, ArenaFull
 
-# A chunk that shrinks stays where it is as long as it has no more than so many bytes to spare.
+# A chunk that shrinks stays in place as long as it has no more than this many bytes to spare.
 SPARE_KEPT = cython.declare(uint64_t, 64)
 SPARE_WORTHWHILE = cython.declare(uint64_t, 24)  # bytes
 
@@ -153,7 +153,7 @@ def edit_chunk(
 @cython.cfunc
 @cython.exceptval(check=False)
 def may_stay(store: KeyStore, place: uint64_t, size: uint64_t) -> cython.bint:
-    """Whether a chunk can become so long where it is: what has just been written can be taken back in a full arena."""
+    """Whether a chunk can get this long in place: what has just been written can be undone in a full arena."""
     room: uint64_t = chunk_size(store.arena.base + place)
     return (
         CHUNK_HEADER + size <= room
@@ -166,7 +166,7 @@ def may_stay(store: KeyStore, place: uint64_t, size: uint64_t) -> cython.bint:
 @cython.inline
 @cython.exceptval(check=False)
 def stays(store: KeyStore, place: uint64_t, size: uint64_t, spare: uint64_t) -> cython.bint:
-    """Whether a chunk may become so long where it is: it is not frozen, and not much too large."""
+    """Whether a chunk may get this long in place: it is not frozen, and not much too large."""
     room: uint64_t = chunk_size(store.arena.base + place)
     needed: uint64_t = CHUNK_HEADER + size
     return (
@@ -444,7 +444,7 @@ def reversed_prefix(prefix: uint64_t) -> uint64_t:
 
 
 def mask_of(buckets: uint32_t) -> uint32_t:
-    """The bits that tell the buckets of the deeper level apart: one less than the power of two not below `buckets`."""
+    """The bits that distinguish the buckets of the deeper level: one less than the power of two not below `buckets`."""
     return 0 if buckets < 2 else (cython.cast(uint32_t, 2) << (31 - __builtin_clz(buckets - 1))) - 1
 
 

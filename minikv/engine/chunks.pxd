@@ -43,18 +43,18 @@ cdef inline Root root_of(const uint8_t *payload) noexcept nogil:
 
 
 cdef inline uint64_t bucket_bytes(uint64_t nbytes) noexcept nogil:
-    """Mean bytes of a bucket in a hash or set of so many."""
+    """Mean bytes of a bucket in a hash or set of `nbytes`."""
     return BUCKET_SMALL if nbytes < SMALL_COLLECTION else BUCKET_LARGE
 
 
 cdef inline uint64_t bucket_count(uint64_t nbytes, uint64_t elements) noexcept nogil:
-    """Buckets for so many bytes: an eighth of each is left for the next elements before one is split."""
+    """Buckets for `nbytes`: an eighth of each is left for the next elements before one is split."""
     cdef uint64_t buckets = nbytes * 8 // (bucket_bytes(nbytes) * 7) + 1
     return max(min(buckets, elements), 1)
 
 
 cdef inline uint64_t chunk_bytes(uint32_t kind, uint64_t nbytes) noexcept nogil:
-    """Bytes of a full chunk in a list or sorted set of so many."""
+    """Bytes of a full chunk in a list or sorted set of `nbytes`."""
     if nbytes >= SMALL_COLLECTION:
         return CHUNK_LARGE
     return CHUNK_LIST if kind == TYPE_LIST else CHUNK_SMALL

@@ -16,11 +16,11 @@ with the keys. A sorted set of more than INDEXED_MIN members has an index (membe
 looked for.
 
 Which elements are in which chunk is the business of chunked.py. Here is what concerns chunks as records: their room,
-and their owners. A chunk tells its collection's number; the number tells the key's hash, and that leads to the root.
-So a chunk can be moved, and nothing needs to be told when a root moves.
+and their owners. A chunk holds its collection's number; the number gives the key's hash, and that leads to the root.
+So a chunk can be moved, and nothing needs to change when a root moves.
 
 Invariants (proved by `check`):
-  1. each chunk is live, tells the number of its root, and has as many elements and bytes as root and entry say
+  1. each chunk is live, holds the number of its root, and has as many elements and bytes as root and entry say
   2. the owner of a root's number has the hash of the root's key and its store
   3. an index has the members of its sorted set and no others
   4. the chunks of all roots of a database are the live records of its chunk store (Stores.check)
@@ -118,7 +118,7 @@ class Chunks:
         return number
 
     def release(self, number: uint32_t) -> cython.void:
-        """The collection is gone, its chunks are somebody else's business."""
+        """The collection is gone; the caller disposes of its chunks."""
         self.indexes.clear(cython.address(self.owners[number].index))
         self.owners[number].generation = 0
         self.owners[number].next_free = self.free_head
@@ -127,7 +127,7 @@ class Chunks:
     # Chunks
 
     def allocate(self, number: uint32_t, used: uint64_t, spare: uint64_t) -> uint64_t:
-        """Room for a chunk of so many bytes and some more, its header written; the caller writes the elements."""
+        """Room for a chunk of `used` bytes and `spare` more, its header written; the caller writes the elements."""
         place: uint64_t = self.try_allocate(number, used, spare)
         if place == 0:
             raise ArenaFull(SEGMENTS_FULL)
@@ -142,12 +142,12 @@ class Chunks:
         return place
 
     def discard(self, place: uint64_t) -> cython.void:
-        """Let a chunk die that no root leads to any more; 0: there is none."""
+        """Kill a chunk that no root leads to; 0: there is none."""
         if place:
             self.arena.kill(place, chunk_size(self.arena.base + place))
 
     def replaced(self, place: uint64_t, size: uint64_t) -> cython.void:
-        """The same for one that is written anew elsewhere, with so many bytes."""
+        """The same for one that is rewritten elsewhere, with `size` bytes."""
         if place and self.arena.is_frozen(place):
             self.arena.relocated_records += 1
             self.arena.relocated_bytes += size
@@ -162,7 +162,7 @@ class Chunks:
         self.release(root.number)
 
     def drop_owned(self, store_number: uint32_t) -> cython.void:
-        """End every collection of a database; its chunk store is the caller's business. `sweep` frees the owners."""
+        """End every collection of a database; the caller disposes of its chunk store. `sweep` frees the owners."""
         self.dropped[store_number] = self.generation
         self.generation += 1
         self.sweep_next = 1
@@ -309,7 +309,7 @@ class Chunks:
     # Evacuation
 
     def moved(self, table: cython.pointer[TableState], old: uint64_t, new: uint64_t) -> cython.void:
-        """A chunk has been copied to a new place: tell its root, which no snapshot may have frozen.
+        """A chunk has been copied to a new place: update its root, which no snapshot may have frozen.
 
         table: of the keys of its database.
         """

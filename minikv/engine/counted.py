@@ -218,7 +218,7 @@ class CountedTrees:
     # Blocks
 
     def remove_all(self, state: cython.pointer[TreeState]):
-        """Forget every entry and give all blocks back; reads the inner nodes only."""
+        """Remove every entry and return all blocks; reads the inner nodes only."""
         if state.root:
             self.release(state, state.root, state.root_level)
         state.total = 0

@@ -2,9 +2,9 @@
 """One database's records with the two indexes that lead to them.
 
 A store puts records into the arena, keeps the table (key to record) and the expiry index (time to key) in step with
-them, and knows when a record may be written where it is: never while it is frozen for a snapshot child, except bytes
-of jumbo records, which are left to the kernel's copy-on-write. It knows no clock: whether a time has passed is the
-keyspace's business.
+them, and knows when a record may be written in place: never while it is frozen for a snapshot child, except bytes
+of jumbo records, which are left to the kernel's copy-on-write. It knows no clock: whether a key has expired is for the
+keyspace to say.
 
 Every change either succeeds or raises ArenaFull with nothing changed: blocks are reserved first, room for the record
 comes next, and what follows cannot fail.
@@ -165,7 +165,7 @@ class KeyStore:
         return payload + at
 
     def rewrite(self, slot: cython.pointer[uint64_t], at: uint64_t, removed: uint64_t, inserted: uint64_t) -> Bytes:
-        """The same for any collection, whose payload the caller makes tell its new size: in place if it may be."""
+        """The same for any collection, into whose payload the caller writes the new size: in place if possible."""
         old: uint64_t = slot_offset(slot)
         record: Bytes = self.arena.base + old
         payload: Bytes = record_payload(record)
@@ -325,7 +325,7 @@ class KeyStore:
                 memset(old_data + old_len, 0, at - old_len)
             memcpy(old_data + at, data, data_len)
             return 0
-        # The new record is written while the old one still stands, then takes its place.
+        # The new record is written while the old one is still there, then takes its place.
         if size > RECORD_MAX:
             key = record_key(record, cython.address(key_len))
             size = EXPIRY_SIZE + 1 + length_size(key_len) + key_len + JUMBO_LENGTH_SIZE + new_len
@@ -351,7 +351,7 @@ class KeyStore:
         return 0
 
     def set_expire(self, slot: cython.pointer[uint64_t], hash_: uint64_t, at_ms: int64_t) -> cython.int:
-        """Give the key a time in Unix milliseconds, or take it away (0)."""
+        """Set the key's expiry in Unix milliseconds, or clear it (0)."""
         offset: uint64_t = slot_offset(slot)
         record: Bytes = self.arena.base + offset
         body: Bytes = skip_expiry(record)

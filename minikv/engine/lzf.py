@@ -11,7 +11,7 @@ A packed string is a sequence of
 `lzf_expand` cannot fail. A reference may overlap what it writes: that is how runs are stored.
 
 `lzf_compress` looks for every three bytes at the place where bytes with their hash were seen last. It needs no memory
-but its state's, which nobody clears between two texts: a position in the table counts from `base`, and `base` grows by
+but its state's, which is not cleared between two texts: a position in the table counts from `base`, and `base` grows by
 each text's length, so what earlier texts left is too low to be one of this text's.
 Source: the public LZF format (liblzf), as Redis stores strings.
 """

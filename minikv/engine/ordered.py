@@ -1,7 +1,7 @@
 # cython: cdivision=True
 """Counted B-trees of (order, ref) entries over parent-only memory.
 
-`order` is a signed 64-bit number (an expiry time in ms, a score), `ref` an unsigned one that tells equal orders apart.
+`order` is a signed 64-bit number (an expiry time in ms, a score), `ref` an unsigned one that separates equal orders.
 A tree answers what sampling only guesses: which entry is the first, which is the n-th, how many lie below a place. Two
 kinds of trees differ in how entries of equal order are sorted:
 
@@ -151,7 +151,7 @@ class OrderedTrees(CountedTrees):
     def insert(
         self, state: cython.pointer[OrderedState], probe: cython.pointer[cython.const[Probe]], ref: uint64_t
     ) -> cython.bint:
-        """Add an entry at an exact probe; False if it was there. ArenaFull leaves the tree as it was.
+        """Add an entry at an exact probe; False if it exists. ArenaFull leaves the tree as it was.
 
         `ref` is only stored: its element may be written afterwards, but before the next operation.
         """
@@ -182,9 +182,9 @@ class OrderedTrees(CountedTrees):
         return True
 
     def remove(self, state: cython.pointer[OrderedState], probe: cython.pointer[cython.const[Probe]]) -> cython.bint:
-        """Take the entry at an exact probe out; False if there is none. Never needs memory.
+        """Remove the entry at an exact probe; False if there is none. Never needs memory.
 
-        Its element must still be readable, and may be overwritten afterwards: nothing in the tree leads to it any more.
+        Its element must still be readable, and may be overwritten afterwards: the tree no longer refers to it.
         """
         path: Path
         leaf: cython.pointer[Leaf]
@@ -204,7 +204,7 @@ class OrderedTrees(CountedTrees):
     def move(
         self, state: cython.pointer[OrderedState], probe: cython.pointer[cython.const[Probe]], ref: uint64_t
     ) -> cython.bint:
-        """Tell the entry at an exact probe that its element has been copied to `ref`; False if there is no such entry.
+        """Point the entry at an exact probe to its element's copy at `ref`; False if there is no such entry.
 
         The old copy must still be readable. Not for plain trees, where another ref is another entry.
         """
@@ -217,11 +217,11 @@ class OrderedTrees(CountedTrees):
         return True
 
     def clear(self, state: cython.pointer[OrderedState]):
-        """Forget every entry and give all blocks back; reads the inner nodes only."""
+        """Remove every entry and return all blocks; reads the inner nodes only."""
         self.remove_all(tree_of(state))
 
     def clear_some(self, state: cython.pointer[OrderedState], limit: uint32_t) -> cython.bint:
-        """The same, up to `limit` leaves at a time, for a tree that nobody looks into any more. True when done."""
+        """The same, up to `limit` leaves at a time, for a tree that is no longer read. True when done."""
         while state.root and limit:
             self.drop_last(state)
             limit -= 1
@@ -574,17 +574,17 @@ class OrderedIndex:
         return self.state.blocks
 
     def insert(self, order: int64_t, ref: uint64_t) -> cython.bint:
-        """Add a pair; False if it was there. ArenaFull leaves the tree as it was."""
+        """Add a pair; False if it exists. ArenaFull leaves the tree as it was."""
         probe: Probe = at_pair(order, ref)
         return self.trees.insert(cython.address(self.state), cython.address(probe), ref)
 
     def remove(self, order: int64_t, ref: uint64_t) -> cython.bint:
-        """Take a pair out; False if it was not there. Never needs memory."""
+        """Remove a pair; False if there is none. Never needs memory."""
         probe: Probe = at_pair(order, ref)
         return self.trees.remove(cython.address(self.state), cython.address(probe))
 
     def clear(self):
-        """Forget every pair and give all blocks back."""
+        """Remove every pair and return all blocks."""
         self.trees.clear(cython.address(self.state))
 
     def contains(self, order: int64_t, ref: uint64_t) -> cython.bint:

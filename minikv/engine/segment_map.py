@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False
-"""The arena segment by segment, as columns: for whoever wants to see where data lie and how far a snapshot is.
+"""The arena segment by segment, as columns: where data lie and how far a snapshot is.
 
     kinds    a letter for each segment:  . free   r records   p pages   c chains   j first of a run   J its rest
     states   a letter for each segment:  - no snapshot has to do with it   f frozen, the child still needs it

@@ -52,7 +52,7 @@ cdef class Sequences(CountedTrees):
     cdef void add(self, SequenceState *state, const SequenceCursor *cursor, int64_t change) noexcept nogil
     cdef void clear(self, SequenceState *state) noexcept nogil
     cdef inline void move(self, const SequenceCursor *cursor, uint64_t node) noexcept nogil:
-        """Tell an entry that its list node has been copied to `node`."""
+        """Point an entry to the copy of its list node at `node`."""
         self.leaf(cursor.block[0]).node[cursor.index[0]] = node
 
     # Asking. False and a cursor to none where there is no such entry

@@ -163,7 +163,7 @@ class Sequences(CountedTrees):
         return 0
 
     def remove(self, state: cython.pointer[SequenceState], cursor: cython.pointer[SequenceCursor]):
-        """Take the cursor's entry out, elements and all; the cursor goes to the entry behind it. Never needs memory."""
+        """Remove the cursor's entry, elements and all; the cursor moves to the entry behind it. Never needs memory."""
         number: uint64_t = self.number_of(state, cursor)
         leaf: cython.pointer[SequenceLeaf] = self.leaf(cursor.block[0])
         at: uint32_t = cursor.index[0]
@@ -191,7 +191,7 @@ class Sequences(CountedTrees):
         state.elements += change
 
     def clear(self, state: cython.pointer[SequenceState]):
-        """Forget every entry and give all blocks back; reads the inner nodes only."""
+        """Remove every entry and return all blocks; reads the inner nodes only."""
         self.remove_all(tree_of(state))
 
     # Asking

@@ -14,7 +14,7 @@ a stream, tables of its groups: stores that come and go with the stream's own.
     store 3 * databases ..                      spread collections, numbered as they come; numbers are used again
 
 The record of a spread collection's key (its root) holds the collection's number. What the snapshot child needs besides
-(the number of elements, a chain's first node) stands in Arena.spreads, which is inherited; table, tree and chain stand
+(the number of elements, a chain's first node) is in Arena.spreads, which is inherited; table, tree and chain stand
 in `indexes`, which are not.
 
 What a dropped store has is freed at once, or it waits, in order, for `free_step`: its table, its tree and its segments
@@ -92,7 +92,7 @@ STORES_PER_CALL = cython.declare(uint32_t, 4096)
 # One step of freeing: about as long as it takes to free a segment in small pages.
 BLOCKS_PER_STEP = cython.declare(uint32_t, 1024)
 OWNERS_PER_STEP = cython.declare(uint32_t, 4096)
-# Redis frees what has more parts than this in another thread, and a list has nodes of so many bytes by default.
+# Redis frees what has more parts than this in another thread; its lists have nodes of this many bytes by default.
 LAZY_PARTS = cython.declare(uint64_t, 64)
 LIST_NODE_SHIFT = cython.declare(cython.int, 13)
 
@@ -151,7 +151,7 @@ class Stores:
     def place(
         self, store_number: uint32_t, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t
     ) -> uint64_t:
-        """Room for an entry of `size`: a new one (slot NULL), or one that replaces the slot's, where it is if it may.
+        """Room for an entry of `size`: a new one (slot NULL), or one that replaces the slot's, in place if possible.
 
         The caller writes it before any other call.
         """
@@ -203,9 +203,9 @@ class Stores:
         return self.order_entry(store_number, offset)
 
     def resize(self, store_number: uint32_t, slot: cython.pointer[uint64_t], size: uint64_t) -> uint64_t:
-        """Give an element another size, where it is if it may; as much of it as fits is kept. Returns its place.
+        """Resize an element, in place if possible; as much of it as fits is kept. Returns its place.
 
-        The caller makes the element tell its new size before any other call.
+        The caller writes the new size into the element before any other call.
         """
         kind: uint32_t = self.indexes[store_number].table.kind
         old: uint64_t = slot_offset(slot)
@@ -244,7 +244,7 @@ class Stores:
         return 0
 
     def rescore(self, store_number: uint32_t, slot: cython.pointer[uint64_t], score: cython.double) -> cython.int:
-        """Give the element of a slot another score, where it is if it is not frozen.
+        """Change the score of a slot's element, in place if it is not frozen.
 
         The tree has to read the element to find it, so a copy is complete before the old one dies.
         """
@@ -400,7 +400,7 @@ class Stores:
         return 0
 
     def renumber_parts(self, source: uint32_t, store_number: uint32_t, tail: Bytes) -> cython.void:
-        """Let the tail of a copy, so far that of the source, tell its own parts."""
+        """Point the tail of a copy, so far that of the source, to its own parts."""
         at: Bytes = tail + TAIL_MIN
         place: Bytes
         groups: uint64_t = 0
@@ -459,7 +459,7 @@ class Stores:
         self._drop_own(2 * self.databases + owner, cython.NULL, 0, lazily)
 
     def _end(self, store_number: uint32_t, objects: uint64_t, lazily: cython.bint) -> cython.void:
-        """The store of a collection, or a part, is nobody's any more."""
+        """The store of a collection, or a part, has no owner left."""
         if self.evacuated == store_number and self.evacuated_to:
             self._end_evacuation()
         self.arena.spreads[store_number].kind = 0
@@ -516,7 +516,7 @@ class Stores:
         )
 
     def _wait(self, store_number: uint32_t, objects: uint64_t) -> cython.void:
-        """Let a store's memory be freed when its turn comes."""
+        """Queue a store, for its memory to be freed later."""
         index: cython.pointer[Index] = cython.address(self.indexes[store_number])
         self.arena.retire_store(store_number)
         index.objects = objects
@@ -562,7 +562,7 @@ class Stores:
         return False
 
     def _take_number(self) -> uint32_t:
-        """A store that nobody has, its index empty; 0 if there is none."""
+        """The number of an unused store, its index empty; 0 if there is none."""
         store_number: uint32_t = self.free_head
         while store_number == 0 and self.next_fresh == STORES_MAX and self.free_step():
             store_number = self.free_head
@@ -750,7 +750,7 @@ class Stores:
         return True
 
     def _moved(self, old: uint64_t, new: uint64_t) -> cython.void:
-        """Tell table and tree that an entry has a new place."""
+        """Point table and tree to an entry's new place."""
         index: cython.pointer[Index] = cython.address(self.indexes[self.evacuated])
         kind: uint32_t = index.table.kind
         key_len: uint64_t = 0

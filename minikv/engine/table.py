@@ -447,7 +447,7 @@ class Tables:
     def clear_some(
         self, table: cython.pointer[TableState], place: cython.pointer[uint32_t], limit: uint32_t
     ) -> cython.bint:
-        """The same, up to `limit` blocks at a time, for a table that nobody looks into any more. True when it is done.
+        """The same, up to `limit` blocks at a time, for a table that is no longer read. True when it is done.
 
         place: in the directory, 0 for the first time.
         """

@@ -15,8 +15,8 @@ of spread collections, met among the keys and kept until their elements' turn co
 been given back by then; and strings in LZF form that find no room in the buffer. What finds no room is pending: the
 next buffer begins with it.
 
-In a child, `walk_publish` tells the parent how far the walk is, and `walk_release` gives the memory that it has passed
-back: behind the walk the parent's writes cost no copies.
+In a child, `walk_publish` reports to the parent how far the walk is, and `walk_release` returns the memory that it has
+passed: behind the walk the parent's writes cost no copies.
 
 The value of a single key (value_bytes, for DUMP) is the parent's own work. It finds the elements by their table.
 """
@@ -92,13 +92,13 @@ LZF_STRING = cython.declare(uint8_t, 0xC3)
 # Redis does not try to compress shorter strings; longer ones than the maximum would double the child's memory.
 COMPRESS_MIN = cython.declare(uint64_t, 21)
 COMPRESS_MAX = cython.declare(uint64_t, 16 << 20)
-# After so many strings in a row that did not become shorter, one in 64 is tried: data that is compressed already,
+# After this many strings in a row that did not become shorter, one in 64 is tried: data that is compressed already,
 # or random, would otherwise cost more processor time than all the rest of the save.
 VAIN_TRIES = cython.declare(uint32_t, 64)
 VAIN_MASK = cython.declare(uint32_t, 63)
 # Room that `walk_fill` needs before it begins a record: the largest one outside pages, or a short string's header.
 BUFFER_MIN = cython.declare(uint64_t, RECORD_MAX + 64)
-# A chunk's elements are compressed one by one if they have so many bytes on average.
+# Mean bytes of a chunk's elements from which they are compressed one by one.
 COMPRESSED_ELEMENT = cython.declare(int64_t, 128)
 PREFETCHED = cython.declare(uint32_t, 8)  # chunks
 PREFETCHED_LINES = cython.declare(cython.int, 6)  # of the cache, of each chunk
@@ -575,7 +575,7 @@ class Walker:
     def fill(self, buffer, max_keys: int = 0, compress: bool = False) -> int:
         """Write RDB bytes into a writable buffer of at least 64 KiB; returns how many, 0 at the end. MemoryError.
 
-        max_keys: stop after so many (0: no limit).
+        max_keys: where to stop (0: no limit).
         """
         view: cython.uchar[::1] = buffer
         filled: uint64_t
@@ -628,7 +628,7 @@ def string_bytes(string: Bytes, compress: cython.bint) -> bytes:
 def elements_bytes(stores: Stores, kind: uint8_t, payload: Bytes, compress: cython.bint) -> bytes:
     """A chunked or spread collection: its number of elements, these, and a stream's tail.
 
-    The elements are found by the table: while a snapshot is open, bits stand also for entries that have been replaced.
+    The elements are found by the table: while a snapshot is open, replaced entries still have their bits.
     """
     spread: uint32_t = spread_of(kind, payload)
     walker: Walker = Walker(stores.arena, [])

@@ -21,7 +21,7 @@ from cython.cimports.minikv.keyspace.collection import Collection
 ADD = SUM
 TAKE_LEAST = LEAST
 TAKE_MOST = MOST
-# A collection with so many times as many elements as are listed is asked for each of them.
+# A collection with this many times the elements that are listed is searched for each of them.
 MUCH_LARGER = cython.declare(uint64_t, 4)
 # An odd number whose bits look random: the golden ratio's.
 MULTIPLIER = cython.declare(uint64_t, 0x9E3779B97F4A7C15)

@@ -72,7 +72,7 @@ class Builder:
         self.name_slots = 0
 
     def abandon(self) -> cython.void:
-        """Give up the elements: without a key they are nobody's. Flushing the database does it too."""
+        """Give up the elements: without a key they have no owner. Flushing the database does it too."""
         if self.spread:
             self.database.store.stores.drop(self.spread)
             self.spread = 0
@@ -398,7 +398,7 @@ class Builder:
         try:
             for number in range(self.count):
                 bucket = bucket_of(self.elements[number].hash, buckets)
-                self.elements[number].hash = bucket  # nobody needs the whole hash any more
+                self.elements[number].hash = bucket  # the whole hash is no longer needed
                 starts[bucket + 1] += 1
                 sizes[bucket] += self.elements[number].size
             for bucket in range(buckets):

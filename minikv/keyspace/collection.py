@@ -9,7 +9,7 @@ it as it is told; another view of the same key must not change it meanwhile. A c
     spread     beyond: each element is an entry of a store of its own, found by a hash table (a list's one of a chain)
 
 It changes to a larger form before it grows too large, and back when a quarter or half of a smaller one would do. Both
-are for the engine only; nobody else sees the form. The last element takes the key with it.
+are for the engine only; callers never see the form. The last element takes the key with it.
 """
 
 import contextlib
@@ -229,7 +229,7 @@ class Collection:
         return 0
 
     def grow_packed(self, before: Bytes, size: uint64_t) -> Bytes:
-        """Room for a new element before another one (NULL: at the end), counted; the key is born if need be."""
+        """Room for a new element before another one (NULL: at the end), counted; creates the key if there is none."""
         store: KeyStore = self.database.store
         payload: Bytes
         at: Bytes
@@ -362,7 +362,7 @@ class Collection:
         self.chunked = False
 
     def vanish_if_empty(self) -> cython.void:
-        """Delete a key that was born for an element which then found no room."""
+        """Delete a key that was created for an element which then found no room."""
         if self.at_slot() != cython.NULL and len(self) == 0:
             self.vanish()
 
@@ -462,7 +462,7 @@ class Collection:
         return at, found
 
     def gather(self, cursor: cython.pointer[uint64_t], wanted: cython.Py_ssize_t) -> list:
-        """The parts of at least so many elements from the cursor on, which goes on behind them, to 0 at the end."""
+        """The parts of at least `wanted` elements from the cursor on, which moves behind them, to 0 at the end."""
         store: KeyStore = self.database.store
         out: list = []
         entry: Bytes
@@ -543,7 +543,7 @@ class Collection:
         name_len: uint64_t = 0
         prefix: uint64_t
         first: uint64_t = cursor[0] >> CURSOR_PREFIX
-        # A whole scan looks at each element so many times at most.
+        # The most times that a whole scan looks at each element.
         wanted = max(wanted, root.elements // LOOKS_PER_SCAN)
         end: uint64_t = first + 1 + (PREFIX_MASK + 1) // root.elements * min(wanted, root.elements)
         for number in range(root.chunks):

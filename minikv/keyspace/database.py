@@ -73,7 +73,7 @@ BLOCKS_PER_CALL = cython.declare(uint32_t, 256)
 # What a record takes beside key and value, rounded to granules, and what indexes may take beside a block per key.
 RECORD_OVERHEAD = cython.declare(uint64_t, 48)
 BLOCKS_SPARE = cython.declare(uint32_t, 128)
-# The part of a store's segments that evacuation leaves dead is one in so many.
+# Evacuation leaves 1/DEAD_SHARE of a store's segments dead.
 DEAD_SHARE = cython.declare(uint32_t, 5)
 THOROUGH_SHARE = cython.declare(uint32_t, 32)
 STORES_PER_DATABASE = 3
@@ -81,7 +81,7 @@ STORES_PER_DATABASE = 3
 ROOMY_BYTES = cython.declare(uint64_t, 4 << 30)
 ROOMY_BLOCKS = cython.declare(uint32_t, 1 << 16)
 ROW_BYTES = 128  # that a pending entry takes at most in the two tables of a large group
-# Redis frees what has more parts than this in another thread, and a list has nodes of so many bytes by default.
+# Redis frees what has more parts than this in another thread; its lists have nodes of this many bytes by default.
 LAZY_PARTS = cython.declare(uint64_t, 64)
 LIST_NODE_BYTES = cython.declare(uint64_t, 8192)
 # Expiry times looked at for an average.
@@ -161,8 +161,8 @@ class Keyspace:
     def tick(self) -> cython.void:
         """Read the clock. All commands until the next call see the same time.
 
-        Between commands is also the moment to tell who gives memory back that dead space takes segment after segment:
-        a timer may come too late while clients write all the time.
+        Between commands is also the moment to start evacuation when dead space takes segment after segment: a timer may
+        come too late while clients write all the time.
         """
         time: timespec
         if self.arena.crowded:
@@ -367,7 +367,7 @@ class Keyspace:
         )
 
     def check(self) -> None:
-        """Prove the invariants of arena, tables and expiry indexes; AssertionError tells the one that is broken."""
+        """Prove the invariants of arena, tables and expiry indexes; AssertionError names the one that is broken."""
         database: Database
         live: dict[int, Any] = self.arena.check()
         self.stores.check()
@@ -382,7 +382,7 @@ class Keyspace:
                 assert watchers
 
     def set_debug(self, poison: bool = False, segment_limit: int = 0) -> None:
-        """For tests: fill freed memory with a pattern; allow so many segments only."""
+        """For tests: fill freed memory with a pattern; limit the arena to `segment_limit` segments."""
         self.arena.poison = poison
         self.pool.poison = poison
         self.arena.segment_limit = segment_limit or self.arena.segment_count
@@ -461,7 +461,7 @@ class Database:
         self.store = KeyStore(keyspace.stores, number)
         self.watchers = {}
 
-    # What every method stands on
+    # What every method uses
 
     def find(self, key: bytes, hash_: cython.pointer[uint64_t]) -> cython.pointer[uint64_t]:
         """The key's slot and hash; an expired key is deleted on the way, or hidden. NULL if it is not there."""
@@ -547,7 +547,7 @@ class Database:
         return self.break_watches(key)
 
     def break_watches(self, key: bytes) -> cython.int:
-        """For what counts as a change to those who watch the key, and to nobody else."""
+        """For what counts as a change only to those who watch the key."""
         watch: Watch
         if self.watchers:
             for watch in self.watchers.get(key, ()):
@@ -662,7 +662,7 @@ class Database:
     # Writes
 
     def make_sure_of(self, keys: int, nbytes: int) -> None:
-        """Raise ArenaFull now if so many strings, so many bytes with their keys, might not find room one by one."""
+        """Raise ArenaFull now if `keys` strings, `nbytes` with their keys, might not find room one by one."""
         if not self.store.arena.has_room(self.store.number, nbytes + keys * RECORD_OVERHEAD):
             raise ArenaFull(SEGMENTS_FULL)
         while self.keyspace.pool.available() < keys + BLOCKS_SPARE:
@@ -704,7 +704,7 @@ class Database:
         self.put(key, value, hash_, slot, expire_at_ms, encoding)
 
     def set_all(self, pairs: tuple) -> cython.int:
-        """Make keys strings, key and value by turns: all of them, or ArenaFull and none."""
+        """Make keys strings, from alternating keys and values: all of them, or ArenaFull and none."""
         hashes: uint64_t[PREFETCHED]
         start: cython.Py_ssize_t
         index: cython.Py_ssize_t
@@ -898,7 +898,7 @@ class Database:
         return True
 
     def remove_lazily(self, key: bytes, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.bint:
-        """Take a key out; what Redis would free in another thread is counted like there. True if it was counted here.
+        """Remove a key; what Redis would free in another thread is counted as there. True if it was counted here.
 
         Only what is in a store of its own is worth waiting. Its store counts it.
         """
@@ -938,7 +938,7 @@ class Database:
         return True
 
     def persist(self, key: bytes) -> bool:
-        """Take the key's time away; False if it had none."""
+        """Clear the key's expiry; False if there was none."""
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
         if slot == cython.NULL or record_expire_at(self.store.record(slot)) == 0:
@@ -1195,7 +1195,7 @@ class Database:
     # Type and value in a file's form
 
     def dump(self, key: bytes, compress: cython.bint) -> object:
-        """What stands behind the key in a dump, its type before it; None if there is no such key. A read.
+        """What follows the key in a dump, its type before it; None if there is no such key. A read.
 
         compress: strings may be in LZF form.
         """

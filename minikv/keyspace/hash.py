@@ -28,7 +28,7 @@ class Hash:
 
     @staticmethod
     def to_write(database: Database, key: bytes) -> Hash:
-        """The hash of a key, for a write: the key is born with its first element. Raises WrongTypeError."""
+        """The hash of a key, for a write: the first element creates the key. Raises WrongTypeError."""
         view: Hash = Hash.__new__(Hash)
         view.open(database, key, TYPE_HASH, False)
         return view

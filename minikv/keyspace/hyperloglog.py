@@ -1,7 +1,7 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """HyperLogLogs: strings that count the different elements added to them, with an error of about 0.8 percent.
 
-A view is made for one command and forgotten. A dense sketch is changed where it lies, unless a snapshot's child needs
+A view is made for one command and forgotten. A dense sketch is changed in place, unless a snapshot's child needs
 it; a sparse one is copied, changed and stored again, since nearly every change moves its bytes.
 """
 
@@ -60,7 +60,7 @@ class HyperLogLog:
 
     @staticmethod
     def to_write(database: Database, key: bytes) -> HyperLogLog:
-        """The same for a write: the key is born with the first change."""
+        """The same for a write: the first change creates the key."""
         view: HyperLogLog = HyperLogLog.__new__(HyperLogLog)
         view.open(database, key, False)
         return view
@@ -263,7 +263,7 @@ class HyperLogLog:
 
 
 def cardinality_of(values: bytearray) -> int:
-    """The number of different elements that registers, one byte for each, stand for."""
+    """The number of different elements that registers, one byte each, have counted."""
     counts: int64_t[REGISTER_VALUES]
     index: uint32_t
     memset(counts, 0, cython.sizeof(counts))

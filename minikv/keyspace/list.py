@@ -68,7 +68,7 @@ class List:
 
     @staticmethod
     def to_write(database: Database, key: bytes) -> List:
-        """The list of a key, for a write: the key is born with its first element. Raises WrongTypeError."""
+        """The list of a key, for a write: the first element creates the key. Raises WrongTypeError."""
         view: List = List.__new__(List)
         view.open(database, key, TYPE_LIST, False)
         return view
@@ -368,7 +368,7 @@ class List:
     ) -> list[int]:
         """Positions of equal elements, in order, or from the end backwards.
 
-        skip: leave out so many. limit: no more than this. within: look at so many elements only. 0: all there are.
+        skip: how many to leave out. limit: the most to return. within: how many elements to look at. 0: all there are.
         """
         size: int64_t = self.count()
         low: int64_t = 0
@@ -396,7 +396,7 @@ class List:
         return found[skip:]
 
     def remove_equal(self, value: bytes, limit: int64_t, from_end: cython.bint) -> int:
-        """Take out up to `limit` (0: all) equal elements, the first or the last ones; returns how many it were."""
+        """Remove up to `limit` (0: all) equal elements, the first or the last ones; returns how many were removed."""
         store: KeyStore = self.database.store
         size: uint64_t = self.count()
         removed: uint64_t

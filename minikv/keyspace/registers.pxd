@@ -58,7 +58,7 @@ cdef inline bint dense_raise(uint8_t *registers, uint32_t index, uint32_t value)
 
 
 cdef inline uint32_t read_run(const uint8_t *at, const uint8_t *end, uint32_t *length, uint32_t *value) noexcept nogil:
-    """Read what a sparse byte stands for; returns how many bytes the run takes. A second byte that is missing counts as 0."""
+    """Read a sparse byte; returns how many bytes the run takes. A second byte that is missing counts as 0."""
     if at[0] & 0x80:
         value[0] = (at[0] >> 2 & 31) + 1
         length[0] = (at[0] & 3) + 1

@@ -119,7 +119,7 @@ def sparse_raise(sketch: bytearray, index: uint32_t, value: uint32_t, most: uint
 def split_run(
     out: cython.pointer[uint8_t], left: uint32_t, right: uint32_t, old: uint32_t, value: uint32_t
 ) -> uint32_t:
-    """What a run of `old` becomes if one register, with so many of them on either side, is raised; its size."""
+    """What a run of `old` becomes if one register, given how many of them are on either side, is raised; its size."""
     at: cython.pointer[uint8_t] = out
     if left:
         at = write_run(at, left, old)

@@ -31,7 +31,7 @@ class Set:
 
     @staticmethod
     def to_write(database: Database, key: bytes) -> Set:
-        """The set of a key, for a write: the key is born with its first element. Raises WrongTypeError."""
+        """The set of a key, for a write: the first element creates the key. Raises WrongTypeError."""
         view: Set = Set.__new__(Set)
         view.open(database, key, TYPE_SET, False)
         return view

@@ -3,7 +3,7 @@
 
 A packed or chunked one has its elements in that order. Packed ones are looked through from the start; chunks are
 found by the first element of each. A spread one has a tree besides its hash table (Stores.indexes[store].order): its
-entries are the elements' places in the arena, so whatever moves an element or changes its score tells the tree.
+entries are the elements' places in the arena, so whatever moves an element or changes its score updates the tree.
 
 Scores are never NaN; the caller sees to that. -0.0 becomes 0.0.
 """
@@ -59,7 +59,7 @@ class SortedSet:
 
     @staticmethod
     def to_write(database: Database, key: bytes) -> SortedSet:
-        """The sorted set of a key, for a write: the key is born with its first element. Raises WrongTypeError."""
+        """The sorted set of a key, for a write: the first element creates the key. Raises WrongTypeError."""
         view: SortedSet = SortedSet.__new__(SortedSet)
         view.open(database, key, TYPE_ZSET, False)
         return view
