@@ -58,7 +58,7 @@ from cython.cimports.posix.time import CLOCK_MONOTONIC, CLOCK_REALTIME, clock_ge
 
 from minikv.engine.segment_map import SegmentMap
 from minikv.errors import BLOCKS_FULL, SEGMENTS_FULL, ArenaFull, WrongTypeError
-from minikv.host import overcommit
+from minikv.keyspace.arena_size import GIB, default_arena_bytes
 
 NO_EXPIRY = 0
 MISSING = -1
@@ -86,24 +86,6 @@ LAZY_PARTS = cython.declare(uint64_t, 64)
 LIST_NODE_BYTES = cython.declare(uint64_t, 8192)
 # Expiry times looked at for an average.
 TTL_SAMPLES = 16
-GIB = 1 << 30
-ARENA_MAX = 1 << 39
-# In overcommit mode 2: pools that do not grow with the arena (0.5 GB), the interpreter, something for other processes.
-STRICT_FIXED_BYTES = 1 << 30
-STRICT_LEAST_BYTES = 64 << 20
-
-
-def default_arena_bytes() -> int:
-    """Address space for the arena: four times the machine's memory, 64 GiB at least.
-
-    Where every reserved byte counts as used (overcommit mode 2), what is left is shared between the arena, the
-    parent-only memory that grows with it (3/8 of it), and the arena once more, for the fork.
-    """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    wanted = min(max(4 * memory, 64 * GIB), ARENA_MAX)
-    if overcommit.read_mode() == overcommit.STRICT:
-        wanted = min(wanted, max((overcommit.left_for_fork() - STRICT_FIXED_BYTES) * 2 // 5, STRICT_LEAST_BYTES))
-    return wanted
 
 
 class Watch:
