@@ -35,19 +35,12 @@ C_INT64_MAX = cython.declare(int64_t, INT64_MAX)
 WINDOW_PER_FIELD = cython.declare(int64_t, 16)
 
 
-@command(
-    "BITFIELD",
-    arity=-2,
-    flags=WRITE | DENYOOM,
-    keys=(1, 1, 1),
-    key_flags="RW access update variable_flags",
-    categories="bitmap",
-)
+@command("BITFIELD", arity=-2, flags=WRITE | DENYOOM, key_flags="RW access update variable_flags", categories="bitmap")
 def bitfield(ctx: Client, key: bytes, *words: bytes) -> list:
     return run(ctx, key, words, False)
 
 
-@command("BITFIELD_RO", arity=-2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="bitmap")
+@command("BITFIELD_RO", arity=-2, flags=READONLY | FAST, key_flags="RO access", categories="bitmap")
 def bitfield_ro(ctx: Client, key: bytes, *words: bytes) -> list:
     return run(ctx, key, words, True)
 

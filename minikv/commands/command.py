@@ -16,11 +16,13 @@ from minikv.commands.help import help_lines
 from minikv.dispatch.arguments import SYNTAX_ERROR
 from minikv.dispatch.client import Client
 from minikv.dispatch.keys import find_keys, has_keys, key_flags
-from minikv.dispatch.spec import LOADING, NO_MANDATORY_KEYS, STALE, KeySpec, command
+from minikv.dispatch.spec import LOADING, NO_MANDATORY_KEYS, STALE, KeySpec, in_category
 from minikv.dispatch.table import Command, CommandTable
 from minikv.errors import CommandError
 from minikv.keyspace.glob import glob_match
 from minikv.protocol.reply import Raw, Set, SimpleString, encode
+
+command = in_category("connection")
 
 ORDER_TIP = "nondeterministic_output_order"
 
@@ -31,17 +33,17 @@ INFO, DOCS = "info", "docs"
 WORD_SETS = frozenset({"flags", "doc_flags"})
 
 
-@command("COMMAND", arity=-1, flags=LOADING | STALE, categories="connection", tips=[ORDER_TIP])
+@command("COMMAND", arity=-1, flags=LOADING | STALE, tips=[ORDER_TIP])
 def command_(ctx: Client) -> Raw:
     return encoded_list([encoded_description(found, ctx.resp) for found in ctx.server.table.commands.values()])
 
 
-@command("COMMAND|COUNT", arity=2, flags=LOADING | STALE, categories="connection")
+@command("COMMAND|COUNT", arity=2, flags=LOADING | STALE)
 def command_count(ctx: Client) -> int:
     return len(ctx.server.table)
 
 
-@command("COMMAND|INFO", arity=-2, flags=LOADING | STALE, categories="connection", tips=[ORDER_TIP])
+@command("COMMAND|INFO", arity=-2, flags=LOADING | STALE, tips=[ORDER_TIP])
 def command_info(ctx: Client, *names: bytes) -> Raw:
     if not names:
         return command_(ctx)
@@ -50,7 +52,7 @@ def command_info(ctx: Client, *names: bytes) -> Raw:
     return encoded_list([unknown if each is None else encoded_description(each, ctx.resp) for each in found])
 
 
-@command("COMMAND|LIST", arity=-2, flags=LOADING | STALE, categories="connection", tips=[ORDER_TIP])
+@command("COMMAND|LIST", arity=-2, flags=LOADING | STALE, tips=[ORDER_TIP])
 def command_list(ctx: Client, *options: bytes) -> list[bytes]:
     commands: Iterable[Command] = ctx.server.table
     if not options:
@@ -68,7 +70,7 @@ def command_list(ctx: Client, *options: bytes) -> list[bytes]:
     raise CommandError(SYNTAX_ERROR)
 
 
-@command("COMMAND|DOCS", arity=-2, flags=LOADING | STALE, categories="connection", tips=[ORDER_TIP])
+@command("COMMAND|DOCS", arity=-2, flags=LOADING | STALE, tips=[ORDER_TIP])
 def command_docs(ctx: Client, *names: bytes) -> Raw:
     table, resp = ctx.server.table, ctx.resp
     if names:
@@ -81,17 +83,17 @@ def command_docs(ctx: Client, *names: bytes) -> Raw:
     return Raw(b"".join([head, *(each.replies[DOCS, resp] for each in found.values())]))
 
 
-@command("COMMAND|GETKEYS", arity=-4, flags=LOADING | STALE, categories="connection")
+@command("COMMAND|GETKEYS", arity=-4, flags=LOADING | STALE)
 def command_getkeys(ctx: Client, *request: bytes) -> list[bytes]:
     return [key for key, _ in keys_of(ctx, request)]
 
 
-@command("COMMAND|GETKEYSANDFLAGS", arity=-4, flags=LOADING | STALE, categories="connection")
+@command("COMMAND|GETKEYSANDFLAGS", arity=-4, flags=LOADING | STALE)
 def command_getkeysandflags(ctx: Client, *request: bytes) -> list[list[object]]:
     return [[key, word_set(flags)] for key, flags in keys_of(ctx, request)]
 
 
-@command("COMMAND|HELP", arity=2, flags=LOADING | STALE, categories="connection")
+@command("COMMAND|HELP", arity=2, flags=LOADING | STALE)
 def command_help(ctx: Client) -> list[SimpleString]:
     return help_lines(
         "COMMAND",

@@ -51,12 +51,7 @@ def config_get(ctx: "Client", *patterns: bytes) -> dict[bytes, bytes]:
     return found
 
 
-@command(
-    "CONFIG|SET",
-    arity=-4,
-    flags=FLAGS,
-    tips=["request_policy:all_nodes", "response_policy:all_succeeded"],
-)
+@command("CONFIG|SET", arity=-4, flags=FLAGS, tips=["request_policy:all_nodes", "response_policy:all_succeeded"])
 def config_set(ctx: "Client", *words: bytes) -> SimpleString:
     if len(words) % 2:
         raise CommandError(SYNTAX_ERROR)

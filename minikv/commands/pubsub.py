@@ -96,7 +96,7 @@ def publish(ctx: Client, channel: bytes, message: bytes) -> int:
     return int(ctx.server.pubsub.publish(channel, message))
 
 
-@command("SPUBLISH", arity=3, flags=PUBSUB | ANYTIME | FAST, keys=(1, 1, 1), key_flags="not_key")
+@command("SPUBLISH", arity=3, flags=PUBSUB | ANYTIME | FAST, key_flags="not_key")
 def spublish(ctx: Client, channel: bytes, message: bytes) -> int:
     return int(ctx.server.pubsub.publish_shard(channel, message))
 

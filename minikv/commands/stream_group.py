@@ -24,9 +24,11 @@ from minikv.commands.help import help_lines
 from minikv.commands.stream_id import parse_id
 from minikv.commands.stream_read import shown
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer
-from minikv.dispatch.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, command, container
+from minikv.dispatch.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, container, in_category
 from minikv.errors import CommandError, NamingError
 from minikv.protocol.reply import NULL_ARRAY, OK, SimpleString
+
+command = in_category("stream")
 
 KEY_REQUIRED = (
     "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM "
@@ -99,7 +101,7 @@ def existing_group(ctx: Client, key: bytes, name: bytes) -> Group:
     return group
 
 
-@command("XGROUP|CREATE", arity=-5, flags=WRITE | DENYOOM, keys=(2, 2, 1), key_flags="RW insert", categories="stream")
+@command("XGROUP|CREATE", arity=-5, flags=WRITE | DENYOOM, keys=(2, 2, 1), key_flags="RW insert")
 def xgroup_create(ctx: Client, key: bytes, name: bytes, text: bytes, *options: bytes) -> SimpleString:
     make, entries_read = group_options(ctx, "CREATE", options)
     stream: Stream = stream_to_write(ctx.db, key)
@@ -115,7 +117,7 @@ def xgroup_create(ctx: Client, key: bytes, name: bytes, text: bytes, *options: b
     return OK
 
 
-@command("XGROUP|SETID", arity=-5, flags=WRITE, keys=(2, 2, 1), key_flags="RW update", categories="stream")
+@command("XGROUP|SETID", arity=-5, flags=WRITE, keys=(2, 2, 1), key_flags="RW update")
 def xgroup_setid(ctx: Client, key: bytes, name: bytes, text: bytes, *options: bytes) -> SimpleString:
     _, entries_read = group_options(ctx, "SETID", options)
     group: Group = existing_group(ctx, key, name)
@@ -131,7 +133,7 @@ def xgroup_setid(ctx: Client, key: bytes, name: bytes, text: bytes, *options: by
     return OK
 
 
-@command("XGROUP|DESTROY", arity=4, flags=WRITE, keys=(2, 2, 1), key_flags="RW delete", categories="stream")
+@command("XGROUP|DESTROY", arity=4, flags=WRITE, keys=(2, 2, 1), key_flags="RW delete")
 def xgroup_destroy(ctx: Client, key: bytes, name: bytes) -> int:
     stream: Stream = existing(ctx, key)
     read_to: StreamId
@@ -143,9 +145,7 @@ def xgroup_destroy(ctx: Client, key: bytes, name: bytes) -> int:
     return 1
 
 
-@command(
-    "XGROUP|CREATECONSUMER", arity=5, flags=WRITE | DENYOOM, keys=(2, 2, 1), key_flags="RW insert", categories="stream"
-)
+@command("XGROUP|CREATECONSUMER", arity=5, flags=WRITE | DENYOOM, keys=(2, 2, 1), key_flags="RW insert")
 def xgroup_createconsumer(ctx: Client, key: bytes, name: bytes, consumer: bytes) -> int:
     group: Group = existing_group(ctx, key, name)
     if group.consumer_of(consumer) != NO_CONSUMER:
@@ -155,7 +155,7 @@ def xgroup_createconsumer(ctx: Client, key: bytes, name: bytes, consumer: bytes)
     return 1
 
 
-@command("XGROUP|DELCONSUMER", arity=5, flags=WRITE, keys=(2, 2, 1), key_flags="RW delete", categories="stream")
+@command("XGROUP|DELCONSUMER", arity=5, flags=WRITE, keys=(2, 2, 1), key_flags="RW delete")
 def xgroup_delconsumer(ctx: Client, key: bytes, name: bytes, consumer: bytes) -> int:
     group: Group = existing_group(ctx, key, name)
     number: uint32_t = group.consumer_of(consumer)
@@ -167,7 +167,7 @@ def xgroup_delconsumer(ctx: Client, key: bytes, name: bytes, consumer: bytes) ->
     return pending
 
 
-@command("XGROUP|HELP", arity=2, flags=LOADING | STALE, categories="stream")
+@command("XGROUP|HELP", arity=2, flags=LOADING | STALE)
 def xgroup_help(ctx: Client) -> list[SimpleString]:
     return help_lines(
         "XGROUP",
@@ -193,7 +193,7 @@ def xgroup_help(ctx: Client) -> list[SimpleString]:
 # Pending entries
 
 
-@command("XACK", arity=-4, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW update", categories="stream")
+@command("XACK", arity=-4, flags=WRITE | FAST, key_flags="RW update")
 def xack(ctx: Client, key: bytes, name: bytes, *texts: bytes) -> int:
     stream: Stream = find_stream(ctx.db, key, True)
     group: Group = None if stream is None else group_of(stream, name)
@@ -214,15 +214,7 @@ def xack(ctx: Client, key: bytes, name: bytes, *texts: bytes) -> int:
     return acknowledged
 
 
-@command(
-    "XPENDING",
-    arity=-3,
-    flags=READONLY,
-    keys=(1, 1, 1),
-    key_flags="RO access",
-    categories="stream",
-    tips=["nondeterministic_output"],
-)
+@command("XPENDING", arity=-3, flags=READONLY, key_flags="RO access", tips=["nondeterministic_output"])
 def xpending(ctx: Client, key: bytes, name: bytes, *words: bytes) -> list[object]:
     if words and not 3 <= len(words) <= 6:
         raise CommandError(SYNTAX_ERROR)
@@ -306,15 +298,7 @@ def pending_between(
     return found
 
 
-@command(
-    "XCLAIM",
-    arity=-6,
-    flags=WRITE | FAST,
-    keys=(1, 1, 1),
-    key_flags="RW update",
-    categories="stream",
-    tips=["nondeterministic_output"],
-)
+@command("XCLAIM", arity=-6, flags=WRITE | FAST, key_flags="RW update", tips=["nondeterministic_output"])
 def xclaim(ctx: Client, key: bytes, name: bytes, consumer_name: bytes, least_idle: bytes, *words: bytes) -> object:
     stream: Stream = find_stream(ctx.db, key, True)
     group: Group = None if stream is None else group_of(stream, name)
@@ -427,15 +411,7 @@ class Claim:
         self.delivered_ms = delivered_ms if 0 <= delivered_ms <= now_ms else now_ms
 
 
-@command(
-    "XAUTOCLAIM",
-    arity=-6,
-    flags=WRITE | FAST,
-    keys=(1, 1, 1),
-    key_flags="RW delete",
-    categories="stream",
-    tips=["nondeterministic_output"],
-)
+@command("XAUTOCLAIM", arity=-6, flags=WRITE | FAST, key_flags="RW delete", tips=["nondeterministic_output"])
 def xautoclaim(
     ctx: Client, key: bytes, name: bytes, consumer_name: bytes, least_idle: bytes, start: bytes, *options: bytes
 ) -> list[object]:

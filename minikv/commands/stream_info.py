@@ -14,9 +14,11 @@ from minikv.algorithms.radix_tree import radix_tree_nodes
 from minikv.commands.help import help_lines
 from minikv.commands.stream_group import bad_subcommand, no_such_consumer_group
 from minikv.dispatch.arguments import NO_SUCH_KEY, integer
-from minikv.dispatch.spec import LOADING, READONLY, STALE, command, container
+from minikv.dispatch.spec import LOADING, READONLY, STALE, container, in_category
 from minikv.errors import CommandError
 from minikv.protocol.reply import SimpleString
+
+command = in_category("stream")
 
 ENTRIES_SHOWN = 10  # by FULL
 NODES_COUNTED = 1000  # exactly; a large stream is not walked through for a figure that is Redis's own affair
@@ -32,7 +34,7 @@ def existing(ctx: Client, key: bytes) -> Stream:
     return stream
 
 
-@command("XINFO|STREAM", arity=-3, flags=READONLY, keys=(2, 2, 1), key_flags="RO access", categories="stream")
+@command("XINFO|STREAM", arity=-3, flags=READONLY, keys=(2, 2, 1), key_flags="RO access")
 def xinfo_stream(ctx: Client, key: bytes, *options: bytes) -> dict[bytes, object]:
     stream: Stream = existing(ctx, key)
     count = full_options(options)
@@ -135,7 +137,7 @@ def pending_of(group: Group, consumer: uint32_t, count: uint64_t) -> list:
     return found
 
 
-@command("XINFO|GROUPS", arity=3, flags=READONLY, keys=(2, 2, 1), key_flags="RO access", categories="stream")
+@command("XINFO|GROUPS", arity=3, flags=READONLY, keys=(2, 2, 1), key_flags="RO access")
 def xinfo_groups(ctx: Client, key: bytes) -> list[dict[bytes, object]]:
     stream: Stream = existing(ctx, key)
     numbers: StreamNumbers = stream.numbers()
@@ -155,13 +157,7 @@ def about_group(group: Group, numbers: cython.pointer[cython.const[StreamNumbers
 
 
 @command(
-    "XINFO|CONSUMERS",
-    arity=4,
-    flags=READONLY,
-    keys=(2, 2, 1),
-    key_flags="RO access",
-    categories="stream",
-    tips=["nondeterministic_output"],
+    "XINFO|CONSUMERS", arity=4, flags=READONLY, keys=(2, 2, 1), key_flags="RO access", tips=["nondeterministic_output"]
 )
 def xinfo_consumers(ctx: Client, key: bytes, name: bytes) -> list[dict[bytes, object]]:
     group: Group = group_of(existing(ctx, key), name)
@@ -178,7 +174,7 @@ def xinfo_consumers(ctx: Client, key: bytes, name: bytes) -> list[dict[bytes, ob
     ]
 
 
-@command("XINFO|HELP", arity=2, flags=LOADING | STALE, categories="stream")
+@command("XINFO|HELP", arity=2, flags=LOADING | STALE)
 def xinfo_help(ctx: Client) -> list[SimpleString]:
     return help_lines(
         "XINFO",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 Handler = TypeVar("Handler", bound=Callable[..., object])
@@ -159,10 +160,13 @@ def describe(
     categories: Sequence[str] | str = (),
     tips: Sequence[str] = (),
 ) -> CommandSpec:
-    """A CommandSpec; `keys` with `key_flags` ("RO ACCESS") becomes the key specification unless `keyspecs` says more.
+    """A CommandSpec; `keys` with `key_flags` ("RO access") becomes the key specification unless `keyspecs` says more.
 
+    keys: first, last and step among the arguments; with `key_flags` alone, the first argument is the only key.
     categories: those which the flags do not imply ("string"), as words or a sequence.
     """
+    if key_flags and keys == (0, 0, 0):
+        keys = (1, 1, 1)
     if keys != (0, 0, 0) and not keyspecs:
         first, last, step = keys
         relative_last = last - first if last >= 0 else last
@@ -191,6 +195,11 @@ def command(name: str, **spec: Any) -> Callable[[Handler], Handler]:
         return handler
 
     return attach
+
+
+def in_category(categories: str) -> Callable[..., Callable[[Handler], Handler]]:
+    """`command` for a module whose commands share ACL categories; `categories=` on a command replaces them."""
+    return partial(command, categories=categories)
 
 
 def container(name: str, **spec: Any) -> CommandSpec:
