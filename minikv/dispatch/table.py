@@ -16,9 +16,7 @@ import time
 import cython
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
 from cython.cimports.cpython.object import PyObject
-
-from minikv.dispatch.histogram import Histogram
-from minikv.dispatch.spec import (
+from cython.cimports.minikv.dispatch.spec import (
     ADMIN,
     DENYOOM,
     FAST,
@@ -31,8 +29,10 @@ from minikv.dispatch.spec import (
     SKIP_MONITOR,
     SKIP_SLOWLOG,
     WRITE,
-    CommandSpec,
 )
+
+from minikv.dispatch.histogram import Histogram
+from minikv.dispatch.spec import CommandSpec
 from minikv.errors import ArenaFull, CommandError, NamingError
 from minikv.protocol.reply import NO_REPLY, POSTPONED, QUEUED, Raw
 from minikv.slowlog import redacted
@@ -47,17 +47,8 @@ GATE_MONITORS = cython.declare(cython.int, 32)
 # Not a reason to stop: somebody waits for a key, which the command may change.
 GATE_WAITING = cython.declare(cython.int, 64)
 
-C_WRITE = cython.declare(cython.int, WRITE)
-C_DENYOOM = cython.declare(cython.int, DENYOOM)
-C_LOADING = cython.declare(cython.int, LOADING)
-C_NO_AUTH = cython.declare(cython.int, NO_AUTH)
-C_NO_MULTI = cython.declare(cython.int, NO_MULTI)
-C_MAY_REPLICATE = cython.declare(cython.int, MAY_REPLICATE)
-C_PROTECTED = cython.declare(cython.int, PROTECTED)
-C_FAST = cython.declare(cython.int, FAST)
-C_TOUCHES_KEYS = cython.declare(cython.int, WRITE | READONLY)
-C_HIDDEN_FROM_MONITOR = cython.declare(cython.int, SKIP_MONITOR | ADMIN)
-C_SKIP_SLOWLOG = cython.declare(cython.int, SKIP_SLOWLOG)
+TOUCHES_KEYS = cython.declare(cython.int, WRITE | READONLY)
+HIDDEN_FROM_MONITOR = cython.declare(cython.int, SKIP_MONITOR | ADMIN)
 
 # Command.role: the few commands that the checks below treat by name.
 ROLE_ORDINARY = cython.declare(cython.int, 0)
@@ -276,7 +267,7 @@ class CommandTable:
             or client.transaction is not None
             or not client.authenticated
             or client.subscriptions is not None
-            or command.flags & C_PROTECTED
+            or command.flags & PROTECTED
         ):
             stopped = self.guard(client, command, argv, argc)
             if stopped is not None:
@@ -342,9 +333,9 @@ class CommandTable:
             if self.keeps_histograms:
                 command.histogram.record(self.mark_ns - start_ns)
             if elapsed_us >= self.slow_gate_us:
-                event = "fast-command" if command.flags & C_FAST else "command"
+                event = "fast-command" if command.flags & FAST else "command"
                 self.note_slow(client, command, argv_list(argv, argc), elapsed_us, event)
-        if self.gates & GATE_MONITORS and not command.flags & C_HIDDEN_FROM_MONITOR:
+        if self.gates & GATE_MONITORS and not command.flags & HIDDEN_FROM_MONITOR:
             feed_monitors(self.services.monitors, client, argv_list(argv, argc))
         return value
 
@@ -419,28 +410,28 @@ class CommandTable:
         if command.role == ROLE_EXEC and client.transaction is not None:
             flags |= client.transaction.flags
             always &= client.transaction.common_flags
-        if flags & C_PROTECTED and not may_debug(self.services.config.enable_debug_command, client):
+        if flags & PROTECTED and not may_debug(self.services.config.enable_debug_command, client):
             return self.refuse(client, command, protected_text(command.full_name))
-        if not client.authenticated and not flags & C_NO_AUTH:
+        if not client.authenticated and not flags & NO_AUTH:
             return self.refuse(client, command, NOAUTH)
         in_multi: cython.bint = client.transaction is not None
-        if in_multi and flags & C_NO_MULTI:
+        if in_multi and flags & NO_MULTI:
             return self.refuse(client, command, "ERR Command not allowed inside a transaction")
-        if client.is_monitor and flags & C_TOUCHES_KEYS:
+        if client.is_monitor and flags & TOUCHES_KEYS:
             return self.refuse(client, command, "ERR Replica can't interact with the keyspace")
         if gates & GATE_MEMORY:
-            needs_memory: cython.bint = (flags & C_DENYOOM) != 0
+            needs_memory: cython.bint = (flags & DENYOOM) != 0
             if in_multi and command.role != ROLE_EXEC and command.role != ROLE_LEAVE:
                 needs_memory = True
             if needs_memory and not self.services.keyspace.make_room(self.services.config.maxmemory):
                 return self.refuse(client, command, OOM)
-        if gates & GATE_MISCONF and (flags & C_WRITE or command.role == ROLE_PING):
+        if gates & GATE_MISCONF and (flags & WRITE or command.role == ROLE_PING):
             return self.refuse(client, command, MISCONF)
         if client.subscriptions is not None and client.resp == 2 and command.full_name not in LISTENING:
             return self.refuse(client, command, ONLY_LISTENS.format(command.full_name.decode()))
-        if gates & GATE_LOADING and not always & C_LOADING:
+        if gates & GATE_LOADING and not always & LOADING:
             return self.refuse(client, command, LOADING_ERROR)
-        if gates & GATE_PAUSE_ALL or (gates & GATE_PAUSE_WRITES and flags & (C_WRITE | C_MAY_REPLICATE)):
+        if gates & GATE_PAUSE_ALL or (gates & GATE_PAUSE_WRITES and flags & (WRITE | MAY_REPLICATE)):
             self.services.postponed.add(client)
             return POSTPONED
         if in_multi and (command.role == ROLE_ORDINARY or command.role == ROLE_PING):
@@ -493,7 +484,7 @@ class CommandTable:
         services = self.services
         if elapsed_us >= STALE_CLOCK_US:
             services.keyspace.tick()
-        if 0 <= self.slow_us <= elapsed_us and not command.flags & C_SKIP_SLOWLOG:
+        if 0 <= self.slow_us <= elapsed_us and not command.flags & SKIP_SLOWLOG:
             services.slowlog.add(client, args, elapsed_us)
         if 0 < self.latency_us <= elapsed_us:
             services.latency.add(event, elapsed_us // 1000)
