@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, auto_pickle=False
+# ruff: noqa: B007, F821
 """A client with a socket: bytes in, commands executed, replies out.
 
 Sockets are read and written here; the event loop only says that some are ready, and runs everything else. One read of

@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, auto_pickle=False
+# ruff: noqa: F821
 """Sockets as the kernel has them: which of them are ready, who comes in, what they are called.
 
 A Poller is an epoll instance. Its descriptor becomes readable when any of its sockets is ready, so it can itself be

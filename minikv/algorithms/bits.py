@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# ruff: noqa: F821
 
 """Loops over the bits of strings: count, search, combine. Bit 0 is the highest bit of the first byte."""
 

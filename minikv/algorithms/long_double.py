@@ -1,4 +1,5 @@
 # cython: language_level=3
+# ruff: noqa: F821
 
 """C's long double, which Redis counts with in INCRBYFLOAT and HINCRBYFLOAT.
 

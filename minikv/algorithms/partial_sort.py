@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# ruff: noqa: F821
 
 """Quicksort of the first few only: GEOSEARCH with COUNT wants the smallest of many distances.
 

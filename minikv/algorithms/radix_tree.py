@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
+# ruff: noqa: F821
 """The number of nodes that Redis's radix tree has for the IDs of a stream: XINFO STREAM shows it."""
 
 import cython

@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# ruff: noqa: F821
 """BITFIELD: integers of 1 to 64 bits anywhere in a string.
 
 A request may hold a hundred thousand operations. They are parsed into an array of fields, all before the first is

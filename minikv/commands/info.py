@@ -1,4 +1,5 @@
 # cython: language_level=3
+# ruff: noqa: F821, F842
 """INFO: the state of the server as `name:value` lines, in sections.
 
 Names, order and formats are those of Redis 7.0; a field that minikv adds begins with minikv_. Readers split values at

@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# ruff: noqa: F821
 """The order of SORT: elements by numbers or by texts, as far as LIMIT wants it.
 
 Of equal numbers the bytes of the elements decide, of equal texts the places where the elements were. So the order is

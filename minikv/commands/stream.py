@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
+# ruff: noqa: F821
 """Commands on streams: adding, reading and deleting entries."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
+# ruff: noqa: F821
 """Commands on consumer groups: the groups themselves, and what is pending in them."""
 
 from __future__ import annotations

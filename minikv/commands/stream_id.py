@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False
+# ruff: noqa: F821
 """Stream IDs as clients write them: `<milliseconds>-<sequence>`, and the bounds of ranges."""
 
 from __future__ import annotations

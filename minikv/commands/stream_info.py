@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
+# ruff: noqa: F821
 """XINFO: streams, their groups and consumers, looked at from outside."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
+# ruff: noqa: F821
 """XREAD and XREADGROUP: entries of several streams at once, as soon as there are some."""
 
 from __future__ import annotations

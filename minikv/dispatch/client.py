@@ -1,4 +1,5 @@
 # cython: language_level=3
+# ruff: noqa: F821
 """The client as command handlers see it (`ctx`): its state, and a way to send it something unasked.
 
 connection.Connection is a Client with a socket. A bare Client has none: replies pushed to it are dropped. Tests and

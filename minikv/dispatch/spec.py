@@ -1,4 +1,5 @@
 # cython: language_level=3
+# ruff: noqa: F821
 """What a command is, before any server exists: its name, arity, flags and keys.
 
 `@command` attaches a CommandSpec to a handler and changes nothing else; CommandTable.build collects the specs of

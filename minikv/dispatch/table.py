@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, auto_pickle=False
+# ruff: noqa: F821
 
 """The table of commands and dispatch: every rule that holds for all commands stands here, none in handlers.
 

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: F821
 """The arena: where records live, and what a snapshot freezes.
 
 One reservation, cut into segments of 2 MiB. A segment belongs to one store (one database's data) and is of one kind:

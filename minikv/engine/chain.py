@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: B007, F821
 """Chains: long sequences of elements in pages of the arena, found by position.
 
 A chain holds the elements of a large list, or whatever else is kept in order and found by number. Its elements lie in

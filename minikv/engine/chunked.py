@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: F821
 """Changes of chunked collections: which elements are in which chunk.
 
 There are two orders. A list, a sorted set and a stream are ordered: their elements follow each other from chunk to

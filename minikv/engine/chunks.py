@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: F821
 """Chunks: the elements of collections of medium size, a few hundred bytes of them in each record.
 
 A collection too large to be packed into its key's record and too small for a store of its own is chunked. Its key's

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
+# ruff: noqa: F821
 """One chain of elements as an object, for tests and measurements; the engine itself uses Chains with structs."""
 
 import cython

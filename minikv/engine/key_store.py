@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: F821
 """One database's records with the two indexes that lead to them.
 
 A store puts records into the arena, keeps the table (key to record) and the expiry index (time to key) in step with

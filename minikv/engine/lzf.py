@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
+# ruff: noqa: F821
 """LZF strings: compressed in one pass; proved first, then expanded straight into their place.
 
 A packed string is a sequence of

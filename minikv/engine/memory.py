@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: F821
 """Reservations of address space, and the two pools of parent-only memory.
 
 A reservation is private, anonymous and MAP_NORESERVE: it may exceed the machine's memory, and a page costs nothing

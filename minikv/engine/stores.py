@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: F821
 """All stores of an arena: the databases' keys, and the elements of each spread collection.
 
 A store is a set of entries found by a hash table: records by their keys, or elements (a hash's field and value, a

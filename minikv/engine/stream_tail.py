@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: F821
 """The tail of a spread stream, as a file has it: large groups lie in tables, which stream_tail.pxd describes.
 
 What is not in tables goes over as it is, in as few copies as the buffer allows. A StreamTail says at any time which

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: F821
 """The arena as a stream of RDB bytes: each database's records, then each spread collection with its elements.
 
 A walk goes through the items that Arena.plan laid down and finds the live entries of each by their bits. The chunks

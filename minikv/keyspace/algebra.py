@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: F821
 """Intersections and differences of sets and sorted sets; the members of a set have a score of 1.
 
 The elements of the first collection are listed by their addresses, which are good as long as nothing changes. Another

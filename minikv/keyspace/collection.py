@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: B007, F821
 """What collections have in common: elements packed into one record, in chunks or spread, found by name but in lists.
 
 A view (Hash, Set, SortedSet, List) is made for one command and forgotten. It sees the collection as it is, and changes

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: F821
 """Hashes: fields with values. An element is two strings, field and value."""
 
 import cython

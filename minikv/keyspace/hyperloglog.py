@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: F821
 """HyperLogLogs: strings that count the different elements added to them, with an error of about 0.8 percent.
 
 A view is made for one command and forgotten. A dense sketch is changed where it lies, unless a snapshot's child needs

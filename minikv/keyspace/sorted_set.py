@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: B007, F821
 """Sorted sets: members with scores, in the order of (score, bytes of the member). An element is a string and a double.
 
 A packed or chunked one has its elements in that order. Packed ones are looked through from the start; chunks are

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: B007, F821
 """Streams: entries with rising IDs in nodes (see stream_node), and consumer groups (see stream_group).
 
 A packed stream is one record, its payload in the bytes of the file. When its nodes have become too large they become

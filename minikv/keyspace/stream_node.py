@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: B007, F821
 """Stream nodes: some entries with rising IDs in one listpack, in the format that RDB files have them in.
 
     live  deleted  number of fields  field ... field  0      the master entry, whose ID is the node's

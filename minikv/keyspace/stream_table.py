@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: F821
 """Tables of large consumer groups: sorted rows in a chain that is a part of the stream's store."""
 
 import cython

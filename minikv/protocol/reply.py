@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, auto_pickle=False
+# ruff: noqa: F821
 
 """Replies: one encoder from Python values to RESP2 and RESP3.
 

@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False
+# ruff: noqa: F821
 
 """Requests: bytes in, argument arrays out, no sockets (sans-IO).
 

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
+# ruff: noqa: F821
 """CRC-64 of RDB files and DUMP payloads: polynomial 0xad93d23594c935a9, reflected, from 0, nothing added at the end.
 
 If the processor has carry-less multiplication, long data is folded to 16 bytes with the same remainder

@@ -1,4 +1,5 @@
 # cython: language_level=3
+# ruff: noqa: F821
 """The RDB file format: its grammar, its numbers (format.pxd: for C and Python) and its simplest parts.
 
     "REDIS" 4 digits  (AUX | FUNCTION2 | MODULE_AUX | HASH_TEMPLATE)*  ( SELECTDB  RESIZEDB  record* )*  EOF  CRC-64

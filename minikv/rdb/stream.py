@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
+# ruff: noqa: F821
 """Read a stream from a file: nodes, one after another, then everything else at once.
 
     number of nodes | (ID as a string of 16 B | listpack as a string) ...

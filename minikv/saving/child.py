@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
+# ruff: noqa: F821
 """The snapshot child: from the fork to _exit, without an interpreter.
 
 The child is a copy of a running server that lacks the server's heap (fork.py): it has no Python objects, no

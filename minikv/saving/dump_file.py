@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
+# ruff: noqa: F821
 """The file that a save writes before it replaces the dump: complete and durable, or gone.
 
     file_open       create temp-<pid>.rdb and lock it until it is the dump, or gone

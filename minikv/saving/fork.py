@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
+# ruff: noqa: B007, F821
 """fork(2) for a snapshot: as little as can be, and nothing of the interpreter.
 
 A fork copies the page tables, mapping by mapping, and behind it every page that parent or child writes to is copied

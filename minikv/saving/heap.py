@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
+# ruff: noqa: F821
 """Memory that the process takes after `hide` (forking.py) has hidden what there was: it is hidden as it comes.
 
                        comes from                          hidden

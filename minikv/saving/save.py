@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
+# ruff: noqa: F821
 """A save from its first byte to the dump in place, in the server's process or in a snapshot child.
 
     save_begin, save_step ..., save_finish     head, walk, checksum; synced under a temporary name
