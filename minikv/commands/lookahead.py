@@ -27,8 +27,8 @@ class KeyLookahead(Lookahead):
     @cython.exceptval(check=False)
     def look(
         self,
-        words: cython.pointer(cython.p_const_char),
-        lengths: cython.pointer(cython.const[cython.Py_ssize_t]),
+        words: cython.pointer[cython.p_const_char],
+        lengths: cython.pointer[cython.const[cython.Py_ssize_t]],
         count: cython.int,
     ) -> cython.void:
         hashes = cython.declare(uint64_t[AHEAD_MAX])
@@ -42,7 +42,7 @@ class KeyLookahead(Lookahead):
                 and memcmp(words[index], words[index - 1], lengths[index]) == 0
             ):
                 continue
-            hashes[found] = hash_key(cython.cast(cython.pointer(uint8_t), words[index]), lengths[index])
+            hashes[found] = hash_key(cython.cast(cython.pointer[uint8_t], words[index]), lengths[index])
             store.tables.prefetch_bucket(store.table, hashes[found])
             found += 1
         for index in range(found):

@@ -50,7 +50,7 @@ class Histogram:
         shift: cython.int = 0
         if self.counts == cython.NULL:
             self.counts = cython.cast(
-                cython.pointer(cython.ulonglong), calloc(C_COUNTERS, cython.sizeof(cython.ulonglong))
+                cython.pointer[cython.ulonglong], calloc(C_COUNTERS, cython.sizeof(cython.ulonglong))
             )
             if self.counts == cython.NULL:
                 return

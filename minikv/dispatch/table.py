@@ -222,14 +222,14 @@ class CommandTable:
         """Call a command that was checked before (one that MULTI queued), or, with None, find and check it first."""
         items: tuple = tuple(args)
         argc: cython.Py_ssize_t = len(items)
-        argv: cython.pointer(cython.pointer(PyObject)) = cython.cast(
-            cython.pointer(cython.pointer(PyObject)), PyMem_Malloc((argc + 1) * cython.sizeof(cython.pointer(PyObject)))
+        argv: cython.pointer[cython.pointer[PyObject]] = cython.cast(
+            cython.pointer[cython.pointer[PyObject]], PyMem_Malloc((argc + 1) * cython.sizeof(cython.pointer[PyObject]))
         )
         if argv == cython.NULL:
             raise MemoryError
         i: cython.Py_ssize_t
         for i in range(argc):
-            argv[i] = cython.cast(cython.pointer(PyObject), items[i])
+            argv[i] = cython.cast(cython.pointer[PyObject], items[i])
         try:
             if command is None:
                 return self.execute(client, argv, argc)
@@ -247,7 +247,7 @@ class CommandTable:
 
     @cython.cfunc
     def execute(
-        self, client: Client, argv: cython.pointer(cython.pointer(PyObject)), argc: cython.Py_ssize_t
+        self, client: Client, argv: cython.pointer[cython.pointer[PyObject]], argc: cython.Py_ssize_t
     ) -> object:
         """The value that answers a request; a CommandError instance if it fails, POSTPONED if it has to wait.
 
@@ -278,7 +278,7 @@ class CommandTable:
         return self.call(client, command, argv, argc)
 
     @cython.cfunc
-    def find(self, argv: cython.pointer(cython.pointer(PyObject)), argc: cython.Py_ssize_t) -> Command:
+    def find(self, argv: cython.pointer[cython.pointer[PyObject]], argc: cython.Py_ssize_t) -> Command:
         """The command that a request names, or None."""
         name = cython.cast(bytes, argv[0])
         found = self.spellings.get(name)
@@ -298,7 +298,7 @@ class CommandTable:
         self,
         client: Client,
         command: Command,
-        argv: cython.pointer(cython.pointer(PyObject)),
+        argv: cython.pointer[cython.pointer[PyObject]],
         argc: cython.Py_ssize_t,
     ) -> object:
         """Call the handler and count it."""
@@ -306,8 +306,8 @@ class CommandTable:
         now: timespec
         # The client takes the slot of the (sub)command's name for the length of the call.
         place: cython.Py_ssize_t = command.depth - 1
-        name: cython.pointer(PyObject) = argv[place]
-        argv[place] = cython.cast(cython.pointer(PyObject), client)
+        name: cython.pointer[PyObject] = argv[place]
+        argv[place] = cython.cast(cython.pointer[PyObject], client)
         try:
             value = PyObject_Vectorcall(command.handler, argv + place, argc - place, cython.NULL)
         except CommandError as error:
@@ -352,7 +352,7 @@ class CommandTable:
         self,
         client: Client,
         command: Command,
-        argv: cython.pointer(cython.pointer(PyObject)),
+        argv: cython.pointer[cython.pointer[PyObject]],
         argc: cython.Py_ssize_t,
     ) -> object:
         """Call the handler, then serve the clients that have waited for what it changed."""
@@ -401,7 +401,7 @@ class CommandTable:
         self,
         client: Client,
         command: Command,
-        argv: cython.pointer(cython.pointer(PyObject)),
+        argv: cython.pointer[cython.pointer[PyObject]],
         argc: cython.Py_ssize_t,
     ) -> object:
         """None if the command may run now; else what to answer instead."""
@@ -498,7 +498,7 @@ class CommandTable:
 
 
 @cython.cfunc
-def argv_list(argv: cython.pointer(cython.pointer(PyObject)), argc: cython.Py_ssize_t) -> list:
+def argv_list(argv: cython.pointer[cython.pointer[PyObject]], argc: cython.Py_ssize_t) -> list:
     """The request as a list, for the paths that may be slow."""
     args: list = []
     i: cython.Py_ssize_t

@@ -64,7 +64,7 @@ class ElementChain:
     def remove_equal(self, element: bytes, limit: int = 0, from_end: bool = False) -> int:
         return self.chains.remove_equal(
             cython.address(self.chain),
-            cython.cast(cython.pointer(uint8_t), PyBytes_AS_STRING(element)),
+            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(element)),
             PyBytes_GET_SIZE(element),
             limit or NO_LIMIT,
             from_end,
@@ -89,7 +89,7 @@ class ElementChain:
 
     def get(self, position: int) -> bytes | None:
         size: uint64_t = 0
-        at: cython.pointer(uint8_t) = self.chains.find(cython.address(self.chain), position, cython.address(size))
+        at: cython.pointer[uint8_t] = self.chains.find(cython.address(self.chain), position, cython.address(size))
         return None if at == cython.NULL else self.read(at)
 
     def items(self, start: int = 0) -> list[bytes]:
@@ -106,13 +106,13 @@ class ElementChain:
         length: uint64_t = PyBytes_GET_SIZE(element)
         return self.chain.width or length_size(length) + length
 
-    def write(self, at: cython.pointer(uint8_t), element: bytes) -> object:
+    def write(self, at: cython.pointer[uint8_t], element: bytes) -> object:
         length: uint64_t = PyBytes_GET_SIZE(element)
         if self.chain.width == 0:
             at = write_length(at, length, length_size(length))
         memcpy(at, PyBytes_AS_STRING(element), length)
 
-    def read(self, at: cython.pointer(uint8_t)) -> bytes:
+    def read(self, at: cython.pointer[uint8_t]) -> bytes:
         length: uint64_t = self.chain.width
         if length == 0:
             at = read_length(at, cython.address(length))

@@ -87,15 +87,15 @@ def capacity(level: uint32_t) -> uint32_t:
 @cython.exceptval(check=False)
 @cython.nogil
 def compare_element(
-    element: cython.pointer(cython.const[uint8_t]), probe: cython.pointer(cython.const[Probe])
+    element: cython.pointer[cython.const[uint8_t]], probe: cython.pointer[cython.const[Probe]]
 ) -> cython.int:
     """Below, at or above 0 as an element of the probe's order is below the probe, equal to it or above it."""
     member_len: uint64_t = 0
-    member: cython.pointer(cython.const[uint8_t])
+    member: cython.pointer[cython.const[uint8_t]]
     order: cython.int
     if probe.member == cython.NULL:
         return -1 if probe.after else 1
-    member = read_length(cython.cast(cython.pointer(uint8_t), element), cython.address(member_len))
+    member = read_length(cython.cast(cython.pointer[uint8_t], element), cython.address(member_len))
     order = memcmp(member, probe.member, min(member_len, probe.member_len))
     if order:
         return order
@@ -109,7 +109,7 @@ def compare_element(
 @cython.exceptval(check=False)
 @cython.nogil
 def compare_equal_orders(
-    elements: cython.pointer(cython.const[uint8_t]), ref: uint64_t, probe: cython.pointer(cython.const[Probe])
+    elements: cython.pointer[cython.const[uint8_t]], ref: uint64_t, probe: cython.pointer[cython.const[Probe]]
 ) -> cython.int:
     """The same for an entry of the probe's order, in either kind of tree."""
     if elements != cython.NULL:
@@ -122,11 +122,11 @@ def compare_equal_orders(
 @cython.exceptval(check=False)
 @cython.nogil
 def count_below(
-    elements: cython.pointer(cython.const[uint8_t]),
-    orders: cython.pointer(cython.const[int64_t]),
-    refs: cython.pointer(cython.const[uint64_t]),
+    elements: cython.pointer[cython.const[uint8_t]],
+    orders: cython.pointer[cython.const[int64_t]],
+    refs: cython.pointer[cython.const[uint64_t]],
     n: uint32_t,
-    probe: cython.pointer(cython.const[Probe]),
+    probe: cython.pointer[cython.const[Probe]],
     limit: cython.int,
 ) -> uint32_t:
     """How many of the `n` sorted entries are below the probe (limit 0), or not above it (limit 1).
@@ -159,14 +159,14 @@ class OrderedTrees:
     # Changing
 
     def insert(
-        self, state: cython.pointer(OrderedState), probe: cython.pointer(cython.const[Probe]), ref: uint64_t
+        self, state: cython.pointer[OrderedState], probe: cython.pointer[cython.const[Probe]], ref: uint64_t
     ) -> cython.bint:
         """Add an entry at an exact probe; False if it was there. ArenaFull leaves the tree as it was.
 
         `ref` is only stored: its element may be written afterwards, but before the next operation.
         """
         path = cython.declare(Path)
-        leaf: cython.pointer(Leaf)
+        leaf: cython.pointer[Leaf]
         at: uint32_t
         if state.count == 0:
             if not self.reserve(state, 1, cython.address(state.root)):
@@ -191,13 +191,13 @@ class OrderedTrees:
             self.separate_path(state, cython.address(path))
         return True
 
-    def remove(self, state: cython.pointer(OrderedState), probe: cython.pointer(cython.const[Probe])) -> cython.bint:
+    def remove(self, state: cython.pointer[OrderedState], probe: cython.pointer[cython.const[Probe]]) -> cython.bint:
         """Take the entry at an exact probe out; False if there is none. Never needs memory.
 
         Its element must still be readable, and may be overwritten afterwards: nothing in the tree leads to it any more.
         """
         path = cython.declare(Path)
-        leaf: cython.pointer(Leaf)
+        leaf: cython.pointer[Leaf]
         at: uint32_t
         if not self.descend(state, probe, cython.address(path)):
             return False
@@ -212,7 +212,7 @@ class OrderedTrees:
         return True
 
     def move(
-        self, state: cython.pointer(OrderedState), probe: cython.pointer(cython.const[Probe]), ref: uint64_t
+        self, state: cython.pointer[OrderedState], probe: cython.pointer[cython.const[Probe]], ref: uint64_t
     ) -> cython.bint:
         """Tell the entry at an exact probe that its element has been copied to `ref`; False if there is no such entry.
 
@@ -226,7 +226,7 @@ class OrderedTrees:
             self.separate_path(state, cython.address(path))
         return True
 
-    def clear(self, state: cython.pointer(OrderedState)):
+    def clear(self, state: cython.pointer[OrderedState]):
         """Forget every entry and give all blocks back; reads the inner nodes only."""
         if state.root:
             self.release(state, state.root, state.root_level)
@@ -234,7 +234,7 @@ class OrderedTrees:
         state.root_level = 0
         state.count = 0
 
-    def clear_some(self, state: cython.pointer(OrderedState), limit: uint32_t) -> cython.bint:
+    def clear_some(self, state: cython.pointer[OrderedState], limit: uint32_t) -> cython.bint:
         """The same, up to `limit` leaves at a time, for a tree that nobody looks into any more. True when done."""
         while state.root and limit:
             self.drop_last(state)
@@ -244,13 +244,13 @@ class OrderedTrees:
     # Asking
 
     def contains(
-        self, state: cython.pointer(cython.const[OrderedState]), probe: cython.pointer(cython.const[Probe])
+        self, state: cython.pointer[cython.const[OrderedState]], probe: cython.pointer[cython.const[Probe]]
     ) -> cython.bint:
         path = cython.declare(Path)
         return self.descend(state, probe, cython.address(path))
 
     def rank(
-        self, state: cython.pointer(cython.const[OrderedState]), probe: cython.pointer(cython.const[Probe])
+        self, state: cython.pointer[cython.const[OrderedState]], probe: cython.pointer[cython.const[Probe]]
     ) -> uint64_t:
         """How many entries are below the probe."""
         path = cython.declare(Path)
@@ -264,8 +264,8 @@ class OrderedTrees:
 
     def at_lex(
         self,
-        state: cython.pointer(cython.const[OrderedState]),
-        member: cython.pointer(cython.const[uint8_t]),
+        state: cython.pointer[cython.const[OrderedState]],
+        member: cython.pointer[cython.const[uint8_t]],
         member_len: uint64_t,
         after: cython.bint,
     ) -> Probe:
@@ -280,7 +280,7 @@ class OrderedTrees:
     # Cursors
 
     def seek(
-        self, state: cython.pointer(cython.const[OrderedState]), probe: cython.pointer(cython.const[Probe])
+        self, state: cython.pointer[cython.const[OrderedState]], probe: cython.pointer[cython.const[Probe]]
     ) -> Cursor:
         """The first entry that is not below the probe."""
         path = cython.declare(Path)
@@ -293,7 +293,7 @@ class OrderedTrees:
             cursor.index = 0
         return cursor
 
-    def seek_first(self, state: cython.pointer(cython.const[OrderedState])) -> Cursor:
+    def seek_first(self, state: cython.pointer[cython.const[OrderedState]]) -> Cursor:
         cursor = cython.declare(Cursor)
         _level: uint32_t
         cursor.leaf = state.root
@@ -302,10 +302,10 @@ class OrderedTrees:
             cursor.leaf = self.inner(cursor.leaf).child[0]
         return cursor
 
-    def seek_last(self, state: cython.pointer(cython.const[OrderedState])) -> Cursor:
+    def seek_last(self, state: cython.pointer[cython.const[OrderedState]]) -> Cursor:
         cursor = cython.declare(Cursor)
         _level: uint32_t
-        inner: cython.pointer(Inner)
+        inner: cython.pointer[Inner]
         cursor.leaf = state.root
         cursor.index = 0
         for _level in range(state.root_level):
@@ -315,12 +315,12 @@ class OrderedTrees:
             cursor.index = self.leaf(cursor.leaf).count - 1
         return cursor
 
-    def seek_rank(self, state: cython.pointer(cython.const[OrderedState]), rank: uint64_t) -> Cursor:
+    def seek_rank(self, state: cython.pointer[cython.const[OrderedState]], rank: uint64_t) -> Cursor:
         """The entry with `rank` entries below it; none if there are not that many."""
         cursor = cython.declare(Cursor)
         _level: uint32_t
         child: uint32_t
-        inner: cython.pointer(Inner)
+        inner: cython.pointer[Inner]
         cursor.leaf = 0
         cursor.index = 0
         if rank >= state.count:
@@ -356,16 +356,16 @@ class OrderedTrees:
 
     def descend(
         self,
-        state: cython.pointer(cython.const[OrderedState]),
-        probe: cython.pointer(cython.const[Probe]),
-        path: cython.pointer(Path),
+        state: cython.pointer[cython.const[OrderedState]],
+        probe: cython.pointer[cython.const[Probe]],
+        path: cython.pointer[Path],
     ) -> cython.bint:
         """Fill `path` to the probe's place in a leaf, block 0 in an empty tree; True if an entry equals the probe."""
         block: uint32_t = state.root
         level: uint32_t = state.root_level
         at: uint32_t
-        inner: cython.pointer(Inner)
-        leaf: cython.pointer(Leaf)
+        inner: cython.pointer[Inner]
+        leaf: cython.pointer[Leaf]
         if block == 0:
             path.block[0] = 0
             path.index[0] = 0
@@ -389,18 +389,18 @@ class OrderedTrees:
         )
 
     def count_on_path(
-        self, state: cython.pointer(OrderedState), path: cython.pointer(cython.const[Path]), change: int64_t
+        self, state: cython.pointer[OrderedState], path: cython.pointer[cython.const[Path]], change: int64_t
     ):
         """Add `change` to the number of entries of every node above the leaf of `path`, and of the tree."""
         level: uint32_t
-        inner: cython.pointer(Inner)
+        inner: cython.pointer[Inner]
         for level in range(1, state.root_level + 1):
             inner = self.inner(path.block[level])
             inner.entries[path.index[level]] += change
         state.count += change
 
     def separate_path(
-        self, state: cython.pointer(cython.const[OrderedState]), path: cython.pointer(cython.const[Path])
+        self, state: cython.pointer[cython.const[OrderedState]], path: cython.pointer[cython.const[Path]]
     ):
         """Set the separators that the first entry of the leaf of `path` is: up to where that leaf is not the first."""
         level: uint32_t
@@ -409,7 +409,7 @@ class OrderedTrees:
             if path.index[level]:
                 break
 
-    def make_room(self, state: cython.pointer(OrderedState), path: cython.pointer(Path)) -> cython.bint:
+    def make_room(self, state: cython.pointer[OrderedState], path: cython.pointer[Path]) -> cython.bint:
         """Give the full leaf at the end of `path` room; False, and nothing changed, if the pool is too full for that.
 
         All blocks are taken before the first node changes. Splits go from the top down: a parent then always has room.
@@ -436,9 +436,9 @@ class OrderedTrees:
             self.split(path, needed, fresh[needed])
         return True
 
-    def spill(self, state: cython.pointer(cython.const[OrderedState]), path: cython.pointer(Path)) -> cython.bint:
+    def spill(self, state: cython.pointer[cython.const[OrderedState]], path: cython.pointer[Path]) -> cython.bint:
         """Even the full leaf out with the emptier of its neighbours, if that gains an eighth of a leaf or more."""
-        parent: cython.pointer(Inner)
+        parent: cython.pointer[Inner]
         at: uint32_t
         left_room: uint32_t = 0
         right_room: uint32_t = 0
@@ -456,7 +456,7 @@ class OrderedTrees:
         return True
 
     def reserve(
-        self, state: cython.pointer(OrderedState), needed: uint32_t, blocks: cython.pointer(uint32_t)
+        self, state: cython.pointer[OrderedState], needed: uint32_t, blocks: cython.pointer[uint32_t]
     ) -> cython.bint:
         """Take `needed` blocks from the pool, or none and False."""
         taken: uint32_t = 0
@@ -472,14 +472,14 @@ class OrderedTrees:
         return True
 
     def start_leaf(self, block: uint32_t):
-        leaf: cython.pointer(Leaf) = self.leaf(block)
+        leaf: cython.pointer[Leaf] = self.leaf(block)
         leaf.count = 0
         leaf.previous = 0
         leaf.next = 0
 
-    def grow_root(self, state: cython.pointer(OrderedState), block: uint32_t):
+    def grow_root(self, state: cython.pointer[OrderedState], block: uint32_t):
         """Put an inner node with the old root as its only child on top; the caller splits that child at once."""
-        root: cython.pointer(Inner) = self.inner(block)
+        root: cython.pointer[Inner] = self.inner(block)
         root.count = 1
         root.entries[0] = state.count
         root.child[0] = state.root
@@ -487,12 +487,12 @@ class OrderedTrees:
         state.root = block
         state.root_level += 1
 
-    def split(self, path: cython.pointer(Path), level: uint32_t, right: uint32_t):
+    def split(self, path: cython.pointer[Path], level: uint32_t, right: uint32_t):
         """Move the upper half of the node at `level` of `path` to the new node `right`; the path stays true."""
         left: uint32_t = path.block[level]
         above: uint32_t = path.block[level + 1]
         at: uint32_t = path.index[level + 1]
-        parent: cython.pointer(Inner) = self.inner(above)
+        parent: cython.pointer[Inner] = self.inner(above)
         kept: uint32_t = (capacity(level) + 1) // 2
         moved: uint32_t = capacity(level) - kept
         self.transfer(right, 0, left, kept, moved, level)
@@ -518,10 +518,10 @@ class OrderedTrees:
         if follower:
             self.leaf(follower).previous = right
 
-    def shrink(self, state: cython.pointer(OrderedState), path: cython.pointer(Path)):
+    def shrink(self, state: cython.pointer[OrderedState], path: cython.pointer[Path]):
         """After a removal: repair what `path` left less than a third full, and give up levels that hold one node."""
         level: uint32_t = 0
-        parent: cython.pointer(Inner)
+        parent: cython.pointer[Inner]
         at: uint32_t
         child: uint32_t
         together: uint32_t
@@ -546,7 +546,7 @@ class OrderedTrees:
 
     def even(self, above: uint32_t, at: uint32_t, level: uint32_t):
         """Share what children `at` and `at + 1` (at `level`) of the node `above` hold equally between them."""
-        parent: cython.pointer(Inner) = self.inner(above)
+        parent: cython.pointer[Inner] = self.inner(above)
         left: uint32_t = parent.child[at]
         right: uint32_t = parent.child[at + 1]
         left_count: uint32_t = self.leaf(left).count
@@ -572,9 +572,9 @@ class OrderedTrees:
         self.leaf(right).count = left_count + right_count - goal
         self.separate(above, at + 1, level)
 
-    def merge(self, state: cython.pointer(OrderedState), above: uint32_t, at: uint32_t, level: uint32_t):
+    def merge(self, state: cython.pointer[OrderedState], above: uint32_t, at: uint32_t, level: uint32_t):
         """Move all that child `at + 1` (at `level`) of the node `above` holds into child `at`, and free it."""
-        parent: cython.pointer(Inner) = self.inner(above)
+        parent: cython.pointer[Inner] = self.inner(above)
         left: uint32_t = parent.child[at]
         right: uint32_t = parent.child[at + 1]
         right_count: uint32_t = self.leaf(right).count
@@ -597,7 +597,7 @@ class OrderedTrees:
 
     def separate(self, above: uint32_t, at: uint32_t, level: uint32_t):
         """Set separator `at` of the node `above` to the first entry below its child, which is at `level`."""
-        parent: cython.pointer(Inner) = self.inner(above)
+        parent: cython.pointer[Inner] = self.inner(above)
         child: uint32_t = parent.child[at]
         if level:
             parent.order[at] = self.inner(child).order[0]
@@ -608,10 +608,10 @@ class OrderedTrees:
 
     def transfer(self, target: uint32_t, at: uint32_t, source: uint32_t, start: uint32_t, n: uint32_t, level: uint32_t):
         """Copy `n` places of every column, from `start` in `source` to `at` in `target`; both may be one node."""
-        to_leaf: cython.pointer(Leaf) = self.leaf(target)
-        from_leaf: cython.pointer(Leaf) = self.leaf(source)
-        to_inner: cython.pointer(Inner) = self.inner(target)
-        from_inner: cython.pointer(Inner) = self.inner(source)
+        to_leaf: cython.pointer[Leaf] = self.leaf(target)
+        from_leaf: cython.pointer[Leaf] = self.leaf(source)
+        to_inner: cython.pointer[Inner] = self.inner(target)
+        from_inner: cython.pointer[Inner] = self.inner(source)
         if level:
             memmove(to_inner.order + at, from_inner.order + start, n * cython.sizeof(int64_t))
             memmove(to_inner.ref + at, from_inner.ref + start, n * cython.sizeof(uint64_t))
@@ -623,7 +623,7 @@ class OrderedTrees:
 
     def entries_of(self, block: uint32_t, start: uint32_t, n: uint32_t, level: uint32_t) -> uint64_t:
         """How many entries lie below the places `start` to `start + n` of a node."""
-        inner: cython.pointer(Inner) = self.inner(block)
+        inner: cython.pointer[Inner] = self.inner(block)
         total: uint64_t = 0
         at: uint32_t
         if level == 0:
@@ -632,16 +632,16 @@ class OrderedTrees:
             total += inner.entries[at]
         return total
 
-    def release(self, state: cython.pointer(OrderedState), block: uint32_t, level: uint32_t):
+    def release(self, state: cython.pointer[OrderedState], block: uint32_t, level: uint32_t):
         """Free a node and all that is under it."""
-        inner: cython.pointer(Inner) = self.inner(block)
+        inner: cython.pointer[Inner] = self.inner(block)
         at: uint32_t
         if level:
             for at in range(inner.count):
                 self.release(state, inner.child[at], level - 1)
         self.drop_block(state, block)
 
-    def drop_last(self, state: cython.pointer(OrderedState)):
+    def drop_last(self, state: cython.pointer[OrderedState]):
         """Free the last leaf, and the nodes above it that have no other; what is left is fit for no other use."""
         path = cython.declare(Path)
         block: uint32_t = state.root
@@ -660,13 +660,13 @@ class OrderedTrees:
         state.root_level = 0
         state.count = 0
 
-    def drop_block(self, state: cython.pointer(OrderedState), block: uint32_t):
+    def drop_block(self, state: cython.pointer[OrderedState], block: uint32_t):
         self.pool.free(block)
         state.blocks -= 1
 
     # Proof
 
-    def check(self, state: cython.pointer(cython.const[OrderedState])) -> object:
+    def check(self, state: cython.pointer[cython.const[OrderedState]]) -> object:
         """Prove the invariants in the head of this file; AssertionError names the one that does not hold."""
         leaves: list = []
         nodes: set = set()
@@ -681,7 +681,7 @@ class OrderedTrees:
 
     def check_node(
         self,
-        state: cython.pointer(cython.const[OrderedState]),
+        state: cython.pointer[cython.const[OrderedState]],
         block: uint32_t,
         level: uint32_t,
         order: int64_t,
@@ -690,7 +690,7 @@ class OrderedTrees:
         leaves: list,
     ) -> object:
         """Prove one node and what is under it, given its parent's separator; the number of its entries."""
-        inner: cython.pointer(Inner) = self.inner(block)
+        inner: cython.pointer[Inner] = self.inner(block)
         n: uint32_t = inner.count
         at: uint32_t
         total: uint64_t = 0
@@ -701,7 +701,7 @@ class OrderedTrees:
         assert n >= fewest, f"block {block} at level {level} holds {n}, fewer than {fewest}"
         if level == 0:
             leaves.append(block)
-            leaf: cython.pointer(Leaf) = self.leaf(block)
+            leaf: cython.pointer[Leaf] = self.leaf(block)
             assert (leaf.order[0], leaf.ref[0]) == (order, ref), f"leaf {block} does not start with its separator"
             return n
         assert (inner.order[0], inner.ref[0]) == (order, ref), f"separator 0 of block {block} is not its parent's"
@@ -711,13 +711,13 @@ class OrderedTrees:
             total += below
         return total
 
-    def check_chain(self, state: cython.pointer(cython.const[OrderedState]), leaves: list) -> object:
+    def check_chain(self, state: cython.pointer[cython.const[OrderedState]], leaves: list) -> object:
         """Prove the order of all entries along the leaves, given in the order of the tree."""
         before: uint32_t = 0
         total: uint64_t = 0
         at: uint32_t
-        leaf: cython.pointer(Leaf)
-        last: cython.pointer(Leaf)
+        leaf: cython.pointer[Leaf]
+        last: cython.pointer[Leaf]
         for place, block in enumerate(leaves):
             leaf = self.leaf(block)
             assert leaf.previous == before, f"leaf {block} has the wrong previous"

@@ -57,7 +57,7 @@ Count = cython.fused_type(uint32_t, uint64_t)
 @cython.exceptval(check=False)
 @cython.nogil
 def find_part(
-    counts: cython.pointer(Count), n: uint32_t, number: cython.pointer(uint64_t), total: uint64_t
+    counts: cython.pointer[Count], n: uint32_t, number: cython.pointer[uint64_t], total: uint64_t
 ) -> uint32_t:
     """The place of `n` that has element `number` of all `total`; leaves in `number` which one of that place's it is."""
     before: uint64_t = number[0]
@@ -89,8 +89,8 @@ class Sequences:
 
     def insert_before(
         self,
-        state: cython.pointer(SequenceState),
-        cursor: cython.pointer(SequenceCursor),
+        state: cython.pointer[SequenceState],
+        cursor: cython.pointer[SequenceCursor],
         node: uint64_t,
         elements: uint32_t,
     ) -> cython.int:
@@ -101,8 +101,8 @@ class Sequences:
 
     def insert_after(
         self,
-        state: cython.pointer(SequenceState),
-        cursor: cython.pointer(SequenceCursor),
+        state: cython.pointer[SequenceState],
+        cursor: cython.pointer[SequenceCursor],
         node: uint64_t,
         elements: uint32_t,
     ) -> cython.int:
@@ -111,26 +111,26 @@ class Sequences:
             return self.insert(state, cursor, False, node, elements)
         return self.insert(state, cursor, True, node, elements)
 
-    def append(self, state: cython.pointer(SequenceState), node: uint64_t, elements: uint32_t) -> cython.int:
+    def append(self, state: cython.pointer[SequenceState], node: uint64_t, elements: uint32_t) -> cython.int:
         cursor = cython.declare(SequenceCursor)
         cursor.block[0] = 0
         return self.insert_before(state, cython.address(cursor), node, elements)
 
-    def prepend(self, state: cython.pointer(SequenceState), node: uint64_t, elements: uint32_t) -> cython.int:
+    def prepend(self, state: cython.pointer[SequenceState], node: uint64_t, elements: uint32_t) -> cython.int:
         cursor = cython.declare(SequenceCursor)
         cursor.block[0] = 0
         return self.insert_after(state, cython.address(cursor), node, elements)
 
     def insert(
         self,
-        state: cython.pointer(SequenceState),
-        cursor: cython.pointer(SequenceCursor),
+        state: cython.pointer[SequenceState],
+        cursor: cython.pointer[SequenceCursor],
         after: cython.bint,
         node: uint64_t,
         elements: uint32_t,
     ) -> cython.int:
         """Add an entry before or behind the cursor's; the cursor is none only if the sequence is empty."""
-        leaf: cython.pointer(SequenceLeaf)
+        leaf: cython.pointer[SequenceLeaf]
         number: uint64_t
         at: uint32_t = 0
         if state.root == 0:
@@ -158,10 +158,10 @@ class Sequences:
         state.entries += 1
         return 0
 
-    def remove(self, state: cython.pointer(SequenceState), cursor: cython.pointer(SequenceCursor)):
+    def remove(self, state: cython.pointer[SequenceState], cursor: cython.pointer[SequenceCursor]):
         """Take the cursor's entry out, elements and all; the cursor goes to the entry behind it. Never needs memory."""
         number: uint64_t = self.number_of(state, cursor)
-        leaf: cython.pointer(SequenceLeaf) = self.leaf(cursor.block[0])
+        leaf: cython.pointer[SequenceLeaf] = self.leaf(cursor.block[0])
         at: uint32_t = cursor.index[0]
         self.add(state, cursor, -cython.cast(int64_t, leaf.elements[at]))
         leaf.count -= 1
@@ -172,21 +172,21 @@ class Sequences:
 
     def add(
         self,
-        state: cython.pointer(SequenceState),
-        cursor: cython.pointer(cython.const[SequenceCursor]),
+        state: cython.pointer[SequenceState],
+        cursor: cython.pointer[cython.const[SequenceCursor]],
         change: int64_t,
     ):
         """Change the number of elements in the cursor's entry; one that would have none is removed instead."""
         level: uint32_t
-        leaf: cython.pointer(SequenceLeaf) = self.leaf(cursor.block[0])
-        inner: cython.pointer(SequenceInner)
+        leaf: cython.pointer[SequenceLeaf] = self.leaf(cursor.block[0])
+        inner: cython.pointer[SequenceInner]
         leaf.elements[cursor.index[0]] += cython.cast(uint32_t, change)
         for level in range(1, state.root_level + 1):
             inner = self.inner(cursor.block[level])
             inner.elements[cursor.index[level]] += change
         state.elements += change
 
-    def clear(self, state: cython.pointer(SequenceState)):
+    def clear(self, state: cython.pointer[SequenceState]):
         """Forget every entry and give all blocks back; reads the inner nodes only."""
         if state.root:
             self.release(state, state.root, state.root_level)
@@ -199,10 +199,10 @@ class Sequences:
 
     def find(
         self,
-        state: cython.pointer(cython.const[SequenceState]),
+        state: cython.pointer[cython.const[SequenceState]],
         number: uint64_t,
-        cursor: cython.pointer(SequenceCursor),
-        index: cython.pointer(uint32_t),
+        cursor: cython.pointer[SequenceCursor],
+        index: cython.pointer[uint32_t],
     ) -> cython.bint:
         """Lead the cursor to the entry that has element `number`, which is the one at `index` in the entry's node."""
         block: uint32_t = state.root
@@ -225,7 +225,7 @@ class Sequences:
         return True
 
     def first(
-        self, state: cython.pointer(cython.const[SequenceState]), cursor: cython.pointer(SequenceCursor)
+        self, state: cython.pointer[cython.const[SequenceState]], cursor: cython.pointer[SequenceCursor]
     ) -> cython.bint:
         level: uint32_t = state.root_level
         cursor.block[level] = state.root
@@ -237,10 +237,10 @@ class Sequences:
         return cursor.block[0] != 0
 
     def last(
-        self, state: cython.pointer(cython.const[SequenceState]), cursor: cython.pointer(SequenceCursor)
+        self, state: cython.pointer[cython.const[SequenceState]], cursor: cython.pointer[SequenceCursor]
     ) -> cython.bint:
         level: uint32_t = state.root_level
-        inner: cython.pointer(SequenceInner)
+        inner: cython.pointer[SequenceInner]
         cursor.block[level] = state.root
         while level:
             inner = self.inner(cursor.block[level])
@@ -253,7 +253,7 @@ class Sequences:
         return True
 
     def following(
-        self, state: cython.pointer(cython.const[SequenceState]), cursor: cython.pointer(SequenceCursor)
+        self, state: cython.pointer[cython.const[SequenceState]], cursor: cython.pointer[SequenceCursor]
     ) -> cython.bint:
         """Move on to the next entry, or behind the last to none."""
         level: uint32_t = 0
@@ -270,7 +270,7 @@ class Sequences:
         return True
 
     def preceding(
-        self, state: cython.pointer(cython.const[SequenceState]), cursor: cython.pointer(SequenceCursor)
+        self, state: cython.pointer[cython.const[SequenceState]], cursor: cython.pointer[SequenceCursor]
     ) -> cython.bint:
         """Move back to the entry before, or before the first to none."""
         level: uint32_t = 0
@@ -288,8 +288,8 @@ class Sequences:
 
     def number_of(
         self,
-        state: cython.pointer(cython.const[SequenceState]),
-        cursor: cython.pointer(cython.const[SequenceCursor]),
+        state: cython.pointer[cython.const[SequenceState]],
+        cursor: cython.pointer[cython.const[SequenceCursor]],
     ) -> uint64_t:
         """How many elements are before the cursor's entry: the number of its first one."""
         level: uint32_t
@@ -300,7 +300,7 @@ class Sequences:
 
     # Room for entries
 
-    def make_room(self, state: cython.pointer(SequenceState), path: cython.pointer(SequenceCursor)) -> cython.bint:
+    def make_room(self, state: cython.pointer[SequenceState], path: cython.pointer[SequenceCursor]) -> cython.bint:
         """Give the full leaf at the end of `path` room; False, and nothing changed, if the pool is too full for that.
 
         All blocks are taken before the first node changes. Splits go from the top down: a parent then always has room.
@@ -330,11 +330,11 @@ class Sequences:
 
     def spill(
         self,
-        state: cython.pointer(cython.const[SequenceState]),
-        path: cython.pointer(cython.const[SequenceCursor]),
+        state: cython.pointer[cython.const[SequenceState]],
+        path: cython.pointer[cython.const[SequenceCursor]],
     ) -> cython.bint:
         """Even the full leaf out with the emptier of its neighbours, if that gains an eighth of a leaf or more."""
-        parent: cython.pointer(SequenceInner)
+        parent: cython.pointer[SequenceInner]
         at: uint32_t
         left_room: uint32_t = 0
         right_room: uint32_t = 0
@@ -352,7 +352,7 @@ class Sequences:
         return True
 
     def reserve(
-        self, state: cython.pointer(SequenceState), needed: uint32_t, blocks: cython.pointer(uint32_t)
+        self, state: cython.pointer[SequenceState], needed: uint32_t, blocks: cython.pointer[uint32_t]
     ) -> cython.bint:
         """Take `needed` blocks from the pool, or none and False."""
         taken: uint32_t = 0
@@ -367,21 +367,21 @@ class Sequences:
         state.blocks += needed
         return True
 
-    def grow_root(self, state: cython.pointer(SequenceState), block: uint32_t):
+    def grow_root(self, state: cython.pointer[SequenceState], block: uint32_t):
         """Put an inner node with the old root as its only child on top; the caller splits that child at once."""
-        root: cython.pointer(SequenceInner) = self.inner(block)
+        root: cython.pointer[SequenceInner] = self.inner(block)
         root.count = 1
         root.elements[0] = state.elements
         root.child[0] = state.root
         state.root = block
         state.root_level += 1
 
-    def split(self, path: cython.pointer(SequenceCursor), level: uint32_t, right: uint32_t):
+    def split(self, path: cython.pointer[SequenceCursor], level: uint32_t, right: uint32_t):
         """Move the second half of the node at `level` of `path` to the new node `right`; the path stays true."""
         left: uint32_t = path.block[level]
         above: uint32_t = path.block[level + 1]
         at: uint32_t = path.index[level + 1]
-        parent: cython.pointer(SequenceInner) = self.inner(above)
+        parent: cython.pointer[SequenceInner] = self.inner(above)
         kept: uint32_t = SEQUENCE_CAPACITY // 2
         moved: uint32_t = SEQUENCE_CAPACITY - kept
         self.transfer(right, 0, left, kept, moved)
@@ -396,10 +396,10 @@ class Sequences:
             path.block[level] = right
             path.index[level] -= kept
 
-    def shrink(self, state: cython.pointer(SequenceState), path: cython.pointer(cython.const[SequenceCursor])):
+    def shrink(self, state: cython.pointer[SequenceState], path: cython.pointer[cython.const[SequenceCursor]]):
         """After a removal: repair what `path` left less than a third full, and give up levels that hold one node."""
         level: uint32_t = 0
-        parent: cython.pointer(SequenceInner)
+        parent: cython.pointer[SequenceInner]
         at: uint32_t
         child: uint32_t
         together: uint32_t
@@ -424,7 +424,7 @@ class Sequences:
 
     def even(self, above: uint32_t, at: uint32_t, level: uint32_t):
         """Share what children `at` and `at + 1` (at `level`) of the node `above` hold equally between them."""
-        parent: cython.pointer(SequenceInner) = self.inner(above)
+        parent: cython.pointer[SequenceInner] = self.inner(above)
         left: uint32_t = parent.child[at]
         right: uint32_t = parent.child[at + 1]
         left_count: uint32_t = self.leaf(left).count
@@ -449,9 +449,9 @@ class Sequences:
         self.leaf(left).count = goal
         self.leaf(right).count = left_count + right_count - goal
 
-    def merge(self, state: cython.pointer(SequenceState), above: uint32_t, at: uint32_t, level: uint32_t):
+    def merge(self, state: cython.pointer[SequenceState], above: uint32_t, at: uint32_t, level: uint32_t):
         """Move all that child `at + 1` (at `level`) of the node `above` holds into child `at`, and free it."""
-        parent: cython.pointer(SequenceInner) = self.inner(above)
+        parent: cython.pointer[SequenceInner] = self.inner(above)
         left: uint32_t = parent.child[at]
         right: uint32_t = parent.child[at + 1]
         self.transfer(left, self.leaf(left).count, right, 0, self.leaf(right).count)
@@ -465,15 +465,15 @@ class Sequences:
 
     def transfer(self, target: uint32_t, at: uint32_t, source: uint32_t, start: uint32_t, n: uint32_t):
         """Copy `n` places of both columns, from `start` in `source` to `at` in `target`; both may be one node."""
-        to_leaf: cython.pointer(SequenceLeaf) = self.leaf(target)
-        from_leaf: cython.pointer(SequenceLeaf) = self.leaf(source)
+        to_leaf: cython.pointer[SequenceLeaf] = self.leaf(target)
+        from_leaf: cython.pointer[SequenceLeaf] = self.leaf(source)
         memmove(to_leaf.node + at, from_leaf.node + start, n * cython.sizeof(uint64_t))
         memmove(to_leaf.elements + at, from_leaf.elements + start, n * cython.sizeof(uint32_t))
 
     def elements_in(self, block: uint32_t, start: uint32_t, n: uint32_t, level: uint32_t) -> uint64_t:
         """How many elements are in the places `start` to `start + n` of a node."""
-        leaf: cython.pointer(SequenceLeaf) = self.leaf(block)
-        inner: cython.pointer(SequenceInner) = self.inner(block)
+        leaf: cython.pointer[SequenceLeaf] = self.leaf(block)
+        inner: cython.pointer[SequenceInner] = self.inner(block)
         total: uint64_t = 0
         at: uint32_t
         if level:
@@ -484,22 +484,22 @@ class Sequences:
                 total += leaf.elements[at]
         return total
 
-    def release(self, state: cython.pointer(SequenceState), block: uint32_t, level: uint32_t):
+    def release(self, state: cython.pointer[SequenceState], block: uint32_t, level: uint32_t):
         """Free a node and all that is under it."""
-        inner: cython.pointer(SequenceInner) = self.inner(block)
+        inner: cython.pointer[SequenceInner] = self.inner(block)
         at: uint32_t
         if level:
             for at in range(inner.count):
                 self.release(state, inner.child[at], level - 1)
         self.drop_block(state, block)
 
-    def drop_block(self, state: cython.pointer(SequenceState), block: uint32_t):
+    def drop_block(self, state: cython.pointer[SequenceState], block: uint32_t):
         self.pool.free(block)
         state.blocks -= 1
 
     # Proof
 
-    def check(self, state: cython.pointer(cython.const[SequenceState])) -> object:
+    def check(self, state: cython.pointer[cython.const[SequenceState]]) -> object:
         """Prove the invariants in the head of this file; AssertionError names the one that does not hold."""
         nodes: set = set()
         sums = (0, 0)
@@ -513,11 +513,11 @@ class Sequences:
         return None
 
     def check_node(
-        self, state: cython.pointer(cython.const[SequenceState]), block: uint32_t, level: uint32_t, nodes: set
+        self, state: cython.pointer[cython.const[SequenceState]], block: uint32_t, level: uint32_t, nodes: set
     ) -> object:
         """Prove one node and what is under it; the numbers of its entries and of their elements."""
-        leaf: cython.pointer(SequenceLeaf) = self.leaf(block)
-        inner: cython.pointer(SequenceInner) = self.inner(block)
+        leaf: cython.pointer[SequenceLeaf] = self.leaf(block)
+        inner: cython.pointer[SequenceInner] = self.inner(block)
         n: uint32_t = leaf.count
         at: uint32_t
         entries: uint64_t = 0
@@ -650,7 +650,7 @@ class SequenceIndex:
             raise IndexError(number)
         return cursor
 
-    def pair(self, cursor: cython.pointer(cython.const[SequenceCursor])) -> tuple:
+    def pair(self, cursor: cython.pointer[cython.const[SequenceCursor]]) -> tuple:
         if cursor.block[0] == 0:
             return None
         return (self.sequences.node(cursor), self.sequences.elements(cursor))

@@ -261,7 +261,7 @@ class ReplyBuffer:
     def write_items(self, items: list, resp: cython.int) -> cython.int:
         """The items of a list; one that nobody else refers to loses them one by one."""
         i: cython.Py_ssize_t
-        if len(items) < LONG_LIST or refcount(cython.cast(cython.pointer(PyObject), items)) > OWNED:
+        if len(items) < LONG_LIST or refcount(cython.cast(cython.pointer[PyObject], items)) > OWNED:
             for item in items:
                 self.write_value(item, resp)
             return 0

@@ -56,8 +56,8 @@ class Lookahead:
     @cython.exceptval(check=False)
     def look(
         self,
-        words: cython.pointer(cython.p_const_char),
-        lengths: cython.pointer(cython.const[cython.Py_ssize_t]),
+        words: cython.pointer[cython.p_const_char],
+        lengths: cython.pointer[cython.const[cython.Py_ssize_t]],
         count: cython.int,
     ) -> cython.void:
         pass
@@ -343,7 +343,7 @@ class RequestReader:
     def finish_bulk(self) -> cython.int:
         if self.bulk_capacity != self.bulk_len:
             resize_bytes(cython.address(self.bulk), self.bulk_len)
-        argument: cython.pointer(PyObject) = self.bulk
+        argument: cython.pointer[PyObject] = self.bulk
         self.args_bytes += self.bulk_len
         self.bulk = cython.NULL
         self.bulk_capacity = self.bulk_filled = 0
@@ -467,7 +467,7 @@ class RequestReader:
         mixed: cython.uint = cython.cast(cython.uint, word ^ (word >> 32))
         slot: cython.uint = (mixed * cython.cast(cython.uint, 0x9E3779B1)) >> 24
         limits: Limits = self.limits
-        cached: cython.pointer(PyObject) = limits.names[slot]
+        cached: cython.pointer[PyObject] = limits.names[slot]
         if cached == cython.NULL or limits.words[slot] != word or bytes_size(cached) != length:
             Py_XDECREF(cached)
             limits.names[slot] = cython.NULL
@@ -478,13 +478,13 @@ class RequestReader:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def add_slot(self, argument: cython.pointer(PyObject)) -> cython.int:
+    def add_slot(self, argument: cython.pointer[PyObject]) -> cython.int:
         """Add an argument, whose reference moves into argv."""
         if self.argc == self.capacity:
             wanted: cython.Py_ssize_t = max(FIRST_SLOTS, 2 * self.capacity)
-            grown: cython.pointer(cython.pointer(PyObject)) = cython.cast(
-                cython.pointer(cython.pointer(PyObject)),
-                PyMem_Realloc(self.argv, wanted * cython.sizeof(cython.pointer(PyObject))),
+            grown: cython.pointer[cython.pointer[PyObject]] = cython.cast(
+                cython.pointer[cython.pointer[PyObject]],
+                PyMem_Realloc(self.argv, wanted * cython.sizeof(cython.pointer[PyObject])),
             )
             if grown == cython.NULL:
                 Py_DECREF(argument)
@@ -510,7 +510,7 @@ def one_character(byte: cython.uchar) -> str:
 @cython.inline
 @cython.exceptval(check=False)
 def header_at(
-    place: cython.pointer(cython.p_const_char), end: cython.p_const_char, kind: cython.char
+    place: cython.pointer[cython.p_const_char], end: cython.p_const_char, kind: cython.char
 ) -> cython.Py_ssize_t:
     """The number in a whole, plain header of at most four digits, and the place behind it; else -1."""
     at: cython.p_const_char = place[0]
@@ -578,7 +578,7 @@ def ends_word(byte: cython.char) -> cython.bint:
 @cython.cfunc
 @cython.exceptval(check=False)
 def unquote(
-    at: cython.p_const_char, length: cython.Py_ssize_t, word: cython.p_char, word_len: cython.pointer(cython.Py_ssize_t)
+    at: cython.p_const_char, length: cython.Py_ssize_t, word: cython.p_char, word_len: cython.pointer[cython.Py_ssize_t]
 ) -> cython.Py_ssize_t:
     """Append what the quotes at `at` hold; returns how long they are, or -1 if they do not end."""
     quote: cython.char = at[0]

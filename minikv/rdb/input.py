@@ -23,7 +23,7 @@ import os
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cython.cimports.libc.errno import EINTR, errno
-from cython.cimports.libc.stdint import uint8_t, uint64_t
+from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.libc.stdlib import free, malloc, realloc
 from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.minikv.engine.int64 import INT64_DIGITS, format_int64
@@ -38,12 +38,10 @@ from cython.cimports.minikv.rdb.format import (
     SPECIAL_INT32,
     SPECIAL_LZF,
 )
+from cython.cimports.minikv.rdb.pointers import Bytes, ConstBytes
 from cython.cimports.posix.unistd import read
 
 from minikv.errors import RdbError
-
-Bytes = cython.typedef(cython.pointer[uint8_t])
-ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
 
 BUFFER_LEN = cython.declare(uint64_t, 1 << 20)
 READ_LEN = cython.declare(uint64_t, 1 << 20)  # at most, in one system call: the cache still holds it for the checksum

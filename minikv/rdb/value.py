@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.libc.string import memcmp, memcpy
 from cython.cimports.minikv.engine.lzf import lzf_expand
 from cython.cimports.minikv.engine.record import (
@@ -91,6 +91,7 @@ from cython.cimports.minikv.rdb.format import (
     TYPE_ZSET_ZIPLIST,
 )
 from cython.cimports.minikv.rdb.input import RdbInput, Text
+from cython.cimports.minikv.rdb.pointers import Bytes, ConstBytes
 from cython.cimports.minikv.rdb.stream import StreamReader
 from cython.cimports.minikv.rdb.target import DIRECT_LEN, LoadTarget
 from cython.cimports.minikv.rdb.value import (
@@ -110,9 +111,6 @@ from cython.cimports.minikv.rdb.value import (
 
 from minikv.errors import RdbError
 from minikv.rdb import format as rdb_format
-
-Bytes = cython.typedef(cython.pointer[uint8_t])
-ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
 
 # How the fields of a template, and the elements of an array, are held.
 FIELDS_IN_LISTPACK = cython.declare(uint64_t, 0)

@@ -52,6 +52,7 @@ from cython.cimports.minikv.saving.linux import (
     waitpid,
 )
 from cython.cimports.minikv.saving.save import (
+    SaveP,
     Statistic,
     monotonic_ns,
     save_abort,
@@ -96,7 +97,6 @@ NINE = cython.declare(cython.char, 57)
 
 DAY_S = cython.declare(int64_t, 86400)
 
-SaveP = cython.typedef(cython.pointer[Save])
 
 _save = cython.declare(SaveP)  # for the signal's handler
 

@@ -81,6 +81,7 @@ RegionP = cython.typedef(cython.pointer[cython.const[Region]])
 
 
 def fork_for(save: cython.pointer[Save], ns: cython.pointer[cython.ulonglong]) -> cython.int:
+    """The pid of a child that carries out the save, or minus errno; `ns`: how long the fork took."""
     every = cython.declare(sigset_t)
     before = cython.declare(sigset_t)
     param = cython.declare(sched_param)

@@ -52,8 +52,6 @@ OPCODE_EOF = cython.declare(uint8_t, 0xFF)
 CHECKSUM_LEN = cython.declare(uint64_t, 8)
 BILLION = cython.declare(int64_t, 1_000_000_000)
 
-SaveP = cython.typedef(cython.pointer[Save])
-
 
 def save_begin(save: SaveP) -> cython.bint:
     save.keys_rested = 0

@@ -51,6 +51,7 @@ class Names:
         free(self._slots)
 
     def add(self, name: bytes, salt: uint64_t, place: uint64_t) -> cython.int:
+        """Take the next name of the group."""
         entry: Name
         entry.hash_ = hash_of(name, salt)
         entry.place = place
