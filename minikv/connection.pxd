@@ -46,7 +46,7 @@ cdef class Hub(Sink):
     cpdef give_back(self, Py_ssize_t least)
     cpdef run(self)
     cdef int call_soon(self) except -1
-    cdef int open_door(self, Listener listener) except -1
+    cdef int handle_listener(self, Listener listener) except -1
     cdef int accept_from(self, Listener listener) except -1
     cdef int admit(self, int fd, bytes addr, bytes laddr, bint is_unix) except -1
     cdef int rest_from_accepting(self, Listener listener, str reason) except -1

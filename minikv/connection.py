@@ -153,7 +153,7 @@ class Hub(Sink):
     def run(self) -> None:
         """One round: serve the sockets that are ready, and send their replies.
 
-        To look at once who is ready then, or to wait for that here, costs more than the way through the event loop.
+        Polling again at once, or waiting here for a millisecond, costs more than a pass through the loop (measured).
         """
         self.in_round = True
         count: cython.int = self.poller.wait()
@@ -163,7 +163,7 @@ class Hub(Sink):
             if isinstance(owner, Connection):
                 cython.cast(Connection, owner).handle(self.poller.events[i].events)
             else:
-                self.open_door(owner)
+                self.handle_listener(owner)
         self.poller.done()
         if self.pending:
             pending: list = self.pending
@@ -184,7 +184,7 @@ class Hub(Sink):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def call_soon(self) -> cython.int:
-        """Something has to be done or sent at the end of a round: let there be one."""
+        """See to it that there is a round, at whose end `pending` is handled and `unsent` sent."""
         if not self.is_called and not self.in_round:
             self.is_called = True
             self.loop.call_soon(self.run_pending)
@@ -207,8 +207,8 @@ class Hub(Sink):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def open_door(self, listener: Listener) -> cython.int:
-        """Let in who waits; a bug of ours must not end the round."""
+    def handle_listener(self, listener: Listener) -> cython.int:
+        """Accept; a bug of ours must not end the round."""
         try:
             self.accept_from(listener)
         except Exception as error:
@@ -218,7 +218,7 @@ class Hub(Sink):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def accept_from(self, listener: Listener) -> cython.int:
-        """Accept connections until there is none, or many were accepted."""
+        """Accept the connections that wait, at most MAX_ACCEPTS."""
         peer: sockaddr_storage
         i: cython.int
         for i in range(MAX_ACCEPTS):

@@ -7,25 +7,26 @@ import cython
 ID_SIZE = cython.declare(cython.int, 16)
 
 
-def radix_tree_nodes(keys: bytes, count: int) -> int:
-    """How many nodes Redis's radix tree has with `count` sorted IDs, 16 bytes each, which begin with these, in a row.
+def radix_tree_nodes(depths: bytes, count: int) -> int:
+    """How many nodes Redis's radix tree has with `count` sorted IDs of 16 bytes.
 
-    What is true of these is taken for true of all.
-    A leaf for each key, a node for each place where keys part, and one for each run of bytes between two of these.
+    depths: how many first bytes each of the first IDs shares with the next one. What is true of these is taken for true
+    of all. A leaf for each key, a node for each place where keys part, and one for each run of bytes between two of
+    these.
     """
-    known: cython.Py_ssize_t = len(keys) // ID_SIZE
+    known: cython.Py_ssize_t = len(depths) + 1
     nodes: cython.Py_ssize_t = known
-    ids: cython.p_const_char = keys
+    shared: cython.p_const_uchar = depths
     index: cython.Py_ssize_t
     before: cython.int = -1
     depth: cython.int
     above: cython.int
     forks: cython.int[16]
     open_forks: cython.int = 0
-    if not keys:
+    if not count:
         return 1
-    for index in range(1, known + 1):
-        depth = shared_bytes(ids + (index - 1) * ID_SIZE, ids + index * ID_SIZE) if index < known else -1
+    for index in range(known):
+        depth = shared[index] if index < known - 1 else -1
         # Above a leaf bytes are left over unless its neighbours share all but the last one with it.
         nodes += ID_SIZE - max(before, depth) > 1
         before = depth
@@ -37,14 +38,3 @@ def radix_tree_nodes(keys: bytes, count: int) -> int:
             forks[open_forks] = depth
             open_forks += 1
     return nodes * count // known
-
-
-@cython.cfunc
-@cython.inline
-@cython.exceptval(check=False)
-def shared_bytes(left: cython.p_const_char, right: cython.p_const_char) -> cython.int:
-    """How many first bytes two IDs share."""
-    depth: cython.int = 0
-    while left[depth] == right[depth]:
-        depth += 1
-    return depth

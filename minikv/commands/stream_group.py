@@ -17,12 +17,12 @@ from cython.cimports.minikv.keyspace.stream_group import (
     Entry,
     Group,
     group_of,
+    new_group,
     next_id,
 )
 from cython.cimports.minikv.keyspace.stream_node import StreamEntry, StreamId, id_text, is_less
 
 from minikv.commands.help import help_lines
-from minikv.commands.stream_id import parse_id
 from minikv.commands.stream_read import shown
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer
 from minikv.dispatch.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, container, in_category
@@ -104,23 +104,36 @@ def existing_group(ctx: Client, key: bytes, name: bytes) -> Group:
 
 @command("XGROUP|CREATE", arity=-5, flags=WRITE | DENYOOM, keys=(2, 2, 1), key_flags="RW insert")
 def xgroup_create(ctx: Client, key: bytes, name: bytes, text: bytes, *options: bytes) -> SimpleString:
-    make, entries_read = group_options(ctx, "CREATE", options)
+    make: cython.bint = False
+    reads: uint64_t = UNKNOWN_READS
+    if options:
+        make, entries_read = group_options(ctx, "CREATE", options)
+        reads = UNKNOWN_READS if entries_read is None else entries_read
     stream: Stream = stream_to_write(ctx.db, key)
+    exists: cython.bint = stream.at_slot() != cython.NULL
+    id: StreamId
     read_to: StreamId
-    if not stream.exists and not make:
+    id.ms = id.sequence = 0
+    if not exists and not make:
         raise CommandError(KEY_REQUIRED)
     if len(options) > 3:
         raise bad_subcommand("XGROUP")
-    id = stream.last_id if text == b"$" else parse_id(text)
-    if stream.exists and stream.last_delivered(name, cython.address(read_to)):
+    if text != b"$":
+        read_id(text, 0, cython.address(id))
+    elif exists:
+        id = stream.numbers().last
+    if exists and stream.last_delivered(name, cython.address(read_to)):
         raise CommandError(GROUP_EXISTS)
-    stream.create_group(name, Group(name, id, entries_read).encode())
+    stream.create_group(name, new_group(name, id, reads))
     return OK
 
 
 @command("XGROUP|SETID", arity=-5, flags=WRITE, keys=(2, 2, 1), key_flags="RW update")
 def xgroup_setid(ctx: Client, key: bytes, name: bytes, text: bytes, *options: bytes) -> SimpleString:
-    _, entries_read = group_options(ctx, "SETID", options)
+    reads: uint64_t = UNKNOWN_READS
+    if options:
+        _, entries_read = group_options(ctx, "SETID", options)
+        reads = UNKNOWN_READS if entries_read is None else entries_read
     group: Group = existing_group(ctx, key, name)
     if len(options) not in (0, 2):
         raise bad_subcommand("XGROUP")
@@ -128,7 +141,7 @@ def xgroup_setid(ctx: Client, key: bytes, name: bytes, text: bytes, *options: by
         group.last = group.stream.numbers().last
     else:
         read_id_or_end(text, 0, cython.address(group.last))
-    group.reads = UNKNOWN_READS if entries_read is None else entries_read
+    group.reads = reads
     group.store()
     ctx.db.keyspace.dirty += 1
     return OK
@@ -137,10 +150,8 @@ def xgroup_setid(ctx: Client, key: bytes, name: bytes, text: bytes, *options: by
 @command("XGROUP|DESTROY", arity=4, flags=WRITE, keys=(2, 2, 1), key_flags="RW delete")
 def xgroup_destroy(ctx: Client, key: bytes, name: bytes) -> int:
     stream: Stream = existing(ctx, key)
-    read_to: StreamId
-    if not stream.last_delivered(name, cython.address(read_to)):
+    if not stream.put_group(name, None):
         return 0
-    stream.put_group(name, None)
     ctx.db.keyspace.dirty += 1
     ctx.db.note_ready(key)
     return 1

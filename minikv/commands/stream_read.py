@@ -51,12 +51,14 @@ class Request:
     keys: tuple
     ids: tuple
 
-    def __init__(self, words: tuple, with_group: cython.bint):
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def read(self, words: tuple, with_group: cython.bint) -> cython.int:
         place: cython.Py_ssize_t
         more: cython.Py_ssize_t
         self.group = self.consumer = b""
         self.keys = self.ids = ()
-        named = False
+        named: cython.bint = False
         place = 0
         while place < len(words) and not self.keys:
             word: bytes = cython.cast(bytes, words[place]).upper()
@@ -91,6 +93,7 @@ class Request:
             raise CommandError(SYNTAX_ERROR)
         if with_group and not named:
             raise CommandError(NO_GROUP_OPTION)
+        return 0
 
 
 def shown(name: bytes) -> str:
@@ -117,7 +120,8 @@ def as_reply(ctx: Client, found: list) -> object:
     categories="stream",
 )
 def xread(ctx: Client, *words: bytes) -> object:
-    request: Request = Request(words, False)
+    request: Request = Request.__new__(Request)
+    request.read(words, False)
     last_ids = bytearray(len(request.keys) * cython.sizeof(StreamId))
     lasts: cython.pointer[StreamId] = cython.cast(cython.pointer[StreamId], PyByteArray_AS_STRING(last_ids))
     last: StreamId
@@ -192,7 +196,8 @@ def largest_id() -> StreamId:
     categories="stream",
 )
 def xreadgroup(ctx: Client, *words: bytes) -> object:
-    request: Request = Request(words, True)
+    request: Request = Request.__new__(Request)
+    request.read(words, True)
     keyspace: Keyspace = ctx.db.keyspace
     stream: Stream
     group: Group

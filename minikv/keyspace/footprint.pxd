@@ -15,6 +15,7 @@ cdef class Footprint:
     cdef uint64_t count             # elements added
     cdef uint64_t size              # their bytes
     cdef uint64_t tail_len          # of a stream, all groups small
+    cdef uint64_t groups            # of a stream
     cdef uint64_t in_tables         # bytes of the tail that large groups do without
     cdef uint32_t tables            # of large groups
     cdef uint64_t entries           # their bytes as entries of a store of their own, or all nodes of a chain
@@ -33,7 +34,7 @@ cdef class Footprint:
 
     # The node of a stream, by the bytes of its listpack; its tail; a group in it that gets tables of its own.
     cdef void node(self, uint64_t pack_len) noexcept
-    cdef void tail(self, uint64_t tail_len) noexcept
+    cdef void tail(self, uint64_t tail_len, uint64_t groups) noexcept
     cdef object large_group(self, uint64_t pending, list names)
 
     # What it all takes.

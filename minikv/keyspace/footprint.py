@@ -47,6 +47,7 @@ from cython.cimports.minikv.engine.stream_tail import (
     TABLES,
     TABLES_SIZE,
 )
+from cython.cimports.minikv.keyspace.group_places import GROUPS_WALKED
 from cython.cimports.minikv.keyspace.stream import PACKED_NODES
 
 COUNT_SIZE = cython.declare(uint64_t, 5)
@@ -61,7 +62,7 @@ class Footprint:
         self.header = 1 + length_size(key_len) + key_len + (EXPIRY_SIZE if has_expiry else 0)
         self.prefixed = has_expiry
         self.value_len = self.count = self.size = self.entries = self.node_left = 0
-        self.tail_len = self.in_tables = self.tables = 0
+        self.tail_len = self.groups = self.in_tables = self.tables = 0
         self.small.used = self.small.nbytes = self.small.chunks = 0
         self.large = self.small
 
@@ -89,8 +90,9 @@ class Footprint:
         self.entries += rounded(NODE_HEADER + pack_len)
         self.small.nbytes += rounded(CHUNK_HEADER + NODE_HEADER - NODE_CAPACITY + pack_len)
 
-    def tail(self, tail_len: uint64_t) -> cython.void:
+    def tail(self, tail_len: uint64_t, groups: uint64_t) -> cython.void:
         self.tail_len = tail_len
+        self.groups = groups
 
     def large_group(self, pending: uint64_t, names: list) -> object:
         """See stream_tail.pxd: what small groups have in the tail is in tables instead. names: of the consumers."""
@@ -144,6 +146,8 @@ class Footprint:
             payload = CHUNKED_ROOT + CHUNK_ENTRY * self.count
             entries = self.small.nbytes
         if self.tables == 0:
+            if self.groups > GROUPS_WALKED:
+                return self._record(SPREAD_STREAM + self.tail_len) + self.entries
             return self._record(payload + self.tail_len) + entries
         # It gets its tables, and with them nodes of their own, when all else is there; room for a time stays.
         if self.header + payload + self.tail_len > RECORD_MAX and not self.prefixed:

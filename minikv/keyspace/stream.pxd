@@ -5,6 +5,9 @@ from minikv.keyspace.database cimport Database
 from minikv.keyspace.group_places cimport GroupPlaces
 from minikv.keyspace.stream_node cimport StreamEntry, StreamId
 
+cdef extern from * nogil:
+    int __builtin_clzl(unsigned long) noexcept
+
 cdef enum:
     PACKED_NODES = 16           # of a packed stream at most, which is looked through node by node
     ENTRY_ROOM = 512            # bytes of an entry that is encoded on the stack
@@ -59,6 +62,9 @@ cdef class Stream(Collection):
     cdef int64_t trimmed(self, uint64_t removed) except -1
     cdef uint32_t mark_entries(self, StreamId end, uint64_t most) except? 0xFFFFFFFF
     cdef uint8_t *group_at(self, bytes name, bint *found) except NULL
+    cpdef bint put_group(self, bytes name, bytes group) except -1
+    cpdef int create_group(self, bytes name, bytes group) except -1
+    cpdef int spread_for_groups(self) except -1
     cdef GroupPlaces group_places(self, uint64_t count)
     cdef bint last_delivered(self, bytes name, StreamId *id) except -1
     cdef uint8_t *replace_in_tail(self, uint64_t at, uint64_t removed, uint64_t size, int groups) except NULL

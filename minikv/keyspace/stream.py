@@ -33,7 +33,7 @@ from cython.cimports.minikv.engine.chunked import edit_chunk, insert_chunk, remo
 from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, root_of
 from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.listpack import pack_size, write_integer
-from cython.cimports.minikv.engine.ordered import Cursor, Probe, at_member, order_of_id
+from cython.cimports.minikv.engine.ordered import Cursor, Entry, Probe, at_member, order_of_id
 from cython.cimports.minikv.engine.packed import PACKED_MAX
 from cython.cimports.minikv.engine.record import (
     CHUNK_ENTRY,
@@ -75,7 +75,7 @@ from cython.cimports.minikv.keyspace.group_places import (
     remember,
     remembered,
 )
-from cython.cimports.minikv.keyspace.stream import ENTRY_ROOM, PACKED_NODES, StreamNumbers
+from cython.cimports.minikv.keyspace.stream import ENTRY_ROOM, PACKED_NODES, StreamNumbers, __builtin_clzl
 from cython.cimports.minikv.keyspace.stream_node import (
     FLAG_DELETED,
     FLAG_SAME_FIELDS,
@@ -789,28 +789,35 @@ class Stream:
     def node_count(self) -> int:
         return self.nodes()
 
-    def node_ids(self, most: uint32_t) -> bytes:
-        """The IDs of the first nodes, in order, 16 bytes each."""
+    def node_depths(self, most: uint32_t) -> bytes:
+        """How many first bytes the IDs of the first nodes share with the next one's: a byte for each but the last.
+
+        The tree of a spread stream knows the first half of each, so most nodes are not looked at.
+        """
         store: KeyStore = self.database.store
         count: uint32_t = min(self.nodes(), most)
-        ids: bytes = PyBytes_FromStringAndSize(cython.NULL, cython.cast(cython.Py_ssize_t, count) * ID_SIZE)
-        out: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(ids))
+        depths: bytes = PyBytes_FromStringAndSize(cython.NULL, count - 1 if count else 0)
+        out: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(depths))
         index: uint32_t
         cursor: Cursor
-        at: cython.pointer[uint8_t] = self.payload() + NODES_START
+        entry: Entry
+        before: Entry
         if self.spread:
             cursor = store.stores.trees.seek_rank(cython.address(store.stores.indexes[self.spread].order), 0)
         for index in range(count):
             if self.spread:
-                at = store.arena.base + store.stores.trees.entry(cursor).ref
+                entry = store.stores.trees.entry(cursor)
                 cursor = store.stores.trees.following(cursor)
-            elif self.chunked:
-                at = self.node_at(index)
-            memcpy(out + index * ID_SIZE, at + 1, ID_SIZE)
-            if not self.spread and not self.chunked:
-                at += NODE_HEADER - NODE_CAPACITY
-                at += pack_size(at)
-        return ids
+            else:
+                entry.order = 0
+                entry.ref = self.node_at(index) - store.arena.base
+            if index:
+                if entry.order != before.order:
+                    out[index - 1] = cython.cast(uint8_t, __builtin_clzl(entry.order ^ before.order) >> 3)
+                else:
+                    out[index - 1] = shared_bytes(store.arena.base + before.ref + 1, store.arena.base + entry.ref + 1)
+            before = entry
+        return depths
 
     # Taking out
 
@@ -1055,8 +1062,11 @@ class Stream:
             id[0] = id_number_at(at, 0)
         return found
 
-    def put_group(self, name: bytes, group: bytes | None) -> None:
-        """Add a group, or replace the one of this name; None: take it out with its tables. Counts no change."""
+    def put_group(self, name: bytes, group: bytes | None) -> cython.bint:
+        """Add a group, or replace the one of this name; None: take it out with its tables. Counts no change.
+
+        True if there was one.
+        """
         found: cython.bint = False
         at: cython.pointer[uint8_t] = self.group_at(name, cython.address(found))
         size: uint64_t = behind_group(at) - at if found else 0
@@ -1070,7 +1080,7 @@ class Stream:
             if mark[0] == TABLES_MARK:
                 memcpy(tables, mark + 1, TABLES * 4)
         if group is None and not found:
-            return
+            return False
         at = self.replace_in_tail(
             at - self.tail(), size, new_size, (group is not None) - cython.cast(cython.int, found)
         )
@@ -1079,6 +1089,7 @@ class Stream:
         if tables[0]:
             for table in range(TABLES):
                 self.drop_table(tables[table])
+        return found
 
     def create_table(self, width: uint32_t) -> int:
         """An empty table for a group, whose bytes must tell its number; see stream_table."""
@@ -1089,7 +1100,7 @@ class Stream:
     def drop_table(self, number: uint32_t) -> None:
         self.database.store.stores.drop_part(self.spread, number)
 
-    def create_group(self, name: bytes, group: bytes) -> None:
+    def create_group(self, name: bytes, group: bytes) -> cython.int:
         """Add a group of a new name; the key is born if need be."""
         if self.at_slot() == cython.NULL:
             self.put_packed(b"", 0, tail_bytes(0, 0, 0, 0, 0, [group]), 0)
@@ -1098,12 +1109,16 @@ class Stream:
             self.put_group(name, group)
             self.spread_for_groups()
             self.database.keyspace.dirty += 1
+        return 0
 
-    def spread_for_groups(self) -> None:
+    def spread_for_groups(self) -> cython.int:
         """Give a stream with many groups a store, beside which their places are remembered; not if there is no room."""
-        if not self.spread and self.group_count() > GROUPS_WALKED:
+        count: uint64_t = 0
+        read_length(self.tail() + GROUPS_AT, cython.address(count))
+        if not self.spread and count > GROUPS_WALKED:
             with contextlib.suppress(ArenaFull):
                 self.spread_nodes()
+        return 0
 
     def replace_in_tail(
         self, at: uint64_t, removed: uint64_t, size: uint64_t, groups: cython.int
@@ -1112,11 +1127,12 @@ class Stream:
 
         at: their place in the tail. The number of groups changes by `groups`.
         """
-        count: uint64_t = self.group_count()
+        count: uint64_t = 0
         start: uint64_t = self.tail_at()
         root: Root
         known: Remembered = None
         place: cython.pointer[uint8_t]
+        read_length(self.payload() + start + GROUPS_AT, cython.address(count))
         if self.spread and count > GROUPS_WALKED:
             known = self.group_places(count)
             cython.cast(GroupPlaces, known).reserve(count)
@@ -1242,6 +1258,18 @@ def add_one(number: cython.pointer[uint8_t]) -> cython.void:
     count: uint64_t
     memcpy(cython.address(count), number + 1, 8)
     write_length(number, minikv_swap64(count) + 1, NUMBER_SIZE)
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def shared_bytes(one: cython.pointer[cython.const[uint8_t]], other: cython.pointer[cython.const[uint8_t]]) -> uint8_t:
+    """How many first bytes two IDs share."""
+    depth: uint8_t = 0
+    while depth < ID_SIZE and one[depth] == other[depth]:
+        depth += 1
+    return depth
 
 
 @cython.cfunc

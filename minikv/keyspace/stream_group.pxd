@@ -96,6 +96,7 @@ cdef class LargeGroup(Group):
 
 
 cdef Group group_of(Stream stream, bytes name)
+cdef bytes new_group(bytes name, StreamId last, uint64_t reads)
 cdef int spread_large_groups(Stream stream) except -1
 cdef uint64_t entries_up_to(const StreamNumbers *numbers, StreamId id) noexcept nogil
 cdef uint32_t rows_below(const uint8_t *start, uint64_t count, uint64_t width, const uint8_t *raw) noexcept nogil

@@ -175,6 +175,10 @@ class Group:
     def last_id(self) -> int:
         return number_of(self.last)
 
+    @last_id.setter
+    def last_id(self, id: int) -> None:
+        self.last = id_of(id)
+
     @property
     def entries_read(self) -> int | None:
         return None if self.reads == UNKNOWN_READS else self.reads
@@ -602,7 +606,7 @@ class LargeGroup(Group):
                 or self.last.sequence != self.saved_last.sequence
                 or self.reads != self.saved_reads
             ):
-                self.write_head(self.stream.replace_in_tail(self.place, self.saved, self.saved, 0))
+                self.write_head(self.stream.replace_in_tail(self.place, head_size(self.name), head_size(self.name), 0))
             return 0
         group = Group(self.name)
         group.last = self.last
@@ -783,6 +787,7 @@ class LargeGroup(Group):
                 self.insert_owned(owned)
                 memcpy(owned, found + PENDING_SIZE, OWNER_SIZE)
                 self.remove_owned(owned)
+                found = self.table.at(place)
             memcpy(found, row, PENDING_ROW)
             return 0
         self.insert_owned(owned)
@@ -856,6 +861,12 @@ def group_at(at: cython.pointer[uint8_t], stream: Stream | None) -> Group:
         return cython.cast(LargeGroup, group).open(body + 1)
     group.take(body, end - body)
     return group
+
+
+@cython.cfunc
+def new_group(name: bytes, last: StreamId, reads: uint64_t) -> bytes:
+    """The bytes of a group without consumers."""
+    return write_group_head(name, last, reads) + NOTHING_PENDING
 
 
 @cython.cfunc

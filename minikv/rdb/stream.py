@@ -300,10 +300,10 @@ def sort_rows(start: cython.pointer[uint8_t], count: uint64_t, width: uint64_t) 
     else:
         return False
     qsort(start, count, width, by_id)
-    for row in range(1, count):  # noqa: SIM110 -- any() would need a generator, this is a loop in C
-        if memcmp(start + (row - 1) * width, start + row * width, ID_SIZE) == 0:
-            return True
-    return False
+    row = 1
+    while row < count and memcmp(start + (row - 1) * width, start + row * width, ID_SIZE) != 0:
+        row += 1
+    return row < count
 
 
 @cython.cfunc

@@ -247,8 +247,9 @@ class VisitorTarget(LoadTarget):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def stream_end(self, tail: bytes) -> cython.int:
-        self._footprint.tail(len(tail))
-        for group in Tail.decode(tail).groups:
+        groups: list = Tail.decode(tail).groups
+        self._footprint.tail(len(tail), len(groups))
+        for group in groups:
             if not group.is_small():
                 self._footprint.large_group(len(group), list(group.consumers))
         if self._wanted and self._takes_elements:

@@ -19,13 +19,6 @@ HIGHEST = (2**63 - 1, 2**64 - 1)
 
 
 @pytest.fixture
-def pool() -> BlockPool:
-    pool = BlockPool(64 << 20)
-    pool.poison = True
-    return pool
-
-
-@pytest.fixture
 def index(pool: BlockPool) -> Iterator[OrderedIndex]:
     index = OrderedIndex(pool)
     yield index

@@ -110,13 +110,6 @@ class Sorted:
 
 
 @pytest.fixture
-def pool() -> BlockPool:
-    pool = BlockPool(64 << 20)
-    pool.poison = True
-    return pool
-
-
-@pytest.fixture
 def tree(pool: BlockPool) -> Iterator[Sorted]:
     tree = Sorted(pool)
     yield tree

@@ -79,13 +79,6 @@ class Pair:
 
 
 @pytest.fixture
-def pool() -> BlockPool:
-    pool = BlockPool(64 << 20)
-    pool.poison = True
-    return pool
-
-
-@pytest.fixture
 def pair(pool: BlockPool) -> Iterator[Pair]:
     pair = Pair(pool)
     yield pair

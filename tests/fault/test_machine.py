@@ -12,6 +12,7 @@ import pytest
 from tests.harness import Server, wait_until
 from tests.harness.dataset import background_save, pipeline
 from tests.harness.machine import MemoryGroup, committed_left, memory_group, overcommit_memory, small_disk
+from tests.harness.saving import STARTED, temp_files, wait_for_end
 
 pytestmark = pytest.mark.alone
 
@@ -20,7 +21,6 @@ StartServer = Callable[..., Server]
 KB = 1 << 10
 MB = 1 << 20
 GB = 1 << 30
-STARTED = b"+Background saving started\r\n"
 WARNING = "# WARNING Memory overcommit must be enabled!"
 
 
@@ -29,18 +29,10 @@ def fill(server: Server, nbytes: int, seed: bytes = b"a") -> None:
         pipeline(client, [["SET", f"key:{index}", seed + os.urandom(10 * KB)] for index in range(nbytes // (10 * KB))])
 
 
-def wait_for_end(server: Server) -> None:
-    wait_until(lambda: server.info("persistence")["rdb_bgsave_in_progress"] == "0", "the save ends")
-
-
 def outcome(server: Server) -> str:
     """Of the newest snapshot."""
     text: str = server.control.value("SNAPSHOT HISTORY 1 TEXT").decode()
     return next(line.partition(":")[2] for line in text.splitlines() if line.startswith("outcome:"))
-
-
-def temp_files(directory: Path) -> list[str]:
-    return [path.name for path in directory.glob("temp-*")]
 
 
 # -- overcommit

@@ -21,9 +21,10 @@ StartServer = Callable[..., Server]
 @contextlib.contextmanager
 def one_round(server: Server) -> Iterator[None]:
     """The server stands still meanwhile: what happens comes to it in one round, in that order."""
+    wait_until(lambda: server.process.status() == psutil.STATUS_SLEEPING, "the round before is over")
     os.kill(server.pid, signal.SIGSTOP)
     try:
-        wait_until(lambda: server.process.status() == psutil.STATUS_STOPPED, "it stands still")
+        wait_until(lambda: server.process.status() == psutil.STATUS_STOPPED, "the server stands still")
         yield
     finally:
         os.kill(server.pid, signal.SIGCONT)
@@ -128,6 +129,7 @@ def test_a_crowd_comes_says_something_and_goes_at_once(start_minikv: StartServer
             for client in crowd:
                 client.send("INCR seen")
                 ending(client)
+        server.barrier()  # all have been accepted
         wait_until(lambda: connected_clients(server) == 1, "all have gone")
         assert open_descriptors(server) == descriptors
         for client in crowd:

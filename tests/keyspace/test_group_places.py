@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from minikv.errors import ArenaFull
-from minikv.keyspace import Keyspace
+from minikv.keyspace import Database, Keyspace
 from minikv.keyspace.stream import LARGEST_ID, Stream
 from minikv.keyspace.stream_group import Group, Pending
 from tests.keyspace.test_stream import loaded
@@ -157,3 +157,40 @@ def test_without_room_for_a_store_many_groups_are_walked(keyspace: Keyspace) -> 
         groups[name] = {}
     assert len(groups) > WALKED
     assert_groups(keyspace, b"s", groups)
+
+
+@pytest.mark.parametrize("others", [0, WALKED + 10])
+@pytest.mark.parametrize("pending", [5, 300])
+def test_a_group_reads_on_while_a_snapshot_is_open(keyspace: Keyspace, pending: int, others: int) -> None:
+    """Its last ID changes, which lies beside what a large group's tables are found by."""
+    database = keyspace.databases[0]
+    stream = Stream.to_write(database, b"s")
+    stream.add(1, (b"a", b"b"), NODE_BYTES, NODE_ENTRIES)
+    for name in (b"group", *(b"other %d" % number for number in range(others))):
+        Stream.to_write(database, b"s").create_group(name, Group(name).encode())
+    read_on(database, range(1, pending + 1))
+    keyspace.snapshot_open(True)
+    child = Child(keyspace)
+    read_on(database, range(pending + 1, pending + 10))
+    while child.step():
+        pass
+    assert child.end() == 0
+    keyspace.snapshot_close()
+    for found, last_id in ((keyspace, pending + 9), (loaded(child.stream), pending)):
+        group = Group.of(Stream.to_write(found.databases[0], b"s"), b"group")
+        assert group is not None
+        assert (group.last_id, len(group)) == (last_id, last_id)
+        assert all(group.find(id) for id in range(1, last_id + 1))
+        assert group.remove(1)
+        group.save()
+        found.check()
+
+
+def read_on(database: Database, ids: range) -> None:
+    group = Group.of(Stream.to_write(database, b"s"), b"group")
+    assert group is not None
+    group.see_consumer(b"alice", 5)
+    for id in ids:
+        group.put(Pending(id, b"alice", 7, 1))
+        group.last_id = id
+    group.save()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,14 +12,6 @@ from minikv.keyspace.hyperloglog import HyperLogLog, cardinality_of, no_values
 from minikv.keyspace.registers import EMPTY_SKETCH, self_test
 
 SPARSE_MAX = 3000
-
-
-@pytest.fixture
-def keyspace() -> Iterator[Keyspace]:
-    keyspace = Keyspace(2, 1 << 30, False)
-    keyspace.set_debug(poison=True)
-    yield keyspace
-    keyspace.check()
 
 
 def dump(keyspace: Keyspace) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_left
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,14 +14,6 @@ from minikv.keyspace.sorted_set import SortedSet, replace_sorted_set
 INFINITY = float("inf")
 SCORES = [0.0, -0.0, 1.0, -1.0, 1.5, 2.0**-1074, -(2.0**-1074), 1e308, INFINITY, -INFINITY, 3.0, 17.0]
 Model = dict[bytes, float]
-
-
-@pytest.fixture
-def keyspace() -> Iterator[Keyspace]:
-    keyspace = Keyspace(2, 1 << 30, False)
-    keyspace.set_debug(poison=True)
-    yield keyspace
-    keyspace.check()
 
 
 def in_order(model: Model) -> list[tuple[bytes, float]]:

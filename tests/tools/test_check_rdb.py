@@ -201,7 +201,7 @@ def test_keys_that_come_twice(keys: list[bytes], data: st.DataObject) -> None:
     assert_same_verdict(rdb(body))
 
 
-@pytest.mark.parametrize("many", [1000, 500_000])
+@pytest.mark.parametrize("many", [1000, pytest.param(500_000, marks=pytest.mark.slow)])
 def test_keys_and_elements_that_come_twice_among_many(many: int) -> None:
     """Few stay in memory, many go to a file."""
     keys = [b"%d" % number for number in range(many)]

@@ -83,8 +83,8 @@ def stream_id(ms: int, sequence: int = 0) -> bytes:
     return rdb_format.encode_length(ms) + rdb_format.encode_length(sequence)
 
 
-def stream(key: bytes, nodes: list[list[bytes]], pending: int = 0) -> bytes:
-    """Entries 1-0, 1-1 ... of a node, 2-0 of the next one; the first `pending` of each node's first are one group's."""
+def stream(key: bytes, nodes: list[list[bytes]], pending: int = 0, groups: int = 1) -> bytes:
+    """Entries 1-0, 1-1 ... of a node, 2-0 of the next; the first `pending` of each node's first are each group's."""
     record = STREAM_2 + string(key) + rdb_format.encode_length(len(nodes))
     for ms, values in enumerate(nodes, 1):
         entries = [part for sequence, value in enumerate(values) for part in (2, 0, sequence, value, 4)]
@@ -93,12 +93,12 @@ def stream(key: bytes, nodes: list[list[bytes]], pending: int = 0) -> bytes:
     record += length + stream_id(len(nodes), 2**40) + stream_id(1 if nodes else 0) + stream_id(0) + length
     ids = [raw_id(ms << 64) for ms in range(1, pending + 1)]
     count = rdb_format.encode_length(pending)
-    return (
-        record
-        + (b"\1" + plain(b"group") + stream_id(pending) + count + count)
-        + b"".join(id + struct.pack("<q", DELIVERED_MS) + b"\1" for id in ids)
-        + (b"\1" + plain(b"consumer") + struct.pack("<q", SEEN_MS) + count + b"".join(ids))
-    )
+    record += rdb_format.encode_length(groups)
+    for number in range(groups):
+        record += plain(b"group%d" % number if number else b"group") + stream_id(pending) + count + count
+        record += b"".join(id + struct.pack("<q", DELIVERED_MS) + b"\1" for id in ids)
+        record += b"\1" + plain(b"consumer") + struct.pack("<q", SEEN_MS) + count + b"".join(ids)
+    return record
 
 
 RECORDS: dict[str, Callable[..., bytes]] = {
@@ -352,6 +352,14 @@ def test_arena_bytes_of_streams_are_those_of_the_arena(size: int, count: int, ex
     nodes = [[b"x" * (size - number % 7)] for number in range(count if size < 3000 else count // 100)]
     record = stream(b"key", nodes, pending)
     data = rdb(FIRST + (timed(2**42, record) if expires else record))
+    assert arena_bytes(data) == live_bytes(data)
+
+
+@pytest.mark.parametrize("pending", [0, 1, 200])
+@pytest.mark.parametrize("groups", [0, 128, 129, 500])
+@pytest.mark.parametrize("count", [0, 1, 30, 3000])
+def test_arena_bytes_of_streams_with_many_groups(count: int, groups: int, pending: int) -> None:
+    data = rdb(FIRST + stream(b"key", [[b"x" * 10]] * count, pending, groups))
     assert arena_bytes(data) == live_bytes(data)
 
 
