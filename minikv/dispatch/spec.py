@@ -67,7 +67,7 @@ CATEGORIES = (
 
 @dataclass(frozen=True)
 class KeySpec:
-    """Where keys stand among the arguments (COMMAND INFO, eighth entry).
+    """Where the keys are among the arguments (COMMAND INFO, eighth entry).
 
     begin: ("index", position) or ("keyword", word, start_from) or ("unknown",)
     find:  ("range", last_key, step, limit) or ("keynum", key_num_index, first_key, step) or ("unknown",)
@@ -84,7 +84,7 @@ class CommandSpec:
     """One command or subcommand as COMMAND INFO describes it.
 
     name is in upper case; a subcommand's is "CLIENT|ID". arity counts the name (and the subcommand's name); negative
-    means "at least". What only COMMAND DOCS tells stands in docs.json.
+    means "at least". What only COMMAND DOCS shows is in docs.json.
     """
 
     name: str

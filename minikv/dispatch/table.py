@@ -1,14 +1,14 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, auto_pickle=False
 # ruff: noqa: F821
 
-"""The table of commands and dispatch: every rule that holds for all commands stands here, none in handlers.
+"""The table of commands and dispatch: every rule that holds for all commands is here, none in handlers.
 
 A request is an array of `bytes` objects, the name first. `execute` finds the command, checks it and calls the handler
 as handler(client, *args) straight from that array: the slot before the first argument lends its place to the client,
 so no argument tuple is built.
 
-What may stop a command is collected in `gates`, one bit for each reason, so that an ordinary request on an ordinary
-day pays for one test. The order of the checks is that of Redis 7.0 (processCommand): unknown command, arity, protected
+What may stop a command is collected in `gates`, one bit for each reason, so that a request pays for one test as long
+as there is no reason. The order of the checks is that of Redis 7.0 (processCommand): unknown command, arity, protected
 commands, authentication, commands forbidden in MULTI, memory, failed save, loading, pause, queueing.
 """
 
@@ -45,7 +45,7 @@ GATE_MEMORY = cython.declare(cython.int, 4)
 GATE_PAUSE_ALL = cython.declare(cython.int, 8)
 GATE_PAUSE_WRITES = cython.declare(cython.int, 16)
 GATE_MONITORS = cython.declare(cython.int, 32)
-# Not a reason to stop: somebody waits for a key, which the command may change.
+# Not a reason to stop: a client waits for a key, which the command may change.
 GATE_WAITING = cython.declare(cython.int, 64)
 
 TOUCHES_KEYS = cython.declare(cython.int, WRITE | READONLY)
@@ -61,10 +61,10 @@ ROLES = {b"exec": 1, b"multi": 2, b"watch": 2, b"discard": 4, b"quit": 4, b"rese
 # What a RESP2 client may do while it is subscribed to something.
 LISTENING = frozenset(b"subscribe psubscribe ssubscribe unsubscribe punsubscribe sunsubscribe ping quit reset".split())
 
-# Spellings of names ("Get", "GET") that are remembered; more than any honest set of clients uses.
+# Spellings of names ("Get", "GET") that are cached; more than well-behaved clients use.
 MAX_SPELLINGS = cython.declare(cython.Py_ssize_t, 1024)
 
-# After a command that took this long the cached clock is read again.
+# After a command that took this long, the cached clock is refreshed.
 STALE_CLOCK_US = cython.declare(cython.longlong, 500)
 LONGEST_US = (1 << 63) - 1
 
@@ -198,7 +198,7 @@ class CommandTable:
         writes_paused: bool,
         monitors: bool,
     ) -> None:
-        """What holds now of the reasons to look closer at a command before it runs."""
+        """Set which reasons to look closer at a command hold now."""
         self.gates = (
             self.gates & GATE_WAITING
             | GATE_LOADING * loading
@@ -240,7 +240,7 @@ class CommandTable:
     @cython.cfunc
     @cython.exceptval(check=False)
     def begin_batch(self) -> cython.void:
-        """Note the time: the first command's duration counts from here, each other's from the end of the one before."""
+        """Note the time: the first command's duration counts from here, the others' from the end of the one before."""
         now: timespec
         clock_gettime(CLOCK_MONOTONIC, cython.address(now))
         self.mark_ns = cython.cast(cython.longlong, now.tv_sec) * 1000000000 + now.tv_nsec
@@ -325,7 +325,7 @@ class CommandTable:
         command.usec += elapsed_us
         self.stats.commands_processed += 1
         if value is POSTPONED:
-            # Its whole duration is known when it is answered.
+            # Its whole duration is known only when it is answered.
             waiting: Waiting = client.blocked
             waiting.command = command
             waiting.request = argv_list(argv, argc)
@@ -379,7 +379,7 @@ class CommandTable:
         return value
 
     def count_answered(self, waiting: Waiting, elapsed_ns: cython.longlong) -> None:
-        """A command that has waited has taken this long, beside what it took before."""
+        """Count a command that has waited: elapsed_ns is added to what it took before."""
         command: Command = waiting.command
         command.usec += elapsed_ns // 1000
         elapsed_ns += waiting.elapsed_ns
@@ -389,7 +389,7 @@ class CommandTable:
             self.note_slow(waiting.client, command, waiting.request, elapsed_ns // 1000, "command-unblocking")
 
     def count_unblocked(self, waiting: Waiting, value: object) -> None:
-        """A command that has waited ends without its purpose; the value may be a CommandError."""
+        """Count a command that has waited and found nothing; the value may be a CommandError."""
         command: Command = waiting.command
         command.failed += 1
         if isinstance(value, CommandError):
@@ -442,7 +442,7 @@ class CommandTable:
 
     @cython.cfunc
     def refuse(self, client: Client, command: Command, text: str) -> object:
-        """The error for a command that is not executed; it spoils an open transaction."""
+        """The error for a command that is not executed; an open transaction will abort."""
         if command is not None:
             command.rejected += 1
         if command is not None and command.role == ROLE_EXEC:
@@ -481,7 +481,7 @@ class CommandTable:
     def note_slow(
         self, client: Client, command: Command, args: list, elapsed_us: cython.longlong, event: str
     ) -> cython.void:
-        """After a command above slow_gate_us: the clock is stale, and the logs may want to know."""
+        """After a command above slow_gate_us: refresh the clock, and log the command where the settings ask for it."""
         services = self.services
         if elapsed_us >= STALE_CLOCK_US:
             services.keyspace.tick()
