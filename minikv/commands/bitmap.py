@@ -24,7 +24,7 @@ BIT_VALUE_ERROR = "ERR bit is not an integer or out of range"
 
 
 def bit_offset(ctx: Client, text: bytes) -> int:
-    """The place of a bit in a string that may still be stored."""
+    """A bit offset in a string of the allowed size."""
     offset = integer(text, BIT_OFFSET_ERROR)
     if not 0 <= offset < 8 * ctx.server.config.proto_max_bulk_len:
         raise CommandError(BIT_OFFSET_ERROR)
@@ -117,7 +117,7 @@ def bitpos(ctx: Client, key: bytes, bit: bytes, *limits: bytes) -> int:
         raise CommandError("ERR The bit argument must be 1 or 0.")
     length = ctx.db.strlen(key)
     if length == 0 and ctx.db.lookup(key, False, False) == MISSING:
-        return -1 if wanted else 0  # as if zeros went on for ever
+        return -1 if wanted else 0  # as if zeros followed for ever
     if len(limits) > 3:
         raise CommandError(SYNTAX_ERROR)
     first = integer(limits[0]) if limits else 0
@@ -130,7 +130,7 @@ def bitpos(ctx: Client, key: bytes, bit: bytes, *limits: bytes) -> int:
     start, stop = clamp_bit_range(first, last, unit, length)
     found = find_bit(ctx, key, wanted, start, stop)
     if found == -1 and wanted == 0 and len(limits) < 2 and start < stop:
-        return stop  # the first of the zeros that go on behind the string
+        return stop  # the first of the zeros that follow the string
     return found
 
 

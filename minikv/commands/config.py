@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""CONFIG: settings shown and changed at run time, the file rewritten, the statistics reset."""
+"""CONFIG: show and change settings at run time, rewrite the file, reset the statistics."""
 
 from typing import TYPE_CHECKING
 

@@ -129,7 +129,7 @@ def read_hello_options(ctx: Client, words: Sequence[bytes]) -> bytes | None:
 
 
 def checked_name(name: bytes, what: str = "Client names") -> bytes:
-    """A name that can stand in a line of CLIENT LIST."""
+    """A name that is valid in a line of CLIENT LIST."""
     if any(not 33 <= byte <= 126 for byte in name):
         raise CommandError(f"ERR {what} cannot contain spaces, newlines or special characters.")
     return name

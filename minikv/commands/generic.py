@@ -140,7 +140,7 @@ def set_expire(
 
 
 def expire_conditions(options: tuple[bytes, ...]) -> set[bytes]:
-    """NX, XX, GT and LT as given, if they make sense together."""
+    """The options NX, XX, GT and LT; an error if they contradict each other."""
     conditions = set()
     for option in options:
         word = option.upper()
@@ -155,7 +155,7 @@ def expire_conditions(options: tuple[bytes, ...]) -> set[bytes]:
 
 
 def conditions_hold(conditions: set[bytes], current: int, at_ms: int) -> bool:
-    """Whether a key with this time may get the new one. No time counts as later than any."""
+    """Whether the options let a key with this expiry get the new one. No expiry counts as the latest."""
     if current == NO_EXPIRY:
         return b"XX" not in conditions and b"GT" not in conditions
     return not (
@@ -184,7 +184,7 @@ def pexpiretime(ctx: Client, key: bytes) -> int:
 
 
 def time_of(ctx: Client, key: bytes, base_ms: int, unit_ms: int) -> int:
-    """The key's time, counted from base_ms and rounded to units; -1: it has none, -2: no such key."""
+    """The key's expiry, counted from base_ms and rounded to units; -1: it has none, -2: no such key."""
     if ctx.db.lookup(key, True, False) == MISSING:
         return -2
     at_ms = ctx.db.expire_at(key)
@@ -234,7 +234,7 @@ def renamenx(ctx: Client, key: bytes, new_key: bytes) -> int:
 
 
 def rename_key(ctx: Client, key: bytes, new_key: bytes) -> None:
-    """A key may be renamed to itself, if it exists."""
+    """A key may be renamed to itself if it exists."""
     if ctx.db.lookup(key, False, False) == MISSING:
         raise CommandError(NO_SUCH_KEY)
     if key != new_key:

@@ -150,7 +150,7 @@ class Search:
             place += 1 + self.take(words[place].upper(), words[place + 1 :])
 
     def take(self, word: bytes, rest: Sequence[bytes]) -> int:
-        """Take an option; returns how many of the words behind it belong to it."""
+        """Take an option; returns how many of the words after it belong to it."""
         if word in (b"WITHDIST", b"WITHHASH", b"WITHCOORD"):
             self.shown.add(word)
         elif word == b"ANY":
@@ -167,7 +167,7 @@ class Search:
         return 0
 
     def check(self, stored_by: str) -> None:
-        """What can be said only when all options are known."""
+        """Check what depends on all options."""
         if self.destination is not None and self.shown:
             raise CommandError(f"ERR {stored_by} is not compatible with WITHDIST, WITHHASH and WITHCOORD options")
 
@@ -186,7 +186,7 @@ class Search:
         return len(pairs)
 
     def members(self) -> list[Found]:
-        """All members in the shape, or with ANY the first of them that come."""
+        """All members in the shape, or with ANY the first that are found."""
         found: list[Found] = []
         if self.source is None:
             return found
@@ -212,7 +212,7 @@ class Search:
         return sorted(found, key=itemgetter(2), reverse=order == b"DESC")
 
     def item(self, member: bytes, score: float, distance: float, longitude: float, latitude: float) -> object:
-        """A member with what is to be shown of it."""
+        """A member with the figures that the options ask for."""
         if not self.shown:
             return member
         parts: list[object] = [member]

@@ -162,7 +162,7 @@ def hrandfield(ctx: Client, key: bytes, *options: bytes) -> object:
 
 
 def random_fields(ctx: Client, key: bytes, count: bytes, *options: bytes) -> list[bytes] | list[list[bytes]]:
-    """Different fields; with a negative count as many as that, each drawn from all. In RESP3 values come in pairs."""
+    """Different fields; with a negative count, that many independent draws. In RESP3 values come in pairs."""
     wanted = integer_between(count, -INT64_MAX, INT64_MAX)
     if len(options) > 1 or (options and options[0].upper() != b"WITHVALUES"):
         raise CommandError(SYNTAX_ERROR)

@@ -107,7 +107,7 @@ def lmpop(ctx: Client, *words: bytes) -> object:
 
 
 def many_of_first(words: Sequence[bytes]) -> tuple[Sequence[bytes], Serve]:
-    """The keys of LMPOP, and what to do with the first of them that is there."""
+    """The keys of LMPOP, and what to do with the first that exists."""
     keys, left, count = keys_end_count(words, SIDES)
 
     def pop(ctx: Client, key: bytes) -> object:

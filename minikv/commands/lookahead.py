@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Prefetching: what the keys of a pipeline's next requests lead to comes into the cache while they are still parsed.
+"""Prefetching: bring the data of a pipeline's next keys into the cache while their requests are still being parsed.
 
 Each key costs two waits for memory, one for its bucket in the table and one for its record; for requests that come
 together they overlap. It is a hint: a word that is no key, or a key of another database, does no harm.

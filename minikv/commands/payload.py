@@ -1,4 +1,4 @@
-"""DUMP and RESTORE: a value's way from one server to another."""
+"""DUMP and RESTORE: move a value from one server to another."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def confirm(kind: bytes, ctx: Client, names: Iterable[bytes], act: Callable[[Cli
 def end(
     kind: bytes, ctx: Client, named: tuple[bytes, ...], all_: Iterable[bytes], act: Callable[[Client, bytes], int]
 ) -> Marker:
-    """Without names, all; a client that has none gets a message, too."""
+    """Without names, all; a client without subscriptions gets a message, too."""
     names = named or tuple(all_)
     if names:
         return confirm(kind, ctx, names, act)

@@ -1,7 +1,7 @@
 """Commands about whole databases and the server itself: FLUSHALL, SWAPDB, DBSIZE, TIME, ROLE, LOLWUT and their kin.
 
-minikv has no replicas and no cluster. Commands of theirs that tools send to any server answer as a Redis without
-replicas would; what would need them is refused with a sentence.
+minikv has no replicas and no cluster. Their commands that tools send to any server answer as a Redis without
+replicas would; what would need them is refused with an error.
 """
 
 from __future__ import annotations

@@ -144,7 +144,7 @@ def srandmember(ctx: Client, key: bytes, *options: bytes) -> bytes | list[bytes]
 
 
 def random_members(ctx: Client, key: bytes, count: bytes, *rest: bytes) -> list[bytes]:
-    """Different members; with a negative count as many as that, each drawn from all."""
+    """Different members; with a negative count, that many independent draws."""
     if rest:
         raise CommandError(SYNTAX_ERROR)
     wanted = integer_between(count, -INT64_MAX, INT64_MAX)
@@ -201,7 +201,7 @@ def intersection(ctx: Client, keys: tuple[bytes, ...]) -> list[bytes]:
 
 
 def smallest_first(ctx: Client, keys: tuple[bytes, ...]) -> list[Set]:
-    """The sets of all keys; none if there is one missing."""
+    """The sets of all keys; none if a key is missing."""
     found = [Set.at(ctx.db, key) for key in keys]  # all, since each must be a set
     sets = [set_ for set_ in found if set_ is not None]
     return sorted(sets, key=len) if len(sets) == len(found) else []

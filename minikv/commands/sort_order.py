@@ -18,7 +18,7 @@ from cython.cimports.minikv.engine.record import minikv_swap64
 from minikv.algorithms.double import parse_weight
 from minikv.errors import CommandError
 
-# So many digits are read here; a double holds them exactly.
+# Numbers of up to this many digits are read here; a double holds them exactly.
 EXACT_DIGITS = cython.declare(cython.Py_ssize_t, 15)
 
 

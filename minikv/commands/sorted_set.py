@@ -87,7 +87,7 @@ def add(ctx: Client, key: bytes, words: tuple[bytes, ...], options: int) -> int 
 def add_pairs(
     ctx: Client, key: bytes, scores: list[float], members: tuple[bytes, ...], options: int
 ) -> int | float | None:
-    """Give members scores, as the options of ZADD want it; what ZADD replies."""
+    """Give members scores, as the options of ZADD say; returns what ZADD replies."""
     set_ = SortedSet.at(ctx.db, key, False) if options & XX else SortedSet.to_write(ctx.db, key)
     if set_ is None:
         return None if options & INCR else 0
@@ -188,7 +188,7 @@ def zrandmember(ctx: Client, key: bytes, *options: bytes) -> object:
 
 
 def random_members(ctx: Client, key: bytes, count: bytes, *options: bytes) -> list[object]:
-    """Different members; with a negative count as many as that, each drawn from all."""
+    """Different members; with a negative count, that many independent draws."""
     wanted = integer_between(count, -INT64_MAX, INT64_MAX)
     if len(options) > 1 or (options and options[0].upper() != b"WITHSCORES"):
         raise CommandError(SYNTAX_ERROR)
@@ -246,7 +246,7 @@ def by_score(low: bytes, high: bytes) -> Ranks:
 
 
 def by_member(low: bytes, high: bytes) -> Ranks:
-    """Members: `[` and `(` tell if the bound is part of the range; `-` is below all of them, `+` above."""
+    """Members: `[` includes the bound, `(` excludes it; `-` is below all members, `+` above."""
     for text in (low, high):
         if text[:1] not in (b"[", b"(") and not (text[:1] in (b"-", b"+") and text[1:2] in (b"", b"\0")):
             raise CommandError(BAD_MEMBERS)

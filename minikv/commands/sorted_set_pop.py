@@ -62,7 +62,7 @@ def zmpop(ctx: Client, *words: bytes) -> object:
 
 
 def many_of_first(words: Sequence[bytes]) -> tuple[Sequence[bytes], Serve]:
-    """The keys of ZMPOP, and what to do with the first of them that is there."""
+    """The keys of ZMPOP, and what to do with the first that exists."""
     keys, highest, count = keys_end_count(words, ENDS)
 
     def pop(ctx: Client, key: bytes) -> object:

@@ -32,7 +32,7 @@ TOO_LARGE = "ERR Elements are too large to be stored"
 LARGEST_SEQUENCE = (1 << 64) - 1
 # Bytes of the fields and values of one entry.
 ENTRY_MAX = cython.declare(uint64_t, 1 << 30)
-# Without LIMIT an approximate trim looks at so many full nodes, and deletes so many entries at most.
+# Without LIMIT an approximate trim visits at most this many full nodes, and deletes at most this many entries.
 TRIM_NODES = 100
 TRIM_DEFAULT = 10_000
 TRIM_MAX = 1_000_000
@@ -51,7 +51,7 @@ class Trim:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def option(self, words: tuple, place: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Read the option at a place that has a word behind it; the place behind, the same if it is none of these."""
+        """Read the option at a position that has a word after it; returns the next position, the same if it is none."""
         number: int64_t
         word: bytes = cython.cast(bytes, words[place]).upper()
         if word == b"LIMIT":
@@ -99,7 +99,7 @@ class Trim:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def apply(self, stream: Stream) -> int64_t:
-        """How many entries were deleted; counts no change."""
+        """Trim; returns how many entries were deleted. Counts no change."""
         limit: uint64_t = self.limit or 0
         if self.strategy == b"MAXLEN":
             return stream.trim_to_length(self.length, self.approximate, limit)

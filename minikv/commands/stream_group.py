@@ -38,7 +38,7 @@ KEY_REQUIRED = (
 GROUP_EXISTS = "BUSYGROUP Consumer Group name already exists"
 BAD_ENTRIES_READ = "ERR value for ENTRIESREAD must be positive or -1"
 BAD_COUNT = "ERR COUNT must be > 0"
-# XAUTOCLAIM looks at so many pending entries for each that it may return.
+# XAUTOCLAIM visits this many pending entries for each that it may return.
 ATTEMPTS = cython.declare(uint64_t, 10)
 AUTOCLAIM_COUNT = 100
 AUTOCLAIM_MAX = INT64_MAX // 16
@@ -56,7 +56,7 @@ def no_such_consumer_group(key: bytes, group: bytes) -> CommandError:
 
 
 def bad_subcommand(container_name: str) -> CommandError:
-    """The error for arguments that a subcommand does not understand; it names it as the client has written it."""
+    """The error for arguments that a subcommand does not understand; it names the subcommand as the client wrote it."""
     return NamingError(f"ERR unknown subcommand or wrong number of arguments for '{{}}'. Try {container_name} HELP.")
 
 
@@ -379,7 +379,7 @@ def answer_with(stream: Stream, id: StreamId, just_id: cython.bint) -> object:
 
 @cython.cclass
 class Claim:
-    """The options of XCLAIM behind so many IDs. deliveries: -1 for one more than there were."""
+    """The options of XCLAIM, after the IDs. deliveries: -1 for one more than there were."""
 
     count: cython.Py_ssize_t
     force: cython.bint
@@ -419,7 +419,7 @@ class Claim:
                 self.deliveries = number
             else:
                 delivered_ms = now_ms - number if word == b"IDLE" else number
-        # -1 stands for no such option, whoever gave it.
+        # -1 means that the option was not given, even if the client sent it.
         self.delivered_ms = delivered_ms if 0 <= delivered_ms <= now_ms else now_ms
 
 

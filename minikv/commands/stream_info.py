@@ -1,6 +1,6 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 # ruff: noqa: F821
-"""XINFO: streams, their groups and consumers, looked at from outside."""
+"""XINFO: figures of streams, their groups and consumers."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def strlen(ctx: Client, key: bytes) -> int:
 
 @command("APPEND", arity=3, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def append(ctx: Client, key: bytes, data: bytes) -> int:
-    # A byte where the old value may not reach any more: the whole would be too long. A new key takes anything.
+    # The byte at which the old value would make the whole too long. A new key takes anything.
     room = ctx.server.config.proto_max_bulk_len - len(data)
     if ctx.db.get_range(key, max(room, 0), max(room, 0) + 1) or (room < 0 and ctx.db.get_for_write(key) is not None):
         raise CommandError(STRING_TOO_LONG)
