@@ -36,9 +36,9 @@ MAX_ARGS = cython.declare(cython.Py_ssize_t, (1 << 31) - 1)
 DIRECT_BYTES = cython.declare(cython.Py_ssize_t, 32 * 1024)
 # The first memory for a line or bulk string that was cut.
 FIRST_BYTES = cython.declare(cython.Py_ssize_t, 256)
-# Requests of more arguments are not looked at before they are read: it would take as long again.
+# Requests of more arguments are not looked at before they are read: it would double their time.
 AHEAD_ARGS = cython.declare(cython.Py_ssize_t, 8)
-# More slots than this are given back after the request.
+# More slots than this are freed after the request.
 KEPT_SLOTS = cython.declare(cython.Py_ssize_t, 1024)
 FIRST_SLOTS = cython.declare(cython.Py_ssize_t, 8)
 # A number of at most this many digits fits 64 bits without a check.
@@ -50,7 +50,7 @@ COMPLETE = cython.declare(cython.int, 1)
 
 @cython.cclass
 class Lookahead:
-    """Whoever wants to know some words of requests before they are read."""
+    """Is shown some words of requests before they are read."""
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -67,7 +67,7 @@ class Lookahead:
 class Limits:
     """What all readers of a server share.
 
-    ahead: told of requests that come together, before the first of them is read. max_bulk_len: proto-max-bulk-len.
+    ahead: shown requests that come together, before the first of them is read. max_bulk_len: proto-max-bulk-len.
     query_buffer_limit: client-query-buffer-limit. names, words: the first arguments of at most 8 bytes seen lately, in
     a direct-mapped cache by their bytes as one word. The same object each time makes looking up a command a comparison
     of pointers.
@@ -131,7 +131,7 @@ class RequestReader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def hold(self) -> cython.int:
-        """Keep the rest of the window as a copy: the caller's memory is no longer needed."""
+        """Keep a copy of the rest of the window, so that the caller may reuse its memory."""
         rest: bytes = self.at[: self.end - self.at]
         return self.load_bytes(rest)
 
@@ -299,7 +299,7 @@ class RequestReader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def read_bulk(self) -> cython.int:
-        """One argument of bulk_len bytes and the two bytes behind it."""
+        """Read one argument of bulk_len bytes and the two bytes after it."""
         rest: cython.Py_ssize_t = self.end - self.at
         if self.bulk == cython.NULL:
             if rest >= self.bulk_len + 2:
@@ -370,7 +370,7 @@ class RequestReader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def read_line(self, terminator: cython.char, too_long: str) -> cython.int:
-        """Find a line: line_len bytes at line_at, without its end. A CR takes the byte behind it along."""
+        """Find a line: line_len bytes at line_at, without its end. A CR takes the byte after it along."""
         rest: cython.Py_ssize_t = self.end - self.at
         after_cr: cython.Py_ssize_t = 1 if terminator == 13 else 0
         found: cython.p_const_char
@@ -409,7 +409,7 @@ class RequestReader:
     @cython.cfunc
     @cython.exceptval(check=False)
     def forget_line(self) -> cython.void:
-        """The line at line_at was used."""
+        """Drop the line at line_at."""
         if self.kept_len > 0:
             PyMem_Free(self.kept)
             self.kept = cython.NULL
@@ -433,7 +433,7 @@ class RequestReader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def read_number(self, number: cython.p_longlong) -> cython.int:
-        """The integer behind a line's first byte: 1, or 0 if it is none. No plus, blanks or leading zeros.
+        """The integer after a line's first byte: 1, or 0 if it is none. No plus, blanks or leading zeros.
 
         Numbers of more than 18 digits are beyond every limit and refused here.
         """
@@ -512,7 +512,7 @@ def one_character(byte: cython.uchar) -> str:
 def header_at(
     place: cython.pointer[cython.p_const_char], end: cython.p_const_char, kind: cython.char
 ) -> cython.Py_ssize_t:
-    """The number in a whole, plain header of at most four digits, and the place behind it; else -1."""
+    """The number in a whole, plain header of at most four digits, and the position after it; else -1."""
     at: cython.p_const_char = place[0]
     number: cython.Py_ssize_t = 0
     digits: cython.int = 0
@@ -532,7 +532,7 @@ def split_words(line: bytes) -> object:
     """The words of an inline request, or None if quotes are not balanced.
 
     Double quotes know \\xHH and the escapes n r t b a; single quotes only \\'. A quote may begin inside a word but must
-    end it. A zero byte is a byte like others (Redis waits for ever behind one).
+    end it. A zero byte is a byte like others (Redis waits for ever after one).
     """
     room: bytearray = bytearray(len(line))
     word: cython.p_char = room
@@ -604,7 +604,7 @@ def unquote(
 @cython.cfunc
 @cython.exceptval(check=False)
 def escaped(byte: cython.char) -> cython.char:
-    """What a letter behind a backslash stands for; most for themselves."""
+    """What a letter after a backslash means; most mean themselves."""
     if byte == b"n":
         return 10
     if byte == b"r":
@@ -619,7 +619,7 @@ def escaped(byte: cython.char) -> cython.char:
 @cython.cfunc
 @cython.exceptval(check=False)
 def is_hex(at: cython.p_const_char) -> cython.bint:
-    """Whether two hexadecimal digits stand here."""
+    """Whether two hexadecimal digits follow."""
     return hex_digit(at[0]) >= 0 and hex_digit(at[1]) >= 0
 
 
