@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """The arena: where records live, and what a snapshot freezes.
 
 One reservation, cut into segments of 2 MiB. A segment belongs to one store (one database's data) and is of one kind:

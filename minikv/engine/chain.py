@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: B007, F821
 """Chains: long sequences of elements in pages of the arena, found by position.
 
 A chain holds the elements of a large list, or whatever else is kept in order and found by number. Its elements lie in

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """Changes of chunked collections: which elements are in which chunk.
 
 There are two orders. A list, a sorted set and a stream are ordered: their elements follow each other from chunk to

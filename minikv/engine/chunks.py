@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """Chunks: the elements of collections of medium size, a few hundred bytes of them in each record.
 
 A collection too large to be packed into its key's record and too small for a store of its own is chunked. Its key's

@@ -1,4 +1,5 @@
 # cython: cdivision=True
+# ruff: noqa: F821
 """Counted B-trees: how nodes split, even out and merge, whatever their entries are.
 
 Ordered trees (ordered.py) find an entry by its order and add up entries; sequences (sequence.py) find it by its

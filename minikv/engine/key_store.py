@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """One database's records with the two indexes that lead to them.
 
 A store puts records into the arena, keeps the table (key to record) and the expiry index (time to key) in step with

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """LZF strings: compressed in one pass; proved first, then expanded straight into their place.
 
 A packed string is a sequence of

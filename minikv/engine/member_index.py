@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """Indexes from the members of chunked sorted sets to their scores, in parent-only memory.
 
 The chunks of a sorted set are in the order of (score, member). Who knows a member's score finds its chunk; this is

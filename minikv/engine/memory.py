@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """Reservations of address space, and the two pools of parent-only memory.
 
 A reservation is private, anonymous and MAP_NORESERVE: it may exceed the machine's memory, and a page costs nothing

@@ -1,5 +1,6 @@
 # cython: cdivision=True
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """Counted B-trees of (order, ref) entries over parent-only memory.
 
 `order` is a signed 64-bit number (an expiry time in ms, a score), `ref` an unsigned one that separates equal orders.

@@ -1,5 +1,6 @@
 # cython: cdivision=True
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """Counted trees over sequences of list nodes, in parent-only memory.
 
 A large list is a chain of nodes in the arena, each with some elements. A sequence says which node holds element number

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """All stores of an arena: the databases' keys, and the elements of each spread collection.
 
 A store is a set of entries found by a hash table: records by their keys, or elements (a hash's field and value, a

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """Hash indexes over parent-only memory: from keys to records, and from elements of a large collection to their records.
 
 Extendible hashing: a directory of 2**depth block numbers, indexed by the first bits of the hash, leads to blocks of 4

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """The arena as a stream of RDB bytes: each database's records, then each spread collection with its elements.
 
 A walk goes through the items that Arena.plan laid down and finds the live entries of each by their bits. The chunks

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """Intersections and differences of sets and sorted sets; the members of a set have a score of 1.
 
 The elements of the first collection are listed by their addresses, which are good as long as nothing changes. Another

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: B007, F821
 """What collections have in common: elements packed into one record, in chunks or spread, found by name but in lists.
 
 A view (Hash, Set, SortedSet, List) is made for one command and forgotten. It sees the collection as it is, and changes

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821, F842
 """The keyspace: the only door to stored data.
 
 A Keyspace is one arena with a store for each numbered database, the clock, and the counters. A Database turns keys

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """How many bytes of the arena a key would take, without an arena: the arithmetic of Store and Builder alone.
 
 What counts is the record and the elements, each rounded as the arena rounds it. The indexes are not in the arena, and

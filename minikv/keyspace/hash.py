@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """Hashes: fields with values. An element is two strings, field and value."""
 
 import cython

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """HyperLogLogs: strings that count the different elements added to them, with an error of about 0.8 percent.
 
 A view is made for one command and forgotten. A dense sketch is changed in place, unless a snapshot's child needs

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: B007, F821
 """Lists: strings by position. An element is one string; a spread list is a chain (engine/chain.py), without a table.
 
 All forms are looked through in runs: a packed list is one, a chunked list has one in each chunk, a spread one in each

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: B007, F821
 """The registers of a HyperLogLog, dense and sparse, and what they say about the number of elements.
 
 An element is hashed to 64 bits. The lowest 14 choose a register; the number of zeros before the first one in the rest,

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """Sets: members. An element is one string."""
 
 import cython

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: B007, F821
 """Streams: entries with rising IDs in nodes (see stream_node), and consumer groups (see stream_group).
 
 A packed stream is one record, its payload in the bytes of the file. When its nodes have become too large they become

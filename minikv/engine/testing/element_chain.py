@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """One chain of elements as an object, for tests and measurements; the engine itself uses Chains with structs."""
 
 import cython

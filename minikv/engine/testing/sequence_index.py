@@ -1,4 +1,5 @@
 # cython: cdivision=True
+# ruff: noqa: F821
 """One sequence as an object, for tests."""
 
 import cython
