@@ -1083,7 +1083,7 @@ class Arena:
                 self.check_empty(number)
                 continue
             if self.heaps[segment.store_number].retired:
-                deaths += self.check_deaths(number, None)
+                deaths += self.check_deaths(number, [])
                 continue
             assert number < self.high_water
             sums = heap_sums.setdefault(segment.store_number, [0, 0, 0, 0, 0])
@@ -1175,7 +1175,7 @@ class Arena:
     def check_deaths(self, number: uint32_t, live: list) -> object:
         """Prove the deaths that wait in a segment, and take them off `live`; returns how many there are.
 
-        live: None for a segment of a retired store, whose records are not looked at.
+        live: empty for a segment of a retired store, whose records are not looked at.
         """
         segment: cython.pointer[Segment] = cython.address(self.segments[number])
         link: uint32_t = segment.deferred
@@ -1186,7 +1186,7 @@ class Arena:
             deaths += 1
             offset = self.deaths.links[link].offset
             link = self.deaths.links[link].next
-            if live is None:
+            if not live:
                 continue
             assert self.is_live(offset)
             size = entry_size(self.heaps[segment.store_number].kind, self.base + offset)

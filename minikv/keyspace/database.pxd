@@ -14,7 +14,7 @@ cdef enum:
     PREFETCHED = 16
 
 
-cdef inline Key key_of(bytes key, uint64_t hash_):
+cdef inline Key key_of(bytes key, uint64_t hash_) noexcept:
     """A key's bytes, which are good as long as the object."""
     return make_key(<const uint8_t *> PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), hash_)
 
