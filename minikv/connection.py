@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, auto_pickle=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: B007, F821
 """A client with a socket: bytes in, commands executed, replies out.
 
 Sockets are read and written here; the event loop only says that some are ready, and runs everything else. One read of
@@ -9,18 +10,18 @@ end, in one send(2) for each connection (a client that is woken while the others
 it gains). A batch whose replies fill the buffer sends while it makes them. What the kernel does not take waits in the
 connection's own `backlog` until the socket has room again.
 
-A client that does not read its replies is held up in two steps, because many write a whole pipeline before they read
+A client that does not read its replies is slowed in two steps, because many write a whole pipeline before they read
 its first reply: above MAX_UNSENT bytes of unread replies nothing is executed for it (it is `choked`), above MAX_HELD
 bytes of requests that wait nothing is read from it. A stranger (not authenticated, though there is a password) that
-lets replies lie is closed.
+does not read its replies is closed.
 
     Poller -> receive -> hub.input ------> RequestReader -> CommandTable.execute -> hub.replies -> transmit
                          (or straight                                                    `-> backlog ->'
                          into a long bulk string)
 
 A batch stops early, and the rest of its input is held, when the connection is choked, when a command has to wait
-(CLIENT PAUSE, or `blocked` by a key that is not there yet) or when its turn has lasted long enough for others to want
-theirs. `go_on` continues from there; a blocked client first needs its `answer`.
+(CLIENT PAUSE, or `blocked` until a key is ready) or when it has run long enough for others to have their turn. `go_on`
+continues from there; a blocked client first needs its `answer`.
 
 The end has two forms. QUIT, a protocol error and the peer's end of input let the replies leave first (`end`): until
 then the client is listed, counted and can be killed. CLIENT KILL and the limits drop them (`close`). A connection that
@@ -81,15 +82,15 @@ PIECE_BYTES = cython.declare(cython.Py_ssize_t, 64)
 GIVE_BACK_BYTES = cython.declare(cython.Py_ssize_t, 32 * 1024 * 1024)
 # Arguments of a request that count as large.
 LARGE_BYTES = cython.declare(cython.Py_ssize_t, 64 * 1024)
-# How long a stranger may keep half a request or unread replies, or a place that somebody else wants.
+# How long a stranger may hold half a request, unread replies, or a place that another client wants.
 STRANGER_NS = cython.declare(cython.longlong, 5 * 1000 * 1000 * 1000)
-# Requests that wait above which nothing is read.
+# Bytes of waiting requests above which nothing is read.
 MAX_HELD = cython.declare(cython.Py_ssize_t, 64 * 1024 * 1024)
 # A batch that has lasted this long lets other clients go first.
 TURN_NS = cython.declare(cython.longlong, 5 * 1000 * 1000)
 # Connections that are accepted in one round, as in Redis.
 MAX_ACCEPTS = cython.declare(cython.int, 1000)
-# When the kernel has no descriptor or memory for a connection, it is asked again after this time.
+# When the kernel has no descriptor or memory for a connection, we ask again after this time.
 ACCEPT_AGAIN_S = 0.1
 # Results of `receive`.
 NOTHING_YET = cython.declare(cython.Py_ssize_t, -1)
@@ -283,7 +284,7 @@ class Hub(Sink):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def admit(self, fd: cython.int, addr: bytes, laddr: bytes, is_unix: cython.bint) -> cython.int:
-        """A peer has connected: let it in, or say why not."""
+        """A peer has connected: accept it, or reply why not and close."""
         self.stats.connections_received += 1
         self.last_id += 1
         connection: Connection = Connection(self, self.last_id)
@@ -320,7 +321,7 @@ class Hub(Sink):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def rest_from_accepting(self, listener: Listener, reason: str) -> cython.int:
-        """The kernel cannot give us another connection: serve those that there are before asking again."""
+        """The kernel cannot give us another connection: serve those that exist before asking again."""
         if not listener.is_crowded:
             self.log.warning(f"Accepting client connection: accept: {reason}")
         listener.is_crowded = True
@@ -329,7 +330,7 @@ class Hub(Sink):
         return 0
 
     def accept_again(self, listener: Listener) -> None:
-        """After a rest."""
+        """Accept again, after a pause."""
         if listener.fd >= 0:
             self.poller.change(listener.fd, EPOLLIN, listener)
 
@@ -346,7 +347,7 @@ class Hub(Sink):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def flush(self, buffer: ReplyBuffer) -> cython.int:
-        """The replies of the connection that is being served leave before they are complete."""
+        """Send the replies of the connection that is being served before they are complete."""
         self.released_bytes += buffer.size - self.start
         self.give_back(GIVE_BACK_BYTES)
         return self.serving.send_from(self.start, True)
@@ -354,14 +355,14 @@ class Hub(Sink):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def pass_on(self, buffer: ReplyBuffer, value: bytes) -> cython.int:
-        """They leave, and this object behind them."""
+        """Send them, and this object after them."""
         self.released_bytes += len(value)
         self.give_back(GIVE_BACK_BYTES)
         self.serving.send_from(self.start, True)
         return self.serving.send_object(value)
 
     def give_back(self, least: cython.Py_ssize_t) -> None:
-        """Let the kernel have the memory of large requests and replies, if it is this much."""
+        """Return the memory of large requests and replies to the kernel, if it is this much."""
         if self.released_bytes >= least:
             self.released_bytes = 0
             give_free_memory_back()
@@ -377,7 +378,7 @@ class Hub(Sink):
                 connection.close()
 
     def has_place(self) -> bool:
-        """Whether one more client may come in, perhaps in the place of a stranger who has been silent for long."""
+        """Whether one more client is allowed, perhaps in place of a stranger that has been silent for long."""
         if len(self.clients) < self.max_clients:
             return True
         connection: Connection
@@ -434,9 +435,9 @@ class Connection(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def update_mask(self) -> cython.int:
-        """Hear of what is wanted now: input, unless reading is paused; room, if there is a backlog.
+        """Watch for what is wanted now: input, unless reading is paused; room, if there is a backlog.
 
-        Without input the peer's end is not seen behind bytes that nobody reads, unless it is asked for.
+        While input is not watched, the peer's end is hidden by unread bytes, unless it is asked for.
         """
         mask: cython.uint = EPOLLIN
         if self.reading_paused:
@@ -466,7 +467,7 @@ class Connection(Client):
             if events & EPOLLIN and not self.reading_paused:
                 self.take_input()
             elif events & (EPOLLHUP | EPOLLERR) and not self.is_pending:
-                self.lose()  # nobody reads what the requests that are held would answer
+                self.lose()  # nobody would read the replies to the requests that are held
             elif events & EPOLLRDHUP:
                 self.end_input()
             if events & EPOLLOUT and not self.closing:
@@ -518,7 +519,7 @@ class Connection(Client):
     @cython.inline
     @cython.exceptval(check=False)
     def is_waiting_for_others(self) -> cython.bint:
-        """Its next request runs when somebody else has done something, if ever."""
+        """Whether its next request waits for another client, perhaps for ever."""
         return self.blocked is not None or self.paused
 
     @cython.cfunc
@@ -571,7 +572,7 @@ class Connection(Client):
             self.close_for_output()
 
     def answer(self, value: object) -> None:
-        """Send the reply of the command that has blocked; what came behind it is executed at the end of the round."""
+        """Send the reply of the command that has blocked; what came after it is executed at the end of the round."""
         if self.closing or self.ending:
             return
         if self.reply_mode == C_REPLY_ON:
@@ -665,6 +666,8 @@ class Connection(Client):
         hub.serving = self
         self.waiting = False
         try:
+            if self.pushed_len > 0:
+                self.add_pushed()  # before the replies of requests that came after it
             hub.tick()
             hub.table.begin_batch()
             self.last_interaction_ns = hub.table.mark_ns
@@ -683,6 +686,7 @@ class Connection(Client):
                 hub.unsent.append(self)
                 hub.call_soon()
         if self.closing:
+            self.forget()  # again: a command that went on may have registered it for something
             return 0
         if self.backlog_len > 0:
             self.update_mask()
@@ -807,7 +811,7 @@ class Connection(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def send(self, data: cython.p_const_char, length: cython.Py_ssize_t, more: cython.bint) -> cython.int:
-        """To the kernel as much as it takes, the rest to the backlog; unless the peer has too much to read already."""
+        """Give the kernel what it takes, the backlog the rest, unless the peer has too much to read already."""
         sent: cython.Py_ssize_t = self.send_now(data, length, more)
         if not self.closing and sent < length:
             self.keep(data[sent:length], 0)
@@ -827,7 +831,7 @@ class Connection(Client):
     @cython.cfunc
     @cython.exceptval(-2, check=False)
     def send_now(self, data: cython.p_const_char, length: cython.Py_ssize_t, more: cython.bint) -> cython.Py_ssize_t:
-        """How much the kernel has taken; the connection is closed if the rest must not be kept."""
+        """How much the kernel took; the connection is closed if the rest must not be kept."""
         hub: Hub = self.hub
         hub.stats.writes_processed += 1
         hub.stats.net_output_bytes += length
@@ -836,6 +840,9 @@ class Connection(Client):
             return 0
         if self.backlog_len > 0:
             self.send_backlog()
+            if self.choked and self.backlog_len == 0:
+                self.choked = False  # nobody asks for room any more, so `use_room` will not be called
+                self.resume()
         sent: cython.Py_ssize_t = 0
         if self.backlog_len == 0 and not self.closing:
             sent = self.transmit(data, length, more)
@@ -849,7 +856,7 @@ class Connection(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def keep(self, data: bytes, at: cython.Py_ssize_t) -> cython.int:
-        """Put what lies behind `at` into the backlog."""
+        """Put what follows `at` into the backlog."""
         if self.backlog_len == 0:
             self.backlog = collections.deque()
             self.backlog_at = at
@@ -862,7 +869,7 @@ class Connection(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def send_backlog(self) -> cython.int:
-        """Send of the backlog what the kernel takes."""
+        """Send as much of the backlog as the kernel takes."""
         while self.backlog_len > 0:
             piece: bytes = self.backlog[0]
             length: cython.Py_ssize_t = len(piece) - self.backlog_at
@@ -899,7 +906,7 @@ class Connection(Client):
         return 0
 
     def add_pushed(self) -> None:
-        """Put what `push` has collected behind the reply."""
+        """Append what `push` has collected to the reply."""
         for data in self.pushed:
             self.hub.replies.write_bytes(data, len(data))
         self.pushed = None
@@ -964,7 +971,7 @@ class Connection(Client):
     # -- ends ----------------------------------------------------------------------------------------------------------
 
     def refusal(self) -> object:
-        """Why this peer may not come in, as a reply; or None."""
+        """Why this peer is refused, as a reply; or None."""
         hub: Hub = self.hub
         if not hub.has_place():
             return TOO_MANY_CLIENTS
@@ -987,7 +994,7 @@ class Connection(Client):
         return self.set_reading(False)
 
     def refuse_input(self, error: object) -> None:
-        """The peer broke RESP: tell it, then close."""
+        """The peer broke RESP: reply the error, then close."""
         hub: Hub = self.hub
         text = str(error)
         hub.log.verbose(f"Protocol error ({text}) from client: {self.describe()}")
@@ -1018,12 +1025,12 @@ class Connection(Client):
         return f"id={self.id} addr={self.addr.decode('utf-8', 'surrogateescape')}"
 
     def forget(self) -> None:
-        """Leave nothing behind, not even a name in the registry."""
+        """Remove every trace of the client from the server."""
         self.hub.clients.pop(self.id, None)
         self.hub.strangers.pop(self.id, None)
         self.leave()
 
     def leave(self) -> None:
-        """Take no more part: monitors, blocked clients, watched keys."""
+        """Leave the monitors, the blocked clients and the watched keys."""
         self.hub.server.forget(self)
         self.discard_transaction()

@@ -62,7 +62,7 @@ EVACUATE_US = 1000
 EVACUATE_AGAIN_S = 0.01
 QUIET_OPS_PER_SEC = 1000  # below, there is time to be thorough
 SAMPLE_MS = 100
-# Clients that are looked at whenever somebody asks what they hold; the cron looks at all others once a second.
+# Clients visited whenever INFO asks what they hold; the cron visits all others once a second.
 COUNTED_AT_ONCE = 16
 # Memory of large requests and replies that have left goes back to the kernel.
 GIVE_BACK_S = 1.0
@@ -152,7 +152,7 @@ class Server:
         return self.exit_code
 
     async def start(self) -> None:
-        """Listen, load the dump, start the cron. OSError (with a complete message) if a socket cannot be bound."""
+        """Listen, load the dump, start the cron. OSError, with a complete message, if a socket cannot be bound."""
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
         self._hub = Hub(self, self.table, self.stats, self._loop, self.log)
@@ -200,7 +200,7 @@ class Server:
         except asyncio.CancelledError:
             if not self._stopped.done():
                 raise
-        except (MinikvError, OSError):  # the log has it
+        except (MinikvError, OSError):  # it is logged already
             self.stop(1)
 
     def stop(self, exit_code: int = 0) -> None:
@@ -241,10 +241,10 @@ class Server:
         self._tcp_listeners = []
 
     def _listen_anew(self, failure: str) -> None:
-        """CONFIG SET port, bind: ConfigError if that fails; being told of the values before brings them back.
+        """CONFIG SET port, bind: ConfigError if that fails; calling it with the old values restores them.
 
         A new port is opened before the old one is closed. Other addresses of one port may overlap with those before
-        (127.0.0.1, then *), so there the old sockets have to go first.
+        (127.0.0.1, then *), so there the old sockets are closed first.
         """
         before = self._listening
         if before == (self.config.bind, self.config.port):
@@ -315,7 +315,7 @@ class Server:
     # -- settings ------------------------------------------------------------------------------------------------------
 
     def _follow_config(self) -> None:
-        """Bring settings to where they are used, now and at each CONFIG SET."""
+        """Apply settings where they are used, now and at each CONFIG SET."""
         for names, apply in (
             (("maxclients", "tcp-keepalive", "protected-mode", "requirepass"), self._set_access),
             (("proto-max-bulk-len", "client-query-buffer-limit", "client-output-buffer-limit"), self._set_buffers),
@@ -381,12 +381,12 @@ class Server:
         return time.monotonic() - self._started_at
 
     def count_clients(self) -> Census:
-        """What all clients together hold; exact if they are few."""
+        """The memory that all clients together hold; exact if they are few."""
         self._census.go_on(COUNTED_AT_ONCE)
         return self._census
 
     def resident_bytes(self) -> int:
-        """Resident memory of the process, as it was a tenth of a second ago at the earliest."""
+        """Resident memory of the process, at most a tenth of a second old."""
         now_ns = time.monotonic_ns()
         if now_ns - self._measured_ns > SAMPLE_MS * 1_000_000:
             self._measured_ns = now_ns
@@ -432,7 +432,7 @@ class Server:
         return not self._stopped.done()
 
     def kill(self, clients: Iterable[Client]) -> None:
-        """Close connections; the one that is being served after its reply."""
+        """Close connections; the one that is being served is closed after its reply."""
         for client in list(clients):
             if self._hub.is_serving(client):
                 client.close_after_reply = True
@@ -440,7 +440,7 @@ class Server:
                 client.close()
 
     def forget(self, client: Client) -> None:
-        """The client is gone."""
+        """Forget a client that has disconnected."""
         self.blocking.forget(client)
         self.pubsub.forget(client)
         self.postponed.discard(client)
@@ -449,7 +449,7 @@ class Server:
             self.refresh_gates()
 
     def authenticate(self, username: bytes, password: bytes) -> bool:
-        """Whether the user may come in: there is one, `default`."""
+        """Whether the name and password are right; the only user is `default`."""
         if username != b"default":
             return False
         required = self.config.requirepass
@@ -464,7 +464,7 @@ class Server:
         self._timers[name] = self._loop.call_later(seconds, callback)
 
     def _call_later(self, seconds: float, callback: Callable[..., object], *args: object) -> asyncio.TimerHandle:
-        """The event loop's, which is not there from the beginning."""
+        """The event loop's call_later, which does not exist from the beginning."""
         return self._loop.call_later(seconds, callback, *args)
 
     def _cron(self) -> None:
@@ -489,13 +489,13 @@ class Server:
         self.latency.add("expire-cycle", int((time.monotonic() - began_at) * 1000))
 
     def _evacuate(self) -> None:
-        """Tidy the arena; more often while there is much to do, and more thoroughly while clients have little."""
+        """Tidy the arena: more often while there is much to do, more thoroughly while clients ask for little."""
         quiet = self.stats.ops_per_sec < QUIET_OPS_PER_SEC
         if not self.snapshots.loading and self.keyspace.evacuate(EVACUATE_US, quiet) > 0:
             self._later("evacuate", EVACUATE_AGAIN_S, self._evacuate)
 
     def _look_after_clients(self) -> None:
-        """Count them; close those that are idle or do not read."""
+        """Count clients; close those that are idle or do not read."""
         self._census.go_on(max(COUNTED_AT_ONCE, len(self.clients) // self.config.hz))
         self._hub.close_strangers()
         timeout_ns = self.config.timeout * 1_000_000_000

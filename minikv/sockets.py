@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, auto_pickle=False
 # distutils: extra_compile_args = -O1
-"""Sockets as the kernel has them: which of them are ready, who comes in, what they are called.
+# ruff: noqa: F821
+"""Sockets as the kernel has them: which are ready, who connects, what their addresses are.
 
 A Poller is an epoll instance. Its descriptor becomes readable when any of its sockets is ready, so it can itself be
 watched by an event loop, which then knows nothing of the sockets:
@@ -35,7 +36,7 @@ class Poller:
             raise OSError(errno, os.strerror(errno))
 
     def close(self) -> None:
-        """Watch nothing any more; the owners have been removed."""
+        """Stop watching; the owners have been removed."""
         if self.fd >= 0:
             close_socket(self.fd)
             self.fd = -1
@@ -105,7 +106,7 @@ class Poller:
 class Listener:
     """A listening socket, which is closed with it. unix_name: as clients show it; empty for TCP.
 
-    is_crowded: the kernel had no room for a connection, and those who wait are still waiting.
+    is_crowded: the kernel had no room for a connection, and peers are still waiting.
     """
 
     def __init__(self, sock: object):
@@ -118,7 +119,7 @@ class Listener:
             self.unix_name = (name if isinstance(name, bytes) else name.encode("utf-8", "surrogateescape")) + b":0"
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self.fd = -1
         self.socket.close()
 

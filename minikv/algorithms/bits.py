@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 
 """Loops over the bits of strings: count, search, combine. Bit 0 is the highest bit of the first byte."""
 

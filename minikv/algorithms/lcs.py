@@ -31,7 +31,7 @@ def lcs_length(a: bytes, b: bytes) -> int:
     across, down = (b, a) if len(a) <= len(b) else (a, b)
     full = (1 << len(across)) - 1
     last = full
-    for _, _, last in rows(down, across):
+    for _, _, last in rows(down, across):  # noqa: B007 -- it is read after the loop
         pass
     return (full ^ last).bit_count()
 

@@ -1,5 +1,6 @@
 # cython: language_level=3
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 
 """C's long double, which Redis counts with in INCRBYFLOAT and HINCRBYFLOAT.
 

@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 
 """Quicksort of the first few only: GEOSEARCH with COUNT wants the smallest of many distances.
 

@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """The number of nodes that Redis's radix tree has for the IDs of a stream: XINFO STREAM shows it."""
 
 import cython

@@ -1,4 +1,4 @@
-"""ACL, as far as it can be told honestly: one user, `default`, who may do everything once he is logged in."""
+"""ACL for the one user that there is: `default`, who may do everything once authenticated."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from minikv.commands.memory_figures import human
 from minikv.host.system_check import Finding
 from minikv.snapshot.history import Entry
 
-# Limits below which nothing is said.
+# Limits below which there is no advice.
 SLOW_FORK_US = 10_000
 SLOW_FORK_US_PER_GB = 3_000  # with 2 MiB pages it is under 1000, with 4 KiB pages about 10,000
 LONG_STALL_US = 50_000
@@ -22,7 +22,7 @@ GB = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What the server itself knows."""
+    """What the server knows about itself."""
 
     huge_pages: bool
     relocates: bool

@@ -1,11 +1,12 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """BITFIELD: integers of 1 to 64 bits anywhere in a string.
 
 A request may hold a hundred thousand operations. They are parsed into an array of fields, all before the first is
-carried out; then they work on one copy of the bytes that they touch, the window, and what changed of it is written back
-at once. Where the fields lie so far apart that the window would be much more than they are, each is read and written
-by itself.
+carried out; then they work on one copy of the bytes that they touch, the window, and the part of it that changed is
+written back in one go. Where the fields lie so far apart that the window would be much larger than all of them, each is
+read and written by itself.
 """
 
 import cython
@@ -36,19 +37,12 @@ C_INT64_MAX = cython.declare(int64_t, INT64_MAX)
 WINDOW_PER_FIELD = cython.declare(int64_t, 16)
 
 
-@command(
-    "BITFIELD",
-    arity=-2,
-    flags=WRITE | DENYOOM,
-    keys=(1, 1, 1),
-    key_flags="RW access update variable_flags",
-    categories="bitmap",
-)
+@command("BITFIELD", arity=-2, flags=WRITE | DENYOOM, key_flags="RW access update variable_flags", categories="bitmap")
 def bitfield(ctx: Client, key: bytes, *words: bytes) -> list:
     return run(ctx, key, words, False)
 
 
-@command("BITFIELD_RO", arity=-2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="bitmap")
+@command("BITFIELD_RO", arity=-2, flags=READONLY | FAST, key_flags="RO access", categories="bitmap")
 def bitfield_ro(ctx: Client, key: bytes, *words: bytes) -> list:
     return run(ctx, key, words, True)
 
@@ -85,7 +79,7 @@ def run(ctx: Client, key: bytes, words: tuple, only_reads: cython.bint) -> list:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def parse(words: tuple, fields: cython.pointer[Field], max_bytes: int64_t) -> cython.Py_ssize_t:
-    """The operations of a request, in order; how many there are."""
+    """Parse the operations of a request, in order; returns their number."""
     count: cython.Py_ssize_t = 0
     overflow: uint8_t = WRAP
     i: cython.Py_ssize_t = 0
@@ -148,7 +142,7 @@ def overflow_named(text: bytes) -> cython.int:
 @cython.cfunc
 @cython.inline
 def read_int64(text: bytes, start: cython.Py_ssize_t, number: cython.pointer[int64_t]) -> cython.bint:
-    """What stands behind `start`, in the only spelling of a number."""
+    """The number after `start`, in its only spelling."""
     data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(text))
     return parse_int64(data + start, PyBytes_GET_SIZE(text) - start, number)
 
@@ -187,7 +181,7 @@ def bit_offset(text: bytes, width: int64_t, max_bytes: int64_t) -> int64_t:
 
 
 def make_room(ctx: Client, key: bytes, place: int) -> bool:
-    """Let the string reach up to this byte, ready for changes; whether that made it longer."""
+    """Make the string reach up to this byte, ready for changes; returns whether it grew."""
     if ctx.db.get_range(key, place, place + 1):
         ctx.db.make_raw(key)
         return False
@@ -199,7 +193,7 @@ def make_room(ctx: Client, key: bytes, place: int) -> bool:
 def carry_out(
     ctx: Client, key: bytes, fields: cython.pointer[Field], count: cython.Py_ssize_t, grown: cython.bint
 ) -> list:
-    """The results; behind them, if anything may have been written, how many changes that were.
+    """The results; after them, if anything may have been written, the number of changes.
 
     grown: each write counts as a change.
     """
@@ -236,7 +230,7 @@ def in_window(
     grown: cython.bint,
     results: list,
 ) -> int64_t:
-    """Carry out operations between two bytes of the string; how many were changes."""
+    """Carry out operations between two bytes of the string; returns the number of changes."""
     copy = bytearray(ctx.db.get_range(key, start, stop))
     window: Window
     window.data = cython.cast(cython.pointer[uint8_t], PyByteArray_AS_STRING(copy))
@@ -345,7 +339,7 @@ def new_value(old: uint64_t, field: cython.pointer[Field], new: cython.pointer[u
     if field.overflow == FAIL:
         return False
     if field.operation == SET:
-        # Redis compares 64-bit numbers, and these have gone round to the other end.
+        # Redis compares 64-bit numbers, and these have wrapped around.
         distance: uint64_t = cython.cast(uint64_t, high) - cython.cast(uint64_t, number)
         if not field.is_signed or (number < high and distance > cython.cast(uint64_t, C_INT64_MAX)):
             beyond = 1

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from minikv.algorithms import bits
 from minikv.dispatch.arguments import INT64_MAX, SYNTAX_ERROR, clamp_range, integer
 from minikv.dispatch.client import Client
-from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, KeySpec, command
+from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, KeySpec, in_category
 from minikv.errors import CommandError
 from minikv.keyspace import RAW
+
+command = in_category("bitmap")
 
 CHUNK = 256 * 1024  # bytes; several of them fit a second-level cache
 MISSING = -1
@@ -22,7 +24,7 @@ BIT_VALUE_ERROR = "ERR bit is not an integer or out of range"
 
 
 def bit_offset(ctx: Client, text: bytes) -> int:
-    """The place of a bit in a string that may still be stored."""
+    """A bit offset in a string of the allowed size."""
     offset = integer(text, BIT_OFFSET_ERROR)
     if not 0 <= offset < 8 * ctx.server.config.proto_max_bulk_len:
         raise CommandError(BIT_OFFSET_ERROR)
@@ -53,7 +55,7 @@ def range_unit(text: bytes) -> bytes:
 # Single bits
 
 
-@command("GETBIT", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="bitmap")
+@command("GETBIT", arity=3, flags=READONLY | FAST, key_flags="RO access")
 def getbit(ctx: Client, key: bytes, offset: bytes) -> int:
     place, shift = divmod(bit_offset(ctx, offset), 8)
     if place >= ctx.db.strlen(key):
@@ -61,7 +63,7 @@ def getbit(ctx: Client, key: bytes, offset: bytes) -> int:
     return ctx.db.get_range(key, place, place + 1)[0] >> (7 - shift) & 1
 
 
-@command("SETBIT", arity=4, flags=WRITE | DENYOOM, keys=(1, 1, 1), key_flags="RW access update", categories="bitmap")
+@command("SETBIT", arity=4, flags=WRITE | DENYOOM, key_flags="RW access update")
 def setbit(ctx: Client, key: bytes, offset: bytes, value: bytes) -> int:
     place, shift = divmod(bit_offset(ctx, offset), 8)
     bit = integer(value, BIT_VALUE_ERROR)
@@ -81,7 +83,7 @@ def setbit(ctx: Client, key: bytes, offset: bytes, value: bytes) -> int:
 # Count and search
 
 
-@command("BITCOUNT", arity=-2, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="bitmap")
+@command("BITCOUNT", arity=-2, flags=READONLY, key_flags="RO access")
 def bitcount(ctx: Client, key: bytes, *limits: bytes) -> int:
     length = ctx.db.strlen(key)
     if length == 0 and ctx.db.lookup(key, False, False) == MISSING:
@@ -108,14 +110,14 @@ def count_bits(ctx: Client, key: bytes, start: int, stop: int) -> int:
     return total
 
 
-@command("BITPOS", arity=-3, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="bitmap")
+@command("BITPOS", arity=-3, flags=READONLY, key_flags="RO access")
 def bitpos(ctx: Client, key: bytes, bit: bytes, *limits: bytes) -> int:
     wanted = integer(bit)
     if wanted not in (0, 1):
         raise CommandError("ERR The bit argument must be 1 or 0.")
     length = ctx.db.strlen(key)
     if length == 0 and ctx.db.lookup(key, False, False) == MISSING:
-        return -1 if wanted else 0  # as if zeros went on for ever
+        return -1 if wanted else 0  # as if zeros followed for ever
     if len(limits) > 3:
         raise CommandError(SYNTAX_ERROR)
     first = integer(limits[0]) if limits else 0
@@ -128,7 +130,7 @@ def bitpos(ctx: Client, key: bytes, bit: bytes, *limits: bytes) -> int:
     start, stop = clamp_bit_range(first, last, unit, length)
     found = find_bit(ctx, key, wanted, start, stop)
     if found == -1 and wanted == 0 and len(limits) < 2 and start < stop:
-        return stop  # the first of the zeros that go on behind the string
+        return stop  # the first of the zeros that follow the string
     return found
 
 
@@ -157,7 +159,6 @@ def find_bit(ctx: Client, key: bytes, bit: int, start: int, stop: int) -> int:
         KeySpec("OW update", ("index", 2), ("range", 0, 1, 0)),
         KeySpec("RO access", ("index", 3), ("range", -1, 1, 0)),
     ],
-    categories="bitmap",
 )
 def bitop(ctx: Client, operation: bytes, target: bytes, *sources: bytes) -> int:
     name = operation.upper()

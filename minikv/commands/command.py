@@ -1,8 +1,8 @@
-"""COMMAND: what commands there are, how they are called and where their keys stand.
+"""COMMAND: the commands, their arguments and the positions of their keys.
 
 What a server checks (arity, flags, key positions, ACL categories, tips) comes from the table; what only people and
 redis-cli's hints want (summary, since, group, complexity, arguments) from docs.json, in the form of COMMAND DOCS.
-Both are encoded once they are asked for, and kept so: all of them are 60 and 250 KB.
+Both are encoded on first use and cached: all of them are 60 and 250 KB.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from minikv.commands.help import help_lines
 from minikv.dispatch.arguments import SYNTAX_ERROR
 from minikv.dispatch.client import Client
 from minikv.dispatch.keys import find_keys, has_keys, key_flags
-from minikv.dispatch.spec import LOADING, NO_MANDATORY_KEYS, STALE, KeySpec, command
+from minikv.dispatch.spec import LOADING, NO_MANDATORY_KEYS, STALE, KeySpec, in_category
 from minikv.dispatch.table import Command, CommandTable
 from minikv.errors import CommandError
 from minikv.keyspace.glob import glob_match
 from minikv.protocol.reply import Raw, Set, SimpleString, encode
+
+command = in_category("connection")
 
 ORDER_TIP = "nondeterministic_output_order"
 
@@ -31,17 +33,17 @@ INFO, DOCS = "info", "docs"
 WORD_SETS = frozenset({"flags", "doc_flags"})
 
 
-@command("COMMAND", arity=-1, flags=LOADING | STALE, categories="connection", tips=[ORDER_TIP])
+@command("COMMAND", arity=-1, flags=LOADING | STALE, tips=[ORDER_TIP])
 def command_(ctx: Client) -> Raw:
     return encoded_list([encoded_description(found, ctx.resp) for found in ctx.server.table.commands.values()])
 
 
-@command("COMMAND|COUNT", arity=2, flags=LOADING | STALE, categories="connection")
+@command("COMMAND|COUNT", arity=2, flags=LOADING | STALE)
 def command_count(ctx: Client) -> int:
     return len(ctx.server.table)
 
 
-@command("COMMAND|INFO", arity=-2, flags=LOADING | STALE, categories="connection", tips=[ORDER_TIP])
+@command("COMMAND|INFO", arity=-2, flags=LOADING | STALE, tips=[ORDER_TIP])
 def command_info(ctx: Client, *names: bytes) -> Raw:
     if not names:
         return command_(ctx)
@@ -50,7 +52,7 @@ def command_info(ctx: Client, *names: bytes) -> Raw:
     return encoded_list([unknown if each is None else encoded_description(each, ctx.resp) for each in found])
 
 
-@command("COMMAND|LIST", arity=-2, flags=LOADING | STALE, categories="connection", tips=[ORDER_TIP])
+@command("COMMAND|LIST", arity=-2, flags=LOADING | STALE, tips=[ORDER_TIP])
 def command_list(ctx: Client, *options: bytes) -> list[bytes]:
     commands: Iterable[Command] = ctx.server.table
     if not options:
@@ -68,7 +70,7 @@ def command_list(ctx: Client, *options: bytes) -> list[bytes]:
     raise CommandError(SYNTAX_ERROR)
 
 
-@command("COMMAND|DOCS", arity=-2, flags=LOADING | STALE, categories="connection", tips=[ORDER_TIP])
+@command("COMMAND|DOCS", arity=-2, flags=LOADING | STALE, tips=[ORDER_TIP])
 def command_docs(ctx: Client, *names: bytes) -> Raw:
     table, resp = ctx.server.table, ctx.resp
     if names:
@@ -81,17 +83,17 @@ def command_docs(ctx: Client, *names: bytes) -> Raw:
     return Raw(b"".join([head, *(each.replies[DOCS, resp] for each in found.values())]))
 
 
-@command("COMMAND|GETKEYS", arity=-4, flags=LOADING | STALE, categories="connection")
+@command("COMMAND|GETKEYS", arity=-4, flags=LOADING | STALE)
 def command_getkeys(ctx: Client, *request: bytes) -> list[bytes]:
     return [key for key, _ in keys_of(ctx, request)]
 
 
-@command("COMMAND|GETKEYSANDFLAGS", arity=-4, flags=LOADING | STALE, categories="connection")
+@command("COMMAND|GETKEYSANDFLAGS", arity=-4, flags=LOADING | STALE)
 def command_getkeysandflags(ctx: Client, *request: bytes) -> list[list[object]]:
     return [[key, word_set(flags)] for key, flags in keys_of(ctx, request)]
 
 
-@command("COMMAND|HELP", arity=2, flags=LOADING | STALE, categories="connection")
+@command("COMMAND|HELP", arity=2, flags=LOADING | STALE)
 def command_help(ctx: Client) -> list[SimpleString]:
     return help_lines(
         "COMMAND",
@@ -144,12 +146,12 @@ def keys_of(ctx: Client, request: Sequence[bytes]) -> list[tuple[bytes, list[str
 
 
 def encoded_list(items: list[bytes]) -> Raw:
-    """An array of what is encoded already."""
+    """An array of items that are encoded already."""
     return Raw(b"".join([b"*%d\r\n" % len(items), *items]))
 
 
 def encoded_description(found: Command, resp: int) -> bytes:
-    """A command as COMMAND INFO tells it, kept for the next time."""
+    """A command as COMMAND INFO describes it, encoded and cached."""
     reply = found.replies.get((INFO, resp))
     if reply is None:
         reply = found.replies[INFO, resp] = encode(description(found), resp)
@@ -157,7 +159,7 @@ def encoded_description(found: Command, resp: int) -> bytes:
 
 
 def keep_documentation(table: CommandTable, resp: int) -> None:
-    """Encode what COMMAND DOCS tells of every command, its name first.
+    """Encode what COMMAND DOCS says of every command, its name first.
 
     The bytes take a tenth of what the objects of docs.json take, and whoever asks once mostly asks for all.
     """
@@ -168,7 +170,7 @@ def keep_documentation(table: CommandTable, resp: int) -> None:
 
 
 def description(found: Command) -> list[object]:
-    """A command as COMMAND INFO tells it."""
+    """A command as COMMAND INFO describes it."""
     spec = found.spec
     return [
         found.full_name,
@@ -183,7 +185,7 @@ def description(found: Command) -> list[object]:
 
 
 def key_specification(spec: KeySpec) -> dict[bytes, object]:
-    """A key specification as COMMAND INFO tells it."""
+    """A key specification as COMMAND INFO describes it."""
     reply: dict[bytes, object] = {b"notes": spec.notes.encode()} if spec.notes else {}
     reply[b"flags"] = word_set(key_flags(spec))
     reply[b"begin_search"] = search_step(spec.begin, {"index": ["index"], "keyword": ["keyword", "startfrom"]})
@@ -204,7 +206,7 @@ def search_step(step: tuple[Any, ...], names: dict[str, list[str]]) -> dict[byte
 
 
 def documentation(found: Command, documents: dict[str, dict[str, Any]]) -> dict[bytes, object]:
-    """A command as COMMAND DOCS tells it. documents: docs.json, by full name."""
+    """A command as COMMAND DOCS describes it. documents: docs.json, by full name."""
     reply = as_reply(documents.get(found.full_name.decode(), {}))
     if found.subcommands:
         children = found.subcommands.values()
@@ -213,7 +215,7 @@ def documentation(found: Command, documents: dict[str, dict[str, Any]]) -> dict[
 
 
 def documents() -> dict[str, dict[str, Any]]:
-    """docs.json: what COMMAND DOCS tells of each command and subcommand, by full name."""
+    """docs.json: what COMMAND DOCS says of each command and subcommand, by full name."""
     loaded: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("docs.json").read_text())
     return loaded
 

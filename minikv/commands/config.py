@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""CONFIG: settings shown and changed at run time, the file rewritten, the statistics reset."""
+"""CONFIG: show and change settings at run time, rewrite the file, reset the statistics."""
 
 from typing import TYPE_CHECKING
 
@@ -51,12 +51,7 @@ def config_get(ctx: "Client", *patterns: bytes) -> dict[bytes, bytes]:
     return found
 
 
-@command(
-    "CONFIG|SET",
-    arity=-4,
-    flags=FLAGS,
-    tips=["request_policy:all_nodes", "response_policy:all_succeeded"],
-)
+@command("CONFIG|SET", arity=-4, flags=FLAGS, tips=["request_policy:all_nodes", "response_policy:all_succeeded"])
 def config_set(ctx: "Client", *words: bytes) -> SimpleString:
     if len(words) % 2:
         raise CommandError(SYNTAX_ERROR)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from minikv import REDIS_VERSION
 from minikv.commands.help import help_lines
@@ -20,24 +20,20 @@ from minikv.dispatch.spec import (
     NO_MULTI,
     NOSCRIPT,
     STALE,
-    command,
     container,
+    in_category,
 )
 from minikv.errors import CommandError, NamingError
 from minikv.protocol.reply import NO_REPLY, NULL_ARRAY, OK, PONG, Marker, SimpleString, Verbatim
+
+command = in_category("connection")
 
 ANYTIME = LOADING | STALE
 WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
 CLIENT_TYPES = (b"normal", b"slave", b"replica", b"pubsub", b"master")
 
 
-@command(
-    "PING",
-    arity=-1,
-    flags=FAST,
-    categories="connection",
-    tips=("request_policy:all_shards", "response_policy:all_succeeded"),
-)
+@command("PING", arity=-1, flags=FAST, tips=("request_policy:all_shards", "response_policy:all_succeeded"))
 def ping(ctx: Client, *message: bytes) -> SimpleString | bytes | list[bytes]:
     if len(message) > 1:
         raise CommandError("ERR wrong number of arguments for 'ping' command")
@@ -46,33 +42,18 @@ def ping(ctx: Client, *message: bytes) -> SimpleString | bytes | list[bytes]:
     return message[0] if message else PONG
 
 
-@command(
-    "ECHO",
-    arity=2,
-    flags=ANYTIME | FAST,
-    categories="connection",
-)
+@command("ECHO", arity=2, flags=ANYTIME | FAST)
 def echo(ctx: Client, message: bytes) -> bytes:
     return message
 
 
-@command(
-    "QUIT",
-    arity=-1,
-    flags=ANYTIME | NOSCRIPT | FAST | NO_AUTH | ALLOW_BUSY,
-    categories="connection",
-)
+@command("QUIT", arity=-1, flags=ANYTIME | NOSCRIPT | FAST | NO_AUTH | ALLOW_BUSY)
 def quit_(ctx: Client, *ignored: bytes) -> SimpleString:
     ctx.close_after_reply = True
     return OK
 
 
-@command(
-    "SELECT",
-    arity=2,
-    flags=ANYTIME | FAST,
-    categories="connection",
-)
+@command("SELECT", arity=2, flags=ANYTIME | FAST)
 def select(ctx: Client, number: bytes) -> SimpleString:
     chosen = integer_between(number, INT32_MIN, INT32_MAX)
     if not 0 <= chosen < len(ctx.keyspace.databases):
@@ -81,12 +62,7 @@ def select(ctx: Client, number: bytes) -> SimpleString:
     return OK
 
 
-@command(
-    "AUTH",
-    arity=-2,
-    flags=ANYTIME | NOSCRIPT | FAST | NO_AUTH | ALLOW_BUSY,
-    categories="connection",
-)
+@command("AUTH", arity=-2, flags=ANYTIME | NOSCRIPT | FAST | NO_AUTH | ALLOW_BUSY)
 def auth(ctx: Client, *words: bytes) -> SimpleString:
     if len(words) > 2:
         raise CommandError(SYNTAX_ERROR)
@@ -106,12 +82,7 @@ def log_in(ctx: Client, username: bytes, password: bytes) -> None:
     ctx.trust()
 
 
-@command(
-    "HELLO",
-    arity=-1,
-    flags=ANYTIME | NOSCRIPT | FAST | NO_AUTH | ALLOW_BUSY,
-    categories="connection",
-)
+@command("HELLO", arity=-1, flags=ANYTIME | NOSCRIPT | FAST | NO_AUTH | ALLOW_BUSY)
 def hello(ctx: Client, *words: bytes) -> dict[bytes, object]:
     resp = ctx.resp
     name = None
@@ -158,18 +129,13 @@ def read_hello_options(ctx: Client, words: Sequence[bytes]) -> bytes | None:
 
 
 def checked_name(name: bytes, what: str = "Client names") -> bytes:
-    """A name that can stand in a line of CLIENT LIST."""
+    """A name that is valid in a line of CLIENT LIST."""
     if any(not 33 <= byte <= 126 for byte in name):
         raise CommandError(f"ERR {what} cannot contain spaces, newlines or special characters.")
     return name
 
 
-@command(
-    "RESET",
-    arity=1,
-    flags=ANYTIME | NOSCRIPT | FAST | NO_AUTH | ALLOW_BUSY,
-    categories="connection",
-)
+@command("RESET", arity=1, flags=ANYTIME | NOSCRIPT | FAST | NO_AUTH | ALLOW_BUSY)
 def reset(ctx: Client) -> SimpleString:
     ctx.discard_transaction()
     ctx.server.forget(ctx)
@@ -185,11 +151,7 @@ def reset(ctx: Client) -> SimpleString:
     return SimpleString(b"RESET")
 
 
-@command(
-    "MONITOR",
-    arity=1,
-    flags=ANYTIME | NOSCRIPT | ADMIN,
-)
+@command("MONITOR", arity=1, flags=ANYTIME | NOSCRIPT | ADMIN, categories=())
 def monitor(ctx: Client) -> SimpleString:
     if ctx.in_exec:
         raise CommandError("ERR MONITOR isn't allowed for DENY BLOCKING client")
@@ -199,11 +161,7 @@ def monitor(ctx: Client) -> SimpleString:
     return OK
 
 
-@command(
-    "SHUTDOWN",
-    arity=-1,
-    flags=ANYTIME | NOSCRIPT | ADMIN | NO_MULTI | ALLOW_BUSY,
-)
+@command("SHUTDOWN", arity=-1, flags=ANYTIME | NOSCRIPT | ADMIN | NO_MULTI | ALLOW_BUSY, categories=())
 def shutdown(ctx: Client, *words: bytes) -> Marker | SimpleString:
     options = {word.lower() for word in words}
     if options - {b"save", b"nosave", b"now", b"force", b"abort"}:
@@ -271,28 +229,23 @@ UNPAUSE
     End a pause."""
 
 
-def client_command(name: str, **spec: object) -> Callable[[Callable[..., object]], Callable[..., object]]:
-    """A subcommand of CLIENT."""
-    return command(f"CLIENT|{name}", categories="connection", **spec)
-
-
-@client_command("ID", arity=2, flags=OWN)
+@command("CLIENT|ID", arity=2, flags=OWN)
 def client_id(ctx: Client) -> int:
     return ctx.id
 
 
-@client_command("GETNAME", arity=2, flags=OWN)
+@command("CLIENT|GETNAME", arity=2, flags=OWN)
 def client_getname(ctx: Client) -> bytes | None:
     return ctx.name or None
 
 
-@client_command("SETNAME", arity=3, flags=OWN)
+@command("CLIENT|SETNAME", arity=3, flags=OWN)
 def client_setname(ctx: Client, name: bytes) -> SimpleString:
     ctx.name = checked_name(name)
     return OK
 
 
-@client_command("SETINFO", arity=4, flags=OWN)
+@command("CLIENT|SETINFO", arity=4, flags=OWN)
 def client_setinfo(ctx: Client, attribute: bytes, value: bytes) -> SimpleString:
     """Redis has it since 7.2; client libraries send it to any server."""
     word = attribute.lower()
@@ -306,22 +259,12 @@ def client_setinfo(ctx: Client, attribute: bytes, value: bytes) -> SimpleString:
     return OK
 
 
-@client_command(
-    "INFO",
-    arity=2,
-    flags=OWN,
-    tips=("nondeterministic_output",),
-)
+@command("CLIENT|INFO", arity=2, flags=OWN, tips=("nondeterministic_output",))
 def client_info(ctx: Client) -> Verbatim:
     return Verbatim(b"txt", client_line(ctx))
 
 
-@client_command(
-    "LIST",
-    arity=-2,
-    flags=OTHERS,
-    tips=("nondeterministic_output",),
-)
+@command("CLIENT|LIST", arity=-2, flags=OTHERS, tips=("nondeterministic_output",))
 def client_list(ctx: Client, *words: bytes) -> Verbatim:
     clients: dict[int, Client] = ctx.server.clients
     chosen: Iterable[Client] = clients.values()
@@ -345,11 +288,7 @@ def checked_type(name: bytes) -> bytes:
     return lower
 
 
-@client_command(
-    "KILL",
-    arity=-3,
-    flags=OTHERS,
-)
+@command("CLIENT|KILL", arity=-3, flags=OTHERS)
 def client_kill(ctx: Client, *words: bytes) -> SimpleString | int:
     if len(words) == 1:
         found = chosen_clients(ctx, {b"addr": words[0], b"skipme": False})
@@ -393,7 +332,7 @@ def kill_id(value: bytes) -> int:
     return number
 
 
-@client_command("PAUSE", arity=-3, flags=OTHERS)
+@command("CLIENT|PAUSE", arity=-3, flags=OTHERS)
 def client_pause(ctx: Client, timeout: bytes, *mode: bytes) -> SimpleString:
     writes_only = False
     if len(mode) > 1:
@@ -412,13 +351,13 @@ def client_pause(ctx: Client, timeout: bytes, *mode: bytes) -> SimpleString:
     return OK
 
 
-@client_command("UNPAUSE", arity=2, flags=OTHERS)
+@command("CLIENT|UNPAUSE", arity=2, flags=OTHERS)
 def client_unpause(ctx: Client) -> SimpleString:
     ctx.server.unpause()
     return OK
 
 
-@client_command("UNBLOCK", arity=-3, flags=OTHERS)
+@command("CLIENT|UNBLOCK", arity=-3, flags=OTHERS)
 def client_unblock(ctx: Client, number: bytes, *reason: bytes) -> int:
     if len(reason) > 1:
         raise NamingError("ERR unknown subcommand or wrong number of arguments for '{}'. Try CLIENT HELP.")
@@ -431,7 +370,7 @@ def client_unblock(ctx: Client, number: bytes, *reason: bytes) -> int:
     return int(client is not None and ctx.server.blocking.unblock(client, outcome))
 
 
-@client_command("REPLY", arity=3, flags=OWN)
+@command("CLIENT|REPLY", arity=3, flags=OWN)
 def client_reply(ctx: Client, mode: bytes) -> SimpleString | Marker:
     word = mode.lower()
     if word == b"on":
@@ -447,7 +386,7 @@ def client_reply(ctx: Client, mode: bytes) -> SimpleString | Marker:
     return NO_REPLY
 
 
-@client_command("NO-EVICT", arity=3, flags=OTHERS)
+@command("CLIENT|NO-EVICT", arity=3, flags=OTHERS)
 def client_no_evict(ctx: Client, mode: bytes) -> SimpleString:
     word = mode.lower()
     if word not in (b"on", b"off"):
@@ -456,16 +395,16 @@ def client_no_evict(ctx: Client, mode: bytes) -> SimpleString:
     return OK
 
 
-@client_command("GETREDIR", arity=2, flags=OWN)
+@command("CLIENT|GETREDIR", arity=2, flags=OWN)
 def client_getredir(ctx: Client) -> int:
     return -1
 
 
-@client_command("TRACKINGINFO", arity=2, flags=OWN)
+@command("CLIENT|TRACKINGINFO", arity=2, flags=OWN)
 def client_trackinginfo(ctx: Client) -> dict[bytes, object]:
     return {b"flags": {b"off"}, b"redirect": -1, b"prefixes": []}
 
 
-@client_command("HELP", arity=2, flags=ANYTIME)
+@command("CLIENT|HELP", arity=2, flags=ANYTIME)
 def client_help(ctx: Client) -> list[SimpleString]:
     return help_lines("CLIENT", HELP.splitlines())

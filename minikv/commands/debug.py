@@ -31,11 +31,11 @@ from minikv.settings import memory_bytes
 NOT_POSITIVE = "ERR value is out of range, must be positive"
 RELOAD_OPTIONS = {b"merge", b"noflush", b"nosave"}
 MAX_PACKED_THRESHOLD = 4 << 30
-LONGEST_SLEEP_S = 1e9  # longer than any server lives, and still a time that the system takes
+LONGEST_SLEEP_S = 1e9  # longer than any server runs, and still a time that the system accepts
 
 
 class Subcommand(NamedTuple):
-    """A handler and how many arguments it takes behind its name; most is None if any number will do."""
+    """A handler and the number of arguments after its name; most: None for no limit."""
 
     handler: Callable[..., object]
     least: int = 0
@@ -55,7 +55,7 @@ def debug(ctx: Client, name: bytes, *args: bytes) -> object:
 
 
 def sleep(ctx: Client, seconds: bytes) -> SimpleString:
-    """Hold up the whole server; what is no number counts as 0."""
+    """Block the whole server; anything but a number counts as 0."""
     try:
         duration_s = float(seconds)
     except ValueError:
@@ -145,7 +145,7 @@ def htstats(ctx: Client, number: bytes, *full: bytes) -> Verbatim:
 
 
 def engine_check(ctx: Client) -> SimpleString:
-    """Prove the engine's invariants; a failure is told and logged, not hidden."""
+    """Prove the engine's invariants; a failure is reported and logged, not hidden."""
     try:
         ctx.keyspace.check()
     except AssertionError as error:
@@ -202,7 +202,7 @@ def panic(ctx: Client) -> SimpleString:
 
 
 def protocol(ctx: Client, kind: bytes) -> object:
-    """A reply of the named type; an attribute and a push stand before a reply."""
+    """A reply of the named type; an attribute and a push precede a reply."""
     samples: dict[bytes, object] = {
         b"string": b"Hello World",
         b"integer": 12345,

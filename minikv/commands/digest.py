@@ -49,7 +49,7 @@ def pair_digest(name: bytes, value: bytes) -> int:
 
 
 def value_digest(database: Any, key: bytes, start: int = 0) -> int:
-    """The digest of a key's value and of whether it expires, taken into `start`; 0 for a missing key."""
+    """The digest of a key's value, and of whether it expires, mixed into `start`; 0 for a missing key."""
     kind = database.lookup(key, False, False)
     if kind < 0:
         return 0

@@ -19,11 +19,13 @@ from minikv.dispatch.arguments import (
     overflows,
 )
 from minikv.dispatch.client import Client
-from minikv.dispatch.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, KeySpec, command, container
+from minikv.dispatch.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, KeySpec, container, in_category
 from minikv.errors import CommandError
 from minikv.keyspace import NO_EXPIRY, Database
 from minikv.keyspace.glob import glob_match
 from minikv.protocol.reply import OK, SimpleString
+
+command = in_category("keyspace")
 
 MISSING = -1
 SCAN_DEFAULT_COUNT = 10
@@ -43,7 +45,6 @@ TYPE_NAMES = {0: b"string", 1: b"list", 2: b"set", 3: b"zset", 4: b"hash", 5: b"
     flags=WRITE,
     keys=(1, -1, 1),
     key_flags="RM delete",
-    categories="keyspace",
     tips=["request_policy:multi_shard", "response_policy:agg_sum"],
 )
 def del_(ctx: Client, *keys: bytes) -> int:
@@ -59,7 +60,6 @@ def del_(ctx: Client, *keys: bytes) -> int:
     flags=WRITE | FAST,
     keys=(1, -1, 1),
     key_flags="RM delete",
-    categories="keyspace",
     tips=["request_policy:multi_shard", "response_policy:agg_sum"],
 )
 def unlink(ctx: Client, *keys: bytes) -> int:
@@ -73,7 +73,6 @@ def unlink(ctx: Client, *keys: bytes) -> int:
     flags=READONLY | FAST,
     keys=(1, -1, 1),
     key_flags="RO",
-    categories="keyspace",
     tips=["request_policy:multi_shard", "response_policy:agg_sum"],
 )
 def exists(ctx: Client, *keys: bytes) -> int:
@@ -87,7 +86,6 @@ def exists(ctx: Client, *keys: bytes) -> int:
     flags=READONLY | FAST,
     keys=(1, -1, 1),
     key_flags="RO",
-    categories="keyspace",
     tips=["request_policy:multi_shard", "response_policy:agg_sum"],
 )
 def touch(ctx: Client, *keys: bytes) -> int:
@@ -95,7 +93,7 @@ def touch(ctx: Client, *keys: bytes) -> int:
     return sum([db.lookup(key) != MISSING for key in keys])
 
 
-@command("TYPE", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="keyspace")
+@command("TYPE", arity=2, flags=READONLY | FAST, key_flags="RO")
 def type_(ctx: Client, key: bytes) -> SimpleString:
     return SimpleString(TYPE_NAMES.get(ctx.db.lookup(key, True, False), b"none"))
 
@@ -103,22 +101,22 @@ def type_(ctx: Client, key: bytes) -> SimpleString:
 # Expiry
 
 
-@command("EXPIRE", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW update", categories="keyspace")
+@command("EXPIRE", arity=-3, flags=WRITE | FAST, key_flags="RW update")
 def expire(ctx: Client, key: bytes, seconds: bytes, *options: bytes) -> int:
     return set_expire(ctx, key, options, seconds, 1000, ctx.keyspace.now_ms, "expire")
 
 
-@command("PEXPIRE", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW update", categories="keyspace")
+@command("PEXPIRE", arity=-3, flags=WRITE | FAST, key_flags="RW update")
 def pexpire(ctx: Client, key: bytes, milliseconds: bytes, *options: bytes) -> int:
     return set_expire(ctx, key, options, milliseconds, 1, ctx.keyspace.now_ms, "pexpire")
 
 
-@command("EXPIREAT", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW update", categories="keyspace")
+@command("EXPIREAT", arity=-3, flags=WRITE | FAST, key_flags="RW update")
 def expireat(ctx: Client, key: bytes, at_s: bytes, *options: bytes) -> int:
     return set_expire(ctx, key, options, at_s, 1000, 0, "expireat")
 
 
-@command("PEXPIREAT", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW update", categories="keyspace")
+@command("PEXPIREAT", arity=-3, flags=WRITE | FAST, key_flags="RW update")
 def pexpireat(ctx: Client, key: bytes, at_ms: bytes, *options: bytes) -> int:
     return set_expire(ctx, key, options, at_ms, 1, 0, "pexpireat")
 
@@ -143,7 +141,7 @@ def set_expire(
 
 
 def expire_conditions(options: tuple[bytes, ...]) -> set[bytes]:
-    """NX, XX, GT and LT as given, if they make sense together."""
+    """The options NX, XX, GT and LT; an error if they contradict each other."""
     conditions = set()
     for option in options:
         word = option.upper()
@@ -158,7 +156,7 @@ def expire_conditions(options: tuple[bytes, ...]) -> set[bytes]:
 
 
 def conditions_hold(conditions: set[bytes], current: int, at_ms: int) -> bool:
-    """Whether a key with this time may get the new one. No time counts as later than any."""
+    """Whether the options let a key with this expiry get the new one. No expiry counts as the latest."""
     if current == NO_EXPIRY:
         return b"XX" not in conditions and b"GT" not in conditions
     return not (
@@ -166,44 +164,28 @@ def conditions_hold(conditions: set[bytes], current: int, at_ms: int) -> bool:
     )
 
 
-@command(
-    "TTL",
-    arity=2,
-    flags=READONLY | FAST,
-    keys=(1, 1, 1),
-    key_flags="RO access",
-    categories="keyspace",
-    tips=["nondeterministic_output"],
-)
+@command("TTL", arity=2, flags=READONLY | FAST, key_flags="RO access", tips=["nondeterministic_output"])
 def ttl(ctx: Client, key: bytes) -> int:
     return time_of(ctx, key, ctx.keyspace.now_ms, 1000)
 
 
-@command(
-    "PTTL",
-    arity=2,
-    flags=READONLY | FAST,
-    keys=(1, 1, 1),
-    key_flags="RO access",
-    categories="keyspace",
-    tips=["nondeterministic_output"],
-)
+@command("PTTL", arity=2, flags=READONLY | FAST, key_flags="RO access", tips=["nondeterministic_output"])
 def pttl(ctx: Client, key: bytes) -> int:
     return time_of(ctx, key, ctx.keyspace.now_ms, 1)
 
 
-@command("EXPIRETIME", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="keyspace")
+@command("EXPIRETIME", arity=2, flags=READONLY | FAST, key_flags="RO access")
 def expiretime(ctx: Client, key: bytes) -> int:
     return time_of(ctx, key, 0, 1000)
 
 
-@command("PEXPIRETIME", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="keyspace")
+@command("PEXPIRETIME", arity=2, flags=READONLY | FAST, key_flags="RO access")
 def pexpiretime(ctx: Client, key: bytes) -> int:
     return time_of(ctx, key, 0, 1)
 
 
 def time_of(ctx: Client, key: bytes, base_ms: int, unit_ms: int) -> int:
-    """The key's time, counted from base_ms and rounded to units; -1: it has none, -2: no such key."""
+    """The key's expiry, counted from base_ms and rounded to units; -1: it has none, -2: no such key."""
     if ctx.db.lookup(key, True, False) == MISSING:
         return -2
     at_ms = ctx.db.expire_at(key)
@@ -212,7 +194,7 @@ def time_of(ctx: Client, key: bytes, base_ms: int, unit_ms: int) -> int:
     return (max(at_ms - base_ms, 0) + unit_ms // 2) // unit_ms
 
 
-@command("PERSIST", arity=2, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW update", categories="keyspace")
+@command("PERSIST", arity=2, flags=WRITE | FAST, key_flags="RW update")
 def persist(ctx: Client, key: bytes) -> int:
     return int(ctx.db.persist(key))
 
@@ -229,7 +211,6 @@ def persist(ctx: Client, key: bytes) -> int:
         KeySpec("RW access delete", ("index", 1), ("range", 0, 1, 0)),
         KeySpec("OW update", ("index", 2), ("range", 0, 1, 0)),
     ],
-    categories="keyspace",
 )
 def rename(ctx: Client, key: bytes, new_key: bytes) -> SimpleString:
     rename_key(ctx, key, new_key)
@@ -245,7 +226,6 @@ def rename(ctx: Client, key: bytes, new_key: bytes) -> SimpleString:
         KeySpec("RW access delete", ("index", 1), ("range", 0, 1, 0)),
         KeySpec("OW insert", ("index", 2), ("range", 0, 1, 0)),
     ],
-    categories="keyspace",
 )
 def renamenx(ctx: Client, key: bytes, new_key: bytes) -> int:
     if ctx.db.lookup(new_key, False, False) != MISSING and ctx.db.lookup(key, False, False) != MISSING:
@@ -255,7 +235,7 @@ def renamenx(ctx: Client, key: bytes, new_key: bytes) -> int:
 
 
 def rename_key(ctx: Client, key: bytes, new_key: bytes) -> None:
-    """A key may be renamed to itself, if it exists."""
+    """A key may be renamed to itself if it exists."""
     if ctx.db.lookup(key, False, False) == MISSING:
         raise CommandError(NO_SUCH_KEY)
     if key != new_key:
@@ -271,7 +251,6 @@ def rename_key(ctx: Client, key: bytes, new_key: bytes) -> None:
         KeySpec("RO access", ("index", 1), ("range", 0, 1, 0)),
         KeySpec("OW update", ("index", 2), ("range", 0, 1, 0)),
     ],
-    categories="keyspace",
 )
 def copy(ctx: Client, key: bytes, new_key: bytes, *options: bytes) -> int:
     target = ctx.db
@@ -292,7 +271,7 @@ def copy(ctx: Client, key: bytes, new_key: bytes, *options: bytes) -> int:
     return int(ctx.db.copy_to(key, target, new_key, replace))
 
 
-@command("MOVE", arity=3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="keyspace")
+@command("MOVE", arity=3, flags=WRITE | FAST, key_flags="RW access update")
 def move(ctx: Client, key: bytes, number: bytes) -> int:
     target = numbered_database(ctx, number)
     if target is ctx.db:
@@ -322,9 +301,7 @@ def keys(ctx: Client, pattern: bytes) -> list[bytes]:
     return found if pattern == b"*" else [key for key in found if glob_match(pattern, key)]
 
 
-@command(
-    "SCAN", arity=-2, flags=READONLY, categories="keyspace", tips=["nondeterministic_output", "request_policy:special"]
-)
+@command("SCAN", arity=-2, flags=READONLY, tips=["nondeterministic_output", "request_policy:special"])
 def scan(ctx: Client, start: bytes, *options: bytes) -> list[object]:
     place = cursor(start)
     count = SCAN_DEFAULT_COUNT
@@ -351,13 +328,7 @@ def scan(ctx: Client, start: bytes, *options: bytes) -> list[object]:
     return [b"%d" % place, found]
 
 
-@command(
-    "RANDOMKEY",
-    arity=1,
-    flags=READONLY,
-    categories="keyspace",
-    tips=["request_policy:all_shards", "nondeterministic_output"],
-)
+@command("RANDOMKEY", arity=1, flags=READONLY, tips=["request_policy:all_shards", "nondeterministic_output"])
 def randomkey(ctx: Client) -> bytes | None:
     return ctx.db.random_key()
 
@@ -367,30 +338,14 @@ def randomkey(ctx: Client) -> bytes | None:
 OBJECT = container("OBJECT", arity=-2)
 
 
-@command(
-    "OBJECT|ENCODING",
-    arity=3,
-    flags=READONLY,
-    keys=(2, 2, 1),
-    key_flags="RO",
-    categories="keyspace",
-    tips=["nondeterministic_output"],
-)
+@command("OBJECT|ENCODING", arity=3, flags=READONLY, keys=(2, 2, 1), key_flags="RO", tips=["nondeterministic_output"])
 def object_encoding(ctx: Client, key: bytes) -> bytes | None:
     if ctx.db.lookup(key, True, False) == MISSING:
         return None
     return encoding_of(ctx.db, key, ctx.server.config)
 
 
-@command(
-    "OBJECT|REFCOUNT",
-    arity=3,
-    flags=READONLY,
-    keys=(2, 2, 1),
-    key_flags="RO",
-    categories="keyspace",
-    tips=["nondeterministic_output"],
-)
+@command("OBJECT|REFCOUNT", arity=3, flags=READONLY, keys=(2, 2, 1), key_flags="RO", tips=["nondeterministic_output"])
 def object_refcount(ctx: Client, key: bytes) -> int | None:
     if ctx.db.lookup(key, True, False) == MISSING:
         return None
@@ -407,15 +362,7 @@ def shares_integers(ctx: Client) -> bool:
     return not (config.maxmemory and config.maxmemory_policy.endswith(("-lru", "-lfu")))
 
 
-@command(
-    "OBJECT|IDLETIME",
-    arity=3,
-    flags=READONLY,
-    keys=(2, 2, 1),
-    key_flags="RO",
-    categories="keyspace",
-    tips=["nondeterministic_output"],
-)
+@command("OBJECT|IDLETIME", arity=3, flags=READONLY, keys=(2, 2, 1), key_flags="RO", tips=["nondeterministic_output"])
 def object_idletime(ctx: Client, key: bytes) -> int | None:
     if ctx.db.lookup(key, True, False) == MISSING:
         return None
@@ -427,15 +374,7 @@ def object_idletime(ctx: Client, key: bytes) -> int | None:
     return ctx.db.idle_seconds(key)
 
 
-@command(
-    "OBJECT|FREQ",
-    arity=3,
-    flags=READONLY,
-    keys=(2, 2, 1),
-    key_flags="RO",
-    categories="keyspace",
-    tips=["nondeterministic_output"],
-)
+@command("OBJECT|FREQ", arity=3, flags=READONLY, keys=(2, 2, 1), key_flags="RO", tips=["nondeterministic_output"])
 def object_freq(ctx: Client, key: bytes) -> int | None:
     if ctx.db.lookup(key, True, False) == MISSING:
         return None
@@ -451,7 +390,7 @@ def counts_frequency(ctx: Client) -> bool:
     return ctx.keyspace.lfu
 
 
-@command("OBJECT|HELP", arity=2, flags=LOADING | STALE, categories="keyspace")
+@command("OBJECT|HELP", arity=2, flags=LOADING | STALE)
 def object_help(ctx: Client) -> list[SimpleString]:
     return help_lines(
         "OBJECT",

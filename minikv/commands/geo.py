@@ -13,10 +13,12 @@ from minikv.algorithms.partial_sort import smallest_first
 from minikv.commands.sorted_set import CH, NX, OPTIONS, XX, add_pairs, score_of
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer
 from minikv.dispatch.client import Client
-from minikv.dispatch.spec import DENYOOM, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
+from minikv.dispatch.spec import DENYOOM, MOVABLEKEYS, READONLY, WRITE, KeySpec, in_category
 from minikv.errors import CommandError, NamingError
 from minikv.keyspace.sorted_set import SortedSet, replace_sorted_set
 from minikv.protocol.reply import NULL_ARRAY, Decimal
+
+command = in_category("geo")
 
 Place = tuple[float, float]
 # Member, score, metres from the centre, longitude, latitude.
@@ -78,7 +80,7 @@ def shown_place(place: Place) -> list[Decimal]:
 # Members
 
 
-@command("GEOADD", arity=-5, flags=WRITE | DENYOOM, keys=(1, 1, 1), key_flags="RW update", categories="geo")
+@command("GEOADD", arity=-5, flags=WRITE | DENYOOM, key_flags="RW update")
 def geoadd(ctx: Client, key: bytes, *words: bytes) -> int | float | None:
     options = first = 0
     while first < len(words) and (option := OPTIONS.get(words[first].upper(), 0)) & (NX | XX | CH):
@@ -91,14 +93,14 @@ def geoadd(ctx: Client, key: bytes, *words: bytes) -> int | float | None:
     return add_pairs(ctx, key, scores, places[2::3], options)
 
 
-@command("GEOPOS", arity=-2, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="geo")
+@command("GEOPOS", arity=-2, flags=READONLY, key_flags="RO access")
 def geopos(ctx: Client, key: bytes, *members: bytes) -> list[object]:
     return [
         NULL_ARRAY if score is None else shown_place(geohash.decode(score)) for score in scores_of(ctx, key, members)
     ]
 
 
-@command("GEOHASH", arity=-2, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="geo")
+@command("GEOHASH", arity=-2, flags=READONLY, key_flags="RO access")
 def geohash_(ctx: Client, key: bytes, *members: bytes) -> list[bytes | None]:
     return [None if score is None else geohash.text(*geohash.decode(score)) for score in scores_of(ctx, key, members)]
 
@@ -108,7 +110,7 @@ def scores_of(ctx: Client, key: bytes, members: Sequence[bytes]) -> list[float |
     return [None if set_ is None else set_.score(member) for member in members]
 
 
-@command("GEODIST", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="geo")
+@command("GEODIST", arity=-4, flags=READONLY, key_flags="RO access")
 def geodist(ctx: Client, key: bytes, one: bytes, other: bytes, *unit: bytes) -> bytes | None:
     if len(unit) > 1:
         raise CommandError(SYNTAX_ERROR)
@@ -149,7 +151,7 @@ class Search:
             place += 1 + self.take(words[place].upper(), words[place + 1 :])
 
     def take(self, word: bytes, rest: Sequence[bytes]) -> int:
-        """Take an option; returns how many of the words behind it belong to it."""
+        """Take an option; returns how many of the words after it belong to it."""
         if word in (b"WITHDIST", b"WITHHASH", b"WITHCOORD"):
             self.shown.add(word)
         elif word == b"ANY":
@@ -166,7 +168,7 @@ class Search:
         return 0
 
     def check(self, stored_by: str) -> None:
-        """What can be said only when all options are known."""
+        """Check what depends on all options."""
         if self.destination is not None and self.shown:
             raise CommandError(f"ERR {stored_by} is not compatible with WITHDIST, WITHHASH and WITHCOORD options")
 
@@ -185,7 +187,7 @@ class Search:
         return len(pairs)
 
     def members(self) -> list[Found]:
-        """All members in the shape, or with ANY the first of them that come."""
+        """All members in the shape, or with ANY the first that are found."""
         found: list[Found] = []
         if self.source is None:
             return found
@@ -211,7 +213,7 @@ class Search:
         return sorted(found, key=itemgetter(2), reverse=order == b"DESC")
 
     def item(self, member: bytes, score: float, distance: float, longitude: float, latitude: float) -> object:
-        """A member with what is to be shown of it."""
+        """A member with the figures that the options ask for."""
         if not self.shown:
             return member
         parts: list[object] = [member]
@@ -244,19 +246,12 @@ class RadiusSearch(Search):
         return self.answer(ctx)
 
 
-@command(
-    "GEORADIUS",
-    arity=-6,
-    flags=WRITE | DENYOOM | MOVABLEKEYS,
-    keys=(1, 1, 1),
-    keyspecs=perhaps_stored(6),
-    categories="geo",
-)
+@command("GEORADIUS", arity=-6, flags=WRITE | DENYOOM | MOVABLEKEYS, keys=(1, 1, 1), keyspecs=perhaps_stored(6))
 def georadius(ctx: Client, key: bytes, *words: bytes) -> object:
     return around_place(ctx, key, *words, may_store=True)
 
 
-@command("GEORADIUS_RO", arity=-6, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="geo")
+@command("GEORADIUS_RO", arity=-6, flags=READONLY, key_flags="RO access")
 def georadius_ro(ctx: Client, key: bytes, *words: bytes) -> object:
     return around_place(ctx, key, *words, may_store=False)
 
@@ -277,19 +272,12 @@ def around_place(
     return search.answer_with(ctx, options)
 
 
-@command(
-    "GEORADIUSBYMEMBER",
-    arity=-5,
-    flags=WRITE | DENYOOM | MOVABLEKEYS,
-    keys=(1, 1, 1),
-    keyspecs=perhaps_stored(5),
-    categories="geo",
-)
+@command("GEORADIUSBYMEMBER", arity=-5, flags=WRITE | DENYOOM | MOVABLEKEYS, keys=(1, 1, 1), keyspecs=perhaps_stored(5))
 def georadiusbymember(ctx: Client, key: bytes, *words: bytes) -> object:
     return around_member(ctx, key, *words, may_store=True)
 
 
-@command("GEORADIUSBYMEMBER_RO", arity=-5, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="geo")
+@command("GEORADIUSBYMEMBER_RO", arity=-5, flags=READONLY, key_flags="RO access")
 def georadiusbymember_ro(ctx: Client, key: bytes, *words: bytes) -> object:
     return around_member(ctx, key, *words, may_store=False)
 
@@ -352,11 +340,11 @@ class ShapeSearch(Search):
         return self.answer(ctx)
 
 
-@command("GEOSEARCH", arity=-7, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="geo")
+@command("GEOSEARCH", arity=-7, flags=READONLY, key_flags="RO access")
 def geosearch(ctx: Client, key: bytes, *options: bytes) -> object:
     return ShapeSearch(SortedSet.at(ctx.db, key), None).answer_with(ctx, options)
 
 
-@command("GEOSEARCHSTORE", arity=-8, flags=WRITE | DENYOOM, keys=(1, 2, 1), keyspecs=STORED, categories="geo")
+@command("GEOSEARCHSTORE", arity=-8, flags=WRITE | DENYOOM, keys=(1, 2, 1), keyspecs=STORED)
 def geosearchstore(ctx: Client, destination: bytes, source: bytes, *options: bytes) -> object:
     return ShapeSearch(SortedSet.at(ctx.db, source), destination).answer_with(ctx, options)

@@ -16,11 +16,13 @@ from minikv.dispatch.arguments import (
     integer_between,
 )
 from minikv.dispatch.client import Client
-from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, command
+from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, in_category
 from minikv.errors import CommandError
 from minikv.keyspace.glob import glob_match
 from minikv.keyspace.hash import Hash
 from minikv.protocol.reply import OK, SimpleString
+
+command = in_category("hash")
 
 # Fields that one HRANDFIELD with a negative count may ask for: without a limit the reply could fill the memory.
 MOST_RANDOM = 1 << 22
@@ -32,14 +34,14 @@ RANDOM = ["nondeterministic_output"]
 # Write
 
 
-@command("HSET", arity=-4, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW update", categories="hash")
+@command("HSET", arity=-4, flags=WRITE | DENYOOM | FAST, key_flags="RW update")
 def hset(ctx: Client, key: bytes, *pairs: bytes) -> int:
     if len(pairs) % 2:
         raise CommandError("ERR wrong number of arguments for 'hset' command")
     return set_pairs(ctx, key, pairs)
 
 
-@command("HMSET", arity=-4, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW update", categories="hash")
+@command("HMSET", arity=-4, flags=WRITE | DENYOOM | FAST, key_flags="RW update")
 def hmset(ctx: Client, key: bytes, *pairs: bytes) -> SimpleString:
     if len(pairs) % 2:
         raise CommandError("ERR wrong number of arguments for 'hmset' command")
@@ -56,21 +58,19 @@ def set_pairs(ctx: Client, key: bytes, pairs: tuple[bytes, ...]) -> int:
     return sum([hash_.set(pairs[i], pairs[i + 1]) for i in range(0, len(pairs), 2)])
 
 
-@command("HSETNX", arity=4, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW insert", categories="hash")
+@command("HSETNX", arity=4, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def hsetnx(ctx: Client, key: bytes, field: bytes, value: bytes) -> int:
     hash_ = Hash.to_write(ctx.db, key)
     return 0 if hash_.contains(field) else int(hash_.set(field, value))
 
 
-@command("HDEL", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW delete", categories="hash")
+@command("HDEL", arity=-3, flags=WRITE | FAST, key_flags="RW delete")
 def hdel(ctx: Client, key: bytes, *fields: bytes) -> int:
     hash_: Hash | None = Hash.at(ctx.db, key, False)
     return 0 if hash_ is None else sum([hash_.delete(field) for field in fields])
 
 
-@command(
-    "HINCRBY", arity=4, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="hash"
-)
+@command("HINCRBY", arity=4, flags=WRITE | DENYOOM | FAST, key_flags="RW access update")
 def hincrby(ctx: Client, key: bytes, field: bytes, increment: bytes) -> int:
     amount = integer(increment)
     hash_ = Hash.to_write(ctx.db, key)
@@ -82,14 +82,7 @@ def hincrby(ctx: Client, key: bytes, field: bytes, increment: bytes) -> int:
     return number
 
 
-@command(
-    "HINCRBYFLOAT",
-    arity=4,
-    flags=WRITE | DENYOOM | FAST,
-    keys=(1, 1, 1),
-    key_flags="RW access update",
-    categories="hash",
-)
+@command("HINCRBYFLOAT", arity=4, flags=WRITE | DENYOOM | FAST, key_flags="RW access update")
 def hincrbyfloat(ctx: Client, key: bytes, field: bytes, increment: bytes) -> bytes:
     amount = LongDouble.parse(increment)
     if amount is None:
@@ -112,56 +105,56 @@ def hincrbyfloat(ctx: Client, key: bytes, field: bytes, increment: bytes) -> byt
 # Read
 
 
-@command("HGET", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="hash")
+@command("HGET", arity=3, flags=READONLY | FAST, key_flags="RO access")
 def hget(ctx: Client, key: bytes, field: bytes) -> bytes | None:
     hash_: Hash | None = Hash.at(ctx.db, key)
     return None if hash_ is None else hash_.get(field)
 
 
-@command("HMGET", arity=-3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="hash")
+@command("HMGET", arity=-3, flags=READONLY | FAST, key_flags="RO access")
 def hmget(ctx: Client, key: bytes, *fields: bytes) -> list[bytes | None]:
     hash_: Hash | None = Hash.at(ctx.db, key)
     return [None] * len(fields) if hash_ is None else [hash_.get(field) for field in fields]
 
 
-@command("HGETALL", arity=2, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="hash", tips=UNORDERED)
+@command("HGETALL", arity=2, flags=READONLY, key_flags="RO access", tips=UNORDERED)
 def hgetall(ctx: Client, key: bytes) -> dict[bytes, bytes] | list[bytes]:
     hash_ = Hash.at(ctx.db, key)
     items = [] if hash_ is None else hash_.items()
     return items if ctx.resp == 2 else dict(zip(items[::2], items[1::2], strict=True))
 
 
-@command("HKEYS", arity=2, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="hash", tips=UNORDERED)
+@command("HKEYS", arity=2, flags=READONLY, key_flags="RO access", tips=UNORDERED)
 def hkeys(ctx: Client, key: bytes) -> list[bytes]:
     hash_ = Hash.at(ctx.db, key)
     return [] if hash_ is None else hash_.fields()
 
 
-@command("HVALS", arity=2, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="hash", tips=UNORDERED)
+@command("HVALS", arity=2, flags=READONLY, key_flags="RO access", tips=UNORDERED)
 def hvals(ctx: Client, key: bytes) -> list[bytes]:
     hash_ = Hash.at(ctx.db, key)
     return [] if hash_ is None else hash_.values()
 
 
-@command("HLEN", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="hash")
+@command("HLEN", arity=2, flags=READONLY | FAST, key_flags="RO")
 def hlen(ctx: Client, key: bytes) -> int:
     hash_ = Hash.at(ctx.db, key)
     return 0 if hash_ is None else len(hash_)
 
 
-@command("HEXISTS", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="hash")
+@command("HEXISTS", arity=3, flags=READONLY | FAST, key_flags="RO")
 def hexists(ctx: Client, key: bytes, field: bytes) -> int:
     hash_: Hash | None = Hash.at(ctx.db, key)
     return 0 if hash_ is None else int(hash_.contains(field))
 
 
-@command("HSTRLEN", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="hash")
+@command("HSTRLEN", arity=3, flags=READONLY | FAST, key_flags="RO")
 def hstrlen(ctx: Client, key: bytes, field: bytes) -> int:
     hash_ = Hash.at(ctx.db, key)
     return 0 if hash_ is None else hash_.value_len(field)
 
 
-@command("HRANDFIELD", arity=-2, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="hash", tips=RANDOM)
+@command("HRANDFIELD", arity=-2, flags=READONLY, key_flags="RO access", tips=RANDOM)
 def hrandfield(ctx: Client, key: bytes, *options: bytes) -> object:
     if options:
         return random_fields(ctx, key, *options)
@@ -170,7 +163,7 @@ def hrandfield(ctx: Client, key: bytes, *options: bytes) -> object:
 
 
 def random_fields(ctx: Client, key: bytes, count: bytes, *options: bytes) -> list[bytes] | list[list[bytes]]:
-    """Different fields; with a negative count as many as that, each drawn from all. In RESP3 values come in pairs."""
+    """Different fields; with a negative count, that many independent draws. In RESP3 values come in pairs."""
     wanted = integer_between(count, -INT64_MAX, INT64_MAX)
     if len(options) > 1 or (options and options[0].upper() != b"WITHVALUES"):
         raise CommandError(SYNTAX_ERROR)
@@ -187,7 +180,7 @@ def random_fields(ctx: Client, key: bytes, count: bytes, *options: bytes) -> lis
     return found if ctx.resp == 2 else [found[i : i + 2] for i in range(0, len(found), 2)]
 
 
-@command("HSCAN", arity=-3, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="hash", tips=RANDOM)
+@command("HSCAN", arity=-3, flags=READONLY, key_flags="RO access", tips=RANDOM)
 def hscan(ctx: Client, key: bytes, start: bytes, *options: bytes) -> list[object]:
     place = cursor(start)
     hash_ = Hash.at(ctx.db, key)

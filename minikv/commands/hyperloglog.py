@@ -4,29 +4,22 @@
 from __future__ import annotations
 
 from minikv.dispatch.client import Client
-from minikv.dispatch.spec import ADMIN, DENYOOM, FAST, MAY_REPLICATE, READONLY, WRITE, KeySpec, command
+from minikv.dispatch.spec import ADMIN, DENYOOM, FAST, MAY_REPLICATE, READONLY, WRITE, KeySpec, in_category
 from minikv.errors import CommandError
 from minikv.keyspace.hyperloglog import HyperLogLog, cardinality_of, no_values
 from minikv.keyspace.registers import self_test
 from minikv.protocol.reply import OK, SimpleString
 
+command = in_category("hyperloglog")
 
-@command(
-    "PFADD", arity=-2, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW insert", categories="hyperloglog"
-)
+
+@command("PFADD", arity=-2, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def pfadd(ctx: Client, key: bytes, *elements: bytes) -> int:
     changes = HyperLogLog.to_write(ctx.db, key).add(elements, ctx.server.config.hll_sparse_max_bytes)
     return 1 if changes else 0
 
 
-@command(
-    "PFCOUNT",
-    arity=-2,
-    flags=READONLY | MAY_REPLICATE,
-    keys=(1, -1, 1),
-    key_flags="RW access",
-    categories="hyperloglog",
-)
+@command("PFCOUNT", arity=-2, flags=READONLY | MAY_REPLICATE, keys=(1, -1, 1), key_flags="RW access")
 def pfcount(ctx: Client, *keys: bytes) -> int:
     if len(keys) > 1:
         return cardinality_of(merged(ctx, keys)[0])
@@ -43,7 +36,6 @@ def pfcount(ctx: Client, *keys: bytes) -> int:
         KeySpec("RW access insert", ("index", 1), ("range", 0, 1, 0)),
         KeySpec("RO access", ("index", 2), ("range", -1, 1, 0)),
     ],
-    categories="hyperloglog",
 )
 def pfmerge(ctx: Client, destination: bytes, *sources: bytes) -> SimpleString:
     values, dense = merged(ctx, (destination, *sources))
@@ -63,14 +55,7 @@ def merged(ctx: Client, keys: tuple[bytes, ...]) -> tuple[bytearray, bool]:
     return values, dense
 
 
-@command(
-    "PFDEBUG",
-    arity=3,
-    flags=WRITE | DENYOOM | ADMIN,
-    keys=(2, 2, 1),
-    key_flags="RW access",
-    categories="hyperloglog",
-)
+@command("PFDEBUG", arity=3, flags=WRITE | DENYOOM | ADMIN, keys=(2, 2, 1), key_flags="RW access")
 def pfdebug(ctx: Client, word: bytes, key: bytes) -> object:
     sketch = HyperLogLog.at(ctx.db, key, False)
     if sketch is None:
@@ -96,7 +81,7 @@ def spelled(width: int, length: int, value: int) -> bytes:
     return b"v:%d,%d" % (value, length) if value else b"%c:%d" % (b"zZ"[width - 1], length)
 
 
-@command("PFSELFTEST", arity=1, flags=ADMIN, categories="hyperloglog")
+@command("PFSELFTEST", arity=1, flags=ADMIN)
 def pfselftest(ctx: Client) -> SimpleString:
     failure = self_test()
     if failure:

@@ -1,4 +1,5 @@
 # cython: language_level=3
+# ruff: noqa: F821, F842
 """INFO: the state of the server as `name:value` lines, in sections.
 
 Names, order and formats are those of Redis 7.0; a field that minikv adds begins with minikv_. Readers split values at
@@ -100,7 +101,7 @@ class Lines:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def add_field(self, name: str, value: object) -> cython.int:
-        """`name:value`; a float has two digits behind the point."""
+        """`name:value`; a float has two digits after the point."""
         self.add(name)
         self.make_room(LONGEST_NUMBER)
         end: cython.p_char = self.text + self.size
@@ -123,7 +124,7 @@ class Lines:
         return 0
 
     def taken(self) -> bytes:
-        """All of it; nothing is left."""
+        """All of the text; nothing is left."""
         self.make_room(TEXT_BYTES)
         pieces = self.pieces
         self.pieces = []
@@ -133,7 +134,7 @@ class Lines:
 @cython.cfunc
 @cython.exceptval(check=False)
 def write_int(text: cython.p_char, number: cython.longlong) -> cython.int:
-    """`:number` and the end of the line; how many bytes. printf takes five times as long."""
+    """`:number` and the end of the line; returns the number of bytes. printf takes five times as long."""
     digits: cython.uchar[INT64_DIGITS]
     count: cython.int = format_int64(digits, number)
     text[0] = 58  # a colon

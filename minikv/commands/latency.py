@@ -1,4 +1,4 @@
-"""LATENCY: when the server was held up, by what, and how long commands take."""
+"""LATENCY: when the server was blocked, by what, and how long commands take."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LATENCY = container("LATENCY", arity=-2)
 FLAGS = ADMIN | NOSCRIPT | LOADING | STALE
 TIPS = ["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]
 
-# What to do about an event, told by DOCTOR; several events may share a sentence.
+# What to do about an event, as DOCTOR says it; several events may share a sentence.
 SLOW_COMMANDS = (
     "Some commands take long. SLOWLOG GET shows which; 'CONFIG SET slowlog-log-slower-than 1000' makes it catch those "
     "above 1 ms."
@@ -97,7 +97,7 @@ def latency_histogram(ctx: Client, *names: bytes) -> dict[bytes, object]:
 
 
 def with_subcommands(ctx: Client, names: Iterable[bytes]) -> Iterable[Command]:
-    """The named commands; a container stands for its subcommands too."""
+    """The named commands; a container includes its subcommands."""
     for name in names:
         found = ctx.server.table.lookup(*name.split(b"|", 1))
         if found is not None:

@@ -17,10 +17,12 @@ from minikv.dispatch.arguments import (
 )
 from minikv.dispatch.blocking import Serve
 from minikv.dispatch.client import Client
-from minikv.dispatch.spec import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
+from minikv.dispatch.spec import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, KeySpec, in_category
 from minikv.errors import CommandError
 from minikv.keyspace.list import List
 from minikv.protocol.reply import NULL_ARRAY, OK, POSTPONED, SimpleString
+
+command = in_category("list")
 
 NOT_POSITIVE = "ERR value is out of range, must be positive"
 SIDES = {b"LEFT": True, b"RIGHT": False}  # whether it is the left one
@@ -41,25 +43,25 @@ def side(word: bytes) -> bool:
 # Adding to the ends
 
 
-@command("LPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW insert", categories="list")
+@command("LPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def lpush(ctx: Client, key: bytes, *values: bytes) -> int:
     list_: List = List.to_write(ctx.db, key)
     return list_.push_all(values, True)
 
 
-@command("RPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW insert", categories="list")
+@command("RPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def rpush(ctx: Client, key: bytes, *values: bytes) -> int:
     list_: List = List.to_write(ctx.db, key)
     return list_.push_all(values, False)
 
 
-@command("LPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW insert", categories="list")
+@command("LPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def lpushx(ctx: Client, key: bytes, *values: bytes) -> int:
     list_: List | None = List.at(ctx.db, key, False)
     return 0 if list_ is None else list_.push_all(values, True)
 
 
-@command("RPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW insert", categories="list")
+@command("RPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def rpushx(ctx: Client, key: bytes, *values: bytes) -> int:
     list_: List | None = List.at(ctx.db, key, False)
     return 0 if list_ is None else list_.push_all(values, False)
@@ -68,7 +70,7 @@ def rpushx(ctx: Client, key: bytes, *values: bytes) -> int:
 # Taking from the ends
 
 
-@command("LPOP", arity=-2, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW access delete", categories="list")
+@command("LPOP", arity=-2, flags=WRITE | FAST, key_flags="RW access delete")
 def lpop(ctx: Client, key: bytes, *options: bytes) -> object:
     if options:
         return pop_many(ctx, "lpop", key, options, True)
@@ -76,7 +78,7 @@ def lpop(ctx: Client, key: bytes, *options: bytes) -> object:
     return None if list_ is None else list_.pop(True)
 
 
-@command("RPOP", arity=-2, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW access delete", categories="list")
+@command("RPOP", arity=-2, flags=WRITE | FAST, key_flags="RW access delete")
 def rpop(ctx: Client, key: bytes, *options: bytes) -> object:
     if options:
         return pop_many(ctx, "rpop", key, options, False)
@@ -99,7 +101,6 @@ def pop_many(ctx: Client, name: str, key: bytes, options: Sequence[bytes], left:
     arity=-4,
     flags=WRITE | MOVABLEKEYS,
     keyspecs=[KeySpec("RW access delete", ("index", 1), ("keynum", 0, 1, 1))],
-    categories="list",
 )
 def lmpop(ctx: Client, *words: bytes) -> object:
     keys, pop = many_of_first(words)
@@ -107,7 +108,7 @@ def lmpop(ctx: Client, *words: bytes) -> object:
 
 
 def many_of_first(words: Sequence[bytes]) -> tuple[Sequence[bytes], Serve]:
-    """The keys of LMPOP, and what to do with the first of them that is there."""
+    """The keys of LMPOP, and what to do with the first that exists."""
     keys, left, count = keys_end_count(words, SIDES)
 
     def pop(ctx: Client, key: bytes) -> object:
@@ -120,12 +121,12 @@ def many_of_first(words: Sequence[bytes]) -> tuple[Sequence[bytes], Serve]:
 # From one end to another
 
 
-@command("LMOVE", arity=5, flags=WRITE | DENYOOM, keys=(1, 2, 1), keyspecs=MOVES, categories="list")
+@command("LMOVE", arity=5, flags=WRITE | DENYOOM, keys=(1, 2, 1), keyspecs=MOVES)
 def lmove(ctx: Client, source: bytes, destination: bytes, from_side: bytes, to_side: bytes) -> bytes | None:
     return move(ctx, source, destination, side(from_side), side(to_side))
 
 
-@command("RPOPLPUSH", arity=3, flags=WRITE | DENYOOM, keys=(1, 2, 1), keyspecs=MOVES, categories="list")
+@command("RPOPLPUSH", arity=3, flags=WRITE | DENYOOM, keys=(1, 2, 1), keyspecs=MOVES)
 def rpoplpush(ctx: Client, source: bytes, destination: bytes) -> bytes | None:
     return move(ctx, source, destination, False, True)
 
@@ -151,26 +152,26 @@ def move(ctx: Client, source: bytes, destination: bytes, from_left: bool, to_lef
 # By position
 
 
-@command("LLEN", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="list")
+@command("LLEN", arity=2, flags=READONLY | FAST, key_flags="RO")
 def llen(ctx: Client, key: bytes) -> int:
     list_ = List.at(ctx.db, key)
     return 0 if list_ is None else len(list_)
 
 
-@command("LRANGE", arity=4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="list")
+@command("LRANGE", arity=4, flags=READONLY, key_flags="RO access")
 def lrange(ctx: Client, key: bytes, start: bytes, stop: bytes) -> list[bytes]:
     first, last = integer(start), integer(stop)
     list_ = List.at(ctx.db, key)
     return [] if list_ is None else list_.range(*clamp_positions(first, last, len(list_)))
 
 
-@command("LINDEX", arity=3, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="list")
+@command("LINDEX", arity=3, flags=READONLY, key_flags="RO access")
 def lindex(ctx: Client, key: bytes, index: bytes) -> bytes | None:
     list_ = List.at(ctx.db, key)
     return None if list_ is None else list_.get(integer(index))
 
 
-@command("LSET", arity=4, flags=WRITE | DENYOOM, keys=(1, 1, 1), key_flags="RW update", categories="list")
+@command("LSET", arity=4, flags=WRITE | DENYOOM, key_flags="RW update")
 def lset(ctx: Client, key: bytes, index: bytes, value: bytes) -> SimpleString:
     list_ = List.at(ctx.db, key, False)
     if list_ is None:
@@ -180,7 +181,7 @@ def lset(ctx: Client, key: bytes, index: bytes, value: bytes) -> SimpleString:
     return OK
 
 
-@command("LINSERT", arity=5, flags=WRITE | DENYOOM, keys=(1, 1, 1), key_flags="RW insert", categories="list")
+@command("LINSERT", arity=5, flags=WRITE | DENYOOM, key_flags="RW insert")
 def linsert(ctx: Client, key: bytes, where: bytes, pivot: bytes, value: bytes) -> int:
     if where.upper() not in (b"BEFORE", b"AFTER"):
         raise CommandError(SYNTAX_ERROR)
@@ -194,7 +195,7 @@ def linsert(ctx: Client, key: bytes, where: bytes, pivot: bytes, value: bytes) -
     return len(list_)
 
 
-@command("LTRIM", arity=4, flags=WRITE, keys=(1, 1, 1), key_flags="RW delete", categories="list")
+@command("LTRIM", arity=4, flags=WRITE, key_flags="RW delete")
 def ltrim(ctx: Client, key: bytes, start: bytes, stop: bytes) -> SimpleString:
     first, last = integer(start), integer(stop)
     list_ = List.at(ctx.db, key, False)
@@ -213,14 +214,14 @@ def ltrim(ctx: Client, key: bytes, start: bytes, stop: bytes) -> SimpleString:
 # By value
 
 
-@command("LREM", arity=4, flags=WRITE, keys=(1, 1, 1), key_flags="RW delete", categories="list")
+@command("LREM", arity=4, flags=WRITE, key_flags="RW delete")
 def lrem(ctx: Client, key: bytes, count: bytes, value: bytes) -> int:
     limit = integer(count)
     list_ = List.at(ctx.db, key, False)
     return 0 if list_ is None else list_.remove_equal(value, min(abs(limit), INT64_MAX), limit < 0)
 
 
-@command("LPOS", arity=-3, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="list")
+@command("LPOS", arity=-3, flags=READONLY, key_flags="RO access")
 def lpos(ctx: Client, key: bytes, value: bytes, *options: bytes) -> object:
     rank, limit, within = 1, -1, 0
     for i in range(0, len(options), 2):

@@ -7,31 +7,19 @@ from minikv.commands.encoding import LIST
 from minikv.commands.list import MOVES, many_of_first, move, side
 from minikv.dispatch.blocking import first_ready, timeout_in_seconds
 from minikv.dispatch.client import Client
-from minikv.dispatch.spec import BLOCKING, DENYOOM, MOVABLEKEYS, NOSCRIPT, WRITE, KeySpec, command
+from minikv.dispatch.spec import BLOCKING, DENYOOM, MOVABLEKEYS, NOSCRIPT, WRITE, KeySpec, in_category
 from minikv.keyspace.list import List
 from minikv.protocol.reply import POSTPONED
 
+command = in_category("list")
 
-@command(
-    "BLPOP",
-    arity=-3,
-    flags=WRITE | NOSCRIPT | BLOCKING,
-    keys=(1, -2, 1),
-    key_flags="RW access delete",
-    categories="list",
-)
+
+@command("BLPOP", arity=-3, flags=WRITE | NOSCRIPT | BLOCKING, keys=(1, -2, 1), key_flags="RW access delete")
 def blpop(ctx: Client, *words: bytes) -> object:
     return first_ready(ctx, words[:-1], timeout_in_seconds(words[-1]), LIST, pop_left)
 
 
-@command(
-    "BRPOP",
-    arity=-3,
-    flags=WRITE | NOSCRIPT | BLOCKING,
-    keys=(1, -2, 1),
-    key_flags="RW access delete",
-    categories="list",
-)
+@command("BRPOP", arity=-3, flags=WRITE | NOSCRIPT | BLOCKING, keys=(1, -2, 1), key_flags="RW access delete")
 def brpop(ctx: Client, *words: bytes) -> object:
     return first_ready(ctx, words[:-1], timeout_in_seconds(words[-1]), LIST, pop_right)
 
@@ -51,28 +39,18 @@ def pop_right(ctx: Client, key: bytes) -> object:
     arity=-5,
     flags=WRITE | BLOCKING | MOVABLEKEYS,
     keyspecs=[KeySpec("RW access delete", ("index", 2), ("keynum", 0, 1, 1))],
-    categories="list",
 )
 def blmpop(ctx: Client, timeout: bytes, *words: bytes) -> object:
     keys, pop = many_of_first(words)
     return first_ready(ctx, keys, timeout_in_seconds(timeout), LIST, pop)
 
 
-@command(
-    "BLMOVE", arity=6, flags=WRITE | DENYOOM | NOSCRIPT | BLOCKING, keys=(1, 2, 1), keyspecs=MOVES, categories="list"
-)
+@command("BLMOVE", arity=6, flags=WRITE | DENYOOM | NOSCRIPT | BLOCKING, keys=(1, 2, 1), keyspecs=MOVES)
 def blmove(ctx: Client, source: bytes, destination: bytes, from_side: bytes, to_side: bytes, timeout: bytes) -> object:
     return move_when_ready(ctx, source, destination, side(from_side), side(to_side), timeout)
 
 
-@command(
-    "BRPOPLPUSH",
-    arity=4,
-    flags=WRITE | DENYOOM | NOSCRIPT | BLOCKING,
-    keys=(1, 2, 1),
-    keyspecs=MOVES,
-    categories="list",
-)
+@command("BRPOPLPUSH", arity=4, flags=WRITE | DENYOOM | NOSCRIPT | BLOCKING, keys=(1, 2, 1), keyspecs=MOVES)
 def brpoplpush(ctx: Client, source: bytes, destination: bytes, timeout: bytes) -> object:
     return move_when_ready(ctx, source, destination, False, True, timeout)
 

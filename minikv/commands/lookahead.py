@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 # distutils: extra_compile_args = -O3
-"""Prefetching: what the keys of a pipeline's next requests lead to comes into the cache while they are still parsed.
+"""Prefetching: bring the data of a pipeline's next keys into the cache while their requests are still being parsed.
 
 Each key costs two waits for memory, one for its bucket in the table and one for its record; for requests that come
 together they overlap. It is a hint: a word that is no key, or a key of another database, does no harm.
@@ -28,8 +28,8 @@ class KeyLookahead(Lookahead):
     @cython.exceptval(check=False)
     def look(
         self,
-        words: cython.pointer(cython.p_const_char),
-        lengths: cython.pointer(cython.const[cython.Py_ssize_t]),
+        words: cython.pointer[cython.p_const_char],
+        lengths: cython.pointer[cython.const[cython.Py_ssize_t]],
         count: cython.int,
     ) -> cython.void:
         hashes = cython.declare(uint64_t[AHEAD_MAX])
@@ -43,7 +43,7 @@ class KeyLookahead(Lookahead):
                 and memcmp(words[index], words[index - 1], lengths[index]) == 0
             ):
                 continue
-            hashes[found] = hash_key(cython.cast(cython.pointer(uint8_t), words[index]), lengths[index])
+            hashes[found] = hash_key(cython.cast(cython.pointer[uint8_t], words[index]), lengths[index])
             store.tables.prefetch_bucket(store.table, hashes[found])
             found += 1
         for index in range(found):

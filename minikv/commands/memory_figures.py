@@ -1,11 +1,11 @@
 # cython: language_level=3
-"""Where the process's memory is, in bytes: what INFO memory and the MEMORY commands tell.
+"""Where the process's memory is, in bytes: what INFO memory and the MEMORY commands report.
 
     used = startup       the interpreter, its modules and the compiled code, measured before any data came
          + keyspace      what of the arena and of the indexes is resident: records, the gaps between them, free blocks
          + clients       requests and replies on their way
 
-maxmemory limits the keyspace alone, and of that only what Keyspace.claimed_bytes tells; `not_counted` is the rest.
+maxmemory limits the keyspace alone, and of that only Keyspace.claimed_bytes; `not_counted` is the rest.
 """
 
 from __future__ import annotations

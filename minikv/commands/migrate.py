@@ -24,7 +24,7 @@ from minikv.rdb import payload
 if TYPE_CHECKING:
     from minikv.dispatch.client import Client
 
-DEFAULT_TIMEOUT_MS = 1000  # for one that is no time
+DEFAULT_TIMEOUT_MS = 1000  # where none, or a negative one, is given
 LONGEST_TIMEOUT_MS = 1 << 40  # what is longer is no time for the system
 RECEIVE_LEN = 1 << 16
 NO_REPLY = object()  # the parser wants more bytes
@@ -35,7 +35,7 @@ NOT_EMPTY = "ERR When using MIGRATE KEYS option, the key argument must be set to
 
 @dataclass(slots=True)
 class Options:
-    """What comes behind the timeout. credentials: arguments of AUTH."""
+    """The arguments after the timeout. credentials: arguments of AUTH."""
 
     keys: tuple[bytes, ...]
     copy: bool = False

@@ -1,4 +1,4 @@
-"""DUMP and RESTORE: a value's way from one server to another."""
+"""DUMP and RESTORE: move a value from one server to another."""
 
 from __future__ import annotations
 
@@ -20,29 +20,16 @@ FREQUENCY_MAX = 255
 
 
 @command(
-    "DUMP",
-    arity=2,
-    flags=READONLY,
-    keys=(1, 1, 1),
-    key_flags="RO access",
-    categories="keyspace",
-    tips=["nondeterministic_output"],
+    "DUMP", arity=2, flags=READONLY, key_flags="RO access", categories="keyspace", tips=["nondeterministic_output"]
 )
 def dump(ctx: Client, key: bytes) -> bytes | None:
     value = ctx.db.dump(key, ctx.server.config.rdbcompression)
     return None if value is None else payload.seal(value)
 
 
+@command("RESTORE", arity=-4, flags=WRITE | DENYOOM, key_flags="OW update", categories="keyspace dangerous")
 @command(
-    "RESTORE", arity=-4, flags=WRITE | DENYOOM, keys=(1, 1, 1), key_flags="OW update", categories="keyspace dangerous"
-)
-@command(
-    "RESTORE-ASKING",
-    arity=-4,
-    flags=WRITE | DENYOOM | ASKING,
-    keys=(1, 1, 1),
-    key_flags="OW update",
-    categories="keyspace dangerous",
+    "RESTORE-ASKING", arity=-4, flags=WRITE | DENYOOM | ASKING, key_flags="OW update", categories="keyspace dangerous"
 )
 def restore(ctx: Client, key: bytes, ttl: bytes, data: bytes, *options: bytes) -> SimpleString:
     replace, absolute, idle_s, frequency = restore_options(options)

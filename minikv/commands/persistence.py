@@ -30,7 +30,7 @@ def save(ctx: Client) -> SimpleString:
 
 @command("BGSAVE", arity=-1, flags=ADMIN | NOSCRIPT | NO_ASYNC_LOADING)
 def bgsave(ctx: Client, *options: bytes) -> SimpleString:
-    """SCHEDULE waits for its turn; CANCEL, from Valkey 8.1, ends or forgets the save."""
+    """SCHEDULE waits for its turn; CANCEL, from Valkey 8.1, stops the save or unschedules it."""
     option = options[0].upper() if len(options) == 1 else b""
     if options and option not in (b"SCHEDULE", b"CANCEL"):
         raise CommandError(SYNTAX_ERROR)

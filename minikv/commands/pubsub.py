@@ -78,7 +78,7 @@ def confirm(kind: bytes, ctx: Client, names: Iterable[bytes], act: Callable[[Cli
 def end(
     kind: bytes, ctx: Client, named: tuple[bytes, ...], all_: Iterable[bytes], act: Callable[[Client, bytes], int]
 ) -> Marker:
-    """Without names, all; a client that has none gets a message, too."""
+    """Without names, all; a client without subscriptions gets a message, too."""
     names = named or tuple(all_)
     if names:
         return confirm(kind, ctx, names, act)
@@ -96,7 +96,7 @@ def publish(ctx: Client, channel: bytes, message: bytes) -> int:
     return int(ctx.server.pubsub.publish(channel, message))
 
 
-@command("SPUBLISH", arity=3, flags=PUBSUB | ANYTIME | FAST | MAY_REPLICATE, keys=(1, 1, 1), key_flags="not_key")
+@command("SPUBLISH", arity=3, flags=PUBSUB | ANYTIME | FAST | MAY_REPLICATE, key_flags="not_key")
 def spublish(ctx: Client, channel: bytes, message: bytes) -> int:
     return int(ctx.server.pubsub.publish_shard(channel, message))
 

@@ -1,4 +1,5 @@
 # cython: language_level=3, cdivision=True
+# ruff: noqa: F821
 """Clients as CLIENT LIST shows them and as CLIENT KILL chooses them: both look at every client there is."""
 
 import cython

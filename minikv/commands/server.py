@@ -1,7 +1,7 @@
 """Commands about whole databases and the server itself: FLUSHALL, SWAPDB, DBSIZE, TIME, ROLE, LOLWUT and their kin.
 
-minikv has no replicas and no cluster. Commands of theirs that tools send to any server answer as a Redis without
-replicas would; what would need them is refused with a sentence.
+minikv has no replicas and no cluster. Their commands that tools send to any server answer as a Redis without
+replicas would; what would need them is refused with an error.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from minikv.errors import CommandError
 from minikv.protocol.reply import OK, SimpleString, Verbatim
 
 MAX_COLUMNS, MAX_ROWS = 240, 60  # of LOLWUT's picture: drawn in some 10 ms
-NO_CLUSTER = "ERR This instance has cluster support disabled"
 NO_REPLICATION = "ERR minikv does not replicate: only REPLICAOF NO ONE is possible"
 
 ALL_SHARDS = ["request_policy:all_shards", "response_policy:all_succeeded"]
@@ -114,7 +113,7 @@ def lolwut(ctx: Client, *options: bytes) -> Verbatim:
     return Verbatim(b"txt", f"{picture}\nRedis ver. {REDIS_VERSION}, minikv ver. {__version__}\n".encode())
 
 
-# replication and cluster: there are none
+# replication: there is none
 
 
 @command("ROLE", arity=1, flags=NOSCRIPT | LOADING | STALE | FAST, categories="admin dangerous")
@@ -146,12 +145,6 @@ def wait(ctx: Client, replicas: bytes, timeout: bytes) -> int:
     if integer(timeout, "ERR timeout is not an integer or out of range") < 0:
         raise CommandError("ERR timeout is negative")
     return 0
-
-
-@command("READWRITE", arity=1, flags=LOADING | STALE | FAST, categories="connection")
-@command("READONLY", arity=1, flags=LOADING | STALE | FAST, categories="connection")
-def readonly(ctx: Client) -> SimpleString:
-    raise CommandError(NO_CLUSTER)
 
 
 # modules: there are none

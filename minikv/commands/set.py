@@ -7,12 +7,14 @@ from __future__ import annotations
 from minikv.commands.scan import scan_options
 from minikv.dispatch.arguments import INT64_MAX, SYNTAX_ERROR, cursor, integer, integer_between
 from minikv.dispatch.client import Client
-from minikv.dispatch.spec import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
+from minikv.dispatch.spec import DENYOOM, FAST, MOVABLEKEYS, READONLY, WRITE, KeySpec, in_category
 from minikv.errors import CommandError
 from minikv.keyspace.algebra import count_members_in, members_in
 from minikv.keyspace.glob import glob_match
 from minikv.keyspace.set import Set, replace_set
 from minikv.protocol import reply
+
+command = in_category("set")
 
 # Members that one SRANDMEMBER with a negative count may ask for: without a limit the reply could fill the memory.
 MOST_RANDOM = 1 << 22
@@ -32,7 +34,7 @@ def stored(destination_flags: str) -> list[KeySpec]:
 # Members
 
 
-@command("SADD", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW insert", categories="set")
+@command("SADD", arity=-3, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def sadd(ctx: Client, key: bytes, *members: bytes) -> int:
     set_: Set = Set.to_write(ctx.db, key)
     if len(members) == 1:
@@ -41,31 +43,31 @@ def sadd(ctx: Client, key: bytes, *members: bytes) -> int:
     return sum([set_.add(member) for member in members])
 
 
-@command("SREM", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW delete", categories="set")
+@command("SREM", arity=-3, flags=WRITE | FAST, key_flags="RW delete")
 def srem(ctx: Client, key: bytes, *members: bytes) -> int:
     set_: Set | None = Set.at(ctx.db, key, False)
     return 0 if set_ is None else sum([set_.remove(member) for member in members])
 
 
-@command("SISMEMBER", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="set")
+@command("SISMEMBER", arity=3, flags=READONLY | FAST, key_flags="RO")
 def sismember(ctx: Client, key: bytes, member: bytes) -> int:
     set_: Set | None = Set.at(ctx.db, key)
     return 0 if set_ is None else int(set_.contains(member))
 
 
-@command("SMISMEMBER", arity=-3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="set")
+@command("SMISMEMBER", arity=-3, flags=READONLY | FAST, key_flags="RO access")
 def smismember(ctx: Client, key: bytes, *members: bytes) -> list[int]:
     set_: Set | None = Set.at(ctx.db, key)
     return [0] * len(members) if set_ is None else [int(set_.contains(member)) for member in members]
 
 
-@command("SCARD", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="set")
+@command("SCARD", arity=2, flags=READONLY | FAST, key_flags="RO")
 def scard(ctx: Client, key: bytes) -> int:
     set_ = Set.at(ctx.db, key)
     return 0 if set_ is None else len(set_)
 
 
-@command("SMEMBERS", arity=2, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="set", tips=UNORDERED)
+@command("SMEMBERS", arity=2, flags=READONLY, key_flags="RO access", tips=UNORDERED)
 def smembers(ctx: Client, key: bytes) -> reply.Set:
     set_ = Set.at(ctx.db, key)
     return reply.Set([] if set_ is None else set_.members())
@@ -80,7 +82,6 @@ def smembers(ctx: Client, key: bytes) -> reply.Set:
         KeySpec("RW access delete", ("index", 1), ("range", 0, 1, 0)),
         KeySpec("RW insert", ("index", 2), ("range", 0, 1, 0)),
     ],
-    categories="set",
 )
 def smove(ctx: Client, source: bytes, destination: bytes, member: bytes) -> int:
     from_set = Set.at(ctx.db, source, False)
@@ -96,7 +97,7 @@ def smove(ctx: Client, source: bytes, destination: bytes, member: bytes) -> int:
     return 1
 
 
-@command("SSCAN", arity=-3, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="set", tips=RANDOM)
+@command("SSCAN", arity=-3, flags=READONLY, key_flags="RO access", tips=RANDOM)
 def sscan(ctx: Client, key: bytes, start: bytes, *options: bytes) -> list[object]:
     place = cursor(start)
     set_ = Set.at(ctx.db, key)
@@ -112,9 +113,7 @@ def sscan(ctx: Client, key: bytes, start: bytes, *options: bytes) -> list[object
 # At random
 
 
-@command(
-    "SPOP", arity=-2, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW access delete", categories="set", tips=RANDOM
-)
+@command("SPOP", arity=-2, flags=WRITE | FAST, key_flags="RW access delete", tips=RANDOM)
 def spop(ctx: Client, key: bytes, *options: bytes) -> bytes | reply.Set | None:
     if options:
         return pop_many(ctx, key, *options)
@@ -137,7 +136,7 @@ def pop_many(ctx: Client, key: bytes, count: bytes, *rest: bytes) -> reply.Set:
     return reply.Set(popped)
 
 
-@command("SRANDMEMBER", arity=-2, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="set", tips=RANDOM)
+@command("SRANDMEMBER", arity=-2, flags=READONLY, key_flags="RO access", tips=RANDOM)
 def srandmember(ctx: Client, key: bytes, *options: bytes) -> bytes | list[bytes] | None:
     if options:
         return random_members(ctx, key, *options)
@@ -146,7 +145,7 @@ def srandmember(ctx: Client, key: bytes, *options: bytes) -> bytes | list[bytes]
 
 
 def random_members(ctx: Client, key: bytes, count: bytes, *rest: bytes) -> list[bytes]:
-    """Different members; with a negative count as many as that, each drawn from all."""
+    """Different members; with a negative count, that many independent draws."""
     if rest:
         raise CommandError(SYNTAX_ERROR)
     wanted = integer_between(count, -INT64_MAX, INT64_MAX)
@@ -161,14 +160,12 @@ def random_members(ctx: Client, key: bytes, count: bytes, *rest: bytes) -> list[
 # Several sets
 
 
-@command("SINTER", arity=-2, flags=READONLY, keys=(1, -1, 1), key_flags="RO access", categories="set", tips=UNORDERED)
+@command("SINTER", arity=-2, flags=READONLY, keys=(1, -1, 1), key_flags="RO access", tips=UNORDERED)
 def sinter(ctx: Client, *keys: bytes) -> reply.Set:
     return reply.Set(intersection(ctx, keys))
 
 
-@command(
-    "SINTERSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(1, -1, 1), keyspecs=stored("RW update"), categories="set"
-)
+@command("SINTERSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(1, -1, 1), keyspecs=stored("RW update"))
 def sinterstore(ctx: Client, destination: bytes, *keys: bytes) -> int:
     return replace_set(ctx.db, destination, intersection(ctx, keys))
 
@@ -178,7 +175,6 @@ def sinterstore(ctx: Client, destination: bytes, *keys: bytes) -> int:
     arity=-3,
     flags=READONLY | MOVABLEKEYS,
     keyspecs=[KeySpec("RO access", ("index", 1), ("keynum", 0, 1, 1))],
-    categories="set",
 )
 def sintercard(ctx: Client, numkeys: bytes, *rest: bytes) -> int:
     count = integer(numkeys, "ERR numkeys should be greater than 0")
@@ -206,20 +202,18 @@ def intersection(ctx: Client, keys: tuple[bytes, ...]) -> list[bytes]:
 
 
 def smallest_first(ctx: Client, keys: tuple[bytes, ...]) -> list[Set]:
-    """The sets of all keys; none if there is one missing."""
+    """The sets of all keys; none if a key is missing."""
     found = [Set.at(ctx.db, key) for key in keys]  # all, since each must be a set
     sets = [set_ for set_ in found if set_ is not None]
     return sorted(sets, key=len) if len(sets) == len(found) else []
 
 
-@command("SUNION", arity=-2, flags=READONLY, keys=(1, -1, 1), key_flags="RO access", categories="set", tips=UNORDERED)
+@command("SUNION", arity=-2, flags=READONLY, keys=(1, -1, 1), key_flags="RO access", tips=UNORDERED)
 def sunion(ctx: Client, *keys: bytes) -> set[bytes]:
     return union(ctx, keys)
 
 
-@command(
-    "SUNIONSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(1, -1, 1), keyspecs=stored("OW update"), categories="set"
-)
+@command("SUNIONSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(1, -1, 1), keyspecs=stored("OW update"))
 def sunionstore(ctx: Client, destination: bytes, *keys: bytes) -> int:
     return replace_set(ctx.db, destination, union(ctx, keys))
 
@@ -229,12 +223,12 @@ def union(ctx: Client, keys: tuple[bytes, ...]) -> set[bytes]:
     return set().union(*[set_.members() for set_ in sets if set_ is not None])
 
 
-@command("SDIFF", arity=-2, flags=READONLY, keys=(1, -1, 1), key_flags="RO access", categories="set", tips=UNORDERED)
+@command("SDIFF", arity=-2, flags=READONLY, keys=(1, -1, 1), key_flags="RO access", tips=UNORDERED)
 def sdiff(ctx: Client, *keys: bytes) -> reply.Set:
     return reply.Set(difference(ctx, keys))
 
 
-@command("SDIFFSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(1, -1, 1), keyspecs=stored("OW update"), categories="set")
+@command("SDIFFSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(1, -1, 1), keyspecs=stored("OW update"))
 def sdiffstore(ctx: Client, destination: bytes, *keys: bytes) -> int:
     return replace_set(ctx.db, destination, difference(ctx, keys))
 

@@ -27,7 +27,7 @@ SNAPSHOT = container("SNAPSHOT", arity=-2)
 FLAGS = ADMIN | LOADING | STALE
 TIPS = ["nondeterministic_output"]
 DEFAULT_COUNT = 10
-LOOK_S = 0.05  # in which MAP asks the kernel what was copied, while nobody else is served
+LOOK_S = 0.05  # for which MAP asks the kernel what was copied, while no other client is served
 
 
 @command("SNAPSHOT|HISTORY", arity=-2, flags=FLAGS, tips=TIPS)
@@ -91,8 +91,8 @@ def column(numbers: Iterable[int]) -> bytes:
 def copied_bytes(found: SegmentMap) -> list[int]:
     """What was copied since the fork of each segment that the child still needs; -1: not known.
 
-    Behind the child there are no copies any more. What is new since the fork is no copy. The kernel takes 5 to 20 us to
-    tell of a segment, so that the last of very many are left out.
+    There are no copies in segments that the child has passed. What is new since the fork is no copy. The kernel takes 5
+    to 20 us for each segment, so of very many segments the last are left out.
     """
     copied: list[int] = []
     give_up_at = time.monotonic() + LOOK_S

@@ -58,7 +58,7 @@ class Sorting:
     """What SORT asks for.
 
     by: the pattern of the keys to compare. unsorted: a BY without `*` has been given, which means any order; it wins
-    over a BY with one, wherever it stands. gets: the patterns of the values to show.
+    over a BY with one, whatever their order. gets: the patterns of the values to show.
     """
 
     def __init__(self, words: Sequence[bytes], may_store: bool):
@@ -96,7 +96,7 @@ class Sorting:
         return 2
 
     def elements(self, db: Database, key: bytes) -> list[bytes]:
-        """The elements of a key, sorted, as many as wanted."""
+        """The elements of a key, sorted, within LIMIT."""
         view = opened(db, key)
         if view is None:
             return []
@@ -117,7 +117,7 @@ class Sorting:
             return sorted(elements, reverse=self.descending)[start:stop]
         weights = elements if self.by is None else self.by.all_of(db, elements)
         if self.alphabetic:
-            # Texts to be shown are compared as C does, which sees nothing behind a zero byte.
+            # Texts to be shown are compared as C does, which sees nothing after a zero byte.
             return by_texts(elements, weights, self.destination is not None, self.descending, start, stop)
         return by_numbers(elements, weights, self.descending, start, stop)
 
@@ -132,7 +132,7 @@ class Sorting:
 class Pattern:
     """What BY or GET names for an element: `#` itself, `name_*` a string, `name_*->field` a field of a hash.
 
-    The first `*` stands for the element. Without one there is no value. A zero byte ends what is looked at for signs.
+    The first `*` is replaced by the element. Without one there is no value. A zero byte ends the search for signs.
     """
 
     def __init__(self, text: bytes):

@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """The order of SORT: elements by numbers or by texts, as far as LIMIT wants it.
 
 Of equal numbers the bytes of the elements decide, of equal texts the places where the elements were. So the order is
@@ -18,7 +19,7 @@ from cython.cimports.minikv.engine.record import minikv_swap64
 from minikv.algorithms.double import parse_weight
 from minikv.errors import CommandError
 
-# So many digits are read here; a double holds them exactly.
+# Numbers of up to this many digits are read here; a double holds them exactly.
 EXACT_DIGITS = cython.declare(cython.Py_ssize_t, 15)
 
 

@@ -22,11 +22,13 @@ from minikv.dispatch.arguments import (
     integer_between,
 )
 from minikv.dispatch.client import Client
-from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, KeySpec, command
+from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, KeySpec, in_category
 from minikv.errors import CommandError
 from minikv.keyspace.glob import glob_match
 from minikv.keyspace.sorted_set import SortedSet, replace_sorted_set
 from minikv.protocol.reply import format_double
+
+command = in_category("sortedset")
 
 Pairs = Sequence[tuple[bytes, float]]
 # The ranks, from and to before, that a range means in a sorted set.
@@ -55,7 +57,7 @@ def paired(ctx: Client, pairs: Pairs, scores: bool) -> list[object]:
 # Members
 
 
-@command("ZADD", arity=-4, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW update", categories="sortedset")
+@command("ZADD", arity=-4, flags=WRITE | DENYOOM | FAST, key_flags="RW update")
 def zadd(ctx: Client, key: bytes, *words: bytes) -> int | float | None:
     score = parse_double(words[0])
     if score is not None and len(words) == 2:
@@ -64,14 +66,7 @@ def zadd(ctx: Client, key: bytes, *words: bytes) -> int | float | None:
     return add(ctx, key, words, 0)
 
 
-@command(
-    "ZINCRBY",
-    arity=4,
-    flags=WRITE | DENYOOM | FAST,
-    keys=(1, 1, 1),
-    key_flags="RW access update",
-    categories="sortedset",
-)
+@command("ZINCRBY", arity=4, flags=WRITE | DENYOOM | FAST, key_flags="RW access update")
 def zincrby(ctx: Client, key: bytes, *words: bytes) -> int | float | None:
     return add(ctx, key, words, INCR)
 
@@ -93,7 +88,7 @@ def add(ctx: Client, key: bytes, words: tuple[bytes, ...], options: int) -> int 
 def add_pairs(
     ctx: Client, key: bytes, scores: list[float], members: tuple[bytes, ...], options: int
 ) -> int | float | None:
-    """Give members scores, as the options of ZADD want it; what ZADD replies."""
+    """Give members scores, as the options of ZADD say; returns what ZADD replies."""
     set_ = SortedSet.at(ctx.db, key, False) if options & XX else SortedSet.to_write(ctx.db, key)
     if set_ is None:
         return None if options & INCR else 0
@@ -148,52 +143,44 @@ def score_of(text: bytes, error: str = NOT_A_FLOAT) -> float:
     return number
 
 
-@command("ZREM", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW delete", categories="sortedset")
+@command("ZREM", arity=-3, flags=WRITE | FAST, key_flags="RW delete")
 def zrem(ctx: Client, key: bytes, *members: bytes) -> int:
     set_: SortedSet | None = SortedSet.at(ctx.db, key, False)
     return 0 if set_ is None else sum([set_.remove(member) for member in members])
 
 
-@command("ZCARD", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="sortedset")
+@command("ZCARD", arity=2, flags=READONLY | FAST, key_flags="RO")
 def zcard(ctx: Client, key: bytes) -> int:
     set_ = SortedSet.at(ctx.db, key)
     return 0 if set_ is None else len(set_)
 
 
-@command("ZSCORE", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+@command("ZSCORE", arity=3, flags=READONLY | FAST, key_flags="RO access")
 def zscore(ctx: Client, key: bytes, member: bytes) -> float | None:
     set_: SortedSet | None = SortedSet.at(ctx.db, key)
     return None if set_ is None else set_.score(member)
 
 
-@command("ZMSCORE", arity=-3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+@command("ZMSCORE", arity=-3, flags=READONLY | FAST, key_flags="RO access")
 def zmscore(ctx: Client, key: bytes, *members: bytes) -> list[float | None]:
     set_ = SortedSet.at(ctx.db, key)
     return [None if set_ is None else set_.score(member) for member in members]
 
 
-@command("ZRANK", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+@command("ZRANK", arity=3, flags=READONLY | FAST, key_flags="RO access")
 def zrank(ctx: Client, key: bytes, member: bytes) -> int | None:
     set_: SortedSet | None = SortedSet.at(ctx.db, key)
     return None if set_ is None else set_.rank(member)
 
 
-@command("ZREVRANK", arity=3, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+@command("ZREVRANK", arity=3, flags=READONLY | FAST, key_flags="RO access")
 def zrevrank(ctx: Client, key: bytes, member: bytes) -> int | None:
     set_ = SortedSet.at(ctx.db, key)
     rank = None if set_ is None else set_.rank(member)
     return None if set_ is None or rank is None else len(set_) - 1 - rank
 
 
-@command(
-    "ZRANDMEMBER",
-    arity=-2,
-    flags=READONLY,
-    keys=(1, 1, 1),
-    key_flags="RO access",
-    categories="sortedset",
-    tips=["nondeterministic_output"],
-)
+@command("ZRANDMEMBER", arity=-2, flags=READONLY, key_flags="RO access", tips=["nondeterministic_output"])
 def zrandmember(ctx: Client, key: bytes, *options: bytes) -> object:
     if options:
         return random_members(ctx, key, *options)
@@ -202,7 +189,7 @@ def zrandmember(ctx: Client, key: bytes, *options: bytes) -> object:
 
 
 def random_members(ctx: Client, key: bytes, count: bytes, *options: bytes) -> list[object]:
-    """Different members; with a negative count as many as that, each drawn from all."""
+    """Different members; with a negative count, that many independent draws."""
     wanted = integer_between(count, -INT64_MAX, INT64_MAX)
     if len(options) > 1 or (options and options[0].upper() != b"WITHSCORES"):
         raise CommandError(SYNTAX_ERROR)
@@ -216,15 +203,7 @@ def random_members(ctx: Client, key: bytes, count: bytes, *options: bytes) -> li
     return paired(ctx, set_.sample(abs(wanted), wanted > 0), bool(options))
 
 
-@command(
-    "ZSCAN",
-    arity=-3,
-    flags=READONLY,
-    keys=(1, 1, 1),
-    key_flags="RO access",
-    categories="sortedset",
-    tips=["nondeterministic_output"],
-)
+@command("ZSCAN", arity=-3, flags=READONLY, key_flags="RO access", tips=["nondeterministic_output"])
 def zscan(ctx: Client, key: bytes, start: bytes, *options: bytes) -> list[object]:
     place = cursor(start)
     set_ = SortedSet.at(ctx.db, key)
@@ -268,7 +247,7 @@ def by_score(low: bytes, high: bytes) -> Ranks:
 
 
 def by_member(low: bytes, high: bytes) -> Ranks:
-    """Members: `[` and `(` tell if the bound is part of the range; `-` is below all of them, `+` above."""
+    """Members: `[` includes the bound, `(` excludes it; `-` is below all members, `+` above."""
     for text in (low, high):
         if text[:1] not in (b"[", b"(") and not (text[:1] in (b"-", b"+") and text[1:2] in (b"", b"\0")):
             raise CommandError(BAD_MEMBERS)
@@ -282,12 +261,12 @@ def by_member(low: bytes, high: bytes) -> Ranks:
     return lambda set_: (rank(set_, least, least[:1] == b"("), rank(set_, most, most[:1] == b"["))
 
 
-@command("ZCOUNT", arity=4, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+@command("ZCOUNT", arity=4, flags=READONLY | FAST, key_flags="RO access")
 def zcount(ctx: Client, key: bytes, low: bytes, high: bytes) -> int:
     return count_of(ctx, key, by_score(low, high))
 
 
-@command("ZLEXCOUNT", arity=4, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+@command("ZLEXCOUNT", arity=4, flags=READONLY | FAST, key_flags="RO access")
 def zlexcount(ctx: Client, key: bytes, low: bytes, high: bytes) -> int:
     return count_of(ctx, key, by_member(low, high))
 
@@ -300,34 +279,34 @@ def count_of(ctx: Client, key: bytes, ranks: Ranks) -> int:
     return max(stop - start, 0)
 
 
-@command("ZRANGE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+@command("ZRANGE", arity=-4, flags=READONLY, key_flags="RO access")
 def zrange(ctx: Client, key: bytes, *words: bytes) -> Sequence[object]:
     if len(words) == 2:
         return reply_ranks(ctx, key, integer(words[0]), integer(words[1]))
     return reply_range(ctx, key, Range(words))
 
 
-@command("ZREVRANGE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+@command("ZREVRANGE", arity=-4, flags=READONLY, key_flags="RO access")
 def zrevrange(ctx: Client, key: bytes, *words: bytes) -> Sequence[object]:
     return reply_range(ctx, key, Range(words, by=b"", reverse=True))
 
 
-@command("ZRANGEBYSCORE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+@command("ZRANGEBYSCORE", arity=-4, flags=READONLY, key_flags="RO access")
 def zrangebyscore(ctx: Client, key: bytes, *words: bytes) -> Sequence[object]:
     return reply_range(ctx, key, Range(words, by=b"BYSCORE", reverse=False))
 
 
-@command("ZREVRANGEBYSCORE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+@command("ZREVRANGEBYSCORE", arity=-4, flags=READONLY, key_flags="RO access")
 def zrevrangebyscore(ctx: Client, key: bytes, *words: bytes) -> Sequence[object]:
     return reply_range(ctx, key, Range(words, by=b"BYSCORE", reverse=True))
 
 
-@command("ZRANGEBYLEX", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+@command("ZRANGEBYLEX", arity=-4, flags=READONLY, key_flags="RO access")
 def zrangebylex(ctx: Client, key: bytes, *words: bytes) -> Sequence[object]:
     return reply_range(ctx, key, Range(words, by=b"BYLEX", reverse=False))
 
 
-@command("ZREVRANGEBYLEX", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="sortedset")
+@command("ZREVRANGEBYLEX", arity=-4, flags=READONLY, key_flags="RO access")
 def zrevrangebylex(ctx: Client, key: bytes, *words: bytes) -> Sequence[object]:
     return reply_range(ctx, key, Range(words, by=b"BYLEX", reverse=True))
 
@@ -341,7 +320,6 @@ def zrevrangebylex(ctx: Client, key: bytes, *words: bytes) -> Sequence[object]:
         KeySpec("OW update", ("index", 1), ("range", 0, 1, 0)),
         KeySpec("RO access", ("index", 2), ("range", 0, 1, 0)),
     ],
-    categories="sortedset",
 )
 def zrangestore(ctx: Client, destination: bytes, source: bytes, *words: bytes) -> int:
     wanted = Range(words, store=True)
@@ -425,17 +403,17 @@ def reply_ranks(ctx: Client, key: bytes, first: int, last: int) -> list[bytes]:
 # Taking out
 
 
-@command("ZREMRANGEBYRANK", arity=4, flags=WRITE, keys=(1, 1, 1), key_flags="RW delete", categories="sortedset")
+@command("ZREMRANGEBYRANK", arity=4, flags=WRITE, key_flags="RW delete")
 def zremrangebyrank(ctx: Client, key: bytes, first: bytes, last: bytes) -> int:
     return remove_range(ctx, key, by_rank(first, last))
 
 
-@command("ZREMRANGEBYSCORE", arity=4, flags=WRITE, keys=(1, 1, 1), key_flags="RW delete", categories="sortedset")
+@command("ZREMRANGEBYSCORE", arity=4, flags=WRITE, key_flags="RW delete")
 def zremrangebyscore(ctx: Client, key: bytes, low: bytes, high: bytes) -> int:
     return remove_range(ctx, key, by_score(low, high))
 
 
-@command("ZREMRANGEBYLEX", arity=4, flags=WRITE, keys=(1, 1, 1), key_flags="RW delete", categories="sortedset")
+@command("ZREMRANGEBYLEX", arity=4, flags=WRITE, key_flags="RW delete")
 def zremrangebylex(ctx: Client, key: bytes, low: bytes, high: bytes) -> int:
     return remove_range(ctx, key, by_member(low, high))
 

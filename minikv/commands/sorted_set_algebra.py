@@ -9,11 +9,13 @@ from itertools import islice
 from minikv.commands.sorted_set import Pairs, paired, score_of
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer
 from minikv.dispatch.client import Client
-from minikv.dispatch.spec import DENYOOM, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
+from minikv.dispatch.spec import DENYOOM, MOVABLEKEYS, READONLY, WRITE, KeySpec, in_category
 from minikv.errors import CommandError, WrongTypeError
 from minikv.keyspace.algebra import ADD, TAKE_LEAST, TAKE_MOST, count_members_in, scores_in, scores_not_in
 from minikv.keyspace.set import Set
 from minikv.keyspace.sorted_set import SortedSet, replace_sorted_set
+
+command = in_category("sortedset")
 
 Aggregate = tuple[int, Callable[[float, float], float]]
 Scores = dict[bytes, float]
@@ -169,63 +171,42 @@ def reply_scores(ctx: Client, scores: Scores, with_scores: bool) -> list[object]
 COMBINING = {b"WEIGHTS", b"AGGREGATE"}
 
 
-@command("ZUNION", arity=-3, flags=READONLY | MOVABLEKEYS, keyspecs=[SOURCES], categories="sortedset")
+@command("ZUNION", arity=-3, flags=READONLY | MOVABLEKEYS, keyspecs=[SOURCES])
 def zunion(ctx: Client, numkeys: bytes, *words: bytes) -> list[object]:
     request = Request(ctx, "zunion", numkeys, words, COMBINING | {b"WITHSCORES"})
     return reply_scores(ctx, request.union(), request.with_scores)
 
 
-@command("ZINTER", arity=-3, flags=READONLY | MOVABLEKEYS, keyspecs=[SOURCES], categories="sortedset")
+@command("ZINTER", arity=-3, flags=READONLY | MOVABLEKEYS, keyspecs=[SOURCES])
 def zinter(ctx: Client, numkeys: bytes, *words: bytes) -> list[object]:
     request = Request(ctx, "zinter", numkeys, words, COMBINING | {b"WITHSCORES"})
     return paired(ctx, request.intersection(), request.with_scores)
 
 
-@command("ZDIFF", arity=-3, flags=READONLY | MOVABLEKEYS, keyspecs=[SOURCES], categories="sortedset")
+@command("ZDIFF", arity=-3, flags=READONLY | MOVABLEKEYS, keyspecs=[SOURCES])
 def zdiff(ctx: Client, numkeys: bytes, *words: bytes) -> list[object]:
     request = Request(ctx, "zdiff", numkeys, words, {b"WITHSCORES"})
     return paired(ctx, request.difference(), request.with_scores)
 
 
-@command("ZINTERCARD", arity=-3, flags=READONLY | MOVABLEKEYS, keyspecs=[SOURCES], categories="sortedset")
+@command("ZINTERCARD", arity=-3, flags=READONLY | MOVABLEKEYS, keyspecs=[SOURCES])
 def zintercard(ctx: Client, numkeys: bytes, *words: bytes) -> int:
     return Request(ctx, "zintercard", numkeys, words, {b"LIMIT"}).count_in_all()
 
 
-@command(
-    "ZUNIONSTORE",
-    arity=-4,
-    flags=WRITE | DENYOOM | MOVABLEKEYS,
-    keys=(1, 1, 1),
-    keyspecs=STORED,
-    categories="sortedset",
-)
+@command("ZUNIONSTORE", arity=-4, flags=WRITE | DENYOOM | MOVABLEKEYS, keys=(1, 1, 1), keyspecs=STORED)
 def zunionstore(ctx: Client, destination: bytes, numkeys: bytes, *words: bytes) -> int:
     scores = Request(ctx, "zunionstore", numkeys, words, COMBINING).union()
     return replace_sorted_set(ctx.db, destination, list(scores.items()))
 
 
-@command(
-    "ZINTERSTORE",
-    arity=-4,
-    flags=WRITE | DENYOOM | MOVABLEKEYS,
-    keys=(1, 1, 1),
-    keyspecs=STORED,
-    categories="sortedset",
-)
+@command("ZINTERSTORE", arity=-4, flags=WRITE | DENYOOM | MOVABLEKEYS, keys=(1, 1, 1), keyspecs=STORED)
 def zinterstore(ctx: Client, destination: bytes, numkeys: bytes, *words: bytes) -> int:
     return replace_sorted_set(
         ctx.db, destination, Request(ctx, "zinterstore", numkeys, words, COMBINING).intersection()
     )
 
 
-@command(
-    "ZDIFFSTORE",
-    arity=-4,
-    flags=WRITE | DENYOOM | MOVABLEKEYS,
-    keys=(1, 1, 1),
-    keyspecs=STORED,
-    categories="sortedset",
-)
+@command("ZDIFFSTORE", arity=-4, flags=WRITE | DENYOOM | MOVABLEKEYS, keys=(1, 1, 1), keyspecs=STORED)
 def zdiffstore(ctx: Client, destination: bytes, numkeys: bytes, *words: bytes) -> int:
     return replace_sorted_set(ctx.db, destination, Request(ctx, "zdiffstore", numkeys, words, set()).difference())

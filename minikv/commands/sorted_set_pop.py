@@ -11,21 +11,23 @@ from minikv.commands.sorted_set import Pairs, paired
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer, keys_end_count
 from minikv.dispatch.blocking import Serve, first_ready, timeout_in_seconds
 from minikv.dispatch.client import Client
-from minikv.dispatch.spec import BLOCKING, FAST, MOVABLEKEYS, NOSCRIPT, WRITE, KeySpec, command
+from minikv.dispatch.spec import BLOCKING, FAST, MOVABLEKEYS, NOSCRIPT, WRITE, KeySpec, in_category
 from minikv.errors import CommandError
 from minikv.keyspace.sorted_set import SortedSet
 from minikv.protocol.reply import NULL_ARRAY, POSTPONED
+
+command = in_category("sortedset")
 
 NOT_POSITIVE = "ERR value is out of range, must be positive"
 ENDS = {b"MIN": False, b"MAX": True}  # whether it is the highest one
 
 
-@command("ZPOPMIN", arity=-2, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW access delete", categories="sortedset")
+@command("ZPOPMIN", arity=-2, flags=WRITE | FAST, key_flags="RW access delete")
 def zpopmin(ctx: Client, key: bytes, *options: bytes) -> list[object]:
     return pop_end(ctx, key, options, False)
 
 
-@command("ZPOPMAX", arity=-2, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW access delete", categories="sortedset")
+@command("ZPOPMAX", arity=-2, flags=WRITE | FAST, key_flags="RW access delete")
 def zpopmax(ctx: Client, key: bytes, *options: bytes) -> list[object]:
     return pop_end(ctx, key, options, True)
 
@@ -54,7 +56,6 @@ def take(set_: SortedSet, count: int, highest: bool) -> Pairs:
     arity=-4,
     flags=WRITE | MOVABLEKEYS,
     keyspecs=[KeySpec("RW access delete", ("index", 1), ("keynum", 0, 1, 1))],
-    categories="sortedset",
 )
 def zmpop(ctx: Client, *words: bytes) -> object:
     keys, pop = many_of_first(words)
@@ -62,7 +63,7 @@ def zmpop(ctx: Client, *words: bytes) -> object:
 
 
 def many_of_first(words: Sequence[bytes]) -> tuple[Sequence[bytes], Serve]:
-    """The keys of ZMPOP, and what to do with the first of them that is there."""
+    """The keys of ZMPOP, and what to do with the first that exists."""
     keys, highest, count = keys_end_count(words, ENDS)
 
     def pop(ctx: Client, key: bytes) -> object:
@@ -75,26 +76,12 @@ def many_of_first(words: Sequence[bytes]) -> tuple[Sequence[bytes], Serve]:
 # Waiting
 
 
-@command(
-    "BZPOPMIN",
-    arity=-3,
-    flags=WRITE | NOSCRIPT | BLOCKING | FAST,
-    keys=(1, -2, 1),
-    key_flags="RW access delete",
-    categories="sortedset",
-)
+@command("BZPOPMIN", arity=-3, flags=WRITE | NOSCRIPT | BLOCKING | FAST, keys=(1, -2, 1), key_flags="RW access delete")
 def bzpopmin(ctx: Client, *words: bytes) -> object:
     return first_ready(ctx, words[:-1], timeout_in_seconds(words[-1]), SORTED_SET, pop_lowest)
 
 
-@command(
-    "BZPOPMAX",
-    arity=-3,
-    flags=WRITE | NOSCRIPT | BLOCKING | FAST,
-    keys=(1, -2, 1),
-    key_flags="RW access delete",
-    categories="sortedset",
-)
+@command("BZPOPMAX", arity=-3, flags=WRITE | NOSCRIPT | BLOCKING | FAST, keys=(1, -2, 1), key_flags="RW access delete")
 def bzpopmax(ctx: Client, *words: bytes) -> object:
     return first_ready(ctx, words[:-1], timeout_in_seconds(words[-1]), SORTED_SET, pop_highest)
 
@@ -114,7 +101,6 @@ def pop_highest(ctx: Client, key: bytes) -> object:
     arity=-5,
     flags=WRITE | BLOCKING | MOVABLEKEYS,
     keyspecs=[KeySpec("RW access delete", ("index", 2), ("keynum", 0, 1, 1))],
-    categories="sortedset",
 )
 def bzmpop(ctx: Client, timeout: bytes, *words: bytes) -> object:
     keys, pop = many_of_first(words)

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """Commands on streams: adding, reading and deleting entries."""
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from cython.cimports.minikv.keyspace.stream_node import StreamId
 
 from minikv.commands.stream_id import parse_id, parse_open_id
 from minikv.dispatch.arguments import NO_SUCH_KEY, SYNTAX_ERROR, integer
-from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, command
+from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, in_category
 from minikv.errors import CommandError
 from minikv.keyspace.stream import LARGEST_ID
 from minikv.keyspace.stream_node import format_id
 from minikv.protocol.reply import NULL_ARRAY, OK, SimpleString
+
+command = in_category("stream")
 
 BOTH_STRATEGIES = "ERR syntax error, MAXLEN and MINID options at the same time are not compatible"
 NO_STRATEGY = "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy"
@@ -30,7 +33,7 @@ TOO_LARGE = "ERR Elements are too large to be stored"
 LARGEST_SEQUENCE = (1 << 64) - 1
 # Bytes of the fields and values of one entry.
 ENTRY_MAX = cython.declare(uint64_t, 1 << 30)
-# Without LIMIT an approximate trim looks at so many full nodes, and deletes so many entries at most.
+# Without LIMIT an approximate trim visits at most this many full nodes, and deletes at most this many entries.
 TRIM_NODES = 100
 TRIM_DEFAULT = 10_000
 TRIM_MAX = 1_000_000
@@ -49,7 +52,7 @@ class Trim:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def option(self, words: tuple, place: cython.Py_ssize_t) -> cython.Py_ssize_t:
-        """Read the option at a place that has a word behind it; the place behind, the same if it is none of these."""
+        """Read the option at a position that has a word after it; returns the next position, the same if it is none."""
         number: int64_t
         word: bytes = cython.cast(bytes, words[place]).upper()
         if word == b"LIMIT":
@@ -97,7 +100,7 @@ class Trim:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def apply(self, stream: Stream) -> int64_t:
-        """How many entries were deleted; counts no change."""
+        """Trim; returns how many entries were deleted. Counts no change."""
         limit: uint64_t = self.limit or 0
         if self.strategy == b"MAXLEN":
             return stream.trim_to_length(self.length, self.approximate, limit)
@@ -106,15 +109,7 @@ class Trim:
         return 0
 
 
-@command(
-    "XADD",
-    arity=-5,
-    flags=WRITE | DENYOOM | FAST,
-    keys=(1, 1, 1),
-    key_flags="RW update",
-    categories="stream",
-    tips=["nondeterministic_output"],
-)
+@command("XADD", arity=-5, flags=WRITE | DENYOOM | FAST, key_flags="RW update", tips=["nondeterministic_output"])
 def xadd(ctx: Client, key: bytes, *words: bytes) -> bytes | None:
     trim: Trim | None = None
     create: cython.bint = True
@@ -178,15 +173,7 @@ def next_id(last: int, id: int, given: bool) -> int:
     return id
 
 
-@command(
-    "XTRIM",
-    arity=-4,
-    flags=WRITE,
-    keys=(1, 1, 1),
-    key_flags="RW delete",
-    categories="stream",
-    tips=["nondeterministic_output"],
-)
+@command("XTRIM", arity=-4, flags=WRITE, key_flags="RW delete", tips=["nondeterministic_output"])
 def xtrim(ctx: Client, key: bytes, *words: bytes) -> int:
     trim: Trim = Trim()
     place: cython.Py_ssize_t = 0
@@ -206,7 +193,7 @@ def xtrim(ctx: Client, key: bytes, *words: bytes) -> int:
     return removed
 
 
-@command("XDEL", arity=-3, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW delete", categories="stream")
+@command("XDEL", arity=-3, flags=WRITE | FAST, key_flags="RW delete")
 def xdel(ctx: Client, key: bytes, *texts: bytes) -> int:
     stream = find_stream(ctx.db, key, False)
     if stream is None:
@@ -222,18 +209,18 @@ def xdel(ctx: Client, key: bytes, *texts: bytes) -> int:
     return len(deleted)
 
 
-@command("XLEN", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="stream")
+@command("XLEN", arity=2, flags=READONLY | FAST, key_flags="RO")
 def xlen(ctx: Client, key: bytes) -> int:
     stream: Stream = find_stream(ctx.db, key, True)
     return 0 if stream is None else stream.numbers().length
 
 
-@command("XRANGE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="stream")
+@command("XRANGE", arity=-4, flags=READONLY, key_flags="RO access")
 def xrange(ctx: Client, key: bytes, start: bytes, end: bytes, *options: bytes) -> object:
     return entries_between(ctx, key, start, end, options, False)
 
 
-@command("XREVRANGE", arity=-4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="stream")
+@command("XREVRANGE", arity=-4, flags=READONLY, key_flags="RO access")
 def xrevrange(ctx: Client, key: bytes, end: bytes, start: bytes, *options: bytes) -> object:
     return entries_between(ctx, key, start, end, options, True)
 
@@ -256,7 +243,7 @@ def entries_between(ctx: Client, key: bytes, start: bytes, end: bytes, options: 
     return NULL_ARRAY if count == 0 else stream.between(first, last, max(count, 0), reverse, None)
 
 
-@command("XSETID", arity=-3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW update", categories="stream")
+@command("XSETID", arity=-3, flags=WRITE | DENYOOM | FAST, key_flags="RW update")
 def xsetid(ctx: Client, key: bytes, text: bytes, *options: bytes) -> SimpleString:
     id = parse_id(text)
     added, max_deleted = xsetid_options(id, options)

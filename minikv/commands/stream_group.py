@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """Commands on consumer groups: the groups themselves, and what is pending in them."""
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from cython.cimports.minikv.keyspace.stream_node import StreamEntry, StreamId, i
 from minikv.commands.help import help_lines
 from minikv.commands.stream_read import shown
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer
-from minikv.dispatch.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, command, container
+from minikv.dispatch.spec import DENYOOM, FAST, LOADING, READONLY, STALE, WRITE, container, in_category
 from minikv.errors import CommandError, NamingError
 from minikv.protocol.reply import NULL_ARRAY, OK, SimpleString
+
+command = in_category("stream")
 
 KEY_REQUIRED = (
     "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM "
@@ -36,7 +39,7 @@ KEY_REQUIRED = (
 GROUP_EXISTS = "BUSYGROUP Consumer Group name already exists"
 BAD_ENTRIES_READ = "ERR value for ENTRIESREAD must be positive or -1"
 BAD_COUNT = "ERR COUNT must be > 0"
-# XAUTOCLAIM looks at so many pending entries for each that it may return.
+# XAUTOCLAIM visits this many pending entries for each that it may return.
 ATTEMPTS = cython.declare(uint64_t, 10)
 AUTOCLAIM_COUNT = 100
 AUTOCLAIM_MAX = INT64_MAX // 16
@@ -54,7 +57,7 @@ def no_such_consumer_group(key: bytes, group: bytes) -> CommandError:
 
 
 def bad_subcommand(container_name: str) -> CommandError:
-    """The error for arguments that a subcommand does not understand; it names it as the client has written it."""
+    """The error for arguments that a subcommand does not understand; it names the subcommand as the client wrote it."""
     return NamingError(f"ERR unknown subcommand or wrong number of arguments for '{{}}'. Try {container_name} HELP.")
 
 
@@ -100,7 +103,7 @@ def existing_group(ctx: Client, key: bytes, name: bytes) -> Group:
     return group
 
 
-@command("XGROUP|CREATE", arity=-5, flags=WRITE | DENYOOM, keys=(2, 2, 1), key_flags="RW insert", categories="stream")
+@command("XGROUP|CREATE", arity=-5, flags=WRITE | DENYOOM, keys=(2, 2, 1), key_flags="RW insert")
 def xgroup_create(ctx: Client, key: bytes, name: bytes, text: bytes, *options: bytes) -> SimpleString:
     make: cython.bint = False
     reads: uint64_t = UNKNOWN_READS
@@ -126,7 +129,7 @@ def xgroup_create(ctx: Client, key: bytes, name: bytes, text: bytes, *options: b
     return OK
 
 
-@command("XGROUP|SETID", arity=-5, flags=WRITE, keys=(2, 2, 1), key_flags="RW update", categories="stream")
+@command("XGROUP|SETID", arity=-5, flags=WRITE, keys=(2, 2, 1), key_flags="RW update")
 def xgroup_setid(ctx: Client, key: bytes, name: bytes, text: bytes, *options: bytes) -> SimpleString:
     reads: uint64_t = UNKNOWN_READS
     if options:
@@ -145,7 +148,7 @@ def xgroup_setid(ctx: Client, key: bytes, name: bytes, text: bytes, *options: by
     return OK
 
 
-@command("XGROUP|DESTROY", arity=4, flags=WRITE, keys=(2, 2, 1), key_flags="RW delete", categories="stream")
+@command("XGROUP|DESTROY", arity=4, flags=WRITE, keys=(2, 2, 1), key_flags="RW delete")
 def xgroup_destroy(ctx: Client, key: bytes, name: bytes) -> int:
     stream: Stream = existing(ctx, key)
     if not stream.put_group(name, None):
@@ -155,9 +158,7 @@ def xgroup_destroy(ctx: Client, key: bytes, name: bytes) -> int:
     return 1
 
 
-@command(
-    "XGROUP|CREATECONSUMER", arity=5, flags=WRITE | DENYOOM, keys=(2, 2, 1), key_flags="RW insert", categories="stream"
-)
+@command("XGROUP|CREATECONSUMER", arity=5, flags=WRITE | DENYOOM, keys=(2, 2, 1), key_flags="RW insert")
 def xgroup_createconsumer(ctx: Client, key: bytes, name: bytes, consumer: bytes) -> int:
     group: Group = existing_group(ctx, key, name)
     if group.consumer_of(consumer) != NO_CONSUMER:
@@ -167,7 +168,7 @@ def xgroup_createconsumer(ctx: Client, key: bytes, name: bytes, consumer: bytes)
     return 1
 
 
-@command("XGROUP|DELCONSUMER", arity=5, flags=WRITE, keys=(2, 2, 1), key_flags="RW delete", categories="stream")
+@command("XGROUP|DELCONSUMER", arity=5, flags=WRITE, keys=(2, 2, 1), key_flags="RW delete")
 def xgroup_delconsumer(ctx: Client, key: bytes, name: bytes, consumer: bytes) -> int:
     group: Group = existing_group(ctx, key, name)
     number: uint32_t = group.consumer_of(consumer)
@@ -179,7 +180,7 @@ def xgroup_delconsumer(ctx: Client, key: bytes, name: bytes, consumer: bytes) ->
     return pending
 
 
-@command("XGROUP|HELP", arity=2, flags=LOADING | STALE, categories="stream")
+@command("XGROUP|HELP", arity=2, flags=LOADING | STALE)
 def xgroup_help(ctx: Client) -> list[SimpleString]:
     return help_lines(
         "XGROUP",
@@ -205,7 +206,7 @@ def xgroup_help(ctx: Client) -> list[SimpleString]:
 # Pending entries
 
 
-@command("XACK", arity=-4, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW update", categories="stream")
+@command("XACK", arity=-4, flags=WRITE | FAST, key_flags="RW update")
 def xack(ctx: Client, key: bytes, name: bytes, *texts: bytes) -> int:
     stream: Stream = find_stream(ctx.db, key, True)
     group: Group = None if stream is None else group_of(stream, name)
@@ -226,15 +227,7 @@ def xack(ctx: Client, key: bytes, name: bytes, *texts: bytes) -> int:
     return acknowledged
 
 
-@command(
-    "XPENDING",
-    arity=-3,
-    flags=READONLY,
-    keys=(1, 1, 1),
-    key_flags="RO access",
-    categories="stream",
-    tips=["nondeterministic_output"],
-)
+@command("XPENDING", arity=-3, flags=READONLY, key_flags="RO access", tips=["nondeterministic_output"])
 def xpending(ctx: Client, key: bytes, name: bytes, *words: bytes) -> list[object]:
     if words and not 3 <= len(words) <= 6:
         raise CommandError(SYNTAX_ERROR)
@@ -318,15 +311,7 @@ def pending_between(
     return found
 
 
-@command(
-    "XCLAIM",
-    arity=-6,
-    flags=WRITE | FAST,
-    keys=(1, 1, 1),
-    key_flags="RW update",
-    categories="stream",
-    tips=["nondeterministic_output"],
-)
+@command("XCLAIM", arity=-6, flags=WRITE | FAST, key_flags="RW update", tips=["nondeterministic_output"])
 def xclaim(ctx: Client, key: bytes, name: bytes, consumer_name: bytes, least_idle: bytes, *words: bytes) -> object:
     stream: Stream = find_stream(ctx.db, key, True)
     group: Group = None if stream is None else group_of(stream, name)
@@ -395,7 +380,7 @@ def answer_with(stream: Stream, id: StreamId, just_id: cython.bint) -> object:
 
 @cython.cclass
 class Claim:
-    """The options of XCLAIM behind so many IDs. deliveries: -1 for one more than there were."""
+    """The options of XCLAIM, after the IDs. deliveries: -1 for one more than there were."""
 
     count: cython.Py_ssize_t
     force: cython.bint
@@ -435,19 +420,11 @@ class Claim:
                 self.deliveries = number
             else:
                 delivered_ms = now_ms - number if word == b"IDLE" else number
-        # -1 stands for no such option, whoever gave it.
+        # -1 means that the option was not given, even if the client sent it.
         self.delivered_ms = delivered_ms if 0 <= delivered_ms <= now_ms else now_ms
 
 
-@command(
-    "XAUTOCLAIM",
-    arity=-6,
-    flags=WRITE | FAST,
-    keys=(1, 1, 1),
-    key_flags="RW delete",
-    categories="stream",
-    tips=["nondeterministic_output"],
-)
+@command("XAUTOCLAIM", arity=-6, flags=WRITE | FAST, key_flags="RW delete", tips=["nondeterministic_output"])
 def xautoclaim(
     ctx: Client, key: bytes, name: bytes, consumer_name: bytes, least_idle: bytes, start: bytes, *options: bytes
 ) -> list[object]:

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """Stream IDs as clients write them: `<milliseconds>-<sequence>`, and the bounds of ranges."""
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def read_digits(
     end: cython.pointer[cython.const[uint8_t]],
     number: cython.pointer[uint64_t],
 ) -> cython.pointer[cython.const[uint8_t]]:
-    """A number of few enough digits; the address behind them, NULL if there are none or too many."""
+    """Read a number of few enough digits; returns the address after them, NULL if there are none or too many."""
     start: cython.pointer[cython.const[uint8_t]] = at
     found: uint64_t = 0
     while at < end and at[0] >= ZERO and at[0] <= ZERO + 9:

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-"""XINFO: streams, their groups and consumers, looked at from outside."""
+# ruff: noqa: F821
+"""XINFO: figures of streams, their groups and consumers."""
 
 from __future__ import annotations
 
@@ -14,9 +15,11 @@ from minikv.algorithms.radix_tree import radix_tree_nodes
 from minikv.commands.help import help_lines
 from minikv.commands.stream_group import bad_subcommand, no_such_consumer_group
 from minikv.dispatch.arguments import NO_SUCH_KEY, integer
-from minikv.dispatch.spec import LOADING, READONLY, STALE, command, container
+from minikv.dispatch.spec import LOADING, READONLY, STALE, container, in_category
 from minikv.errors import CommandError
 from minikv.protocol.reply import SimpleString
+
+command = in_category("stream")
 
 ENTRIES_SHOWN = 10  # by FULL
 # Up to so many nodes the radix tree's are counted exactly; a larger stream's are estimated from fewer: the figure is
@@ -35,7 +38,7 @@ def existing(ctx: Client, key: bytes) -> Stream:
     return stream
 
 
-@command("XINFO|STREAM", arity=-3, flags=READONLY, keys=(2, 2, 1), key_flags="RO access", categories="stream")
+@command("XINFO|STREAM", arity=-3, flags=READONLY, keys=(2, 2, 1), key_flags="RO access")
 def xinfo_stream(ctx: Client, key: bytes, *options: bytes) -> dict[bytes, object]:
     stream: Stream = existing(ctx, key)
     count = full_options(options)
@@ -140,7 +143,7 @@ def pending_of(group: Group, consumer: uint32_t, count: uint64_t) -> list:
     return found
 
 
-@command("XINFO|GROUPS", arity=3, flags=READONLY, keys=(2, 2, 1), key_flags="RO access", categories="stream")
+@command("XINFO|GROUPS", arity=3, flags=READONLY, keys=(2, 2, 1), key_flags="RO access")
 def xinfo_groups(ctx: Client, key: bytes) -> list[dict[bytes, object]]:
     stream: Stream = existing(ctx, key)
     numbers: StreamNumbers = stream.numbers()
@@ -160,13 +163,7 @@ def about_group(group: Group, numbers: cython.pointer[cython.const[StreamNumbers
 
 
 @command(
-    "XINFO|CONSUMERS",
-    arity=4,
-    flags=READONLY,
-    keys=(2, 2, 1),
-    key_flags="RO access",
-    categories="stream",
-    tips=["nondeterministic_output"],
+    "XINFO|CONSUMERS", arity=4, flags=READONLY, keys=(2, 2, 1), key_flags="RO access", tips=["nondeterministic_output"]
 )
 def xinfo_consumers(ctx: Client, key: bytes, name: bytes) -> list[dict[bytes, object]]:
     group: Group = group_of(existing(ctx, key), name)
@@ -183,7 +180,7 @@ def xinfo_consumers(ctx: Client, key: bytes, name: bytes) -> list[dict[bytes, ob
     ]
 
 
-@command("XINFO|HELP", arity=2, flags=LOADING | STALE, categories="stream")
+@command("XINFO|HELP", arity=2, flags=LOADING | STALE)
 def xinfo_help(ctx: Client) -> list[SimpleString]:
     return help_lines(
         "XINFO",

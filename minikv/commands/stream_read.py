@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """XREAD and XREADGROUP: entries of several streams at once, as soon as there are some."""
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from minikv.dispatch.spec import BLOCKING, MOVABLEKEYS, READONLY, WRITE, KeySpec
 from minikv.errors import CommandError
 from minikv.protocol.reply import NULL_ARRAY, POSTPONED, Raw, encode
 
-# Who has waited gets so many entries at most, unless COUNT says otherwise.
+# A client that has waited gets at most this many entries, unless COUNT says otherwise.
 AFTER_WAITING = cython.declare(uint64_t, 1000)
 BAD_TIMEOUT = "ERR timeout is not an integer or out of range"
 NEGATIVE_TIMEOUT = "ERR timeout is negative"
@@ -228,7 +229,7 @@ def xreadgroup(ctx: Client, *words: bytes) -> object:
         group = None if stream is None else group_of(stream, request.group)
         if group is None:
             continue
-        id = largest_id()  # stands for the ID `>`
+        id = largest_id()  # means the ID `>`
         if text != b">":
             read_id(text, 0, cython.address(id))
         if is_less(id, largest_id()):
@@ -308,7 +309,7 @@ def deliver(
 
 @cython.cfunc
 def history(keyspace: Keyspace, group: Group, request: Request, id: StreamId) -> list:
-    """What is pending for the consumer behind an ID; an entry that was deleted is null."""
+    """The entries pending for the consumer after an ID; a deleted entry is null."""
     consumer: uint32_t = see_consumer(keyspace, group, request.consumer)
     stream: Stream = group.stream
     found: list = []

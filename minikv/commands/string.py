@@ -17,10 +17,12 @@ from minikv.dispatch.arguments import (
     next_word,
 )
 from minikv.dispatch.client import Client
-from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, command
+from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, in_category
 from minikv.errors import CommandError, WrongTypeError
 from minikv.keyspace import AUTO, EMBSTR, NO_EXPIRY
 from minikv.protocol.reply import OK, SimpleString
+
+command = in_category("string")
 
 MISSING = -1
 LCS_CELL = 4  # bytes for each pair of places by which Redis limits LCS
@@ -29,19 +31,12 @@ LCS_CELL = 4  # bytes for each pair of places by which Redis limits LCS
 # Get and set
 
 
-@command("GET", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO access", categories="string")
+@command("GET", arity=2, flags=READONLY | FAST, key_flags="RO access")
 def get(ctx: Client, key: bytes) -> bytes | None:
     return ctx.db.get(key)
 
 
-@command(
-    "SET",
-    arity=-3,
-    flags=WRITE | DENYOOM,
-    keys=(1, 1, 1),
-    key_flags="RW access update variable_flags",
-    categories="string",
-)
+@command("SET", arity=-3, flags=WRITE | DENYOOM, key_flags="RW access update variable_flags")
 def set_(ctx: Client, key: bytes, value: bytes, *options: bytes) -> SimpleString | bytes | None:
     if options:
         return set_with_options(ctx, key, value, options)
@@ -74,7 +69,7 @@ def set_with_options(ctx: Client, key: bytes, value: bytes, options: tuple[bytes
     return old if returns_old else OK
 
 
-@command("SETNX", arity=3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="OW insert", categories="string")
+@command("SETNX", arity=3, flags=WRITE | DENYOOM | FAST, key_flags="OW insert")
 def setnx(ctx: Client, key: bytes, value: bytes) -> int:
     if ctx.db.lookup(key, False, False) != MISSING:
         return 0
@@ -82,28 +77,26 @@ def setnx(ctx: Client, key: bytes, value: bytes) -> int:
     return 1
 
 
-@command("SETEX", arity=4, flags=WRITE | DENYOOM, keys=(1, 1, 1), key_flags="OW update", categories="string")
+@command("SETEX", arity=4, flags=WRITE | DENYOOM, key_flags="OW update")
 def setex(ctx: Client, key: bytes, seconds: bytes, value: bytes) -> SimpleString:
     ctx.db.set(key, value, expiry_time(b"EX", seconds, ctx.keyspace.now_ms, "setex"))
     return OK
 
 
-@command("PSETEX", arity=4, flags=WRITE | DENYOOM, keys=(1, 1, 1), key_flags="OW update", categories="string")
+@command("PSETEX", arity=4, flags=WRITE | DENYOOM, key_flags="OW update")
 def psetex(ctx: Client, key: bytes, milliseconds: bytes, value: bytes) -> SimpleString:
     ctx.db.set(key, value, expiry_time(b"PX", milliseconds, ctx.keyspace.now_ms, "psetex"))
     return OK
 
 
-@command(
-    "GETSET", arity=3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="string"
-)
+@command("GETSET", arity=3, flags=WRITE | DENYOOM | FAST, key_flags="RW access update")
 def getset(ctx: Client, key: bytes, value: bytes) -> bytes | None:
     old = ctx.db.get(key)
     ctx.db.set(key, value)
     return old
 
 
-@command("GETDEL", arity=2, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW access delete", categories="string")
+@command("GETDEL", arity=2, flags=WRITE | FAST, key_flags="RW access delete")
 def getdel(ctx: Client, key: bytes) -> bytes | None:
     value = ctx.db.get(key)
     if value is not None:
@@ -111,7 +104,7 @@ def getdel(ctx: Client, key: bytes) -> bytes | None:
     return value
 
 
-@command("GETEX", arity=-2, flags=WRITE | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="string")
+@command("GETEX", arity=-2, flags=WRITE | FAST, key_flags="RW access update")
 def getex(ctx: Client, key: bytes, *options: bytes) -> bytes | None:
     unit = amount = b""
     persist = False
@@ -143,13 +136,7 @@ def getex(ctx: Client, key: bytes, *options: bytes) -> bytes | None:
 
 
 @command(
-    "MGET",
-    arity=-2,
-    flags=READONLY | FAST,
-    keys=(1, -1, 1),
-    key_flags="RO access",
-    categories="string",
-    tips=["request_policy:multi_shard"],
+    "MGET", arity=-2, flags=READONLY | FAST, keys=(1, -1, 1), key_flags="RO access", tips=["request_policy:multi_shard"]
 )
 def mget(ctx: Client, *keys: bytes) -> list[bytes | None]:
     return ctx.db.get_all(keys)
@@ -161,7 +148,6 @@ def mget(ctx: Client, *keys: bytes) -> list[bytes | None]:
     flags=WRITE | DENYOOM,
     keys=(1, -1, 2),
     key_flags="OW update",
-    categories="string",
     tips=["request_policy:multi_shard", "response_policy:all_succeeded"],
 )
 def mset(ctx: Client, *pairs: bytes) -> SimpleString:
@@ -177,7 +163,6 @@ def mset(ctx: Client, *pairs: bytes) -> SimpleString:
     flags=WRITE | DENYOOM,
     keys=(1, -1, 2),
     key_flags="OW insert",
-    categories="string",
     tips=["request_policy:multi_shard", "response_policy:agg_min"],
 )
 def msetnx(ctx: Client, *pairs: bytes) -> int:
@@ -193,21 +178,21 @@ def msetnx(ctx: Client, *pairs: bytes) -> int:
 # Parts of a string
 
 
-@command("STRLEN", arity=2, flags=READONLY | FAST, keys=(1, 1, 1), key_flags="RO", categories="string")
+@command("STRLEN", arity=2, flags=READONLY | FAST, key_flags="RO")
 def strlen(ctx: Client, key: bytes) -> int:
     return ctx.db.strlen(key)
 
 
-@command("APPEND", arity=3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW insert", categories="string")
+@command("APPEND", arity=3, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def append(ctx: Client, key: bytes, data: bytes) -> int:
-    # A byte where the old value may not reach any more: the whole would be too long. A new key takes anything.
+    # The byte at which the old value would make the whole too long. A new key takes anything.
     room = ctx.server.config.proto_max_bulk_len - len(data)
     if ctx.db.get_range(key, max(room, 0), max(room, 0) + 1) or (room < 0 and ctx.db.get_for_write(key) is not None):
         raise CommandError(STRING_TOO_LONG)
     return ctx.db.append(key, data)
 
 
-@command("SETRANGE", arity=4, flags=WRITE | DENYOOM, keys=(1, 1, 1), key_flags="RW update", categories="string")
+@command("SETRANGE", arity=4, flags=WRITE | DENYOOM, key_flags="RW update")
 def setrange(ctx: Client, key: bytes, offset: bytes, data: bytes) -> int:
     start = integer(offset)
     if start < 0:
@@ -220,8 +205,8 @@ def setrange(ctx: Client, key: bytes, offset: bytes, data: bytes) -> int:
     return ctx.db.set_range(key, start, data)
 
 
-@command("SUBSTR", arity=4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="string")
-@command("GETRANGE", arity=4, flags=READONLY, keys=(1, 1, 1), key_flags="RO access", categories="string")
+@command("SUBSTR", arity=4, flags=READONLY, key_flags="RO access")
+@command("GETRANGE", arity=4, flags=READONLY, key_flags="RO access")
 def getrange(ctx: Client, key: bytes, start: bytes, end: bytes) -> bytes:
     first, last = integer(start), integer(end)
     offset, stop = clamp_range(first, last, ctx.db.strlen(key))
@@ -231,9 +216,7 @@ def getrange(ctx: Client, key: bytes, start: bytes, end: bytes) -> bytes:
 # Numbers
 
 
-@command(
-    "INCR", arity=2, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="string"
-)
+@command("INCR", arity=2, flags=WRITE | DENYOOM | FAST, key_flags="RW access update")
 def incr(ctx: Client, key: bytes) -> int:
     try:
         return ctx.db.increment(key, 1)
@@ -241,23 +224,17 @@ def incr(ctx: Client, key: bytes) -> int:
         raise refused(error) from None
 
 
-@command(
-    "DECR", arity=2, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="string"
-)
+@command("DECR", arity=2, flags=WRITE | DENYOOM | FAST, key_flags="RW access update")
 def decr(ctx: Client, key: bytes) -> int:
     return increment_by(ctx, key, -1)
 
 
-@command(
-    "INCRBY", arity=3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="string"
-)
+@command("INCRBY", arity=3, flags=WRITE | DENYOOM | FAST, key_flags="RW access update")
 def incrby(ctx: Client, key: bytes, increment: bytes) -> int:
     return increment_by(ctx, key, integer(increment))
 
 
-@command(
-    "DECRBY", arity=3, flags=WRITE | DENYOOM | FAST, keys=(1, 1, 1), key_flags="RW access update", categories="string"
-)
+@command("DECRBY", arity=3, flags=WRITE | DENYOOM | FAST, key_flags="RW access update")
 def decrby(ctx: Client, key: bytes, decrement: bytes) -> int:
     amount = integer(decrement)
     if amount == INT64_MIN:
@@ -278,14 +255,7 @@ def refused(error: ValueError | OverflowError) -> CommandError:
     return CommandError("ERR increment or decrement would overflow" if overflows else NOT_AN_INTEGER)
 
 
-@command(
-    "INCRBYFLOAT",
-    arity=3,
-    flags=WRITE | DENYOOM | FAST,
-    keys=(1, 1, 1),
-    key_flags="RW access update",
-    categories="string",
-)
+@command("INCRBYFLOAT", arity=3, flags=WRITE | DENYOOM | FAST, key_flags="RW access update")
 def incrbyfloat(ctx: Client, key: bytes, increment: bytes) -> bytes:
     text = ctx.db.get_for_write(key)
     number = LongDouble.parse(b"0" if text is None else text)
@@ -303,7 +273,7 @@ def incrbyfloat(ctx: Client, key: bytes, increment: bytes) -> bytes:
 # Comparison
 
 
-@command("LCS", arity=-3, flags=READONLY, keys=(1, 2, 1), key_flags="RO access", categories="string")
+@command("LCS", arity=-3, flags=READONLY, keys=(1, 2, 1), key_flags="RO access")
 def lcs(ctx: Client, key1: bytes, key2: bytes, *options: bytes) -> object:
     try:
         a, b = ctx.db.get(key1) or b"", ctx.db.get(key2) or b""

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from minikv.dispatch.client import Client, Transaction
-from minikv.dispatch.spec import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, SKIP_SLOWLOG, STALE, command
+from minikv.dispatch.spec import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, SKIP_SLOWLOG, STALE, in_category
 from minikv.errors import CommandError
 from minikv.keyspace.database import Watch
 from minikv.protocol.reply import NULL_ARRAY, OK, Marker, SimpleString, Transcript
 
+command = in_category("transaction")
+
 ANYTIME = NOSCRIPT | LOADING | STALE
 
 
-@command(
-    "MULTI",
-    arity=1,
-    flags=ANYTIME | FAST | ALLOW_BUSY,
-    categories="transaction",
-)
+@command("MULTI", arity=1, flags=ANYTIME | FAST | ALLOW_BUSY)
 def multi(ctx: Client) -> SimpleString:
     if ctx.transaction is not None:
         raise CommandError("ERR MULTI calls can not be nested")
@@ -24,12 +21,7 @@ def multi(ctx: Client) -> SimpleString:
     return OK
 
 
-@command(
-    "DISCARD",
-    arity=1,
-    flags=ANYTIME | FAST | ALLOW_BUSY,
-    categories="transaction",
-)
+@command("DISCARD", arity=1, flags=ANYTIME | FAST | ALLOW_BUSY)
 def discard(ctx: Client) -> SimpleString:
     if ctx.transaction is None:
         raise CommandError("ERR DISCARD without MULTI")
@@ -37,12 +29,7 @@ def discard(ctx: Client) -> SimpleString:
     return OK
 
 
-@command(
-    "EXEC",
-    arity=1,
-    flags=ANYTIME | SKIP_SLOWLOG,
-    categories="transaction",
-)
+@command("EXEC", arity=1, flags=ANYTIME | SKIP_SLOWLOG)
 def exec_(ctx: Client) -> Transcript | Marker:
     transaction = ctx.transaction
     if transaction is None:
@@ -68,14 +55,7 @@ def run_queued(ctx: Client, transaction: Transaction) -> Transcript | Marker:
     return replies
 
 
-@command(
-    "WATCH",
-    arity=-2,
-    flags=ANYTIME | FAST | ALLOW_BUSY,
-    keys=(1, -1, 1),
-    key_flags="RO",
-    categories="transaction",
-)
+@command("WATCH", arity=-2, flags=ANYTIME | FAST | ALLOW_BUSY, keys=(1, -1, 1), key_flags="RO")
 def watch(ctx: Client, *keys: bytes) -> SimpleString:
     if ctx.transaction is not None:
         raise CommandError("ERR WATCH inside MULTI is not allowed")
@@ -86,12 +66,7 @@ def watch(ctx: Client, *keys: bytes) -> SimpleString:
     return OK
 
 
-@command(
-    "UNWATCH",
-    arity=1,
-    flags=ANYTIME | FAST | ALLOW_BUSY,
-    categories="transaction",
-)
+@command("UNWATCH", arity=1, flags=ANYTIME | FAST | ALLOW_BUSY)
 def unwatch(ctx: Client) -> SimpleString:
     ctx.unwatch()
     return OK

@@ -59,7 +59,7 @@ def cursor(text: bytes) -> int:
     digits = text[1:] if text[:1] in (b"+", b"-") else text
     if not text:
         return 0
-    # A number of 64 bits has at most 20 digits behind its zeros.
+    # A 64-bit number has at most 20 digits after its leading zeros.
     if digits.isdigit() and len(digits.lstrip(b"0")) <= 20:
         number = int(digits.lstrip(b"0") or b"0")
         if number <= UINT64_MAX:
@@ -68,7 +68,7 @@ def cursor(text: bytes) -> int:
 
 
 def overflows(at_ms: int) -> bool:
-    """Whether a time in milliseconds does not fit where Redis keeps it."""
+    """Whether a time in milliseconds overflows what Redis keeps it in."""
     return not INT64_MIN <= at_ms <= INT64_MAX
 
 

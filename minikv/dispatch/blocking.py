@@ -9,9 +9,9 @@ execute what it sends, until the command is answered.
                               |                 `-> serve(client, key) -> Client.answer
                         Database.wait_for: changes of these keys are noted in Keyspace.ready
 
-Who has waited longest for a key is served first. A key is looked at after the whole transaction that changed it, keys
-in the order of their first change; what a served client changes itself (BLMOVE) wakes others in a further round. A
-client waits no longer when it is answered, when its time is up, by CLIENT UNBLOCK, or because it is gone.
+The client that has waited longest for a key is served first. Keys are checked after the whole transaction that changed
+them, in the order of their first change; what a served client changes itself (BLMOVE) wakes others in a further round.
+A client stops waiting when it is answered, times out, is unblocked by CLIENT UNBLOCK, or disconnects.
 
 A key that is overwritten by one of the awaited type wakes as a new one does; Redis 7.0 leaves its clients waiting.
 """
@@ -38,7 +38,7 @@ Serve = Callable[[Client, bytes], object]
 # Those who wait for a type of a key, the oldest first.
 Queue = OrderedDict[Waiting, None]
 
-# A timer is set for no longer than this, and again when it has run out.
+# The longest that a timer is set for; it is set again when it fires.
 LONGEST_TIMER_S = 24 * 3600.0
 
 
@@ -107,7 +107,7 @@ class Blocking:
         self.timeouts = 0
 
     def add(self, waiting: Waiting) -> None:
-        """The client waits from now on."""
+        """Start waiting."""
         number = waiting.database.number
         for key in waiting.keys:
             if (number, key) in self.queues:
@@ -123,7 +123,7 @@ class Blocking:
             self.set_timer(waiting)
 
     def remove(self, waiting: Waiting) -> None:
-        """The client waits no longer."""
+        """Stop waiting."""
         number = waiting.database.number
         for key in waiting.keys:
             if self.queues[number, key] is not waiting:
@@ -152,12 +152,12 @@ class Blocking:
         return found
 
     def forget(self, client: Client) -> None:
-        """The client is gone."""
+        """The client has disconnected."""
         if client.blocked is not None:
             self.remove(client.blocked)
 
     def answer(self, waiting: Waiting, value: object) -> None:
-        """The client waits no longer and gets a reply."""
+        """Stop waiting, with a reply."""
         self.remove(waiting)
         waiting.client.answer(value)
 
@@ -173,12 +173,12 @@ class Blocking:
     # Time
 
     def set_timer(self, waiting: Waiting) -> None:
-        """Look at the clock when the time is up."""
+        """Set the timer for when the client times out."""
         seconds = min(max(waiting.ends_at - time.monotonic(), 0), LONGEST_TIMER_S)
         waiting.timer = self.call_later(seconds, self.look_at_clock, waiting)
 
     def look_at_clock(self, waiting: Waiting) -> None:
-        """A timer has run out, perhaps a little early."""
+        """A timer has fired, perhaps a little early."""
         if time.monotonic() < waiting.ends_at:
             self.set_timer(waiting)
         else:
@@ -187,7 +187,7 @@ class Blocking:
     # Keys
 
     def wake(self) -> None:
-        """Serve whoever waits for the keys in Keyspace.ready, until nothing more becomes ready by that."""
+        """Serve the clients that wait for the keys in Keyspace.ready, until that makes no more keys ready."""
         keyspace = self.keyspace
         while keyspace.ready:
             ready = keyspace.ready
@@ -196,7 +196,7 @@ class Blocking:
                 self.look_at(keyspace.databases[number], key)
 
     def look_at(self, database: Database, key: bytes) -> None:
-        """Serve who waits for a key, as far as it goes."""
+        """Serve the clients that wait for a key, until it has nothing left."""
         if (database.number, key) not in self.queues:
             return
         queues = self.queues_of((database.number, key))
@@ -209,7 +209,7 @@ class Blocking:
         in_vain: set = set()
         for _ in range(len(queue)):
             waiting = next(iter(queue))
-            queue.move_to_end(waiting)  # who is not served comes round to where it was
+            queue.move_to_end(waiting)  # a client that is not served returns to its place
             if waiting.interest in in_vain:
                 continue
             if not self.serve(waiting, key) and waiting.interest is not None:
@@ -218,7 +218,7 @@ class Blocking:
                 return
 
     def tell_losers(self, queues: dict, kind: object) -> None:
-        """Answer those who mind that the key is no longer of the type for which they wait."""
+        """Answer the clients that must not go on waiting once the key has lost the type that they wait for."""
         for other in [other for other in queues if other != kind]:
             for waiting in [waiting for waiting in queues[other] if waiting.lost is not None]:
                 self.table.count_unblocked(waiting, waiting.lost)
@@ -230,7 +230,7 @@ class Blocking:
         try:
             value = self.table.call_again(waiting, key)
         except Exception as error:
-            # A bug of that command's must not hit the client whose command is being executed.
+            # A bug in that command must not hit the client whose command is being executed.
             client.fail(error)
             client.close()
             return True

@@ -21,7 +21,7 @@ class Census:
         self.waiting = []
 
     def go_on(self, count: cython.Py_ssize_t) -> cython.int:
-        """Visit so many clients more, but not beyond the end of a round."""
+        """Visit up to `count` more clients, but not beyond the end of a round."""
         client: Client
         if not self.waiting:
             self.begin()
@@ -44,6 +44,6 @@ class Census:
         return 0
 
     def begin(self) -> None:
-        """A new round."""
+        """Start a round."""
         self.waiting = list(self.clients)
         self.round_memory = self.round_input = self.round_output = 0

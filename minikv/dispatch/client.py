@@ -1,9 +1,10 @@
 # cython: language_level=3
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """The client as command handlers see it (`ctx`): its state, and a way to send it something unasked.
 
-connection.Connection is a Client with a socket. A bare Client has none: replies pushed to it are dropped. Tests and
-whatever replays commands use it as it is.
+connection.Connection is a Client with a socket. A bare Client has none: replies pushed to it are dropped. Tests use it
+as it is, and so does whatever replays commands.
 """
 
 import time
@@ -50,8 +51,7 @@ class Waiting:
     """A command that waits for one of several keys (dispatch/blocking.py).
 
     ends_at: on the monotonic clock, infinite without a timeout. interest: see blocking.block.
-    command, request, elapsed_ns: for the statistics, of
-    the call that found nothing.
+    command, request, elapsed_ns: of the call that found nothing, for the statistics.
     """
 
     def __init__(
@@ -79,9 +79,9 @@ class Client:
     """One client's state.
 
     resp: 2 or 3. addr, laddr: b"127.0.0.1:6379", or b"/path:0" for a Unix socket. created_ns, last_interaction_ns:
-    monotonic. transaction: between MULTI and EXEC. in_exec: EXEC is running the queue. watch: the
-    keyspace's Watch token while keys are watched. last_command: the table's Command last looked up. blocked: the
-    command that waits for a key. paused: a command waits for the end of CLIENT PAUSE. subscriptions: None without any.
+    monotonic. transaction: between MULTI and EXEC. in_exec: EXEC is running the queue. watch: the keyspace's
+    Watch token while keys are watched. last_command: the table's Command last looked up. blocked: the command that
+    waits for a key. paused: a command waits for the end of CLIENT PAUSE. subscriptions: None without any.
     """
 
     def __init__(self, server: object, client_id: int = 0):
@@ -119,13 +119,13 @@ class Client:
         self.authenticated = False
 
     def resume(self) -> None:
-        """Go on with what had to wait."""
+        """Execute what had to wait."""
 
     def check_output(self) -> None:
         """Close the connection if it has been over the soft output limit for too long."""
 
     def answer(self, value: object) -> None:
-        """Send the reply of the command that has waited, and go on with the requests behind it."""
+        """Send the reply of the command that has waited, and go on with the requests after it."""
 
     def begin_array(self, count: int) -> object:
         """Begin a reply of `count` items that are made one by one: what the command returns after the last one."""
@@ -138,7 +138,7 @@ class Client:
             array.items.append((value, self.resp))
 
     def fail(self, error: object) -> None:
-        """Log a bug of ours, which ends the connection."""
+        """Log a bug of ours and close the connection."""
         raise error
 
     def push(self, value: object) -> None:
@@ -171,5 +171,5 @@ class Client:
         return self.transaction.queued_bytes if self.transaction is not None else 0
 
     def memory_bytes(self) -> int:
-        """All that the client costs."""
+        """All memory that the client takes."""
         return CLIENT_BYTES + self.input_bytes() + self.output_bytes() + self.queued_bytes()

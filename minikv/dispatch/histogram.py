@@ -46,12 +46,12 @@ class Histogram:
     @cython.cfunc
     @cython.exceptval(check=False)
     def record(self, duration_ns: cython.longlong) -> cython.void:
-        """Count one call; without memory for the counters it is left out."""
+        """Count one call; skip it if there is no memory for the counters."""
         place: cython.ulonglong
         shift: cython.int = 0
         if self.counts == cython.NULL:
             self.counts = cython.cast(
-                cython.pointer(cython.ulonglong), calloc(C_COUNTERS, cython.sizeof(cython.ulonglong))
+                cython.pointer[cython.ulonglong], calloc(C_COUNTERS, cython.sizeof(cython.ulonglong))
             )
             if self.counts == cython.NULL:
                 return
@@ -100,7 +100,7 @@ def longest_ns(place: int) -> int:
 
 
 def percentiles_us(histogram: Histogram, percents: object) -> list:
-    """For each percent, the duration in microseconds (a float) that so many calls did not exceed."""
+    """For each percent, the duration in microseconds (a float) that this share of the calls did not exceed."""
     place: cython.int = 0
     seen: cython.longlong = 0
     wanted: cython.longlong

@@ -1,6 +1,6 @@
 """Which arguments of a request are keys, and what the command does with them: COMMAND GETKEYS and GETKEYSANDFLAGS.
 
-The key specifications of a command say where to begin (a position, or behind a word) and how to go on (a range with a
+The key specifications of a command say where to begin (a position, or after a word) and how to go on (a range with a
 step, or a count that precedes the keys). Where the flags depend on the options, a function here decides.
 """
 
@@ -31,7 +31,7 @@ def has_keys(spec: CommandSpec) -> bool:
 def find_keys(spec: CommandSpec, request: Sequence[bytes]) -> list[tuple[bytes, list[str]]]:
     """The keys of a request (names included) with the flags of each.
 
-    Those that a bad request lacks are left out; a count of keys that is wrong leaves none.
+    Keys that a bad request lacks are left out; a wrong count of keys gives none.
     """
     if spec.name == "SORT":
         return sort_keys(request)
@@ -91,7 +91,7 @@ def last_place(begin: int, last: int, limit: int, count: int) -> int:
 
 
 def migrate_keys(spec: CommandSpec, request: Sequence[bytes]) -> list[tuple[bytes, list[str]]]:
-    """The key, or those behind KEYS."""
+    """The key, or those after KEYS."""
     flags = key_flags(spec.keyspecs[0])
     at = 6
     while at < len(request):
@@ -103,7 +103,7 @@ def migrate_keys(spec: CommandSpec, request: Sequence[bytes]) -> list[tuple[byte
 
 
 def sort_keys(request: Sequence[bytes]) -> list[tuple[bytes, list[str]]]:
-    """SORT's own, and the one behind the last STORE, which may stand anywhere among the options."""
+    """SORT's own, and the one after the last STORE, which may be anywhere among the options."""
     found = [(request[1], ["RO", "access"])]
     place = 2
     while place < len(request):

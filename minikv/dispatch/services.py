@@ -68,11 +68,11 @@ class Services(Protocol):
         ...
 
     def count_clients(self) -> Census:
-        """What all clients together hold."""
+        """The memory that all clients together hold."""
         ...
 
     def resident_bytes(self) -> int:
-        """Resident memory of the process, as it was a tenth of a second ago at the earliest."""
+        """Resident memory of the process, at most a tenth of a second old."""
         ...
 
     def refresh_gates(self) -> None:
@@ -96,11 +96,11 @@ class Services(Protocol):
         ...
 
     def forget(self, client: Client) -> None:
-        """The client is no longer a monitor."""
+        """Remove the client from the monitors."""
         ...
 
     def authenticate(self, username: bytes, password: bytes) -> bool:
-        """Whether the user may come in."""
+        """Whether the name and password are right."""
         ...
 
     def request_shutdown(self, *, save: bool | None, now: bool, force: bool) -> None:

@@ -1,42 +1,21 @@
+# cython: language_level=3
+# ruff: noqa: F821
 """What a command is, before any server exists: its name, arity, flags and keys.
 
 `@command` attaches a CommandSpec to a handler and changes nothing else; CommandTable.build collects the specs of
 the modules that it is given. A spec never changes: what a server counts about a command lives in table.Command.
 
-Flags, categories and key specifications follow COMMAND INFO of Redis 7.0.
+Flags (spec.pxd), categories and key specifications follow COMMAND INFO of Redis 7.0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 Handler = TypeVar("Handler", bound=Callable[..., object])
-
-# Flags of a command, one bit each, in the order in which COMMAND INFO lists them.
-WRITE = 1 << 0
-READONLY = 1 << 1
-DENYOOM = 1 << 2
-MODULE = 1 << 3
-ADMIN = 1 << 4
-PUBSUB = 1 << 5
-NOSCRIPT = 1 << 6
-BLOCKING = 1 << 7
-LOADING = 1 << 8
-STALE = 1 << 9
-SKIP_MONITOR = 1 << 10
-SKIP_SLOWLOG = 1 << 11
-ASKING = 1 << 12
-FAST = 1 << 13
-NO_AUTH = 1 << 14
-MAY_REPLICATE = 1 << 15  # CLIENT PAUSE WRITE holds it; COMMAND INFO does not show it
-NO_MANDATORY_KEYS = 1 << 16
-NO_ASYNC_LOADING = 1 << 17
-NO_MULTI = 1 << 18
-MOVABLEKEYS = 1 << 19
-ALLOW_BUSY = 1 << 20
-PROTECTED = 1 << 21  # needs enable-debug-command; COMMAND INFO does not show it
 
 FLAG_NAMES: tuple[tuple[int, bytes], ...] = (
     (WRITE, b"write"),
@@ -88,7 +67,7 @@ CATEGORIES = (
 
 @dataclass(frozen=True)
 class KeySpec:
-    """Where keys stand among the arguments (COMMAND INFO, eighth entry).
+    """Where the keys are among the arguments (COMMAND INFO, eighth entry).
 
     begin: ("index", position) or ("keyword", word, start_from) or ("unknown",)
     find:  ("range", last_key, step, limit) or ("keynum", key_num_index, first_key, step) or ("unknown",)
@@ -105,7 +84,7 @@ class CommandSpec:
     """One command or subcommand as COMMAND INFO describes it.
 
     name is in upper case; a subcommand's is "CLIENT|ID". arity counts the name (and the subcommand's name); negative
-    means "at least". What only COMMAND DOCS tells stands in docs.json.
+    means "at least". What only COMMAND DOCS shows is in docs.json.
     """
 
     name: str
@@ -159,10 +138,13 @@ def describe(
     categories: Sequence[str] | str = (),
     tips: Sequence[str] = (),
 ) -> CommandSpec:
-    """A CommandSpec; `keys` with `key_flags` ("RO ACCESS") becomes the key specification unless `keyspecs` says more.
+    """A CommandSpec; `keys` with `key_flags` ("RO access") becomes the key specification unless `keyspecs` says more.
 
+    keys: first, last and step among the arguments; with `key_flags` alone, the first argument is the only key.
     categories: those which the flags do not imply ("string"), as words or a sequence.
     """
+    if key_flags and keys == (0, 0, 0):
+        keys = (1, 1, 1)
     if keys != (0, 0, 0) and not keyspecs:
         first, last, step = keys
         relative_last = last - first if last >= 0 else last
@@ -191,6 +173,11 @@ def command(name: str, **spec: Any) -> Callable[[Handler], Handler]:
         return handler
 
     return attach
+
+
+def in_category(categories: str) -> Callable[..., Callable[[Handler], Handler]]:
+    """`command` for a module whose commands share ACL categories; `categories=` on a command replaces them."""
+    return partial(command, categories=categories)
 
 
 def container(name: str, **spec: Any) -> CommandSpec:

@@ -1,14 +1,15 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, auto_pickle=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 
-"""The table of commands and dispatch: every rule that holds for all commands stands here, none in handlers.
+"""The table of commands and dispatch: every rule that holds for all commands is here, none in handlers.
 
 A request is an array of `bytes` objects, the name first. `execute` finds the command, checks it and calls the handler
 as handler(client, *args) straight from that array: the slot before the first argument lends its place to the client,
 so no argument tuple is built.
 
-What may stop a command is collected in `gates`, one bit for each reason, so that an ordinary request on an ordinary
-day pays for one test. The order of the checks is that of Redis 7.0 (processCommand): unknown command, arity, protected
+What may stop a command is collected in `gates`, one bit for each reason, so that a request pays for one test as long
+as there is no reason. The order of the checks is that of Redis 7.0 (processCommand): unknown command, arity, protected
 commands, authentication, commands forbidden in MULTI, memory, failed save, loading, pause, queueing.
 """
 
@@ -17,9 +18,7 @@ import time
 import cython
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
 from cython.cimports.cpython.object import PyObject
-
-from minikv.dispatch.histogram import Histogram
-from minikv.dispatch.spec import (
+from cython.cimports.minikv.dispatch.spec import (
     ADMIN,
     ALLOW_BUSY,
     DENYOOM,
@@ -34,8 +33,10 @@ from minikv.dispatch.spec import (
     SKIP_MONITOR,
     SKIP_SLOWLOG,
     WRITE,
-    CommandSpec,
 )
+
+from minikv.dispatch.histogram import Histogram
+from minikv.dispatch.spec import CommandSpec
 from minikv.errors import ArenaFull, CommandError, CountedError, NamingError
 from minikv.protocol.reply import NO_REPLY, POSTPONED, QUEUED, Raw
 from minikv.slowlog import redacted
@@ -48,22 +49,11 @@ GATE_PAUSE_ALL = cython.declare(cython.int, 8)
 GATE_PAUSE_WRITES = cython.declare(cython.int, 16)
 GATE_MONITORS = cython.declare(cython.int, 32)
 GATE_BUSY = cython.declare(cython.int, 128)
-# Not a reason to stop: somebody waits for a key, which the command may change.
+# Not a reason to stop: a client waits for a key, which the command may change.
 GATE_WAITING = cython.declare(cython.int, 64)
 
-C_WRITE = cython.declare(cython.int, WRITE)
-C_ALLOW_BUSY = cython.declare(cython.int, ALLOW_BUSY)
-C_DENYOOM = cython.declare(cython.int, DENYOOM)
-C_LOADING = cython.declare(cython.int, LOADING)
-C_NO_AUTH = cython.declare(cython.int, NO_AUTH)
-C_NOSCRIPT = cython.declare(cython.int, NOSCRIPT)
-C_NO_MULTI = cython.declare(cython.int, NO_MULTI)
-C_MAY_REPLICATE = cython.declare(cython.int, MAY_REPLICATE)
-C_PROTECTED = cython.declare(cython.int, PROTECTED)
-C_FAST = cython.declare(cython.int, FAST)
-C_TOUCHES_KEYS = cython.declare(cython.int, WRITE | READONLY)
-C_HIDDEN_FROM_MONITOR = cython.declare(cython.int, SKIP_MONITOR | ADMIN)
-C_SKIP_SLOWLOG = cython.declare(cython.int, SKIP_SLOWLOG)
+TOUCHES_KEYS = cython.declare(cython.int, WRITE | READONLY)
+HIDDEN_FROM_MONITOR = cython.declare(cython.int, SKIP_MONITOR | ADMIN)
 
 # Command.role: the few commands that the checks below treat by name.
 ROLE_ORDINARY = cython.declare(cython.int, 0)
@@ -75,10 +65,10 @@ ROLES = {b"exec": 1, b"multi": 2, b"watch": 2, b"discard": 4, b"quit": 4, b"rese
 # What a RESP2 client may do while it is subscribed to something.
 LISTENING = frozenset(b"subscribe psubscribe ssubscribe unsubscribe punsubscribe sunsubscribe ping quit reset".split())
 
-# Spellings of names ("Get", "GET") that are remembered; more than any honest set of clients uses.
+# Spellings of names ("Get", "GET") that are cached; more than well-behaved clients use.
 MAX_SPELLINGS = cython.declare(cython.Py_ssize_t, 1024)
 
-# After a command that took this long the cached clock is read again.
+# After a command that took this long, the cached clock is refreshed.
 STALE_CLOCK_US = cython.declare(cython.longlong, 500)
 LONGEST_US = (1 << 63) - 1
 
@@ -212,7 +202,7 @@ class CommandTable:
         writes_paused: bool,
         monitors: bool,
     ) -> None:
-        """What holds now of the reasons to look closer at a command before it runs."""
+        """Set which reasons to look closer at a command hold now."""
         self.gates = (
             self.gates & (GATE_WAITING | GATE_BUSY)
             | GATE_LOADING * loading
@@ -241,14 +231,14 @@ class CommandTable:
         """Call a command that was checked before (one that MULTI queued), or, with None, find and check it first."""
         items: tuple = tuple(args)
         argc: cython.Py_ssize_t = len(items)
-        argv: cython.pointer(cython.pointer(PyObject)) = cython.cast(
-            cython.pointer(cython.pointer(PyObject)), PyMem_Malloc((argc + 1) * cython.sizeof(cython.pointer(PyObject)))
+        argv: cython.pointer[cython.pointer[PyObject]] = cython.cast(
+            cython.pointer[cython.pointer[PyObject]], PyMem_Malloc((argc + 1) * cython.sizeof(cython.pointer[PyObject]))
         )
         if argv == cython.NULL:
             raise MemoryError
         i: cython.Py_ssize_t
         for i in range(argc):
-            argv[i] = cython.cast(cython.pointer(PyObject), items[i])
+            argv[i] = cython.cast(cython.pointer[PyObject], items[i])
         try:
             if command is None:
                 return self.execute(client, argv, argc)
@@ -259,14 +249,14 @@ class CommandTable:
     @cython.cfunc
     @cython.exceptval(check=False)
     def begin_batch(self) -> cython.void:
-        """Note the time: the first command's duration counts from here, each other's from the end of the one before."""
+        """Note the time: the first command's duration counts from here, the others' from the end of the one before."""
         now: timespec
         clock_gettime(CLOCK_MONOTONIC, cython.address(now))
         self.mark_ns = cython.cast(cython.longlong, now.tv_sec) * 1000000000 + now.tv_nsec
 
     @cython.cfunc
     def execute(
-        self, client: Client, argv: cython.pointer(cython.pointer(PyObject)), argc: cython.Py_ssize_t
+        self, client: Client, argv: cython.pointer[cython.pointer[PyObject]], argc: cython.Py_ssize_t
     ) -> object:
         """The value that answers a request; a CommandError instance if it fails, POSTPONED if it has to wait.
 
@@ -287,7 +277,7 @@ class CommandTable:
             or client.transaction is not None
             or not client.authenticated
             or client.subscriptions is not None
-            or command.flags & C_PROTECTED
+            or command.flags & PROTECTED
         ):
             stopped = self.guard(client, command, argv, argc)
             if stopped is not None:
@@ -297,7 +287,7 @@ class CommandTable:
         return self.call(client, command, argv, argc)
 
     @cython.cfunc
-    def find(self, argv: cython.pointer(cython.pointer(PyObject)), argc: cython.Py_ssize_t) -> Command:
+    def find(self, argv: cython.pointer[cython.pointer[PyObject]], argc: cython.Py_ssize_t) -> Command:
         """The command that a request names, or None."""
         name = cython.cast(bytes, argv[0])
         found = self.spellings.get(name)
@@ -317,7 +307,7 @@ class CommandTable:
         self,
         client: Client,
         command: Command,
-        argv: cython.pointer(cython.pointer(PyObject)),
+        argv: cython.pointer[cython.pointer[PyObject]],
         argc: cython.Py_ssize_t,
     ) -> object:
         """Call the handler and count it."""
@@ -325,8 +315,8 @@ class CommandTable:
         now: timespec
         # The client takes the slot of the (sub)command's name for the length of the call.
         place: cython.Py_ssize_t = command.depth - 1
-        name: cython.pointer(PyObject) = argv[place]
-        argv[place] = cython.cast(cython.pointer(PyObject), client)
+        name: cython.pointer[PyObject] = argv[place]
+        argv[place] = cython.cast(cython.pointer[PyObject], client)
         try:
             value = PyObject_Vectorcall(command.handler, argv + place, argc - place, cython.NULL)
         except CommandError as error:
@@ -344,7 +334,7 @@ class CommandTable:
         command.usec += elapsed_us
         self.stats.commands_processed += 1
         if value is POSTPONED:
-            # Its whole duration is known when it is answered.
+            # Its whole duration is known only when it is answered.
             waiting: Waiting = client.blocked
             waiting.command = command
             waiting.request = argv_list(argv, argc)
@@ -353,9 +343,9 @@ class CommandTable:
             if self.keeps_histograms:
                 command.histogram.record(self.mark_ns - start_ns)
             if elapsed_us >= self.slow_gate_us:
-                event = "fast-command" if command.flags & C_FAST else "command"
+                event = "fast-command" if command.flags & FAST else "command"
                 self.note_slow(client, command, argv_list(argv, argc), elapsed_us, event)
-        if self.gates & GATE_MONITORS and not command.flags & C_HIDDEN_FROM_MONITOR:
+        if self.gates & GATE_MONITORS and not command.flags & HIDDEN_FROM_MONITOR:
             feed_monitors(self.services.monitors, client, argv_list(argv, argc))
         return value
 
@@ -372,7 +362,7 @@ class CommandTable:
         self,
         client: Client,
         command: Command,
-        argv: cython.pointer(cython.pointer(PyObject)),
+        argv: cython.pointer[cython.pointer[PyObject]],
         argc: cython.Py_ssize_t,
     ) -> object:
         """Call the handler, then serve the clients that have waited for what it changed."""
@@ -399,7 +389,7 @@ class CommandTable:
         return value
 
     def count_answered(self, waiting: Waiting, elapsed_ns: cython.longlong) -> None:
-        """A command that has waited has taken this long, beside what it took before."""
+        """Count a command that has waited: elapsed_ns is added to what it took before."""
         command: Command = waiting.command
         command.usec += elapsed_ns // 1000
         elapsed_ns += waiting.elapsed_ns
@@ -409,7 +399,7 @@ class CommandTable:
             self.note_slow(waiting.client, command, waiting.request, elapsed_ns // 1000, "command-unblocking")
 
     def count_unblocked(self, waiting: Waiting, value: object) -> None:
-        """A command that has waited ends without its purpose; the value may be a CommandError."""
+        """Count a command that has waited and found nothing; the value may be a CommandError."""
         command: Command = waiting.command
         command.failed += 1
         if isinstance(value, CommandError):
@@ -421,7 +411,7 @@ class CommandTable:
         self,
         client: Client,
         command: Command,
-        argv: cython.pointer(cython.pointer(PyObject)),
+        argv: cython.pointer[cython.pointer[PyObject]],
         argc: cython.Py_ssize_t,
     ) -> object:
         """None if the command may run now; else what to answer instead."""
@@ -431,30 +421,30 @@ class CommandTable:
         if command.role == ROLE_EXEC and client.transaction is not None:
             flags |= client.transaction.flags
             always &= client.transaction.common_flags
-        if flags & C_PROTECTED and not may_debug(self.services.config.enable_debug_command, client):
+        if flags & PROTECTED and not may_debug(self.services.config.enable_debug_command, client):
             return self.refuse(client, command, protected_text(command.full_name))
-        if not client.authenticated and not flags & C_NO_AUTH:
+        if not client.authenticated and not flags & NO_AUTH:
             return self.refuse(client, command, NOAUTH)
         in_multi: cython.bint = client.transaction is not None
-        if in_multi and flags & C_NO_MULTI:
+        if in_multi and flags & NO_MULTI:
             return self.refuse(client, command, "ERR Command not allowed inside a transaction")
-        if client.is_monitor and flags & C_TOUCHES_KEYS:
+        if client.is_monitor and flags & TOUCHES_KEYS:
             return self.refuse(client, command, "ERR Replica can't interact with the keyspace")
         if gates & GATE_MEMORY:
-            needs_memory: cython.bint = (flags & C_DENYOOM) != 0
+            needs_memory: cython.bint = (flags & DENYOOM) != 0
             if in_multi and command.role != ROLE_EXEC and command.role != ROLE_LEAVE:
                 needs_memory = True
             if needs_memory and not self.services.keyspace.make_room(self.services.config.maxmemory):
                 return self.refuse(client, command, OOM)
-        if gates & GATE_MISCONF and (flags & C_WRITE or command.role == ROLE_PING):
+        if gates & GATE_MISCONF and (flags & WRITE or command.role == ROLE_PING):
             return self.refuse(client, command, MISCONF)
         if client.subscriptions is not None and client.resp == 2 and command.full_name not in LISTENING:
             return self.refuse(client, command, ONLY_LISTENS.format(command.full_name.decode()))
-        if gates & GATE_LOADING and not always & C_LOADING:
+        if gates & GATE_LOADING and not always & LOADING:
             return self.refuse(client, command, LOADING_ERROR)
-        if gates & GATE_BUSY and not flags & C_ALLOW_BUSY:
+        if gates & GATE_BUSY and not flags & ALLOW_BUSY:
             return self.refuse(client, command, self.busy_error)
-        if gates & GATE_PAUSE_ALL or (gates & GATE_PAUSE_WRITES and flags & (C_WRITE | C_MAY_REPLICATE)):
+        if gates & GATE_PAUSE_ALL or (gates & GATE_PAUSE_WRITES and flags & (WRITE | MAY_REPLICATE)):
             self.services.postponed.add(client)
             return POSTPONED
         if in_multi and (command.role == ROLE_ORDINARY or command.role == ROLE_PING):
@@ -473,20 +463,20 @@ class CommandTable:
             refusal = "ERR Unknown Redis command called from script"
         elif argc != command.arity if command.arity > 0 else argc < -command.arity:
             refusal = "ERR Wrong number of args calling Redis command from script"
-        elif command.flags & C_NOSCRIPT:
+        elif command.flags & NOSCRIPT:
             refusal = "ERR This Redis command is not allowed from script"
-        elif client.read_only and command.flags & (C_WRITE | C_MAY_REPLICATE):
+        elif client.read_only and command.flags & (WRITE | MAY_REPLICATE):
             refusal = "ERR Write commands are not allowed from read-only scripts."
-        elif self.gates & GATE_MISCONF and command.flags & C_WRITE and not client.wrote:
+        elif self.gates & GATE_MISCONF and command.flags & WRITE and not client.wrote:
             refusal = MISCONF
-        elif client.out_of_memory and command.flags & C_DENYOOM and not client.wrote and not client.allow_oom:
+        elif client.out_of_memory and command.flags & DENYOOM and not client.wrote and not client.allow_oom:
             refusal = OOM
         if refusal is not None:
             if command is not None:
                 command.rejected += 1
             self.stats.count_error(refusal)
             return CommandError(refusal)
-        if command.flags & C_WRITE:
+        if command.flags & WRITE:
             client.wrote = True
         client.last_command = command
         self.begin_batch()
@@ -494,7 +484,7 @@ class CommandTable:
 
     @cython.cfunc
     def refuse(self, client: Client, command: Command, text: str) -> object:
-        """The error for a command that is not executed; it spoils an open transaction."""
+        """The error for a command that is not executed; an open transaction will abort."""
         if command is not None:
             command.rejected += 1
         if command is not None and command.role == ROLE_EXEC:
@@ -533,11 +523,11 @@ class CommandTable:
     def note_slow(
         self, client: Client, command: Command, args: list, elapsed_us: cython.longlong, event: str
     ) -> cython.void:
-        """After a command above slow_gate_us: the clock is stale, and the logs may want to know."""
+        """After a command above slow_gate_us: refresh the clock, and log the command where the settings ask for it."""
         services = self.services
         if elapsed_us >= STALE_CLOCK_US:
             services.keyspace.tick()
-        if 0 <= self.slow_us <= elapsed_us and not command.flags & C_SKIP_SLOWLOG:
+        if 0 <= self.slow_us <= elapsed_us and not command.flags & SKIP_SLOWLOG:
             services.slowlog.add(client, args, elapsed_us)
         if 0 < self.latency_us <= elapsed_us:
             services.latency.add(event, elapsed_us // 1000)
@@ -559,7 +549,7 @@ class CommandTable:
 
 
 @cython.cfunc
-def argv_list(argv: cython.pointer(cython.pointer(PyObject)), argc: cython.Py_ssize_t) -> list:
+def argv_list(argv: cython.pointer[cython.pointer[PyObject]], argc: cython.Py_ssize_t) -> list:
     """The request as a list, for the paths that may be slow."""
     args: list = []
     i: cython.Py_ssize_t

@@ -4,14 +4,15 @@
     arena     segments, the bitmap of live records, what is frozen by a snapshot
     record    a record's bytes: RDB wire form
     table     hash index from key to record
-    ordered   counted B-trees; the expiry index, the order of sorted sets
-    sequence  counted trees of list nodes
-    scored    one tree of a sorted set as an object, for tests
+    counted   what all counted B-trees share: how nodes split and merge
+    ordered   those by order: the expiry index, the order of sorted sets
+    sequence  those by position: the nodes of lists
     key_store one database's records, holes and indexes
     int64     decimal text of signed 64-bit integers
     populate  memory for a load, made ready by a second thread
     stream_tail  what a stream has besides its nodes, with large groups in tables
     walker    the frozen arena as a stream of RDB bytes
+    testing   some of these as objects, for tests
 
 Every module here works on bytes and addresses and is compiled by Cython.
 """

@@ -12,9 +12,9 @@ cdef enum:
     SEGMENT_SHIFT = 21
     SEGMENT_SIZE = 2097152
     GRANULE_SHIFT = 3
-    GRANULE = 8                     # records begin at multiples of so many bytes
+    GRANULE = 8                     # bytes; records begin at multiples of it
     GRANULES_PER_SEGMENT = 262144
-    WORD_SHIFT = 9                  # bytes that a word of the bitmap stands for
+    WORD_SHIFT = 9                  # bytes that a word of the bitmap covers
     WORDS_PER_SEGMENT = 4096        # bitmap: one bit per granule
     BITMAP_PER_SEGMENT = 32768      # bytes
     PAGE_SHIFT = 12
@@ -34,7 +34,7 @@ cdef struct Segment:                # parent-only
     uint8_t evacuating
     uint8_t small                   # backed by 4 KiB pages
     uint8_t marked                  # its part of the bitmap has memory
-    uint32_t store
+    uint32_t store_number
     uint32_t rank                   # place in the open snapshot's walk, from 1; 0: not part of it
     uint32_t live                   # RECORDS: granules of live records; PAGES, NODES: pages in use; RUN: number of segments
     uint32_t deferred               # chain of deaths that wait for the child
@@ -119,63 +119,70 @@ cdef class Arena:
     cdef bint is_frozen(self, uint64_t offset) noexcept nogil
     cdef bint is_jumbo(self, uint64_t offset) noexcept nogil
     cdef bint is_live(self, uint64_t offset) noexcept nogil
-    cdef uint64_t allocate(self, uint32_t store, uint64_t nbytes) noexcept nogil
-    cdef bint has_room(self, uint32_t store, uint64_t nbytes) noexcept nogil
-    cdef uint64_t allocate_fresh(self, uint32_t store, uint64_t nbytes) noexcept nogil
+    cdef uint64_t allocate(self, uint32_t store_number, uint64_t nbytes) noexcept nogil
+    cdef bint has_room(self, uint32_t store_number, uint64_t nbytes) noexcept nogil
+    cdef uint64_t allocate_fresh(self, uint32_t store_number, uint64_t nbytes) noexcept nogil
     cdef bint fits(self, uint64_t offset, uint64_t old_size, uint64_t new_size) noexcept nogil
     cdef bint grow_in_place(self, uint64_t offset, uint64_t old_size, uint64_t new_size) noexcept nogil
     cdef void kill(self, uint64_t offset, uint64_t nbytes) noexcept nogil
-    cdef uint64_t allocate_node(self, uint32_t store, uint32_t pages) noexcept nogil
+    cdef uint64_t allocate_node(self, uint32_t store_number, uint32_t pages) noexcept nogil
     cdef void free_node(self, uint64_t offset, uint32_t pages) noexcept nogil
-    cdef uint64_t heap_bytes(self, uint32_t store) noexcept nogil
-    cdef void drop_store(self, uint32_t store) noexcept nogil
-    cdef void rename_store(self, uint32_t store, uint32_t to) noexcept nogil
-    cdef void retire_store(self, uint32_t store) noexcept nogil
+    cdef uint64_t heap_bytes(self, uint32_t store_number) noexcept nogil
+    cdef void drop_store(self, uint32_t store_number) noexcept nogil
+    cdef void rename_store(self, uint32_t store_number, uint32_t to) noexcept nogil
+    cdef void retire_store(self, uint32_t store_number) noexcept nogil
     cdef uint32_t free_retired(self, uint32_t limit) noexcept nogil
-    cdef void forget_store(self, uint32_t store) noexcept nogil
-    cdef uint32_t pick_sparse(self, uint32_t store, uint32_t share) noexcept nogil
+    cdef void forget_store(self, uint32_t store_number) noexcept nogil
+    cdef uint32_t pick_sparse(self, uint32_t store_number, uint32_t share) noexcept nogil
     cdef uint64_t reaching_into(self, uint32_t number) noexcept nogil
     cdef uint64_t resident_bytes(self) noexcept nogil
-    cdef uint64_t gap_bytes(self, uint32_t store) noexcept nogil
+    cdef uint64_t gap_bytes(self, uint32_t store_number) noexcept nogil
 
-    cdef uint64_t _allocate(self, uint32_t store, uint64_t nbytes, bint fresh) noexcept nogil
+    cdef uint64_t _allocate(self, uint32_t store_number, uint64_t nbytes, bint fresh) noexcept nogil
     cdef void _set_live(self, uint64_t offset) noexcept nogil
     cdef void _clear_live(self, uint64_t offset) noexcept nogil
-    cdef uint64_t _allocate_record(self, uint32_t store, uint32_t granules, bint fresh) noexcept nogil
-    cdef bint _search_gaps(self, uint32_t store, Heap *heap, uint32_t granules) noexcept nogil
+    cdef uint64_t _allocate_record(self, uint32_t store_number, uint32_t granules, bint fresh) noexcept nogil
+    cdef bint _search_gaps(self, uint32_t store_number, Heap *heap, uint32_t granules) noexcept nogil
     cdef bint _find_gap(self, Heap *heap, uint32_t granules, int tries) noexcept nogil
     cdef bint _next_gap(self, Heap *heap) noexcept nogil
-    cdef bint _start_sweep(self, uint32_t store, Heap *heap) noexcept nogil
+    cdef bint _start_sweep(self, uint32_t store_number, Heap *heap) noexcept nogil
     cdef bint _look_back(self, Heap *heap) noexcept nogil
     cdef bint _is_filling(self, uint32_t number) noexcept nogil
     cdef void _leave(self, uint64_t end) noexcept nogil
-    cdef bint _refill(self, uint32_t store, Heap *heap) noexcept nogil
+    cdef bint _refill(self, uint32_t store_number, Heap *heap) noexcept nogil
     cdef uint32_t _free_segments(self) noexcept nogil
     cdef uint32_t _find_free(self, uint32_t count) noexcept nogil
-    cdef uint32_t _take_segments(self, uint32_t count, uint8_t kind, uint32_t store) noexcept nogil
+    cdef uint32_t _take_segments(self, uint32_t count, uint8_t kind, uint32_t store_number) noexcept nogil
     cdef bint _can_claim(self, uint32_t first, uint32_t count) noexcept nogil
-    cdef void _claim(self, uint32_t first, uint32_t count, uint8_t kind, uint32_t store) noexcept nogil
+    cdef void _claim(self, uint32_t first, uint32_t count, uint8_t kind, uint32_t store_number) noexcept nogil
     cdef void _free_segment(self, uint32_t segment) noexcept nogil
     cdef void _drop_segment(self, uint32_t number) noexcept nogil
     cdef bint _can_take(self, uint32_t count) noexcept nogil
     cdef uint32_t _search_free(self, uint32_t count) noexcept nogil
-    cdef uint64_t _allocate_pages(self, uint32_t store, uint32_t pages, uint8_t kind, bint fresh) noexcept nogil
-    cdef bint _takes_pages(self, uint32_t number, uint32_t store, uint8_t kind) noexcept nogil
-    cdef uint64_t _find_pages(self, uint32_t store, uint32_t pages, uint8_t kind) noexcept nogil
-    cdef uint64_t _append_pages(self, uint32_t store, uint32_t pages, uint8_t kind) noexcept nogil
+    cdef uint64_t _allocate_pages(self, uint32_t store_number, uint32_t pages, uint8_t kind, bint fresh) noexcept nogil
+    cdef bint _takes_pages(self, uint32_t number, uint32_t store_number, uint8_t kind) noexcept nogil
+    cdef uint64_t _find_pages(self, uint32_t store_number, uint32_t pages, uint8_t kind) noexcept nogil
+    cdef uint64_t _append_pages(self, uint32_t store_number, uint32_t pages, uint8_t kind) noexcept nogil
     cdef void _start_pages(self, uint32_t number) noexcept nogil
     cdef void _mark_pages(self, uint64_t page, uint64_t pages, bint used) noexcept nogil
     cdef void _free_pages(self, uint64_t offset, uint32_t pages) noexcept nogil
     cdef void _leave_empty(self, Heap *heap) noexcept nogil
     cdef void _make_small(self, uint32_t number) noexcept nogil
     cdef void _make_huge(self, uint32_t number) noexcept nogil
-    cdef uint64_t _allocate_run(self, uint32_t store, uint64_t nbytes) noexcept nogil
+    cdef uint64_t _allocate_run(self, uint32_t store_number, uint64_t nbytes) noexcept nogil
     cdef void _free_run(self, uint32_t number) noexcept nogil
     cdef void _free_now(self, uint64_t offset, uint64_t nbytes) noexcept nogil
     cdef void _forget_deaths(self, Segment *segment) noexcept nogil
     cdef bint _is_walked(self, uint32_t number) noexcept nogil
-    cdef void _plan_store(self, uint32_t store) noexcept nogil
+    cdef void _plan_store(self, uint32_t store_number) noexcept nogil
+    cdef uint32_t segments_checked(self) noexcept nogil
+    cdef object check_empty(self, uint32_t number)
+    cdef tuple check_records(self, uint32_t number, uint64_t reach, uint32_t reaching, list live)
+    cdef object check_segment(self, uint32_t number, uint64_t granules, uint64_t pages, list sums)
+    cdef object check_deaths(self, uint32_t number, list live)
+    cdef object check_totals(self)
     cdef object check_lists(self)
+    cdef object check_heaps(self, dict heap_sums)
     cdef uint64_t drain(self, uint64_t limit) noexcept nogil
 
 

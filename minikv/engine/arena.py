@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """The arena: where records live, and what a snapshot freezes.
 
 One reservation, cut into segments of 2 MiB. A segment belongs to one store (one database's data) and is of one kind:
@@ -15,7 +16,7 @@ about half a MiB, nothing is lost at the border. It begins where its record's bi
 it to the child, and its last one, which the child passes later, is where its death waits.
 
 The bitmap `live` has a bit for each granule where a live record starts. It is the whole truth about record segments:
-a record tells its own size, so the space between the end of one and the next bit is free. There is no free list.
+a record holds its own size, so the space between the end of one and the next bit is free. There is no free list.
 Allocation takes bytes from the end of the segment being filled (bump); when that is full it looks for a segment with
 dead space and fills the gaps between its live records one after another (sweep), and takes a new segment when there
 is none. From time to time it looks back at what it has filled of the segment, too, so that a small store whose records
@@ -63,7 +64,7 @@ from cython.cimports.minikv.engine.memory import (
     use_huge_pages,
 )
 from cython.cimports.minikv.engine.progress import PROGRESS_WORDS, RANK_PASSED, RANK_TOTAL
-from cython.cimports.minikv.engine.record import RECORD_MAX, TYPE_PART, entry_size
+from cython.cimports.minikv.engine.record import RECORD_MAX, TYPE_PART, Bytes, entry_size
 
 NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
 # A jumbo record or node of more pages than this gets segments of its own: what its last one leaves in small pages is
@@ -72,18 +73,18 @@ RUN_MIN_PAGES = cython.declare(uint32_t, 2048)
 NO_PAGE = cython.declare(uint64_t, 0)  # the arena's first page is not given out
 # A heap's first segments of nodes are in small pages: what is not used of its last one must be small beside the rest.
 SMALL_NODE_SEGMENTS = cython.declare(uint32_t, 4)
-# New segments of pages begin where so many more are free behind them.
+# New segments of pages begin where at least this many more are free behind them.
 STRETCH = cython.declare(uint32_t, 8)
 # While a snapshot is open, a store of fewer segments than this gets new ones in small pages: growth is what is written.
 SMALL_STORE_SEGMENTS = cython.declare(uint32_t, 8)
-# The reserve: at most so many segments, and at most this part of the arena.
+# The reserve: at most this many segments, and at most this part of the arena.
 RESERVED_SEGMENTS = cython.declare(uint32_t, 4)
 RESERVED_SHARE = cython.declare(uint32_t, 8)
 # Gaps looked at by one allocation before it takes bytes from the segment being filled instead.
 GAPS_PER_ALLOCATION = cython.declare(cython.int, 16)
 # The same in a store of one or two segments, of which dead space is a large part.
 GAPS_IN_SMALL_STORE = cython.declare(cython.int, 128)
-# The tail of a segment being filled goes back to the system, when there is time, if it has so many bytes.
+# The least bytes of a filling segment's tail that go back to the system when there is time.
 TAIL_MIN_BYTES = cython.declare(uint64_t, 128 << 10)
 # A store of fewer segments is not worth evacuating at once.
 CROWDED_SEGMENTS = cython.declare(uint32_t, 8)
@@ -113,7 +114,7 @@ class Arena:
             # The bitmap of the first 128 MiB stays in small pages: a server with few keys does not pay for a huge one.
             if segments * BITMAP_PER_SEGMENT >= 2 * HUGE_SIZE:
                 use_huge_pages(
-                    cython.cast(cython.pointer[uint8_t], self.live) + HUGE_SIZE,
+                    cython.cast(Bytes, self.live) + HUGE_SIZE,
                     (segments * BITMAP_PER_SEGMENT - HUGE_SIZE) & ~cython.cast(cython.size_t, HUGE_SIZE - 1),
                     True,
                 )
@@ -126,12 +127,12 @@ class Arena:
     def __dealloc__(self):
         segments: cython.size_t = self.segment_count
         unmap(self.base, segments << SEGMENT_SHIFT)
-        unmap(cython.cast(cython.pointer[uint8_t], self.live), segments * BITMAP_PER_SEGMENT)
-        unmap(cython.cast(cython.pointer[uint8_t], self.walk), segments * cython.sizeof(WalkItem))
-        unmap(cython.cast(cython.pointer[uint8_t], self.segments), segments * cython.sizeof(Segment))
-        unmap(cython.cast(cython.pointer[uint8_t], self.page_maps), segments * 64)
-        unmap(cython.cast(cython.pointer[uint8_t], self.heaps), STORES_MAX * cython.sizeof(Heap))
-        unmap(cython.cast(cython.pointer[uint8_t], self.spreads), STORES_MAX * cython.sizeof(Spread))
+        unmap(cython.cast(Bytes, self.live), segments * BITMAP_PER_SEGMENT)
+        unmap(cython.cast(Bytes, self.walk), segments * cython.sizeof(WalkItem))
+        unmap(cython.cast(Bytes, self.segments), segments * cython.sizeof(Segment))
+        unmap(cython.cast(Bytes, self.page_maps), segments * 64)
+        unmap(cython.cast(Bytes, self.heaps), STORES_MAX * cython.sizeof(Heap))
+        unmap(cython.cast(Bytes, self.spreads), STORES_MAX * cython.sizeof(Spread))
 
     # Questions about an offset
 
@@ -155,39 +156,41 @@ class Arena:
 
     # Allocation
 
-    def allocate(self, store: uint32_t, nbytes: uint64_t) -> uint64_t:
+    def allocate(self, store_number: uint32_t, nbytes: uint64_t) -> uint64_t:
         """Room for a record, marked live; 0 when the arena is full. The caller writes it before any other call."""
-        return self._allocate(store, nbytes, False)
+        return self._allocate(store_number, nbytes, False)
 
-    def allocate_fresh(self, store: uint32_t, nbytes: uint64_t) -> uint64_t:
+    def allocate_fresh(self, store_number: uint32_t, nbytes: uint64_t) -> uint64_t:
         """The same for a record that is being moved: never into a gap, so that what is moved becomes dense."""
-        return self._allocate(store, nbytes, True)
+        return self._allocate(store_number, nbytes, True)
 
-    def _allocate(self, store: uint32_t, nbytes: uint64_t, fresh: cython.bint) -> uint64_t:
+    def _allocate(self, store_number: uint32_t, nbytes: uint64_t, fresh: cython.bint) -> uint64_t:
         pages: uint64_t
         offset: uint64_t
         if nbytes <= RECORD_MAX:
-            return self._allocate_record(store, cython.cast(uint32_t, (nbytes + GRANULE - 1) >> GRANULE_SHIFT), fresh)
+            return self._allocate_record(
+                store_number, cython.cast(uint32_t, (nbytes + GRANULE - 1) >> GRANULE_SHIFT), fresh
+            )
         pages = (nbytes + 4095) >> PAGE_SHIFT
         if pages <= RUN_MIN_PAGES:
-            offset = self._allocate_pages(store, cython.cast(uint32_t, pages), PAGES, fresh)
+            offset = self._allocate_pages(store_number, cython.cast(uint32_t, pages), PAGES, fresh)
         else:
-            offset = self._allocate_run(store, nbytes)
+            offset = self._allocate_run(store_number, nbytes)
         if offset:
             self._set_live(offset)
         return offset
 
-    def has_room(self, store: uint32_t, nbytes: uint64_t) -> cython.bint:
-        """True if records of so many bytes together, however they are cut, surely find room."""
+    def has_room(self, store_number: uint32_t, nbytes: uint64_t) -> cython.bint:
+        """True if records of `nbytes` together, however they are cut, surely find room."""
         free: uint64_t = self._free_segments()
-        return nbytes <= min(self.heaps[store].bump_end - self.heaps[store].bump, RECORD_MAX) or (
+        return nbytes <= min(self.heaps[store_number].bump_end - self.heaps[store_number].bump, RECORD_MAX) or (
             # A record may leave up to half of a segment, or of a run of them, unused.
             free >= 2 + (nbytes >> (SEGMENT_SHIFT - 1))
         )
 
-    def _allocate_record(self, store: uint32_t, granules: uint32_t, fresh: cython.bint) -> uint64_t:
+    def _allocate_record(self, store_number: uint32_t, granules: uint32_t, fresh: cython.bint) -> uint64_t:
         """From the gap being filled, else from the segment being filled, else from where there is more."""
-        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
+        heap: cython.pointer[Heap] = cython.address(self.heaps[store_number])
         nbytes: uint64_t = cython.cast(uint64_t, granules) << GRANULE_SHIFT
         offset: uint64_t
         tries: cython.int = GAPS_PER_ALLOCATION if heap.record_segments > 2 else GAPS_IN_SMALL_STORE
@@ -202,11 +205,11 @@ class Arena:
             in_gap = (
                 not fresh
                 and not heap.sweep_end
-                and self._start_sweep(store, heap)
+                and self._start_sweep(store_number, heap)
                 and self._find_gap(heap, granules, tries)
             )
-            if not in_gap and not self._refill(store, heap):
-                in_gap = not fresh and self._search_gaps(store, heap, granules)
+            if not in_gap and not self._refill(store_number, heap):
+                in_gap = not fresh and self._search_gaps(store_number, heap, granules)
                 if not in_gap:
                     return 0
         if in_gap:
@@ -227,11 +230,11 @@ class Arena:
         self.live_bytes += nbytes
         return offset
 
-    def _search_gaps(self, store: uint32_t, heap: cython.pointer[Heap], granules: uint32_t) -> cython.bint:
+    def _search_gaps(self, store_number: uint32_t, heap: cython.pointer[Heap], granules: uint32_t) -> cython.bint:
         """The arena is full: look through every gap of the store once."""
         _step: uint32_t
         for _step in range(heap.record_segments + 1):
-            if heap.sweep_end == 0 and not self._start_sweep(store, heap):
+            if heap.sweep_end == 0 and not self._start_sweep(store_number, heap):
                 return False
             if self._find_gap(heap, granules, GRANULES_PER_SEGMENT):
                 return True
@@ -259,7 +262,7 @@ class Arena:
         heap.gap_end = next_live(self.live, at, heap.sweep_end)
         return at < heap.sweep_end
 
-    def _start_sweep(self, store: uint32_t, heap: cython.pointer[Heap]) -> cython.bint:
+    def _start_sweep(self, store_number: uint32_t, heap: cython.pointer[Heap]) -> cython.bint:
         """Choose the next segment of which at least an eighth is dead."""
         _step: uint32_t
         number: uint32_t = heap.sweep_next
@@ -274,7 +277,7 @@ class Arena:
             segment = cython.address(self.segments[number])
             if (
                 segment.kind == RECORDS
-                and segment.store == store
+                and segment.store_number == store_number
                 and segment.live <= GRANULES_PER_SEGMENT // 8 * 7
                 and segment.rank <= self.progress[RANK_PASSED]
                 and not segment.evacuating
@@ -302,7 +305,7 @@ class Arena:
 
     def _is_filling(self, number: uint32_t) -> cython.bint:
         """True for a segment that its store is filling or sweeping."""
-        heap: cython.pointer[Heap] = cython.address(self.heaps[self.segments[number].store])
+        heap: cython.pointer[Heap] = cython.address(self.heaps[self.segments[number].store_number])
         return segment_end(number) == heap.bump_end or (
             heap.sweep_end != 0 and number == (heap.sweep_end - 1) >> SEGMENT_SHIFT
         )
@@ -314,14 +317,14 @@ class Arena:
             end
             and self.segments[number].live == 0
             and self.segments[number].kind == RECORDS
-            and not self.heaps[self.segments[number].store].retired
+            and not self.heaps[self.segments[number].store_number].retired
             and not self._is_filling(number)
         ):
             self._free_segment(number)
 
-    def _refill(self, store: uint32_t, heap: cython.pointer[Heap]) -> cython.bint:
+    def _refill(self, store_number: uint32_t, heap: cython.pointer[Heap]) -> cython.bint:
         """Take a new segment to fill."""
-        number: uint32_t = self._take_segments(1, RECORDS, store)
+        number: uint32_t = self._take_segments(1, RECORDS, store_number)
         if number == NO_SEGMENT:
             return False
         old_end: uint64_t = heap.bump_end
@@ -363,7 +366,7 @@ class Arena:
         return number
 
     def _can_take(self, count: uint32_t) -> cython.bint:
-        """True if so many segments may be taken; frees those of retired stores as far as they are needed for it."""
+        """True if `count` segments may be taken; frees those of retired stores as far as that needs."""
         limit: uint32_t = min(self.segment_limit, self.segment_count)
         if count > self._free_segments():
             return False
@@ -382,11 +385,11 @@ class Arena:
                 return number - count
         return NO_SEGMENT
 
-    def _take_segments(self, count: uint32_t, kind: uint8_t, store: uint32_t) -> uint32_t:
+    def _take_segments(self, count: uint32_t, kind: uint8_t, store_number: uint32_t) -> uint32_t:
         """The first of `count` consecutive segments that were free."""
         number: uint32_t = self._find_free(count)
         if number != NO_SEGMENT:
-            self._claim(number, count, kind, store)
+            self._claim(number, count, kind, store_number)
         return number
 
     def _can_claim(self, first: uint32_t, count: uint32_t) -> cython.bint:
@@ -398,21 +401,21 @@ class Arena:
             number += 1
         return number == first + count
 
-    def _claim(self, first: uint32_t, count: uint32_t, kind: uint8_t, store: uint32_t) -> cython.void:
+    def _claim(self, first: uint32_t, count: uint32_t, kind: uint8_t, store_number: uint32_t) -> cython.void:
         """Take free segments; of a run the first is of the kind RUN, the others are its tail."""
         number: uint32_t
         segment: cython.pointer[Segment]
-        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
+        heap: cython.pointer[Heap] = cython.address(self.heaps[store_number])
         if first == self.free_hint:
             self.free_hint = first + count
         self.high_water = max(self.high_water, first + count)
-        self.stores_used = max(self.stores_used, store + 1)
+        self.stores_used = max(self.stores_used, store_number + 1)
         self.segments_used += count
         for number in range(first, first + count):
             segment = cython.address(self.segments[number])
             self.marked_segments += not segment.marked
             segment.kind = RUN_TAIL if kind == RUN and number != first else kind
-            segment.store = store
+            segment.store_number = store_number
             segment.rank = 0
             segment.live = 0
             segment.touched = 0
@@ -429,7 +432,7 @@ class Arena:
     def _free_segment(self, number: uint32_t) -> cython.void:
         """Give one segment without live records back to the system."""
         segment: cython.pointer[Segment] = cython.address(self.segments[number])
-        heap: cython.pointer[Heap] = cython.address(self.heaps[segment.store])
+        heap: cython.pointer[Heap] = cython.address(self.heaps[segment.store_number])
         if segment.kind == RECORDS:
             heap.record_segments -= 1
         elif segment.kind == PAGES or segment.kind == NODES:
@@ -459,11 +462,11 @@ class Arena:
         self.segments_used -= 1
         self.free_hint = min(self.free_hint, number)
 
-    def allocate_node(self, store: uint32_t, pages: uint32_t) -> uint64_t:
-        """Room for a node of a chain, which no bit tells of; 0 when the arena is full."""
+    def allocate_node(self, store_number: uint32_t, pages: uint32_t) -> uint64_t:
+        """Room for a node of a chain, which has no bit in the bitmap; 0 when the arena is full."""
         if pages <= RUN_MIN_PAGES:
-            return self._allocate_pages(store, pages, NODES, False)
-        return self._allocate_run(store, cython.cast(uint64_t, pages) << PAGE_SHIFT)
+            return self._allocate_pages(store_number, pages, NODES, False)
+        return self._allocate_run(store_number, cython.cast(uint64_t, pages) << PAGE_SHIFT)
 
     def free_node(self, offset: uint64_t, pages: uint32_t) -> cython.void:
         """Take a node's pages back; a child keeps its own view of them."""
@@ -474,17 +477,17 @@ class Arena:
         else:
             self._free_run(cython.cast(uint32_t, offset >> SEGMENT_SHIFT))
 
-    def _allocate_pages(self, store: uint32_t, pages: uint32_t, kind: uint8_t, fresh: cython.bint) -> uint64_t:
+    def _allocate_pages(self, store_number: uint32_t, pages: uint32_t, kind: uint8_t, fresh: cython.bint) -> uint64_t:
         """A run of at most RUN_MIN_PAGES pages in segments of this kind."""
-        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
+        heap: cython.pointer[Heap] = cython.address(self.heaps[store_number])
         free: uint64_t = cython.cast(uint64_t, heap.page_segments) * PAGES_PER_SEGMENT - heap.live_pages
         page: uint64_t = NO_PAGE
         if free >= pages and not fresh:
-            page = self._find_pages(store, pages, kind)
+            page = self._find_pages(store_number, pages, kind)
         if page == NO_PAGE:
-            page = self._append_pages(store, pages, kind)
+            page = self._append_pages(store_number, pages, kind)
         if page == NO_PAGE and free >= pages and fresh:
-            page = self._find_pages(store, pages, kind)
+            page = self._find_pages(store_number, pages, kind)
         if page == NO_PAGE:
             return 0
         self._mark_pages(page, pages, True)
@@ -493,19 +496,19 @@ class Arena:
         self.live_bytes += cython.cast(uint64_t, pages) << PAGE_SHIFT
         return page << PAGE_SHIFT
 
-    def _takes_pages(self, number: uint32_t, store: uint32_t, kind: uint8_t) -> cython.bint:
+    def _takes_pages(self, number: uint32_t, store_number: uint32_t, kind: uint8_t) -> cython.bint:
         """True for a segment whose free pages may be given out."""
         segment: cython.pointer[Segment] = cython.address(self.segments[number])
         return (
             segment.kind == kind
-            and segment.store == store
+            and segment.store_number == store_number
             and (kind == NODES or segment.rank <= self.progress[RANK_PASSED])
             and not segment.evacuating
         )
 
-    def _find_pages(self, store: uint32_t, pages: uint32_t, kind: uint8_t) -> uint64_t:
+    def _find_pages(self, store_number: uint32_t, pages: uint32_t, kind: uint8_t) -> uint64_t:
         """The first of `pages` consecutive free pages, perhaps in several segments, from page_next on; or NO_PAGE."""
-        number: uint32_t = self.heaps[store].page_next
+        number: uint32_t = self.heaps[store_number].page_next
         _step: uint32_t
         word: uint32_t
         bit: uint32_t
@@ -514,7 +517,7 @@ class Arena:
         for _step in range(self.high_water):
             if number >= self.high_water:
                 number = found = 0
-            if not self._takes_pages(number, store, kind) or self.segments[number].live == PAGES_PER_SEGMENT:
+            if not self._takes_pages(number, store_number, kind) or self.segments[number].live == PAGES_PER_SEGMENT:
                 number += 1
                 found = 0
                 continue
@@ -532,14 +535,14 @@ class Arena:
             number += 1
         return NO_PAGE
 
-    def _append_pages(self, store: uint32_t, pages: uint32_t, kind: uint8_t) -> uint64_t:
+    def _append_pages(self, store_number: uint32_t, pages: uint32_t, kind: uint8_t) -> uint64_t:
         """A run behind the one that was appended last, from its segment into new ones; NO_PAGE: the arena is full."""
-        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
+        heap: cython.pointer[Heap] = cython.address(self.heaps[store_number])
         first: uint32_t = heap.page_end + 1
         number: uint32_t
         count: uint32_t
         tail: uint32_t = 0
-        if heap.page_segments and self._takes_pages(heap.page_end, store, kind):
+        if heap.page_segments and self._takes_pages(heap.page_end, store_number, kind):
             tail = free_tail(self.page_maps + cython.cast(cython.size_t, heap.page_end) * 8)
         count = (pages - min(tail, pages) + PAGES_PER_SEGMENT - 1) // PAGES_PER_SEGMENT
         if tail == 0 or not self._can_claim(first, count):
@@ -552,7 +555,7 @@ class Arena:
             if first == NO_SEGMENT:
                 return NO_PAGE
         if count:
-            self._claim(first, count, kind, store)
+            self._claim(first, count, kind, store_number)
         for number in range(first, first + count):
             self._start_pages(number)
         heap.page_end = first + count - 1
@@ -561,7 +564,7 @@ class Arena:
     def _start_pages(self, number: uint32_t) -> cython.void:
         """Count a new segment of pages."""
         segment: cython.pointer[Segment] = cython.address(self.segments[number])
-        heap: cython.pointer[Heap] = cython.address(self.heaps[segment.store])
+        heap: cython.pointer[Heap] = cython.address(self.heaps[segment.store_number])
         if (
             heap.node_segments < SMALL_NODE_SEGMENTS
             if segment.kind == NODES
@@ -596,16 +599,16 @@ class Arena:
             page += count
             pages -= count
 
-    def _allocate_run(self, store: uint32_t, nbytes: uint64_t) -> uint64_t:
+    def _allocate_run(self, store_number: uint32_t, nbytes: uint64_t) -> uint64_t:
         """Consecutive segments; the first page of the arena is left out when the run begins there."""
         skipped: uint64_t = 4096 if self.free_hint == 0 else 0
         pages: uint32_t = cython.cast(uint32_t, (nbytes + 4095) >> PAGE_SHIFT)
         count: uint32_t = cython.cast(uint32_t, (nbytes + skipped + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT)
-        number: uint32_t = self._take_segments(count, RUN, store)
+        number: uint32_t = self._take_segments(count, RUN, store_number)
         if number == NO_SEGMENT:
             return 0
         self.segments[number].live = count
-        self.heaps[store].run_segments += count
+        self.heaps[store_number].run_segments += count
         self.segments[number].touched = pages
         self.resident_pages += pages
         self.live_bytes += cython.cast(uint64_t, pages) << PAGE_SHIFT
@@ -648,19 +651,19 @@ class Arena:
 
         For quiet times: what is written there next takes small pages, until the segment is full.
         """
-        store: uint32_t
+        store_number: uint32_t
         tail: uint64_t
         number: uint32_t
-        for store in range(min(stores, self.stores_used)):
-            self._leave_empty(cython.address(self.heaps[store]))
-            tail = (self.heaps[store].bump + 4095) & ~cython.cast(uint64_t, 4095)
-            if tail + TAIL_MIN_BYTES > self.heaps[store].bump_end:
+        for store_number in range(min(stores, self.stores_used)):
+            self._leave_empty(cython.address(self.heaps[store_number]))
+            tail = (self.heaps[store_number].bump + 4095) & ~cython.cast(uint64_t, 4095)
+            if tail + TAIL_MIN_BYTES > self.heaps[store_number].bump_end:
                 continue
             number = cython.cast(uint32_t, tail >> SEGMENT_SHIFT)
             if self.huge_pages and not self.segments[number].small:
                 self.resident_pages -= resident_of(cython.address(self.segments[number]))
-                use_huge_pages(self.base + tail, self.heaps[store].bump_end - tail, False)
-                give_back(self.base + tail, self.heaps[store].bump_end - tail)
+                use_huge_pages(self.base + tail, self.heaps[store_number].bump_end - tail, False)
+                give_back(self.base + tail, self.heaps[store_number].bump_end - tail)
                 self.segments[number].small = True
                 self.segments[number].touched = cython.cast(uint32_t, (tail & (SEGMENT_SIZE - 1)) >> PAGE_SHIFT)
                 self.resident_pages += resident_of(cython.address(self.segments[number]))
@@ -677,7 +680,7 @@ class Arena:
         return new_size > RECORD_MAX and (old_size + 4095) >> PAGE_SHIFT == (new_size + 4095) >> PAGE_SHIFT
 
     def grow_in_place(self, offset: uint64_t, old_size: uint64_t, new_size: uint64_t) -> cython.bint:
-        """Make room for a jumbo record to become larger where it is; False if it has to move."""
+        """Make room for a jumbo record to grow in place; False if it has to move."""
         number: uint32_t = cython.cast(uint32_t, offset >> SEGMENT_SHIFT)
         segment: cython.pointer[Segment] = cython.address(self.segments[number])
         old_pages: uint64_t = (old_size + 4095) >> PAGE_SHIFT
@@ -694,15 +697,15 @@ class Arena:
                 if (self.page_maps[page >> 6] >> (page & 63)) & 1:
                     return False
             self._mark_pages(end, new_pages - old_pages, True)
-            self.heaps[segment.store].live_pages += new_pages - old_pages
+            self.heaps[segment.store_number].live_pages += new_pages - old_pages
             self.live_bytes += (new_pages - old_pages) << PAGE_SHIFT
             return True
         wanted = cython.cast(uint32_t, ((offset & (SEGMENT_SIZE - 1)) + new_size + SEGMENT_SIZE - 1) >> SEGMENT_SHIFT)
         if wanted > segment.live:
             if not self._can_claim(number + segment.live, wanted - segment.live):
                 return False
-            self._claim(number + segment.live, wanted - segment.live, RUN_TAIL, segment.store)
-            self.heaps[segment.store].run_segments += wanted - segment.live
+            self._claim(number + segment.live, wanted - segment.live, RUN_TAIL, segment.store_number)
+            self.heaps[segment.store_number].run_segments += wanted - segment.live
             self._make_small(number + wanted - 1)
             segment.live = wanted
         segment.touched = cython.cast(uint32_t, new_pages)
@@ -734,7 +737,7 @@ class Arena:
     def _free_now(self, offset: uint64_t, nbytes: uint64_t) -> cython.void:
         number: uint32_t = cython.cast(uint32_t, offset >> SEGMENT_SHIFT)
         segment: cython.pointer[Segment] = cython.address(self.segments[number])
-        heap: cython.pointer[Heap] = cython.address(self.heaps[segment.store])
+        heap: cython.pointer[Heap] = cython.address(self.heaps[segment.store_number])
         units: uint32_t
         self._clear_live(offset)
         if self.poison:
@@ -761,7 +764,7 @@ class Arena:
         first: uint32_t = cython.cast(uint32_t, offset >> SEGMENT_SHIFT)
         last: uint32_t = cython.cast(uint32_t, ((offset >> PAGE_SHIFT) + pages - 1) // PAGES_PER_SEGMENT)
         number: uint32_t
-        heap: cython.pointer[Heap] = cython.address(self.heaps[self.segments[first].store])
+        heap: cython.pointer[Heap] = cython.address(self.heaps[self.segments[first].store_number])
         if self.segments[first].kind == NODES and not self.poison:
             # Nodes are not moved together, so their memory goes back page by page.
             give_back(self.base + offset, cython.cast(cython.size_t, pages) << PAGE_SHIFT)
@@ -774,38 +777,38 @@ class Arena:
                 self.live_bytes -= cython.cast(uint64_t, self.segments[number].live) << PAGE_SHIFT
                 self._free_segment(number)
 
-    def drop_store(self, store: uint32_t) -> cython.void:
+    def drop_store(self, store_number: uint32_t) -> cython.void:
         """Every segment of the store at once; a child keeps its own view of them."""
-        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
-        self.live_bytes -= self.heap_bytes(store)
+        heap: cython.pointer[Heap] = cython.address(self.heaps[store_number])
+        self.live_bytes -= self.heap_bytes(store_number)
         while heap.first_segment:
             self._drop_segment(heap.first_segment - 1)
-        self.forget_store(store)
+        self.forget_store(store_number)
 
-    def rename_store(self, store: uint32_t, to: uint32_t) -> cython.void:
+    def rename_store(self, store_number: uint32_t, to: uint32_t) -> cython.void:
         """Let all that a store has belong to another one, which has nothing; it is empty afterwards."""
-        number: uint32_t = self.heaps[store].first_segment
-        self.heaps[to] = self.heaps[store]
+        number: uint32_t = self.heaps[store_number].first_segment
+        self.heaps[to] = self.heaps[store_number]
         self.stores_used = max(self.stores_used, to + 1)
         while number:
-            self.segments[number - 1].store = to
+            self.segments[number - 1].store_number = to
             number = self.segments[number - 1].next
-        self.forget_store(store)
+        self.forget_store(store_number)
 
-    def retire_store(self, store: uint32_t) -> cython.void:
+    def retire_store(self, store_number: uint32_t) -> cython.void:
         """Drop a store's records now and free its segments later, in the order in which stores are retired."""
-        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
-        self.live_bytes -= self.heap_bytes(store)
+        heap: cython.pointer[Heap] = cython.address(self.heaps[store_number])
+        self.live_bytes -= self.heap_bytes(store_number)
         heap.bump = heap.bump_end = heap.gap = heap.gap_end = heap.sweep_end = 0
         heap.live_granules = heap.live_pages = 0
         heap.retired = True
         self.retired_segments += heap.record_segments + heap.page_segments + heap.run_segments
         if heap.first_segment:
             if self.first_retired:
-                self.heaps[self.last_retired].next_retired = store
+                self.heaps[self.last_retired].next_retired = store_number
             else:
-                self.first_retired = store
-            self.last_retired = store
+                self.first_retired = store_number
+            self.last_retired = store_number
 
     def free_retired(self, limit: uint32_t) -> uint32_t:
         """Free up to `limit` segments of retired stores; returns how many it did."""
@@ -819,17 +822,17 @@ class Arena:
                 self.first_retired = heap.next_retired
         return done
 
-    def forget_store(self, store: uint32_t) -> cython.void:
-        """The store has no segments any more: another one may have its number."""
-        kind: uint32_t = self.heaps[store].kind
-        memset(cython.address(self.heaps[store]), 0, cython.sizeof(Heap))
-        self.heaps[store].kind = kind
+    def forget_store(self, store_number: uint32_t) -> cython.void:
+        """The store has no segments left: another one may have its number."""
+        kind: uint32_t = self.heaps[store_number].kind
+        memset(cython.address(self.heaps[store_number]), 0, cython.sizeof(Heap))
+        self.heaps[store_number].kind = kind
 
     def _drop_segment(self, number: uint32_t) -> cython.void:
         """Free a segment with all that is in it."""
         self._forget_deaths(cython.address(self.segments[number]))
         give_back(
-            cython.cast(cython.pointer[uint8_t], self.live + cython.cast(uint64_t, number) * WORDS_PER_SEGMENT),
+            cython.cast(Bytes, self.live + cython.cast(uint64_t, number) * WORDS_PER_SEGMENT),
             BITMAP_PER_SEGMENT,
         )
         self.segments[number].marked = False
@@ -857,7 +860,7 @@ class Arena:
         """
         parts: list[tuple[int, int, int]] = self.plan(databases)
         item: uint32_t
-        store: uint32_t
+        store_number: uint32_t
         heap: cython.pointer[Heap]
         self.snapshot_is_open = True
         self.relocating = relocate
@@ -868,8 +871,8 @@ class Arena:
         if relocate:
             for item in range(self.walk_len):
                 self.segments[self.walk[item].segment].rank = item + 1
-            for store in range(self.stores_used):
-                heap = cython.address(self.heaps[store])
+            for store_number in range(self.stores_used):
+                heap = cython.address(self.heaps[store_number])
                 heap.bump = heap.bump_end = heap.gap = heap.gap_end = heap.sweep_end = 0
         return parts
 
@@ -881,34 +884,34 @@ class Arena:
         of its spread collections may lead to.
         """
         number: uint32_t
-        store: uint32_t
+        store_number: uint32_t
         heap: cython.pointer[Heap]
         count: uint32_t = cython.cast(uint32_t, len(databases))
         self.settle()
-        for store in range(self.stores_used):
-            self.heaps[store].walk_count = 0
+        for store_number in range(self.stores_used):
+            self.heaps[store_number].walk_count = 0
         for number in range(self.high_water):
             if self._is_walked(number):
-                self.heaps[self.segments[number].store].walk_count += 1
+                self.heaps[self.segments[number].store_number].walk_count += 1
         self.walk_len = 0
-        for store in databases:
-            self._plan_store(store)
-            self._plan_store(2 * count + store)
-        for store in range(3 * count, self.stores_used):
-            if self.spreads[store].kind != TYPE_PART:
-                self._plan_store(store)
-                self.spreads[store].walk_first = self.heaps[store].walk_first
-                self.spreads[store].walk_count = self.heaps[store].walk_count
-        for store in range(3 * count, self.stores_used):
-            if self.spreads[store].kind == TYPE_PART:
-                self._plan_store(store)
-        for store in range(count, min(2 * count, self.stores_used)):
-            self._plan_store(store)
-        for store in range(self.stores_used):
-            self.heaps[store].walk_count = 0
+        for store_number in databases:
+            self._plan_store(store_number)
+            self._plan_store(2 * count + store_number)
+        for store_number in range(3 * count, self.stores_used):
+            if self.spreads[store_number].kind != TYPE_PART:
+                self._plan_store(store_number)
+                self.spreads[store_number].walk_first = self.heaps[store_number].walk_first
+                self.spreads[store_number].walk_count = self.heaps[store_number].walk_count
+        for store_number in range(3 * count, self.stores_used):
+            if self.spreads[store_number].kind == TYPE_PART:
+                self._plan_store(store_number)
+        for store_number in range(count, min(2 * count, self.stores_used)):
+            self._plan_store(store_number)
+        for store_number in range(self.stores_used):
+            self.heaps[store_number].walk_count = 0
         for number in range(self.high_water):
             if self._is_walked(number):
-                heap = cython.address(self.heaps[self.segments[number].store])
+                heap = cython.address(self.heaps[self.segments[number].store_number])
                 self.walk[heap.walk_first + heap.walk_count].segment = number
                 self.walk[heap.walk_first + heap.walk_count].segments = (
                     self.segments[number].live if self.segments[number].kind == RUN else 1
@@ -916,21 +919,25 @@ class Arena:
                 heap.walk_count += 1
         self.drained = self.walk_len
         return [
-            (self.heaps[store].walk_first, self.heaps[store].walk_count, self.heaps[2 * count + store].walk_count)
-            for store in databases
+            (
+                self.heaps[store_number].walk_first,
+                self.heaps[store_number].walk_count,
+                self.heaps[2 * count + store_number].walk_count,
+            )
+            for store_number in databases
         ]
 
     def _is_walked(self, number: uint32_t) -> cython.bint:
         """True for a segment that is an item of a walk, or the first one of it."""
         segment: cython.pointer[Segment] = cython.address(self.segments[number])
-        return segment.kind != FREE and segment.kind != RUN_TAIL and not self.heaps[segment.store].retired
+        return segment.kind != FREE and segment.kind != RUN_TAIL and not self.heaps[segment.store_number].retired
 
-    def _plan_store(self, store: uint32_t) -> cython.void:
-        self.heaps[store].walk_first = self.walk_len
-        self.walk_len += self.heaps[store].walk_count
+    def _plan_store(self, store_number: uint32_t) -> cython.void:
+        self.heaps[store_number].walk_first = self.walk_len
+        self.walk_len += self.heaps[store_number].walk_count
 
     def close(self) -> None:
-        """The child is gone: nothing is frozen any more. Queued deaths are left to `drain`."""
+        """The child is gone: thaw everything. Queued deaths are left to `drain`."""
         self.snapshot_is_open = False
         self.relocating = False
         self.progress[RANK_PASSED] = self.walk_len
@@ -959,7 +966,7 @@ class Arena:
                 segment.deferred = death.next
                 self.deaths.free(link)
                 self.deferred_deaths -= 1
-                if not self.heaps[segment.store].retired:
+                if not self.heaps[segment.store_number].retired:
                     self._free_now(death.offset, cython.cast(uint64_t, death.granules) << GRANULE_SHIFT)
                 done += 1
             # The segment that was being filled at the fork may never have held a record.
@@ -969,12 +976,12 @@ class Arena:
 
     # Evacuation
 
-    def pick_sparse(self, store: uint32_t, share: uint32_t) -> uint32_t:
+    def pick_sparse(self, store_number: uint32_t, share: uint32_t) -> uint32_t:
         """The sparsest segment worth moving, when over 1/share of the store's segments is dead; NO_SEGMENT if none.
 
         None while a snapshot is open: moving would touch what the child still reads.
         """
-        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
+        heap: cython.pointer[Heap] = cython.address(self.heaps[store_number])
         number: uint32_t
         best: uint32_t = NO_SEGMENT
         best_live: uint32_t = 0xFFFFFFFF
@@ -993,7 +1000,7 @@ class Arena:
             return NO_SEGMENT
         for number in range(self.high_water):
             segment = cython.address(self.segments[number])
-            if segment.store != store or segment.evacuating:
+            if segment.store_number != store_number or segment.evacuating:
                 continue
             if (
                 records
@@ -1018,9 +1025,13 @@ class Arena:
     def reaching_into(self, number: uint32_t) -> uint64_t:
         """The record that begins before a segment of pages and ends in it or behind; 0 if there is none."""
         start: uint64_t = cython.cast(uint64_t, number) << SEGMENT_SHIFT
-        store: uint32_t = self.segments[number].store
+        store_number: uint32_t = self.segments[number].store_number
         at: uint64_t
-        while number and self.segments[number - 1].kind == PAGES and self.segments[number - 1].store == store:
+        while (
+            number
+            and self.segments[number - 1].kind == PAGES
+            and self.segments[number - 1].store_number == store_number
+        ):
             number -= 1
             at = last_live(
                 self.live,
@@ -1028,7 +1039,7 @@ class Arena:
                 cython.cast(uint64_t, number + 1) << SEGMENT_SHIFT,
             )
             if at != segment_end(number):
-                return at if at + entry_size(self.heaps[store].kind, self.base + at) > start else 0
+                return at if at + entry_size(self.heaps[store_number].kind, self.base + at) > start else 0
         return 0
 
     # Figures and proof
@@ -1041,15 +1052,17 @@ class Arena:
             + self.deaths.resident_bytes()
         )
 
-    def gap_bytes(self, store: uint32_t) -> uint64_t:
+    def gap_bytes(self, store_number: uint32_t) -> uint64_t:
         """What a store's segments could still hold."""
-        heap: cython.pointer[Heap] = cython.address(self.heaps[store])
+        heap: cython.pointer[Heap] = cython.address(self.heaps[store_number])
         segments: uint64_t = heap.record_segments + heap.page_segments
-        return (segments << SEGMENT_SHIFT) - self.heap_bytes(store)
+        return (segments << SEGMENT_SHIFT) - self.heap_bytes(store_number)
 
-    def heap_bytes(self, store: uint32_t) -> uint64_t:
+    def heap_bytes(self, store_number: uint32_t) -> uint64_t:
         """Bytes of a store's live records outside runs, rounded to granules or pages."""
-        return (self.heaps[store].live_granules << GRANULE_SHIFT) + (self.heaps[store].live_pages << PAGE_SHIFT)
+        return (self.heaps[store_number].live_granules << GRANULE_SHIFT) + (
+            self.heaps[store_number].live_pages << PAGE_SHIFT
+        )
 
     def progress_view(self) -> memoryview:
         """The page shared with the child, as 512 unsigned 64-bit words."""
@@ -1058,127 +1071,187 @@ class Arena:
     def check(self) -> dict[int, Any]:
         """Prove the invariants; returns {store: (records, record bytes)} of what is live and not awaiting death."""
         number: uint32_t
+        segment: cython.pointer[Segment]
         heap_sums: dict[int, list[int]] = {}
         found: dict[int, list[int]] = {}
-        segment: cython.pointer[Segment]
-        start: uint64_t
-        end: uint64_t
-        at: uint64_t
-        size: uint64_t
-        granules: uint64_t
-        pages: uint64_t
-        used: uint32_t = 0
-        marked: uint32_t = 0
-        resident: uint64_t = 0
         reach: uint64_t = 0  # end of the last run of pages, whose store is `reaching`
         reaching: uint32_t = 0
-        deaths: uint64_t = 0
-        live_bytes: uint64_t = 0
-        retired: uint32_t = 0
-        link: uint32_t
-        for number in range(self.segment_count if self.segment_count < 4096 else self.high_water):
+        deaths = 0
+        for number in range(self.segments_checked()):
             segment = cython.address(self.segments[number])
-            start = cython.cast(uint64_t, number) << SEGMENT_SHIFT
-            end = start + SEGMENT_SIZE
+            if segment.kind == FREE or segment.kind == RUN_TAIL:
+                self.check_empty(number)
+                continue
+            if self.heaps[segment.store_number].retired:
+                deaths += self.check_deaths(number, [])
+                continue
+            assert number < self.high_water
+            sums = heap_sums.setdefault(segment.store_number, [0, 0, 0, 0, 0])
+            live = found.setdefault(segment.store_number, [0, 0])
+            granules, pages, end = self.check_records(number, reach, reaching, live)
+            if segment.kind == PAGES:
+                reach = end
+                reaching = segment.store_number
+            self.check_segment(number, granules, pages, sums)
+            deaths += self.check_deaths(number, live)
+        assert deaths == self.deferred_deaths == self.deaths.used
+        self.check_totals()
+        self.check_lists()
+        self.check_heaps(heap_sums)
+        return {store_number: tuple(live) for store_number, live in found.items()}
+
+    def segments_checked(self) -> uint32_t:
+        return self.segment_count if self.segment_count < 4096 else self.high_water
+
+    def check_empty(self, number: uint32_t) -> object:
+        """Prove that nothing lives, or waits for its death, in a segment that is free or the tail of a run."""
+        start: uint64_t = cython.cast(uint64_t, number) << SEGMENT_SHIFT
+        retired: cython.bint = self.segments[number].kind != FREE and (
+            self.heaps[self.segments[number].store_number].retired
+        )
+        if not retired:
+            assert next_live(self.live, start, start + SEGMENT_SIZE) == start + SEGMENT_SIZE, (
+                f"free segment {number} has a live bit"
+            )
+            assert not self.segments[number].deferred
+        return None
+
+    def check_records(self, number: uint32_t, reach: uint64_t, reaching: uint32_t, live: list) -> tuple:
+        """Prove that the records of a segment do not overlap; adds them and their bytes to `live`.
+
+        reach: where the last run of pages before the segment ends, in a segment of the store `reaching`.
+        Returns (granules of records, pages of records, where the last run of pages ends).
+        """
+        segment: cython.pointer[Segment] = cython.address(self.segments[number])
+        start: uint64_t = cython.cast(uint64_t, number) << SEGMENT_SHIFT
+        end: uint64_t = start + SEGMENT_SIZE
+        at: uint64_t = next_live(self.live, start, end)
+        following: uint64_t
+        size: uint64_t
+        granules: uint64_t = 0
+        pages: uint64_t = 1 if number == 0 and segment.kind == PAGES else 0
+        if reach > start:
+            assert segment.kind == PAGES and segment.store_number == reaching, f"a record reaches into segment {number}"
+            pages = (min(reach, end) - start) >> PAGE_SHIFT
+            assert at >= min(reach, end), f"overlap in segment {number}"
+        while at < end:
+            size = entry_size(self.heaps[segment.store_number].kind, self.base + at)
+            live[0] += 1
+            live[1] += size
+            granules += (size + GRANULE - 1) >> GRANULE_SHIFT
+            following = next_live(self.live, at + GRANULE, end)
+            if segment.kind == RUN:
+                assert (at - start) + size <= cython.cast(uint64_t, segment.live) << SEGMENT_SHIFT
+                assert (size + 4095) >> PAGE_SHIFT == segment.touched
+                assert following == end
+                break
+            if segment.kind == PAGES:
+                reach = (at + size + 4095) & ~cython.cast(uint64_t, 4095)
+                pages += (min(reach, end) - at) >> PAGE_SHIFT
+            assert segment.kind == PAGES or at + size <= end, f"record at {at} leaves its segment"
+            assert following >= min(at + size, end), f"record at {at} reaches into the one at {following}"
+            assert (segment.kind == PAGES) == (size > RECORD_MAX)
+            at = following
+        return granules, pages, reach
+
+    def check_segment(self, number: uint32_t, granules: uint64_t, pages: uint64_t, sums: list) -> object:
+        """Prove what a segment counts of its records; adds it to the figures of its store (see check_heaps)."""
+        segment: cython.pointer[Segment] = cython.address(self.segments[number])
+        if segment.kind == RECORDS:
+            assert granules == segment.live, f"segment {number}: {granules} granules live, {segment.live} counted"
+            sums[0] += 1
+            sums[1] += granules
+        elif segment.kind == PAGES or segment.kind == NODES:
+            if segment.kind == NODES:
+                # A node has no bit: Chains.check proves them.
+                pages = segment.live
+                sums[4] += 1
+            assert pages == segment.live, f"segment {number}: {pages} pages live, {segment.live} counted"
+            assert pages == count_pages(self.page_maps + cython.cast(cython.size_t, number) * 8)
+            sums[2] += 1
+            sums[3] += pages
+        return None
+
+    def check_deaths(self, number: uint32_t, live: list) -> object:
+        """Prove the deaths that wait in a segment, and take them off `live`; returns how many there are.
+
+        live: empty for a segment of a retired store, whose records are not looked at.
+        """
+        segment: cython.pointer[Segment] = cython.address(self.segments[number])
+        link: uint32_t = segment.deferred
+        offset: uint64_t
+        size: uint64_t
+        deaths = 0
+        while link:
+            deaths += 1
+            offset = self.deaths.links[link].offset
+            link = self.deaths.links[link].next
+            if not live:
+                continue
+            assert self.is_live(offset)
+            size = entry_size(self.heaps[segment.store_number].kind, self.base + offset)
+            if segment.kind != RUN:
+                assert (offset + size - 1) >> SEGMENT_SHIFT == number
+            live[0] -= 1
+            live[1] -= size
+        return deaths
+
+    def check_totals(self) -> object:
+        """Prove what the arena counts of all segments."""
+        number: uint32_t
+        segment: cython.pointer[Segment]
+        used: uint32_t = 0
+        marked: uint32_t = 0
+        retired: uint32_t = 0
+        resident: uint64_t = 0
+        for number in range(self.segments_checked()):
+            segment = cython.address(self.segments[number])
             used += segment.kind != FREE
             marked += segment.marked
             resident += resident_of(segment)
-            if segment.kind == RUN:
-                live_bytes += cython.cast(uint64_t, segment.touched) << PAGE_SHIFT
-            if segment.kind != FREE and self.heaps[segment.store].retired:
-                retired += 1
-                link = segment.deferred
-                while link:
-                    deaths += 1
-                    link = self.deaths.links[link].next
-                continue
-            if segment.kind in (FREE, RUN_TAIL):
-                assert next_live(self.live, start, end) == end, f"free segment {number} has a live bit"
-                assert not segment.deferred
-                continue
-            assert number < self.high_water
-            sums = heap_sums.setdefault(segment.store, [0, 0, 0, 0, 0])
-            live = found.setdefault(segment.store, [0, 0])
-            granules = 0
-            pages = 1 if number == 0 and segment.kind == PAGES else 0
-            if reach > start:
-                assert segment.kind == PAGES and segment.store == reaching, f"a record reaches into segment {number}"
-                pages = (min(reach, end) - start) >> PAGE_SHIFT
-                assert next_live(self.live, start, end) >= min(reach, end), f"overlap in segment {number}"
-            at = next_live(self.live, start, end)
-            while at < end:
-                size = entry_size(self.heaps[segment.store].kind, self.base + at)
-                live[0] += 1
-                live[1] += size
-                granules += (size + GRANULE - 1) >> GRANULE_SHIFT
-                if segment.kind == RUN:
-                    assert (at - start) + size <= cython.cast(uint64_t, segment.live) << SEGMENT_SHIFT
-                    assert (size + 4095) >> PAGE_SHIFT == segment.touched
-                    assert next_live(self.live, at + GRANULE, end) == end
-                    break
-                following: uint64_t = next_live(self.live, at + GRANULE, end)
-                if segment.kind == PAGES:
-                    reach = (at + size + 4095) & ~cython.cast(uint64_t, 4095)
-                    reaching = segment.store
-                    pages += (min(reach, end) - at) >> PAGE_SHIFT
-                assert segment.kind == PAGES or at + size <= end, f"record at {at} leaves its segment"
-                assert following >= min(at + size, end), f"record at {at} reaches into the one at {following}"
-                assert (segment.kind == PAGES) == (size > RECORD_MAX)
-                at = following
-            if segment.kind == RECORDS:
-                assert granules == segment.live, f"segment {number}: {granules} granules live, {segment.live} counted"
-                sums[0] += 1
-                sums[1] += granules
-            elif segment.kind == PAGES or segment.kind == NODES:
-                if segment.kind == NODES:
-                    # No bit tells of a node: Chains.check looks at them.
-                    pages = segment.live
-                    sums[4] += 1
-                assert pages == segment.live, f"segment {number}: {pages} pages live, {segment.live} counted"
-                assert pages == count_pages(self.page_maps + cython.cast(cython.size_t, number) * 8)
-                sums[2] += 1
-                sums[3] += pages
-            link = segment.deferred
-            while link:
-                assert self.is_live(self.deaths.links[link].offset)
-                size = entry_size(self.heaps[segment.store].kind, self.base + self.deaths.links[link].offset)
-                if segment.kind != RUN:
-                    assert (self.deaths.links[link].offset + size - 1) >> SEGMENT_SHIFT == number
-                live[0] -= 1
-                live[1] -= entry_size(self.heaps[segment.store].kind, self.base + self.deaths.links[link].offset)
-                deaths += 1
-                link = self.deaths.links[link].next
+            retired += segment.kind != FREE and self.heaps[segment.store_number].retired
         assert used == self.segments_used
         assert retired == self.retired_segments
-        self.check_lists()
         assert marked == self.marked_segments
         assert resident == self.resident_pages, f"{resident} pages resident, {self.resident_pages} counted"
-        assert deaths == self.deferred_deaths == self.deaths.used
-        for store, sums in heap_sums.items():
-            heap: cython.pointer[Heap] = cython.address(self.heaps[cython.cast(uint32_t, store)])
+        return None
+
+    def check_heaps(self, heap_sums: dict) -> object:
+        """Prove what stores count of their segments, and the arena of all live bytes.
+
+        heap_sums: [segments of records, their granules, segments of pages, their pages, those of nodes] by store.
+        """
+        number: uint32_t
+        heap: cython.pointer[Heap]
+        live_bytes: uint64_t = 0
+        for number in range(self.segments_checked()):
+            if self.segments[number].kind == RUN:
+                live_bytes += cython.cast(uint64_t, self.segments[number].touched) << PAGE_SHIFT
+        for store_number, sums in heap_sums.items():
+            heap = cython.address(self.heaps[cython.cast(uint32_t, store_number)])
             assert sums == [
                 heap.record_segments,
                 heap.live_granules,
                 heap.page_segments,
                 heap.live_pages,
                 heap.node_segments,
-            ], f"store {store}: {sums}"
-            live_bytes += self.heap_bytes(cython.cast(uint32_t, store))
+            ], f"store {store_number}: {sums}"
+            live_bytes += self.heap_bytes(cython.cast(uint32_t, store_number))
         assert live_bytes == self.live_bytes, f"{live_bytes} bytes live, {self.live_bytes} counted"
-        return {store: tuple(live) for store, live in found.items()}
+        return None
 
     def check_lists(self) -> object:
         """Prove that the lists of all stores lead to all of their segments and no others."""
-        store: uint32_t
+        store_number: uint32_t
         number: uint32_t
         previous: uint32_t
         listed: uint32_t = 0
-        for store in range(self.stores_used):
+        for store_number in range(self.stores_used):
             previous = 0
-            number = self.heaps[store].first_segment
+            number = self.heaps[store_number].first_segment
             while number:
-                assert self.segments[number - 1].kind != FREE and self.segments[number - 1].store == store
-                assert self.segments[number - 1].previous == previous, f"the list of store {store} is broken"
+                assert self.segments[number - 1].kind != FREE and self.segments[number - 1].store_number == store_number
+                assert self.segments[number - 1].previous == previous, f"the list of store {store_number} is broken"
                 previous = number
                 number = self.segments[number - 1].next
                 listed += 1

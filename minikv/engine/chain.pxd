@@ -32,7 +32,7 @@ cdef struct Chain:                  # parent-only; all zero but for the last thr
     uint64_t pages                  # in all nodes
     uint32_t shared_pages           # of these, in the shared store
     uint32_t width                  # bytes of each element; 0: each is an RDB string
-    uint32_t store                  # its nodes lie in segments of this store
+    uint32_t store_number           # its nodes lie in segments of this store
     uint32_t shared                 # and the first few of this one, if it is not 0
 
 cdef struct Place:                  # of an element; good until the chain changes
@@ -59,7 +59,7 @@ cdef inline bint is_string(uint8_t *at, const uint8_t *text, uint64_t length) no
 
 
 cdef inline uint64_t node_pages(uint64_t size) noexcept nogil:
-    """Pages of a node whose first element has so many bytes."""
+    """Pages of a node whose first element has `size` bytes."""
     cdef uint64_t wanted = (NODE_HEADER + ELEMENTS_PER_NODE * size + 4095) >> 12
     if wanted > NODE_PAGES_MAX:
         return (NODE_HEADER + size + 4095) >> 12

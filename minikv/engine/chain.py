@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: B007, F821
 """Chains: long sequences of elements in pages of the arena, found by position.
 
 A chain holds the elements of a large list, or whatever else is kept in order and found by number. Its elements lie in
@@ -19,8 +20,8 @@ keeps its own view of it and of nodes that are freed.
 The last element of a node can't be found from its end, so the places of the last few are remembered for some nodes
 (Tail): popping at the right end walks through a node once for every TAIL_PLACES elements.
 
-A chain is not an object but a struct, like the sequences; ElementChain (element_chain.py) is one as an object. Its
-nodes lie in segments of a store of its own, which go as a whole, except for the first SHARED_PAGES: these it may have
+A chain is not an object but a struct, like the sequences (testing/element_chain.py has one as an object). Its nodes lie
+in segments of a store of its own, which go as a whole, except for the first SHARED_PAGES: these it may have
 in a store that many chains share, so that a short chain does not take a segment.
 
 A change either succeeds or raises ArenaFull with nothing changed.
@@ -36,7 +37,7 @@ Complexity: O(1) at both ends, O(log n) and a part of a node elsewhere.
 """
 
 import cython
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.minikv.engine.arena import NODES, PAGE_SHIFT, PAGES_PER_SEGMENT, RUN, SEGMENT_SHIFT, Arena
 from cython.cimports.minikv.engine.chain import (
@@ -53,7 +54,7 @@ from cython.cimports.minikv.engine.chain import (
     is_string,
 )
 from cython.cimports.minikv.engine.memory import BlockPool, reserve, unmap
-from cython.cimports.minikv.engine.record import string_size
+from cython.cimports.minikv.engine.record import Bytes, ConstBytes, string_size
 from cython.cimports.minikv.engine.sequence import SequenceCursor, Sequences, SequenceState
 
 from minikv.errors import BLOCKS_FULL, SEGMENTS_FULL, ArenaFull
@@ -61,7 +62,7 @@ from minikv.errors import BLOCKS_FULL, SEGMENTS_FULL, ArenaFull
 assert cython.sizeof(Node) == NODE_HEADER
 assert cython.sizeof(Tail) == 1024
 
-# A node that holds half of another one has so many bytes to spare at most.
+# The most bytes that a node holding half of another one has to spare.
 SPARE_MAX = cython.declare(uint64_t, 1 << 16)
 # One change takes at most two new entries of a sequence, each a split on every level.
 BLOCKS_PER_CHANGE = cython.declare(uint32_t, 16)
@@ -72,7 +73,7 @@ BLOCKS_PER_CHANGE = cython.declare(uint32_t, 16)
 @cython.nogil
 @cython.exceptval(check=False)
 def pages_to_hold(used: uint64_t) -> uint64_t:
-    """Pages of a node that begins with so many bytes of several elements."""
+    """Pages of a node that begins with `nbytes` of several elements."""
     pages: uint64_t = (NODE_HEADER + used + min(used // 4, SPARE_MAX) + 4095) >> PAGE_SHIFT
     return max(pages, cython.cast(uint64_t, NODE_PAGES_MIN))
 
@@ -81,7 +82,7 @@ def pages_to_hold(used: uint64_t) -> uint64_t:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def capacity(node: cython.pointer(Node)) -> uint64_t:
+def capacity(node: cython.pointer[Node]) -> uint64_t:
     return cython.cast(uint64_t, node.pages) << PAGE_SHIFT
 
 
@@ -89,7 +90,7 @@ def capacity(node: cython.pointer(Node)) -> uint64_t:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def used(node: cython.pointer(Node)) -> uint64_t:
+def used(node: cython.pointer[Node]) -> uint64_t:
     return node.end - node.start
 
 
@@ -98,7 +99,7 @@ def used(node: cython.pointer(Node)) -> uint64_t:
 @cython.nogil
 @cython.exceptval(check=False)
 def with_spare(nbytes: uint64_t, room: uint64_t) -> cython.bint:
-    """True if so many bytes of elements leave at least a quarter of a node free: worth moving others for."""
+    """True if these bytes of elements leave at least a quarter of a node free: worth moving others for."""
     return (NODE_HEADER + nbytes) * 4 <= room * 3
 
 
@@ -110,26 +111,24 @@ class Chains:
     def __cinit__(self, arena: Arena, pool: BlockPool):
         self.arena = arena
         self.sequences = Sequences(pool)
-        self.tails = cython.cast(cython.pointer(Tail), reserve(TAILS * cython.sizeof(Tail), False))
+        self.tails = cython.cast(cython.pointer[Tail], reserve(TAILS * cython.sizeof(Tail), False))
 
     def __dealloc__(self):
-        unmap(cython.cast(cython.pointer(uint8_t), self.tails), TAILS * cython.sizeof(Tail))
+        unmap(cython.cast(Bytes, self.tails), TAILS * cython.sizeof(Tail))
 
     # Elements
 
-    def find(self, chain: cython.pointer(Chain), position: uint64_t, size: cython.pointer(uint64_t)) -> cython.pointer(
-        uint8_t
-    ):
+    def find(self, chain: cython.pointer[Chain], position: uint64_t, size: cython.pointer[uint64_t]) -> Bytes:
         """The element at a position; NULL behind the last."""
-        place = cython.declare(Place)
+        place: Place
         if not self.place(chain, position, cython.address(place)):
             return cython.NULL
         size[0] = element_size(chain, place.at)
         return place.at
 
-    def place(self, chain: cython.pointer(Chain), position: uint64_t, place: cython.pointer(Place)) -> cython.bint:
+    def place(self, chain: cython.pointer[Chain], position: uint64_t, place: cython.pointer[Place]) -> cython.bint:
         """Go to the element at a position; False behind the last."""
-        cursor = cython.declare(SequenceCursor)
+        cursor: SequenceCursor
         index: uint32_t = 0
         offset: uint64_t
         if not self.sequences.find(
@@ -148,23 +147,23 @@ class Chains:
 
     def run(
         self,
-        chain: cython.pointer(Chain),
+        chain: cython.pointer[Chain],
         position: uint64_t,
-        place: cython.pointer(Place),
-        first: cython.pointer(uint64_t),
+        place: cython.pointer[Place],
+        first: cython.pointer[uint64_t],
     ) -> uint64_t:
         """Go to the first element of the node that has the one at a position, which there is; its own position.
 
         Returns how many elements the node has.
         """
-        cursor = cython.declare(SequenceCursor)
+        cursor: SequenceCursor
         index: uint32_t = 0
         self.sequences.find(cython.address(chain.nodes), position, cython.address(cursor), cython.address(index))
         self.enter(self.sequences.node(cython.address(cursor)), place)
         first[0] = position - index
         return self.sequences.elements(cython.address(cursor))
 
-    def insert(self, chain: cython.pointer(Chain), position: uint64_t, size: uint64_t) -> cython.pointer(uint8_t):
+    def insert(self, chain: cython.pointer[Chain], position: uint64_t, size: uint64_t) -> Bytes:
         """Room for a new element before the one at `position`, behind the last if there is none."""
         self.reserve()
         if position >= chain.nodes.elements:
@@ -173,15 +172,15 @@ class Chains:
             return self._push_left(chain, size)
         return self._put(chain, position, False, size)
 
-    def replace(self, chain: cython.pointer(Chain), position: uint64_t, size: uint64_t) -> cython.pointer(uint8_t):
+    def replace(self, chain: cython.pointer[Chain], position: uint64_t, size: uint64_t) -> Bytes:
         """Room for an element in place of the one at `position`, whose bytes are lost if the size is another."""
         self.reserve()
         return self._put(chain, position, True, size)
 
-    def remove(self, chain: cython.pointer(Chain), position: uint64_t, count: uint64_t) -> cython.void:
+    def remove(self, chain: cython.pointer[Chain], position: uint64_t, count: uint64_t) -> cython.void:
         """Take out elements from `position` on, no more than there are."""
-        cursor = cython.declare(SequenceCursor)
-        state: cython.pointer(SequenceState) = cython.address(chain.nodes)
+        cursor: SequenceCursor
+        state: cython.pointer[SequenceState] = cython.address(chain.nodes)
         index: uint32_t = 0
         elements: uint32_t
         taken: uint32_t
@@ -215,15 +214,15 @@ class Chains:
 
     def remove_equal(
         self,
-        chain: cython.pointer(Chain),
-        text: cython.pointer(cython.const[uint8_t]),
+        chain: cython.pointer[Chain],
+        text: ConstBytes,
         length: uint64_t,
         limit: uint64_t,
         from_end: cython.bint,
     ) -> uint64_t:
-        """Take out the elements (RDB strings) with this text, `limit` of them at most; returns how many it were."""
-        cursor = cython.declare(SequenceCursor)
-        state: cython.pointer(SequenceState) = cython.address(chain.nodes)
+        """Remove at most `limit` elements (RDB strings) with this text; returns how many were removed."""
+        cursor: SequenceCursor
+        state: cython.pointer[SequenceState] = cython.address(chain.nodes)
         position: uint64_t = state.elements if from_end else 0  # of the node's first element
         elements: uint32_t
         index: uint32_t = 0
@@ -274,18 +273,18 @@ class Chains:
     def _drop_equal(
         self,
         offset: uint64_t,
-        text: cython.pointer(cython.const[uint8_t]),
+        text: ConstBytes,
         length: uint64_t,
         limit: uint64_t,
         from_end: cython.bint,
     ) -> uint32_t:
         """The same within one node, whose elements move together; none may be left."""
-        base: cython.pointer(uint8_t) = self.arena.base + offset
-        node: cython.pointer(Node) = self.node(offset)
-        at: cython.pointer(uint8_t) = base + node.start
-        end: cython.pointer(uint8_t) = base + node.end
-        to: cython.pointer(uint8_t) = at
-        last: cython.pointer(uint8_t) = cython.NULL
+        base: Bytes = self.arena.base + offset
+        node: cython.pointer[Node] = self.node(offset)
+        at: Bytes = base + node.start
+        end: Bytes = base + node.end
+        to: Bytes = at
+        last: Bytes = cython.NULL
         size: uint64_t
         dropped: uint32_t = 0
         kept: uint64_t = 0
@@ -322,12 +321,12 @@ class Chains:
 
     # Whole chains
 
-    def copy(self, source: cython.pointer(Chain), target: cython.pointer(Chain)) -> cython.int:
+    def copy(self, source: cython.pointer[Chain], target: cython.pointer[Chain]) -> cython.int:
         """Fill an empty chain, which knows its stores, with the elements of another one."""
-        cursor = cython.declare(SequenceCursor)
+        cursor: SequenceCursor
         offset: uint64_t
         new: uint64_t
-        node: cython.pointer(Node)
+        node: cython.pointer[Node]
         there: cython.bint = self.sequences.first(cython.address(source.nodes), cython.address(cursor))
         target.width = source.width
         while there:
@@ -346,19 +345,19 @@ class Chains:
             there = self.sequences.following(cython.address(source.nodes), cython.address(cursor))
         return 0
 
-    def share_with(self, chain: cython.pointer(Chain), shared: uint32_t) -> cython.int:
+    def share_with(self, chain: cython.pointer[Chain], shared: uint32_t) -> cython.int:
         """Move the nodes that lie in a shared store to another one."""
-        cursor = cython.declare(SequenceCursor)
-        state: cython.pointer(SequenceState) = cython.address(chain.nodes)
-        taken = cython.declare(uint64_t[SHARED_PAGES])
-        pages = cython.declare(uint32_t[SHARED_PAGES])
+        cursor: SequenceCursor
+        state: cython.pointer[SequenceState] = cython.address(chain.nodes)
+        taken: uint64_t[SHARED_PAGES]
+        pages: uint32_t[SHARED_PAGES]
         offset: uint64_t
         before: uint64_t = 0
         count: uint32_t = 0
         there: cython.bint = chain.shared_pages > 0 and self.sequences.first(state, cython.address(cursor))
         while there:
             offset = self.sequences.node(cython.address(cursor))
-            if self.arena.segments[offset >> SEGMENT_SHIFT].store == chain.shared:
+            if self.arena.segments[offset >> SEGMENT_SHIFT].store_number == chain.shared:
                 pages[count] = self.node(offset).pages
                 taken[count] = self.arena.allocate_node(shared, pages[count])
                 if taken[count] == 0:
@@ -373,7 +372,7 @@ class Chains:
         count = 0
         while there:
             offset = self.sequences.node(cython.address(cursor))
-            if self.arena.segments[offset >> SEGMENT_SHIFT].store == chain.shared:
+            if self.arena.segments[offset >> SEGMENT_SHIFT].store_number == chain.shared:
                 self._forget_tail(taken[count])
                 copy_node(self.node(taken[count]), self.node(offset))
                 self.node(taken[count]).next = self.node(offset).next
@@ -394,32 +393,32 @@ class Chains:
         chain.shared = shared
         return 0
 
-    def clear(self, chain: cython.pointer(Chain)) -> cython.void:
+    def clear(self, chain: cython.pointer[Chain]) -> cython.void:
         """Remove all elements, node by node."""
-        cursor = cython.declare(SequenceCursor)
+        cursor: SequenceCursor
         there: cython.bint = self.sequences.first(cython.address(chain.nodes), cython.address(cursor))
         while there:
             self._free_node(chain, self.sequences.node(cython.address(cursor)))
             there = self.sequences.following(cython.address(chain.nodes), cython.address(cursor))
         self._empty(chain)
 
-    def forget(self, chain: cython.pointer(Chain)) -> cython.void:
+    def forget(self, chain: cython.pointer[Chain]) -> cython.void:
         """The same for a chain whose store the caller drops: only its nodes elsewhere are freed."""
-        cursor = cython.declare(SequenceCursor)
+        cursor: SequenceCursor
         offset: uint64_t
         there: cython.bint = chain.shared_pages > 0 and self.sequences.first(
             cython.address(chain.nodes), cython.address(cursor)
         )
         while there:
             offset = self.sequences.node(cython.address(cursor))
-            if self.arena.segments[offset >> SEGMENT_SHIFT].store != chain.store:
+            if self.arena.segments[offset >> SEGMENT_SHIFT].store_number != chain.store_number:
                 self._free_node(chain, offset)
             there = chain.shared_pages > 0 and self.sequences.following(
                 cython.address(chain.nodes), cython.address(cursor)
             )
         self._empty(chain)
 
-    def _empty(self, chain: cython.pointer(Chain)) -> cython.void:
+    def _empty(self, chain: cython.pointer[Chain]) -> cython.void:
         self.sequences.clear(cython.address(chain.nodes))
         chain.first = chain.last = 0
         chain.pages = 0
@@ -434,11 +433,11 @@ class Chains:
                 raise ArenaFull(BLOCKS_FULL)
         return 0
 
-    def _push_left(self, chain: cython.pointer(Chain), size: uint64_t) -> cython.pointer(uint8_t):
-        cursor = cython.declare(SequenceCursor)
-        state: cython.pointer(SequenceState) = cython.address(chain.nodes)
+    def _push_left(self, chain: cython.pointer[Chain], size: uint64_t) -> Bytes:
+        cursor: SequenceCursor
+        state: cython.pointer[SequenceState] = cython.address(chain.nodes)
         offset: uint64_t = chain.first
-        node: cython.pointer(Node)
+        node: cython.pointer[Node]
         if offset and self._room_left(offset, size):
             node = self.node(offset)
             node.start -= cython.cast(uint32_t, size)
@@ -453,9 +452,9 @@ class Chains:
             self.sequences.prepend(state, offset, 1)
         return self.arena.base + offset + node.start
 
-    def _push_right(self, chain: cython.pointer(Chain), size: uint64_t) -> cython.pointer(uint8_t):
-        cursor = cython.declare(SequenceCursor)
-        state: cython.pointer(SequenceState) = cython.address(chain.nodes)
+    def _push_right(self, chain: cython.pointer[Chain], size: uint64_t) -> Bytes:
+        cursor: SequenceCursor
+        state: cython.pointer[SequenceState] = cython.address(chain.nodes)
         offset: uint64_t = chain.last
         if offset and self._room_right(offset, size):
             self.sequences.last(state, cython.address(cursor))
@@ -466,13 +465,11 @@ class Chains:
             self.sequences.append(state, offset, 1)
         return self.arena.base + offset + self._extend(offset, size)
 
-    def _put(
-        self, chain: cython.pointer(Chain), position: uint64_t, replaced: cython.bint, size: uint64_t
-    ) -> cython.pointer(uint8_t):
+    def _put(self, chain: cython.pointer[Chain], position: uint64_t, replaced: cython.bint, size: uint64_t) -> Bytes:
         """Room for an element in place of the one at a position or before it; not before the first of all."""
-        cursor = cython.declare(SequenceCursor)
-        before = cython.declare(SequenceCursor)
-        state: cython.pointer(SequenceState) = cython.address(chain.nodes)
+        cursor: SequenceCursor
+        before: SequenceCursor
+        state: cython.pointer[SequenceState] = cython.address(chain.nodes)
         index: uint32_t = 0
         offset: uint64_t
         at: uint32_t
@@ -506,9 +503,9 @@ class Chains:
 
     def _split(
         self,
-        chain: cython.pointer(Chain),
-        cursor: cython.pointer(SequenceCursor),
-        at: cython.pointer(uint32_t),
+        chain: cython.pointer[Chain],
+        cursor: cython.pointer[SequenceCursor],
+        at: cython.pointer[uint32_t],
         old: uint64_t,
         size: uint64_t,
     ) -> cython.bint:
@@ -516,9 +513,9 @@ class Chains:
 
         The cursor and `at` go with the place. False if that does not make room enough.
         """
-        state: cython.pointer(SequenceState) = cython.address(chain.nodes)
+        state: cython.pointer[SequenceState] = cython.address(chain.nodes)
         offset: uint64_t = self.sequences.node(cursor)
-        node: cython.pointer(Node) = self.node(offset)
+        node: cython.pointer[Node] = self.node(offset)
         elements: uint32_t = self.sequences.elements(cursor)
         half: uint64_t = node.start + used(node) // 2
         middle: uint64_t = node.start
@@ -553,17 +550,17 @@ class Chains:
 
     def _put_apart(
         self,
-        chain: cython.pointer(Chain),
-        cursor: cython.pointer(SequenceCursor),
+        chain: cython.pointer[Chain],
+        cursor: cython.pointer[SequenceCursor],
         index: uint32_t,
         at: uint32_t,
         old: uint64_t,
         size: uint64_t,
-    ) -> cython.pointer(uint8_t):
+    ) -> Bytes:
         """Give an element a node of its own between what is before `at` and what is behind the `old` bytes there."""
-        state: cython.pointer(SequenceState) = cython.address(chain.nodes)
+        state: cython.pointer[SequenceState] = cython.address(chain.nodes)
         offset: uint64_t = self.sequences.node(cursor)
-        node: cython.pointer(Node) = self.node(offset)
+        node: cython.pointer[Node] = self.node(offset)
         behind: uint32_t = self.sequences.elements(cursor) - index - (old != 0)
         moved: uint64_t = node.end - at - old
         right: uint64_t = 0
@@ -601,8 +598,8 @@ class Chains:
 
     def _resize(self, offset: uint64_t, at: uint32_t, old: uint64_t, size: uint64_t) -> uint32_t:
         """Make `size` bytes of the `old` ones at `at`, which the node has room for; returns where they begin then."""
-        base: cython.pointer(uint8_t) = self.arena.base + offset
-        node: cython.pointer(Node) = self.node(offset)
+        base: Bytes = self.arena.base + offset
+        node: cython.pointer[Node] = self.node(offset)
         left: uint64_t = at - node.start
         right: uint64_t = node.end - at - old
         more: int64_t = cython.cast(int64_t, size) - cython.cast(int64_t, old)
@@ -648,8 +645,8 @@ class Chains:
 
         False if the node is too full for that to be worth it.
         """
-        base: cython.pointer(uint8_t) = self.arena.base + offset
-        node: cython.pointer(Node) = self.node(offset)
+        base: Bytes = self.arena.base + offset
+        node: cython.pointer[Node] = self.node(offset)
         nbytes: uint64_t = used(node)
         start: uint64_t
         if not with_spare(nbytes + left + right, capacity(node)):
@@ -662,9 +659,9 @@ class Chains:
         return True
 
     def _extend(self, offset: uint64_t, size: uint64_t) -> uint32_t:
-        """Take `size` bytes behind a node's last element for one more; where they begin."""
-        node: cython.pointer(Node) = self.node(offset)
-        tail: cython.pointer(Tail) = self.tail(offset)
+        """Take `size` bytes behind a node's last element for one more; returns where they begin."""
+        node: cython.pointer[Node] = self.node(offset)
+        tail: cython.pointer[Tail] = self.tail(offset)
         at: uint32_t = node.end
         node.end = cython.cast(uint32_t, at + size)
         if tail.node != offset or tail.end != at:
@@ -680,10 +677,10 @@ class Chains:
 
     # Where elements lie in their node
 
-    def _locate(self, chain: cython.pointer(cython.const[Chain]), offset: uint64_t, index: uint32_t) -> uint32_t:
+    def _locate(self, chain: cython.pointer[cython.const[Chain]], offset: uint64_t, index: uint32_t) -> uint32_t:
         """Where a node's element number `index` begins, by what is before it only."""
-        base: cython.pointer(uint8_t) = self.arena.base + offset
-        at: cython.pointer(uint8_t) = base + self.node(offset).start
+        base: Bytes = self.arena.base + offset
+        at: Bytes = base + self.node(offset).start
         _step: uint32_t
         if chain.width:
             return self.node(offset).start + index * chain.width
@@ -692,10 +689,10 @@ class Chains:
         return cython.cast(uint32_t, at - base)
 
     def _locate_known(
-        self, chain: cython.pointer(cython.const[Chain]), offset: uint64_t, index: uint32_t, elements: uint32_t
+        self, chain: cython.pointer[cython.const[Chain]], offset: uint64_t, index: uint32_t, elements: uint32_t
     ) -> uint32_t:
         """The same, faster for the last few elements."""
-        tail: cython.pointer(Tail) = self.tail(offset)
+        tail: cython.pointer[Tail] = self.tail(offset)
         from_end: uint32_t = elements - index
         if chain.width == 0 and index > from_end and from_end <= TAIL_PLACES // 2:
             if tail.node != offset or tail.end != self.node(offset).end or tail.count < from_end:
@@ -704,9 +701,9 @@ class Chains:
         return self._locate(chain, offset, index)
 
     def _learn_tail(self, offset: uint64_t, elements: uint32_t) -> cython.void:
-        base: cython.pointer(uint8_t) = self.arena.base + offset
-        at: cython.pointer(uint8_t) = base + self.node(offset).start
-        tail: cython.pointer(Tail) = self.tail(offset)
+        base: Bytes = self.arena.base + offset
+        at: Bytes = base + self.node(offset).start
+        tail: cython.pointer[Tail] = self.tail(offset)
         count: uint32_t = min(elements, cython.cast(uint32_t, TAIL_PLACES))
         number: uint32_t
         for number in range(elements - count):
@@ -720,7 +717,7 @@ class Chains:
 
     def _cut_tail(self, offset: uint64_t, old_end: uint32_t) -> cython.void:
         """The node has a new end, but what is left of its elements lies where it did."""
-        tail: cython.pointer(Tail) = self.tail(offset)
+        tail: cython.pointer[Tail] = self.tail(offset)
         if tail.node == offset and tail.end == old_end:
             tail.end = self.node(offset).end
             while tail.count and tail.places[tail.count - 1] >= tail.end:
@@ -732,13 +729,13 @@ class Chains:
 
     # Nodes
 
-    def _take_node(self, chain: cython.pointer(Chain), pages: uint64_t) -> uint64_t:
+    def _take_node(self, chain: cython.pointer[Chain], pages: uint64_t) -> uint64_t:
         """An empty node, not yet linked; 0 when the arena is full."""
         shared: cython.bint = chain.shared != 0 and chain.shared_pages + pages <= SHARED_PAGES
         offset: uint64_t = self.arena.allocate_node(
-            chain.shared if shared else chain.store, cython.cast(uint32_t, pages)
+            chain.shared if shared else chain.store_number, cython.cast(uint32_t, pages)
         )
-        node: cython.pointer(Node) = self.node(offset)
+        node: cython.pointer[Node] = self.node(offset)
         if offset == 0:
             return 0
         self._forget_tail(offset)
@@ -750,23 +747,23 @@ class Chains:
             chain.shared_pages += cython.cast(uint32_t, pages)
         return offset
 
-    def _new_node(self, chain: cython.pointer(Chain), pages: uint64_t) -> uint64_t:
+    def _new_node(self, chain: cython.pointer[Chain], pages: uint64_t) -> uint64_t:
         offset: uint64_t = self._take_node(chain, pages)
         if offset == 0:
             with cython.gil:
                 raise ArenaFull(SEGMENTS_FULL)
         return offset
 
-    def _free_node(self, chain: cython.pointer(Chain), offset: uint64_t) -> cython.void:
+    def _free_node(self, chain: cython.pointer[Chain], offset: uint64_t) -> cython.void:
         pages: uint32_t = self.node(offset).pages
         chain.pages -= pages
-        if self.arena.segments[offset >> SEGMENT_SHIFT].store != chain.store:
+        if self.arena.segments[offset >> SEGMENT_SHIFT].store_number != chain.store_number:
             chain.shared_pages -= pages
         self._forget_tail(offset)
         self.arena.free_node(offset, pages)
 
     def _before(
-        self, chain: cython.pointer(cython.const[Chain]), cursor: cython.pointer(cython.const[SequenceCursor])
+        self, chain: cython.pointer[cython.const[Chain]], cursor: cython.pointer[cython.const[SequenceCursor]]
     ) -> uint64_t:
         """The node before the cursor's; 0: none."""
         before: SequenceCursor = cursor[0]
@@ -774,7 +771,7 @@ class Chains:
             return 0
         return self.sequences.node(cython.address(before))
 
-    def _link(self, chain: cython.pointer(Chain), before: uint64_t, offset: uint64_t) -> cython.void:
+    def _link(self, chain: cython.pointer[Chain], before: uint64_t, offset: uint64_t) -> cython.void:
         """Let a node follow another one, or be the first (0)."""
         if before:
             self.node(offset).next = self.node(before).next
@@ -785,7 +782,7 @@ class Chains:
         if chain.last == before:
             chain.last = offset
 
-    def _unlink(self, chain: cython.pointer(Chain), cursor: cython.pointer(SequenceCursor)) -> cython.void:
+    def _unlink(self, chain: cython.pointer[Chain], cursor: cython.pointer[SequenceCursor]) -> cython.void:
         """Free the cursor's node; the cursor goes to the one behind."""
         offset: uint64_t = self.sequences.node(cursor)
         before: uint64_t = self._before(chain, cursor)
@@ -799,7 +796,7 @@ class Chains:
         self.sequences.remove(cython.address(chain.nodes), cursor)
 
     def _move_node(
-        self, chain: cython.pointer(Chain), cursor: cython.pointer(cython.const[SequenceCursor]), offset: uint64_t
+        self, chain: cython.pointer[Chain], cursor: cython.pointer[cython.const[SequenceCursor]], offset: uint64_t
     ) -> cython.void:
         """Let another node take the place of the cursor's, which is freed."""
         old: uint64_t = self.sequences.node(cursor)
@@ -816,21 +813,21 @@ class Chains:
 
     # Nodes that have become too large for what is in them
 
-    def _tidy(self, chain: cython.pointer(Chain), position: uint64_t) -> cython.void:
+    def _tidy(self, chain: cython.pointer[Chain], position: uint64_t) -> cython.void:
         """Make the node with the element at `position` smaller, or one with its neighbours, if that saves pages."""
-        cursor = cython.declare(SequenceCursor)
+        cursor: SequenceCursor
         index: uint32_t = 0
-        state: cython.pointer(SequenceState) = cython.address(chain.nodes)
+        state: cython.pointer[SequenceState] = cython.address(chain.nodes)
         self.sequences.find(state, position, cython.address(cursor), cython.address(index))
         self._refit(chain, cython.address(cursor))
         self._merge(chain, cython.address(cursor))
         if self.sequences.preceding(state, cython.address(cursor)):
             self._merge(chain, cython.address(cursor))
 
-    def _refit(self, chain: cython.pointer(Chain), cursor: cython.pointer(cython.const[SequenceCursor])) -> cython.void:
+    def _refit(self, chain: cython.pointer[Chain], cursor: cython.pointer[cython.const[SequenceCursor]]) -> cython.void:
         """Move the elements of the cursor's node to a smaller one if they fill a quarter of it or less."""
         offset: uint64_t = self.sequences.node(cursor)
-        node: cython.pointer(Node) = self.node(offset)
+        node: cython.pointer[Node] = self.node(offset)
         new: uint64_t
         if node.pages <= NODE_PAGES_MIN or (NODE_HEADER + used(node)) * 4 > capacity(node):
             return
@@ -841,11 +838,11 @@ class Chains:
         self.node(new).end = cython.cast(uint32_t, NODE_HEADER + used(node))
         self._move_node(chain, cursor, new)
 
-    def _merge(self, chain: cython.pointer(Chain), cursor: cython.pointer(SequenceCursor)) -> cython.bint:
+    def _merge(self, chain: cython.pointer[Chain], cursor: cython.pointer[SequenceCursor]) -> cython.bint:
         """Put the elements of the cursor's node and of the next one into one of the two if there is room to spare."""
         following: SequenceCursor = cursor[0]
-        state: cython.pointer(SequenceState) = cython.address(chain.nodes)
-        base: cython.pointer(uint8_t) = self.arena.base
+        state: cython.pointer[SequenceState] = cython.address(chain.nodes)
+        base: Bytes = self.arena.base
         left: uint64_t = self.sequences.node(cursor)
         right: uint64_t
         left_used: uint64_t
@@ -880,21 +877,21 @@ class Chains:
 
     # Proof
 
-    def check(self, chain: cython.pointer(Chain)) -> object:
+    def check(self, chain: cython.pointer[Chain]) -> object:
         """Prove the invariants in the head of this file; AssertionError names the one that does not hold.
 
         Returns {store: pages of nodes in it}, without nodes that have segments to themselves.
         """
-        cursor = cython.declare(SequenceCursor)
-        state: cython.pointer(SequenceState) = cython.address(chain.nodes)
-        found: dict = {chain.store: 0, chain.shared: 0}
+        cursor: SequenceCursor
+        state: cython.pointer[SequenceState] = cython.address(chain.nodes)
+        found: dict = {chain.store_number: 0, chain.shared: 0}
         offset: uint64_t = chain.first
         last: uint64_t = 0
         pages: uint64_t = 0
         shared: uint64_t = 0
-        node: cython.pointer(Node)
+        node: cython.pointer[Node]
         page: uint64_t
-        store: uint32_t
+        store_number: uint32_t
         there: cython.bint = self.sequences.first(state, cython.address(cursor))
         self.sequences.check(state)
         while there:
@@ -902,18 +899,20 @@ class Chains:
             node = self.node(offset)
             assert NODE_HEADER <= node.start < node.end <= capacity(node), f"node {offset}: {node.start} to {node.end}"
             self.check_node(chain, offset, self.sequences.elements(cython.address(cursor)))
-            store = self.arena.segments[offset >> SEGMENT_SHIFT].store
-            assert store == chain.store or (store == chain.shared and store), f"node {offset} is in store {store}"
+            store_number = self.arena.segments[offset >> SEGMENT_SHIFT].store_number
+            assert store_number == chain.store_number or (store_number == chain.shared and store_number), (
+                f"node {offset} is in store {store_number}"
+            )
             if self.arena.segments[offset >> SEGMENT_SHIFT].kind == NODES:
                 for page in range(offset >> PAGE_SHIFT, (offset >> PAGE_SHIFT) + node.pages):
                     assert self.arena.page_maps[page >> 6] >> (page & 63) & 1, f"page {page} of a node is free"
                     assert self.arena.segments[page // PAGES_PER_SEGMENT].kind == NODES
-                    assert self.arena.segments[page // PAGES_PER_SEGMENT].store == store
-                found[store] += node.pages
+                    assert self.arena.segments[page // PAGES_PER_SEGMENT].store_number == store_number
+                found[store_number] += node.pages
             else:
                 assert self.arena.segments[offset >> SEGMENT_SHIFT].kind == RUN
             pages += node.pages
-            shared += node.pages if store != chain.store else 0
+            shared += node.pages if store_number != chain.store_number else 0
             last = offset
             offset = node.next
             there = self.sequences.following(state, cython.address(cursor))
@@ -922,10 +921,10 @@ class Chains:
         assert shared == chain.shared_pages <= SHARED_PAGES, f"{shared} shared pages, {chain.shared_pages} counted"
         return found
 
-    def check_node(self, chain: cython.pointer(Chain), offset: uint64_t, elements: uint32_t) -> object:
-        base: cython.pointer(uint8_t) = self.arena.base + offset
-        node: cython.pointer(Node) = self.node(offset)
-        tail: cython.pointer(Tail) = self.tail(offset)
+    def check_node(self, chain: cython.pointer[Chain], offset: uint64_t, elements: uint32_t) -> object:
+        base: Bytes = self.arena.base + offset
+        node: cython.pointer[Node] = self.node(offset)
+        tail: cython.pointer[Tail] = self.tail(offset)
         at: uint64_t = node.start
         number: uint32_t
         places: list = []
@@ -944,12 +943,12 @@ class Chains:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def copy_node(target: cython.pointer(Node), source: cython.pointer(Node)) -> cython.void:
+def copy_node(target: cython.pointer[Node], source: cython.pointer[Node]) -> cython.void:
     """The elements of a node, at the same place of another one."""
     target.start = source.start
     target.end = source.end
     memcpy(
-        cython.cast(cython.pointer(uint8_t), target) + source.start,
-        cython.cast(cython.pointer(uint8_t), source) + source.start,
+        cython.cast(Bytes, target) + source.start,
+        cython.cast(Bytes, source) + source.start,
         used(source),
     )

@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from minikv.engine.record cimport CHUNK_HEADER, chunk_entry, chunk_used, entry_place
 
 from minikv.engine.key_store cimport KeyStore
+from minikv.engine.table cimport Key
 
 cdef struct Span:                   # the bytes of a chunk's elements
     uint8_t *start                  # NULL: there is none
@@ -33,7 +34,7 @@ cdef extern from * nogil:
 
 
 # Changing. All of these raise ArenaFull with nothing changed
-cdef int begin_chunked(KeyStore store, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot, uint8_t kind) except -1
+cdef int begin_chunked(KeyStore store, Key key, uint64_t *slot, uint8_t kind) except -1
 cdef uint8_t *edit_chunk(KeyStore store, uint64_t *slot, uint32_t number, uint64_t at, uint64_t removed, uint64_t inserted,
                          int change, uint64_t spare) except NULL
 cdef uint8_t *insert_chunk(KeyStore store, uint64_t *slot, uint32_t number, uint64_t size, uint64_t spare) except NULL

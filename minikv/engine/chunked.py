@@ -1,17 +1,18 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """Changes of chunked collections: which elements are in which chunk.
 
 There are two orders. A list, a sorted set and a stream are ordered: their elements follow each other from chunk to
 chunk, a full chunk is split in two, and two sparse neighbours become one. A stream has a node in each chunk.
 
-The chunks of a hash and a set are buckets: the hash of an element's name tells its bucket (linear hashing). The number
+The chunks of a hash and a set are buckets: the hash of an element's name gives its bucket (linear hashing). The number
 of buckets changes by one at a time. With n of them, 2**d <= n < 2**(d + 1), bucket n is split off from bucket n - 2**d,
 and the last one goes back there. What counts are the first bits of the hash, turned around, so that a bucket has all
 names whose hashes begin with certain bits, as the blocks of the hash tables (table.py) do; SCAN goes through buckets in
 the order of these bits, with a cursor that a table understands, too.
 
-A change has one of three outcomes: the chunk is changed where it is, because it is not frozen and has room; or it is
+A change has one of three outcomes: the chunk is changed in place, because it is not frozen and has room; or it is
 written anew, and with it the root if that is frozen; or there is no room, ArenaFull is raised and nothing has happened.
 A slot stays good through all of these.
 """
@@ -30,6 +31,8 @@ from cython.cimports.minikv.engine.record import (
     CHUNKED_ROOT_FIRST,
     TYPE_HASH,
     TYPE_SET,
+    Bytes,
+    ConstBytes,
     Root,
     chunk_entry,
     chunk_owner,
@@ -44,23 +47,16 @@ from cython.cimports.minikv.engine.record import (
     record_payload,
     write_chunk_header,
 )
-from cython.cimports.minikv.engine.table import PREFIX_BITS, hash_key
+from cython.cimports.minikv.engine.table import PREFIX_BITS, Key, hash_key
 
 from minikv.errors import SEGMENTS_FULL, ArenaFull
 
-# A chunk that shrinks stays where it is as long as it has no more than so many bytes to spare.
+# A chunk that shrinks stays in place as long as it has no more than this many bytes to spare.
 SPARE_KEPT = cython.declare(uint64_t, 64)
 SPARE_WORTHWHILE = cython.declare(uint64_t, 24)  # bytes
 
 
-def begin_chunked(
-    store: KeyStore,
-    key: cython.pointer[cython.const[uint8_t]],
-    key_len: uint64_t,
-    hash_: uint64_t,
-    slot: cython.pointer[uint64_t],
-    kind: uint8_t,
-) -> cython.int:
+def begin_chunked(store: KeyStore, key: Key, slot: cython.pointer[uint64_t], kind: uint8_t) -> cython.int:
     """Make the key a chunked collection without elements, with the expiry that it has (slot NULL: it is new)."""
     root: Root
     entry: uint64_t = 0
@@ -68,14 +64,12 @@ def begin_chunked(
     root.mark = CHUNKED_MARK
     root.elements = root.nbytes = root.tail = 0
     root.chunks = 1 if kind in (TYPE_HASH, TYPE_SET) else 0
-    root.number = store.stores.chunks.create(store.number, hash_)
+    root.number = store.stores.chunks.create(store.number, key.hash)
     memcpy(payload, cython.address(root), CHUNKED_ROOT)
     memcpy(payload + CHUNKED_ROOT, cython.address(entry), CHUNK_ENTRY)
     try:
         store.put_chunked(
             key,
-            key_len,
-            hash_,
             slot,
             kind,
             payload,
@@ -99,15 +93,15 @@ def edit_chunk(
     inserted: uint64_t,
     change: cython.int,
     spare: uint64_t,
-) -> cython.pointer[uint8_t]:
+) -> Bytes:
     """Replace `removed` bytes, `at` bytes into the elements of a chunk, by `inserted` ones; `change` elements more.
 
     Returns where the caller writes them before any other call. spare: room to grow, should the chunk be written anew.
     A bucket may be empty before, and after; an ordered chunk that becomes empty is the business of remove_chunk.
     """
     chunks: Chunks = store.stores.chunks
-    base: cython.pointer[uint8_t] = store.arena.base
-    payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
+    base: Bytes = store.arena.base
+    payload: Bytes = record_payload(store.record(slot))
     owner: uint32_t = root_of(payload).number
     entry: uint64_t = chunk_entry(payload, number)
     old: uint64_t = entry_place(entry)
@@ -161,7 +155,7 @@ def edit_chunk(
 @cython.cfunc
 @cython.exceptval(check=False)
 def may_stay(store: KeyStore, place: uint64_t, size: uint64_t) -> cython.bint:
-    """Whether a chunk can become so long where it is: what has just been written can be taken back in a full arena."""
+    """Whether a chunk can get this long in place: what has just been written can be undone in a full arena."""
     room: uint64_t = chunk_size(store.arena.base + place)
     return (
         CHUNK_HEADER + size <= room
@@ -174,7 +168,7 @@ def may_stay(store: KeyStore, place: uint64_t, size: uint64_t) -> cython.bint:
 @cython.inline
 @cython.exceptval(check=False)
 def stays(store: KeyStore, place: uint64_t, size: uint64_t, spare: uint64_t) -> cython.bint:
-    """Whether a chunk may become so long where it is: it is not frozen, and not much too large."""
+    """Whether a chunk may get this long in place: it is not frozen, and not much too large."""
     room: uint64_t = chunk_size(store.arena.base + place)
     needed: uint64_t = CHUNK_HEADER + size
     return (
@@ -192,17 +186,15 @@ def put_entry(
     entry: uint64_t,
     elements: cython.int,
     nbytes: cython.int,
-) -> cython.pointer[uint8_t]:
+) -> Bytes:
     """Write an entry into a root that may be changed, and count what has changed; the payload."""
-    payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
+    payload: Bytes = record_payload(store.record(slot))
     memcpy(payload + CHUNKED_ROOT + CHUNK_ENTRY * cython.cast(uint64_t, number), cython.address(entry), CHUNK_ENTRY)
     count_root(payload, elements, nbytes, 0)
     return payload
 
 
-def count_root(
-    payload: cython.pointer[uint8_t], elements: cython.int, nbytes: cython.int, chunks: cython.int
-) -> cython.void:
+def count_root(payload: Bytes, elements: cython.int, nbytes: cython.int, chunks: cython.int) -> cython.void:
     root: Root = root_of(payload)
     root.elements += elements
     root.nbytes += nbytes
@@ -215,7 +207,7 @@ def count_root(
 
 def insert_chunk(
     store: KeyStore, slot: cython.pointer[uint64_t], number: uint32_t, size: uint64_t, spare: uint64_t
-) -> cython.pointer[uint8_t]:
+) -> Bytes:
     """A new chunk before another one, or behind the last, with one element of `size`; where to write that."""
     chunks: Chunks = store.stores.chunks
     place: uint64_t = chunks.allocate(root_of(record_payload(store.record(slot))).number, size, spare)
@@ -236,9 +228,9 @@ def insert_element(
     place: ChunkPlace,
     size: uint64_t,
     spare: uint64_t,
-) -> cython.pointer[uint8_t]:
+) -> Bytes:
     """Room for a new element at a place of an ordered collection. A full chunk is split, or gets a neighbour."""
-    payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
+    payload: Bytes = record_payload(store.record(slot))
     root: Root = root_of(payload)
     full: uint64_t = chunk_bytes(kind, root.nbytes)
     span: Span
@@ -286,7 +278,7 @@ def remove_chunk(store: KeyStore, slot: cython.pointer[uint64_t], number: uint32
 
 def trim_chunk(store: KeyStore, slot: cython.pointer[uint64_t], number: uint32_t) -> cython.int:
     """Give back what a chunk has to spare for growth that will not come; the root may be changed."""
-    base: cython.pointer[uint8_t] = store.arena.base
+    base: Bytes = store.arena.base
     entry: uint64_t = chunk_entry(record_payload(store.record(slot)), number)
     old: uint64_t = entry_place(entry)
     used: uint64_t = chunk_used(base + old)
@@ -306,8 +298,8 @@ def split_chunk(
 ) -> cython.int:
     """Make two of an ordered chunk: `left` elements, which take `at` bytes, and the others."""
     chunks: Chunks = store.stores.chunks
-    base: cython.pointer[uint8_t] = store.arena.base
-    payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
+    base: Bytes = store.arena.base
+    payload: Bytes = record_payload(store.record(slot))
     entry: uint64_t = chunk_entry(payload, number)
     old: uint64_t = entry_place(entry)
     used: uint64_t = chunk_used(base + old)
@@ -333,8 +325,8 @@ def split_chunk(
 def join_chunks(store: KeyStore, slot: cython.pointer[uint64_t], number: uint32_t) -> cython.int:
     """Make one of an ordered chunk and the one behind it."""
     chunks: Chunks = store.stores.chunks
-    base: cython.pointer[uint8_t] = store.arena.base
-    payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
+    base: Bytes = store.arena.base
+    payload: Bytes = record_payload(store.record(slot))
     one: uint64_t = chunk_entry(payload, number)
     other: uint64_t = chunk_entry(payload, number + 1)
     used: uint64_t = chunk_used(base + entry_place(one))
@@ -356,7 +348,7 @@ def join_chunks(store: KeyStore, slot: cython.pointer[uint64_t], number: uint32_
 
 def join_if_sparse(store: KeyStore, slot: cython.pointer[uint64_t], kind: uint32_t, number: uint32_t) -> cython.int:
     """After a removal from an ordered chunk: put it together with a neighbour if both are small."""
-    payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
+    payload: Bytes = record_payload(store.record(slot))
     root: Root = root_of(payload)
     full: uint64_t = chunk_bytes(kind, root.nbytes)
     used: uint64_t
@@ -375,7 +367,7 @@ def join_if_sparse(store: KeyStore, slot: cython.pointer[uint64_t], kind: uint32
 @cython.cfunc
 @cython.inline
 @cython.exceptval(check=False)
-def joined_bytes(store: KeyStore, payload: cython.pointer[uint8_t], number: uint32_t) -> uint64_t:
+def joined_bytes(store: KeyStore, payload: Bytes, number: uint32_t) -> uint64_t:
     return cython.cast(uint64_t, chunk_used(store.arena.base + entry_place(chunk_entry(payload, number)))) + chunk_used(
         store.arena.base + entry_place(chunk_entry(payload, number + 1))
     )
@@ -383,7 +375,7 @@ def joined_bytes(store: KeyStore, payload: cython.pointer[uint8_t], number: uint
 
 def middle_of(kind: uint32_t, span: Span, elements: uint32_t, left: cython.pointer[uint32_t]) -> uint64_t:
     """Where to split a chunk of two elements or more in halves: bytes before, and how many elements those are."""
-    at: cython.pointer[uint8_t] = span.start
+    at: Bytes = span.start
     half: uint64_t = cython.cast(uint64_t, span.end - span.start) // 2
     left[0] = 0
     while left[0] == 0 or (
@@ -395,7 +387,7 @@ def middle_of(kind: uint32_t, span: Span, elements: uint32_t, left: cython.point
 
 
 def seek_element(
-    payload: cython.pointer[cython.const[uint8_t]],
+    payload: ConstBytes,
     position: uint64_t,
     number: cython.pointer[uint32_t],
     index: cython.pointer[uint32_t],
@@ -431,7 +423,7 @@ def seek_element(
     return True
 
 
-def elements_before(payload: cython.pointer[cython.const[uint8_t]], number: uint32_t) -> uint64_t:
+def elements_before(payload: ConstBytes, number: uint32_t) -> uint64_t:
     """How many elements the chunks before one have."""
     at: uint32_t
     total: uint64_t = 0
@@ -454,7 +446,7 @@ def reversed_prefix(prefix: uint64_t) -> uint64_t:
 
 
 def mask_of(buckets: uint32_t) -> uint32_t:
-    """The bits that tell the buckets of the deeper level apart: one less than the power of two not below `buckets`."""
+    """The bits that distinguish the buckets of the deeper level: one less than the power of two not below `buckets`."""
     return 0 if buckets < 2 else (cython.cast(uint32_t, 2) << (31 - __builtin_clz(buckets - 1))) - 1
 
 
@@ -481,22 +473,22 @@ def behind_bucket(bucket: uint32_t, buckets: uint32_t) -> uint64_t:
 def split_bucket(store: KeyStore, slot: cython.pointer[uint64_t], kind: uint32_t) -> cython.int:
     """Add a bucket: some of the elements of another one are its own."""
     chunks: Chunks = store.stores.chunks
-    base: cython.pointer[uint8_t] = store.arena.base
-    payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
+    base: Bytes = store.arena.base
+    payload: Bytes = record_payload(store.record(slot))
     root: Root = root_of(payload)
     buckets: uint32_t = root.chunks + 1
     buddy: uint32_t = root.chunks & (mask_of(buckets) >> 1)
     entry: uint64_t = chunk_entry(payload, buddy)
     old: uint64_t = entry_place(entry)
     span: Span = span_of(base, payload, buddy)
-    at: cython.pointer[uint8_t] = span.start
+    at: Bytes = span.start
     kept: uint64_t = 0
     moved: uint64_t = 0
     moved_elements: uint32_t = 0
     first: uint64_t = 0
     second: uint64_t = 0
-    to_first: cython.pointer[uint8_t]
-    to_second: cython.pointer[uint8_t]
+    to_first: Bytes
+    to_second: Bytes
     size: uint64_t
     entry_at: uint64_t = CHUNKED_ROOT + CHUNK_ENTRY * cython.cast(uint64_t, root.chunks)
     while at < span.end:
@@ -541,17 +533,17 @@ def split_bucket(store: KeyStore, slot: cython.pointer[uint64_t], kind: uint32_t
 @cython.cfunc
 @cython.inline
 @cython.exceptval(check=False)
-def is_in(kind: uint32_t, element: cython.pointer[uint8_t], bucket: uint32_t, buckets: uint32_t) -> cython.bint:
+def is_in(kind: uint32_t, element: Bytes, bucket: uint32_t, buckets: uint32_t) -> cython.bint:
     length: uint64_t = 0
-    name: cython.pointer[uint8_t] = entry_key(kind, element, cython.address(length))
+    name: Bytes = entry_key(kind, element, cython.address(length))
     return bucket_of(hash_key(name, length), buckets) == bucket
 
 
 def join_bucket(store: KeyStore, slot: cython.pointer[uint64_t]) -> cython.int:
     """Put the last of several buckets together with the one that it came from."""
     chunks: Chunks = store.stores.chunks
-    base: cython.pointer[uint8_t] = store.arena.base
-    payload: cython.pointer[uint8_t] = record_payload(store.record(slot))
+    base: Bytes = store.arena.base
+    payload: Bytes = record_payload(store.record(slot))
     root: Root = root_of(payload)
     last: uint32_t = root.chunks - 1
     buddy: uint32_t = last & (mask_of(root.chunks) >> 1)

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """Chunks: the elements of collections of medium size, a few hundred bytes of them in each record.
 
 A collection too large to be packed into its key's record and too small for a store of its own is chunked. Its key's
@@ -17,22 +18,22 @@ with the keys. A sorted set of more than INDEXED_MIN members has an index (membe
 looked for.
 
 Which elements are in which chunk is the business of chunked.py. Here is what concerns chunks as records: their room,
-and their owners. A chunk tells its collection's number; the number tells the key's hash, and that leads to the root.
-So a chunk can be moved, and nothing needs to be told when a root moves.
+and their owners. A chunk holds its collection's number; the number gives the key's hash, and that leads to the root.
+So a chunk can be moved, and nothing needs to change when a root moves.
 
 Invariants (proved by `check`):
-  1. each chunk is live, tells the number of its root, and has as many elements and bytes as root and entry say
+  1. each chunk is live, holds the number of its root, and has as many elements and bytes as root and entry say
   2. the owner of a root's number has the hash of the root's key and its store
   3. an index has the members of its sorted set and no others
   4. the chunks of all roots of a database are the live records of its chunk store (Stores.check)
 """
 
 import cython
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc
-from cython.cimports.libc.string import memcpy
+from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.arena import Arena
-from cython.cimports.minikv.engine.chunks import Owner
+from cython.cimports.minikv.engine.chunks import MemberWalk, Owner
 from cython.cimports.minikv.engine.member_index import MemberIndex, MemberIndexes
 from cython.cimports.minikv.engine.memory import BLOCK_SIZE, BlockPool, reserve, unmap
 from cython.cimports.minikv.engine.ordered import order_of_score
@@ -45,6 +46,8 @@ from cython.cimports.minikv.engine.record import (
     SCORE_SIZE,
     TYPE_CHUNK,
     TYPE_STREAM,
+    Bytes,
+    ConstBytes,
     Root,
     chunk_entry,
     chunk_owner,
@@ -71,7 +74,7 @@ class Chunks:
     """Chunks and owners of all databases' chunked collections."""
 
     def __cinit__(self, arena: Arena, tables: Tables, pool: BlockPool, databases: int):
-        store: uint32_t
+        store_number: uint32_t
         self.indexes = MemberIndexes(pool)
         self.arena = arena
         self.tables = tables
@@ -87,19 +90,19 @@ class Chunks:
         if self.dropped == cython.NULL:
             raise MemoryError
         self.next_fresh = self.generation = 1
-        for store in range(2 * self.databases, 3 * self.databases):
-            arena.heaps[store].kind = TYPE_CHUNK
+        for store_number in range(2 * self.databases, 3 * self.databases):
+            arena.heaps[store_number].kind = TYPE_CHUNK
 
     def __dealloc__(self):
         free(self.dropped)
         unmap(
-            cython.cast(cython.pointer[uint8_t], self.owners),
+            cython.cast(Bytes, self.owners),
             cython.cast(cython.size_t, self.capacity) * cython.sizeof(Owner),
         )
 
     # Owners
 
-    def create(self, store: uint32_t, hash_: uint64_t) -> uint32_t:
+    def create(self, store_number: uint32_t, hash_: uint64_t) -> uint32_t:
         """The number of a new collection, for a key of this hash in `store`."""
         number: uint32_t = self.free_head
         if number:
@@ -108,16 +111,16 @@ class Chunks:
             number = self.next_fresh
             self.next_fresh += 1
         elif self.sweep(self.capacity):
-            return self.create(store, hash_)
+            return self.create(store_number, hash_)
         else:
             raise ArenaFull(BLOCKS_FULL)
         self.owners[number].hash = hash_
-        self.owners[number].store = store
+        self.owners[number].store_number = store_number
         self.owners[number].generation = self.generation
         return number
 
     def release(self, number: uint32_t) -> cython.void:
-        """The collection is gone, its chunks are somebody else's business."""
+        """The collection is gone; the caller disposes of its chunks."""
         self.indexes.clear(cython.address(self.owners[number].index))
         self.owners[number].generation = 0
         self.owners[number].next_free = self.free_head
@@ -126,7 +129,7 @@ class Chunks:
     # Chunks
 
     def allocate(self, number: uint32_t, used: uint64_t, spare: uint64_t) -> uint64_t:
-        """Room for a chunk of so many bytes and some more, its header written; the caller writes the elements."""
+        """Room for a chunk of `used` bytes and `spare` more, its header written; the caller writes the elements."""
         place: uint64_t = self.try_allocate(number, used, spare)
         if place == 0:
             raise ArenaFull(SEGMENTS_FULL)
@@ -135,24 +138,24 @@ class Chunks:
     def try_allocate(self, number: uint32_t, used: uint64_t, spare: uint64_t) -> uint64_t:
         """The same; 0 if there is no room."""
         size: uint64_t = (CHUNK_HEADER + used + 7 & ~cython.cast(uint64_t, 7)) + (spare & ~cython.cast(uint64_t, 7))
-        place: uint64_t = self.arena.allocate(2 * self.databases + self.owners[number].store, size)
+        place: uint64_t = self.arena.allocate(2 * self.databases + self.owners[number].store_number, size)
         if place:
             write_chunk_header(self.arena.base + place, number, used, size)
         return place
 
     def discard(self, place: uint64_t) -> cython.void:
-        """Let a chunk die that no root leads to any more; 0: there is none."""
+        """Kill a chunk that no root leads to; 0: there is none."""
         if place:
             self.arena.kill(place, chunk_size(self.arena.base + place))
 
     def replaced(self, place: uint64_t, size: uint64_t) -> cython.void:
-        """The same for one that is written anew elsewhere, with so many bytes."""
+        """The same for one that is rewritten elsewhere, with `size` bytes."""
         if place and self.arena.is_frozen(place):
             self.arena.relocated_records += 1
             self.arena.relocated_bytes += size
         self.discard(place)
 
-    def drop(self, payload: cython.pointer[cython.const[uint8_t]]) -> cython.void:
+    def drop(self, payload: ConstBytes) -> cython.void:
         """End a collection: all of its chunks die, and the root is about to."""
         root: Root = root_of(payload)
         number: uint32_t
@@ -160,9 +163,9 @@ class Chunks:
             self.discard(entry_place(chunk_entry(payload, number)))
         self.release(root.number)
 
-    def drop_owned(self, store: uint32_t) -> cython.void:
-        """End every collection of a database; its chunk store is the caller's business. `sweep` frees the owners."""
-        self.dropped[store] = self.generation
+    def drop_owned(self, store_number: uint32_t) -> cython.void:
+        """End every collection of a database; the caller disposes of its chunk store. `sweep` frees the owners."""
+        self.dropped[store_number] = self.generation
         self.generation += 1
         self.sweep_next = 1
         self.sweep_end = self.next_fresh
@@ -174,19 +177,17 @@ class Chunks:
             return False
         while limit and self.sweep_next < self.sweep_end:
             owner = cython.address(self.owners[self.sweep_next])
-            if owner.generation and owner.generation <= self.dropped[owner.store]:
+            if owner.generation and owner.generation <= self.dropped[owner.store_number]:
                 self.release(self.sweep_next)
             self.sweep_next += 1
             limit -= 1
         return True
 
-    def clone(
-        self, payload: cython.pointer[cython.const[uint8_t]], store: uint32_t, hash_: uint64_t
-    ) -> cython.pointer[uint8_t]:
+    def clone(self, payload: ConstBytes, store_number: uint32_t, hash_: uint64_t) -> Bytes:
         """The payload of a copy for another key, to be freed by the caller; its chunks are there."""
         root: Root = root_of(payload)
         head: cython.size_t = CHUNKED_ROOT + CHUNK_ENTRY * cython.cast(cython.size_t, root.chunks)
-        copy: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], malloc(head + root.tail))
+        copy: Bytes = cython.cast(Bytes, malloc(head + root.tail))
         number: uint32_t
         entry: uint64_t
         place: uint64_t
@@ -195,7 +196,7 @@ class Chunks:
             raise ArenaFull(BLOCKS_FULL)
         memcpy(copy, payload, head + root.tail)
         try:
-            root.number = self.create(store, hash_)
+            root.number = self.create(store_number, hash_)
             root.chunks = 0
             memcpy(copy, cython.address(root), CHUNKED_ROOT)
             for number in range(root_of(payload).chunks):
@@ -223,7 +224,7 @@ class Chunks:
         """What is kept of each number that has ever been used."""
         return cython.cast(uint64_t, self.next_fresh) * cython.sizeof(Owner)
 
-    def memory_of(self, payload: cython.pointer[cython.const[uint8_t]]) -> uint64_t:
+    def memory_of(self, payload: ConstBytes) -> uint64_t:
         """Bytes of a collection's chunks and its owner."""
         root: Root = root_of(payload)
         number: uint32_t
@@ -238,7 +239,7 @@ class Chunks:
 
     # The members of a sorted set
 
-    def index_of(self, payload: cython.pointer[cython.const[uint8_t]]) -> cython.pointer[MemberIndex]:
+    def index_of(self, payload: ConstBytes) -> cython.pointer[MemberIndex]:
         """A sorted set's index, made if there should be one; NULL: there is none."""
         root: Root = root_of(payload)
         index: cython.pointer[MemberIndex] = cython.address(self.owners[root.number].index)
@@ -246,80 +247,76 @@ class Chunks:
             return cython.NULL
         return index
 
-    def build_index(self, payload: cython.pointer[cython.const[uint8_t]]) -> cython.bint:
+    def next_member(self, payload: ConstBytes, walk: cython.pointer[MemberWalk]) -> cython.bint:
+        """Move a walk past one more member; False at the end."""
+        chunk: Bytes
+        name: Bytes
+        name_len: uint64_t = 0
+        score: cython.double = 0.0
+        while walk.at == walk.end:
+            if walk.number == root_of(payload).chunks:
+                return False
+            chunk = self.arena.base + entry_place(chunk_entry(payload, walk.number))
+            walk.at = chunk + CHUNK_HEADER
+            walk.end = walk.at + chunk_used(chunk)
+            walk.number += 1
+        name = read_length(walk.at, cython.address(name_len))
+        memcpy(cython.address(score), name + name_len, SCORE_SIZE)
+        walk.hash = hash_key(name, name_len)
+        walk.order = order_of_score(score)
+        walk.at = name + name_len + SCORE_SIZE
+        return True
+
+    def build_index(self, payload: ConstBytes) -> cython.bint:
         """Make the index of a sorted set anew; False if it can't be had."""
         root: Root = root_of(payload)
         index: cython.pointer[MemberIndex] = cython.address(self.owners[root.number].index)
-        number: uint32_t
-        at: cython.pointer[uint8_t]
-        end: cython.pointer[uint8_t]
-        name: cython.pointer[uint8_t]
-        name_len: uint64_t = 0
-        score: cython.double = 0.0
+        walk: MemberWalk
+        memset(cython.address(walk), 0, cython.sizeof(MemberWalk))
         if not self.indexes.begin(index, root.elements):
             return False
-        for number in range(root.chunks):
-            at = self.arena.base + entry_place(chunk_entry(payload, number))
-            end = at + CHUNK_HEADER + chunk_used(at)
-            at += CHUNK_HEADER
-            while at < end:
-                name = read_length(at, cython.address(name_len))
-                memcpy(cython.address(score), name + name_len, SCORE_SIZE)
-                if not self.indexes.insert(index, hash_key(name, name_len), order_of_score(score)):
-                    self.indexes.clear(index)
-                    return False
-                at = name + name_len + SCORE_SIZE
+        while self.next_member(payload, cython.address(walk)):
+            if not self.indexes.insert(index, walk.hash, walk.order):
+                self.indexes.clear(index)
+                return False
         return True
 
-    def index_member(
-        self, payload: cython.pointer[cython.const[uint8_t]], hash_: uint64_t, order: int64_t
-    ) -> cython.void:
+    def index_member(self, payload: ConstBytes, hash_: uint64_t, order: int64_t) -> cython.void:
         """A member has come to a sorted set; it is in its chunk."""
         index: cython.pointer[MemberIndex] = cython.address(self.owners[root_of(payload).number].index)
         if index.block and not self.indexes.insert(index, hash_, order):
             self.build_index(payload)
 
-    def check_index(self, payload: cython.pointer[cython.const[uint8_t]]) -> object:
+    def check_index(self, payload: ConstBytes) -> object:
         """Prove that an index has all members, and no others."""
         root: Root = root_of(payload)
         index: cython.pointer[MemberIndex] = cython.address(self.owners[root.number].index)
-        number: uint32_t
-        at: cython.pointer[uint8_t]
-        end: cython.pointer[uint8_t]
-        name: cython.pointer[uint8_t]
-        name_len: uint64_t = 0
-        score: cython.double = 0.0
+        walk: MemberWalk
         order: int64_t = 0
         step: uint32_t
+        memset(cython.address(walk), 0, cython.sizeof(MemberWalk))
         if index.block == 0:
             return None
         assert index.used == root.elements, f"{index.used} members in an index of {root.elements}"
-        for number in range(root.chunks):
-            at = self.arena.base + entry_place(chunk_entry(payload, number))
-            end = at + CHUNK_HEADER + chunk_used(at)
-            at += CHUNK_HEADER
-            while at < end:
-                name = read_length(at, cython.address(name_len))
-                memcpy(cython.address(score), name + name_len, SCORE_SIZE)
-                step = 0
-                while True:
-                    assert self.indexes.find(
-                        index, hash_key(name, name_len), cython.address(step), cython.address(order)
-                    ), "a member is not in its index"
-                    if order == order_of_score(score):
-                        break
-                at = name + name_len + SCORE_SIZE
+        while self.next_member(payload, cython.address(walk)):
+            step = 0
+            while True:
+                assert self.indexes.find(index, walk.hash, cython.address(step), cython.address(order)), (
+                    "a member is not in its index"
+                )
+                if order == walk.order:
+                    break
         return None
 
     # Evacuation
 
     def moved(self, table: cython.pointer[TableState], old: uint64_t, new: uint64_t) -> cython.void:
-        """A chunk has been copied to a new place: tell its root, which no snapshot may have frozen.
+        """A chunk has been copied to a new place: update its root, which no snapshot may have frozen.
 
         table: of the keys of its database.
         """
         number: uint32_t = chunk_owner(self.arena.base + new)
-        payload: cython.pointer[uint8_t] = record_payload(
+        payload: Bytes = record_payload(
             self.arena.base + slot_offset(self.tables.find_chunked(table, self.owners[number].hash, number))
         )
         at: uint32_t = 0
@@ -331,9 +328,7 @@ class Chunks:
 
     # Proof
 
-    def check(
-        self, kind: uint32_t, payload: cython.pointer[cython.const[uint8_t]], store: uint32_t, hash_: uint64_t
-    ) -> tuple:
+    def check(self, kind: uint32_t, payload: ConstBytes, store_number: uint32_t, hash_: uint64_t) -> tuple:
         """Prove a root and its chunks; returns (chunks, bytes of them)."""
         root: Root = root_of(payload)
         number: uint32_t
@@ -344,8 +339,8 @@ class Chunks:
         used: uint64_t = 0
         chunks: uint64_t = 0
         assert self.owners[root.number].hash == hash_, "a root has another owner"
-        assert self.owners[root.number].store == store
-        assert self.owners[root.number].generation > self.dropped[store], "a root's owner is free"
+        assert self.owners[root.number].store_number == store_number
+        assert self.owners[root.number].generation > self.dropped[store_number], "a root's owner is free"
         for number in range(root.chunks):
             entry = chunk_entry(payload, number)
             place = entry_place(entry)

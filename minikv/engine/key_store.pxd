@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from minikv.engine.arena cimport Arena
 from minikv.engine.ordered cimport OrderedIndex
 from minikv.engine.stores cimport Stores
-from minikv.engine.table cimport Tables, TableState
+from minikv.engine.table cimport Key, Tables, TableState
 
 
 @cython.final
@@ -18,18 +18,13 @@ cdef class KeyStore:
 
     cdef uint64_t *find(self, const uint8_t *key, uint64_t key_len, uint64_t hash_) noexcept nogil
     cdef uint8_t *record(self, const uint64_t *slot) noexcept nogil
-    cdef uint8_t *put_string(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
-                             uint64_t value_len, int encoding, int64_t expire_at_ms) except NULL
-    cdef uint8_t *put_payload(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
-                              uint8_t kind, uint64_t payload_len, int64_t expire_at_ms) except NULL
+    cdef uint8_t *put_string(self, Key key, uint64_t *slot, uint64_t value_len, int encoding, int64_t expire_at_ms) except NULL
+    cdef uint8_t *put_payload(self, Key key, uint64_t *slot, uint8_t kind, uint64_t payload_len, int64_t expire_at_ms) except NULL
     cdef uint8_t *splice(self, uint64_t *slot, uint64_t at, uint64_t removed, uint64_t inserted) except NULL
     cdef uint8_t *rewrite(self, uint64_t *slot, uint64_t at, uint64_t removed, uint64_t inserted) except NULL
-    cdef int put_chunked(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
-                         uint8_t kind, const uint8_t *payload, int64_t expire_at_ms) except -1
-    cdef int put_root(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
-                      uint8_t kind, uint32_t spread, int64_t expire_at_ms) except -1
-    cdef int put_copy(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
-                      const uint8_t *source, uint32_t spread) except -1
+    cdef int put_chunked(self, Key key, uint64_t *slot, uint8_t kind, const uint8_t *payload, int64_t expire_at_ms) except -1
+    cdef int put_root(self, Key key, uint64_t *slot, uint8_t kind, uint32_t spread, int64_t expire_at_ms) except -1
+    cdef int put_copy(self, Key key, uint64_t *slot, const uint8_t *source, uint32_t spread) except -1
     cdef int write_range(self, uint64_t *slot, uint64_t at, const uint8_t *data, uint64_t data_len) except -1
     cdef int set_expire(self, uint64_t *slot, uint64_t hash_, int64_t at_ms) except -1
     cdef void remove(self, uint64_t *slot, uint64_t hash_, bint lazily=*) noexcept nogil

@@ -1,11 +1,12 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """One database's records with the two indexes that lead to them.
 
 A store puts records into the arena, keeps the table (key to record) and the expiry index (time to key) in step with
-them, and knows when a record may be written where it is: never while it is frozen for a snapshot child, except bytes
-of jumbo records, which are left to the kernel's copy-on-write. It knows no clock: whether a time has passed is the
-keyspace's business.
+them, and knows when a record may be written in place: never while it is frozen for a snapshot child, except bytes
+of jumbo records, which are left to the kernel's copy-on-write. It knows no clock: whether a key has expired is for the
+keyspace to say.
 
 Every change either succeeds or raises ArenaFull with nothing changed: blocks are reserved first, room for the record
 comes next, and what follows cannot fail.
@@ -31,6 +32,8 @@ from cython.cimports.minikv.engine.record import (
     SPREAD_MARK,
     SPREAD_PAYLOAD,
     TYPE_STRING,
+    Bytes,
+    ConstBytes,
     is_chunked,
     length_size,
     payload_size,
@@ -46,7 +49,7 @@ from cython.cimports.minikv.engine.record import (
     write_length,
 )
 from cython.cimports.minikv.engine.stores import Stores, spread_of
-from cython.cimports.minikv.engine.table import hash_key, slot_offset
+from cython.cimports.minikv.engine.table import Key, hash_key, slot_offset
 
 
 class KeyStore:
@@ -60,12 +63,10 @@ class KeyStore:
         self.table = cython.address(stores.indexes[self.number].table)
         self.expiry = OrderedIndex(stores.pool)
 
-    def find(
-        self, key: cython.pointer[cython.const[uint8_t]], key_len: uint64_t, hash_: uint64_t
-    ) -> cython.pointer[uint64_t]:
+    def find(self, key: ConstBytes, key_len: uint64_t, hash_: uint64_t) -> cython.pointer[uint64_t]:
         return self.tables.find(self.table, key, key_len, hash_)
 
-    def record(self, slot: cython.pointer[cython.const[uint64_t]]) -> cython.pointer[uint8_t]:
+    def record(self, slot: cython.pointer[cython.const[uint64_t]]) -> Bytes:
         """The record's first byte; it does not survive a change."""
         return self.arena.base + slot_offset(slot)
 
@@ -73,95 +74,90 @@ class KeyStore:
 
     def put_string(
         self,
-        key: cython.pointer[cython.const[uint8_t]],
-        key_len: uint64_t,
-        hash_: uint64_t,
+        key: Key,
         slot: cython.pointer[uint64_t],
         value_len: uint64_t,
         encoding: cython.int,
         expire_at_ms: int64_t,
-    ) -> cython.pointer[uint8_t]:
+    ) -> Bytes:
         """Make the key a string; the caller writes `value_len` bytes to the address returned before any other call."""
         size_of_length: uint32_t = string_length_size(value_len, encoding)
-        size: uint64_t = 1 + length_size(key_len) + key_len + size_of_length + value_len
+        size: uint64_t = 1 + length_size(key.len) + key.len + size_of_length + value_len
         prefixed: cython.bint = expire_at_ms != 0
-        record: cython.pointer[uint8_t]
+        record: Bytes
         if size + (EXPIRY_SIZE if prefixed else 0) > RECORD_MAX:
             prefixed = True
             size += JUMBO_LENGTH_SIZE - size_of_length
             size_of_length = JUMBO_LENGTH_SIZE
         if prefixed:
             size += EXPIRY_SIZE
-        record = self.arena.base + self._place(hash_, slot, size, expire_at_ms)
+        record = self.arena.base + self._place(key.hash, slot, size, expire_at_ms)
         return write_length(
-            write_header(record, prefixed, expire_at_ms, TYPE_STRING, key, key_len), value_len, size_of_length
+            write_header(record, prefixed, expire_at_ms, TYPE_STRING, key.bytes, key.len), value_len, size_of_length
         )
 
     def put_payload(
         self,
-        key: cython.pointer[cython.const[uint8_t]],
-        key_len: uint64_t,
-        hash_: uint64_t,
+        key: Key,
         slot: cython.pointer[uint64_t],
         kind: uint8_t,
         payload_len: uint64_t,
         expire_at_ms: int64_t,
-    ) -> cython.pointer[uint8_t]:
+    ) -> Bytes:
         """The same for a payload that the caller writes whole; not for strings."""
-        size: uint64_t = 1 + length_size(key_len) + key_len + payload_len
+        size: uint64_t = 1 + length_size(key.len) + key.len + payload_len
         prefixed: cython.bint = expire_at_ms != 0 or size > RECORD_MAX
         if prefixed:
             size += EXPIRY_SIZE
         return write_header(
-            self.arena.base + self._place(hash_, slot, size, expire_at_ms), prefixed, expire_at_ms, kind, key, key_len
+            self.arena.base + self._place(key.hash, slot, size, expire_at_ms),
+            prefixed,
+            expire_at_ms,
+            kind,
+            key.bytes,
+            key.len,
         )
 
     def put_copy(
         self,
-        key: cython.pointer[cython.const[uint8_t]],
-        key_len: uint64_t,
-        hash_: uint64_t,
+        key: Key,
         slot: cython.pointer[uint64_t],
-        source: cython.pointer[cython.const[uint8_t]],
+        source: ConstBytes,
         spread: uint32_t,
     ) -> cython.int:
         """Give the key the value and the time of another live record, whose bytes are at `source`.
 
         spread: the store that the elements of a spread collection are in.
         """
-        record: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], source)
-        payload: cython.pointer[uint8_t] = record_payload(record)
+        record: Bytes = cython.cast(Bytes, source)
+        payload: Bytes = record_payload(record)
         kind: uint8_t = skip_expiry(record)[0]
         expire_at_ms: int64_t = record_expire_at(record)
         nbytes: uint64_t = payload_size(kind, payload)
         length: uint64_t = 0
-        data: cython.pointer[uint8_t]
+        data: Bytes
         if kind == TYPE_STRING:
             data = read_length(payload, cython.address(length))
             memcpy(
-                self.put_string(
-                    key, key_len, hash_, slot, length, string_encoding(length, data - payload), expire_at_ms
-                ),
+                self.put_string(key, slot, length, string_encoding(length, data - payload), expire_at_ms),
                 data,
                 length,
             )
         else:
-            data = self.put_payload(key, key_len, hash_, slot, kind, nbytes, expire_at_ms)
+            data = self.put_payload(key, slot, kind, nbytes, expire_at_ms)
             memcpy(data, payload, nbytes)
             if spread:
                 memcpy(data + SPREAD_PAYLOAD - 4, cython.address(spread), 4)
                 self.arena.spreads[spread].owner = self.number
         return 0
 
-    def splice(
-        self, slot: cython.pointer[uint64_t], at: uint64_t, removed: uint64_t, inserted: uint64_t
-    ) -> cython.pointer[uint8_t]:
+    def splice(self, slot: cython.pointer[uint64_t], at: uint64_t, removed: uint64_t, inserted: uint64_t) -> Bytes:
         """Replace `removed` bytes of a packed collection, `at` bytes into its payload, by `inserted` ones.
 
         Returns where the caller writes them before any other call; it keeps the number of elements right too. What a
         spread stream has in its root may be changed in the same way.
         """
-        payload: cython.pointer[uint8_t] = record_payload(self.record(slot))
+        payload: Bytes = record_payload(self.record(slot))
         size_at: uint32_t = SPREAD_PAYLOAD if spread_of(skip_expiry(self.record(slot))[0], payload) else 0
         packed: uint32_t = 0
         memcpy(cython.address(packed), payload + size_at, PACKED_HEADER)
@@ -170,13 +166,11 @@ class KeyStore:
         memcpy(payload + size_at, cython.address(packed), PACKED_HEADER)
         return payload + at
 
-    def rewrite(
-        self, slot: cython.pointer[uint64_t], at: uint64_t, removed: uint64_t, inserted: uint64_t
-    ) -> cython.pointer[uint8_t]:
-        """The same for any collection, whose payload the caller makes tell its new size: in place if it may be."""
+    def rewrite(self, slot: cython.pointer[uint64_t], at: uint64_t, removed: uint64_t, inserted: uint64_t) -> Bytes:
+        """The same for any collection, into whose payload the caller writes the new size: in place if possible."""
         old: uint64_t = slot_offset(slot)
-        record: cython.pointer[uint8_t] = self.arena.base + old
-        payload: cython.pointer[uint8_t] = record_payload(record)
+        record: Bytes = self.arena.base + old
+        payload: Bytes = record_payload(record)
         start: uint64_t = cython.cast(uint64_t, payload - record) + at
         size: uint64_t = record_size(record)
         new_size: uint64_t = size - removed + inserted
@@ -200,9 +194,7 @@ class KeyStore:
 
     def put_root(
         self,
-        key: cython.pointer[cython.const[uint8_t]],
-        key_len: uint64_t,
-        hash_: uint64_t,
+        key: Key,
         slot: cython.pointer[uint64_t],
         kind: uint8_t,
         spread: uint32_t,
@@ -210,9 +202,7 @@ class KeyStore:
     ) -> cython.int:
         """Make the key the root of a spread collection, whose elements are there already."""
         words: uint32_t[2]
-        payload: cython.pointer[uint8_t] = self.put_payload(
-            key, key_len, hash_, slot, kind, SPREAD_PAYLOAD, expire_at_ms
-        )
+        payload: Bytes = self.put_payload(key, slot, kind, SPREAD_PAYLOAD, expire_at_ms)
         words[0] = SPREAD_MARK
         words[1] = spread
         memcpy(payload, words, SPREAD_PAYLOAD)
@@ -221,17 +211,15 @@ class KeyStore:
 
     def put_chunked(
         self,
-        key: cython.pointer[cython.const[uint8_t]],
-        key_len: uint64_t,
-        hash_: uint64_t,
+        key: Key,
         slot: cython.pointer[uint64_t],
         kind: uint8_t,
-        payload: cython.pointer[cython.const[uint8_t]],
+        payload: ConstBytes,
         expire_at_ms: int64_t,
     ) -> cython.int:
         """Make the key a chunked collection, whose root is given and whose chunks are there already."""
-        nbytes: uint64_t = payload_size(kind, cython.cast(cython.pointer[uint8_t], payload))
-        memcpy(self.put_payload(key, key_len, hash_, slot, kind, nbytes, expire_at_ms), payload, nbytes)
+        nbytes: uint64_t = payload_size(kind, cython.cast(Bytes, payload))
+        memcpy(self.put_payload(key, slot, kind, nbytes, expire_at_ms), payload, nbytes)
         return 0
 
     def _place(
@@ -241,7 +229,7 @@ class KeyStore:
         old_ms: int64_t = 0
         offset: uint64_t
         spread: uint32_t = 0
-        record: cython.pointer[uint8_t]
+        record: Bytes
         if slot != cython.NULL:
             record = self.arena.base + slot_offset(slot)
             old_ms = record_expire_at(record)
@@ -260,7 +248,7 @@ class KeyStore:
         """Room for a record that replaces the slot's root: its entries are needed until its chunks are gone."""
         old: uint64_t = slot_offset(slot)
         old_size: uint64_t = record_size(self.arena.base + old)
-        payload: cython.pointer[uint8_t] = record_payload(self.arena.base + old)
+        payload: Bytes = record_payload(self.arena.base + old)
         offset: uint64_t
         self.stores.reserve_again()
         offset = self.stores.allocate_again(self.number, old_size + root_of(payload).nbytes, size)
@@ -278,7 +266,7 @@ class KeyStore:
 
     def remove(self, slot: cython.pointer[uint64_t], hash_: uint64_t, lazily: cython.bint = False) -> cython.void:
         """Delete the key of a slot, with all its elements. lazily: a store of theirs is freed later."""
-        record: cython.pointer[uint8_t] = self.record(slot)
+        record: Bytes = self.record(slot)
         spread: uint32_t = spread_of(skip_expiry(record)[0], record_payload(record))
         if is_chunked(skip_expiry(record)[0], record_payload(record)):
             self.stores.chunks.drop(record_payload(record))
@@ -289,7 +277,7 @@ class KeyStore:
     def remove_root(self, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.void:
         """Delete the key of a slot; the elements of a chunked or spread collection stay, for another root."""
         offset: uint64_t = slot_offset(slot)
-        record: cython.pointer[uint8_t] = self.arena.base + offset
+        record: Bytes = self.arena.base + offset
         expire_at_ms: int64_t = record_expire_at(record)
         if expire_at_ms:
             self.expiry.remove(expire_at_ms, hash_)
@@ -306,23 +294,23 @@ class KeyStore:
         self,
         slot: cython.pointer[uint64_t],
         at: uint64_t,
-        data: cython.pointer[cython.const[uint8_t]],
+        data: ConstBytes,
         data_len: uint64_t,
     ) -> cython.int:
         """Write bytes into a string, which grows, with zeros in between, as far as needed. The string becomes raw."""
         offset: uint64_t = slot_offset(slot)
-        record: cython.pointer[uint8_t] = self.arena.base + offset
-        payload: cython.pointer[uint8_t] = record_payload(record)
+        record: Bytes = self.arena.base + offset
+        payload: Bytes = record_payload(record)
         old_len: uint64_t = 0
-        old_data: cython.pointer[uint8_t] = read_length(payload, cython.address(old_len))
+        old_data: Bytes = read_length(payload, cython.address(old_len))
         old_size: uint64_t = cython.cast(uint64_t, old_data - record) + old_len
         new_len: uint64_t = max(old_len, at + data_len)
         size_of_length: uint32_t = max(length_size(new_len), 2)
         size: uint64_t = cython.cast(uint64_t, payload - record) + size_of_length + new_len
-        key: cython.pointer[uint8_t]
+        key: Bytes
         key_len: uint64_t = 0
         new_offset: uint64_t
-        new_data: cython.pointer[uint8_t]
+        new_data: Bytes
         self.stores.reserve()
         if self.arena.is_jumbo(offset):
             size = old_size + new_len - old_len
@@ -339,7 +327,7 @@ class KeyStore:
                 memset(old_data + old_len, 0, at - old_len)
             memcpy(old_data + at, data, data_len)
             return 0
-        # The new record is written while the old one still stands, then takes its place.
+        # The new record is written while the old one is still there, then takes its place.
         if size > RECORD_MAX:
             key = record_key(record, cython.address(key_len))
             size = EXPIRY_SIZE + 1 + length_size(key_len) + key_len + JUMBO_LENGTH_SIZE + new_len
@@ -365,10 +353,10 @@ class KeyStore:
         return 0
 
     def set_expire(self, slot: cython.pointer[uint64_t], hash_: uint64_t, at_ms: int64_t) -> cython.int:
-        """Give the key a time in Unix milliseconds, or take it away (0)."""
+        """Set the key's expiry in Unix milliseconds, or clear it (0)."""
         offset: uint64_t = slot_offset(slot)
-        record: cython.pointer[uint8_t] = self.arena.base + offset
-        body: cython.pointer[uint8_t] = skip_expiry(record)
+        record: Bytes = self.arena.base + offset
+        body: Bytes = skip_expiry(record)
         old_ms: int64_t = record_expire_at(record)
         old_size: uint64_t = record_size(record)
         body_size: uint64_t = old_size - cython.cast(uint64_t, body - record)
@@ -398,16 +386,16 @@ class KeyStore:
     def _make_jumbo(self, slot: cython.pointer[uint64_t], hash_: uint64_t, at_ms: int64_t) -> cython.int:
         """set_expire for a record that just fitted without a time."""
         offset: uint64_t = slot_offset(slot)
-        record: cython.pointer[uint8_t] = self.arena.base + offset
+        record: Bytes = self.arena.base + offset
         key_len: uint64_t = 0
-        key: cython.pointer[uint8_t] = record_key(record, cython.address(key_len))
-        payload: cython.pointer[uint8_t] = key + key_len
+        key: Bytes = record_key(record, cython.address(key_len))
+        payload: Bytes = key + key_len
         kind: uint8_t = skip_expiry(record)[0]
         nbytes: uint64_t = payload_size(kind, payload)
         size: uint64_t = EXPIRY_SIZE + 1 + length_size(key_len) + key_len
         length: uint64_t = 0
-        data: cython.pointer[uint8_t] = payload
-        at: cython.pointer[uint8_t]
+        data: Bytes = payload
+        at: Bytes
         new_offset: uint64_t
         if kind == TYPE_STRING:
             data = read_length(payload, cython.address(length))
@@ -457,12 +445,12 @@ class KeyStore:
         offsets: uint64_t[336]
         found: uint32_t = 0
         index: uint32_t
-        key: cython.pointer[uint8_t]
+        key: Bytes
         key_len: uint64_t = 0
         records: uint64_t = 0
         chunks: int = 0
         chunk_bytes: int = 0
-        record: cython.pointer[uint8_t]
+        record: Bytes
         while True:
             cursor = self.tables.scan_home(self.table, cursor, offsets, cython.address(found))
             for index in range(found):

@@ -7,7 +7,7 @@
 #     11110000 4 B data           longer string               11111111        end
 #
 # The functions here are for listpacks that have been checked, or that were made here. Whole ones begin with their size
-# (4 B) and number of elements (2 B, 0xFFFF: too many to tell).
+# (4 B) and number of elements (2 B, 0xFFFF: too many to count).
 
 from cpython.bytes cimport PyBytes_FromFormat
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t

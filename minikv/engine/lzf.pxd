@@ -11,15 +11,10 @@ cdef struct Lzf:                    # working memory of the compressor: 64 KiB, 
     uint32_t base                   # positions in the texts before this one are at most so high
     uint32_t slots[LZF_SLOTS]       # hash of three bytes -> base + 1 + where in the text they were seen last
 
-# Bytes written to `packed`, at most `room`; 0 if they would be more. The same text gives the same bytes, whatever the
-# state was used for before.
 cdef uint64_t lzf_compress(
     Lzf *state, const uint8_t *text, uint64_t length, uint8_t *packed, uint64_t room
 ) noexcept nogil
-
-# True if the packed bytes stand for text of exactly this length: nothing is read or written outside of either.
 cdef bint lzf_holds(const uint8_t *packed, uint64_t packed_len, uint64_t text_len) noexcept nogil
-# Write that text; only after lzf_holds.
 cdef void lzf_expand(const uint8_t *packed, uint64_t packed_len, uint8_t *text) noexcept nogil
 
 

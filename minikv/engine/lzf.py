@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """LZF strings: compressed in one pass; proved first, then expanded straight into their place.
 
 A packed string is a sequence of
@@ -12,7 +13,7 @@ A packed string is a sequence of
 `lzf_expand` cannot fail. A reference may overlap what it writes: that is how runs are stored.
 
 `lzf_compress` looks for every three bytes at the place where bytes with their hash were seen last. It needs no memory
-but its state's, which nobody clears between two texts: a position in the table counts from `base`, and `base` grows by
+but its state's, which is not cleared between two texts: a position in the table counts from `base`, and `base` grows by
 each text's length, so what earlier texts left is too low to be one of this text's.
 Source: the public LZF format (liblzf), as Redis stores strings.
 """
@@ -56,6 +57,10 @@ def compress(data: bytes, max_len: cython.Py_ssize_t) -> bytes | None:
 def lzf_compress(
     state: cython.pointer[Lzf], text: Packed, length: uint64_t, packed: cython.pointer[uint8_t], room: uint64_t
 ) -> uint64_t:
+    """Write the text to `packed` in LZF form; returns the bytes, 0 if they would be more than `room`.
+
+    The same text gives the same bytes, whatever the state was used for before.
+    """
     piece: uint64_t
     more: uint64_t
     done: uint64_t = 0
@@ -123,6 +128,7 @@ def compress_piece(
 
 
 def lzf_holds(packed: Packed, packed_len: uint64_t, text_len: uint64_t) -> cython.bint:
+    """True if the packed bytes unpack to text of exactly this length, without reading or writing outside of either."""
     at: uint64_t = 0
     done: uint64_t = 0
     length: uint64_t
@@ -153,6 +159,7 @@ def lzf_holds(packed: Packed, packed_len: uint64_t, text_len: uint64_t) -> cytho
 
 
 def lzf_expand(packed: Packed, packed_len: uint64_t, text: cython.pointer[uint8_t]) -> cython.void:
+    """Write that text; only after lzf_holds."""
     end: Packed = packed + packed_len
     length: uint64_t
     distance: uint64_t

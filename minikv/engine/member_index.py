@@ -1,11 +1,12 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """Indexes from the members of chunked sorted sets to their scores, in parent-only memory.
 
 The chunks of a sorted set are in the order of (score, member). Who knows a member's score finds its chunk; this is
 how its score is found. An index says nothing that the chunks do not say, so it may be missing: then all of them are
 looked through. It is a hash table of tags and orders, where a tag is 32 bits of the member's hash, and an order is a
-score that sorts as a number (ordered.pxd). Members that share a tag are told apart in the chunks.
+score that sorts as a number (ordered.pxd). Members that share a tag are distinguished in the chunks.
 
     block      tag x 340 | order x 340 | used | others     4 KiB of a BlockPool; others: of the first of up to four
     directory  number of the block x 2 ** depth            by the first bits of the hash, if there are more
@@ -49,7 +50,7 @@ class MemberIndexes:
         self.pool = pool
 
     def begin(self, index: cython.pointer[MemberIndex], members: uint32_t) -> cython.bint:
-        """An empty index with room for so many members; False if it can't be had."""
+        """An empty index with room for `members`; False if it can't be had."""
         depth: uint32_t = 0
         place: uint32_t
         self.clear(index)
@@ -79,7 +80,7 @@ class MemberIndexes:
         return cython.cast(cython.pointer[MemberBlock], self.pool.base + (cython.cast(uint64_t, block) << BLOCK_SHIFT))
 
     def _number(self, index: cython.pointer[cython.const[MemberIndex]], place: uint32_t) -> cython.pointer[uint32_t]:
-        """Where the number of a block stands, by its place among all."""
+        """Where the number of a block is stored, by its place among all."""
         if index.depth > FEW_BLOCKS_DEPTH:
             return cython.cast(cython.pointer[uint32_t], self._at(index.block)) + place
         if place:

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """Reservations of address space, and the two pools of parent-only memory.
 
 A reservation is private, anonymous and MAP_NORESERVE: it may exceed the machine's memory, and a page costs nothing
@@ -161,7 +162,7 @@ def collapse(start: cython.pointer[uint8_t], nbytes: cython.size_t) -> cython.vo
 
 
 def grow(mapping: cython.pointer[Mapping], nbytes: uint64_t) -> cython.bint:
-    """Make a mapping at least so large, by doubling; it may move, its bytes stay. False: no memory, nothing changed."""
+    """Grow a mapping to `nbytes` or more, by doubling; it may move, its bytes stay. False: no memory, no change."""
     wanted: uint64_t = max(mapping.nbytes, MAPPING_MIN)
     mapped: cython.p_void
     if nbytes <= mapping.nbytes:
@@ -238,7 +239,7 @@ class BlockPool:
             self.next_fresh = 1
 
     def trim(self, limit: uint32_t) -> uint32_t:
-        """Give the memory of up to `limit` free blocks back to the system; returns how many it was."""
+        """Return the memory of up to `limit` free blocks to the system; returns how many."""
         done: uint32_t = 0
         while done < limit and self.returned + FREE_BLOCKS_KEPT < self.free_count:
             give_back(

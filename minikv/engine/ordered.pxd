@@ -5,17 +5,18 @@ from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from minikv.engine.counted cimport CountedTrees, Path, TreeState
 from minikv.engine.memory cimport BlockPool
 from minikv.engine.record cimport minikv_swap64, read_length
 
 cdef enum:
     LEAF_CAPACITY = 255
     INNER_CAPACITY = 145
-    MAX_LEVELS = 12  # inner nodes have 48 children or more: 85 * 48 ** 10 entries are beyond any memory
 
 cdef struct OrderedState:  # one tree; 24 zero bytes are an empty one
     uint64_t count   # entries
-    uint64_t blocks  # blocks held
+    uint32_t reserved
+    uint32_t blocks  # blocks held
     uint32_t root    # 0: none
     uint32_t root_level
 
@@ -52,9 +53,9 @@ cdef struct Inner:
     uint64_t entries[INNER_CAPACITY]
     uint32_t child[INNER_CAPACITY]
 
-cdef struct Path:  # by level, 0 is the leaf: the node there, and the place in it that was followed
-    uint32_t block[MAX_LEVELS]
-    uint32_t index[MAX_LEVELS]
+
+cdef inline TreeState *tree_of(const OrderedState *state) noexcept nogil:
+    return <TreeState *> state
 
 
 cdef inline Probe at_pair(int64_t order, uint64_t ref) noexcept nogil:
@@ -109,8 +110,7 @@ cdef inline int64_t order_of_id(const uint8_t *id) noexcept nogil:
 
 
 @cython.final
-cdef class OrderedTrees:
-    cdef readonly BlockPool pool
+cdef class OrderedTrees(CountedTrees):
     cdef const uint8_t *elements  # where refs are offsets of elements; NULL: plain trees
 
     # Changing. The probe is exact: at_pair, or at_member with after=False
@@ -152,26 +152,10 @@ cdef class OrderedTrees:
     cdef inline Inner *inner(self, uint32_t block) noexcept nogil:
         return <Inner *> (self.pool.base + (<size_t> block << 12))
     cdef bint descend(self, const OrderedState *state, const Probe *probe, Path *path) noexcept nogil
-    cdef bint make_room(self, OrderedState *state, Path *path) noexcept nogil
-    cdef bint spill(self, const OrderedState *state, Path *path) noexcept nogil
-    cdef bint reserve(self, OrderedState *state, uint32_t needed, uint32_t *blocks) noexcept nogil
-    cdef void grow_root(self, OrderedState *state, uint32_t block) noexcept nogil
-    cdef void split(self, Path *path, uint32_t level, uint32_t right) noexcept nogil
-    cdef void shrink(self, OrderedState *state, Path *path) noexcept nogil
     cdef void start_leaf(self, uint32_t block) noexcept nogil
-    cdef void link_after(self, uint32_t left, uint32_t right) noexcept nogil
-    cdef void unlink_after(self, uint32_t left) noexcept nogil
     cdef void count_on_path(self, OrderedState *state, const Path *path, int64_t change) noexcept nogil
     cdef void separate_path(self, const OrderedState *state, const Path *path) noexcept nogil
-    cdef void separate(self, uint32_t above, uint32_t at, uint32_t level) noexcept nogil
-    cdef void even(self, uint32_t above, uint32_t at, uint32_t level) noexcept nogil
-    cdef void merge(self, OrderedState *state, uint32_t above, uint32_t at, uint32_t level) noexcept nogil
-    cdef void transfer(self, uint32_t target, uint32_t at, uint32_t source, uint32_t start, uint32_t n,
-                       uint32_t level) noexcept nogil
-    cdef uint64_t entries_of(self, uint32_t block, uint32_t start, uint32_t n, uint32_t level) noexcept nogil
-    cdef void release(self, OrderedState *state, uint32_t block, uint32_t level) noexcept nogil
     cdef void drop_last(self, OrderedState *state) noexcept nogil
-    cdef void drop_block(self, OrderedState *state, uint32_t block) noexcept nogil
     cdef object check_node(self, const OrderedState *state, uint32_t block, uint32_t level, int64_t order,
                            uint64_t ref, set nodes, list leaves)
     cdef object check_chain(self, const OrderedState *state, list leaves)

@@ -1,8 +1,9 @@
 # cython: cdivision=True
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """Counted B-trees of (order, ref) entries over parent-only memory.
 
-`order` is a signed 64-bit number (an expiry time in ms, a score), `ref` an unsigned one that tells equal orders apart.
+`order` is a signed 64-bit number (an expiry time in ms, a score), `ref` an unsigned one that separates equal orders.
 A tree answers what sampling only guesses: which entry is the first, which is the n-th, how many lie below a place. Two
 kinds of trees differ in how entries of equal order are sorted:
 
@@ -12,7 +13,7 @@ kinds of trees differ in how entries of equal order are sorted:
 
 A tree is not an object. It is a struct of 24 bytes, OrderedState, which lies wherever its owner wants; there may be
 hundreds of thousands of them. OrderedTrees holds what all trees of one kind have in common and does the work;
-OrderedIndex is one plain tree as an object, for the engine and for Python.
+OrderedIndex is one plain tree as an object: the expiry index.
 
 A search is for a Probe, a place between entries, so it needs no ref and nothing that is stored: before or after all
 entries of an order (at_order), before or after (order, member) (at_member, at_element), the same where all orders are
@@ -35,10 +36,8 @@ a tree is ever copied. Within a node each field has its own column, so that a bi
 A separator is always exact, never a mere bound left by an entry that is gone: its ref is followed to an element, which
 must be there. So a change of a leaf's first entry goes up the path until that leaf is not the first below a node.
 
-A full leaf first evens out with a neighbour of the same parent that has room and is split only when both are crowded:
-random inserts leave nodes about four fifths full, rising ones (the usual case with times) well above nine tenths. An
-entry costs about 20 bytes and never more than 50. A node that falls below a third merges with a neighbour, if both
-together then leave a quarter free, or evens out with it; so neither rule undoes at once what the other has just done.
+How nodes split, even out and merge is in counted.py. Random inserts leave nodes about four fifths full, rising ones
+(the usual case with times) well above nine tenths. An entry costs about 20 bytes and never more than 50.
 
 Invariants (proved by `check`):
   1. entries rise strictly from the first leaf to the last, which the chain visits in the order of the tree
@@ -52,24 +51,24 @@ where orders are equal.
 """
 
 import cython
-from cython.cimports.libc.stdint import INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import INT64_MIN, int64_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp, memmove
+from cython.cimports.minikv.engine.counted import CountedTrees, Path, bytes_between
 from cython.cimports.minikv.engine.memory import BlockPool
 from cython.cimports.minikv.engine.ordered import (
     INNER_CAPACITY,
     LEAF_CAPACITY,
-    MAX_LEVELS,
     Cursor,
     Entry,
     Inner,
     Leaf,
     OrderedState,
-    Path,
     Probe,
     at_member,
     at_pair,
+    tree_of,
 )
-from cython.cimports.minikv.engine.record import read_length
+from cython.cimports.minikv.engine.record import Bytes, ConstBytes, read_length
 
 from minikv.errors import BLOCKS_FULL, ArenaFull
 
@@ -77,26 +76,16 @@ assert cython.sizeof(Leaf) == 4096 and cython.sizeof(Inner) <= 4096 and cython.s
 
 
 @cython.cfunc
-@cython.inline
 @cython.exceptval(check=False)
 @cython.nogil
-def capacity(level: uint32_t) -> uint32_t:
-    return INNER_CAPACITY if level else LEAF_CAPACITY
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-@cython.nogil
-def compare_element(
-    element: cython.pointer(cython.const[uint8_t]), probe: cython.pointer(cython.const[Probe])
-) -> cython.int:
+def compare_element(element: ConstBytes, probe: cython.pointer[cython.const[Probe]]) -> cython.int:
     """Below, at or above 0 as an element of the probe's order is below the probe, equal to it or above it."""
     member_len: uint64_t = 0
-    member: cython.pointer(cython.const[uint8_t])
+    member: ConstBytes
     order: cython.int
     if probe.member == cython.NULL:
         return -1 if probe.after else 1
-    member = read_length(cython.cast(cython.pointer(uint8_t), element), cython.address(member_len))
+    member = read_length(cython.cast(Bytes, element), cython.address(member_len))
     order = memcmp(member, probe.member, min(member_len, probe.member_len))
     if order:
         return order
@@ -109,9 +98,7 @@ def compare_element(
 @cython.inline
 @cython.exceptval(check=False)
 @cython.nogil
-def compare_equal_orders(
-    elements: cython.pointer(cython.const[uint8_t]), ref: uint64_t, probe: cython.pointer(cython.const[Probe])
-) -> cython.int:
+def compare_equal_orders(elements: ConstBytes, ref: uint64_t, probe: cython.pointer[cython.const[Probe]]) -> cython.int:
     """The same for an entry of the probe's order, in either kind of tree."""
     if elements != cython.NULL:
         return compare_element(elements + ref, probe)
@@ -123,11 +110,11 @@ def compare_equal_orders(
 @cython.exceptval(check=False)
 @cython.nogil
 def count_below(
-    elements: cython.pointer(cython.const[uint8_t]),
-    orders: cython.pointer(cython.const[int64_t]),
-    refs: cython.pointer(cython.const[uint64_t]),
+    elements: ConstBytes,
+    orders: cython.pointer[cython.const[int64_t]],
+    refs: cython.pointer[cython.const[uint64_t]],
     n: uint32_t,
-    probe: cython.pointer(cython.const[Probe]),
+    probe: cython.pointer[cython.const[Probe]],
     limit: cython.int,
 ) -> uint32_t:
     """How many of the `n` sorted entries are below the probe (limit 0), or not above it (limit 1).
@@ -151,33 +138,37 @@ def count_below(
 
 @cython.final
 @cython.cclass
-class OrderedTrees:
+class OrderedTrees(CountedTrees):
     """What all trees of one kind share; their blocks are of `pool`. Whoever wants trees of elements sets `elements`."""
 
     def __cinit__(self, pool: BlockPool):
-        self.pool = pool
+        inner: cython.pointer[Inner] = self.inner(0)
+        self.leaf_capacity = LEAF_CAPACITY
+        self.inner_capacity = INNER_CAPACITY
+        self.totals_at = bytes_between(inner, inner.entries)
+        self.children_at = bytes_between(inner, inner.child)
 
     # Changing
 
     def insert(
-        self, state: cython.pointer(OrderedState), probe: cython.pointer(cython.const[Probe]), ref: uint64_t
+        self, state: cython.pointer[OrderedState], probe: cython.pointer[cython.const[Probe]], ref: uint64_t
     ) -> cython.bint:
-        """Add an entry at an exact probe; False if it was there. ArenaFull leaves the tree as it was.
+        """Add an entry at an exact probe; False if it exists. ArenaFull leaves the tree as it was.
 
         `ref` is only stored: its element may be written afterwards, but before the next operation.
         """
-        path = cython.declare(Path)
-        leaf: cython.pointer(Leaf)
+        path: Path
+        leaf: cython.pointer[Leaf]
         at: uint32_t
         if state.count == 0:
-            if not self.reserve(state, 1, cython.address(state.root)):
+            if not self.reserve(tree_of(state), 1, cython.address(state.root)):
                 with cython.gil:
                     raise ArenaFull(BLOCKS_FULL)
             self.start_leaf(state.root)
         if self.descend(state, probe, cython.address(path)):
             return False
         if self.leaf(path.block[0]).count == LEAF_CAPACITY:
-            if not self.make_room(state, cython.address(path)):
+            if not self.make_room(tree_of(state), cython.address(path)):
                 with cython.gil:
                     raise ArenaFull(BLOCKS_FULL)
             self.descend(state, probe, cython.address(path))
@@ -192,13 +183,13 @@ class OrderedTrees:
             self.separate_path(state, cython.address(path))
         return True
 
-    def remove(self, state: cython.pointer(OrderedState), probe: cython.pointer(cython.const[Probe])) -> cython.bint:
-        """Take the entry at an exact probe out; False if there is none. Never needs memory.
+    def remove(self, state: cython.pointer[OrderedState], probe: cython.pointer[cython.const[Probe]]) -> cython.bint:
+        """Remove the entry at an exact probe; False if there is none. Never needs memory.
 
-        Its element must still be readable, and may be overwritten afterwards: nothing in the tree leads to it any more.
+        Its element must still be readable, and may be overwritten afterwards: the tree no longer refers to it.
         """
-        path = cython.declare(Path)
-        leaf: cython.pointer(Leaf)
+        path: Path
+        leaf: cython.pointer[Leaf]
         at: uint32_t
         if not self.descend(state, probe, cython.address(path)):
             return False
@@ -209,17 +200,17 @@ class OrderedTrees:
         self.count_on_path(state, cython.address(path), -1)
         if at == 0:
             self.separate_path(state, cython.address(path))
-        self.shrink(state, cython.address(path))
+        self.shrink(tree_of(state), cython.address(path))
         return True
 
     def move(
-        self, state: cython.pointer(OrderedState), probe: cython.pointer(cython.const[Probe]), ref: uint64_t
+        self, state: cython.pointer[OrderedState], probe: cython.pointer[cython.const[Probe]], ref: uint64_t
     ) -> cython.bint:
-        """Tell the entry at an exact probe that its element has been copied to `ref`; False if there is no such entry.
+        """Point the entry at an exact probe to its element's copy at `ref`; False if there is no such entry.
 
         The old copy must still be readable. Not for plain trees, where another ref is another entry.
         """
-        path = cython.declare(Path)
+        path: Path
         if not self.descend(state, probe, cython.address(path)):
             return False
         self.leaf(path.block[0]).ref[path.index[0]] = ref
@@ -227,16 +218,12 @@ class OrderedTrees:
             self.separate_path(state, cython.address(path))
         return True
 
-    def clear(self, state: cython.pointer(OrderedState)):
-        """Forget every entry and give all blocks back; reads the inner nodes only."""
-        if state.root:
-            self.release(state, state.root, state.root_level)
-        state.root = 0
-        state.root_level = 0
-        state.count = 0
+    def clear(self, state: cython.pointer[OrderedState]):
+        """Remove every entry and return all blocks; reads the inner nodes only."""
+        self.remove_all(tree_of(state))
 
-    def clear_some(self, state: cython.pointer(OrderedState), limit: uint32_t) -> cython.bint:
-        """The same, up to `limit` leaves at a time, for a tree that nobody looks into any more. True when done."""
+    def clear_some(self, state: cython.pointer[OrderedState], limit: uint32_t) -> cython.bint:
+        """The same, up to `limit` leaves at a time, for a tree that is no longer read. True when done."""
         while state.root and limit:
             self.drop_last(state)
             limit -= 1
@@ -245,28 +232,28 @@ class OrderedTrees:
     # Asking
 
     def contains(
-        self, state: cython.pointer(cython.const[OrderedState]), probe: cython.pointer(cython.const[Probe])
+        self, state: cython.pointer[cython.const[OrderedState]], probe: cython.pointer[cython.const[Probe]]
     ) -> cython.bint:
-        path = cython.declare(Path)
+        path: Path
         return self.descend(state, probe, cython.address(path))
 
     def rank(
-        self, state: cython.pointer(cython.const[OrderedState]), probe: cython.pointer(cython.const[Probe])
+        self, state: cython.pointer[cython.const[OrderedState]], probe: cython.pointer[cython.const[Probe]]
     ) -> uint64_t:
         """How many entries are below the probe."""
-        path = cython.declare(Path)
+        path: Path
         level: uint32_t
         below: uint64_t
         self.descend(state, probe, cython.address(path))
         below = path.index[0]
         for level in range(1, state.root_level + 1):
-            below += self.entries_of(path.block[level], 0, path.index[level], level)
+            below += self.total_of(path.block[level], 0, path.index[level], level)
         return below
 
     def at_lex(
         self,
-        state: cython.pointer(cython.const[OrderedState]),
-        member: cython.pointer(cython.const[uint8_t]),
+        state: cython.pointer[cython.const[OrderedState]],
+        member: ConstBytes,
         member_len: uint64_t,
         after: cython.bint,
     ) -> Probe:
@@ -281,11 +268,11 @@ class OrderedTrees:
     # Cursors
 
     def seek(
-        self, state: cython.pointer(cython.const[OrderedState]), probe: cython.pointer(cython.const[Probe])
+        self, state: cython.pointer[cython.const[OrderedState]], probe: cython.pointer[cython.const[Probe]]
     ) -> Cursor:
         """The first entry that is not below the probe."""
-        path = cython.declare(Path)
-        cursor = cython.declare(Cursor)
+        path: Path
+        cursor: Cursor
         self.descend(state, probe, cython.address(path))
         cursor.leaf = path.block[0]
         cursor.index = path.index[0]
@@ -294,8 +281,8 @@ class OrderedTrees:
             cursor.index = 0
         return cursor
 
-    def seek_first(self, state: cython.pointer(cython.const[OrderedState])) -> Cursor:
-        cursor = cython.declare(Cursor)
+    def seek_first(self, state: cython.pointer[cython.const[OrderedState]]) -> Cursor:
+        cursor: Cursor
         _level: uint32_t
         cursor.leaf = state.root
         cursor.index = 0
@@ -303,10 +290,10 @@ class OrderedTrees:
             cursor.leaf = self.inner(cursor.leaf).child[0]
         return cursor
 
-    def seek_last(self, state: cython.pointer(cython.const[OrderedState])) -> Cursor:
-        cursor = cython.declare(Cursor)
+    def seek_last(self, state: cython.pointer[cython.const[OrderedState]]) -> Cursor:
+        cursor: Cursor
         _level: uint32_t
-        inner: cython.pointer(Inner)
+        inner: cython.pointer[Inner]
         cursor.leaf = state.root
         cursor.index = 0
         for _level in range(state.root_level):
@@ -316,12 +303,12 @@ class OrderedTrees:
             cursor.index = self.leaf(cursor.leaf).count - 1
         return cursor
 
-    def seek_rank(self, state: cython.pointer(cython.const[OrderedState]), rank: uint64_t) -> Cursor:
+    def seek_rank(self, state: cython.pointer[cython.const[OrderedState]], rank: uint64_t) -> Cursor:
         """The entry with `rank` entries below it; none if there are not that many."""
-        cursor = cython.declare(Cursor)
+        cursor: Cursor
         _level: uint32_t
         child: uint32_t
-        inner: cython.pointer(Inner)
+        inner: cython.pointer[Inner]
         cursor.leaf = 0
         cursor.index = 0
         if rank >= state.count:
@@ -357,16 +344,16 @@ class OrderedTrees:
 
     def descend(
         self,
-        state: cython.pointer(cython.const[OrderedState]),
-        probe: cython.pointer(cython.const[Probe]),
-        path: cython.pointer(Path),
+        state: cython.pointer[cython.const[OrderedState]],
+        probe: cython.pointer[cython.const[Probe]],
+        path: cython.pointer[Path],
     ) -> cython.bint:
         """Fill `path` to the probe's place in a leaf, block 0 in an empty tree; True if an entry equals the probe."""
         block: uint32_t = state.root
         level: uint32_t = state.root_level
         at: uint32_t
-        inner: cython.pointer(Inner)
-        leaf: cython.pointer(Leaf)
+        inner: cython.pointer[Inner]
+        leaf: cython.pointer[Leaf]
         if block == 0:
             path.block[0] = 0
             path.index[0] = 0
@@ -390,18 +377,18 @@ class OrderedTrees:
         )
 
     def count_on_path(
-        self, state: cython.pointer(OrderedState), path: cython.pointer(cython.const[Path]), change: int64_t
+        self, state: cython.pointer[OrderedState], path: cython.pointer[cython.const[Path]], change: int64_t
     ):
         """Add `change` to the number of entries of every node above the leaf of `path`, and of the tree."""
         level: uint32_t
-        inner: cython.pointer(Inner)
+        inner: cython.pointer[Inner]
         for level in range(1, state.root_level + 1):
             inner = self.inner(path.block[level])
             inner.entries[path.index[level]] += change
         state.count += change
 
     def separate_path(
-        self, state: cython.pointer(cython.const[OrderedState]), path: cython.pointer(cython.const[Path])
+        self, state: cython.pointer[cython.const[OrderedState]], path: cython.pointer[cython.const[Path]]
     ):
         """Set the separators that the first entry of the leaf of `path` is: up to where that leaf is not the first."""
         level: uint32_t
@@ -410,106 +397,11 @@ class OrderedTrees:
             if path.index[level]:
                 break
 
-    def make_room(self, state: cython.pointer(OrderedState), path: cython.pointer(Path)) -> cython.bint:
-        """Give the full leaf at the end of `path` room; False, and nothing changed, if the pool is too full for that.
-
-        All blocks are taken before the first node changes. Splits go from the top down: a parent then always has room.
-        """
-        fresh = cython.declare(uint32_t[MAX_LEVELS])
-        level: uint32_t = 0
-        needed: uint32_t = 1
-        if self.spill(state, path):
-            return True
-        while level < state.root_level and self.inner(path.block[level + 1]).count == INNER_CAPACITY:
-            level += 1
-            needed += 1
-        if level == state.root_level:
-            needed += 1
-        if not self.reserve(state, needed, fresh):
-            return False
-        if level == state.root_level:
-            needed -= 1
-            self.grow_root(state, fresh[needed])
-            path.block[state.root_level] = state.root
-            path.index[state.root_level] = 0
-        while needed:
-            needed -= 1
-            self.split(path, needed, fresh[needed])
-        return True
-
-    def spill(self, state: cython.pointer(cython.const[OrderedState]), path: cython.pointer(Path)) -> cython.bint:
-        """Even the full leaf out with the emptier of its neighbours, if that gains an eighth of a leaf or more."""
-        parent: cython.pointer(Inner)
-        at: uint32_t
-        left_room: uint32_t = 0
-        right_room: uint32_t = 0
-        if state.root_level == 0:
-            return False
-        parent = self.inner(path.block[1])
-        at = path.index[1]
-        if at:
-            left_room = LEAF_CAPACITY - self.leaf(parent.child[at - 1]).count
-        if at + 1 < parent.count:
-            right_room = LEAF_CAPACITY - self.leaf(parent.child[at + 1]).count
-        if max(left_room, right_room) < LEAF_CAPACITY // 8:
-            return False
-        self.even(path.block[1], at - 1 if left_room > right_room else at, 0)
-        return True
-
-    def reserve(
-        self, state: cython.pointer(OrderedState), needed: uint32_t, blocks: cython.pointer(uint32_t)
-    ) -> cython.bint:
-        """Take `needed` blocks from the pool, or none and False."""
-        taken: uint32_t = 0
-        while taken < needed:
-            blocks[taken] = self.pool.allocate()
-            if blocks[taken] == 0:
-                while taken:
-                    taken -= 1
-                    self.pool.free(blocks[taken])
-                return False
-            taken += 1
-        state.blocks += needed
-        return True
-
     def start_leaf(self, block: uint32_t):
-        leaf: cython.pointer(Leaf) = self.leaf(block)
+        leaf: cython.pointer[Leaf] = self.leaf(block)
         leaf.count = 0
         leaf.previous = 0
         leaf.next = 0
-
-    def grow_root(self, state: cython.pointer(OrderedState), block: uint32_t):
-        """Put an inner node with the old root as its only child on top; the caller splits that child at once."""
-        root: cython.pointer(Inner) = self.inner(block)
-        root.count = 1
-        root.entries[0] = state.count
-        root.child[0] = state.root
-        self.separate(block, 0, state.root_level)
-        state.root = block
-        state.root_level += 1
-
-    def split(self, path: cython.pointer(Path), level: uint32_t, right: uint32_t):
-        """Move the upper half of the node at `level` of `path` to the new node `right`; the path stays true."""
-        left: uint32_t = path.block[level]
-        above: uint32_t = path.block[level + 1]
-        at: uint32_t = path.index[level + 1]
-        parent: cython.pointer(Inner) = self.inner(above)
-        kept: uint32_t = (capacity(level) + 1) // 2
-        moved: uint32_t = capacity(level) - kept
-        self.transfer(right, 0, left, kept, moved, level)
-        self.leaf(right).count = moved
-        self.leaf(left).count = kept
-        if level == 0:
-            self.link_after(left, right)
-        self.transfer(above, at + 2, above, at + 1, parent.count - at - 1, level + 1)
-        parent.count += 1
-        parent.child[at + 1] = right
-        parent.entries[at + 1] = self.entries_of(right, 0, moved, level)
-        parent.entries[at] -= parent.entries[at + 1]
-        self.separate(above, at + 1, level)
-        if path.index[level] >= kept:
-            path.block[level] = right
-            path.index[level] -= kept
 
     def link_after(self, left: uint32_t, right: uint32_t):
         follower: uint32_t = self.leaf(left).next
@@ -518,75 +410,6 @@ class OrderedTrees:
         self.leaf(left).next = right
         if follower:
             self.leaf(follower).previous = right
-
-    def shrink(self, state: cython.pointer(OrderedState), path: cython.pointer(Path)):
-        """After a removal: repair what `path` left less than a third full, and give up levels that hold one node."""
-        level: uint32_t = 0
-        parent: cython.pointer(Inner)
-        at: uint32_t
-        child: uint32_t
-        together: uint32_t
-        while level < state.root_level and self.leaf(path.block[level]).count < capacity(level) // 3:
-            parent = self.inner(path.block[level + 1])
-            at = path.index[level + 1]
-            if at:
-                at -= 1
-            together = self.leaf(parent.child[at]).count + self.leaf(parent.child[at + 1]).count
-            if together > capacity(level) * 3 // 4:
-                self.even(path.block[level + 1], at, level)
-                break
-            self.merge(state, path.block[level + 1], at, level)
-            level += 1
-        while state.root_level and self.inner(state.root).count == 1:
-            child = self.inner(state.root).child[0]
-            self.drop_block(state, state.root)
-            state.root = child
-            state.root_level -= 1
-        if state.count == 0:
-            self.clear(state)
-
-    def even(self, above: uint32_t, at: uint32_t, level: uint32_t):
-        """Share what children `at` and `at + 1` (at `level`) of the node `above` hold equally between them."""
-        parent: cython.pointer(Inner) = self.inner(above)
-        left: uint32_t = parent.child[at]
-        right: uint32_t = parent.child[at + 1]
-        left_count: uint32_t = self.leaf(left).count
-        right_count: uint32_t = self.leaf(right).count
-        goal: uint32_t = (left_count + right_count) // 2
-        n: uint32_t
-        moved: uint64_t
-        if left_count < goal:
-            n = goal - left_count
-            moved = self.entries_of(right, 0, n, level)
-            self.transfer(left, left_count, right, 0, n, level)
-            self.transfer(right, 0, right, n, right_count - n, level)
-            parent.entries[at] += moved
-            parent.entries[at + 1] -= moved
-        else:
-            n = left_count - goal
-            moved = self.entries_of(left, goal, n, level)
-            self.transfer(right, n, right, 0, right_count, level)
-            self.transfer(right, 0, left, goal, n, level)
-            parent.entries[at] -= moved
-            parent.entries[at + 1] += moved
-        self.leaf(left).count = goal
-        self.leaf(right).count = left_count + right_count - goal
-        self.separate(above, at + 1, level)
-
-    def merge(self, state: cython.pointer(OrderedState), above: uint32_t, at: uint32_t, level: uint32_t):
-        """Move all that child `at + 1` (at `level`) of the node `above` holds into child `at`, and free it."""
-        parent: cython.pointer(Inner) = self.inner(above)
-        left: uint32_t = parent.child[at]
-        right: uint32_t = parent.child[at + 1]
-        right_count: uint32_t = self.leaf(right).count
-        self.transfer(left, self.leaf(left).count, right, 0, right_count, level)
-        self.leaf(left).count += right_count
-        if level == 0:
-            self.unlink_after(left)
-        parent.entries[at] += parent.entries[at + 1]
-        parent.count -= 1
-        self.transfer(above, at + 1, above, at + 2, parent.count - at - 1, level + 1)
-        self.drop_block(state, right)
 
     def unlink_after(self, left: uint32_t):
         follower: uint32_t = self.leaf(self.leaf(left).next).next
@@ -598,7 +421,7 @@ class OrderedTrees:
 
     def separate(self, above: uint32_t, at: uint32_t, level: uint32_t):
         """Set separator `at` of the node `above` to the first entry below its child, which is at `level`."""
-        parent: cython.pointer(Inner) = self.inner(above)
+        parent: cython.pointer[Inner] = self.inner(above)
         child: uint32_t = parent.child[at]
         if level:
             parent.order[at] = self.inner(child).order[0]
@@ -609,10 +432,10 @@ class OrderedTrees:
 
     def transfer(self, target: uint32_t, at: uint32_t, source: uint32_t, start: uint32_t, n: uint32_t, level: uint32_t):
         """Copy `n` places of every column, from `start` in `source` to `at` in `target`; both may be one node."""
-        to_leaf: cython.pointer(Leaf) = self.leaf(target)
-        from_leaf: cython.pointer(Leaf) = self.leaf(source)
-        to_inner: cython.pointer(Inner) = self.inner(target)
-        from_inner: cython.pointer(Inner) = self.inner(source)
+        to_leaf: cython.pointer[Leaf] = self.leaf(target)
+        from_leaf: cython.pointer[Leaf] = self.leaf(source)
+        to_inner: cython.pointer[Inner] = self.inner(target)
+        from_inner: cython.pointer[Inner] = self.inner(source)
         if level:
             memmove(to_inner.order + at, from_inner.order + start, n * cython.sizeof(int64_t))
             memmove(to_inner.ref + at, from_inner.ref + start, n * cython.sizeof(uint64_t))
@@ -622,9 +445,9 @@ class OrderedTrees:
             memmove(to_leaf.order + at, from_leaf.order + start, n * cython.sizeof(int64_t))
             memmove(to_leaf.ref + at, from_leaf.ref + start, n * cython.sizeof(uint64_t))
 
-    def entries_of(self, block: uint32_t, start: uint32_t, n: uint32_t, level: uint32_t) -> uint64_t:
+    def total_of(self, block: uint32_t, start: uint32_t, n: uint32_t, level: uint32_t) -> uint64_t:
         """How many entries lie below the places `start` to `start + n` of a node."""
-        inner: cython.pointer(Inner) = self.inner(block)
+        inner: cython.pointer[Inner] = self.inner(block)
         total: uint64_t = 0
         at: uint32_t
         if level == 0:
@@ -633,41 +456,28 @@ class OrderedTrees:
             total += inner.entries[at]
         return total
 
-    def release(self, state: cython.pointer(OrderedState), block: uint32_t, level: uint32_t):
-        """Free a node and all that is under it."""
-        inner: cython.pointer(Inner) = self.inner(block)
-        at: uint32_t
-        if level:
-            for at in range(inner.count):
-                self.release(state, inner.child[at], level - 1)
-        self.drop_block(state, block)
-
-    def drop_last(self, state: cython.pointer(OrderedState)):
+    def drop_last(self, state: cython.pointer[OrderedState]):
         """Free the last leaf, and the nodes above it that have no other; what is left is fit for no other use."""
-        path = cython.declare(Path)
+        path: Path
         block: uint32_t = state.root
         level: uint32_t = state.root_level
         while level:
             path.block[level] = block
             block = self.inner(block).child[self.inner(block).count - 1]
             level -= 1
-        self.drop_block(state, block)
+        self.drop_block(tree_of(state), block)
         for level in range(1, state.root_level + 1):
             self.inner(path.block[level]).count -= 1
             if self.inner(path.block[level]).count:
                 return
-            self.drop_block(state, path.block[level])
+            self.drop_block(tree_of(state), path.block[level])
         state.root = 0
         state.root_level = 0
         state.count = 0
 
-    def drop_block(self, state: cython.pointer(OrderedState), block: uint32_t):
-        self.pool.free(block)
-        state.blocks -= 1
-
     # Proof
 
-    def check(self, state: cython.pointer(cython.const[OrderedState])) -> object:
+    def check(self, state: cython.pointer[cython.const[OrderedState]]) -> object:
         """Prove the invariants in the head of this file; AssertionError names the one that does not hold."""
         leaves: list = []
         nodes: set = set()
@@ -676,13 +486,12 @@ class OrderedTrees:
             entry: Entry = self.entry(first)
             self.check_node(state, state.root, state.root_level, entry.order, entry.ref, nodes, leaves)
         self.check_chain(state, leaves)
-        assert cython.cast(uint64_t, len(nodes)) == state.blocks, f"{len(nodes)} nodes in {state.blocks} blocks"
-        assert (state.root == 0) == (state.count == 0), "an empty tree holds a node"
+        self.check_blocks(tree_of(state), nodes)
         return None
 
     def check_node(
         self,
-        state: cython.pointer(cython.const[OrderedState]),
+        state: cython.pointer[cython.const[OrderedState]],
         block: uint32_t,
         level: uint32_t,
         order: int64_t,
@@ -691,18 +500,14 @@ class OrderedTrees:
         leaves: list,
     ) -> object:
         """Prove one node and what is under it, given its parent's separator; the number of its entries."""
-        inner: cython.pointer(Inner) = self.inner(block)
+        inner: cython.pointer[Inner] = self.inner(block)
         n: uint32_t = inner.count
         at: uint32_t
         total: uint64_t = 0
-        assert block != 0 and block not in nodes, f"block {block} is in the tree twice"
-        nodes.add(block)
-        assert n <= capacity(level), f"block {block} is overfull: {n}"
-        fewest = capacity(level) // 3 if block != state.root else 2 if level else 1
-        assert n >= fewest, f"block {block} at level {level} holds {n}, fewer than {fewest}"
+        self.check_size(tree_of(state), block, level, nodes)
         if level == 0:
             leaves.append(block)
-            leaf: cython.pointer(Leaf) = self.leaf(block)
+            leaf: cython.pointer[Leaf] = self.leaf(block)
             assert (leaf.order[0], leaf.ref[0]) == (order, ref), f"leaf {block} does not start with its separator"
             return n
         assert (inner.order[0], inner.ref[0]) == (order, ref), f"separator 0 of block {block} is not its parent's"
@@ -712,13 +517,13 @@ class OrderedTrees:
             total += below
         return total
 
-    def check_chain(self, state: cython.pointer(cython.const[OrderedState]), leaves: list) -> object:
+    def check_chain(self, state: cython.pointer[cython.const[OrderedState]], leaves: list) -> object:
         """Prove the order of all entries along the leaves, given in the order of the tree."""
         before: uint32_t = 0
         total: uint64_t = 0
         at: uint32_t
-        leaf: cython.pointer(Leaf)
-        last: cython.pointer(Leaf)
+        leaf: cython.pointer[Leaf]
+        last: cython.pointer[Leaf]
         for place, block in enumerate(leaves):
             leaf = self.leaf(block)
             assert leaf.previous == before, f"leaf {block} has the wrong previous"
@@ -771,17 +576,17 @@ class OrderedIndex:
         return self.state.blocks
 
     def insert(self, order: int64_t, ref: uint64_t) -> cython.bint:
-        """Add a pair; False if it was there. ArenaFull leaves the tree as it was."""
+        """Add a pair; False if it exists. ArenaFull leaves the tree as it was."""
         probe: Probe = at_pair(order, ref)
         return self.trees.insert(cython.address(self.state), cython.address(probe), ref)
 
     def remove(self, order: int64_t, ref: uint64_t) -> cython.bint:
-        """Take a pair out; False if it was not there. Never needs memory."""
+        """Remove a pair; False if there is none. Never needs memory."""
         probe: Probe = at_pair(order, ref)
         return self.trees.remove(cython.address(self.state), cython.address(probe))
 
     def clear(self):
-        """Forget every pair and give all blocks back."""
+        """Remove every pair and return all blocks."""
         self.trees.clear(cython.address(self.state))
 
     def contains(self, order: int64_t, ref: uint64_t) -> cython.bint:
@@ -825,7 +630,7 @@ class OrderedIndex:
         return found
 
     def pair(self, cursor: Cursor) -> tuple:
-        entry = cython.declare(Entry)
+        entry: Entry
         if cursor.leaf == 0:
             return None
         entry = self.entry(cursor)

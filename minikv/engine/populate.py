@@ -49,7 +49,7 @@ class Populator:
             elif populate(self._arena.base + (cython.cast(uint64_t, self.reached) << SEGMENT_SHIFT), SEGMENT_SIZE):
                 self.reached += 1
             else:
-                return  # Linux before 5.14, or no memory: the reader faults its pages in itself, or is told
+                return  # Linux before 5.14, or no memory: the reader faults its pages in itself, or fails
 
     def stop(self) -> None:
         """Let `run` return; it may take the time of clearing one segment."""

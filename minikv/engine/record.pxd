@@ -25,7 +25,7 @@
 #
 #     number of the collection: 4 B | bytes used: 22 bits, spare granules: 10 bits | element | element | ... | spare
 #
-# Two liberties of the format are used. The length of a string of at most 44 bytes stands in the two-byte form if OBJECT
+# Two liberties of the format are used. The length of a string of at most 44 bytes has the two-byte form if OBJECT
 # ENCODING has to say raw, in the five-byte form if it has to say embstr of what looks like an integer. A jumbo record (in
 # pages, not in a record segment) always has the expiry prefix, 0 meaning none,
 # and the nine-byte length, so that a time or a longer value changes a few bytes in place; the writer leaves an empty prefix out.
@@ -43,6 +43,9 @@ cdef extern from *:
     uint16_t minikv_swap16(uint16_t) noexcept nogil
     uint32_t minikv_swap32(uint32_t) noexcept nogil
     uint64_t minikv_swap64(uint64_t) noexcept nogil
+
+ctypedef uint8_t *Bytes
+ctypedef const uint8_t *ConstBytes
 
 cdef enum:
     EXPIRY_OPCODE = 0xFC

@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False
-"""The arena segment by segment, as columns: for whoever wants to see where data lie and how far a snapshot is.
+"""The arena segment by segment, as columns: where data lie and how far a snapshot is.
 
     kinds    a letter for each segment:  . free   r records   p pages   c chains   j first of a run   J its rest
     states   a letter for each segment:  - no snapshot has to do with it   f frozen, the child still needs it
@@ -51,8 +51,10 @@ class SegmentMap:
             else:
                 self.live_bytes.append(live_bytes(segment))
             # A spread collection's store belongs to the one that its key is in.
-            owner = segment.store if segment.store in databases else arena.spreads[segment.store].owner
-            self.stores.append(-1 if segment.kind == FREE else segment.store)
+            owner = (
+                segment.store_number if segment.store_number in databases else arena.spreads[segment.store_number].owner
+            )
+            self.stores.append(-1 if segment.kind == FREE else segment.store_number)
             self.databases.append(-1 if segment.kind == FREE else databases.get(owner, -1))
         self.kinds = bytes(kinds)
         self.states = states(arena)

@@ -4,11 +4,11 @@ cimport cython
 from libc.stddef cimport size_t
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
+from minikv.engine.counted cimport CountedTrees, Path, TreeState
 from minikv.engine.memory cimport BlockPool
 
 cdef enum:
     SEQUENCE_CAPACITY = 340
-    SEQUENCE_LEVELS = 6  # nodes are a third full or more: 113 ** 5 * 2 entries are beyond any memory
 
 cdef struct SequenceState:  # one sequence; 24 zero bytes are an empty one
     uint64_t elements  # of all entries
@@ -17,9 +17,7 @@ cdef struct SequenceState:  # one sequence; 24 zero bytes are an empty one
     uint32_t root      # 0: none
     uint32_t root_level
 
-cdef struct SequenceCursor:  # an entry's place: by level, 0 is the leaf, the block and the index in it. block[0] 0: none
-    uint32_t block[SEQUENCE_LEVELS]
-    uint32_t index[SEQUENCE_LEVELS]
+ctypedef Path SequenceCursor  # an entry's place. block[0] 0: none
 
 cdef struct SequenceLeaf:
     uint16_t count
@@ -36,10 +34,13 @@ cdef struct SequenceInner:
     uint32_t child[SEQUENCE_CAPACITY]
 
 
-@cython.final
-cdef class Sequences:
-    cdef readonly BlockPool pool
 
+cdef inline TreeState *tree_of(const SequenceState *state) noexcept nogil:
+    return <TreeState *> state
+
+
+@cython.final
+cdef class Sequences(CountedTrees):
     # Changing
     cdef int insert_before(self, SequenceState *state, SequenceCursor *cursor, uint64_t node,
                            uint32_t elements) except -1 nogil
@@ -51,7 +52,7 @@ cdef class Sequences:
     cdef void add(self, SequenceState *state, const SequenceCursor *cursor, int64_t change) noexcept nogil
     cdef void clear(self, SequenceState *state) noexcept nogil
     cdef inline void move(self, const SequenceCursor *cursor, uint64_t node) noexcept nogil:
-        """Tell an entry that its list node has been copied to `node`."""
+        """Point an entry to the copy of its list node at `node`."""
         self.leaf(cursor.block[0]).node[cursor.index[0]] = node
 
     # Asking. False and a cursor to none where there is no such entry
@@ -75,25 +76,4 @@ cdef class Sequences:
         return <SequenceInner *> (self.pool.base + (<size_t> block << 12))
     cdef int insert(self, SequenceState *state, SequenceCursor *cursor, bint after, uint64_t node,
                     uint32_t elements) except -1 nogil
-    cdef bint make_room(self, SequenceState *state, SequenceCursor *path) noexcept nogil
-    cdef bint spill(self, const SequenceState *state, const SequenceCursor *path) noexcept nogil
-    cdef bint reserve(self, SequenceState *state, uint32_t needed, uint32_t *blocks) noexcept nogil
-    cdef void grow_root(self, SequenceState *state, uint32_t block) noexcept nogil
-    cdef void split(self, SequenceCursor *path, uint32_t level, uint32_t right) noexcept nogil
-    cdef void shrink(self, SequenceState *state, const SequenceCursor *path) noexcept nogil
-    cdef void even(self, uint32_t above, uint32_t at, uint32_t level) noexcept nogil
-    cdef void merge(self, SequenceState *state, uint32_t above, uint32_t at, uint32_t level) noexcept nogil
-    cdef void transfer(self, uint32_t target, uint32_t at, uint32_t source, uint32_t start, uint32_t n) noexcept nogil
-    cdef uint64_t elements_in(self, uint32_t block, uint32_t start, uint32_t n, uint32_t level) noexcept nogil
-    cdef void release(self, SequenceState *state, uint32_t block, uint32_t level) noexcept nogil
-    cdef void drop_block(self, SequenceState *state, uint32_t block) noexcept nogil
     cdef object check_node(self, const SequenceState *state, uint32_t block, uint32_t level, set nodes)
-
-
-@cython.final
-cdef class SequenceIndex:
-    cdef Sequences sequences
-    cdef SequenceState state
-
-    cdef SequenceCursor entry_at(self, uint64_t number) except *
-    cdef tuple pair(self, const SequenceCursor *cursor)

@@ -49,45 +49,45 @@ cdef class Stores:
 
     cdef int reserve(self) except -1
     cdef int reserve_again(self) except -1
-    cdef uint64_t allocate(self, uint32_t store, uint64_t size) except 0
-    cdef uint64_t allocate_again(self, uint32_t store, uint64_t old_size, uint64_t size) except 0
-    cdef uint64_t place(self, uint32_t store, uint64_t hash_, uint64_t *slot, uint64_t size) except 0
+    cdef uint64_t allocate(self, uint32_t store_number, uint64_t size) except 0
+    cdef uint64_t allocate_again(self, uint32_t store_number, uint64_t old_size, uint64_t size) except 0
+    cdef uint64_t place(self, uint32_t store_number, uint64_t hash_, uint64_t *slot, uint64_t size) except 0
     cdef void replace(self, uint64_t *slot, uint64_t old, uint64_t old_size, uint64_t offset, uint64_t size) noexcept nogil
-    cdef uint64_t resize(self, uint32_t store, uint64_t *slot, uint64_t size) except 0
-    cdef int add(self, uint32_t store, uint8_t *entry) except -1
-    cdef int order_entry(self, uint32_t store, uint64_t offset) except -1
-    cdef int forget_order(self, uint32_t store, uint64_t offset) except -1
-    cdef int rescore(self, uint32_t store, uint64_t *slot, double score) except -1
+    cdef uint64_t resize(self, uint32_t store_number, uint64_t *slot, uint64_t size) except 0
+    cdef int add(self, uint32_t store_number, uint8_t *entry) except -1
+    cdef int order_entry(self, uint32_t store_number, uint64_t offset) except -1
+    cdef int forget_order(self, uint32_t store_number, uint64_t offset) except -1
+    cdef int rescore(self, uint32_t store_number, uint64_t *slot, double score) except -1
     cdef uint32_t create(self, uint32_t kind, uint32_t owner) except 0
     cdef uint32_t clone(self, uint32_t source, uint32_t owner) except 0
-    cdef uint32_t create_part(self, uint32_t store, uint32_t width) except 0
-    cdef void drop_part(self, uint32_t store, uint32_t part) noexcept nogil
-    cdef int clone_parts(self, uint32_t source, uint32_t store) except -1
-    cdef void renumber_parts(self, uint32_t source, uint32_t store, uint8_t *tail) noexcept nogil
-    cdef uint32_t _twin(self, uint32_t source, uint32_t store, uint32_t part) noexcept nogil
-    cdef int rehome(self, uint32_t store, uint32_t owner) except -1
-    cdef int _rehome_all(self, uint32_t store, uint32_t owner) except -1
-    cdef void publish_chain(self, uint32_t store) noexcept nogil
-    cdef uint64_t memory_of(self, uint32_t store) noexcept nogil
+    cdef uint32_t create_part(self, uint32_t store_number, uint32_t width) except 0
+    cdef void drop_part(self, uint32_t store_number, uint32_t part) noexcept nogil
+    cdef int clone_parts(self, uint32_t source, uint32_t store_number) except -1
+    cdef void renumber_parts(self, uint32_t source, uint32_t store_number, uint8_t *tail) noexcept nogil
+    cdef uint32_t _twin(self, uint32_t source, uint32_t store_number, uint32_t part) noexcept nogil
+    cdef int rehome(self, uint32_t store_number, uint32_t owner) except -1
+    cdef int _rehome_all(self, uint32_t store_number, uint32_t owner) except -1
+    cdef void publish_chain(self, uint32_t store_number) noexcept nogil
+    cdef uint64_t memory_of(self, uint32_t store_number) noexcept nogil
     cdef uint64_t resident_bytes(self) noexcept nogil
-    cdef void drop(self, uint32_t store, bint lazily=*) noexcept nogil
+    cdef void drop(self, uint32_t store_number, bint lazily=*) noexcept nogil
     cdef void drop_database(self, uint32_t owner, OrderedState *expiry, bint lazily) noexcept nogil
     cdef bint free_step(self) noexcept nogil
     cdef bint free_waiting(self, int64_t until_ns) noexcept nogil
-    cdef void _end(self, uint32_t store, uint64_t objects, bint lazily) noexcept nogil
-    cdef void _drop_own(self, uint32_t store, OrderedState *order, uint64_t objects, bint lazily) noexcept nogil
-    cdef uint64_t _nodes_in_redis(self, uint32_t store) noexcept nogil
-    cdef void _wait(self, uint32_t store, uint64_t objects) noexcept nogil
+    cdef void _end(self, uint32_t store_number, uint64_t objects, bint lazily) noexcept nogil
+    cdef void _drop_own(self, uint32_t store_number, OrderedState *order, uint64_t objects, bint lazily) noexcept nogil
+    cdef uint64_t _nodes_in_redis(self, uint32_t store_number) noexcept nogil
+    cdef void _wait(self, uint32_t store_number, uint64_t objects) noexcept nogil
     cdef uint32_t _take_number(self) noexcept nogil
-    cdef void _release_number(self, uint32_t store) noexcept nogil
+    cdef void _release_number(self, uint32_t store_number) noexcept nogil
     cdef uint64_t evacuate(self, int64_t until_ns, uint32_t share) noexcept nogil
     cdef bint _pick(self, uint32_t share) noexcept nogil
     cdef void _end_evacuation(self) noexcept nogil
     cdef bint _move(self, uint64_t old) noexcept nogil
     cdef void _moved(self, uint64_t old, uint64_t new) noexcept nogil
-    cdef object check_waiting(self, dict pages)
-    cdef object check_chain(self, uint32_t store, dict pages)
-    cdef object check_order(self, uint32_t store)
+    cdef object check_waiting(self)
+    cdef object check_chain(self, uint32_t store_number, dict pages)
+    cdef object check_order(self, uint32_t store_number)
     cdef Probe _at_entry(self, uint32_t kind, uint64_t offset) noexcept nogil
 
 

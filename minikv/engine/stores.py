@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """All stores of an arena: the databases' keys, and the elements of each spread collection.
 
 A store is a set of entries found by a hash table: records by their keys, or elements (a hash's field and value, a
@@ -15,7 +16,7 @@ a stream, tables of its groups: stores that come and go with the stream's own.
     store 3 * databases ..                      spread collections, numbered as they come; numbers are used again
 
 The record of a spread collection's key (its root) holds the collection's number. What the snapshot child needs besides
-(the number of elements, a chain's first node) stands in Arena.spreads, which is inherited; table, tree and chain stand
+(the number of elements, a chain's first node) is in Arena.spreads, which is inherited; table, tree and chain stand
 in `indexes`, which are not.
 
 What a dropped store has is freed at once, or it waits, in order, for `free_step`: its table, its tree and its segments
@@ -27,7 +28,7 @@ take, room in the arena comes next, and what follows cannot fail.
 """
 
 import cython
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.arena import (
     GRANULE,
@@ -63,6 +64,7 @@ from cython.cimports.minikv.engine.record import (
     TYPE_PART,
     TYPE_STREAM,
     TYPE_ZSET,
+    Bytes,
     entry_key,
     entry_size,
     is_chain,
@@ -92,7 +94,7 @@ STORES_PER_CALL = cython.declare(uint32_t, 4096)
 # One step of freeing: about as long as it takes to free a segment in small pages.
 BLOCKS_PER_STEP = cython.declare(uint32_t, 1024)
 OWNERS_PER_STEP = cython.declare(uint32_t, 4096)
-# Redis frees what has more parts than this in another thread, and a list has nodes of so many bytes by default.
+# Redis frees what has more parts than this in another thread; its lists have nodes of this many bytes by default.
 LAZY_PARTS = cython.declare(uint64_t, 64)
 LIST_NODE_SHIFT = cython.declare(cython.int, 13)
 
@@ -114,7 +116,7 @@ class Stores:
         self.chunks = Chunks(arena, self.tables, pool, databases)
 
     def __dealloc__(self):
-        unmap(cython.cast(cython.pointer[uint8_t], self.indexes), STORES_MAX * cython.sizeof(Index))
+        unmap(cython.cast(Bytes, self.indexes), STORES_MAX * cython.sizeof(Index))
 
     # Entries
 
@@ -132,24 +134,26 @@ class Stores:
                 raise ArenaFull(BLOCKS_FULL)
         return 0
 
-    def allocate(self, store: uint32_t, size: uint64_t) -> uint64_t:
+    def allocate(self, store_number: uint32_t, size: uint64_t) -> uint64_t:
         """Room for an entry of `size`. The caller writes it before any other call."""
-        offset: uint64_t = self.arena.allocate(store, size)
+        offset: uint64_t = self.arena.allocate(store_number, size)
         if offset == 0:
             raise ArenaFull(SEGMENTS_FULL)
         return offset
 
-    def allocate_again(self, store: uint32_t, old_size: uint64_t, size: uint64_t) -> uint64_t:
+    def allocate_again(self, store_number: uint32_t, old_size: uint64_t, size: uint64_t) -> uint64_t:
         """The same for an entry that replaces one of `old_size`: if it is no larger, it may use the arena's reserve."""
         self.arena.may_use_reserve = size <= old_size
-        offset: uint64_t = self.arena.allocate(store, size)
+        offset: uint64_t = self.arena.allocate(store_number, size)
         self.arena.may_use_reserve = False
         if offset == 0:
             raise ArenaFull(SEGMENTS_FULL)
         return offset
 
-    def place(self, store: uint32_t, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t) -> uint64_t:
-        """Room for an entry of `size`: a new one (slot NULL), or one that replaces the slot's, where it is if it may.
+    def place(
+        self, store_number: uint32_t, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t
+    ) -> uint64_t:
+        """Room for an entry of `size`: a new one (slot NULL), or one that replaces the slot's, in place if possible.
 
         The caller writes it before any other call.
         """
@@ -159,15 +163,15 @@ class Stores:
         if slot != cython.NULL:
             self.reserve_again()
             old = slot_offset(slot)
-            old_size = entry_size(self.indexes[store].table.kind, self.arena.base + old)
+            old_size = entry_size(self.indexes[store_number].table.kind, self.arena.base + old)
             if self.arena.fits(old, old_size, size):
                 return old
-            offset = self.allocate_again(store, old_size, size)
+            offset = self.allocate_again(store_number, old_size, size)
             self.replace(slot, old, old_size, offset, size)
             return offset
         self.reserve()
-        offset = self.allocate(store, size)
-        if self.tables.insert(cython.address(self.indexes[store].table), hash_, offset) == cython.NULL:
+        offset = self.allocate(store_number, size)
+        if self.tables.insert(cython.address(self.indexes[store_number].table), hash_, offset) == cython.NULL:
             self.arena.kill(offset, size)
             raise ArenaFull(BLOCKS_FULL)
         return offset
@@ -182,30 +186,30 @@ class Stores:
         self.arena.kill(old, old_size)
         move_slot(slot, offset)
 
-    def add(self, store: uint32_t, entry: cython.pointer[uint8_t]) -> cython.int:
+    def add(self, store_number: uint32_t, entry: Bytes) -> cython.int:
         """Copy an element that lies elsewhere into a spread collection, which has none of its name, or to its end."""
-        kind: uint32_t = self.indexes[store].table.kind
+        kind: uint32_t = self.indexes[store_number].table.kind
         size: uint64_t = entry_size(kind, entry)
         key_len: uint64_t = 0
-        key: cython.pointer[uint8_t]
+        key: Bytes
         offset: uint64_t
-        chain: cython.pointer[Chain] = cython.address(self.indexes[store].chain)
+        chain: cython.pointer[Chain] = cython.address(self.indexes[store_number].chain)
         if kind == TYPE_LIST:
             memcpy(self.chains.insert(chain, chain.nodes.elements, size), entry, size)
-            self.publish_chain(store)
+            self.publish_chain(store_number)
             return 0
         key = entry_key(kind, entry, cython.address(key_len))
-        offset = self.place(store, hash_key(key, key_len), cython.NULL, size)
+        offset = self.place(store_number, hash_key(key, key_len), cython.NULL, size)
         memcpy(self.arena.base + offset, entry, size)
-        self.arena.spreads[store].count += 1
-        return self.order_entry(store, offset)
+        self.arena.spreads[store_number].count += 1
+        return self.order_entry(store_number, offset)
 
-    def resize(self, store: uint32_t, slot: cython.pointer[uint64_t], size: uint64_t) -> uint64_t:
-        """Give an element another size, where it is if it may; as much of it as fits is kept. Returns its place.
+    def resize(self, store_number: uint32_t, slot: cython.pointer[uint64_t], size: uint64_t) -> uint64_t:
+        """Resize an element, in place if possible; as much of it as fits is kept. Returns its place.
 
-        The caller makes the element tell its new size before any other call.
+        The caller writes the new size into the element before any other call.
         """
-        kind: uint32_t = self.indexes[store].table.kind
+        kind: uint32_t = self.indexes[store_number].table.kind
         old: uint64_t = slot_offset(slot)
         old_size: uint64_t = entry_size(kind, self.arena.base + old)
         offset: uint64_t
@@ -213,36 +217,36 @@ class Stores:
         if self.arena.fits(old, old_size, size):
             return old
         self.reserve_again()
-        offset = self.allocate_again(store, old_size, size)
+        offset = self.allocate_again(store_number, old_size, size)
         memcpy(self.arena.base + offset, self.arena.base + old, min(old_size, size))
         if is_ordered(kind):
             probe = self._at_entry(kind, offset)
-            self.trees.move(cython.address(self.indexes[store].order), cython.address(probe), offset)
+            self.trees.move(cython.address(self.indexes[store_number].order), cython.address(probe), offset)
         self.replace(slot, old, old_size, offset, size)
         return offset
 
     # The order of a sorted set or a stream
 
-    def order_entry(self, store: uint32_t, offset: uint64_t) -> cython.int:
+    def order_entry(self, store_number: uint32_t, offset: uint64_t) -> cython.int:
         """Tell the tree of a new element, which `place` has made sure of blocks for; nothing if there is no tree."""
         probe: Probe
-        kind: uint32_t = self.indexes[store].table.kind
+        kind: uint32_t = self.indexes[store_number].table.kind
         if is_ordered(kind):
             probe = self._at_entry(kind, offset)
-            self.trees.insert(cython.address(self.indexes[store].order), cython.address(probe), offset)
+            self.trees.insert(cython.address(self.indexes[store_number].order), cython.address(probe), offset)
         return 0
 
-    def forget_order(self, store: uint32_t, offset: uint64_t) -> cython.int:
+    def forget_order(self, store_number: uint32_t, offset: uint64_t) -> cython.int:
         """Tell the tree of an element that is about to go; nothing if there is no tree."""
         probe: Probe
-        kind: uint32_t = self.indexes[store].table.kind
+        kind: uint32_t = self.indexes[store_number].table.kind
         if is_ordered(kind):
             probe = self._at_entry(kind, offset)
-            self.trees.remove(cython.address(self.indexes[store].order), cython.address(probe))
+            self.trees.remove(cython.address(self.indexes[store_number].order), cython.address(probe))
         return 0
 
-    def rescore(self, store: uint32_t, slot: cython.pointer[uint64_t], score: cython.double) -> cython.int:
-        """Give the element of a slot another score, where it is if it is not frozen.
+    def rescore(self, store_number: uint32_t, slot: cython.pointer[uint64_t], score: cython.double) -> cython.int:
+        """Change the score of a slot's element, in place if it is not frozen.
 
         The tree has to read the element to find it, so a copy is complete before the old one dies.
         """
@@ -251,11 +255,11 @@ class Stores:
         offset: uint64_t = old
         self.reserve_again()
         if not self.arena.fits(old, size, size):
-            offset = self.allocate_again(store, size, size)
+            offset = self.allocate_again(store_number, size, size)
             memcpy(self.arena.base + offset, self.arena.base + old, size)
-        self.forget_order(store, old)
+        self.forget_order(store_number, old)
         memcpy(self.arena.base + offset + size - SCORE_SIZE, cython.address(score), SCORE_SIZE)
-        self.order_entry(store, offset)
+        self.order_entry(store_number, offset)
         if offset != old:
             self.replace(slot, old, size, offset, size)
         return 0
@@ -263,8 +267,8 @@ class Stores:
     def _at_entry(self, kind: uint32_t, offset: uint64_t) -> Probe:
         """The exact place of an element in its tree."""
         member_len: uint64_t = 0
-        entry: cython.pointer[uint8_t] = self.arena.base + offset
-        member: cython.pointer[uint8_t] = entry_key(kind, entry, cython.address(member_len))
+        entry: Bytes = self.arena.base + offset
+        member: Bytes = entry_key(kind, entry, cython.address(member_len))
         score: cython.double = 0.0
         if kind == TYPE_STREAM:
             return at_member(order_of_id(member), member, member_len, False)
@@ -275,62 +279,64 @@ class Stores:
 
     def create(self, kind: uint32_t, owner: uint32_t) -> uint32_t:
         """An empty spread collection for a key of the store `owner`; the caller sets its root."""
-        store: uint32_t
+        store_number: uint32_t
         self.reserve()
-        store = self._take_number()
-        if store == 0:
+        store_number = self._take_number()
+        if store_number == 0:
             raise ArenaFull("command not allowed: too many large collections")
         self.created += 1
-        self.indexes[store].serial = self.created
-        memset(cython.address(self.arena.spreads[store]), 0, cython.sizeof(self.arena.spreads[store]))
-        self.indexes[store].table.kind = kind
-        self.arena.heaps[store].kind = kind
-        self.arena.spreads[store].kind = kind
-        self.arena.spreads[store].owner = owner
+        self.indexes[store_number].serial = self.created
+        memset(cython.address(self.arena.spreads[store_number]), 0, cython.sizeof(self.arena.spreads[store_number]))
+        self.indexes[store_number].table.kind = kind
+        self.arena.heaps[store_number].kind = kind
+        self.arena.spreads[store_number].kind = kind
+        self.arena.spreads[store_number].owner = owner
         # The walk ends there; a short list never gets a segment of its own.
-        self.arena.stores_used = max(self.arena.stores_used, store + 1)
-        self.indexes[store].chain.store = store
-        self.indexes[store].chain.shared = self.databases + owner
+        self.arena.stores_used = max(self.arena.stores_used, store_number + 1)
+        self.indexes[store_number].chain.store_number = store_number
+        self.indexes[store_number].chain.shared = self.databases + owner
         self.spreads += 1
-        return store
+        return store_number
 
     def clone(self, source: uint32_t, owner: uint32_t) -> uint32_t:
         """A copy of a spread collection for another key; the caller sets its root."""
         kind: uint32_t = self.indexes[source].table.kind
-        store: uint32_t = self.create(kind, owner)
+        store_number: uint32_t = self.create(kind, owner)
         cursor: uint64_t = 0
         offsets: uint64_t[336]
         found: uint32_t = 0
         at: uint32_t
         try:
             if is_chain(kind):
-                self.chains.copy(cython.address(self.indexes[source].chain), cython.address(self.indexes[store].chain))
-                self.publish_chain(store)
-                return store
+                self.chains.copy(
+                    cython.address(self.indexes[source].chain), cython.address(self.indexes[store_number].chain)
+                )
+                self.publish_chain(store_number)
+                return store_number
             while True:
                 cursor = self.tables.scan_home(
                     cython.address(self.indexes[source].table), cursor, offsets, cython.address(found)
                 )
                 for at in range(found):
-                    self.add(store, self.arena.base + offsets[at])
+                    self.add(store_number, self.arena.base + offsets[at])
                 if cursor == 0:
                     break
-            self.clone_parts(source, store)
+            self.clone_parts(source, store_number)
         except ArenaFull:
-            self.drop(store)
+            self.drop(store_number)
             raise
-        return store
+        return store_number
 
-    def memory_of(self, store: uint32_t) -> uint64_t:
+    def memory_of(self, store_number: uint32_t) -> uint64_t:
         """Bytes of a spread collection: its elements, rounded to granules or pages, and the blocks of its indexes."""
-        chain: cython.pointer[Chain] = cython.address(self.indexes[store].chain)
+        chain: cython.pointer[Chain] = cython.address(self.indexes[store_number].chain)
         nbytes: uint64_t
-        if is_chain(self.indexes[store].table.kind):
+        if is_chain(self.indexes[store_number].table.kind):
             nbytes = (chain.pages << PAGE_SHIFT) + cython.cast(uint64_t, chain.nodes.blocks) * BLOCK_SIZE
         else:
-            nbytes = self.arena.heap_bytes(store) + self.indexes[store].table.blocks * BLOCK_SIZE
-        if self.indexes[store].next_part:
-            nbytes += self.memory_of(self.indexes[store].next_part)
+            nbytes = self.arena.heap_bytes(store_number) + self.indexes[store_number].table.blocks * BLOCK_SIZE
+        if self.indexes[store_number].next_part:
+            nbytes += self.memory_of(self.indexes[store_number].next_part)
         return nbytes
 
     def resident_bytes(self) -> uint64_t:
@@ -340,65 +346,65 @@ class Stores:
             + self.chunks.resident_bytes()
         )
 
-    def publish_chain(self, store: uint32_t) -> cython.void:
+    def publish_chain(self, store_number: uint32_t) -> cython.void:
         """Tell the child's table what a change of the store's chain may have changed."""
-        self.arena.spreads[store].count = self.indexes[store].chain.nodes.elements
-        self.arena.spreads[store].head = self.indexes[store].chain.first
+        self.arena.spreads[store_number].count = self.indexes[store_number].chain.nodes.elements
+        self.arena.spreads[store_number].head = self.indexes[store_number].chain.first
 
-    def rehome(self, store: uint32_t, owner: uint32_t) -> cython.int:
+    def rehome(self, store_number: uint32_t, owner: uint32_t) -> cython.int:
         """Take a spread collection to another database, except for its root."""
-        before: uint32_t = self.arena.spreads[store].owner
+        before: uint32_t = self.arena.spreads[store_number].owner
         try:
-            self._rehome_all(store, owner)
+            self._rehome_all(store_number, owner)
         except ArenaFull:
             # What some of it has just left is still free.
-            self._rehome_all(store, before)
+            self._rehome_all(store_number, before)
             raise
         return 0
 
-    def _rehome_all(self, store: uint32_t, owner: uint32_t) -> cython.int:
-        while store:
-            if self.arena.spreads[store].owner != owner:
-                self.chains.share_with(cython.address(self.indexes[store].chain), self.databases + owner)
-                if is_chain(self.indexes[store].table.kind):
-                    self.publish_chain(store)
-                self.arena.spreads[store].owner = owner
-            store = self.indexes[store].next_part
+    def _rehome_all(self, store_number: uint32_t, owner: uint32_t) -> cython.int:
+        while store_number:
+            if self.arena.spreads[store_number].owner != owner:
+                self.chains.share_with(cython.address(self.indexes[store_number].chain), self.databases + owner)
+                if is_chain(self.indexes[store_number].table.kind):
+                    self.publish_chain(store_number)
+                self.arena.spreads[store_number].owner = owner
+            store_number = self.indexes[store_number].next_part
         return 0
 
     # Parts of a stream
 
-    def create_part(self, store: uint32_t, width: uint32_t) -> uint32_t:
+    def create_part(self, store_number: uint32_t, width: uint32_t) -> uint32_t:
         """An empty chain, the last part of a spread stream. width: of its elements; 0: they are strings."""
-        part: uint32_t = self.create(TYPE_PART, self.arena.spreads[store].owner)
+        part: uint32_t = self.create(TYPE_PART, self.arena.spreads[store_number].owner)
         self.indexes[part].chain.width = width
-        while self.indexes[store].next_part:
-            store = self.indexes[store].next_part
-        self.indexes[store].next_part = part
+        while self.indexes[store_number].next_part:
+            store_number = self.indexes[store_number].next_part
+        self.indexes[store_number].next_part = part
         return part
 
-    def drop_part(self, store: uint32_t, part: uint32_t) -> cython.void:
-        while self.indexes[store].next_part != part:
-            store = self.indexes[store].next_part
-        self.indexes[store].next_part = self.indexes[part].next_part
+    def drop_part(self, store_number: uint32_t, part: uint32_t) -> cython.void:
+        while self.indexes[store_number].next_part != part:
+            store_number = self.indexes[store_number].next_part
+        self.indexes[store_number].next_part = self.indexes[part].next_part
         self.indexes[part].next_part = 0
         self.drop(part)
 
-    def clone_parts(self, source: uint32_t, store: uint32_t) -> cython.int:
+    def clone_parts(self, source: uint32_t, store_number: uint32_t) -> cython.int:
         """Give a copy of a stream copies of its parts, in the same order."""
         part: uint32_t = self.indexes[source].next_part
         new: uint32_t
         while part:
-            new = self.create_part(store, self.indexes[part].chain.width)
+            new = self.create_part(store_number, self.indexes[part].chain.width)
             self.chains.copy(cython.address(self.indexes[part].chain), cython.address(self.indexes[new].chain))
             self.publish_chain(new)
             part = self.indexes[part].next_part
         return 0
 
-    def renumber_parts(self, source: uint32_t, store: uint32_t, tail: cython.pointer[uint8_t]) -> cython.void:
-        """Let the tail of a copy, so far that of the source, tell its own parts."""
-        at: cython.pointer[uint8_t] = tail + TAIL_MIN
-        place: cython.pointer[uint8_t]
+    def renumber_parts(self, source: uint32_t, store_number: uint32_t, tail: Bytes) -> cython.void:
+        """Point the tail of a copy, so far that of the source, to its own parts."""
+        at: Bytes = tail + TAIL_MIN
+        place: Bytes
         groups: uint64_t = 0
         part: uint32_t = 0
         table: uint32_t
@@ -408,44 +414,39 @@ class Stores:
             if place[0] == TABLES_MARK:
                 for table in range(TABLES):
                     memcpy(cython.address(part), place + 1 + 4 * table, 4)
-                    part = self._twin(source, store, part)
+                    part = self._twin(source, store_number, part)
                     memcpy(place + 1 + 4 * table, cython.address(part), 4)
             at = behind_group(at)
             groups -= 1
 
-    def _twin(self, source: uint32_t, store: uint32_t, part: uint32_t) -> uint32_t:
+    def _twin(self, source: uint32_t, store_number: uint32_t, part: uint32_t) -> uint32_t:
         """The copy of a part."""
         while source != part:
             source = self.indexes[source].next_part
-            store = self.indexes[store].next_part
-        return store
+            store_number = self.indexes[store_number].next_part
+        return store_number
 
     # Dropping
 
-    def drop(self, store: uint32_t, lazily: cython.bint = False) -> cython.void:
+    def drop(self, store_number: uint32_t, lazily: cython.bint = False) -> cython.void:
         """End a spread collection. lazily: its memory is freed later."""
-        objects: uint64_t = self._nodes_in_redis(store) > LAZY_PARTS
+        objects: uint64_t = self._nodes_in_redis(store_number) > LAZY_PARTS
         part: uint32_t
-        while store:
-            part = self.indexes[store].next_part
-            self._end(store, objects, lazily)
+        while store_number:
+            part = self.indexes[store_number].next_part
+            self._end(store_number, objects, lazily)
             objects = 0
-            store = part
+            store_number = part
 
     def drop_database(self, owner: uint32_t, expiry: cython.pointer[OrderedState], lazily: cython.bint) -> cython.void:
         """Empty a database: its keys, whose times are in `expiry`, its chunks, and its spread collections."""
         objects: uint64_t = self.indexes[owner].table.used
-        store: uint32_t
-        for store in range(3 * self.databases, self.next_fresh):
-            if self.arena.spreads[store].kind and self.arena.spreads[store].owner == owner:
+        store_number: uint32_t
+        for store_number in range(3 * self.databases, self.next_fresh):
+            if self.arena.spreads[store_number].kind and self.arena.spreads[store_number].owner == owner:
                 # Its shared nodes go with those of all.
-                self.indexes[store].chain.shared_pages = 0
-                self._end(store, 0, lazily)
-        store = self.first_waiting
-        while store:
-            if self.indexes[store].chain.shared == self.databases + owner:
-                self.indexes[store].chain.shared_pages = 0
-            store = self.indexes[store].next_free
+                self.indexes[store_number].chain.shared_pages = 0
+                self._end(store_number, 0, lazily)
         if objects:
             self.chunks.drop_owned(owner)
         while not lazily and self.chunks.sweep(OWNERS_PER_STEP):
@@ -454,37 +455,37 @@ class Stores:
         self._drop_own(self.databases + owner, cython.NULL, 0, lazily)
         self._drop_own(2 * self.databases + owner, cython.NULL, 0, lazily)
 
-    def _end(self, store: uint32_t, objects: uint64_t, lazily: cython.bint) -> cython.void:
-        """The store of a collection, or a part, is nobody's any more."""
-        if self.evacuated == store and self.evacuated_to:
+    def _end(self, store_number: uint32_t, objects: uint64_t, lazily: cython.bint) -> cython.void:
+        """The store of a collection, or a part, has no owner left."""
+        if self.evacuated == store_number and self.evacuated_to:
             self._end_evacuation()
-        self.arena.spreads[store].kind = 0
+        self.arena.spreads[store_number].kind = 0
         self.spreads -= 1
         if lazily:
-            self._wait(store, objects)
+            self._wait(store_number, objects)
             return
-        self.tables.clear(cython.address(self.indexes[store].table))
-        self.trees.clear(cython.address(self.indexes[store].order))
-        self.chains.forget(cython.address(self.indexes[store].chain))
-        self.arena.drop_store(store)
-        self._release_number(store)
+        self.tables.clear(cython.address(self.indexes[store_number].table))
+        self.trees.clear(cython.address(self.indexes[store_number].order))
+        self.chains.forget(cython.address(self.indexes[store_number].chain))
+        self.arena.drop_store(store_number)
+        self._release_number(store_number)
 
     def _drop_own(
-        self, store: uint32_t, order: cython.pointer[OrderedState], objects: uint64_t, lazily: cython.bint
+        self, store_number: uint32_t, order: cython.pointer[OrderedState], objects: uint64_t, lazily: cython.bint
     ) -> cython.void:
         """Empty a store of a database, which stays. lazily: a store with another number takes over what there is."""
-        table: cython.pointer[TableState] = cython.address(self.indexes[store].table)
+        table: cython.pointer[TableState] = cython.address(self.indexes[store_number].table)
         waiting: cython.pointer[TableState]
         number: uint32_t = 0
-        if self.evacuated == store and self.evacuated_to:
+        if self.evacuated == store_number and self.evacuated_to:
             self._end_evacuation()
-        if lazily and (self.arena.heaps[store].first_segment or table.blocks):
+        if lazily and (self.arena.heaps[store_number].first_segment or table.blocks):
             number = self._take_number()
         if number == 0:
             self.tables.clear(table)
             if order != cython.NULL:
                 self.trees.clear(order)
-            self.arena.drop_store(store)
+            self.arena.drop_store(store_number)
             return
         waiting = cython.address(self.indexes[number].table)
         waiting[0] = table[0]
@@ -496,54 +497,60 @@ class Stores:
         if order != cython.NULL:
             self.indexes[number].order = order[0]
             memset(order, 0, cython.sizeof(OrderedState))
-        self.arena.rename_store(store, number)
+        self.arena.rename_store(store_number, number)
         self.arena.spreads[number].kind = 0
-        self.arena.spreads[number].owner = store % self.databases
+        self.arena.spreads[number].owner = store_number % self.databases
         self._wait(number, objects)
 
-    def _nodes_in_redis(self, store: uint32_t) -> uint64_t:
+    def _nodes_in_redis(self, store_number: uint32_t) -> uint64_t:
         """About how many allocations a collection has there: its elements, or a list's nodes."""
-        count: uint64_t = self.arena.spreads[store].count
-        pages: uint64_t = self.indexes[store].chain.pages
+        count: uint64_t = self.arena.spreads[store_number].count
+        pages: uint64_t = self.indexes[store_number].chain.pages
         return (
-            min(count, pages << PAGE_SHIFT >> LIST_NODE_SHIFT) if self.arena.spreads[store].kind == TYPE_LIST else count
+            min(count, pages << PAGE_SHIFT >> LIST_NODE_SHIFT)
+            if self.arena.spreads[store_number].kind == TYPE_LIST
+            else count
         )
 
-    def _wait(self, store: uint32_t, objects: uint64_t) -> cython.void:
-        """Let a store's memory be freed when its turn comes."""
-        index: cython.pointer[Index] = cython.address(self.indexes[store])
-        self.arena.retire_store(store)
+    def _wait(self, store_number: uint32_t, objects: uint64_t) -> cython.void:
+        """Let a store's memory be freed when its turn comes.
+
+        Its nodes in a shared store are freed now: later, its own segments may be another store's, and nothing would
+        tell which of its nodes were where.
+        """
+        index: cython.pointer[Index] = cython.address(self.indexes[store_number])
+        self.chains.forget(cython.address(index.chain))
+        self.arena.retire_store(store_number)
         index.objects = objects
         index.cleared = index.next_free = 0
         self.waiting_objects += objects
         if self.first_waiting:
-            self.indexes[self.last_waiting].next_free = store
+            self.indexes[self.last_waiting].next_free = store_number
         else:
-            self.first_waiting = store
-        self.last_waiting = store
+            self.first_waiting = store_number
+        self.last_waiting = store_number
 
     def free_step(self) -> cython.bint:
         """Free some of what waits; False if nothing does."""
-        store: uint32_t = self.first_waiting
-        index: cython.pointer[Index] = cython.address(self.indexes[store])
+        store_number: uint32_t = self.first_waiting
+        index: cython.pointer[Index] = cython.address(self.indexes[store_number])
         if self.chunks.sweep(OWNERS_PER_STEP):
             return True
-        if store == 0:
+        if store_number == 0:
             return False
         if not (
             self.tables.clear_some(cython.address(index.table), cython.address(index.cleared), BLOCKS_PER_STEP)
             and self.trees.clear_some(cython.address(index.order), BLOCKS_PER_STEP)
         ):
             return True
-        self.chains.forget(cython.address(index.chain))
-        if self.arena.heaps[store].first_segment:
+        if self.arena.heaps[store_number].first_segment:
             self.arena.free_retired(1)
             return True
         self.first_waiting = index.next_free
         self.waiting_objects -= index.objects
         self.freed_objects += index.objects
-        self.arena.forget_store(store)
-        self._release_number(store)
+        self.arena.forget_store(store_number)
+        self._release_number(store_number)
         return True
 
     def free_waiting(self, until_ns: int64_t) -> cython.bint:
@@ -556,89 +563,89 @@ class Stores:
         return False
 
     def _take_number(self) -> uint32_t:
-        """A store that nobody has, its index empty; 0 if there is none."""
-        store: uint32_t = self.free_head
-        while store == 0 and self.next_fresh == STORES_MAX and self.free_step():
-            store = self.free_head
-        if store:
-            self.free_head = self.indexes[store].next_free
+        """The number of an unused store, its index empty; 0 if there is none."""
+        store_number: uint32_t = self.free_head
+        while store_number == 0 and self.next_fresh == STORES_MAX and self.free_step():
+            store_number = self.free_head
+        if store_number:
+            self.free_head = self.indexes[store_number].next_free
         elif self.next_fresh < STORES_MAX:
-            store = self.next_fresh
+            store_number = self.next_fresh
             self.next_fresh += 1
         else:
             return 0
-        memset(cython.address(self.indexes[store]), 0, cython.sizeof(Index))
-        return store
+        memset(cython.address(self.indexes[store_number]), 0, cython.sizeof(Index))
+        return store_number
 
-    def _release_number(self, store: uint32_t) -> cython.void:
-        self.indexes[store].next_free = self.free_head
-        self.free_head = store
+    def _release_number(self, store_number: uint32_t) -> cython.void:
+        self.indexes[store_number].next_free = self.free_head
+        self.free_head = store_number
 
     # Proof
 
     def check(self) -> None:
         """Prove the tables, trees and chains of all spread collections: they lead to all elements and nothing else."""
-        store: uint32_t
+        store_number: uint32_t
         pages: dict = {}
-        for store in range(3 * self.databases, self.next_fresh):
-            if not self.arena.spreads[store].kind:
+        for store_number in range(3 * self.databases, self.next_fresh):
+            if not self.arena.spreads[store_number].kind:
                 continue
-            assert not self.arena.heaps[store].retired
-            if is_chain(self.indexes[store].table.kind):
-                self.check_chain(store, pages)
+            assert not self.arena.heaps[store_number].retired
+            if is_chain(self.indexes[store_number].table.kind):
+                self.check_chain(store_number, pages)
                 continue
-            self.tables.check(cython.address(self.indexes[store].table))
-            assert self.indexes[store].table.used == self.arena.spreads[store].count
-            if is_ordered(self.indexes[store].table.kind):
-                self.check_order(store)
+            self.tables.check(cython.address(self.indexes[store_number].table))
+            assert self.indexes[store_number].table.used == self.arena.spreads[store_number].count
+            if is_ordered(self.indexes[store_number].table.kind):
+                self.check_order(store_number)
 
-        self.check_waiting(pages)
-        if self.arena.segments[0].kind == NODES and not self.arena.heaps[self.arena.segments[0].store].retired:
+        self.check_waiting()
+        if self.arena.segments[0].kind == NODES and not self.arena.heaps[self.arena.segments[0].store_number].retired:
             # The arena's first page is not given out.
-            pages[self.arena.segments[0].store] = pages.get(self.arena.segments[0].store, 0) + 1
+            pages[self.arena.segments[0].store_number] = pages.get(self.arena.segments[0].store_number, 0) + 1
         for number, wanted in pages.items():
-            store = number
-            assert self.arena.heaps[store].live_pages == wanted, f"store {number}: nodes have {wanted} pages"
+            store_number = number
+            assert self.arena.heaps[store_number].live_pages == wanted, f"store {number}: nodes have {wanted} pages"
 
-    def check_waiting(self, pages: dict) -> object:
-        """Add the pages that chains which wait have in shared stores, and prove that what waits is counted."""
-        store: uint32_t = self.first_waiting
+    def check_waiting(self) -> object:
+        """Prove that what waits is counted, and has nothing in other stores."""
+        store_number: uint32_t = self.first_waiting
         objects: uint64_t = 0
-        chain: cython.pointer[Chain]
-        while store:
-            assert self.arena.heaps[store].retired and not self.arena.spreads[store].kind
-            chain = cython.address(self.indexes[store].chain)
-            if chain.shared_pages:
-                pages[chain.shared] = pages.get(chain.shared, 0) + chain.shared_pages
-            objects += self.indexes[store].objects
-            store = self.indexes[store].next_free
+        while store_number:
+            assert self.arena.heaps[store_number].retired and not self.arena.spreads[store_number].kind
+            assert self.indexes[store_number].chain.pages == 0
+            objects += self.indexes[store_number].objects
+            store_number = self.indexes[store_number].next_free
         assert objects == self.waiting_objects
 
-    def check_chain(self, store: uint32_t, pages: dict) -> object:
+    def check_chain(self, store_number: uint32_t, pages: dict) -> object:
         """Add the pages of its nodes to those of the stores that they lie in."""
-        chain: cython.pointer[Chain] = cython.address(self.indexes[store].chain)
+        chain: cython.pointer[Chain] = cython.address(self.indexes[store_number].chain)
         for number, count in self.chains.check(chain).items():
             pages[number] = pages.get(number, 0) + count
-        assert chain.store == store and chain.shared == self.databases + self.arena.spreads[store].owner
-        assert self.arena.spreads[store].count == chain.nodes.elements
-        assert self.arena.spreads[store].head == chain.first
+        assert (
+            chain.store_number == store_number
+            and chain.shared == self.databases + self.arena.spreads[store_number].owner
+        )
+        assert self.arena.spreads[store_number].count == chain.nodes.elements
+        assert self.arena.spreads[store_number].head == chain.first
 
-    def check_order(self, store: uint32_t) -> object:
+    def check_order(self, store_number: uint32_t) -> object:
         cursor: uint64_t = 0
         offsets: uint64_t[336]
         found: uint32_t = 0
         at: uint32_t
         probe: Probe
         place: Cursor
-        order: cython.pointer[OrderedState] = cython.address(self.indexes[store].order)
+        order: cython.pointer[OrderedState] = cython.address(self.indexes[store_number].order)
         self.trees.check(order)
-        assert order.count == self.arena.spreads[store].count
+        assert order.count == self.arena.spreads[store_number].count
         while True:
             cursor = self.tables.scan_home(
-                cython.address(self.indexes[store].table), cursor, offsets, cython.address(found)
+                cython.address(self.indexes[store_number].table), cursor, offsets, cython.address(found)
             )
             for at in range(found):
-                probe = self._at_entry(self.indexes[store].table.kind, offsets[at])
+                probe = self._at_entry(self.indexes[store_number].table.kind, offsets[at])
                 place = self.trees.seek(order, cython.address(probe))
                 assert place.leaf and self.trees.entry(place).ref == offsets[at]
             if cursor == 0:
@@ -741,11 +748,11 @@ class Stores:
         return True
 
     def _moved(self, old: uint64_t, new: uint64_t) -> cython.void:
-        """Tell table and tree that an entry has a new place."""
+        """Point table and tree to an entry's new place."""
         index: cython.pointer[Index] = cython.address(self.indexes[self.evacuated])
         kind: uint32_t = index.table.kind
         key_len: uint64_t = 0
-        key: cython.pointer[uint8_t] = entry_key(kind, self.arena.base + new, cython.address(key_len))
+        key: Bytes = entry_key(kind, self.arena.base + new, cython.address(key_len))
         probe: Probe
         move_slot(self.tables.find_offset(cython.address(index.table), hash_key(key, key_len), old), new)
         if is_ordered(kind):

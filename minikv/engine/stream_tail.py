@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """The tail of a spread stream, as a file has it: large groups lie in tables, which stream_tail.pxd describes.
 
 What is not in tables goes over as it is, in as few copies as the buffer allows. A StreamTail says at any time which

@@ -38,6 +38,19 @@ cdef struct BlockHeader:
 
 cdef uint64_t hash_key(const uint8_t *key, uint64_t key_len) noexcept nogil
 
+cdef struct Key:                    # of a record; the bytes are its owner's
+    const uint8_t *bytes
+    uint64_t len
+    uint64_t hash
+
+
+cdef inline Key make_key(const uint8_t *bytes, uint64_t len, uint64_t hash_) noexcept nogil:
+    cdef Key key
+    key.bytes = bytes
+    key.len = len
+    key.hash = hash_
+    return key
+
 
 cdef inline uint64_t slot_offset(const uint64_t *slot) noexcept nogil:
     """Offset in the arena of the record that an entry points to; 0 for an empty entry."""

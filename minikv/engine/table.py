@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """Hash indexes over parent-only memory: from keys to records, and from elements of a large collection to their records.
 
 Extendible hashing: a directory of 2**depth block numbers, indexed by the first bits of the hash, leads to blocks of 4
@@ -36,6 +37,8 @@ from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.minikv.engine.arena import GRANULE_SHIFT, Arena
 from cython.cimports.minikv.engine.memory import BLOCK_SHIFT, BLOCK_SIZE, BlockPool, try_reserve, unmap
 from cython.cimports.minikv.engine.record import (
+    Bytes,
+    ConstBytes,
     chunk_owner,
     entry_key,
     is_chunked,
@@ -59,7 +62,7 @@ PREFIX_MASK = cython.declare(uint64_t, (1 << 22) - 1)
 OVERFLOW_STUCK = cython.declare(uint64_t, 255)
 
 
-def hash_key(key: cython.pointer[cython.const[uint8_t]], key_len: uint64_t) -> uint64_t:
+def hash_key(key: ConstBytes, key_len: uint64_t) -> uint64_t:
     """CPython's own randomised SipHash."""
     # An empty key hashes to 0 in CPython, whatever the seed; it is one key, so that does no harm.
     return cython.cast(uint64_t, minikv_hash_bytes(key, cython.cast(cython.Py_ssize_t, key_len)))
@@ -85,7 +88,7 @@ def tag_of(hash_: uint64_t) -> uint64_t:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def header_of(block: cython.pointer[uint8_t]) -> cython.pointer[BlockHeader]:
+def header_of(block: Bytes) -> cython.pointer[BlockHeader]:
     return cython.cast(cython.pointer[BlockHeader], block + HEADER_AT)
 
 
@@ -93,7 +96,7 @@ def header_of(block: cython.pointer[uint8_t]) -> cython.pointer[BlockHeader]:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def bucket_of(block: cython.pointer[uint8_t], bucket: uint64_t) -> cython.pointer[uint64_t]:
+def bucket_of(block: Bytes, bucket: uint64_t) -> cython.pointer[uint64_t]:
     return cython.cast(cython.pointer[uint64_t], block + bucket * BUCKET_SIZE)
 
 
@@ -116,7 +119,7 @@ class Tables:
         self.arena = arena
         self.pool = pool
 
-    def _block(self, number: uint32_t) -> cython.pointer[uint8_t]:
+    def _block(self, number: uint32_t) -> Bytes:
         return self.pool.base + (cython.cast(cython.size_t, number) << BLOCK_SHIFT)
 
     # Search
@@ -124,12 +127,12 @@ class Tables:
     def find(
         self,
         table: cython.pointer[TableState],
-        key: cython.pointer[cython.const[uint8_t]],
+        key: ConstBytes,
         key_len: uint64_t,
         hash_: uint64_t,
     ) -> cython.pointer[uint64_t]:
         """The entry of a key; NULL if it is not there. Valid until the next insert or remove."""
-        block: cython.pointer[uint8_t]
+        block: Bytes
         bucket: cython.pointer[uint64_t]
         tag: uint64_t = tag_of(hash_)
         home: uint64_t = tag >> PREFIX_BITS
@@ -137,7 +140,7 @@ class Tables:
         matches: uint64_t
         slot: cython.int
         _step: cython.int
-        stored: cython.pointer[uint8_t]
+        stored: Bytes
         stored_len: uint64_t = 0
         if table.used == 0:
             return cython.NULL
@@ -161,7 +164,7 @@ class Tables:
         return cython.NULL
 
     def prefetch_bucket(self, table: cython.pointer[cython.const[TableState]], hash_: uint64_t) -> cython.void:
-        block: cython.pointer[uint8_t]
+        block: Bytes
         tag: uint64_t = tag_of(hash_)
         if table.used:
             block = self._block(table.directory[(tag & PREFIX_MASK) >> (PREFIX_BITS - table.depth)])
@@ -170,7 +173,7 @@ class Tables:
 
     def prefetch_record(self, table: cython.pointer[cython.const[TableState]], hash_: uint64_t) -> cython.void:
         bucket: cython.pointer[uint64_t]
-        record: cython.pointer[uint8_t]
+        record: Bytes
         tag: uint64_t = tag_of(hash_)
         matches: uint64_t
         if table.used:
@@ -198,14 +201,14 @@ class Tables:
     def _find_where(
         self, table: cython.pointer[TableState], hash_: uint64_t, offset: uint64_t, expire_at_ms: int64_t
     ) -> cython.pointer[uint64_t]:
-        block: cython.pointer[uint8_t]
+        block: Bytes
         bucket: cython.pointer[uint64_t]
         tag: uint64_t = tag_of(hash_)
         home: uint64_t = tag >> PREFIX_BITS
         _step: cython.int
         slot: cython.int
-        record: cython.pointer[uint8_t]
-        key: cython.pointer[uint8_t]
+        record: Bytes
+        key: Bytes
         key_len: uint64_t = 0
         if table.used == 0:
             return cython.NULL
@@ -233,15 +236,13 @@ class Tables:
         self, table: cython.pointer[TableState], hash_: uint64_t, number: uint32_t
     ) -> cython.pointer[uint64_t]:
         """The entry of the key, of this hash, whose value is the chunked collection of a number."""
-        block: cython.pointer[uint8_t] = self._block(
-            table.directory[(tag_of(hash_) & PREFIX_MASK) >> (PREFIX_BITS - table.depth)]
-        )
+        block: Bytes = self._block(table.directory[(tag_of(hash_) & PREFIX_MASK) >> (PREFIX_BITS - table.depth)])
         bucket: cython.pointer[uint64_t]
         tag: uint64_t = tag_of(hash_)
         home: uint64_t = tag >> PREFIX_BITS
         _step: cython.int
         slot: cython.int
-        record: cython.pointer[uint8_t]
+        record: Bytes
         for _step in range(BUCKETS):
             bucket = bucket_of(block, home)
             for slot in range(1, ENTRIES + 1):
@@ -261,7 +262,7 @@ class Tables:
         """Add the entry of a key that is not there. NULL, and nothing changed, when there is no room for it."""
         tag: uint64_t = tag_of(hash_)
         number: uint32_t
-        block: cython.pointer[uint8_t]
+        block: Bytes
         slot: cython.pointer[uint64_t]
         if table.blocks == 0:
             number = self.pool.allocate()
@@ -290,7 +291,7 @@ class Tables:
         return slot
 
     def _insert_entry(
-        self, block: cython.pointer[uint8_t], fingerprint: uint64_t, entry: uint64_t, clock: uint32_t
+        self, block: Bytes, fingerprint: uint64_t, entry: uint64_t, clock: uint32_t
     ) -> cython.pointer[uint64_t]:
         """Put an entry into a block that has room."""
         bucket: cython.pointer[uint64_t]
@@ -301,7 +302,7 @@ class Tables:
             for slot in range(1, ENTRIES + 1):
                 if bucket[slot] == 0:
                     bucket[slot] = entry
-                    cython.cast(cython.pointer[uint8_t], bucket)[slot - 1] = cython.cast(uint8_t, fingerprint)
+                    cython.cast(Bytes, bucket)[slot - 1] = cython.cast(uint8_t, fingerprint)
                     self.set_clock(bucket + slot, clock)
                     return bucket + slot
             if bucket[0] >> 56 != OVERFLOW_STUCK:
@@ -310,10 +311,8 @@ class Tables:
 
     def remove(self, table: cython.pointer[TableState], slot: cython.pointer[uint64_t]) -> cython.void:
         """Take an entry out."""
-        block: cython.pointer[uint8_t] = cython.cast(
-            cython.pointer[uint8_t], cython.cast(uintptr_t, slot) & ~cython.cast(uintptr_t, BLOCK_SIZE - 1)
-        )
-        at: uint64_t = cython.cast(uint64_t, cython.cast(cython.pointer[uint8_t], slot) - block) // BUCKET_SIZE
+        block: Bytes = cython.cast(Bytes, cython.cast(uintptr_t, slot) & ~cython.cast(uintptr_t, BLOCK_SIZE - 1))
+        at: uint64_t = cython.cast(uint64_t, cython.cast(Bytes, slot) - block) // BUCKET_SIZE
         home: uint64_t = (slot[0] & TAG_MASK) >> PREFIX_BITS
         prefix: uint32_t = cython.cast(uint32_t, slot[0] & PREFIX_MASK)
         bucket: cython.pointer[uint64_t]
@@ -334,11 +333,11 @@ class Tables:
     def _split(self, table: cython.pointer[TableState], index: uint32_t) -> cython.bint:
         """Split the block at a place of the directory; False if it cannot be split further."""
         number: uint32_t = table.directory[index]
-        block: cython.pointer[uint8_t] = self._block(number)
+        block: Bytes = self._block(number)
         depth: uint32_t = header_of(block).depth
         new_number: uint32_t
-        new_block: cython.pointer[uint8_t]
-        target: cython.pointer[uint8_t]
+        new_block: Bytes
+        target: Bytes
         old: uint8_t[4096]
         place: cython.int
         span: uint32_t
@@ -376,9 +375,7 @@ class Tables:
                 target = new_block if (entries[slot] >> (PREFIX_BITS - 1 - depth)) & 1 else block
                 clock = 0
                 memcpy(cython.address(clock), old + CLOCKS_AT + (bucket * ENTRIES + slot - 1) * CLOCK_SIZE, CLOCK_SIZE)
-                self._insert_entry(
-                    target, cython.cast(cython.pointer[uint8_t], entries)[slot - 1], entries[slot], clock
-                )
+                self._insert_entry(target, cython.cast(Bytes, entries)[slot - 1], entries[slot], clock)
                 header_of(target).used += 1
         return True
 
@@ -409,12 +406,12 @@ class Tables:
     def _merge(self, table: cython.pointer[TableState], prefix: uint32_t) -> cython.void:
         """Merge the block of a prefix with its buddy if both are sparse."""
         index: uint32_t = prefix >> (PREFIX_BITS - table.depth)
-        block: cython.pointer[uint8_t] = self._block(table.directory[index])
+        block: Bytes = self._block(table.directory[index])
         depth: uint32_t = header_of(block).depth
         span: uint32_t = 1 << (table.depth - depth)
         buddy_index: uint32_t = (index & ~(span - 1)) ^ span
         buddy_number: uint32_t = table.directory[buddy_index]
-        buddy: cython.pointer[uint8_t] = self._block(buddy_number)
+        buddy: Bytes = self._block(buddy_number)
         place: uint32_t
         bucket: cython.int
         slot: cython.int
@@ -427,7 +424,7 @@ class Tables:
                 if entries[slot]:
                     self._insert_entry(
                         block,
-                        cython.cast(cython.pointer[uint8_t], entries)[slot - 1],
+                        cython.cast(Bytes, entries)[slot - 1],
                         entries[slot],
                         self.get_clock(entries + slot),
                     )
@@ -452,11 +449,11 @@ class Tables:
     def clear_some(
         self, table: cython.pointer[TableState], place: cython.pointer[uint32_t], limit: uint32_t
     ) -> cython.bint:
-        """The same, up to `limit` blocks at a time, for a table that nobody looks into any more. True when it is done.
+        """The same, up to `limit` blocks at a time, for a table that is no longer read. True when it is done.
 
         place: in the directory, 0 for the first time.
         """
-        block: cython.pointer[uint8_t]
+        block: Bytes
         number: uint32_t
         kind: uint32_t = table.kind
         changes: uint64_t = table.changes + 1
@@ -472,7 +469,7 @@ class Tables:
             limit -= 1
         if table.directory_block:
             self.pool.free(table.directory_block)
-        unmap(cython.cast(cython.pointer[uint8_t], table.directory_map), DIRECTORY_MAX_BYTES)
+        unmap(cython.cast(Bytes, table.directory_map), DIRECTORY_MAX_BYTES)
         memset(table, 0, cython.sizeof(TableState))
         table.kind = kind
         table.changes = changes
@@ -502,7 +499,7 @@ class Tables:
         prefix: uint64_t = (cursor >> 11) & PREFIX_MASK
         home: uint64_t = cursor & 63
         at: uint64_t
-        block: cython.pointer[uint8_t]
+        block: Bytes
         depth: uint64_t
         bucket: cython.pointer[uint64_t]
         _step: cython.int
@@ -532,7 +529,7 @@ class Tables:
     def random_offset(self, table: cython.pointer[TableState], random: uint64_t) -> uint64_t:
         """A record chosen by 64 random bits: uniform up to the difference in blocks' fill; 0 if there is none."""
         _try: cython.int
-        block: cython.pointer[uint8_t]
+        block: Bytes
         place: uint64_t
         if table.used == 0:
             return 0
@@ -568,12 +565,12 @@ class Tables:
         place: uint32_t
         span: uint32_t
         other: uint32_t
-        block: cython.pointer[uint8_t]
+        block: Bytes
         bucket: cython.int
         slot: cython.int
         entries: cython.pointer[uint64_t]
         used: uint64_t = 0
-        key: cython.pointer[uint8_t]
+        key: Bytes
         key_len: uint64_t = 0
         hash_: uint64_t
         at: uint64_t
@@ -601,7 +598,7 @@ class Tables:
                     key = entry_key(table.kind, self.arena.base + slot_offset(entries + slot), cython.address(key_len))
                     hash_ = hash_key(key, key_len)
                     assert (entries[slot] & TAG_MASK) == tag_of(hash_)
-                    assert cython.cast(cython.pointer[uint8_t], entries)[slot - 1] == (hash_ & 0xFF)
+                    assert cython.cast(Bytes, entries)[slot - 1] == (hash_ & 0xFF)
                     assert (hash_ >> 42) >> (PREFIX_BITS - table.depth) >> (table.depth - header_of(block).depth) == (
                         place >> (table.depth - header_of(block).depth)
                     )
@@ -626,8 +623,8 @@ class Tables:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def clock_address(slot: cython.pointer[cython.const[uint64_t]]) -> cython.pointer[uint8_t]:
+def clock_address(slot: cython.pointer[cython.const[uint64_t]]) -> Bytes:
     block: uintptr_t = cython.cast(uintptr_t, slot) & ~cython.cast(uintptr_t, BLOCK_SIZE - 1)
     word: uintptr_t = (cython.cast(uintptr_t, slot) - block) >> 3
     entry: uintptr_t = (word >> 3) * ENTRIES + (word & 7) - 1
-    return cython.cast(cython.pointer[uint8_t], block) + CLOCKS_AT + entry * CLOCK_SIZE
+    return cython.cast(Bytes, block) + CLOCKS_AT + entry * CLOCK_SIZE

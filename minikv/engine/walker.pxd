@@ -78,14 +78,9 @@ cdef struct Walk:                   # inherited, as is all that it points to
     Lzf *lzf
 
 
-# RDB bytes into a buffer of at least 2 * RECORD_MAX; returns how many, 0 at the end or on an error. max_keys: stop after
-# so many (0: no limit)
 cdef uint64_t walk_fill(Walk *walk, uint8_t *buffer, uint64_t size, uint64_t max_keys) noexcept nogil
-# Tell the parent how far this walk is
 cdef void walk_publish(Walk *walk) noexcept nogil
-# Give the memory of the items that lie behind back to the system. Only in a child: it loses the data
 cdef void walk_release(Walk *walk) noexcept nogil
-# Unmap the walk's own memory: it is over
 cdef void walk_end(Walk *walk) noexcept nogil
 
 cdef bint begin_part(Walk *walk) noexcept nogil
@@ -119,7 +114,6 @@ cdef class Walker:
     cdef uint64_t reserved          # bytes
 
 
-# The type and the value of a record, without key and time, as a file has them.
 cdef bytes value_bytes(Stores stores, uint8_t *record, bint compress)
 cdef bytes string_bytes(uint8_t *string, bint compress)
 cdef bytes elements_bytes(Stores stores, uint8_t kind, uint8_t *payload, bint compress)

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """The arena as a stream of RDB bytes: each database's records, then each spread collection with its elements.
 
 A walk goes through the items that Arena.plan laid down and finds the live entries of each by their bits. The chunks
@@ -16,8 +17,8 @@ of spread collections, met among the keys and kept until their elements' turn co
 been given back by then; and strings in LZF form that find no room in the buffer. What finds no room is pending: the
 next buffer begins with it.
 
-In a child, `walk_publish` tells the parent how far the walk is, and `walk_release` gives the memory that it has passed
-back: behind the walk the parent's writes cost no copies.
+In a child, `walk_publish` reports to the parent how far the walk is, and `walk_release` returns the memory that it has
+passed: behind the walk the parent's writes cost no copies.
 
 The value of a single key (value_bytes, for DUMP) is the parent's own work. It finds the elements by their table.
 """
@@ -61,6 +62,8 @@ from cython.cimports.minikv.engine.record import (
     TYPE_PART,
     TYPE_STREAM,
     TYPE_STRING,
+    Bytes,
+    ConstBytes,
     Root,
     bytes_at,
     chunk_entry,
@@ -91,13 +94,13 @@ LZF_STRING = cython.declare(uint8_t, 0xC3)
 # Redis does not try to compress shorter strings; longer ones than the maximum would double the child's memory.
 COMPRESS_MIN = cython.declare(uint64_t, 21)
 COMPRESS_MAX = cython.declare(uint64_t, 16 << 20)
-# After so many strings in a row that did not become shorter, one in 64 is tried: data that is compressed already,
+# After this many strings in a row that did not become shorter, one in 64 is tried: data that is compressed already,
 # or random, would otherwise cost more processor time than all the rest of the save.
 VAIN_TRIES = cython.declare(uint32_t, 64)
 VAIN_MASK = cython.declare(uint32_t, 63)
 # Room that `walk_fill` needs before it begins a record: the largest one outside pages, or a short string's header.
 BUFFER_MIN = cython.declare(uint64_t, RECORD_MAX + 64)
-# A chunk's elements are compressed one by one if they have so many bytes on average.
+# Mean bytes of a chunk's elements from which they are compressed one by one.
 COMPRESSED_ELEMENT = cython.declare(int64_t, 128)
 PREFETCHED = cython.declare(uint32_t, 8)  # chunks
 PREFETCHED_LINES = cython.declare(cython.int, 6)  # of the cache, of each chunk
@@ -108,9 +111,11 @@ VALUE_BUFFER = cython.declare(uint64_t, 1 << 20)  # bytes of a collection copied
 # The walk
 
 
-def walk_fill(
-    walk: cython.pointer[Walk], buffer: cython.pointer[uint8_t], size: uint64_t, max_keys: uint64_t
-) -> uint64_t:
+def walk_fill(walk: cython.pointer[Walk], buffer: Bytes, size: uint64_t, max_keys: uint64_t) -> uint64_t:
+    """Write RDB bytes into a buffer of at least 2 * RECORD_MAX; returns how many, 0 at the end or on an error.
+
+    max_keys: where to stop (0: no limit).
+    """
     keys_end: uint64_t = walk.keys + max_keys if max_keys else ~cython.cast(uint64_t, 0)
     walk.out = buffer
     walk.out_end = buffer + size
@@ -139,24 +144,25 @@ def walk_fill(
 
 
 def walk_publish(walk: cython.pointer[Walk]) -> cython.void:
+    """Report to the parent how far this walk is."""
     walk.progress[KEYS_DONE] = walk.keys
     walk.progress[RANK_PASSED] = walk.passed
 
 
 def walk_release(walk: cython.pointer[Walk]) -> cython.void:
+    """Return the memory of the items that lie behind to the system. Only in a child: it loses the data."""
     number: uint64_t
     count: uint64_t
     while walk.released < walk.passed:
         number = walk.items[walk.released].segment
         count = walk.items[walk.released].segments
         give_back(walk.base + (number << SEGMENT_SHIFT), count * SEGMENT_SIZE)
-        give_back(
-            cython.cast(cython.pointer[uint8_t], walk.live + number * WORDS_PER_SEGMENT), count * BITMAP_PER_SEGMENT
-        )
+        give_back(cython.cast(Bytes, walk.live + number * WORDS_PER_SEGMENT), count * BITMAP_PER_SEGMENT)
         walk.released += 1
 
 
 def walk_end(walk: cython.pointer[Walk]) -> cython.void:
+    """Unmap the walk's own memory: it is over."""
     unmap_all(cython.address(walk.places))
     unmap_all(cython.address(walk.kept))
     unmap_all(cython.address(walk.packed))
@@ -204,7 +210,7 @@ def begin_database(walk: cython.pointer[Walk], part: cython.pointer[cython.const
 def begin_spread(walk: cython.pointer[Walk], number: uint32_t) -> cython.void:
     spread: cython.pointer[cython.const[Spread]] = cython.address(walk.spreads[number])
     kept: cython.pointer[Kept] = kept_at(walk, number)
-    start: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], kept) + cython.sizeof(Kept)
+    start: Bytes = cython.cast(Bytes, kept) + cython.sizeof(Kept)
     if kept == cython.NULL:
         walk.error = EINVAL  # elements without a key
         return
@@ -271,14 +277,14 @@ def enter(walk: cython.pointer[Walk], node: uint64_t) -> cython.void:
 def keep(
     walk: cython.pointer[Walk],
     number: uint32_t,
-    record: cython.pointer[cython.const[uint8_t]],
+    record: ConstBytes,
     header: uint64_t,
     tail: uint64_t,
 ) -> cython.void:
     """Copy a root for its elements' turn: `header` bytes before its payload, and a stream's tail of so many."""
     kept: cython.pointer[Kept]
-    start: cython.pointer[uint8_t]
-    end: cython.pointer[uint8_t]
+    start: Bytes
+    end: Bytes
     place: uint64_t = walk.kept_end or GRANULE
     count: uint64_t = walk.spreads[number].count
     if not (
@@ -311,7 +317,7 @@ def kept_at(walk: cython.pointer[cython.const[Walk]], number: uint32_t) -> cytho
 # Bytes
 
 
-def put(walk: cython.pointer[Walk], start: cython.pointer[cython.const[uint8_t]], nbytes: uint64_t) -> cython.void:
+def put(walk: cython.pointer[Walk], start: ConstBytes, nbytes: uint64_t) -> cython.void:
     """Write bytes, or keep them for later: two pieces at most."""
     if walk.pending.nbytes:
         walk.behind.start = start
@@ -339,11 +345,11 @@ def drain(walk: cython.pointer[Walk]) -> cython.void:
         walk.behind.nbytes = 0
 
 
-def put_record(walk: cython.pointer[Walk], record: cython.pointer[uint8_t]) -> cython.void:
+def put_record(walk: cython.pointer[Walk], record: Bytes) -> cython.void:
     """A key with its value; nothing for the root of a spread collection, whose turn comes later."""
     nbytes: uint64_t = record_size(record)
     kind: uint8_t = skip_expiry(record)[0]
-    payload: cython.pointer[uint8_t] = record_payload(record)
+    payload: Bytes = record_payload(record)
     spread: uint32_t = spread_of(kind, payload)
     header: uint64_t
     if record[0] == EXPIRY_OPCODE and record_expire_at(record) == 0:
@@ -370,7 +376,7 @@ def put_record(walk: cython.pointer[Walk], record: cython.pointer[uint8_t]) -> c
         put_string(walk, payload)
 
 
-def begin_chunks(walk: cython.pointer[Walk], kind: uint8_t, payload: cython.pointer[uint8_t]) -> cython.void:
+def begin_chunks(walk: cython.pointer[Walk], kind: uint8_t, payload: Bytes) -> cython.void:
     """Take up a chunked collection, whose key has been written: its elements come next."""
     walk.root = payload
     walk.chunk_kind = kind
@@ -431,13 +437,13 @@ def prefetch_chunks(walk: cython.pointer[cython.const[Walk]]) -> cython.void:
 
 
 def prefetch_chunk(walk: cython.pointer[cython.const[Walk]], number: uint32_t) -> cython.void:
-    place: cython.pointer[cython.const[uint8_t]] = walk.base + entry_place(chunk_entry(walk.root, number))
+    place: ConstBytes = walk.base + entry_place(chunk_entry(walk.root, number))
     line: cython.int
     for line in range(PREFETCHED_LINES):
         __builtin_prefetch(place + 64 * line)
 
 
-def put_element(walk: cython.pointer[Walk], kind: uint32_t, entry: cython.pointer[uint8_t]) -> cython.void:
+def put_element(walk: cython.pointer[Walk], kind: uint32_t, entry: Bytes) -> cython.void:
     size: uint64_t
     name_size: uint64_t = string_size(entry)
     if kind == TYPE_STREAM:
@@ -478,10 +484,10 @@ def put_tail(walk: cython.pointer[Walk]) -> cython.void:
         walk.tail.start = cython.NULL
 
 
-def put_string(walk: cython.pointer[Walk], string: cython.pointer[uint8_t]) -> cython.void:
+def put_string(walk: cython.pointer[Walk], string: Bytes) -> cython.void:
     """A string, in LZF form if that is shorter, and seems worth trying."""
     length: uint64_t = 0
-    text: cython.pointer[uint8_t] = read_length(string, cython.address(length))
+    text: Bytes = read_length(string, cython.address(length))
     if walk.compress and COMPRESS_MIN <= length <= COMPRESS_MAX:
         walk.in_vain += 1
         if (walk.in_vain <= VAIN_TRIES or walk.in_vain & VAIN_MASK == 0) and put_packed(walk, text, length):
@@ -489,12 +495,10 @@ def put_string(walk: cython.pointer[Walk], string: cython.pointer[uint8_t]) -> c
     put(walk, string, cython.cast(uint64_t, text - string) + length)
 
 
-def put_packed(
-    walk: cython.pointer[Walk], text: cython.pointer[cython.const[uint8_t]], length: uint64_t
-) -> cython.bint:
+def put_packed(walk: cython.pointer[Walk], text: ConstBytes, length: uint64_t) -> cython.bint:
     """A string in LZF form; False if that is not shorter, or there is no memory for it."""
     head: uint64_t = 1 + 2 * length_size(length)
-    packed: cython.pointer[uint8_t] = walk.out + head
+    packed: Bytes = walk.out + head
     packed_len: uint64_t
     fits: cython.bint = head + length <= cython.cast(uint64_t, walk.out_end - walk.out)
     if not fits:
@@ -531,7 +535,7 @@ class Walker:
         # The compressor's table lies behind all else: it takes no memory if nothing is compressed.
         self.reserved = cython.sizeof(Walk) + count * (cython.sizeof(WalkPart) + 4) + cython.sizeof(Lzf)
         self.walk = cython.cast(cython.pointer[Walk], reserve(self.reserved, True))
-        use_huge_pages(cython.cast(cython.pointer[uint8_t], self.walk), self.reserved, False)
+        use_huge_pages(cython.cast(Bytes, self.walk), self.reserved, False)
         part = cython.cast(cython.pointer[WalkPart], self.walk + 1)
         databases = cython.cast(cython.pointer[uint32_t], part + count)
         self.walk.parts = part
@@ -563,7 +567,7 @@ class Walker:
     def __dealloc__(self):
         if self.walk != cython.NULL:
             walk_end(self.walk)
-            unmap(cython.cast(cython.pointer[uint8_t], self.walk), self.reserved)
+            unmap(cython.cast(Bytes, self.walk), self.reserved)
 
     @property
     def keys(self) -> int:
@@ -573,7 +577,7 @@ class Walker:
     def fill(self, buffer, max_keys: int = 0, compress: bool = False) -> int:
         """Write RDB bytes into a writable buffer of at least 64 KiB; returns how many, 0 at the end. MemoryError.
 
-        max_keys: stop after so many (0: no limit).
+        max_keys: where to stop (0: no limit).
         """
         view: cython.uchar[::1] = buffer
         filled: uint64_t
@@ -598,9 +602,10 @@ class Walker:
 # One value
 
 
-def value_bytes(stores: Stores, record: cython.pointer[uint8_t], compress: cython.bint) -> bytes:
+def value_bytes(stores: Stores, record: Bytes, compress: cython.bint) -> bytes:
+    """The type and the value of a record, without key and expiry, as a file has them."""
     kind: uint8_t = skip_expiry(record)[0]
-    payload: cython.pointer[uint8_t] = record_payload(record)
+    payload: Bytes = record_payload(record)
     size: uint64_t = payload_size(kind, payload)
     type_byte: bytes = bytes_at(skip_expiry(record), 1)
     if spread_of(kind, payload) or is_chunked(kind, payload):
@@ -610,10 +615,10 @@ def value_bytes(stores: Stores, record: cython.pointer[uint8_t], compress: cytho
     return type_byte + bytes_at(payload + PACKED_HEADER, size - PACKED_HEADER)
 
 
-def string_bytes(string: cython.pointer[uint8_t], compress: cython.bint) -> bytes:
+def string_bytes(string: Bytes, compress: cython.bint) -> bytes:
     """A string alone, in LZF form if that is shorter."""
     length: uint64_t = 0
-    text: cython.pointer[uint8_t] = read_length(string, cython.address(length))
+    text: Bytes = read_length(string, cython.address(length))
     packed: bytes | None = None
     if compress and COMPRESS_MIN <= length <= COMPRESS_MAX:
         packed = compress_string(bytes_at(text, length), length - 4)
@@ -622,16 +627,16 @@ def string_bytes(string: cython.pointer[uint8_t], compress: cython.bint) -> byte
     return bytes([LZF_STRING]) + length_bytes(len(packed)) + length_bytes(length) + packed
 
 
-def elements_bytes(stores: Stores, kind: uint8_t, payload: cython.pointer[uint8_t], compress: cython.bint) -> bytes:
+def elements_bytes(stores: Stores, kind: uint8_t, payload: Bytes, compress: cython.bint) -> bytes:
     """A chunked or spread collection: its number of elements, these, and a stream's tail.
 
-    The elements are found by the table: while a snapshot is open, bits stand also for entries that have been replaced.
+    The elements are found by the table: while a snapshot is open, replaced entries still have their bits.
     """
     spread: uint32_t = spread_of(kind, payload)
     walker: Walker = Walker(stores.arena, [])
     walk: cython.pointer[Walk] = walker.walk
     buffer: bytearray = bytearray(VALUE_BUFFER)
-    start: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyByteArray_AS_STRING(buffer))
+    start: Bytes = cython.cast(Bytes, PyByteArray_AS_STRING(buffer))
     offsets: uint64_t[BLOCK_ENTRIES]
     found: uint32_t = 0
     cursor: uint64_t = 0

@@ -25,7 +25,7 @@ cdef struct Listed:                 # an element of the first collection
     const uint8_t *name
     uint32_t name_len
     uint32_t hash
-    uint32_t round                  # the other collections that it has been found in are so many; GONE: it must be in none
+    uint32_t round                  # how many other collections it has been found in; GONE: it must be in none
     double score
 
 

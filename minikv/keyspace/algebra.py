@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """Intersections and differences of sets and sorted sets; the members of a set have a score of 1.
 
 The elements of the first collection are listed by their addresses, which are good as long as nothing changes. Another
@@ -9,20 +10,20 @@ much larger, it is asked for each of them. No member becomes an object before it
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc, qsort
 from cython.cimports.libc.string import memcmp, memcpy
 from cython.cimports.minikv.engine.chunked import Span, span_of
 from cython.cimports.minikv.engine.chunks import root_of
 from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.packed import packed_end, packed_first
-from cython.cimports.minikv.engine.record import SCORE_SIZE, TYPE_ZSET, entry_size, read_length
+from cython.cimports.minikv.engine.record import SCORE_SIZE, TYPE_ZSET, Bytes, ConstBytes, entry_size, read_length
 from cython.cimports.minikv.keyspace.collection import Collection
 
 ADD = SUM
 TAKE_LEAST = LEAST
 TAKE_MOST = MOST
-# A collection with so many times as many elements as are listed is asked for each of them.
+# A collection with this many times the elements that are listed is searched for each of them.
 MUCH_LARGER = cython.declare(uint64_t, 4)
 # An odd number whose bits look random: the golden ratio's.
 MULTIPLIER = cython.declare(uint64_t, 0x9E3779B97F4A7C15)
@@ -98,14 +99,14 @@ class Listing:
     def walk(self, collection: Collection, listing: cython.bint) -> cython.int:
         """Go through a collection, to list its elements or to look them up."""
         store: KeyStore = collection.database.store
-        base: cython.pointer[uint8_t] = store.arena.base
+        base: Bytes = store.arena.base
         kind: uint32_t = collection.kind
         offsets: uint64_t[336]
         found: uint32_t = 0
         number: uint32_t
         cursor: uint64_t = 0
         span: Span
-        at: cython.pointer[uint8_t]
+        at: Bytes
         if collection.at_slot() == cython.NULL:
             return 0
         if collection.spread:
@@ -135,9 +136,9 @@ class Listing:
                 span.start += entry_size(kind, span.start)
         return 0
 
-    def visit(self, kind: uint32_t, entry: cython.pointer[uint8_t], listing: cython.bint) -> cython.void:
+    def visit(self, kind: uint32_t, entry: Bytes, listing: cython.bint) -> cython.void:
         name_len: uint64_t = 0
-        name: cython.pointer[uint8_t] = read_length(entry, cython.address(name_len))
+        name: Bytes = read_length(entry, cython.address(name_len))
         score: cython.double = 1.0
         item: cython.pointer[Listed]
         hash_: uint32_t = quick_hash(name, name_len, self.seed)
@@ -164,8 +165,8 @@ class Listing:
     def ask(self, other: Collection) -> cython.int:
         """Look each item up in a collection that is much larger."""
         number: uint32_t
-        entry: cython.pointer[uint8_t]
-        name: cython.pointer[uint8_t]
+        entry: Bytes
+        name: Bytes
         name_len: uint64_t = 0
         score: cython.double = 1.0
         for number in range(self.count):
@@ -265,7 +266,7 @@ def combined(aggregate: cython.int, total: cython.double, score: cython.double) 
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def quick_hash(name: cython.pointer[cython.const[uint8_t]], name_len: uint64_t, seed: uint64_t) -> uint32_t:
+def quick_hash(name: ConstBytes, name_len: uint64_t, seed: uint64_t) -> uint32_t:
     """For a table that lives as long as one request: `seed` is another one each time."""
     hash_: uint64_t = seed ^ name_len
     word: uint64_t = 0

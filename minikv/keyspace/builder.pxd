@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from minikv.engine.record cimport Root
+from minikv.engine.table cimport Key
 from minikv.keyspace.database cimport Database
 
 
@@ -28,22 +29,14 @@ cdef class Builder:
     cdef bint in_order              # a sorted set's elements came in its order
     cdef bint in_reverse            # or in the opposite one
 
-    # Start anew, with nothing left of the collection before.
     cdef void begin(self, Database database, uint32_t kind) noexcept
-    # Add an element, with a hash's value (else NULL) or a sorted set's score. False: there is one of this name already.
     cdef bint element(self, const uint8_t *name, uint64_t name_len, const uint8_t *value, uint64_t value_len) except -1
     cdef bint scored(self, const uint8_t *name, uint64_t name_len, double score) except -1
-    # The same for objects; value: a hash's, a sorted set's score as a float, else None.
     cdef bint add(self, bytes name, object value) except -1
-    # Add all elements of another collection of this kind from start to end, or of a chain; they are in its order.
     cdef int take(self, uint8_t *start, uint8_t *end) except -1
     cdef int take_chain(self, uint32_t store) except -1
-    # Make it the value of a key, whatever that was (slot NULL: nothing); not without elements. chunked: not packed.
-    cdef int finish(self, const uint8_t *key, uint64_t key_len, uint64_t hash_, uint64_t *slot,
-                    int64_t expire_at_ms, bint chunked=*) except -1
-    # The same for any key, known by its bytes, which then has no time.
+    cdef int finish(self, Key key, uint64_t *slot, int64_t expire_at_ms, bint chunked=*) except -1
     cdef int put(self, bytes key) except -1
-    # The same in place of a collection that has these elements, and whose time stays.
     cdef int replace(self, bytes key, uint64_t hash_, uint64_t *slot, bint chunked) except -1
     cdef void abandon(self) noexcept
 
@@ -61,6 +54,4 @@ cdef class Builder:
     cdef int put_chunk(self, uint8_t *payload, Root *root, const uint32_t *numbers, uint32_t count, uint64_t size) except -1
 
 
-# Make the key a set or list of these elements, whatever it was; without elements it is deleted. Returns their number.
-# One change, or ArenaFull and none.
 cdef Py_ssize_t replace_with_names(Database database, bytes key, uint32_t kind, object names) except -1

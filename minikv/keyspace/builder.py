@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """A collection built whole before any key has it: for the loader, for results that replace another, and for a change
 of form.
 
@@ -30,6 +31,8 @@ from cython.cimports.minikv.engine.record import (
     TYPE_LIST,
     TYPE_SET,
     TYPE_ZSET,
+    Bytes,
+    ConstBytes,
     Root,
     entry_key,
     entry_size,
@@ -39,13 +42,10 @@ from cython.cimports.minikv.engine.record import (
     record_expire_at,
     write_length,
 )
-from cython.cimports.minikv.engine.table import hash_key
-from cython.cimports.minikv.keyspace.database import Database
+from cython.cimports.minikv.engine.table import Key, hash_key
+from cython.cimports.minikv.keyspace.database import Database, key_of
 
 from minikv.errors import ArenaFull
-
-Bytes = cython.typedef(cython.pointer[uint8_t])
-ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
 
 BUFFER_FIRST = cython.declare(uint64_t, 4096)
 ELEMENTS_FIRST = cython.declare(uint32_t, 64)
@@ -65,6 +65,7 @@ class Builder:
         free(self.names)
 
     def begin(self, database: Database, kind: uint32_t) -> cython.void:
+        """Start anew, with nothing left of the collection before."""
         self.database = database
         self.kind = kind
         self.spread = self.count = 0
@@ -73,7 +74,7 @@ class Builder:
         self.name_slots = 0
 
     def abandon(self) -> cython.void:
-        """Give up the elements: without a key they are nobody's. Flushing the database does it too."""
+        """Give up the elements: without a key they have no owner. Flushing the database does it too."""
         if self.spread:
             self.database.store.stores.drop(self.spread)
             self.spread = 0
@@ -81,6 +82,10 @@ class Builder:
     # Elements
 
     def add(self, name: bytes, value: object) -> cython.bint:
+        """Add an element given as objects; value: a hash's, a sorted set's score as a float, else None.
+
+        False if there is an element of this name.
+        """
         at: ConstBytes = cython.cast(Bytes, PyBytes_AS_STRING(name))
         name_len: uint64_t = PyBytes_GET_SIZE(name)
         if value is None:
@@ -90,6 +95,7 @@ class Builder:
         return self.element(at, name_len, cython.cast(Bytes, PyBytes_AS_STRING(value)), PyBytes_GET_SIZE(value))
 
     def element(self, name: ConstBytes, name_len: uint64_t, value: ConstBytes, value_len: uint64_t) -> cython.bint:
+        """Add an element, with a hash's value (else NULL); False if there is one of this name."""
         has_value: cython.bint = self.kind == TYPE_HASH
         at: Bytes = self.room(name, name_len, length_size(value_len) + value_len if has_value else 0)
         if at == cython.NULL:
@@ -99,6 +105,7 @@ class Builder:
         return True
 
     def scored(self, name: ConstBytes, name_len: uint64_t, score: cython.double) -> cython.bint:
+        """Add a member of a sorted set; False if there is one of this name."""
         at: Bytes = self.room(name, name_len, SCORE_SIZE)
         rises: cython.bint
         if at == cython.NULL:
@@ -134,6 +141,7 @@ class Builder:
         return at + name_len
 
     def take(self, start: Bytes, end: Bytes) -> cython.int:
+        """Add all elements of another collection of this kind from start to end, in its order."""
         size: uint64_t
         name: Bytes
         name_len: uint64_t = 0
@@ -151,7 +159,8 @@ class Builder:
         return 0
 
     def take_chain(self, store: uint32_t) -> cython.int:
-        place = cython.declare(Place)
+        """Add all elements of a chain, in its order."""
+        place: Place
         chain: cython.pointer[Chain] = cython.address(self.database.store.stores.indexes[store].chain)
         self.database.store.stores.chains.place(chain, 0, cython.address(place))
         while place.at != cython.NULL:
@@ -262,16 +271,16 @@ class Builder:
     # The key
 
     def put(self, key: bytes) -> cython.int:
+        """Make the collection the value of a key, which then has no expiry."""
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.database.find(key, cython.address(hash_))
-        self.finish(cython.cast(Bytes, PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key), hash_, slot, 0)
+        self.finish(key_of(key, hash_), slot, 0)
         return self.database.changed(key)
 
     def replace(self, key: bytes, hash_: uint64_t, slot: cython.pointer[uint64_t], chunked: cython.bint) -> cython.int:
+        """Make the collection the value of a key in place of one that has these elements; its expiry stays."""
         return self.finish(
-            cython.cast(Bytes, PyBytes_AS_STRING(key)),
-            PyBytes_GET_SIZE(key),
-            hash_,
+            key_of(key, hash_),
             slot,
             record_expire_at(self.database.store.record(slot)),
             chunked,
@@ -279,34 +288,36 @@ class Builder:
 
     def finish(
         self,
-        key: ConstBytes,
-        key_len: uint64_t,
-        hash_: uint64_t,
+        key: Key,
         slot: cython.pointer[uint64_t],
         expire_at_ms: int64_t,
         chunked: cython.bint = False,
     ) -> cython.int:
+        """Make the collection, which has elements, the value of a key, whatever that was (slot NULL: nothing).
+
+        chunked: even if it could be packed.
+        """
         store: KeyStore = self.database.store
         payload: Bytes
         packed: uint32_t = cython.cast(uint32_t, PACKED_START - 4 + self.size)
         kind: uint8_t = cython.cast(uint8_t, self.kind)
         if self.spread:
-            store.put_root(key, key_len, hash_, slot, kind, self.spread, expire_at_ms)
+            store.put_root(key, slot, kind, self.spread, expire_at_ms)
             self.spread = 0
             return 0
         if self.kind == TYPE_ZSET and not self.in_order:
             self.put_in_order()
         if chunked or self.size > PACKED_MAX or self.count > PACKED_COUNT:
-            payload = self.lay_out(hash_)
+            payload = self.lay_out(key.hash)
             try:
-                store.put_chunked(key, key_len, hash_, slot, kind, payload, expire_at_ms)
+                store.put_chunked(key, slot, kind, payload, expire_at_ms)
             except BaseException:
                 store.stores.chunks.drop(payload)
                 raise
             finally:
                 free(payload)
             return 0
-        payload = store.put_payload(key, key_len, hash_, slot, kind, PACKED_START + self.size, expire_at_ms)
+        payload = store.put_payload(key, slot, kind, PACKED_START + self.size, expire_at_ms)
         memcpy(payload, cython.address(packed), 4)
         set_packed_count(payload, self.count)
         payload += PACKED_START
@@ -389,7 +400,7 @@ class Builder:
         try:
             for number in range(self.count):
                 bucket = bucket_of(self.elements[number].hash, buckets)
-                self.elements[number].hash = bucket  # nobody needs the whole hash any more
+                self.elements[number].hash = bucket  # the whole hash is no longer needed
                 starts[bucket + 1] += 1
                 sizes[bucket] += self.elements[number].size
             for bucket in range(buckets):
@@ -458,6 +469,10 @@ class Builder:
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def replace_with_names(database: Database, key: bytes, kind: uint32_t, names: object) -> cython.Py_ssize_t:
+    """Make the key a set or list of these elements, whatever it was; without elements it is deleted.
+
+    Returns their number. One change, or ArenaFull and none.
+    """
     name: bytes
     builder: Builder
     if not names:

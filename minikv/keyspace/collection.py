@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: B007, F821
 """What collections have in common: elements packed into one record, in chunks or spread, found by name but in lists.
 
 A view (Hash, Set, SortedSet, List) is made for one command and forgotten. It sees the collection as it is, and changes
@@ -10,7 +11,7 @@ it as it is told; another view of the same key must not change it meanwhile. A c
     spread     beyond: each element is an entry of a store of its own, found by a hash table (a list's one of a chain)
 
 It changes to a larger form before it grows too large, and back when a quarter or half of a smaller one would do. Both
-are for the engine only; nobody else sees the form. The last element takes the key with it.
+are for the engine only; callers never see the form. The last element takes the key with it.
 """
 
 import contextlib
@@ -54,6 +55,7 @@ from cython.cimports.minikv.engine.record import (
     TYPE_HASH,
     TYPE_LIST,
     TYPE_SET,
+    Bytes,
     Root,
     bytes_at,
     chunk_entry,
@@ -70,7 +72,7 @@ from cython.cimports.minikv.engine.record import (
 from cython.cimports.minikv.engine.stores import spread_of
 from cython.cimports.minikv.engine.table import PREFIX_BITS, hash_key, slot_offset
 from cython.cimports.minikv.keyspace.builder import Builder
-from cython.cimports.minikv.keyspace.database import Database
+from cython.cimports.minikv.keyspace.database import Database, key_of
 
 from minikv.errors import ArenaFull, WrongTypeError
 
@@ -105,7 +107,7 @@ class Collection:
         self.changes = database.store.table.changes
         if self.slot == cython.NULL:
             return False
-        record: cython.pointer[uint8_t] = database.store.record(self.slot)
+        record: Bytes = database.store.record(self.slot)
         if skip_expiry(record)[0] != kind:
             raise WrongTypeError
         self.spread = spread_of(cython.cast(uint8_t, kind), record_payload(record))
@@ -117,14 +119,14 @@ class Collection:
         store: KeyStore = self.database.store
         if self.changes != store.table.changes:
             self.slot = store.find(
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self.key)),
+                cython.cast(Bytes, PyBytes_AS_STRING(self.key)),
                 PyBytes_GET_SIZE(self.key),
                 self.hash_,
             )
             self.changes = store.table.changes
         return self.slot
 
-    def payload(self) -> cython.pointer[uint8_t]:
+    def payload(self) -> Bytes:
         return record_payload(self.database.store.record(self.at_slot()))
 
     def changed(self) -> cython.int:
@@ -142,36 +144,36 @@ class Collection:
 
     # Elements
 
-    def find_packed(self, name: bytes) -> cython.pointer[uint8_t]:
+    def find_packed(self, name: bytes) -> Bytes:
         return packed_find(
             self.kind,
             self.payload(),
-            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(name)),
+            cython.cast(Bytes, PyBytes_AS_STRING(name)),
             PyBytes_GET_SIZE(name),
         )
 
     def find_spread(self, name: bytes, hash_: cython.pointer[uint64_t]) -> cython.pointer[uint64_t]:
         store: KeyStore = self.database.store
-        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(name))
+        data: Bytes = cython.cast(Bytes, PyBytes_AS_STRING(name))
         hash_[0] = hash_key(data, PyBytes_GET_SIZE(name))
         return store.tables.find(
             cython.address(store.stores.indexes[self.spread].table), data, PyBytes_GET_SIZE(name), hash_[0]
         )
 
-    def find_chunked(self, name: bytes, number: cython.pointer[uint32_t]) -> cython.pointer[uint8_t]:
+    def find_chunked(self, name: bytes, number: cython.pointer[uint32_t]) -> Bytes:
         """The element of a name in a chunked hash or set, NULL if there is none; and the bucket of the name."""
-        payload: cython.pointer[uint8_t] = self.payload()
-        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(name))
+        payload: Bytes = self.payload()
+        data: Bytes = cython.cast(Bytes, PyBytes_AS_STRING(name))
         span: Span
         number[0] = bucket_of(hash_key(data, PyBytes_GET_SIZE(name)), root_of(payload).chunks)
         span = span_of(self.database.store.arena.base, payload, number[0])
         return find_element(self.kind, span.start, span.end, data, PyBytes_GET_SIZE(name))
 
-    def find_in_form(self, name: bytes, number: cython.pointer[uint32_t]) -> cython.pointer[uint8_t]:
+    def find_in_form(self, name: bytes, number: cython.pointer[uint32_t]) -> Bytes:
         """The element of a name in a collection that is not spread; and its chunk, if it has chunks."""
         return self.find_chunked(name, number) if self.chunked else self.find_packed(name)
 
-    def find_entry(self, name: bytes) -> cython.pointer[uint8_t]:
+    def find_entry(self, name: bytes) -> Bytes:
         """The element of a name, good until the next change; NULL if there is none."""
         hash_: uint64_t = 0
         number: uint32_t = 0
@@ -189,7 +191,7 @@ class Collection:
 
     def must_grow(self, more: uint64_t) -> cython.bint:
         """True if `more` bytes, perhaps one more element, are too many for the form that the collection has."""
-        payload: cython.pointer[uint8_t]
+        payload: Bytes
         if self.spread:
             return False
         if self.at_slot() == cython.NULL:
@@ -217,9 +219,7 @@ class Collection:
         if self.at_slot() == cython.NULL:
             begin_chunked(
                 store,
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self.key)),
-                PyBytes_GET_SIZE(self.key),
-                self.hash_,
+                key_of(self.key, self.hash_),
                 cython.NULL,
                 cython.cast(uint8_t, self.kind),
             )
@@ -230,19 +230,17 @@ class Collection:
         self.chunked = True
         return 0
 
-    def grow_packed(self, before: cython.pointer[uint8_t], size: uint64_t) -> cython.pointer[uint8_t]:
-        """Room for a new element before another one (NULL: at the end), counted; the key is born if need be."""
+    def grow_packed(self, before: Bytes, size: uint64_t) -> Bytes:
+        """Room for a new element before another one (NULL: at the end), counted; creates the key if there is none."""
         store: KeyStore = self.database.store
-        payload: cython.pointer[uint8_t]
-        at: cython.pointer[uint8_t]
+        payload: Bytes
+        at: Bytes
         place: uint64_t
         packed: uint32_t
         count: uint32_t
         if self.at_slot() == cython.NULL:
             payload = store.put_payload(
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self.key)),
-                PyBytes_GET_SIZE(self.key),
-                self.hash_,
+                key_of(self.key, self.hash_),
                 cython.NULL,
                 cython.cast(uint8_t, self.kind),
                 PACKED_START + size,
@@ -259,10 +257,10 @@ class Collection:
         set_packed_count(at - place, count)
         return at
 
-    def room_in_bucket(self, name: bytes, size: uint64_t) -> cython.pointer[uint8_t]:
+    def room_in_bucket(self, name: bytes, size: uint64_t) -> Bytes:
         """Room for a new element of a chunked hash or set, counted."""
-        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(name))
-        payload: cython.pointer[uint8_t]
+        data: Bytes = cython.cast(Bytes, PyBytes_AS_STRING(name))
+        payload: Bytes
         number: uint32_t
         try:
             self.room_for_growth(size)
@@ -274,7 +272,7 @@ class Collection:
             self.vanish_if_empty()
             raise
 
-    def room_in_order(self, place: ChunkPlace, size: uint64_t, spare: uint64_t) -> cython.pointer[uint8_t]:
+    def room_in_order(self, place: ChunkPlace, size: uint64_t, spare: uint64_t) -> Bytes:
         """Room for a new element at a place of a chunked list or sorted set, counted."""
         try:
             return insert_element(self.database.store, self.at_slot(), self.kind, place, size, spare)
@@ -290,19 +288,15 @@ class Collection:
                 split_bucket(self.database.store, self.slot, self.kind)
         return 0
 
-    def replace_chunked(
-        self, number: uint32_t, at: cython.pointer[uint8_t], old_size: uint64_t, size: uint64_t
-    ) -> cython.pointer[uint8_t]:
+    def replace_chunked(self, number: uint32_t, at: Bytes, old_size: uint64_t, size: uint64_t) -> Bytes:
         """Room for `size` bytes in place of some in a chunk."""
         span: Span = span_of(self.database.store.arena.base, self.payload(), number)
         return edit_chunk(self.database.store, self.slot, number, at - span.start, old_size, size, 0, 0)
 
-    def shrink_chunked(
-        self, number: uint32_t, at: cython.pointer[uint8_t], size: uint64_t, count: uint32_t
-    ) -> cython.int:
+    def shrink_chunked(self, number: uint32_t, at: Bytes, size: uint64_t, count: uint32_t) -> cython.int:
         """Take out `count` elements of a chunk, which begin at `at`, but not the last ones of the collection."""
         store: KeyStore = self.database.store
-        payload: cython.pointer[uint8_t] = self.payload()
+        payload: Bytes = self.payload()
         span: Span = span_of(store.arena.base, payload, number)
         ordered: cython.bint = self.kind not in (TYPE_HASH, TYPE_SET)
         if ordered and size == cython.cast(uint64_t, span.end - span.start):
@@ -320,7 +314,7 @@ class Collection:
             return 0
         return 0
 
-    def place_spread(self, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t) -> cython.pointer[uint8_t]:
+    def place_spread(self, hash_: uint64_t, slot: cython.pointer[uint64_t], size: uint64_t) -> Bytes:
         """Room for an element, new (slot NULL, counted) or in the place of the slot's."""
         store: KeyStore = self.database.store
         offset: uint64_t
@@ -333,7 +327,7 @@ class Collection:
             store.arena.spreads[self.spread].count += 1
         return store.arena.base + offset
 
-    def shrink(self, name: bytes, entry: cython.pointer[uint8_t]) -> cython.int:
+    def shrink(self, name: bytes, entry: Bytes) -> cython.int:
         """Take out the element that `find_entry` gave for a name; the last one takes the key with it."""
         store: KeyStore = self.database.store
         hash_: uint64_t = 0
@@ -370,7 +364,7 @@ class Collection:
         self.chunked = False
 
     def vanish_if_empty(self) -> cython.void:
-        """Delete a key that was born for an element which then found no room."""
+        """Delete a key that was created for an element which then found no room."""
         if self.at_slot() != cython.NULL and len(self) == 0:
             self.vanish()
 
@@ -387,9 +381,7 @@ class Collection:
                     store.stores.add(spread, span.start)
                     span.start += entry_size(self.kind, span.start)
             store.put_root(
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self.key)),
-                PyBytes_GET_SIZE(self.key),
-                self.hash_,
+                key_of(self.key, self.hash_),
                 self.slot,
                 cython.cast(uint8_t, self.kind),
                 spread,
@@ -456,7 +448,7 @@ class Collection:
 
     # Many elements
 
-    def parts(self, entry: cython.pointer[uint8_t], out: list) -> object:
+    def parts(self, entry: Bytes, out: list) -> object:
         """Append what an element consists of; sets and hashes: its strings."""
         out.append(string_at(entry))
 
@@ -472,11 +464,11 @@ class Collection:
         return at, found
 
     def gather(self, cursor: cython.pointer[uint64_t], wanted: cython.Py_ssize_t) -> list:
-        """The parts of at least so many elements from the cursor on, which goes on behind them, to 0 at the end."""
+        """The parts of at least `wanted` elements from the cursor on, which moves behind them, to 0 at the end."""
         store: KeyStore = self.database.store
         out: list = []
-        entry: cython.pointer[uint8_t]
-        end: cython.pointer[uint8_t]
+        entry: Bytes
+        end: Bytes
         offsets: uint64_t[336]
         found: uint32_t = 0
         index: uint32_t
@@ -507,8 +499,8 @@ class Collection:
 
         All at once, and those of a small ordered collection, they come as they lie.
         """
-        base: cython.pointer[uint8_t] = self.database.store.arena.base
-        payload: cython.pointer[uint8_t] = self.payload()
+        base: Bytes = self.database.store.arena.base
+        payload: Bytes = self.payload()
         root: Root = root_of(payload)
         out: list = []
         number: uint32_t = 0
@@ -543,17 +535,17 @@ class Collection:
 
     def gather_by_prefix(self, cursor: cython.pointer[uint64_t], wanted: cython.Py_ssize_t) -> list:
         """The same for an ordered collection, whose chunks do not know prefixes: all are looked through."""
-        base: cython.pointer[uint8_t] = self.database.store.arena.base
-        payload: cython.pointer[uint8_t] = self.payload()
+        base: Bytes = self.database.store.arena.base
+        payload: Bytes = self.payload()
         root: Root = root_of(payload)
         out: list = []
         number: uint32_t
         span: Span
-        name: cython.pointer[uint8_t]
+        name: Bytes
         name_len: uint64_t = 0
         prefix: uint64_t
         first: uint64_t = cursor[0] >> CURSOR_PREFIX
-        # A whole scan looks at each element so many times at most.
+        # The most times that a whole scan looks at each element.
         wanted = max(wanted, root.elements // LOOKS_PER_SCAN)
         end: uint64_t = first + 1 + (PREFIX_MASK + 1) // root.elements * min(wanted, root.elements)
         for number in range(root.chunks):
@@ -588,8 +580,8 @@ class Collection:
 
     def draw(self, count: cython.Py_ssize_t, distinct: cython.bint, picked: list) -> cython.int:
         """Append the parts of elements drawn one by one, again if one of them came already: for few of many."""
-        base: cython.pointer[uint8_t] = self.database.store.arena.base
-        entry: cython.pointer[uint8_t]
+        base: Bytes = self.database.store.arena.base
+        entry: Bytes
         seen: set = set()
         while count:
             entry = self.random_entry()
@@ -602,10 +594,10 @@ class Collection:
             count -= 1
         return 0
 
-    def random_entry(self) -> cython.pointer[uint8_t]:
+    def random_entry(self) -> Bytes:
         """Any element of a collection that has one."""
         store: KeyStore = self.database.store
-        at: cython.pointer[uint8_t]
+        at: Bytes
         steps: uint64_t
         number: uint32_t = 0
         index: uint32_t = 0
@@ -630,14 +622,14 @@ class Collection:
         return at
 
 
-def string_at(at: cython.pointer[uint8_t]) -> bytes:
+def string_at(at: Bytes) -> bytes:
     """The RDB string at an address."""
     length: uint64_t = 0
-    data: cython.pointer[uint8_t] = read_length(at, cython.address(length))
+    data: Bytes = read_length(at, cython.address(length))
     return bytes_at(data, length)
 
 
-def write_string(at: cython.pointer[uint8_t], text: bytes, length: uint64_t) -> cython.pointer[uint8_t]:
+def write_string(at: Bytes, text: bytes, length: uint64_t) -> Bytes:
     """Write an RDB string; returns the address behind it."""
     at = write_length(at, length, length_size(length))
     memcpy(at, PyBytes_AS_STRING(text), length)

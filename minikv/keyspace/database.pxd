@@ -1,15 +1,22 @@
 cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from minikv.engine.arena cimport Arena
 from minikv.engine.key_store cimport KeyStore
 from minikv.engine.memory cimport BlockPool
 from minikv.engine.stores cimport Stores
+from minikv.engine.table cimport Key, make_key
 
 
 cdef enum:
     # Keys whose way to their records is prefetched together: a core waits for about ten lines of memory at a time
     PREFETCHED = 16
+
+
+cdef inline Key key_of(bytes key, uint64_t hash_) noexcept:
+    """A key's bytes, which are good as long as the object."""
+    return make_key(<const uint8_t *> PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), hash_)
 
 
 @cython.final
@@ -66,10 +73,8 @@ cdef class Database:
     cpdef int lookup(self, bytes key, bint stats=*, bint touch=*) except -2
 
     cpdef object dump(self, bytes key, bint compress)
-    # For a loader: the address to write the value to before any other call; NULL if the key exists and is not to be replaced
     cdef uint8_t *load_string(self, const uint8_t *key, uint64_t key_len, uint64_t value_len, int64_t expire_at_ms,
                               bint replace) except? NULL
-    # How a key that is there was used: seconds since, or LFU counter; -1: not known, as a new one
     cdef void set_used(self, const uint8_t *key, uint64_t key_len, int64_t idle_s, int frequency) noexcept
 
     cdef uint64_t *find(self, bytes key, uint64_t *hash_) except? NULL
@@ -86,6 +91,5 @@ cdef class Database:
     cdef bint is_roomy(self, uint64_t count) noexcept
     cdef list collect(self, uint64_t *cursor, Py_ssize_t count)
     cdef int copy_record(self, bytes key, Database target, bytes new_key, bint move) except -1
-    cdef int copy_chunked(self, uint8_t *record, Database target, bytes new_key, uint64_t new_hash, uint64_t *new_slot,
-                          bint move) except -1
+    cdef int copy_chunked(self, uint8_t *record, Database target, Key new_key, uint64_t *new_slot, bint move) except -1
     cdef int move_record(self, bytes key, Database target, bytes new_key) except -1

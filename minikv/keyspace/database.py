@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821, F842
 """The keyspace: the only door to stored data.
 
 A Keyspace is one arena with a store for each numbered database, the clock, and the counters. A Database turns keys
@@ -38,6 +39,8 @@ from cython.cimports.minikv.engine.record import (
     TYPE_LIST,
     TYPE_STREAM,
     TYPE_STRING,
+    Bytes,
+    ConstBytes,
     bytes_at,
     is_chunked,
     read_length,
@@ -50,13 +53,14 @@ from cython.cimports.minikv.engine.record import (
     string_length_size,
 )
 from cython.cimports.minikv.engine.stores import Stores, spread_of
-from cython.cimports.minikv.engine.table import hash_key, slot_offset
+from cython.cimports.minikv.engine.table import Key, hash_key, make_key, slot_offset
 from cython.cimports.minikv.engine.walker import Walker, value_bytes
+from cython.cimports.minikv.keyspace.database import key_of
 from cython.cimports.posix.time import CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
 from minikv.engine.segment_map import SegmentMap
 from minikv.errors import BLOCKS_FULL, SEGMENTS_FULL, ArenaFull, WrongTypeError
-from minikv.host import overcommit
+from minikv.keyspace.arena_size import GIB, default_arena_bytes
 
 NO_EXPIRY = 0
 MISSING = -1
@@ -71,7 +75,7 @@ BLOCKS_PER_CALL = cython.declare(uint32_t, 256)
 # What a record takes beside key and value, rounded to granules, and what indexes may take beside a block per key.
 RECORD_OVERHEAD = cython.declare(uint64_t, 48)
 BLOCKS_SPARE = cython.declare(uint32_t, 128)
-# The part of a store's segments that evacuation leaves dead is one in so many.
+# Evacuation leaves 1/DEAD_SHARE of a store's segments dead.
 DEAD_SHARE = cython.declare(uint32_t, 5)
 THOROUGH_SHARE = cython.declare(uint32_t, 32)
 STORES_PER_DATABASE = 3
@@ -79,29 +83,11 @@ STORES_PER_DATABASE = 3
 ROOMY_BYTES = cython.declare(uint64_t, 4 << 30)
 ROOMY_BLOCKS = cython.declare(uint32_t, 1 << 16)
 ROW_BYTES = 128  # that a pending entry takes at most in the two tables of a large group
-# Redis frees what has more parts than this in another thread, and a list has nodes of so many bytes by default.
+# Redis frees what has more parts than this in another thread; its lists have nodes of this many bytes by default.
 LAZY_PARTS = cython.declare(uint64_t, 64)
 LIST_NODE_BYTES = cython.declare(uint64_t, 8192)
 # Expiry times looked at for an average.
 TTL_SAMPLES = 16
-GIB = 1 << 30
-ARENA_MAX = 1 << 39
-# In overcommit mode 2: pools that do not grow with the arena (0.5 GB), the interpreter, something for other processes.
-STRICT_FIXED_BYTES = 1 << 30
-STRICT_LEAST_BYTES = 64 << 20
-
-
-def default_arena_bytes() -> int:
-    """Address space for the arena: four times the machine's memory, 64 GiB at least.
-
-    Where every reserved byte counts as used (overcommit mode 2), what is left is shared between the arena, the
-    parent-only memory that grows with it (3/8 of it), and the arena once more, for the fork.
-    """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    wanted = min(max(4 * memory, 64 * GIB), ARENA_MAX)
-    if overcommit.read_mode() == overcommit.STRICT:
-        wanted = min(wanted, max((overcommit.left_for_fork() - STRICT_FIXED_BYTES) * 2 // 5, STRICT_LEAST_BYTES))
-    return wanted
 
 
 class Watch:
@@ -159,8 +145,8 @@ class Keyspace:
     def tick(self) -> cython.void:
         """Read the clock. All commands until the next call see the same time.
 
-        Between commands is also the moment to tell who gives memory back that dead space takes segment after segment:
-        a timer may come too late while clients write all the time.
+        Between commands is also the moment to start evacuation when dead space takes segment after segment: a timer may
+        come too late while clients write all the time.
         """
         time: timespec
         if self.arena.crowded:
@@ -218,7 +204,7 @@ class Keyspace:
         slot: cython.pointer[uint64_t]
         hash_: uint64_t = 0
         key_len: uint64_t = 0
-        key: cython.pointer[uint8_t]
+        key: Bytes
         done: cython.Py_ssize_t = 0
         wanted: cython.Py_ssize_t = limit
         for database in self.databases:
@@ -365,7 +351,7 @@ class Keyspace:
         )
 
     def check(self) -> None:
-        """Prove the invariants of arena, tables and expiry indexes; AssertionError tells the one that is broken."""
+        """Prove the invariants of arena, tables and expiry indexes; AssertionError names the one that is broken."""
         database: Database
         live: dict[int, Any] = self.arena.check()
         self.stores.check()
@@ -380,7 +366,7 @@ class Keyspace:
                 assert watchers
 
     def set_debug(self, poison: bool = False, segment_limit: int = 0) -> None:
-        """For tests: fill freed memory with a pattern; allow so many segments only."""
+        """For tests: fill freed memory with a pattern; limit the arena to `segment_limit` segments."""
         self.arena.poison = poison
         self.pool.poison = poison
         self.arena.segment_limit = segment_limit or self.arena.segment_count
@@ -459,17 +445,17 @@ class Database:
         self.store = KeyStore(keyspace.stores, number)
         self.watchers = {}
 
-    # What every method stands on
+    # What every method uses
 
     def find(self, key: bytes, hash_: cython.pointer[uint64_t]) -> cython.pointer[uint64_t]:
         """The key's slot and hash; an expired key is deleted on the way, or hidden. NULL if it is not there."""
-        hash_[0] = hash_key(cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key))
+        hash_[0] = hash_key(cython.cast(Bytes, PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key))
         return self.find_hashed(key, hash_[0])
 
     def find_hashed(self, key: bytes, hash_: uint64_t) -> cython.pointer[uint64_t]:
         """The same for a key whose hash is known."""
         slot: cython.pointer[uint64_t] = self.store.find(
-            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key), hash_
+            cython.cast(Bytes, PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key), hash_
         )
         at_ms: int64_t
         if slot != cython.NULL:
@@ -495,7 +481,7 @@ class Database:
         count: cython.Py_ssize_t = 0
         for index in range(start, stop, step):
             hashes[count] = hash_key(
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(cython.cast(bytes, keys[index]))),
+                cython.cast(Bytes, PyBytes_AS_STRING(cython.cast(bytes, keys[index]))),
                 PyBytes_GET_SIZE(cython.cast(bytes, keys[index])),
             )
             store.tables.prefetch_bucket(store.table, hashes[count])
@@ -545,7 +531,7 @@ class Database:
         return self.break_watches(key)
 
     def break_watches(self, key: bytes) -> cython.int:
-        """For what counts as a change to those who watch the key, and to nobody else."""
+        """For what counts as a change only to those who watch the key."""
         watch: Watch
         if self.watchers:
             for watch in self.watchers.get(key, ()):
@@ -579,9 +565,9 @@ class Database:
 
     def string_at(self, slot: cython.pointer[cython.const[uint64_t]], start: uint64_t, stop: uint64_t) -> bytes:
         """Bytes start to stop of a string, both clamped to its length."""
-        record: cython.pointer[uint8_t] = self.store.record(slot)
+        record: Bytes = self.store.record(slot)
         length: uint64_t = 0
-        data: cython.pointer[uint8_t]
+        data: Bytes
         if skip_expiry(record)[0] != TYPE_STRING:
             raise WrongTypeError
         data = read_length(record_payload(record), cython.address(length))
@@ -660,7 +646,7 @@ class Database:
     # Writes
 
     def make_sure_of(self, keys: int, nbytes: int) -> None:
-        """Raise ArenaFull now if so many strings, so many bytes with their keys, might not find room one by one."""
+        """Raise ArenaFull now if `keys` strings, `nbytes` with their keys, might not find room one by one."""
         if not self.store.arena.has_room(self.store.number, nbytes + keys * RECORD_OVERHEAD):
             raise ArenaFull(SEGMENTS_FULL)
         while self.keyspace.pool.available() < keys + BLOCKS_SPARE:
@@ -702,7 +688,7 @@ class Database:
         self.put(key, value, hash_, slot, expire_at_ms, encoding)
 
     def set_all(self, pairs: tuple) -> cython.int:
-        """Make keys strings, key and value by turns: all of them, or ArenaFull and none."""
+        """Make keys strings, from alternating keys and values: all of them, or ArenaFull and none."""
         hashes: uint64_t[PREFETCHED]
         start: cython.Py_ssize_t
         index: cython.Py_ssize_t
@@ -755,9 +741,7 @@ class Database:
             self.touch_clock(slot)
         memcpy(
             self.store.put_string(
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
-                PyBytes_GET_SIZE(key),
-                hash_,
+                key_of(key, hash_),
                 slot,
                 value_len,
                 encoding,
@@ -785,7 +769,7 @@ class Database:
         read_length(record_payload(self.store.record(slot)), cython.address(length))
         if data_len == 0:
             return length
-        self.store.write_range(slot, at, cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(data)), data_len)
+        self.store.write_range(slot, at, cython.cast(Bytes, PyBytes_AS_STRING(data)), data_len)
         self.changed(key)
         return max(length, at + data_len)
 
@@ -803,7 +787,7 @@ class Database:
         self.store.write_range(
             slot,
             length,
-            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(data)),
+            cython.cast(Bytes, PyBytes_AS_STRING(data)),
             PyBytes_GET_SIZE(data),
         )
         self.changed(key)
@@ -816,14 +800,14 @@ class Database:
         """
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), False, True)
-        record: cython.pointer[uint8_t]
-        payload: cython.pointer[uint8_t] = cython.NULL
-        data: cython.pointer[uint8_t] = cython.NULL
+        record: Bytes
+        payload: Bytes = cython.NULL
+        data: Bytes = cython.NULL
         length: uint64_t = 0
         old_length: uint64_t = 0
         number: int64_t = 0
         expire_at_ms: int64_t = 0
-        text = cython.declare(uint8_t[INT64_DIGITS])
+        text: uint8_t[INT64_DIGITS]
         if slot != cython.NULL:
             record = self.store.record(slot)
             if skip_expiry(record)[0] != TYPE_STRING:
@@ -844,9 +828,7 @@ class Database:
             or self.store.arena.is_frozen(slot_offset(slot))
         ):
             data = self.store.put_string(
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
-                PyBytes_GET_SIZE(key),
-                hash_,
+                key_of(key, hash_),
                 slot,
                 length,
                 ENCODING_AUTO,
@@ -866,9 +848,7 @@ class Database:
         if PyBytes_GET_SIZE(value) <= EMBSTR_MAX:
             memcpy(
                 self.store.put_string(
-                    cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key)),
-                    PyBytes_GET_SIZE(key),
-                    hash_,
+                    key_of(key, hash_),
                     slot,
                     PyBytes_GET_SIZE(value),
                     ENCODING_RAW,
@@ -902,13 +882,13 @@ class Database:
         return True
 
     def remove_lazily(self, key: bytes, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.bint:
-        """Take a key out; what Redis would free in another thread is counted like there. True if it was counted here.
+        """Remove a key; what Redis would free in another thread is counted as there. True if it was counted here.
 
         Only what is in a store of its own is worth waiting. Its store counts it.
         """
-        record: cython.pointer[uint8_t] = self.store.record(slot)
+        record: Bytes = self.store.record(slot)
         kind: uint8_t = skip_expiry(record)[0]
-        payload: cython.pointer[uint8_t] = record_payload(record)
+        payload: Bytes = record_payload(record)
         parts: uint64_t = 0
         counted: cython.bint = False
         if kind != TYPE_STRING and not spread_of(kind, payload):
@@ -942,7 +922,7 @@ class Database:
         return True
 
     def persist(self, key: bytes) -> bool:
-        """Take the key's time away; False if it had none."""
+        """Clear the key's expiry; False if there was none."""
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
         if slot == cython.NULL or record_expire_at(self.store.record(slot)) == 0:
@@ -992,19 +972,18 @@ class Database:
         hash_: uint64_t = 0
         new_hash: uint64_t = 0
         new_slot: cython.pointer[uint64_t] = target.find(new_key, cython.address(new_hash))
-        record: cython.pointer[uint8_t] = self.store.record(self.find(key, cython.address(hash_)))
+        record: Bytes = self.store.record(self.find(key, cython.address(hash_)))
         kind: uint8_t = skip_expiry(record)[0]
         spread: uint32_t = spread_of(kind, record_payload(record))
-        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(new_key))
-        payload: cython.pointer[uint8_t]
+        payload: Bytes
         if is_chunked(kind, record_payload(record)):
-            return self.copy_chunked(record, target, new_key, new_hash, new_slot, move)
+            return self.copy_chunked(record, target, key_of(new_key, new_hash), new_slot, move)
         if spread and not move:
             spread = self.keyspace.stores.clone(spread, target.store.number)
         elif spread and target is not self:
             self.keyspace.stores.rehome(spread, target.store.number)
         try:
-            target.store.put_copy(data, PyBytes_GET_SIZE(new_key), new_hash, new_slot, record, spread)
+            target.store.put_copy(key_of(new_key, new_hash), new_slot, record, spread)
             if kind == TYPE_STREAM and spread and not move:
                 record = self.store.record(self.find(key, cython.address(hash_)))
                 payload = record_payload(target.store.record(target.find(new_key, cython.address(new_hash))))
@@ -1022,23 +1001,20 @@ class Database:
 
     def copy_chunked(
         self,
-        record: cython.pointer[uint8_t],
+        record: Bytes,
         target: Database,
-        new_key: bytes,
-        new_hash: uint64_t,
+        new_key: Key,
         new_slot: cython.pointer[uint64_t],
         move: cython.bint,
     ) -> cython.int:
         """The same for a chunked collection. Its chunks stay only if it stays in its database."""
-        payload: cython.pointer[uint8_t] = record_payload(record)
+        payload: Bytes = record_payload(record)
         stays: cython.bint = move and target is self
         try:
             if not stays:
-                payload = self.keyspace.stores.chunks.clone(payload, target.store.number, new_hash)
+                payload = self.keyspace.stores.chunks.clone(payload, target.store.number, new_key.hash)
             target.store.put_chunked(
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(new_key)),
-                PyBytes_GET_SIZE(new_key),
-                new_hash,
+                new_key,
                 new_slot,
                 skip_expiry(record)[0],
                 payload,
@@ -1050,7 +1026,7 @@ class Database:
                 free(payload)
             raise
         if stays:
-            self.keyspace.stores.chunks.owners[root_of(payload).number].hash = new_hash
+            self.keyspace.stores.chunks.owners[root_of(payload).number].hash = new_key.hash
         else:
             free(payload)
         return 0
@@ -1060,7 +1036,7 @@ class Database:
         new_hash: uint64_t = 0
         clock: uint32_t = self.store.tables.get_clock(self.find(key, cython.address(hash_)))
         slot: cython.pointer[uint64_t]
-        payload: cython.pointer[uint8_t]
+        payload: Bytes
         kind: uint8_t
         self.copy_record(key, target, new_key, True)
         slot = self.find(key, cython.address(hash_))
@@ -1088,7 +1064,7 @@ class Database:
         offset: uint64_t
         key_len: uint64_t = 0
         hash_: uint64_t = 0
-        key: cython.pointer[uint8_t]
+        key: Bytes
         while True:
             offset = self.store.tables.random_offset(self.store.table, self.keyspace.random())
             if offset == 0:
@@ -1116,8 +1092,8 @@ class Database:
         offsets: uint64_t[336]
         found: uint32_t = 0
         index: uint32_t
-        record: cython.pointer[uint8_t]
-        key: cython.pointer[uint8_t]
+        record: Bytes
+        key: Bytes
         key_len: uint64_t = 0
         at_ms: int64_t
         seen: cython.Py_ssize_t = 0
@@ -1151,8 +1127,8 @@ class Database:
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
         length: uint64_t = 0
         number: int64_t = 0
-        payload: cython.pointer[uint8_t]
-        data: cython.pointer[uint8_t]
+        payload: Bytes
+        data: Bytes
         if slot == cython.NULL:
             return None
         if skip_expiry(self.store.record(slot))[0] != TYPE_STRING:
@@ -1203,7 +1179,7 @@ class Database:
     # Type and value in a file's form
 
     def dump(self, key: bytes, compress: cython.bint) -> object:
-        """What stands behind the key in a dump, its type before it; None if there is no such key. A read.
+        """What follows the key in a dump, its type before it; None if there is no such key. A read.
 
         compress: strings may be in LZF form.
         """
@@ -1253,23 +1229,24 @@ class Database:
 
     def load_string(
         self,
-        key: cython.pointer[cython.const[uint8_t]],
+        key: ConstBytes,
         key_len: uint64_t,
         value_len: uint64_t,
         expire_at_ms: int64_t,
         replace: cython.bint,
-    ) -> cython.pointer[uint8_t]:
+    ) -> Bytes:
         """Room for the value of a key, to be filled before any other call; NULL if the key exists and is to stay."""
         hash_: uint64_t = hash_key(key, key_len)
         slot: cython.pointer[uint64_t] = self.store.find(key, key_len, hash_)
         if slot != cython.NULL and not replace:
             return cython.NULL
-        return self.store.put_string(key, key_len, hash_, slot, value_len, ENCODING_AUTO, expire_at_ms)
+        return self.store.put_string(make_key(key, key_len, hash_), slot, value_len, ENCODING_AUTO, expire_at_ms)
 
-    def set_used(
-        self, key: cython.pointer[cython.const[uint8_t]], key_len: uint64_t, idle_s: int64_t, frequency: cython.int
-    ) -> cython.void:
-        """Set the access clock by what a dump tells of a key: its LFU counter, or for how long it was not used."""
+    def set_used(self, key: ConstBytes, key_len: uint64_t, idle_s: int64_t, frequency: cython.int) -> cython.void:
+        """Set the access clock from a dump's figures for a key: its LFU counter, or for how long it was not used.
+
+        idle_s: seconds. -1: not known, as for a new key.
+        """
         keyspace: Keyspace = self.keyspace
         clock: uint32_t = keyspace.arena.new_clock
         if keyspace.lfu:

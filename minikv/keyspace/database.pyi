@@ -10,8 +10,6 @@ EMBSTR: int
 RAW: int
 MISSING: int
 
-def default_arena_bytes() -> int: ...
-
 class Watch:
     @property
     def broken(self) -> bool: ...

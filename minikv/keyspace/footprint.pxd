@@ -23,19 +23,10 @@ cdef class Footprint:
     cdef Cut small                  # in order into chunks of a small collection
     cdef Cut large                  # and of a large one
 
-    # A new record; has_expiry: it has a time.
     cdef void begin(self, uint32_t kind, uint64_t key_len, bint has_expiry) noexcept
-
-    # The value of a string.
     cdef void string(self, uint64_t value_len) noexcept
-
-    # One more element: the lengths of its strings; a hash alone has values, a sorted set's scores are known.
     cdef void add(self, uint64_t name_len, uint64_t value_len) noexcept
-
-    # The node of a stream, by the bytes of its listpack; its tail; a group in it that gets tables of its own.
     cdef void node(self, uint64_t pack_len) noexcept
     cdef void tail(self, uint64_t tail_len, uint64_t groups) noexcept
     cdef object large_group(self, uint64_t pending, list names)
-
-    # What it all takes.
     cdef uint64_t nbytes(self) noexcept

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """How many bytes of the arena a key would take, without an arena: the arithmetic of Store and Builder alone.
 
 What counts is the record and the elements, each rounded as the arena rounds it. The indexes are not in the arena, and
@@ -58,6 +59,7 @@ class Footprint:
     """Of one record after the other: begin, string or add as often as there are elements, nbytes."""
 
     def begin(self, kind: uint32_t, key_len: uint64_t, has_expiry: cython.bint) -> cython.void:
+        """Begin a new record; has_expiry: it has an expiry."""
         self.kind = kind
         self.header = 1 + length_size(key_len) + key_len + (EXPIRY_SIZE if has_expiry else 0)
         self.prefixed = has_expiry
@@ -67,9 +69,11 @@ class Footprint:
         self.large = self.small
 
     def string(self, value_len: uint64_t) -> cython.void:
+        """Give it the value of a string."""
         self.value_len = value_len
 
     def add(self, name_len: uint64_t, value_len: uint64_t) -> cython.void:
+        """Add an element, by the lengths of its strings; only a hash has values, a sorted set's scores are known."""
         size: uint64_t = length_size(name_len) + name_len
         if self.kind == TYPE_HASH:
             size += length_size(value_len) + value_len
@@ -85,12 +89,14 @@ class Footprint:
         add_to_chunks(cython.address(self.large), size, chunk_bytes(self.kind, CHUNKED_MAX))
 
     def node(self, pack_len: uint64_t) -> cython.void:
+        """Add the node of a stream, by the bytes of its listpack."""
         self.count += 1
         self.size += NODE_HEADER + pack_len
         self.entries += rounded(NODE_HEADER + pack_len)
         self.small.nbytes += rounded(CHUNK_HEADER + NODE_HEADER - NODE_CAPACITY + pack_len)
 
     def tail(self, tail_len: uint64_t, groups: uint64_t) -> cython.void:
+        """Give it the tail of a stream, which has so many groups."""
         self.tail_len = tail_len
         self.groups = groups
 
@@ -114,6 +120,7 @@ class Footprint:
                 self._add_to_chain(width)
 
     def nbytes(self) -> uint64_t:
+        """What it all takes."""
         if self.kind == TYPE_STRING:
             return self._record(length_size(self.value_len) + self.value_len)
         if self.kind == TYPE_STREAM:

@@ -2,7 +2,7 @@
 # distutils: extra_compile_args = -O1
 """Redis's glob patterns: `*`, `?`, `[abc]`, `[^a-z]` and `\\` before a literal byte.
 
-Every element but `*` stands for exactly one byte. So when a match fails, only the last `*` needs to take one byte more:
+Every element but `*` matches exactly one byte. So when a match fails, only the last `*` needs to take one byte more:
 an earlier one could only leave a shorter rest for the same elements. That bounds the work by pattern length times
 string length, whatever the pattern, without recursion.
 

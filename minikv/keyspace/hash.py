@@ -1,13 +1,14 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """Hashes: fields with values. An element is two strings, field and value."""
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_GET_SIZE
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, root_of
 from cython.cimports.minikv.engine.packed import PACKED_MAX, packed_end, packed_first
-from cython.cimports.minikv.engine.record import TYPE_HASH, length_size, read_length, string_size
+from cython.cimports.minikv.engine.record import TYPE_HASH, Bytes, length_size, read_length, string_size
 from cython.cimports.minikv.keyspace.collection import string_at, write_string
 from cython.cimports.minikv.keyspace.database import Database
 
@@ -29,14 +30,14 @@ class Hash:
 
     @staticmethod
     def to_write(database: Database, key: bytes) -> Hash:
-        """The hash of a key, for a write: the key is born with its first element. Raises WrongTypeError."""
+        """The hash of a key, for a write: the first element creates the key. Raises WrongTypeError."""
         view: Hash = Hash.__new__(Hash)
         view.open(database, key, TYPE_HASH, False)
         return view
 
     def get(self, field: bytes) -> bytes | None:
         """The field's value."""
-        entry: cython.pointer[uint8_t] = self.find_entry(field)
+        entry: Bytes = self.find_entry(field)
         return None if entry == cython.NULL else string_at(entry + string_size(entry))
 
     def contains(self, field: bytes) -> cython.bint:
@@ -44,7 +45,7 @@ class Hash:
 
     def value_len(self, field: bytes) -> int:
         """Bytes of the field's value; 0 if there is no such field."""
-        entry: cython.pointer[uint8_t] = self.find_entry(field)
+        entry: Bytes = self.find_entry(field)
         length: uint64_t = 0
         if entry != cython.NULL:
             read_length(entry + string_size(entry), cython.address(length))
@@ -57,7 +58,7 @@ class Hash:
         field_size: uint64_t = length_size(field_len) + field_len
         value_size: uint64_t = length_size(value_len) + value_len
         size: uint64_t = field_size + value_size
-        entry: cython.pointer[uint8_t] = cython.NULL
+        entry: Bytes = cython.NULL
         number: uint32_t = 0
         if self.at_slot() != cython.NULL and not self.spread:
             entry = self.find_in_form(field, cython.address(number))
@@ -79,14 +80,14 @@ class Hash:
 
     def must_grow_by(self, old_size: uint64_t, size: uint64_t) -> cython.bint:
         """Whether a value of another size is too much for the form that the hash has; its field is there."""
-        payload: cython.pointer[uint8_t] = self.payload()
+        payload: Bytes = self.payload()
         if size <= old_size:
             return False
         if self.chunked:
             return root_of(payload).nbytes - old_size + size > CHUNKED_MAX
         return cython.cast(uint64_t, packed_end(payload) - packed_first(payload)) - old_size + size > PACKED_MAX
 
-    def set_value(self, number: uint32_t, at: cython.pointer[uint8_t], value: bytes, size: uint64_t) -> cython.int:
+    def set_value(self, number: uint32_t, at: Bytes, value: bytes, size: uint64_t) -> cython.int:
         """Put a value in the place of the one at `at`, in chunk `number` or packed."""
         old_size: uint64_t = string_size(at)
         if self.chunked:
@@ -114,13 +115,13 @@ class Hash:
 
     def delete(self, field: bytes) -> cython.bint:
         """True if the field was there; the last one takes the key with it."""
-        entry: cython.pointer[uint8_t] = self.find_entry(field)
+        entry: Bytes = self.find_entry(field)
         if entry == cython.NULL:
             return False
         self.shrink(field, entry)
         return True
 
-    def parts(self, entry: cython.pointer[uint8_t], out: list) -> object:
+    def parts(self, entry: Bytes, out: list) -> object:
         out.append(string_at(entry))
         out.append(string_at(entry + string_size(entry)))
 

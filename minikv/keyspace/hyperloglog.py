@@ -1,8 +1,9 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """HyperLogLogs: strings that count the different elements added to them, with an error of about 0.8 percent.
 
-A view is made for one command and forgotten. A dense sketch is changed where it lies, unless a snapshot's child needs
+A view is made for one command and forgotten. A dense sketch is changed in place, unless a snapshot's child needs
 it; a sparse one is copied, changed and stored again, since nearly every change moves its bytes.
 """
 
@@ -10,19 +11,19 @@ import contextlib
 
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_GET_SIZE
-from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.record import (
     ENCODING_RAW,
     TYPE_STRING,
+    Bytes,
     read_length,
     record_expire_at,
     record_payload,
     skip_expiry,
 )
-from cython.cimports.minikv.keyspace.database import Database
+from cython.cimports.minikv.keyspace.database import Database, key_of
 from cython.cimports.minikv.keyspace.registers import (
     DENSE,
     REGISTER_VALUES,
@@ -61,7 +62,7 @@ class HyperLogLog:
 
     @staticmethod
     def to_write(database: Database, key: bytes) -> HyperLogLog:
-        """The same for a write: the key is born with the first change."""
+        """The same for a write: the first change creates the key."""
         view: HyperLogLog = HyperLogLog.__new__(HyperLogLog)
         view.open(database, key, False)
         return view
@@ -69,7 +70,7 @@ class HyperLogLog:
     def open(self, database: Database, key: bytes, stats: cython.bint) -> cython.bint:
         """Look the key up; False if it is not there."""
         length: uint64_t = 0
-        data: cython.pointer[uint8_t]
+        data: Bytes
         self.database = database
         self.key = key
         self.slot = database.read(key, cython.address(self.hash_), stats, True)
@@ -84,21 +85,21 @@ class HyperLogLog:
 
     # The string
 
-    def sketch(self, length: cython.pointer[uint64_t]) -> cython.pointer[uint8_t]:
+    def sketch(self, length: cython.pointer[uint64_t]) -> Bytes:
         """The string's bytes, good until the next change."""
         return read_length(record_payload(self.database.store.record(self.slot)), length)
 
-    def to_change(self) -> cython.pointer[uint8_t]:
+    def to_change(self) -> Bytes:
         """The string's bytes where they may be written; its length stays."""
         length: uint64_t = 0
-        data: cython.pointer[uint8_t] = self.sketch(cython.address(length))
+        data: Bytes = self.sketch(cython.address(length))
         # No byte is written: this moves a record that may not be changed, and lets OBJECT ENCODING say raw.
         self.database.store.write_range(self.slot, 0, data, 0)
         return self.sketch(cython.address(length))
 
     def copy(self) -> bytearray:
         length: uint64_t = 0
-        data: cython.pointer[uint8_t]
+        data: Bytes
         if self.slot == cython.NULL:
             return bytearray(EMPTY_SKETCH)
         data = self.sketch(cython.address(length))
@@ -110,9 +111,7 @@ class HyperLogLog:
         length: uint64_t = PyByteArray_GET_SIZE(sketch)
         memcpy(
             store.put_string(
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self.key)),
-                PyBytes_GET_SIZE(self.key),
-                self.hash_,
+                key_of(self.key, self.hash_),
                 self.slot,
                 length,
                 ENCODING_RAW,
@@ -130,7 +129,7 @@ class HyperLogLog:
     def make_raw(self) -> None:
         """Let OBJECT ENCODING say raw, as of every string that a HyperLogLog command might change."""
         length: uint64_t = 0
-        payload: cython.pointer[uint8_t] = record_payload(self.database.store.record(self.slot))
+        payload: Bytes = record_payload(self.database.store.record(self.slot))
         if read_length(payload, cython.address(length)) - payload == 1:
             self.to_change()
 
@@ -143,7 +142,7 @@ class HyperLogLog:
     def cardinality(self) -> int:
         """The number of different elements, kept for the next time."""
         length: uint64_t = 0
-        data: cython.pointer[uint8_t] = self.sketch(cython.address(length))
+        data: Bytes = self.sketch(cython.address(length))
         counts: int64_t[REGISTER_VALUES]
         number: int64_t = 0
         memcpy(cython.address(number), data + SKETCH_CARDINALITY, 8)
@@ -162,21 +161,21 @@ class HyperLogLog:
     def merge_into(self, values: bytearray) -> None:
         """Take the higher one of each register; `values` holds one byte for each."""
         length: uint64_t = 0
-        data: cython.pointer[uint8_t] = self.sketch(cython.address(length))
-        if not raise_all(cython.cast(cython.pointer[uint8_t], PyByteArray_AS_STRING(values)), data, length):
+        data: Bytes = self.sketch(cython.address(length))
+        if not raise_all(cython.cast(Bytes, PyByteArray_AS_STRING(values)), data, length):
             raise CommandError(BROKEN)
 
     def registers(self) -> list[int]:
         """The values of a dense sketch."""
         length: uint64_t = 0
-        data: cython.pointer[uint8_t] = self.sketch(cython.address(length)) + SKETCH_START
+        data: Bytes = self.sketch(cython.address(length)) + SKETCH_START
         return [dense_get(data, index) for index in range(REGISTERS)]
 
     def runs(self) -> list[tuple[int, int, int]]:
         """The runs of a sparse sketch: bytes, registers, their value."""
         size: uint64_t = 0
-        at: cython.pointer[uint8_t] = self.sketch(cython.address(size))
-        end: cython.pointer[uint8_t] = at + size
+        at: Bytes = self.sketch(cython.address(size))
+        end: Bytes = at + size
         length: uint32_t = 0
         value: uint32_t = 0
         width: uint32_t
@@ -203,7 +202,7 @@ class HyperLogLog:
 
     def raise_dense(self, elements: tuple) -> cython.int:
         length: uint64_t = 0
-        data: cython.pointer[uint8_t] = self.sketch(cython.address(length))
+        data: Bytes = self.sketch(cython.address(length))
         index: uint32_t
         value: uint32_t = 0
         changes: cython.int = 0
@@ -266,7 +265,7 @@ class HyperLogLog:
 
 
 def cardinality_of(values: bytearray) -> int:
-    """The number of different elements that registers, one byte for each, stand for."""
+    """The number of different elements that registers, one byte each, have counted."""
     counts: int64_t[REGISTER_VALUES]
     index: uint32_t
     memset(counts, 0, cython.sizeof(counts))

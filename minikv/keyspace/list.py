@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: B007, F821
 """Lists: strings by position. An element is one string; a spread list is a chain (engine/chain.py), without a table.
 
 All forms are looked through in runs: a packed list is one, a chunked list has one in each chunk, a spread one in each
@@ -35,6 +36,7 @@ from cython.cimports.minikv.engine.packed import (
 )
 from cython.cimports.minikv.engine.record import (
     TYPE_LIST,
+    Bytes,
     bytes_at,
     chunk_entry,
     entry_elements,
@@ -46,8 +48,6 @@ from cython.cimports.minikv.keyspace.collection import string_at, write_string
 from cython.cimports.minikv.keyspace.database import Database
 
 from minikv.errors import ArenaFull
-
-Bytes = cython.typedef(cython.pointer[uint8_t])
 
 # Bytes that a chunk at an end of a list may have to spare for the next push.
 PUSH_SPARE = cython.declare(uint64_t, 56)
@@ -70,7 +70,7 @@ class List:
 
     @staticmethod
     def to_write(database: Database, key: bytes) -> List:
-        """The list of a key, for a write: the key is born with its first element. Raises WrongTypeError."""
+        """The list of a key, for a write: the first element creates the key. Raises WrongTypeError."""
         view: List = List.__new__(List)
         view.open(database, key, TYPE_LIST, False)
         return view
@@ -238,7 +238,7 @@ class List:
 
     def range(self, start: int64_t, stop: int64_t) -> list[bytes]:
         """Elements start to stop (not included), as many of them as there are."""
-        place = cython.declare(Place)
+        place: Place
         chains: Chains = self.database.store.stores.chains
         chain: cython.pointer[Chain] = self.chain()
         at: Bytes
@@ -370,14 +370,14 @@ class List:
     ) -> list[int]:
         """Positions of equal elements, in order, or from the end backwards.
 
-        skip: leave out so many. limit: no more than this. within: look at so many elements only. 0: all there are.
+        skip: how many to leave out. limit: the most to return. within: how many elements to look at. 0: all there are.
         """
         size: int64_t = self.count()
         low: int64_t = 0
         high: int64_t = size
         position: int64_t
         count: uint64_t
-        place = cython.declare(Place)
+        place: Place
         first: uint64_t = 0
         found: list = []
         if 0 < within < size:
@@ -398,7 +398,7 @@ class List:
         return found[skip:]
 
     def remove_equal(self, value: bytes, limit: int64_t, from_end: cython.bint) -> int:
-        """Take out up to `limit` (0: all) equal elements, the first or the last ones; returns how many it were."""
+        """Remove up to `limit` (0: all) equal elements, the first or the last ones; returns how many were removed."""
         store: KeyStore = self.database.store
         size: uint64_t = self.count()
         removed: uint64_t
@@ -503,7 +503,7 @@ class List:
     def remove_packed(self, positions: list) -> cython.int:
         """Take out some, not all, of a packed list's elements."""
         store: KeyStore = self.database.store
-        kept = cython.declare(uint8_t[PACKED_MAX])
+        kept: uint8_t[PACKED_MAX]
         kept_len: uint64_t = 0
         payload: Bytes = self.payload()
         at: Bytes = packed_first(payload)

@@ -58,7 +58,7 @@ cdef inline bint dense_raise(uint8_t *registers, uint32_t index, uint32_t value)
 
 
 cdef inline uint32_t read_run(const uint8_t *at, const uint8_t *end, uint32_t *length, uint32_t *value) noexcept nogil:
-    """Read what a sparse byte stands for; returns how many bytes the run takes. A second byte that is missing counts as 0."""
+    """Read a sparse byte; returns how many bytes the run takes. A second byte that is missing counts as 0."""
     if at[0] & 0x80:
         value[0] = (at[0] >> 2 & 31) + 1
         length[0] = (at[0] & 3) + 1
@@ -71,16 +71,10 @@ cdef inline uint32_t read_run(const uint8_t *at, const uint8_t *end, uint32_t *l
     return 2
 
 
-# Where an element goes: its register and the value for it
 cdef uint32_t place_of(bytes element, uint32_t *value) noexcept
 cdef bint is_sketch(const uint8_t *data, uint64_t length) noexcept
-# Raise a register. A sparse sketch may become dense: beyond `most` bytes, or by the value. 1: it was raised, 0: it was as
-# high already, -1: the runs of a sparse sketch are broken
 cdef int raise_register(bytearray sketch, uint32_t index, uint32_t value, uint64_t most) except -2
-# Make a sparse sketch dense; False if its runs are broken
 cdef bint make_dense(bytearray sketch) except -1
-# Take the higher one of each register; False if the runs of a sparse sketch are broken
 cdef bint raise_all(uint8_t *values, const uint8_t *sketch, uint64_t length) noexcept
-# How many registers have each value; False as above
 cdef bint count_values(int64_t *counts, const uint8_t *sketch, uint64_t length) noexcept
 cdef int64_t estimate(const int64_t *counts) noexcept

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: B007, F821
 """The registers of a HyperLogLog, dense and sparse, and what they say about the number of elements.
 
 An element is hashed to 64 bits. The lowest 14 choose a register; the number of zeros before the first one in the rest,
@@ -57,6 +58,7 @@ def hash_of(data: cython.pointer[cython.const[uint8_t]], length: uint64_t) -> ui
 
 
 def place_of(element: bytes, value: cython.pointer[uint32_t]) -> uint32_t:
+    """Where an element goes: its register, and the value for it."""
     hash_: uint64_t = hash_of(
         cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(element)), PyBytes_GET_SIZE(element)
     )
@@ -119,7 +121,7 @@ def sparse_raise(sketch: bytearray, index: uint32_t, value: uint32_t, most: uint
 def split_run(
     out: cython.pointer[uint8_t], left: uint32_t, right: uint32_t, old: uint32_t, value: uint32_t
 ) -> uint32_t:
-    """What a run of `old` becomes if one register, with so many of them on either side, is raised; its size."""
+    """What a run of `old` becomes if one register, given how many of them are on either side, is raised; its size."""
     at: cython.pointer[uint8_t] = out
     if left:
         at = write_run(at, left, old)
@@ -190,6 +192,7 @@ def merge_runs(sketch: bytearray, at: uint64_t) -> cython.int:
 
 
 def make_dense(sketch: bytearray) -> cython.bint:
+    """Make a sparse sketch dense; False if its runs are broken."""
     size: uint64_t = PyByteArray_GET_SIZE(sketch)
     values: uint8_t[REGISTERS]
     index: uint32_t
@@ -210,6 +213,10 @@ def make_dense(sketch: bytearray) -> cython.bint:
 
 
 def raise_register(sketch: bytearray, index: uint32_t, value: uint32_t, most: uint64_t) -> cython.int:
+    """Raise a register. A sparse sketch may become dense: beyond `most` bytes, or by the value.
+
+    Returns 1: it was raised, 0: it was as high already, -1: the runs of a sparse sketch are broken.
+    """
     data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyByteArray_AS_STRING(sketch))
     if data[SKETCH_FORM] == DENSE:
         return dense_raise(data + SKETCH_START, index, value)
@@ -219,6 +226,7 @@ def raise_register(sketch: bytearray, index: uint32_t, value: uint32_t, most: ui
 def raise_all(
     values: cython.pointer[uint8_t], sketch: cython.pointer[cython.const[uint8_t]], length: uint64_t
 ) -> cython.bint:
+    """Take the higher one of each register; False if the runs of a sparse sketch are broken."""
     at: cython.pointer[cython.const[uint8_t]] = sketch + SKETCH_START
     end: cython.pointer[cython.const[uint8_t]] = sketch + length
     index: uint32_t = 0
@@ -242,6 +250,7 @@ def raise_all(
 def count_values(
     counts: cython.pointer[int64_t], sketch: cython.pointer[cython.const[uint8_t]], length: uint64_t
 ) -> cython.bint:
+    """Count how many registers have each value; False if the runs of a sparse sketch are broken."""
     at: cython.pointer[cython.const[uint8_t]] = sketch + SKETCH_START
     end: cython.pointer[cython.const[uint8_t]] = sketch + length
     index: uint32_t = 0

@@ -1,12 +1,13 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """Sets: members. An element is one string."""
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_GET_SIZE
-from cython.cimports.libc.stdint import uint8_t, uint64_t
+from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.minikv.engine.int64 import is_int64
-from cython.cimports.minikv.engine.record import TYPE_SET, length_size
+from cython.cimports.minikv.engine.record import TYPE_SET, Bytes, length_size
 from cython.cimports.minikv.keyspace.builder import replace_with_names
 from cython.cimports.minikv.keyspace.collection import write_string
 from cython.cimports.minikv.keyspace.database import Database
@@ -32,7 +33,7 @@ class Set:
 
     @staticmethod
     def to_write(database: Database, key: bytes) -> Set:
-        """The set of a key, for a write: the key is born with its first element. Raises WrongTypeError."""
+        """The set of a key, for a write: the first element creates the key. Raises WrongTypeError."""
         view: Set = Set.__new__(Set)
         view.open(database, key, TYPE_SET, False)
         return view
@@ -45,7 +46,7 @@ class Set:
         member_len: uint64_t = PyBytes_GET_SIZE(member)
         size: uint64_t = length_size(member_len) + member_len
         hash_: uint64_t = 0
-        at: cython.pointer[uint8_t]
+        at: Bytes
         if not self.spread:
             if self.find_entry(member) != cython.NULL:
                 return False
@@ -67,7 +68,7 @@ class Set:
 
     def remove(self, member: bytes) -> cython.bint:
         """True if the member was there; the last one takes the key with it."""
-        entry: cython.pointer[uint8_t] = self.find_entry(member)
+        entry: Bytes = self.find_entry(member)
         if entry == cython.NULL:
             return False
         self.shrink(member, entry)
@@ -79,7 +80,7 @@ class Set:
     def count_in(self, others: list, limit: cython.Py_ssize_t) -> int:
         """How many members all other sets have, `limit` at most."""
         other: Set
-        entry: cython.pointer[uint8_t]
+        entry: Bytes
         cursor: uint64_t = 0
         count: cython.Py_ssize_t = 0
         while True:

@@ -1,17 +1,18 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: B007, F821
 """Sorted sets: members with scores, in the order of (score, bytes of the member). An element is a string and a double.
 
 A packed or chunked one has its elements in that order. Packed ones are looked through from the start; chunks are
 found by the first element of each. A spread one has a tree besides its hash table (Stores.indexes[store].order): its
-entries are the elements' places in the arena, so whatever moves an element or changes its score tells the tree.
+entries are the elements' places in the arena, so whatever moves an element or changes its score updates the tree.
 
 Scores are never NaN; the caller sees to that. -0.0 becomes 0.0.
 """
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.libc.string import memcmp, memcpy, memmove
 from cython.cimports.minikv.engine.chunked import (
     ChunkPlace,
@@ -34,7 +35,7 @@ from cython.cimports.minikv.engine.ordered import (
     order_of_score,
 )
 from cython.cimports.minikv.engine.packed import PACKED_START, find_element, packed_end, packed_first
-from cython.cimports.minikv.engine.record import SCORE_SIZE, TYPE_ZSET, length_size, read_length, string_size
+from cython.cimports.minikv.engine.record import SCORE_SIZE, TYPE_ZSET, Bytes, length_size, read_length, string_size
 from cython.cimports.minikv.engine.table import hash_key, slot_offset
 from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.collection import string_at, write_string
@@ -60,13 +61,13 @@ class SortedSet:
 
     @staticmethod
     def to_write(database: Database, key: bytes) -> SortedSet:
-        """The sorted set of a key, for a write: the key is born with its first element. Raises WrongTypeError."""
+        """The sorted set of a key, for a write: the first element creates the key. Raises WrongTypeError."""
         view: SortedSet = SortedSet.__new__(SortedSet)
         view.open(database, key, TYPE_ZSET, False)
         return view
 
     def score(self, member: bytes) -> object:
-        entry: cython.pointer[uint8_t] = self.find_entry(member)
+        entry: Bytes = self.find_entry(member)
         return None if entry == cython.NULL else score_at(entry)
 
     # Changing
@@ -74,7 +75,7 @@ class SortedSet:
     def set(self, member: bytes, score: cython.double) -> cython.bint:
         """Give a member a score, which is not NaN. True if the member is new; an equal score changes nothing."""
         size: uint64_t = element_size(member)
-        entry: cython.pointer[uint8_t] = cython.NULL
+        entry: Bytes = cython.NULL
         number: uint32_t = 0
         if not self.spread:
             if self.at_slot() != cython.NULL:
@@ -106,15 +107,15 @@ class SortedSet:
 
     # Chunks
 
-    def find_chunked(self, name: bytes, number: cython.pointer[uint32_t]) -> cython.pointer[uint8_t]:
+    def find_chunked(self, name: bytes, number: cython.pointer[uint32_t]) -> Bytes:
         """The element of a member, NULL if there is none; and its chunk."""
         chunks: Chunks = self.database.store.stores.chunks
-        payload: cython.pointer[uint8_t] = self.payload()
-        base: cython.pointer[uint8_t] = self.database.store.arena.base
-        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(name))
+        payload: Bytes = self.payload()
+        base: Bytes = self.database.store.arena.base
+        data: Bytes = cython.cast(Bytes, PyBytes_AS_STRING(name))
         index: cython.pointer[MemberIndex] = chunks.index_of(payload)
         span: Span
-        entry: cython.pointer[uint8_t]
+        entry: Bytes
         if index != cython.NULL:
             return self.find_indexed(index, name, number)
         for number[0] in range(root_of(payload).chunks):
@@ -124,9 +125,7 @@ class SortedSet:
                 return entry
         return cython.NULL
 
-    def find_indexed(
-        self, index: cython.pointer[MemberIndex], name: bytes, number: cython.pointer[uint32_t]
-    ) -> cython.pointer[uint8_t]:
+    def find_indexed(self, index: cython.pointer[MemberIndex], name: bytes, number: cython.pointer[uint32_t]) -> Bytes:
         """The same with an index."""
         probe: Probe = probe_of(0.0, name)
         hash_: uint64_t = hash_key(probe.member, probe.member_len)
@@ -146,7 +145,7 @@ class SortedSet:
     def seek_element(self, probe: cython.pointer[cython.const[Probe]]) -> ChunkPlace:
         """The first element that is not below a place, at the beginning of its chunk if it is the first there."""
         place: ChunkPlace = self.seek_chunked(probe)
-        payload: cython.pointer[uint8_t] = self.payload()
+        payload: Bytes = self.payload()
         span: Span = span_of(self.database.store.arena.base, payload, place.number)
         if span.start + place.at == span.end and place.number + 1 < root_of(payload).chunks:
             place.number += 1
@@ -156,7 +155,7 @@ class SortedSet:
 
     def note_member(self, member: bytes, score: cython.double) -> cython.void:
         """Tell the index, if there is one, of a new member."""
-        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(member))
+        data: Bytes = cython.cast(Bytes, PyBytes_AS_STRING(member))
         self.database.store.stores.chunks.index_member(
             self.payload(), hash_key(data, PyBytes_GET_SIZE(member)), order_of_score(score)
         )
@@ -164,20 +163,20 @@ class SortedSet:
     def forget_member(self, member: bytes, score: cython.double) -> cython.void:
         """Tell the index, if there is one, that a member, or its score, is about to go."""
         chunks: Chunks = self.database.store.stores.chunks
-        data: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(member))
+        data: Bytes = cython.cast(Bytes, PyBytes_AS_STRING(member))
         index: cython.pointer[MemberIndex] = cython.address(chunks.owners[root_of(self.payload()).number].index)
         if index.block:
             chunks.indexes.remove(index, hash_key(data, PyBytes_GET_SIZE(member)), order_of_score(score))
 
     def seek_chunked(self, probe: cython.pointer[cython.const[Probe]]) -> ChunkPlace:
         """The first element that is not below a place; or the end of the last chunk."""
-        payload: cython.pointer[uint8_t] = self.payload()
-        base: cython.pointer[uint8_t] = self.database.store.arena.base
+        payload: Bytes = self.payload()
+        base: Bytes = self.database.store.arena.base
         low: uint32_t = 0
         high: uint32_t = root_of(payload).chunks
         middle: uint32_t
         span: Span
-        at: cython.pointer[uint8_t]
+        at: Bytes
         place: ChunkPlace
         place.number = place.index = 0
         place.at = 0
@@ -199,7 +198,7 @@ class SortedSet:
         place.at = at - span.start
         return place
 
-    def room_chunked(self, member: bytes, score: cython.double, size: uint64_t) -> cython.pointer[uint8_t]:
+    def room_chunked(self, member: bytes, score: cython.double, size: uint64_t) -> Bytes:
         probe: Probe = probe_of(score, member)
         place: ChunkPlace = self.seek_chunked(cython.address(probe))
         return self.room_in_order(place, size, 0)
@@ -207,7 +206,7 @@ class SortedSet:
     def rescore_chunked(
         self,
         number: uint32_t,
-        entry: cython.pointer[uint8_t],
+        entry: Bytes,
         member: bytes,
         size: uint64_t,
         score: cython.double,
@@ -219,7 +218,7 @@ class SortedSet:
         new: ChunkPlace = self.seek_chunked(cython.address(probe))
         span: Span = span_of(store.arena.base, self.payload(), number)
         old: uint64_t = entry - span.start
-        start: cython.pointer[uint8_t]
+        start: Bytes
         if new.number == number:
             start = edit_chunk(store, self.slot, number, 0, 0, 0, 0, 0)
             write_element(move_within(start, old, new.at, size), member, score)
@@ -247,7 +246,7 @@ class SortedSet:
         store: KeyStore = self.database.store
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find_spread(member, cython.address(hash_))
-        place: cython.pointer[uint8_t]
+        place: Bytes
         if slot == cython.NULL:
             place = self.place_spread(hash_, cython.NULL, size)
             write_element(place, member, score)
@@ -261,7 +260,7 @@ class SortedSet:
 
     def remove(self, member: bytes) -> cython.bint:
         """True if the member was there; the last one takes the key with it."""
-        entry: cython.pointer[uint8_t] = self.find_entry(member)
+        entry: Bytes = self.find_entry(member)
         if entry == cython.NULL:
             return False
         if self.chunked and len(self) > 1:
@@ -273,27 +272,25 @@ class SortedSet:
     def remove_chunked(self, member: bytes) -> cython.int:
         """Take out a member that is there, not the last one."""
         number: uint32_t = 0
-        entry: cython.pointer[uint8_t] = self.find_chunked(member, cython.address(number))
+        entry: Bytes = self.find_chunked(member, cython.address(number))
         score: cython.double = score_at(entry)
         self.shrink_chunked(number, entry, element_size(member), 1)
         self.forget_member(member, score)
         self.make_smaller()
         return self.changed()
 
-    def packed_place(self, score: cython.double, member: bytes) -> cython.pointer[uint8_t]:
+    def packed_place(self, score: cython.double, member: bytes) -> Bytes:
         """The first packed element behind (score, member), or the end of all."""
-        at: cython.pointer[uint8_t] = packed_first(self.payload())
-        end: cython.pointer[uint8_t] = packed_end(self.payload())
+        at: Bytes = packed_first(self.payload())
+        end: Bytes = packed_end(self.payload())
         probe: Probe = probe_of(score, member)
         while at < end and compare(at, cython.address(probe)) < 0:
             at += string_size(at) + SCORE_SIZE
         return at
 
-    def rescore_packed(
-        self, entry: cython.pointer[uint8_t], member: bytes, size: uint64_t, score: cython.double
-    ) -> cython.int:
+    def rescore_packed(self, entry: Bytes, member: bytes, size: uint64_t, score: cython.double) -> cython.int:
         """Take an element with its new score to its new place; those in between make room."""
-        payload: cython.pointer[uint8_t] = self.payload()
+        payload: Bytes = self.payload()
         old: uint64_t = cython.cast(uint64_t, entry - payload)
         new: uint64_t = cython.cast(uint64_t, self.packed_place(score, member) - payload)
         # Nothing is inserted: this is the way to a payload that may be written.
@@ -308,8 +305,8 @@ class SortedSet:
 
     def count_below(self, probe: cython.pointer[cython.const[Probe]]) -> uint64_t:
         """How many elements are below a place."""
-        at: cython.pointer[uint8_t]
-        end: cython.pointer[uint8_t]
+        at: Bytes
+        end: Bytes
         count: uint64_t = 0
         if self.at_slot() == cython.NULL:
             return 0
@@ -327,7 +324,7 @@ class SortedSet:
 
     def rank(self, member: bytes) -> object:
         """How many members are below this one."""
-        entry: cython.pointer[uint8_t] = self.find_entry(member)
+        entry: Bytes = self.find_entry(member)
         probe: Probe
         if entry == cython.NULL:
             return None
@@ -347,8 +344,8 @@ class SortedSet:
         trees: OrderedTrees = self.database.store.stores.trees
         score: cython.double = 0.0
         probe: Probe = probe_of(score, member)
-        at: cython.pointer[uint8_t]
-        end: cython.pointer[uint8_t]
+        at: Bytes
+        end: Bytes
         count: uint64_t = 0
         if self.at_slot() == cython.NULL:
             return 0
@@ -370,8 +367,8 @@ class SortedSet:
 
     def members_below(self, probe: cython.pointer[cython.const[Probe]]) -> uint64_t:
         """How many members of a chunked sorted set are below the probe, the scores not asked."""
-        payload: cython.pointer[uint8_t] = self.payload()
-        base: cython.pointer[uint8_t] = self.database.store.arena.base
+        payload: Bytes = self.payload()
+        base: Bytes = self.database.store.arena.base
         number: uint32_t
         span: Span = span_of(base, payload, 0)
         same: Probe = probe[0]
@@ -393,7 +390,7 @@ class SortedSet:
     def bisect_members(self, probe: cython.pointer[cython.const[Probe]]) -> uint64_t:
         """How many members of a tree are below the probe, the scores not asked."""
         trees: OrderedTrees = self.database.store.stores.trees
-        base: cython.pointer[uint8_t] = self.database.store.arena.base
+        base: Bytes = self.database.store.arena.base
         low: uint64_t = 0
         high: uint64_t = self.order().count
         middle: uint64_t
@@ -417,8 +414,8 @@ class SortedSet:
         size: cython.longlong = len(self)
         cursor: Cursor
         trees: OrderedTrees = self.database.store.stores.trees
-        base: cython.pointer[uint8_t] = self.database.store.arena.base
-        at: cython.pointer[uint8_t]
+        base: Bytes = self.database.store.arena.base
+        at: Bytes
         index: cython.longlong
         found: list = []
         start = max(start, 0)
@@ -451,8 +448,8 @@ class SortedSet:
         self, start: cython.longlong, stop: cython.longlong, scores: cython.bint, found: list
     ) -> cython.int:
         """Append the elements of ranks from `start` to before `stop`, which are there."""
-        payload: cython.pointer[uint8_t] = self.payload()
-        base: cython.pointer[uint8_t] = self.database.store.arena.base
+        payload: Bytes = self.payload()
+        base: Bytes = self.database.store.arena.base
         number: uint32_t = 0
         skipped: uint32_t = 0
         span: Span
@@ -471,7 +468,7 @@ class SortedSet:
 
     # Others
 
-    def parts(self, entry: cython.pointer[uint8_t], out: list) -> object:
+    def parts(self, entry: Bytes, out: list) -> object:
         out.append((string_at(entry), score_at(entry)))
 
     def sample(self, count: int, distinct: bool) -> list[tuple[bytes, float]]:
@@ -522,9 +519,7 @@ def element_size(member: bytes) -> uint64_t:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def move_within(
-    start: cython.pointer[uint8_t], old: uint64_t, new: uint64_t, size: uint64_t
-) -> cython.pointer[uint8_t]:
+def move_within(start: Bytes, old: uint64_t, new: uint64_t, size: uint64_t) -> Bytes:
     """Make room at `new` for the element at `old`, those in between move up or down; returns where it goes."""
     if new > old:
         new -= size
@@ -537,7 +532,7 @@ def move_within(
 @cython.cfunc
 @cython.inline
 @cython.exceptval(check=False)
-def score_at(entry: cython.pointer[uint8_t]) -> cython.double:
+def score_at(entry: Bytes) -> cython.double:
     score: cython.double = 0.0
     memcpy(cython.address(score), entry + string_size(entry), SCORE_SIZE)
     return score
@@ -545,7 +540,7 @@ def score_at(entry: cython.pointer[uint8_t]) -> cython.double:
 
 @cython.cfunc
 @cython.inline
-def write_element(at: cython.pointer[uint8_t], member: bytes, score: cython.double) -> cython.pointer[uint8_t]:
+def write_element(at: Bytes, member: bytes, score: cython.double) -> Bytes:
     """Write an element; returns the address behind it."""
     at = write_string(at, member, PyBytes_GET_SIZE(member))
     score += 0.0  # makes 0.0 of -0.0
@@ -560,7 +555,7 @@ def probe_of(score: cython.double, member: bytes) -> Probe:
     """The exact place of a member, in whose bytes the probe points."""
     return at_member(
         order_of_score(score),
-        cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(member)),
+        cython.cast(Bytes, PyBytes_AS_STRING(member)),
         PyBytes_GET_SIZE(member),
         False,
     )
@@ -568,10 +563,10 @@ def probe_of(score: cython.double, member: bytes) -> Probe:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def compare(entry: cython.pointer[uint8_t], probe: cython.pointer[cython.const[Probe]]) -> cython.int:
+def compare(entry: Bytes, probe: cython.pointer[cython.const[Probe]]) -> cython.int:
     """Below, at or above 0 as a packed element is below a probe, equal to it or above it, as in a tree."""
     member_len: uint64_t = 0
-    member: cython.pointer[uint8_t] = read_length(entry, cython.address(member_len))
+    member: Bytes = read_length(entry, cython.address(member_len))
     score: cython.double = 0.0
     memcpy(cython.address(score), member + member_len, SCORE_SIZE)
     order = order_of_score(score)
@@ -584,10 +579,10 @@ def compare(entry: cython.pointer[uint8_t], probe: cython.pointer[cython.const[P
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def compare_member(entry: cython.pointer[uint8_t], probe: cython.pointer[cython.const[Probe]]) -> cython.int:
+def compare_member(entry: Bytes, probe: cython.pointer[cython.const[Probe]]) -> cython.int:
     """The same, but the scores are not asked."""
     member_len: uint64_t = 0
-    member: cython.pointer[uint8_t] = read_length(entry, cython.address(member_len))
+    member: Bytes = read_length(entry, cython.address(member_len))
     found: cython.int = memcmp(member, probe.member, min(member_len, probe.member_len))
     if found:
         return found

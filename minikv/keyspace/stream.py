@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: B007, F821
 """Streams: entries with rising IDs in nodes (see stream_node), and consumer groups (see stream_group).
 
 A packed stream is one record, its payload in the bytes of the file. When its nodes have become too large they become
@@ -66,7 +67,7 @@ from cython.cimports.minikv.engine.stream_tail import (
     behind_head,
 )
 from cython.cimports.minikv.engine.table import hash_key
-from cython.cimports.minikv.keyspace.database import Database
+from cython.cimports.minikv.keyspace.database import Database, key_of
 from cython.cimports.minikv.keyspace.group_places import (
     GROUPS_WALKED,
     GroupPlaces,
@@ -246,9 +247,7 @@ class Stream:
         """Make the key a packed stream, which may be what it was."""
         size: uint32_t = 5 + PyBytes_GET_SIZE(nodes) + PyBytes_GET_SIZE(tail)
         payload: cython.pointer[uint8_t] = self.database.store.put_payload(
-            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self.key)),
-            PyBytes_GET_SIZE(self.key),
-            self.hash_,
+            key_of(self.key, self.hash_),
             self.at_slot(),
             TYPE_STREAM,
             PACKED_HEADER + size,
@@ -266,9 +265,7 @@ class Stream:
         """Make the key the root of a spread stream, whose nodes are there already."""
         words: uint32_t[3]
         payload: cython.pointer[uint8_t] = self.database.store.put_payload(
-            cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self.key)),
-            PyBytes_GET_SIZE(self.key),
-            self.hash_,
+            key_of(self.key, self.hash_),
             self.at_slot(),
             TYPE_STREAM,
             SPREAD_STREAM + PyBytes_GET_SIZE(tail),
@@ -413,9 +410,7 @@ class Stream:
             root.tail = cython.cast(uint32_t, PyBytes_GET_SIZE(tail))
             memcpy(start, cython.address(root), CHUNKED_ROOT)
             store.put_chunked(
-                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(self.key)),
-                PyBytes_GET_SIZE(self.key),
-                self.hash_,
+                key_of(self.key, self.hash_),
                 self.at_slot(),
                 TYPE_STREAM,
                 start,

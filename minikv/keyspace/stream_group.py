@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: B007, F821, F842
 """Consumer groups of streams: what was delivered to whom and is not acknowledged yet.
 
 A group is a part of its stream's tail, in the bytes of the file with numbers of a fixed width:

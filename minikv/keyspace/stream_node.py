@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: B007, F821
 """Stream nodes: some entries with rising IDs in one listpack, in the format that RDB files have them in.
 
     live  deleted  number of fields  field ... field  0      the master entry, whose ID is the node's

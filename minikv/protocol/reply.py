@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, auto_pickle=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 
 """Replies: one encoder from Python values to RESP2 and RESP3.
 
@@ -25,7 +26,7 @@ The type of a value names its wire form:
 
 A str is a bug in a handler and raises TypeError.
 
-A reply may be larger than a buffer. A buffer with a `sink` stays small: when it is full, what it holds is handed on, so
+A reply may be larger than a buffer. A buffer with a `sink` stays small: when it is full, it hands on what it holds, so
 the beginning of a reply leaves while its end is being made. A bulk string of LONG_BYTES or more is handed on as the
 object that it is, and a list that nobody else refers to is dropped item by item: no byte is held twice.
 """
@@ -44,7 +45,7 @@ from minikv.errors import CommandError
 # Without a sink a buffer starts small and grows; with one it has room for this and as much again.
 FIRST_CAPACITY = cython.declare(cython.Py_ssize_t, 512)
 LONG_BYTES = cython.declare(cython.Py_ssize_t, 64 * 1024)
-# Shorter lists are left to whoever made them.
+# Shorter lists are not dropped item by item.
 LONG_LIST = cython.declare(cython.Py_ssize_t, 64)
 # References to a list that only its encoder has: the caller's and the one that is held for the call.
 OWNED = cython.declare(cython.Py_ssize_t, 2)
@@ -140,7 +141,7 @@ POSTPONED = Marker("POSTPONED")
 
 @cython.cclass
 class Sink:
-    """Where replies go that do not fit their buffer."""
+    """Takes the replies that do not fit their buffer."""
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -261,7 +262,7 @@ class ReplyBuffer:
     def write_items(self, items: list, resp: cython.int) -> cython.int:
         """The items of a list; one that nobody else refers to loses them one by one."""
         i: cython.Py_ssize_t
-        if len(items) < LONG_LIST or refcount(cython.cast(cython.pointer(PyObject), items)) > OWNED:
+        if len(items) < LONG_LIST or refcount(cython.cast(cython.pointer[PyObject], items)) > OWNED:
             for item in items:
                 self.write_value(item, resp)
             return 0
@@ -343,7 +344,7 @@ class ReplyBuffer:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def write_long_bytes(self, data: cython.p_const_char, length: cython.Py_ssize_t) -> cython.int:
-        """In portions that the buffer has room for."""
+        """Append data in portions that the buffer has room for."""
         while length > 0:
             step: cython.Py_ssize_t = min(length, LONG_BYTES)
             self.reserve(step)
@@ -391,7 +392,7 @@ class ReplyBuffer:
 @cython.inline
 @cython.exceptval(check=False)
 def put_number(to: cython.p_char, kind: cython.char, number: cython.longlong) -> cython.p_char:
-    """Write kind, number, CR LF (at most 23 bytes); returns the place behind."""
+    """Write kind, number, CR LF (at most 23 bytes); returns the position after it."""
     to[0] = kind
     to += 1
     rest: cython.ulonglong = cython.cast(cython.ulonglong, number)

@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 
 """Requests: bytes in, argument arrays out, no sockets (sans-IO).
 
@@ -36,9 +37,9 @@ MAX_ARGS = cython.declare(cython.Py_ssize_t, (1 << 31) - 1)
 DIRECT_BYTES = cython.declare(cython.Py_ssize_t, 32 * 1024)
 # The first memory for a line or bulk string that was cut.
 FIRST_BYTES = cython.declare(cython.Py_ssize_t, 256)
-# Requests of more arguments are not looked at before they are read: it would take as long again.
+# Requests of more arguments are not looked at before they are read: it would double their time.
 AHEAD_ARGS = cython.declare(cython.Py_ssize_t, 8)
-# More slots than this are given back after the request.
+# More slots than this are freed after the request.
 KEPT_SLOTS = cython.declare(cython.Py_ssize_t, 1024)
 FIRST_SLOTS = cython.declare(cython.Py_ssize_t, 8)
 # A number of at most this many digits fits 64 bits without a check.
@@ -50,14 +51,14 @@ COMPLETE = cython.declare(cython.int, 1)
 
 @cython.cclass
 class Lookahead:
-    """Whoever wants to know some words of requests before they are read."""
+    """Is shown some words of requests before they are read."""
 
     @cython.cfunc
     @cython.exceptval(check=False)
     def look(
         self,
-        words: cython.pointer(cython.p_const_char),
-        lengths: cython.pointer(cython.const[cython.Py_ssize_t]),
+        words: cython.pointer[cython.p_const_char],
+        lengths: cython.pointer[cython.const[cython.Py_ssize_t]],
         count: cython.int,
     ) -> cython.void:
         pass
@@ -67,7 +68,7 @@ class Lookahead:
 class Limits:
     """What all readers of a server share.
 
-    ahead: told of requests that come together, before the first of them is read. max_bulk_len: proto-max-bulk-len.
+    ahead: shown requests that come together, before the first of them is read. max_bulk_len: proto-max-bulk-len.
     query_buffer_limit: client-query-buffer-limit. names, words: the first arguments of at most 8 bytes seen lately, in
     a direct-mapped cache by their bytes as one word. The same object each time makes looking up a command a comparison
     of pointers.
@@ -131,7 +132,7 @@ class RequestReader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def hold(self) -> cython.int:
-        """Keep the rest of the window as a copy: the caller's memory is no longer needed."""
+        """Keep a copy of the rest of the window, so that the caller may reuse its memory."""
         rest: bytes = self.at[: self.end - self.at]
         return self.load_bytes(rest)
 
@@ -299,7 +300,7 @@ class RequestReader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def read_bulk(self) -> cython.int:
-        """One argument of bulk_len bytes and the two bytes behind it."""
+        """Read one argument of bulk_len bytes and the two bytes after it."""
         rest: cython.Py_ssize_t = self.end - self.at
         if self.bulk == cython.NULL:
             if rest >= self.bulk_len + 2:
@@ -317,9 +318,10 @@ class RequestReader:
         step: cython.Py_ssize_t = min(rest, self.bulk_len - self.bulk_filled)
         if self.bulk_filled + step > self.bulk_capacity:
             self.grow_bulk(max(self.bulk_filled + step, 2 * self.bulk_capacity))
-        memcpy(bytes_data(self.bulk) + self.bulk_filled, self.at, step)
-        self.bulk_filled += step
-        self.at += step
+        if step > 0:
+            memcpy(bytes_data(self.bulk) + self.bulk_filled, self.at, step)
+            self.bulk_filled += step
+            self.at += step
         if self.bulk_filled < self.bulk_len:
             return NEED_MORE
         step = min(self.skip, self.end - self.at)
@@ -343,7 +345,7 @@ class RequestReader:
     def finish_bulk(self) -> cython.int:
         if self.bulk_capacity != self.bulk_len:
             resize_bytes(cython.address(self.bulk), self.bulk_len)
-        argument: cython.pointer(PyObject) = self.bulk
+        argument: cython.pointer[PyObject] = self.bulk
         self.args_bytes += self.bulk_len
         self.bulk = cython.NULL
         self.bulk_capacity = self.bulk_filled = 0
@@ -370,7 +372,7 @@ class RequestReader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def read_line(self, terminator: cython.char, too_long: str) -> cython.int:
-        """Find a line: line_len bytes at line_at, without its end. A CR takes the byte behind it along."""
+        """Find a line: line_len bytes at line_at, without its end. A CR takes the byte after it along."""
         rest: cython.Py_ssize_t = self.end - self.at
         after_cr: cython.Py_ssize_t = 1 if terminator == 13 else 0
         found: cython.p_const_char
@@ -409,7 +411,7 @@ class RequestReader:
     @cython.cfunc
     @cython.exceptval(check=False)
     def forget_line(self) -> cython.void:
-        """The line at line_at was used."""
+        """Drop the line at line_at."""
         if self.kept_len > 0:
             PyMem_Free(self.kept)
             self.kept = cython.NULL
@@ -433,7 +435,7 @@ class RequestReader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def read_number(self, number: cython.p_longlong) -> cython.int:
-        """The integer behind a line's first byte: 1, or 0 if it is none. No plus, blanks or leading zeros.
+        """The integer after a line's first byte: 1, or 0 if it is none. No plus, blanks or leading zeros.
 
         Numbers of more than 18 digits are beyond every limit and refused here.
         """
@@ -467,7 +469,7 @@ class RequestReader:
         mixed: cython.uint = cython.cast(cython.uint, word ^ (word >> 32))
         slot: cython.uint = (mixed * cython.cast(cython.uint, 0x9E3779B1)) >> 24
         limits: Limits = self.limits
-        cached: cython.pointer(PyObject) = limits.names[slot]
+        cached: cython.pointer[PyObject] = limits.names[slot]
         if cached == cython.NULL or limits.words[slot] != word or bytes_size(cached) != length:
             Py_XDECREF(cached)
             limits.names[slot] = cython.NULL
@@ -478,13 +480,13 @@ class RequestReader:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def add_slot(self, argument: cython.pointer(PyObject)) -> cython.int:
+    def add_slot(self, argument: cython.pointer[PyObject]) -> cython.int:
         """Add an argument, whose reference moves into argv."""
         if self.argc == self.capacity:
             wanted: cython.Py_ssize_t = max(FIRST_SLOTS, 2 * self.capacity)
-            grown: cython.pointer(cython.pointer(PyObject)) = cython.cast(
-                cython.pointer(cython.pointer(PyObject)),
-                PyMem_Realloc(self.argv, wanted * cython.sizeof(cython.pointer(PyObject))),
+            grown: cython.pointer[cython.pointer[PyObject]] = cython.cast(
+                cython.pointer[cython.pointer[PyObject]],
+                PyMem_Realloc(self.argv, wanted * cython.sizeof(cython.pointer[PyObject])),
             )
             if grown == cython.NULL:
                 Py_DECREF(argument)
@@ -510,9 +512,9 @@ def one_character(byte: cython.uchar) -> str:
 @cython.inline
 @cython.exceptval(check=False)
 def header_at(
-    place: cython.pointer(cython.p_const_char), end: cython.p_const_char, kind: cython.char
+    place: cython.pointer[cython.p_const_char], end: cython.p_const_char, kind: cython.char
 ) -> cython.Py_ssize_t:
-    """The number in a whole, plain header of at most four digits, and the place behind it; else -1."""
+    """The number in a whole, plain header of at most four digits, and the position after it; else -1."""
     at: cython.p_const_char = place[0]
     number: cython.Py_ssize_t = 0
     digits: cython.int = 0
@@ -532,7 +534,7 @@ def split_words(line: bytes) -> object:
     """The words of an inline request, or None if quotes are not balanced.
 
     Double quotes know \\xHH and the escapes n r t b a; single quotes only \\'. A quote may begin inside a word but must
-    end it. A zero byte is a byte like others (Redis waits for ever behind one).
+    end it. A zero byte is a byte like others (Redis waits for ever after one).
     """
     room: bytearray = bytearray(len(line))
     word: cython.p_char = room
@@ -578,7 +580,7 @@ def ends_word(byte: cython.char) -> cython.bint:
 @cython.cfunc
 @cython.exceptval(check=False)
 def unquote(
-    at: cython.p_const_char, length: cython.Py_ssize_t, word: cython.p_char, word_len: cython.pointer(cython.Py_ssize_t)
+    at: cython.p_const_char, length: cython.Py_ssize_t, word: cython.p_char, word_len: cython.pointer[cython.Py_ssize_t]
 ) -> cython.Py_ssize_t:
     """Append what the quotes at `at` hold; returns how long they are, or -1 if they do not end."""
     quote: cython.char = at[0]
@@ -604,7 +606,7 @@ def unquote(
 @cython.cfunc
 @cython.exceptval(check=False)
 def escaped(byte: cython.char) -> cython.char:
-    """What a letter behind a backslash stands for; most for themselves."""
+    """What a letter after a backslash means; most mean themselves."""
     if byte == b"n":
         return 10
     if byte == b"r":
@@ -619,7 +621,7 @@ def escaped(byte: cython.char) -> cython.char:
 @cython.cfunc
 @cython.exceptval(check=False)
 def is_hex(at: cython.p_const_char) -> cython.bint:
-    """Whether two hexadecimal digits stand here."""
+    """Whether two hexadecimal digits follow."""
     return hex_digit(at[0]) >= 0 and hex_digit(at[1]) >= 0
 
 

@@ -1,6 +1,6 @@
 # cython: language_level=3
 # distutils: extra_compile_args = -O1
-"""Who has subscribed to what, and the messages that they get.
+"""Which client has subscribed to what, and the messages that it gets.
 
 A message is encoded once for each protocol version, whatever the number of its receivers. Patterns are found by the
 literal bytes that they begin with: a message is matched against those whose beginning its channel has, and no others.
@@ -11,7 +11,7 @@ literal bytes that they begin with: a message is matched against those whose beg
     lengths    length of a beginning -> how many beginnings have it
     clients    all that listen to something
 
-A client's Subscriptions are at the client (dispatch.client.Client); it has none as long as it listens to nothing.
+A client holds its Subscriptions (dispatch.client.Client); it has none while it listens to nothing.
 """
 
 import cython
@@ -104,7 +104,7 @@ class Registry:
             self.clients[client] = None
         return client.subscriptions
 
-    # -- and no longer
+    # -- unsubscribing
 
     def unsubscribe(self, client: object, channel: bytes) -> int:
         """How many channels and patterns are left to the client."""
@@ -155,7 +155,7 @@ class Registry:
         return count
 
     def forget(self, client: object) -> None:
-        """The client is gone, or wants nothing any more."""
+        """Remove all subscriptions of a client."""
         own: Subscriptions = client.subscriptions
         if own is None:
             return
@@ -206,7 +206,7 @@ def remove(channels: dict, channel: bytes, client: object) -> object:
 
 @cython.cfunc
 def deliver(message: Message, subscribers: dict) -> object:
-    """A receiver may be closed on the way, for the replies that it does not read."""
+    """A receiver may be closed meanwhile, because it does not read its replies."""
     receivers: list = list(subscribers)
     for client in receivers:
         message.send(client)

@@ -28,7 +28,5 @@ cdef struct Compact:                # a place in one compact encoding, which it 
     int64_t before                  # intset: the last integer
     const char *error               # what is wrong, once compact_next() has said -1
 
-# Begin at the first element.
 cdef void compact_begin(Compact *compact, int form, const uint8_t *start, uint64_t size) noexcept nogil
-# 1: an element; 0: the end, and the whole was right; -1: it is wrong.
 cdef int compact_next(Compact *compact, Element *element) noexcept nogil

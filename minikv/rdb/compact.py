@@ -35,8 +35,8 @@ from cython.cimports.minikv.rdb.compact import (
     Compact,
     Element,
 )
+from cython.cimports.minikv.rdb.pointers import ConstBytes
 
-Bytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
 CompactAt = cython.typedef(cython.pointer[Compact])
 ElementAt = cython.typedef(cython.pointer[Element])
 
@@ -48,7 +48,8 @@ INTSET_HEADER = cython.declare(uint64_t, 8)
 WIDE_LENGTH = cython.declare(uint64_t, 254)  # a length of 4 bytes follows
 
 
-def compact_begin(compact: CompactAt, form: cython.int, start: Bytes, size: uint64_t) -> cython.void:
+def compact_begin(compact: CompactAt, form: cython.int, start: ConstBytes, size: uint64_t) -> cython.void:
+    """Begin at the first element."""
     compact.form = form
     compact.start = start
     compact.size = size
@@ -90,6 +91,7 @@ def begin_intset(compact: CompactAt) -> cython.void:
 
 
 def compact_next(compact: CompactAt, element: ElementAt) -> cython.int:
+    """1: an element; 0: the end, and the whole was right; -1: it is wrong, for the reason in `error`."""
     if compact.error != cython.NULL:
         return -1
     element.is_number = False
@@ -121,7 +123,7 @@ def next_of_intset(compact: CompactAt, element: ElementAt) -> cython.int:
 @cython.nogil
 @cython.exceptval(check=False)
 def next_of_listpack(compact: CompactAt, element: ElementAt) -> cython.int:
-    at: Bytes = compact.start + compact.at
+    at: ConstBytes = compact.start + compact.at
     left: uint64_t = compact.size - compact.at
     first: cython.int
     head: uint64_t = 1  # bytes before the text, or of the integer and its encoding
@@ -173,7 +175,7 @@ def skip_backlen(compact: CompactAt, length: uint64_t) -> cython.bint:
     count: uint64_t = 1
     i: uint64_t
     wanted: uint64_t
-    at: Bytes = compact.start + compact.at
+    at: ConstBytes = compact.start + compact.at
     if length >= 128:
         count = 2 if length < 16383 else 3 if length < 2097151 else 4 if length < 268435455 else 5
     if count > compact.size - compact.at:
@@ -190,7 +192,7 @@ def skip_backlen(compact: CompactAt, length: uint64_t) -> cython.bint:
 @cython.nogil
 @cython.exceptval(check=False)
 def next_of_ziplist(compact: CompactAt, element: ElementAt) -> cython.int:
-    at: Bytes = compact.start + compact.at
+    at: ConstBytes = compact.start + compact.at
     left: uint64_t = compact.size - compact.at
     before: uint64_t = compact.at - compact.last if compact.count else 0
     head: uint64_t
@@ -228,7 +230,7 @@ def next_of_ziplist(compact: CompactAt, element: ElementAt) -> cython.int:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def ziplist_number(compact: CompactAt, element: ElementAt, at: Bytes, left: uint64_t) -> cython.int:
+def ziplist_number(compact: CompactAt, element: ElementAt, at: ConstBytes, left: uint64_t) -> cython.int:
     width: uint64_t = ziplist_width(at[0])
     number: int64_t = cython.cast(int64_t, at[0] & 0x0F) - 1
     if width > 8:
@@ -263,7 +265,7 @@ def ziplist_width(encoding: uint8_t) -> uint64_t:
 @cython.nogil
 @cython.exceptval(check=False)
 def next_of_zipmap(compact: CompactAt, element: ElementAt) -> cython.int:
-    at: Bytes = compact.start + compact.at
+    at: ConstBytes = compact.start + compact.at
     left: uint64_t = compact.size - compact.at
     head: uint64_t = 1
     length: uint64_t
@@ -313,7 +315,7 @@ def wrong(compact: CompactAt, error: cython.p_const_char) -> cython.int:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def give_text(compact: CompactAt, element: ElementAt, data: Bytes, length: uint64_t) -> cython.int:
+def give_text(compact: CompactAt, element: ElementAt, data: ConstBytes, length: uint64_t) -> cython.int:
     compact.count += 1
     element.data = data
     element.length = length
@@ -329,7 +331,7 @@ def give_number(compact: CompactAt, element: ElementAt, number: int64_t) -> cyth
     element.is_number = True
     element.number = number
     element.length = format_int64(element.digits, number)
-    element.data = cython.cast(Bytes, element.digits) + (ELEMENT_DIGITS - element.length)
+    element.data = cython.cast(ConstBytes, element.digits) + (ELEMENT_DIGITS - element.length)
     return 1
 
 
@@ -337,7 +339,7 @@ def give_number(compact: CompactAt, element: ElementAt, number: int64_t) -> cyth
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def little_endian(at: Bytes, nbytes: uint64_t) -> uint64_t:
+def little_endian(at: ConstBytes, nbytes: uint64_t) -> uint64_t:
     number: uint64_t = 0
     while nbytes:
         nbytes -= 1
@@ -349,7 +351,7 @@ def little_endian(at: Bytes, nbytes: uint64_t) -> uint64_t:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
-def big_endian(at: Bytes) -> uint64_t:
+def big_endian(at: ConstBytes) -> uint64_t:
     """A 32-bit length."""
     return (
         cython.cast(uint64_t, at[0]) << 24

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """CRC-64 of RDB files and DUMP payloads: polynomial 0xad93d23594c935a9, reflected, from 0, nothing added at the end.
 
 If the processor has carry-less multiplication, long data is folded to 16 bytes with the same remainder
@@ -16,8 +17,7 @@ from cython.cimports.cpython.buffer import PyBUF_SIMPLE, PyBuffer_Release, PyObj
 from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.rdb.carryless import fold_128, fold_512, fold_width
-
-Bytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
+from cython.cimports.minikv.rdb.pointers import ConstBytes
 
 POLYNOMIAL = cython.declare(uint64_t, 0x95AC9329AC4BC9B5)  # reflected: the highest bit is x^0
 ONE = cython.declare(uint64_t, 0x8000000000000000)
@@ -31,7 +31,8 @@ BY_4096 = cython.declare(uint64_t[2])
 BITS = cython.declare(cython.int)  # folded at once: 512, 128 or 0
 
 
-def crc64(crc: uint64_t, data: Bytes, length: uint64_t) -> uint64_t:
+def crc64(crc: uint64_t, data: ConstBytes, length: uint64_t) -> uint64_t:
+    """The checksum of some bytes, continuing from that of the bytes before them; 0 to begin with."""
     return fold_or_look_up(BITS, crc, data, length)
 
 
@@ -44,7 +45,7 @@ def checksum_by(width: cython.int, data: object, crc: uint64_t = 0) -> uint64_t:
     """The same, folding `width` bits at once: 0, or up to WIDTH."""
     view: cython.Py_buffer
     PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
-    crc = fold_or_look_up(min(width, BITS), crc, cython.cast(Bytes, view.buf), view.len)
+    crc = fold_or_look_up(min(width, BITS), crc, cython.cast(ConstBytes, view.buf), view.len)
     PyBuffer_Release(cython.address(view))
     return crc
 
@@ -52,7 +53,7 @@ def checksum_by(width: cython.int, data: object, crc: uint64_t = 0) -> uint64_t:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def fold_or_look_up(width: cython.int, crc: uint64_t, data: Bytes, length: uint64_t) -> uint64_t:
+def fold_or_look_up(width: cython.int, crc: uint64_t, data: ConstBytes, length: uint64_t) -> uint64_t:
     rest: uint8_t[512]
     whole: uint64_t
     if width >= 512 and length >= FOLD_512_FROM:
@@ -74,7 +75,7 @@ def fold_or_look_up(width: cython.int, crc: uint64_t, data: Bytes, length: uint6
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
-def look_up(crc: uint64_t, data: Bytes, length: uint64_t) -> uint64_t:
+def look_up(crc: uint64_t, data: ConstBytes, length: uint64_t) -> uint64_t:
     one: uint64_t
     two: uint64_t
     while length >= 16:

@@ -14,8 +14,7 @@ from cython.cimports.libc.float import LDBL_MANT_DIG
 from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.libc.stdlib import strtod
 from cython.cimports.libc.string import memchr, memcpy
-
-ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
+from cython.cimports.minikv.rdb.pointers import ConstBytes
 
 LONGEST = cython.declare(uint64_t, 127)  # `%.17g` needs 24
 DIGITS_MAX = cython.declare(cython.int, 19)
@@ -26,6 +25,7 @@ MIDDLE = cython.declare(uint64_t, 0x400)
 
 
 def parse_decimal(text: ConstBytes, length: uint64_t, number: cython.pointer[cython.double]) -> cython.bint:
+    """The double nearest to a decimal number; False if the text is none, or a NaN."""
     digits = cython.declare(cython.char[128])
     if length > LONGEST:
         return False
@@ -43,6 +43,7 @@ def parse_decimal(text: ConstBytes, length: uint64_t, number: cython.pointer[cyt
 
 
 def parse_as_c(text: ConstBytes, length: uint64_t, number: cython.pointer[cython.double]) -> cython.bint:
+    """The number that a text begins with, as C reads it: after spaces, perhaps hexadecimal. False if there is none."""
     digits = cython.declare(cython.char[256])
     end: cython.p_char = digits
     length = min(length, cython.cast(uint64_t, 255))

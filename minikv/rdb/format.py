@@ -1,4 +1,6 @@
-"""All constants of the RDB file format.
+# cython: language_level=3
+# ruff: noqa: F821
+"""The RDB file format: its grammar, its numbers (format.pxd: for C and Python) and its simplest parts.
 
     "REDIS" 4 digits  (AUX | FUNCTION2 | MODULE_AUX | HASH_TEMPLATE)*  ( SELECTDB  RESIZEDB  record* )*  EOF  CRC-64
     record:   [EXPIRETIME_MS 8 bytes | EXPIRETIME 4 bytes]  [FREQ 1 byte | IDLE length]  [KEY_METADATA]  type  key value
@@ -24,91 +26,25 @@ Source: the public RDB format as written by Redis 1 to 8.10 and Valkey 7 to 9.2.
 MAGIC = b"REDIS"
 VALKEY_MAGIC = b"VALKEY"
 COMPRESSED_MAGICS = (b"VCS", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")  # Valkey 9.2, gzip, zstd, LZ4
-HEADER_LEN = 9  # magic and digits
-VERSION_WRITTEN = 10  # Redis 7.0; every later one reads it
-OLDEST_VERSION = 1
-NEWEST_VERSION = 15  # Redis 8.10
-VALKEY_VERSION = 80  # Valkey 9.0; from here on versions are Valkey's
-NEWEST_VALKEY_VERSION = 81  # Valkey 9.2
-FIRST_VERSION_WITH_CHECKSUM = 5
-FIRST_VERSION_WITH_UNSEALED_PAYLOADS = 15  # Redis 8.10 sends some payloads with checksum 0: not computed
-CHECKSUM_LEN = 8
-PAYLOAD_VERSION_LEN = 2
-
-OP_HASH_TEMPLATE = 242
-OP_COMMAND = 242  # Valkey
-OP_KEY_METADATA = 243
-OP_SLOT_IMPORT = 243  # Valkey
-OP_SLOT_INFO = 244
-OP_FUNCTION2 = 245
-OP_FUNCTION_PRE_GA = 246
-OP_MODULE_AUX = 247
-OP_IDLE = 248
-OP_FREQ = 249
-OP_AUX = 250
-OP_RESIZEDB = 251
-OP_EXPIRETIME_MS = 252
-OP_EXPIRETIME = 253
-OP_SELECTDB = 254
-OP_EOF = 255
-FIRST_OPCODE = 242  # smaller numbers are types
-
-SLOTS = 16384  # of a cluster
-SLOT_IMPORT_NAME_LEN = 40
-
-TYPE_STRING = 0
-TYPE_LIST = 1
-TYPE_SET = 2
-TYPE_ZSET = 3
-TYPE_HASH = 4
-TYPE_ZSET_2 = 5
-TYPE_MODULE_PRE_GA = 6
-TYPE_MODULE_2 = 7
-TYPE_HASH_ZIPMAP = 9
-TYPE_LIST_ZIPLIST = 10
-TYPE_SET_INTSET = 11
-TYPE_ZSET_ZIPLIST = 12
-TYPE_HASH_ZIPLIST = 13
-TYPE_LIST_QUICKLIST = 14
-TYPE_STREAM = 15
-TYPE_HASH_LISTPACK = 16
-TYPE_ZSET_LISTPACK = 17
-TYPE_LIST_QUICKLIST_2 = 18
-TYPE_STREAM_2 = 19
-TYPE_SET_LISTPACK = 20
-TYPE_STREAM_3 = 21
-TYPE_HASH_TTL_PRE_GA = 22  # Valkey's has another layout
-TYPE_HASH_LISTPACK_TTL_PRE_GA = 23
-TYPE_HASH_PATHS = 23  # Valkey; its layout is not public
-TYPE_HASH_TTL = 24
-TYPE_HASH_LISTPACK_TTL = 25
-TYPE_STREAM_4 = 26
-TYPE_STREAM_5 = 27
-TYPE_ARRAY = 28
-TYPE_TEMPLATE_LISTPACK_ALONE = 29  # in payloads, with its fields
-TYPE_TEMPLATE_LISTPACK = 30  # in files, whose templates have the fields
-TYPE_TEMPLATE_ARRAY_ALONE = 31
-TYPE_TEMPLATE_ARRAY = 32
-TYPE_GCRA = 33  # a rate limiter
 
 TYPE_NAMES = {
     TYPE_STRING: "string",
     TYPE_LIST: "list",
     TYPE_SET: "set",
-    3: "zset",
+    TYPE_ZSET_1: "zset",
     TYPE_HASH: "hash",
-    5: "zset_2",
+    TYPE_ZSET_2: "zset_2",
     TYPE_MODULE_PRE_GA: "module (pre-GA)",
     TYPE_MODULE_2: "module",
     TYPE_HASH_ZIPMAP: "hash zipmap",
     TYPE_LIST_ZIPLIST: "list ziplist",
     TYPE_SET_INTSET: "set intset",
-    12: "zset ziplist",
+    TYPE_ZSET_ZIPLIST: "zset ziplist",
     TYPE_HASH_ZIPLIST: "hash ziplist",
     TYPE_LIST_QUICKLIST: "list quicklist",
-    TYPE_STREAM: "stream listpacks",
+    TYPE_STREAM_1: "stream listpacks",
     TYPE_HASH_LISTPACK: "hash listpack",
-    17: "zset listpack",
+    TYPE_ZSET_LISTPACK: "zset listpack",
     TYPE_LIST_QUICKLIST_2: "list quicklist_2",
     TYPE_STREAM_2: "stream listpacks_2",
     TYPE_SET_LISTPACK: "set listpack",
@@ -131,34 +67,8 @@ VALKEY_TYPE_NAMES = {type: name for type, name in TYPE_NAMES.items() if type < T
     TYPE_HASH_PATHS: "hash paths",
 }
 
-# How a node of a quicklist_2 holds its elements.
-CONTAINER_PLAIN = 1
-CONTAINER_PACKED = 2
-
-# The parts of a module's data.
-MODULE_END = 0
-MODULE_SIGNED = 1  # length
-MODULE_UNSIGNED = 2  # length
-MODULE_FLOAT = 3  # 4 bytes
-MODULE_DOUBLE = 4  # 8 bytes
-MODULE_STRING = 5
-METADATA_CLASSES_MAX = 7
-METADATA_MAY_BE_IGNORED = 1  # flag of a class
 METADATA_NAME_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
-METADATA_NAME_LEN = 4
 MODULE_NAME_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-MODULE_NAME_LEN = 9
-
-LENGTH_6_BITS = 0x00
-LENGTH_14_BITS = 0x40
-LENGTH_32_BITS = 0x80
-LENGTH_64_BITS = 0x81
-SPECIAL_STRING = 0xC0
-
-SPECIAL_INT8 = 0
-SPECIAL_INT16 = 1
-SPECIAL_INT32 = 2
-SPECIAL_LZF = 3
 
 
 def type_names(valkey: bool) -> dict[int, str]:

@@ -24,33 +24,31 @@ import os
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cython.cimports.libc.errno import EINTR, errno
-from cython.cimports.libc.stdint import uint8_t, uint64_t
+from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.libc.stdlib import free, malloc, realloc
 from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.minikv.engine.int64 import INT64_DIGITS, format_int64
 from cython.cimports.minikv.engine.lzf import lzf_expand, lzf_holds
 from cython.cimports.minikv.rdb.crc64 import crc64
+from cython.cimports.minikv.rdb.format import (
+    LENGTH_14_BITS,
+    LENGTH_32_BITS,
+    LENGTH_64_BITS,
+    SPECIAL_INT8,
+    SPECIAL_INT16,
+    SPECIAL_INT32,
+    SPECIAL_LZF,
+)
+from cython.cimports.minikv.rdb.pointers import Bytes, ConstBytes
 from cython.cimports.posix.unistd import read
 
 from minikv.errors import RdbError
-from minikv.rdb import format as rdb_format
-
-Bytes = cython.typedef(cython.pointer[uint8_t])
-ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
 
 BUFFER_LEN = cython.declare(uint64_t, 1 << 20)
 READ_LEN = cython.declare(uint64_t, 1 << 20)  # at most, in one system call: the cache still holds it for the checksum
 TEXT_LEN = cython.declare(uint64_t, 64)  # a Text's initial memory: an integer fits
 SHORT_LEN = cython.declare(uint64_t, 64)  # a shorter length is one byte
 NOT_HELD = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)
-
-LENGTH_14_BITS = cython.declare(cython.int, rdb_format.LENGTH_14_BITS)
-LENGTH_32_BITS = cython.declare(cython.int, rdb_format.LENGTH_32_BITS)
-LENGTH_64_BITS = cython.declare(cython.int, rdb_format.LENGTH_64_BITS)
-SPECIAL_INT8 = cython.declare(uint64_t, rdb_format.SPECIAL_INT8)
-SPECIAL_INT16 = cython.declare(uint64_t, rdb_format.SPECIAL_INT16)
-SPECIAL_INT32 = cython.declare(uint64_t, rdb_format.SPECIAL_INT32)
-SPECIAL_LZF = cython.declare(uint64_t, rdb_format.SPECIAL_LZF)
 
 TRUNCATED = "Short read or OOM loading DB. Unrecoverable error, aborting now."
 

@@ -3,18 +3,17 @@
 """The target that loads into a keyspace: values go straight into the arena."""
 
 import cython
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.minikv.engine.record import TYPE_STREAM, bytes_at
-from cython.cimports.minikv.engine.table import hash_key
+from cython.cimports.minikv.engine.table import hash_key, make_key
 from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.database import Database, Keyspace
 from cython.cimports.minikv.keyspace.stream import Stream, StreamLoader
 from cython.cimports.minikv.keyspace.stream_group import spread_large_groups
+from cython.cimports.minikv.rdb.pointers import ConstBytes
 from cython.cimports.minikv.rdb.target import LoadTarget
 
 SMALL_TAIL = 4096  # bytes: no group in it is large
-
-ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
 
 
 @cython.final
@@ -121,7 +120,7 @@ class EngineTarget(LoadTarget):
     def collection_end(self) -> cython.int:
         if self._changes != self._database.store.table.changes:
             self._slot = self._database.store.find(self._key, self._key_len, self._hash)
-        self._builder.finish(self._key, self._key_len, self._hash, self._slot, self._expire_at_ms)
+        self._builder.finish(make_key(self._key, self._key_len, self._hash), self._slot, self._expire_at_ms)
         return self._break_watches(self._key, self._key_len)
 
     @cython.cfunc

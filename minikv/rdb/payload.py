@@ -12,6 +12,14 @@ import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.minikv.keyspace.database import Database
+from cython.cimports.minikv.rdb.format import (
+    CHECKSUM_LEN,
+    FIRST_VERSION_WITH_UNSEALED_PAYLOADS,
+    OP_KEY_METADATA,
+    PAYLOAD_VERSION_LEN,
+    VALKEY_VERSION,
+    VERSION_WRITTEN,
+)
 from cython.cimports.minikv.rdb.input import RdbInput, memory_input
 from cython.cimports.minikv.rdb.target import LoadTarget
 from cython.cimports.minikv.rdb.value import EMPTY, LOADED, ValueReader
@@ -21,14 +29,14 @@ from minikv.rdb import format as rdb_format
 from minikv.rdb.crc64 import checksum
 from minikv.rdb.keyspace_target import EngineTarget
 
-FOOTER_LEN = rdb_format.PAYLOAD_VERSION_LEN + rdb_format.CHECKSUM_LEN
+FOOTER_LEN = PAYLOAD_VERSION_LEN + CHECKSUM_LEN
 TO_THE_END = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)
 
 
 def seal(value: bytes) -> bytes:
     """The payload of a value that begins with its type."""
-    body = value + rdb_format.VERSION_WRITTEN.to_bytes(rdb_format.PAYLOAD_VERSION_LEN, "little")
-    return body + checksum(body).to_bytes(rdb_format.CHECKSUM_LEN, "little")
+    body = value + VERSION_WRITTEN.to_bytes(PAYLOAD_VERSION_LEN, "little")
+    return body + checksum(body).to_bytes(CHECKSUM_LEN, "little")
 
 
 def is_sound(payload: bytes) -> bool:
@@ -38,10 +46,10 @@ def is_sound(payload: bytes) -> bool:
     version = version_of(payload)
     if not rdb_format.is_readable(version, is_valkey(version)):
         return False
-    stored = int.from_bytes(payload[-rdb_format.CHECKSUM_LEN :], "little")
-    if stored == 0 and version >= rdb_format.FIRST_VERSION_WITH_UNSEALED_PAYLOADS and not is_valkey(version):
+    stored = int.from_bytes(payload[-CHECKSUM_LEN:], "little")
+    if stored == 0 and version >= FIRST_VERSION_WITH_UNSEALED_PAYLOADS and not is_valkey(version):
         return True
-    return checksum(memoryview(payload)[: -rdb_format.CHECKSUM_LEN]) == stored
+    return checksum(memoryview(payload)[:-CHECKSUM_LEN]) == stored
 
 
 def libraries(data: bytes) -> list[bytes]:
@@ -56,11 +64,11 @@ def libraries(data: bytes) -> list[bytes]:
 
 
 def version_of(payload: bytes) -> int:
-    return int.from_bytes(payload[-FOOTER_LEN : -rdb_format.CHECKSUM_LEN], "little")
+    return int.from_bytes(payload[-FOOTER_LEN:-CHECKSUM_LEN], "little")
 
 
 def is_valkey(version: int) -> bool:
-    return version >= rdb_format.VALKEY_VERSION
+    return version >= VALKEY_VERSION
 
 
 def restore(
@@ -90,7 +98,7 @@ def restore(
     values.key.decoded = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(key))
     values.key.length = PyBytes_GET_SIZE(key)
     type = source.byte()
-    if type == rdb_format.OP_KEY_METADATA and not values.valkey:
+    if type == OP_KEY_METADATA and not values.valkey:
         values.read_metadata()
         type = source.byte()
     if type not in rdb_format.type_names(values.valkey):

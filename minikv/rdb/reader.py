@@ -22,6 +22,27 @@ from __future__ import annotations
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.minikv.engine.record import bytes_at
+from cython.cimports.minikv.rdb.format import (
+    CHECKSUM_LEN,
+    FIRST_OPCODE,
+    FIRST_VERSION_WITH_CHECKSUM,
+    HEADER_LEN,
+    OP_AUX,
+    OP_EOF,
+    OP_EXPIRETIME,
+    OP_EXPIRETIME_MS,
+    OP_FREQ,
+    OP_FUNCTION2,
+    OP_FUNCTION_PRE_GA,
+    OP_HASH_TEMPLATE,
+    OP_IDLE,
+    OP_MODULE_AUX,
+    OP_RESIZEDB,
+    OP_SELECTDB,
+    OP_SLOT_INFO,
+    SLOT_IMPORT_NAME_LEN,
+    SLOTS,
+)
 from cython.cimports.minikv.rdb.input import RdbInput, file_input
 from cython.cimports.minikv.rdb.target import LoadTarget
 from cython.cimports.minikv.rdb.value import EMPTY, EXPIRED, LOADED, ValueReader
@@ -29,27 +50,8 @@ from cython.cimports.minikv.rdb.value import EMPTY, EXPIRED, LOADED, ValueReader
 from minikv.rdb import format as rdb_format
 from minikv.rdb.input import TRUNCATED
 
-OP_HASH_TEMPLATE = cython.declare(cython.int, rdb_format.OP_HASH_TEMPLATE)
-OP_KEY_METADATA = cython.declare(cython.int, rdb_format.OP_KEY_METADATA)
-OP_SLOT_INFO = cython.declare(cython.int, rdb_format.OP_SLOT_INFO)
-OP_FUNCTION2 = cython.declare(cython.int, rdb_format.OP_FUNCTION2)
-OP_FUNCTION_PRE_GA = cython.declare(cython.int, rdb_format.OP_FUNCTION_PRE_GA)
-OP_MODULE_AUX = cython.declare(cython.int, rdb_format.OP_MODULE_AUX)
-OP_IDLE = cython.declare(cython.int, rdb_format.OP_IDLE)
-OP_FREQ = cython.declare(cython.int, rdb_format.OP_FREQ)
-OP_AUX = cython.declare(cython.int, rdb_format.OP_AUX)
-OP_RESIZEDB = cython.declare(cython.int, rdb_format.OP_RESIZEDB)
-OP_EXPIRETIME_MS = cython.declare(cython.int, rdb_format.OP_EXPIRETIME_MS)
-OP_EXPIRETIME = cython.declare(cython.int, rdb_format.OP_EXPIRETIME)
-OP_SELECTDB = cython.declare(cython.int, rdb_format.OP_SELECTDB)
-OP_EOF = cython.declare(cython.int, rdb_format.OP_EOF)
-
-FIRST_OPCODE = cython.declare(cython.int, rdb_format.FIRST_OPCODE)
-SLOTS = cython.declare(uint64_t, rdb_format.SLOTS)
-
 NO_EXPIRY = cython.declare(int64_t, -1)  # in the opcode of milliseconds, as Redis reads it
 
-FIRST_VERSION_WITH_CHECKSUM = cython.declare(cython.int, rdb_format.FIRST_VERSION_WITH_CHECKSUM)
 IDLE_MAX = cython.declare(uint64_t, 0x7FFFFFFFFFFFFFFF)  # seconds: larger values would be negative
 
 
@@ -138,10 +140,10 @@ class RdbReader:
     def _header(self) -> cython.int:
         source: RdbInput = self._source
         self._started = True
-        if source.size < cython.cast(uint64_t, rdb_format.HEADER_LEN):
+        if source.size < HEADER_LEN:
             source.fail(TRUNCATED if source.size else "Wrong signature trying to load DB from file: it is empty")
-        source.need(rdb_format.HEADER_LEN)
-        header = bytes_at(source.buffer, rdb_format.HEADER_LEN)
+        source.need(HEADER_LEN)
+        header = bytes_at(source.buffer, HEADER_LEN)
         self._values.valkey = header.startswith(rdb_format.VALKEY_MAGIC)
         magic = rdb_format.VALKEY_MAGIC if self._values.valkey else rdb_format.MAGIC
         digits = header[len(magic) :]
@@ -154,7 +156,7 @@ class RdbReader:
             source.fail(f"Can't handle RDB format version {digits.decode('ascii', 'backslashreplace')}")
         for type in rdb_format.type_names(self._values.valkey):
             self._known[type] = True
-        source.at = rdb_format.HEADER_LEN
+        source.at = HEADER_LEN
         self._target.select(0)
         return 0
 
@@ -224,7 +226,7 @@ class RdbReader:
         if code == OP_HASH_TEMPLATE:
             source.at -= 1
             source.fail("The file holds commands among its keys (opcode 242, a save without fork), which minikv lacks")
-        if len(source.string()) != rdb_format.SLOT_IMPORT_NAME_LEN:
+        if len(source.string()) != SLOT_IMPORT_NAME_LEN:
             source.fail("An import of slots without its name")
         for _step in range(source.count()):
             first = source.length()
@@ -323,7 +325,7 @@ class RdbReader:
         stored: uint64_t
         source.sum_up()
         if self.version >= FIRST_VERSION_WITH_CHECKSUM:
-            stored = source.little_endian(rdb_format.CHECKSUM_LEN)
+            stored = source.little_endian(CHECKSUM_LEN)
             self.unchecked = stored == 0
             if source.verify and not self.unchecked and stored != source.checksum:
                 source.fail(f"Wrong RDB checksum expected: ({stored:x}) but got ({source.checksum:x}). Aborting now.")

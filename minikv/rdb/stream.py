@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """Read a stream from a file: nodes, one after another, then everything else at once.
 
     number of nodes | (ID as a string of 16 B | listpack as a string) ...
@@ -34,16 +35,12 @@ from cython.cimports.minikv.engine.stream_tail import COUNT_SIZE, NUMBER_SIZE, P
 from cython.cimports.minikv.keyspace.stream import StreamNumbers
 from cython.cimports.minikv.keyspace.stream_group import UNKNOWN_READS, entries_up_to, rows_below, write_group_head
 from cython.cimports.minikv.keyspace.stream_node import ID_SIZE, id_of
+from cython.cimports.minikv.rdb.format import TYPE_STREAM_1, TYPE_STREAM_2, TYPE_STREAM_4, TYPE_STREAM_5
 from cython.cimports.minikv.rdb.input import RdbInput
 
 from minikv.keyspace.stream import tail_bytes
 from minikv.keyspace.stream_node import checked_node
-from minikv.rdb import format as rdb_format
 
-FIRST_FORM = cython.declare(cython.int, rdb_format.TYPE_STREAM)
-SECOND_FORM = cython.declare(cython.int, rdb_format.TYPE_STREAM_2)
-FOURTH_FORM = cython.declare(cython.int, rdb_format.TYPE_STREAM_4)
-FIFTH_FORM = cython.declare(cython.int, rdb_format.TYPE_STREAM_5)
 NOBODY = b""  # consumer of released entries
 # Bytes that a group, a pending entry and a consumer take at least.
 GROUP_MIN = cython.declare(uint64_t, 5)
@@ -100,7 +97,7 @@ class StreamReader:
         groups: dict = {}
         _step: uint64_t
         self.check_nodes(last_id)
-        if self.type != FIRST_FORM:
+        if self.type != TYPE_STREAM_1:
             first_id = self.id()
             max_deleted_id = self.id()
             added = self.number()
@@ -116,7 +113,7 @@ class StreamReader:
             if name in groups:
                 self.source.fail(f"Duplicated consumer group name {name[:128]!r}")
             groups[name] = group
-        if self.type >= FOURTH_FORM:
+        if self.type >= TYPE_STREAM_4:
             self.skip_producers()
         encoded: list = [groups[name] for name in sorted(groups)]
         return tail_bytes(length, last_id, first_id, max_deleted_id, added, encoded)
@@ -165,7 +162,7 @@ class StreamReader:
         last_id = self.id()
         reads: uint64_t = entries_up_to(numbers, id_of(last_id))
         _step: uint64_t
-        if self.type != FIRST_FORM:
+        if self.type != TYPE_STREAM_1:
             reads = self.source.length()
             if reads > cython.cast(uint64_t, INT64_MAX) and reads != UNKNOWN_READS:
                 self.source.fail("Stream group with a number of entries that cannot be")
@@ -174,7 +171,7 @@ class StreamReader:
         consumers: dict = {}
         for _step in range(self.many(CONSUMER_MIN)):
             self.read_consumer(pending, consumers, owned)
-        if self.type == FIFTH_FORM:
+        if self.type == TYPE_STREAM_5:
             self.read_released(pending, consumers, owned)
         if not all(owned):
             self.source.fail("Stream group with pending entries that are not one consumer's each")
@@ -216,14 +213,14 @@ class StreamReader:
         source.at += SEEN_SIZE
         if name in consumers:
             source.fail(f"Duplicate stream consumer detected: {name[:128]!r}")
-        if self.type > SECOND_FORM:
+        if self.type > TYPE_STREAM_2:
             source.skip(8)
         consumers[name] = seen + self.read_ids(pending, owned, b"")
         return None
 
     @cython.cfunc
     def read_ids(self, pending: bytearray, owned: bytearray, before: bytes) -> bytearray:
-        """IDs of entries that are pending and not yet owned, and those before, in order behind their number."""
+        """The count and the sorted IDs of `before` and of the entries read: pending in the group, not yet owned."""
         source: RdbInput = self.source
         count: uint64_t = self.many(ID_LEN)
         before_len: uint64_t = len(before)

@@ -5,9 +5,6 @@ cdef enum:
 
 
 cdef class LoadTarget:
-    # Where a reader puts what it finds. All calls come in the order of the file; expire_at_ms 0 is no expiry. What a
-    # pointer leads to is good during the call, a collection's key until collection_end.
-
     cdef uint8_t *room      # where the bytes of the last value go; the caller writes them all before the next call
     cdef bint in_pieces     # set by the target: it has no room for strings of DIRECT_LEN, but takes their pieces
 
@@ -18,50 +15,20 @@ cdef class LoadTarget:
     cdef int64_t expiry_ms      # which it is, if there is one
     cdef int string_encoding    # special encoding of a string's value, -1 for none
 
-    # The next records belong to this database.
     cdef int select(self, uint64_t number) except -1
-
-    # Make room for a string's bytes; 0 if the key exists already.
     cdef int string(self, const uint8_t *key, uint64_t key_len, uint64_t value_len, int64_t expire_at_ms) except -1
-
-    # The next bytes of a string of DIRECT_LEN or more, if the target takes pieces.
     cdef int piece(self, const uint8_t *start, uint64_t nbytes) except -1
-
-    # A collection begins (kind: its plain RDB type); 0 if the key exists already.
     cdef int collection(self, const uint8_t *key, uint64_t key_len, int kind, int64_t expire_at_ms) except -1
-
-    # The next element of a hash or, without a value (NULL), of a set or list; 0 if the name is a duplicate, except in a
-    # list.
     cdef int element(self, const uint8_t *name, uint64_t name_len, const uint8_t *value, uint64_t value_len) except -1
-
-    # The next element of a sorted set; 0 if the name is a duplicate.
     cdef int scored(self, const uint8_t *name, uint64_t name_len, double score) except -1
-
-    # The next node of a stream: its 16-byte ID, and its listpack in the arena's form.
     cdef int node(self, bytes id, bytes pack) except -1
-
-    # The stream is complete, perhaps empty; tail: what it has besides nodes, in the arena's form.
     cdef int stream_end(self, bytes tail) except -1
-
-    # The next element, a hash's, expires at at_ms; 0 if the target cannot keep that, so the file is refused.
     cdef int field_expiry(self, int64_t at_ms) except -1
-
-    # The collection is complete and not empty.
     cdef int collection_end(self) except -1
-
-    # The access clock of the last string or collection: idle seconds, or LFU counter; -1: not known.
     cdef int used(self, const uint8_t *key, uint64_t key_len, int64_t idle_s, int frequency) except -1
-
-    # The record is complete; the next item is at this offset.
     cdef int record_end(self, uint64_t offset) except -1
-
-    # A function library: its code, and its encoded string in the file.
     cdef int function(self, bytes code, bytes encoded) except -1
-
-    # Module data that the reader has skipped: a key's value (record_end follows) or, without key, auxiliary data.
     cdef int module(self, bytes name, object key, uint64_t nbytes) except -1
-
-    # The file was read completely and is correct.
     cdef int end(self) except -1
 
 

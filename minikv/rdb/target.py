@@ -12,54 +12,73 @@ from cython.cimports.minikv.engine.record import TYPE_LIST, TYPE_SET, bytes_at
 
 @cython.cclass
 class LoadTarget:
-    """Takes everything but strings, for which it has no room, and keeps nothing.
+    """Takes everything but strings, for which it has no room, and keeps nothing. Its methods have the contract.
 
-    The contract stands in rdb_target.pxd.
+    All calls come in the order of the file; expire_at_ms 0 is no expiry. A pointer is valid during the call, that to a
+    collection's key until collection_end.
     """
 
     def select(self, number):
+        """The next records belong to this database."""
         return 0
 
     def string(self, key, key_len, value_len, expire_at_ms):
+        """Make room for a string's bytes; 0 if the key exists already."""
         raise NotImplementedError
 
     def piece(self, start, nbytes):
+        """The next bytes of a string of DIRECT_LEN or more, if the target takes pieces."""
         return 0
 
     def collection(self, key, key_len, kind, expire_at_ms):
+        """A collection begins (kind: its plain RDB type); 0 if the key exists already."""
         return 1
 
     def element(self, name, name_len, value, value_len):
+        """The next element of a hash or, without a value (NULL), of a set or list.
+
+        0 if the name is a duplicate, except in a list.
+        """
         return 1
 
     def scored(self, name, name_len, score):
+        """The next element of a sorted set; 0 if the name is a duplicate."""
         return 1
 
     def node(self, id, pack):
+        """The next node of a stream: its 16-byte ID, and its listpack in the arena's form."""
         return 0
 
     def stream_end(self, tail):
+        """The stream is complete, perhaps empty; tail: what it has besides nodes, in the arena's form."""
         return 0
 
     def field_expiry(self, at_ms):
+        """The next element, a hash's, expires at at_ms; 0 if the target cannot keep that, so the file is refused."""
         return 1
 
     def collection_end(self):
+        """The collection is complete and not empty."""
         return 0
 
     def used(self, key, key_len, idle_s, frequency):
+        """The access clock of the last string or collection: idle seconds, or LFU counter; -1: not known."""
         return 0
 
     def record_end(self, offset):
+        """The record is complete; the next item is at this offset."""
         return 0
 
     def function(self, code, encoded):
+        """A function library: its code, and its encoded string in the file."""
         return 0
 
     def module(self, name, key, nbytes):
+        """Module data that the reader has skipped: a key's value (record_end follows) or, without key, aux data."""
         return 0
 
     def end(self):
+        """The file was read completely and is correct."""
         return 0
 
 

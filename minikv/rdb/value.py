@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.libc.string import memcmp, memcpy
 from cython.cimports.minikv.engine.lzf import lzf_expand
 from cython.cimports.minikv.engine.record import (
@@ -51,7 +51,48 @@ from cython.cimports.minikv.rdb.compact import (
     compact_next,
 )
 from cython.cimports.minikv.rdb.decimal import parse_as_c, parse_decimal
+from cython.cimports.minikv.rdb.format import (
+    CONTAINER_PACKED,
+    CONTAINER_PLAIN,
+    METADATA_CLASSES_MAX,
+    METADATA_MAY_BE_IGNORED,
+    MODULE_DOUBLE,
+    MODULE_END,
+    MODULE_FLOAT,
+    MODULE_SIGNED,
+    MODULE_STRING,
+    MODULE_UNSIGNED,
+    SPECIAL_LZF,
+    TYPE_ARRAY,
+    TYPE_GCRA,
+    TYPE_HASH_LISTPACK,
+    TYPE_HASH_LISTPACK_TTL,
+    TYPE_HASH_LISTPACK_TTL_PRE_GA,
+    TYPE_HASH_TTL,
+    TYPE_HASH_TTL_PRE_GA,
+    TYPE_HASH_ZIPLIST,
+    TYPE_HASH_ZIPMAP,
+    TYPE_LIST_QUICKLIST,
+    TYPE_LIST_QUICKLIST_2,
+    TYPE_LIST_ZIPLIST,
+    TYPE_MODULE_2,
+    TYPE_SET_INTSET,
+    TYPE_SET_LISTPACK,
+    TYPE_STREAM_1,
+    TYPE_STREAM_2,
+    TYPE_STREAM_3,
+    TYPE_STREAM_4,
+    TYPE_STREAM_5,
+    TYPE_TEMPLATE_ARRAY,
+    TYPE_TEMPLATE_ARRAY_ALONE,
+    TYPE_TEMPLATE_LISTPACK,
+    TYPE_TEMPLATE_LISTPACK_ALONE,
+    TYPE_ZSET_1,
+    TYPE_ZSET_LISTPACK,
+    TYPE_ZSET_ZIPLIST,
+)
 from cython.cimports.minikv.rdb.input import RdbInput, Text
+from cython.cimports.minikv.rdb.pointers import Bytes, ConstBytes
 from cython.cimports.minikv.rdb.stream import StreamReader
 from cython.cimports.minikv.rdb.target import DIRECT_LEN, LoadTarget
 from cython.cimports.minikv.rdb.value import (
@@ -71,49 +112,6 @@ from cython.cimports.minikv.rdb.value import (
 
 from minikv.errors import RdbError
 from minikv.rdb import format as rdb_format
-
-Bytes = cython.typedef(cython.pointer[uint8_t])
-ConstBytes = cython.typedef(cython.pointer[cython.const[uint8_t]])
-
-ZSET_OLD = cython.declare(cython.int, rdb_format.TYPE_ZSET)
-STREAM = cython.declare(cython.int, rdb_format.TYPE_STREAM)
-STREAM_2 = cython.declare(cython.int, rdb_format.TYPE_STREAM_2)
-STREAM_3 = cython.declare(cython.int, rdb_format.TYPE_STREAM_3)
-MODULE_PRE_GA = cython.declare(cython.int, rdb_format.TYPE_MODULE_PRE_GA)
-MODULE_2 = cython.declare(cython.int, rdb_format.TYPE_MODULE_2)
-HASH_ZIPMAP = cython.declare(cython.int, rdb_format.TYPE_HASH_ZIPMAP)
-LIST_ZIPLIST = cython.declare(cython.int, rdb_format.TYPE_LIST_ZIPLIST)
-SET_INTSET = cython.declare(cython.int, rdb_format.TYPE_SET_INTSET)
-ZSET_ZIPLIST = cython.declare(cython.int, rdb_format.TYPE_ZSET_ZIPLIST)
-HASH_ZIPLIST = cython.declare(cython.int, rdb_format.TYPE_HASH_ZIPLIST)
-LIST_QUICKLIST = cython.declare(cython.int, rdb_format.TYPE_LIST_QUICKLIST)
-HASH_LISTPACK = cython.declare(cython.int, rdb_format.TYPE_HASH_LISTPACK)
-ZSET_LISTPACK = cython.declare(cython.int, rdb_format.TYPE_ZSET_LISTPACK)
-LIST_QUICKLIST_2 = cython.declare(cython.int, rdb_format.TYPE_LIST_QUICKLIST_2)
-SET_LISTPACK = cython.declare(cython.int, rdb_format.TYPE_SET_LISTPACK)
-HASH_TTL_PRE_GA = cython.declare(cython.int, rdb_format.TYPE_HASH_TTL_PRE_GA)
-HASH_LISTPACK_TTL_PRE_GA = cython.declare(cython.int, rdb_format.TYPE_HASH_LISTPACK_TTL_PRE_GA)
-HASH_TTL = cython.declare(cython.int, rdb_format.TYPE_HASH_TTL)
-HASH_LISTPACK_TTL = cython.declare(cython.int, rdb_format.TYPE_HASH_LISTPACK_TTL)
-STREAM_4 = cython.declare(cython.int, rdb_format.TYPE_STREAM_4)
-STREAM_5 = cython.declare(cython.int, rdb_format.TYPE_STREAM_5)
-ARRAY_TYPE = cython.declare(cython.int, rdb_format.TYPE_ARRAY)
-TEMPLATE_LISTPACK_ALONE = cython.declare(cython.int, rdb_format.TYPE_TEMPLATE_LISTPACK_ALONE)
-TEMPLATE_LISTPACK = cython.declare(cython.int, rdb_format.TYPE_TEMPLATE_LISTPACK)
-TEMPLATE_ARRAY_ALONE = cython.declare(cython.int, rdb_format.TYPE_TEMPLATE_ARRAY_ALONE)
-TEMPLATE_ARRAY = cython.declare(cython.int, rdb_format.TYPE_TEMPLATE_ARRAY)
-GCRA = cython.declare(cython.int, rdb_format.TYPE_GCRA)
-
-CONTAINER_PLAIN = cython.declare(uint64_t, rdb_format.CONTAINER_PLAIN)
-CONTAINER_PACKED = cython.declare(uint64_t, rdb_format.CONTAINER_PACKED)
-MODULE_END = cython.declare(uint64_t, rdb_format.MODULE_END)
-MODULE_SIGNED = cython.declare(uint64_t, rdb_format.MODULE_SIGNED)
-MODULE_UNSIGNED = cython.declare(uint64_t, rdb_format.MODULE_UNSIGNED)
-MODULE_FLOAT = cython.declare(uint64_t, rdb_format.MODULE_FLOAT)
-MODULE_DOUBLE = cython.declare(uint64_t, rdb_format.MODULE_DOUBLE)
-MODULE_STRING = cython.declare(uint64_t, rdb_format.MODULE_STRING)
-
-SPECIAL_LZF = cython.declare(uint64_t, rdb_format.SPECIAL_LZF)
 
 # How the fields of a template, and the elements of an array, are held.
 FIELDS_IN_LISTPACK = cython.declare(uint64_t, 0)
@@ -178,42 +176,44 @@ class ValueReader:
         self.kind = type
         if type in (TYPE_LIST, TYPE_HASH, TYPE_SET, TYPE_ZSET):
             return self.begin_elements()
-        if type in (LIST_QUICKLIST, LIST_QUICKLIST_2):
+        if type in (TYPE_LIST_QUICKLIST, TYPE_LIST_QUICKLIST_2):
             self.kind = TYPE_LIST
             return self.begin_elements()
-        if type == LIST_ZIPLIST:
+        if type == TYPE_LIST_ZIPLIST:
             self.kind = TYPE_LIST
             return self.read_compact(ZIPLIST)
-        if type in (HASH_LISTPACK, HASH_ZIPLIST, HASH_ZIPMAP):
+        if type in (TYPE_HASH_LISTPACK, TYPE_HASH_ZIPLIST, TYPE_HASH_ZIPMAP):
             self.kind = TYPE_HASH
-            return self.read_compact(LISTPACK if type == HASH_LISTPACK else ZIPLIST if type == HASH_ZIPLIST else ZIPMAP)
-        if type in (SET_INTSET, SET_LISTPACK):
+            return self.read_compact(
+                LISTPACK if type == TYPE_HASH_LISTPACK else ZIPLIST if type == TYPE_HASH_ZIPLIST else ZIPMAP
+            )
+        if type in (TYPE_SET_INTSET, TYPE_SET_LISTPACK):
             self.kind = TYPE_SET
-            return self.read_compact(INTSET if type == SET_INTSET else LISTPACK)
-        if type in (ZSET_LISTPACK, ZSET_ZIPLIST):
+            return self.read_compact(INTSET if type == TYPE_SET_INTSET else LISTPACK)
+        if type in (TYPE_ZSET_LISTPACK, TYPE_ZSET_ZIPLIST):
             self.kind = TYPE_ZSET
-            return self.read_compact(LISTPACK if type == ZSET_LISTPACK else ZIPLIST)
-        if type == ZSET_OLD:
+            return self.read_compact(LISTPACK if type == TYPE_ZSET_LISTPACK else ZIPLIST)
+        if type == TYPE_ZSET_1:
             self.kind = TYPE_ZSET
             return self.begin_elements()
-        if type in (HASH_TTL, HASH_TTL_PRE_GA):
+        if type in (TYPE_HASH_TTL, TYPE_HASH_TTL_PRE_GA):
             self.kind = TYPE_HASH
-            if type == HASH_TTL:
+            if type == TYPE_HASH_TTL:
                 self.base_ms = self.source.little_endian(8)
             return self.begin_elements()
-        if type in (HASH_LISTPACK_TTL, HASH_LISTPACK_TTL_PRE_GA) and not self.valkey:
+        if type in (TYPE_HASH_LISTPACK_TTL, TYPE_HASH_LISTPACK_TTL_PRE_GA) and not self.valkey:
             self.kind = TYPE_HASH
-            if type == HASH_LISTPACK_TTL:
+            if type == TYPE_HASH_LISTPACK_TTL:
                 self.source.little_endian(8)  # the earliest expiry of its fields
             return self.read_compact(LISTPACK)
-        if TEMPLATE_LISTPACK_ALONE <= type <= TEMPLATE_ARRAY:
+        if TYPE_TEMPLATE_LISTPACK_ALONE <= type <= TYPE_TEMPLATE_ARRAY:
             return self.begin_template_hash()
-        if type in (STREAM, STREAM_2, STREAM_3, STREAM_4, STREAM_5):
+        if type in (TYPE_STREAM_1, TYPE_STREAM_2, TYPE_STREAM_3, TYPE_STREAM_4, TYPE_STREAM_5):
             self.kind = TYPE_STREAM
             return self.begin_stream()
-        if type == MODULE_2 and not self.alone:
+        if type == TYPE_MODULE_2 and not self.alone:
             return self.begin_module(bytes_at(self.source.data(self.key), self.key.length))
-        if type in (ARRAY_TYPE, GCRA) and not self.alone:
+        if type in (TYPE_ARRAY, TYPE_GCRA) and not self.alone:
             return self.begin_unknown()
         return self.refuse(f"The type {rdb_format.type_names(self.valkey)[type]} ({type}) of {{}} is not supported")
 
@@ -350,7 +350,7 @@ class ValueReader:
         return 0
 
     def go_on_elements(self, stop_at: uint64_t) -> cython.int:
-        nodes: cython.bint = self.type == LIST_QUICKLIST or self.type == LIST_QUICKLIST_2
+        nodes: cython.bint = self.type == TYPE_LIST_QUICKLIST or self.type == TYPE_LIST_QUICKLIST_2
         while self.left and self.source.offset() < stop_at:
             self.source.hold()
             if nodes:
@@ -365,15 +365,15 @@ class ValueReader:
         source: RdbInput = self.source
         score: cython.double
         at_ms: int64_t = 0
-        if self.type == HASH_TTL or (self.type == HASH_TTL_PRE_GA and not self.valkey):
+        if self.type == TYPE_HASH_TTL or (self.type == TYPE_HASH_TTL_PRE_GA and not self.valkey):
             at_ms = self.field_time(source.length())
-        if self.type == TEMPLATE_ARRAY or self.type == TEMPLATE_ARRAY_ALONE:
+        if self.type == TYPE_TEMPLATE_ARRAY or self.type == TYPE_TEMPLATE_ARRAY_ALONE:
             source.read_text(self.value)
             return self.give_by_template(source.data(self.value), self.value.length)
         source.read_text(self.name)
         if self.kind == TYPE_HASH:
             source.read_text(self.value)
-            if self.type == HASH_TTL_PRE_GA and self.valkey:
+            if self.type == TYPE_HASH_TTL_PRE_GA and self.valkey:
                 at_ms = self.field_time(source.little_endian(8) + 1)
             return self.give(
                 source.data(self.name), self.name.length, source.data(self.value), self.value.length, at_ms
@@ -389,7 +389,7 @@ class ValueReader:
         """A node of a quicklist: a ziplist, a listpack (perhaps empty) or one large element."""
         source: RdbInput = self.source
         container: uint64_t
-        if self.type == LIST_QUICKLIST:
+        if self.type == TYPE_LIST_QUICKLIST:
             return self.read_strings(ZIPLIST)
         container = source.length()
         if container == CONTAINER_PACKED:
@@ -485,7 +485,7 @@ class ValueReader:
         at_ms: uint64_t = ttl
         if ttl == 0:
             return 0
-        if self.type == HASH_TTL:
+        if self.type == TYPE_HASH_TTL:
             at_ms += self.base_ms - 1
         elif self.valkey:
             at_ms -= 1
@@ -508,7 +508,7 @@ class ValueReader:
             return self.elements_end()
         source.read_text(self.value)
         compact_begin(cython.address(compact), form, source.data(self.value), self.value.length)
-        if self.type == HASH_LISTPACK_TTL or self.type == HASH_LISTPACK_TTL_PRE_GA:
+        if self.type == TYPE_HASH_LISTPACK_TTL or self.type == TYPE_HASH_LISTPACK_TTL_PRE_GA:
             return self.read_triples(cython.address(compact))
         while True:
             found = compact_next(cython.address(compact), cython.address(name))
@@ -622,13 +622,13 @@ class ValueReader:
         """A hash with the fields of a template: one read before in a file, its own in a payload."""
         type: cython.int = self.type
         self.kind = TYPE_HASH
-        if self.alone != (type in (TEMPLATE_LISTPACK_ALONE, TEMPLATE_ARRAY_ALONE)):
+        if self.alone != (type in (TYPE_TEMPLATE_LISTPACK_ALONE, TYPE_TEMPLATE_ARRAY_ALONE)):
             return self.refuse("{} refers to a hash template that is elsewhere")
         if self.alone:
             self.read_own_fields()
-        elif type == TEMPLATE_ARRAY:
+        elif type == TYPE_TEMPLATE_ARRAY:
             self.choose_template(self.source.length())
-        if type in (TEMPLATE_LISTPACK, TEMPLATE_LISTPACK_ALONE):
+        if type in (TYPE_TEMPLATE_LISTPACK, TYPE_TEMPLATE_LISTPACK_ALONE):
             return self.read_template_values()
         self.source.need_no_more(self.fields_left)
         self.use_fields(bytes(self.fields) if self.alone else self.template)
@@ -762,7 +762,7 @@ class ValueReader:
         self.module_name = rdb_format.TYPE_NAMES[self.type].encode()
         self.module_at = self.source.offset()
         self.module_key = bytes_at(self.source.data(self.key), self.key.length)
-        if self.type == GCRA:
+        if self.type == TYPE_GCRA:
             self.source.length()
             return self.unknown_end()
         self.left = self.source.count()
@@ -802,12 +802,12 @@ class ValueReader:
         _step: uint64_t
         class_spec: uint64_t
         count: uint64_t = self.source.length()
-        if count > cython.cast(uint64_t, rdb_format.METADATA_CLASSES_MAX):
+        if count > METADATA_CLASSES_MAX:
             self.source.fail(f"Metadata of {count} classes")
         for _step in range(count):
             class_spec = self.source.little_endian(4)
             self.module_name = rdb_format.metadata_name(class_spec).encode()
-            if not class_spec & cython.cast(uint64_t, rdb_format.METADATA_MAY_BE_IGNORED):
+            if not class_spec & METADATA_MAY_BE_IGNORED:
                 self.source.fail(
                     f"Metadata of the class {self.module_name.decode()!r} must not be left out, and minikv does not"
                     " have its module"

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """The snapshot child: from the fork to _exit, without an interpreter.
 
 The child is a copy of a running server that lacks the server's heap (fork.py): it has no Python objects, no
@@ -52,6 +53,7 @@ from cython.cimports.minikv.saving.linux import (
     waitpid,
 )
 from cython.cimports.minikv.saving.save import (
+    SaveP,
     Statistic,
     monotonic_ns,
     save_abort,
@@ -96,7 +98,6 @@ NINE = cython.declare(cython.char, 57)
 
 DAY_S = cython.declare(int64_t, 86400)
 
-SaveP = cython.typedef(cython.pointer[Save])
 
 _save = cython.declare(SaveP)  # for the signal's handler
 

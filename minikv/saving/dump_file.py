@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """The file that a save writes before it replaces the dump: complete and durable, or gone.
 
     file_open       create temp-<pid>.rdb and lock it until it is the dump, or gone

@@ -14,7 +14,6 @@ cdef struct Regions:
     int count
     Region regions[REGIONS]
 
-# The pid of a child that carries out the save, or minus errno; how long it took.
 cdef int fork_for(Save *save, unsigned long long *ns) noexcept nogil
 
 cdef int hide_mappings(uint64_t thread) noexcept nogil

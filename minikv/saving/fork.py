@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
+# ruff: noqa: B007, F821
 """fork(2) for a snapshot: as little as can be, and nothing of the interpreter.
 
 A fork copies the page tables, mapping by mapping, and behind it every page that parent or child writes to is copied
@@ -80,6 +81,7 @@ RegionP = cython.typedef(cython.pointer[cython.const[Region]])
 
 
 def fork_for(save: cython.pointer[Save], ns: cython.pointer[cython.ulonglong]) -> cython.int:
+    """The pid of a child that carries out the save, or minus errno; `ns`: how long the fork took."""
     every = cython.declare(sigset_t)
     before = cython.declare(sigset_t)
     param = cython.declare(sched_param)

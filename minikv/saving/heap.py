@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """Memory that the process takes after `hide` (forking.py) has hidden what there was: it is hidden as it comes.
 
                        comes from                          hidden

@@ -59,6 +59,8 @@ cdef struct Save:
     char errors[ERRORS][ERROR_ROOM]
     char message[MESSAGE_ROOM]      # what went wrong, in Redis's words
 
+ctypedef Save *SaveP
+
 cdef bint save_begin(Save *save) noexcept nogil
 cdef bint save_step(Save *save) noexcept nogil
 cdef bint save_finish(Save *save) noexcept nogil

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """A save from its first byte to the dump in place, in the server's process or in a snapshot child.
 
     save_begin, save_step ..., save_finish     head, walk, checksum; synced under a temporary name
@@ -51,8 +52,6 @@ from cython.cimports.posix.unistd import getppid
 OPCODE_EOF = cython.declare(uint8_t, 0xFF)
 CHECKSUM_LEN = cython.declare(uint64_t, 8)
 BILLION = cython.declare(int64_t, 1_000_000_000)
-
-SaveP = cython.typedef(cython.pointer[Save])
 
 
 def save_begin(save: SaveP) -> cython.bint:

@@ -14,7 +14,6 @@ cdef class Names:
     cdef list _spills           # of each time that was done, in bytes, how many there are up to the end of each part
     cdef readonly list suspects
 
-    # Take the next name of the group.
     cpdef int add(self, bytes name, uint64_t salt, uint64_t place) except -1
 
     cdef int _insert(self, Name name) except -1

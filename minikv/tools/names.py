@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+# ruff: noqa: F821
 """Possible duplicates in a group of names of any size: a file's keys, or a collection's elements.
 
 Only 64-bit hashes are compared, so what is found is suspect, and every duplicate is found. The hashes
@@ -50,6 +51,7 @@ class Names:
         free(self._slots)
 
     def add(self, name: bytes, salt: uint64_t, place: uint64_t) -> cython.int:
+        """Take the next name of the group."""
         entry: Name
         entry.hash_ = hash_of(name, salt)
         entry.place = place

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from minikv.engine.arena import Arena
-from minikv.engine.element_chain import ElementChain
 from minikv.engine.memory import BlockPool
+from minikv.engine.testing.element_chain import ElementChain
 from minikv.errors import ArenaFull
 from tests.harness.examples import scaled
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from minikv.engine.memory import BlockPool
-from minikv.engine.scored import ScoredIndex, order_of, score_of
+from minikv.engine.testing.scored import ScoredIndex, order_of, score_of
 from minikv.errors import ArenaFull
 from tests.harness.examples import scaled
 

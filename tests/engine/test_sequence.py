@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from minikv.engine.memory import BlockPool
-from minikv.engine.sequence import SequenceIndex
+from minikv.engine.testing.sequence_index import SequenceIndex
 from minikv.errors import ArenaFull
 from tests.harness.examples import scaled
 

@@ -166,6 +166,26 @@ def test_a_socket_that_no_longer_listens_is_not_accepted_from(start_minikv: Star
     assert connected_clients(server) == 1
 
 
+@pytest.mark.parametrize(
+    ("joining", "leaving"),
+    [("SUBSCRIBE news", "UNSUBSCRIBE news"), ("PSUBSCRIBE n*", "PUNSUBSCRIBE"), ("MONITOR", "RESET")],
+)
+def test_what_was_sent_before_a_client_leaves_comes_before_it_has_left(
+    start_minikv: StartServer, joining: str, leaving: str
+) -> None:
+    """A client that has left takes the next value for the reply of its next request."""
+    server = start_minikv()
+    with server.connect() as sender, server.connect() as receiver:
+        sender.call("PING")
+        receiver.call(joining)
+        with one_round(server):
+            sender.send("PUBLISH news today")
+            receiver.send_raw(encode(leaving) + encode("PING last"))
+        assert b"today" in receiver.read()
+        assert b"today" not in receiver.read()
+        assert receiver.read() == b"$4\r\nlast\r\n"
+
+
 # -- half-closed -------------------------------------------------------------------------------------------------------
 
 
@@ -247,6 +267,18 @@ def test_a_reset_while_replies_are_unread(start_minikv: StartServer, last: str) 
         wait_until(lambda: connected_clients(server) == 1, "the server forgets the client")
     assert open_descriptors(server) == descriptors
     assert "Traceback" not in server.log()
+
+
+def test_a_client_closed_by_its_subscriptions_leaves_none_behind(start_minikv: StartServer) -> None:
+    """The confirmations that it does not read are above its limit before the last channel's turn."""
+    server = start_minikv()
+    server.call(("CONFIG", "SET", "client-output-buffer-limit", "pubsub 100000 0 0"))
+    for kind in ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"):
+        with server.connect() as client:
+            client.send((kind, *(b"%d" % number + b"x" * 1000 for number in range(3000))))
+            wait_until(lambda: connected_clients(server) == 1, "the server closes the client")
+    assert server.control.value("PUBSUB CHANNELS") == server.control.value("PUBSUB SHARDCHANNELS") == []
+    assert server.control.value("PUBSUB NUMPAT") == 0
 
 
 # -- descriptors -------------------------------------------------------------------------------------------------------

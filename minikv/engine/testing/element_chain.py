@@ -1,15 +1,16 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 # distutils: extra_compile_args = -O1
+# ruff: noqa: F821
 """One chain of elements as an object, for tests and measurements; the engine itself uses Chains with structs."""
 
 import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cython.cimports.libc.stdint import uint8_t, uint64_t
+from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.engine.arena import Arena
 from cython.cimports.minikv.engine.chain import Chains, Place
 from cython.cimports.minikv.engine.memory import BlockPool
-from cython.cimports.minikv.engine.record import bytes_at, length_size, read_length, write_length
+from cython.cimports.minikv.engine.record import Bytes, bytes_at, length_size, read_length, write_length
 
 NO_LIMIT = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)
 
@@ -24,7 +25,7 @@ class ElementChain:
     def __cinit__(self, arena: Arena, pool: BlockPool, store: int, shared: int = 0, width: int = 0):
         self.arena = arena
         self.chains = Chains(arena, pool)
-        self.chain.store = store
+        self.chain.store_number = store
         self.chain.shared = shared
         self.chain.width = width
 
@@ -64,7 +65,7 @@ class ElementChain:
     def remove_equal(self, element: bytes, limit: int = 0, from_end: bool = False) -> int:
         return self.chains.remove_equal(
             cython.address(self.chain),
-            cython.cast(cython.pointer(uint8_t), PyBytes_AS_STRING(element)),
+            cython.cast(Bytes, PyBytes_AS_STRING(element)),
             PyBytes_GET_SIZE(element),
             limit or NO_LIMIT,
             from_end,
@@ -83,18 +84,18 @@ class ElementChain:
     def drop(self) -> None:
         """Forget the elements and drop the chain's own store."""
         self.chains.forget(cython.address(self.chain))
-        self.arena.drop_store(self.chain.store)
+        self.arena.drop_store(self.chain.store_number)
 
     # Asking
 
     def get(self, position: int) -> bytes | None:
         size: uint64_t = 0
-        at: cython.pointer(uint8_t) = self.chains.find(cython.address(self.chain), position, cython.address(size))
+        at: Bytes = self.chains.find(cython.address(self.chain), position, cython.address(size))
         return None if at == cython.NULL else self.read(at)
 
     def items(self, start: int = 0) -> list[bytes]:
         """The elements from a position on."""
-        place = cython.declare(Place)
+        place: Place
         found: list = []
         self.chains.place(cython.address(self.chain), start, cython.address(place))
         while place.at != cython.NULL:
@@ -106,13 +107,13 @@ class ElementChain:
         length: uint64_t = PyBytes_GET_SIZE(element)
         return self.chain.width or length_size(length) + length
 
-    def write(self, at: cython.pointer(uint8_t), element: bytes) -> object:
+    def write(self, at: Bytes, element: bytes) -> object:
         length: uint64_t = PyBytes_GET_SIZE(element)
         if self.chain.width == 0:
             at = write_length(at, length, length_size(length))
         memcpy(at, PyBytes_AS_STRING(element), length)
 
-    def read(self, at: cython.pointer(uint8_t)) -> bytes:
+    def read(self, at: Bytes) -> bytes:
         length: uint64_t = self.chain.width
         if length == 0:
             at = read_length(at, cython.address(length))

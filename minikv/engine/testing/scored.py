@@ -45,8 +45,8 @@ def probe_of(score: cython.double, member: bytes, after: cython.bint) -> Probe:
 @cython.cfunc
 @cython.inline
 @cython.exceptval(check=False)
-def start_of(member: bytes) -> cython.pointer(cython.const[uint8_t]):
-    return cython.cast(cython.pointer(cython.const[uint8_t]), PyBytes_AS_STRING(member))
+def start_of(member: bytes) -> cython.pointer[cython.const[uint8_t]]:
+    return cython.cast(cython.pointer[cython.const[uint8_t]], PyBytes_AS_STRING(member))
 
 
 @cython.final
@@ -57,7 +57,7 @@ class ScoredIndex:
     def __cinit__(self, pool: BlockPool, elements):
         PyObject_GetBuffer(elements, cython.address(self.elements), PyBUF_SIMPLE)
         self.trees = OrderedTrees(pool)
-        self.trees.elements = cython.cast(cython.pointer(cython.const[uint8_t]), self.elements.buf)
+        self.trees.elements = cython.cast(cython.pointer[cython.const[uint8_t]], self.elements.buf)
 
     def __dealloc__(self):
         PyBuffer_Release(cython.address(self.elements))
