@@ -441,7 +441,8 @@ class Unpacker:
             size = 1 << (kind - 0xCC)
             if not self.need(size):
                 return False
-            lua_pushnumber(L, cython.cast(cython.double, self.number(size)))
+            bits64 = self.number(size)  # signed where it has 64 bits, as in Redis
+            lua_pushnumber(L, cython.cast(cython.double, cython.cast(int64_t, bits64)))
         elif 0xD0 <= kind <= 0xD3:
             size = 1 << (kind - 0xD0)
             if not self.need(size):
