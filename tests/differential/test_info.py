@@ -22,8 +22,6 @@ LEFT_OUT = {
     "mem_cluster_links",
     "mem_replication_backlog",
     "mem_total_replication_buffers",
-    "number_of_functions",
-    "number_of_libraries",
     "reply_buffer_expands",
     "reply_buffer_shrinks",
     "slave_expires_tracked_keys",
@@ -32,12 +30,6 @@ LEFT_OUT = {
     "total_net_repl_output_bytes",
     "tracking_total_items",
     "tracking_total_prefixes",
-    "used_memory_functions",
-    "used_memory_scripts_eval",
-    "used_memory_vm_eval",
-    "used_memory_vm_functions",
-    "used_memory_vm_total",
-    "used_memory_vm_total_human",
 }
 LEFT_OUT_PATTERN = re.compile(r".*active_defrag_(hits|misses|key_hits|key_misses|time)$")
 PLAIN_VALUE = re.compile(r"[^,=\r\n]*")
