@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """The library `cjson`: JSON to Lua and back, as Redis offers it to scripts.
 
 A table is an array if its keys are positive integers, few of them missing; else an object. Nesting, the length of what

@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # distutils: extra_compile_args = -O3
+# ruff: noqa: B007
 """The library `cmsgpack`: MessagePack to Lua and back, as Redis offers it to scripts.
 
 A table is an array if its keys are 1 to n, else a map; below MAX_NESTING levels it is written as nil. Numbers without a

@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """One Lua state: its memory, what scripts find in it, and how one is run.
 
 The state is made with the first script. Its memory is limited: above MAX_BYTES a script gets Lua's own error "not

@@ -1,5 +1,6 @@
 # cython: language_level=3
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """Small tools on Lua's stack for functions of ours: fields, arguments, errors in Lua's words."""
 
 import cython

@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# ruff: noqa: B007, F821
 """The library `struct`: C's numbers and strings in bytes, as Redis offers it to scripts.
 
 < > ! n    the order of bytes, the alignment          x    a padding byte

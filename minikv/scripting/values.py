@@ -1,5 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 # distutils: extra_compile_args = -O3
+# ruff: noqa: F821
 """Values between commands and scripts: a handler's value becomes Lua's, what a script returns a reply.
 
 reply                 Lua                                     Lua                     reply
