@@ -56,7 +56,7 @@ class SlowLog:
     def add(self, client: Caller, args: Sequence[bytes], duration_us: int) -> None:
         """Add a command; the caller has compared its duration with the limit."""
         entry = SlowEntry(
-            self.next_id, int(self.clock()), duration_us, shortened(redacted(args)), client.addr, client.name
+            self.next_id, int(self.clock()), duration_us, shortened(redacted(args)), address_of(client), client.name
         )
         self.next_id += 1
         self.entries.appendleft(entry)
@@ -70,6 +70,11 @@ class SlowLog:
     def clear(self) -> None:
         """SLOWLOG RESET."""
         self.entries.clear()
+
+
+def address_of(client: Caller) -> bytes:
+    """A script has none, although MONITOR shows one."""
+    return b"?:0" if client.addr == b"lua" else client.addr
 
 
 def shortened(args: Sequence[bytes]) -> list[bytes]:

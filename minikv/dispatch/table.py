@@ -25,6 +25,7 @@ from cython.cimports.minikv.dispatch.spec import (
     FAST,
     LOADING,
     MAY_REPLICATE,
+    MOVABLEKEYS,
     NO_AUTH,
     NO_MULTI,
     NOSCRIPT,
@@ -450,6 +451,9 @@ class CommandTable:
         if in_multi and (command.role == ROLE_ORDINARY or command.role == ROLE_PING):
             client.transaction.add(command, tuple(argv_list(argv, argc)))
             return QUEUED
+        if gates & GATE_MONITORS and flags & NOSCRIPT and flags & SKIP_MONITOR and flags & MOVABLEKEYS:
+            # A script: shown before what it calls.
+            feed_monitors(self.services.monitors, client, argv_list(argv, argc))
         return None
 
     @cython.cfunc

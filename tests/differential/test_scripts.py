@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import pytest
 
-from tests.harness import ClientPair, wait_until
+from tests.harness import ClientPair, WireClient, wait_until
 
 
 def run(body: str, *arguments: str, keys: int = 0, command: str = "EVAL") -> list[str]:
@@ -377,6 +378,18 @@ def test_a_script_wakes_who_waits(pair: ClientPair) -> None:
         run("redis.call('rpush', 'list', 'a') return redis.call('rpush', 'list', 'b')"), "LRANGE list 0 -1"
     )
     assert waiting.subject.read() == waiting.oracle.read()
+
+
+def test_monitors_see_a_script_before_what_it_calls(pair: ClientPair) -> None:
+    monitor = pair.another()
+    monitor.assert_same("MONITOR")
+    pair.assert_same(run("redis.call('set', 'a', 1) return redis.call('get', 'a')"), "ECHO last")
+
+    def lines(client: WireClient) -> list[bytes]:
+        read = [client.read() for _ in range(4)]
+        return [re.sub(rb"^\+[0-9.]+ \[(\d+) (lua)?[^]]*\]", rb"\1 \2", line) for line in read]
+
+    assert lines(monitor.subject) == lines(monitor.oracle)
 
 
 def test_statistics_count_called_commands(pair: ClientPair) -> None:
