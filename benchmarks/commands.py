@@ -8,6 +8,7 @@ much as on the reference server.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -361,8 +362,12 @@ def marks_of(figures: Sequence[Figure], server: str, reference: str) -> list[str
     return marks
 
 
-def run(options: Options) -> Report:
-    return sweep(options, workloads())
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only", metavar="TEXT", default="", help="requests that contain it, such as a command's name")
+
+
+def run(options: Options, only: str = "") -> Report:
+    return sweep(options, [workload for workload in workloads() if only in workload.text])
 
 
 def sweep(options: Options, chosen: Sequence[Workload]) -> Report:
