@@ -3,7 +3,7 @@
 #   make            compile what has changed
 #   make debug      the same without optimisation, with C asserts; Cython's annotated pages in build/*-debug/c
 #   make quick      the tests that need no server
-#   make test       all tests
+#   make test       all tests but the slow ones
 #   make lint       format, lint, types, as CI checks them
 #   make sanitize   tests under AddressSanitizer and UndefinedBehaviorSanitizer; ARGS='tests/engine' chooses some
 #   make profile    a server under perf record; ARGS='--port 7000 --save ""' are its own
@@ -25,7 +25,7 @@ export CC
 export PATH := $(PATH):$(dir $(interpreter))
 
 define compile
-@$(PYTHON) -c 'import Cython, setuptools' || { echo "no Cython here: $(PYTHON) -m pip install -e '.[test]'" >&2; exit 1; }
+@$(PYTHON) -c 'import Cython, setuptools' || { echo "no Cython here: $(PYTHON) -m pip install -e '.[test,lint,lab]'" >&2; exit 1; }
 @cmake -S . -B $(1) -G Ninja -DCMAKE_BUILD_TYPE=$(2) -DPython_EXECUTABLE=$(interpreter) > $(1).log || { cat $(1).log; exit 1; }
 @cmake --build $(1)
 endef
@@ -59,9 +59,9 @@ lint: $(ENVIRONMENT)
 sanitize: $(ENVIRONMENT)
 	PYTHON=$(PYTHON) .ci/sanitize $(ARGS)
 
-# Stop the server with Ctrl-C, then: perf report. -g asks for the callers of each function.
+# Ctrl-C stops the server, and with it the shell if there were no trap. -g asks for the callers of each function.
 profile: build
-	perf record -g -o build/perf.data -- $(PYTHON) -m minikv $(ARGS); perf report -i build/perf.data
+	trap : INT; perf record -g -o build/perf.data -- $(PYTHON) -m minikv $(ARGS); perf report -i build/perf.data
 
 wheel: $(ENVIRONMENT)
 	PYTHON=$(PYTHON) .ci/wheel

@@ -65,7 +65,7 @@ BENCHMARKS = {
     "growth": Benchmark(growth.run, growth.__doc__),
     "load": Benchmark(load.run, load.__doc__),
     "collections": Benchmark(collections.run, collections.__doc__),
-    "commands": Benchmark(commands.run, commands.__doc__),
+    "commands": Benchmark(commands.run, commands.__doc__, commands.add_arguments, ("only",)),
     "medium": Benchmark(medium.run, medium.__doc__, medium.add_arguments, ("parts",), rounds=3),
     "churn": Benchmark(churn.run, churn.__doc__, churn.add_arguments, ("seconds",), rounds=1),
     "startup": Benchmark(startup.run, startup.__doc__),
@@ -124,6 +124,7 @@ Examples:
   python -m benchmarks bgsave --scale 0.1              a tenth of the keys: a first look in a minute
   python -m benchmarks medium --part growth,memory --rounds 1
   python -m benchmarks churn --seconds 60
+  python -m benchmarks commands --only LTRIM --rounds 1
   python -m benchmarks memory --server redis-server --server valkey=/opt/valkey/valkey-server
   python -m benchmarks snapshot --keys 200000          the lab: growth and latency through a save, drawn
 """

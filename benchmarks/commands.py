@@ -8,7 +8,9 @@ much as on the reference server.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -37,6 +39,12 @@ GROWING = 3.0
 # Below this, what a request costs is the way through the server: its growth says nothing.
 SHORTEST_US = 3.0
 SETTLE_S = 0.001
+
+# For scenes with scripts: words have no blanks.
+LIBRARY = (
+    "#!lua name=lib\nredis.register_function{function_name='f', callback=function() return 1 end, flags={'no-writes'}}"
+)
+SHA = hashlib.sha1(b"return(1)").hexdigest()
 
 Request = tuple[bytes | str | int, ...]
 Fill = Callable[[Server, int], None]
@@ -155,6 +163,13 @@ def patterns(server: Server, size: int) -> None:
             client.receive()
 
 
+def scripts(server: Server, size: int) -> None:
+    """So many scripts that were loaded, one of them `return(1)`, and a library with the function f."""
+    client = server.client()
+    load(client, (("SCRIPT", "LOAD", f"return({each})") for each in range(size)))
+    client.command("FUNCTION", "LOAD", LIBRARY)
+
+
 # Scene: how it is filled, its sizes, its requests. {n}: the size, {half}, {last}; {i}: another number each time;
 # e*: the elements as arguments, e=*: with a value each, =e*: the value first. Before `;` stands what is not measured.
 SCENES: dict[str, tuple[Fill, Sequence[int], str]] = {
@@ -247,6 +262,13 @@ SCENES: dict[str, tuple[Fill, Sequence[int], str]] = {
         PUBSUB SHARDNUMSUB s | UNSUBSCRIBE none | SUNSUBSCRIBE none
     """),
     "patterns": (patterns, SIZES, "PUBLISH e:1.x v | PUBSUB NUMPAT | PUNSUBSCRIBE none"),
+    "scripts": (scripts, SIZES[:2], """
+        EVAL return(1) 0 | EVAL_RO return(1) 0 | EVAL return(redis.call('get',KEYS[1])) 1 n | EVALSHA {sha} 0
+        EVALSHA_RO {sha} 0 | EVAL return({i}) 0 | SCRIPT EXISTS {sha} | SCRIPT LOAD return({i}) | SCRIPT KILL
+        SCRIPT DEBUG NO | FCALL f 0 | FCALL_RO f 0 | FUNCTION LIST | FUNCTION STATS | FUNCTION DUMP | FUNCTION KILL
+        FUNCTION LOAD REPLACE {library} | FUNCTION DELETE none | FUNCTION RESTORE none
+        FUNCTION LOAD REPLACE {library} ; FUNCTION FLUSH | SCRIPT FLUSH
+    """),
     "workers": (workers, CLIENT_SIZES, "XADD x * f v"),
     "readers": (readers, CLIENT_SIZES, "XADD x * f v"),
 }  # fmt: skip
@@ -285,6 +307,8 @@ def expanded(text: str, size: int, number: int) -> Request:
     for word in text.split():
         if word == "{fields}":
             words += [part for each in range(size) for part in ("GET", "u8", each)]
+        elif word == "{library}":
+            words.append(LIBRARY)
         elif word == "{big}":
             words.append("b" * 100_000)
         elif word in ("e=*", "=e*"):
@@ -292,7 +316,7 @@ def expanded(text: str, size: int, number: int) -> Request:
         elif len(word) > 1 and word.endswith("*") and not word.startswith("w:"):
             words += [f"{word[:-1]}:{each}" for each in range(size)]
         else:
-            values = {"n": size, "half": size // 2, "last": size - 1, "i": number}
+            values = {"n": size, "half": size // 2, "last": size - 1, "i": number, "sha": SHA}
             words.append(word.format(**values))
     return tuple(words)
 
@@ -361,8 +385,12 @@ def marks_of(figures: Sequence[Figure], server: str, reference: str) -> list[str
     return marks
 
 
-def run(options: Options) -> Report:
-    return sweep(options, workloads())
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only", metavar="TEXT", default="", help="requests that contain it, such as a command's name")
+
+
+def run(options: Options, only: str = "") -> Report:
+    return sweep(options, [workload for workload in workloads() if only in workload.text])
 
 
 def sweep(options: Options, chosen: Sequence[Workload]) -> Report:

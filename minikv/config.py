@@ -40,6 +40,7 @@ class Config:
     bgsave_preflight: str
     bgsave_stall_timeout: int
     bind: tuple[str, ...]
+    busy_reply_threshold: int
     client_output_buffer_limit: OutputLimits
     client_query_buffer_limit: int
     daemonize: bool

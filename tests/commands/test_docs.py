@@ -13,17 +13,10 @@ import pytest
 
 from minikv.commands.command import documents
 from tests.harness import Server, Value, parse
+from tests.harness.compatibility import OWN_COMMANDS
 
 FACTS = ["since", "group", "doc_flags", "deprecated_since", "arguments"]
-OWN = {
-    "client|setinfo",
-    "snapshot",
-    "snapshot|advise",
-    "snapshot|help",
-    "snapshot|history",
-    "snapshot|map",
-    "snapshot|reset",
-}
+OWN = {name for name in documents() if name in OWN_COMMANDS or name.partition("|")[0] in OWN_COMMANDS}
 
 
 def tree(value: Value, resp3: bool = False) -> Any:

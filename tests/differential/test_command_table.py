@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness import ClientPair, Server, Value, parse
+from tests.harness.compatibility import OWN_COMMANDS
 
-# minikv's own commands and subcommands, and what it says of itself: Redis has nothing to compare with.
-OWN: frozenset[str] = frozenset({"client|setinfo", "snapshot"})  # the first is of Redis 7.2; clients send it unasked
+OWN = frozenset(OWN_COMMANDS)  # Redis has nothing to compare with
 
 
 def described(server: Server, names: list[str]) -> dict[str, Value]:
