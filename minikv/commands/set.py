@@ -1,5 +1,5 @@
 # cython: language_level=3
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 """Commands on sets."""
 
 from __future__ import annotations

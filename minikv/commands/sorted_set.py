@@ -1,5 +1,5 @@
 # cython: language_level=3
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 """Commands on sorted sets: members, ranks, ranges.
 
 Any range is two ranks, so ranges by rank, by score and by member differ only in how their bounds are read.

@@ -1,5 +1,5 @@
 # cython: language_level=3
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 """Arguments, read as strictly as Redis reads them: one spelling for each number, one text for each error.
 
 Every function returns the value or raises the CommandError that the client gets.

@@ -1,5 +1,5 @@
 # cython: language_level=3
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 # ruff: noqa: F821
 """The client as command handlers see it (`ctx`): its state, and a way to send it something unasked.
 

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 """How long the calls of one command took: counters for durations from 1 ns to 1 s, exact to two digits.
 
 Durations below 256 ns have a counter each. Above, each power of two is cut into 128 equal steps:

@@ -1,5 +1,5 @@
 # cython: language_level=3
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 """The server's counters, as INFO shows them: plain C integers, so that counting costs nothing."""
 
 import cython

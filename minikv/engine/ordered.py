@@ -1,5 +1,5 @@
 # cython: cdivision=True
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 # ruff: noqa: F821
 """Counted B-trees of (order, ref) entries over parent-only memory.
 

@@ -15,11 +15,10 @@ HEURISTIC = 0
 ALWAYS = 1
 STRICT = 2
 
-# The words of redis-server, which monitoring looks for.
+# The words of redis-server, which monitoring looks for, without its link to an allocator that minikv does not use.
 WARNING = (
     "WARNING Memory overcommit must be enabled! Without it, a background save or replication may fail under low memory "
-    "condition. Being disabled, it can can also cause failures without low memory condition, see "
-    "https://github.com/jemalloc/jemalloc/issues/1328. To fix this issue add 'vm.overcommit_memory = 1' to "
+    "condition. To fix this issue add 'vm.overcommit_memory = 1' to "
     "/etc/sysctl.conf and then reboot or run the command 'sysctl vm.overcommit_memory=1' for this to take effect."
 )
 

@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 # ruff: noqa: F821
 """A collection built whole before any key has it: for the loader, for results that replace another, and for a change
 of form.

@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 # ruff: noqa: F821
 """How many bytes of the arena a key would take, without an arena: the arithmetic of Store and Builder alone.
 

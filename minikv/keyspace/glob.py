@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 """Redis's glob patterns: `*`, `?`, `[abc]`, `[^a-z]` and `\\` before a literal byte.
 
 Every element but `*` matches exactly one byte. So when a match fails, only the last `*` needs to take one byte more:

@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 """Where the groups of a stream begin, for streams with many: one is found by halving, without a look at the others.
 
 Groups lie behind each other in the stream's tail. Up to GROUPS_WALKED of them are passed over one by one; a stream with

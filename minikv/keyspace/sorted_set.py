@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 # ruff: noqa: B007, F821
 """Sorted sets: members with scores, in the order of (score, bytes of the member). An element is a string and a double.
 

@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 # ruff: noqa: B007, F821, F842
 """Consumer groups of streams: what was delivered to whom and is not acknowledged yet.
 

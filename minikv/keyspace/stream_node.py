@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 # ruff: noqa: B007, F821
 """Stream nodes: some entries with rising IDs in one listpack, in the format that RDB files have them in.
 

@@ -1,5 +1,5 @@
 # cython: language_level=3
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 """Which client has subscribed to what, and the messages that it gets.
 
 A message is encoded once for each protocol version, whatever the number of its receivers. Patterns are found by the
