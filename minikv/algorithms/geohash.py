@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 
 """Places on the earth: as scores of a sorted set, as areas to search, as distances.
 

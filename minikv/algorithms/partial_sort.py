@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 # ruff: noqa: F821
 
 """Quicksort of the first few only: GEOSEARCH with COUNT wants the smallest of many distances.

@@ -1,4 +1,5 @@
 # cython: language_level=3
+# distutils: extra_compile_args = -O1
 """Commands on the bits of strings.
 
 A value may be 512 MB, so nothing here reads more of it than the range asked for, and long ranges are worked through in

@@ -1,5 +1,5 @@
 # cython: language_level=3
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 """Commands on keys of any type."""
 
 from minikv.commands.encoding import encoding_of

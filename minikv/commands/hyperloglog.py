@@ -1,4 +1,5 @@
 # cython: language_level=3
+# distutils: extra_compile_args = -O1
 """Commands on HyperLogLogs: strings that count different elements."""
 
 from __future__ import annotations

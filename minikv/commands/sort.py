@@ -1,4 +1,5 @@
 # cython: language_level=3
+# distutils: extra_compile_args = -O1
 """SORT and SORT_RO: the elements of a list, a set or a sorted set in an order of their own or of other keys' values."""
 
 from __future__ import annotations

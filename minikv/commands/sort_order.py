@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O3
 # ruff: noqa: F821
 """The order of SORT: elements by numbers or by texts, as far as LIMIT wants it.
 
