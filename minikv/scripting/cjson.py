@@ -603,6 +603,14 @@ class Reader:
 
 @cython.cfunc
 @cython.exceptval(check=False)
+def boolean_option(L: cython.pointer(lua_State), option: cython.pointer(cython.bint)) -> cython.void:
+    """Set the option to the first argument, if there is one."""
+    if lua_gettop(L) >= 1 and lua_type(L, 1) != LUA_NIL:
+        option[0] = lua_toboolean(L, 1) != 0
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
 def integer_option(
     L: cython.pointer(lua_State),
     index: cython.int,
@@ -665,8 +673,7 @@ def sparse_array_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cyt
     settings: Json = settings_of(owner)
     if lua_gettop(L) > 3:
         return raise_where(L, wrong_argument(4, b"encode_sparse_array", b"found too many arguments"))
-    if lua_gettop(L) >= 1 and lua_type(L, 1) != LUA_NIL:
-        settings.sparse_convert = lua_toboolean(L, 1)
+    boolean_option(L, cython.address(settings.sparse_convert))
     if not integer_option(L, 2, b"encode_sparse_array", cython.address(settings.sparse_ratio), 0, 2147483647):
         return -1
     if not integer_option(L, 3, b"encode_sparse_array", cython.address(settings.sparse_safe), 0, 2147483647):
@@ -681,8 +688,7 @@ def sparse_array_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cyt
 @cython.exceptval(check=False)
 def keep_buffer_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
     settings: Json = settings_of(owner)
-    if lua_gettop(L) >= 1 and lua_type(L, 1) != LUA_NIL:
-        settings.keep_buffer = lua_toboolean(L, 1)
+    boolean_option(L, cython.address(settings.keep_buffer))
     lua_pushboolean(L, settings.keep_buffer)
     return 1
 
@@ -710,8 +716,7 @@ def encode_invalid_body(L: cython.pointer(lua_State), owner: cython.p_void) -> c
 @cython.exceptval(check=False)
 def decode_invalid_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
     settings: Json = settings_of(owner)
-    if lua_gettop(L) >= 1 and lua_type(L, 1) != LUA_NIL:
-        settings.decode_invalid = lua_toboolean(L, 1)
+    boolean_option(L, cython.address(settings.decode_invalid))
     lua_pushboolean(L, settings.decode_invalid)
     return 1
 
