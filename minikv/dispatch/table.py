@@ -458,7 +458,7 @@ class CommandTable:
 
     @cython.cfunc
     def call_from_script(
-        self, client: ScriptClient, argv: cython.pointer(cython.pointer(PyObject)), argc: cython.Py_ssize_t
+        self, client: ScriptClient, argv: cython.pointer[cython.pointer[PyObject]], argc: cython.Py_ssize_t
     ) -> object:
         """The value that answers a script's request, a CommandError if it fails. argv as for `execute`."""
         command: Command = self.find(argv, argc)

@@ -30,7 +30,7 @@ SAME = cython.declare(cython.int, 10)
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def add_bit(L: cython.pointer(lua_State)) -> cython.int:
+def add_bit(L: cython.pointer[lua_State]) -> cython.int:
     """The library, as a field of the table on top."""
     lua_createtable(L, 0, 16)
     add(L, b"band", band)
@@ -54,20 +54,20 @@ def add_bit(L: cython.pointer(lua_State)) -> cython.int:
 def low_bits(number: cython.double) -> uint32_t:
     """The number's low 32 bits, rounded to an integer first."""
     shifted: cython.double = number + SHIFT
-    bits: cython.pointer(int64_t) = cython.cast(cython.pointer(int64_t), cython.address(shifted))
+    bits: cython.pointer[int64_t] = cython.cast(cython.pointer[int64_t], cython.address(shifted))
     return cython.cast(uint32_t, bits[0])
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def give(L: cython.pointer(lua_State), bits: uint32_t) -> cython.int:
+def give(L: cython.pointer[lua_State], bits: uint32_t) -> cython.int:
     lua_pushnumber(L, cython.cast(int32_t, bits))
     return 1
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def fold(L: cython.pointer(lua_State), operation: cython.int, name: bytes) -> cython.int:
+def fold(L: cython.pointer[lua_State], operation: cython.int, name: bytes) -> cython.int:
     """AND, OR, XOR of all arguments."""
     number: cython.double = 0
     i: cython.int
@@ -88,7 +88,7 @@ def fold(L: cython.pointer(lua_State), operation: cython.int, name: bytes) -> cy
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def move(L: cython.pointer(lua_State), operation: cython.int, name: bytes) -> cython.int:
+def move(L: cython.pointer[lua_State], operation: cython.int, name: bytes) -> cython.int:
     """Shifts and rotations, by the low 5 bits of the second argument."""
     number: cython.double = 0
     if not is_number(L, 1, cython.address(number)):
@@ -112,7 +112,7 @@ def move(L: cython.pointer(lua_State), operation: cython.int, name: bytes) -> cy
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def change(L: cython.pointer(lua_State), operation: cython.int, name: bytes) -> cython.int:
+def change(L: cython.pointer[lua_State], operation: cython.int, name: bytes) -> cython.int:
     number: cython.double = 0
     if not is_number(L, 1, cython.address(number)):
         return raise_where(L, bad_argument(L, 1, name, b"number"))
@@ -126,7 +126,7 @@ def change(L: cython.pointer(lua_State), operation: cython.int, name: bytes) -> 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def tohex(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def tohex(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     """The last digits of a number, in upper case if their count is negative."""
     number: cython.double = 0
     digits: int32_t = 8
@@ -146,72 +146,72 @@ def tohex(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def push_text(L: cython.pointer(lua_State), text: bytes) -> cython.int:
+def push_text(L: cython.pointer[lua_State], text: bytes) -> cython.int:
     push_bytes(L, text)
     return 1
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def band(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def band(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     return fold(L, AND, b"band")
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def bor(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def bor(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     return fold(L, OR, b"bor")
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def bxor(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def bxor(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     return fold(L, XOR, b"bxor")
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def lshift(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def lshift(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     return move(L, LEFT, b"lshift")
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def rshift(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def rshift(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     return move(L, RIGHT, b"rshift")
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def arshift(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def arshift(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     return move(L, ARITHMETIC_RIGHT, b"arshift")
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def rol(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def rol(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     return move(L, ROTATE_LEFT, b"rol")
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def ror(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def ror(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     return move(L, ROTATE_RIGHT, b"ror")
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def bnot(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def bnot(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     return change(L, NOT, b"bnot")
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def bswap(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def bswap(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     return change(L, SWAP, b"bswap")
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def tobit(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def tobit(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     return change(L, SAME, b"tobit")

@@ -97,7 +97,7 @@ class Json:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def add_to(self, L: cython.pointer(lua_State)) -> cython.int:
+    def add_to(self, L: cython.pointer[lua_State]) -> cython.int:
         """The library, as a field of the table on top."""
         push_library(L)
         return set_field(L, b"cjson")
@@ -105,7 +105,7 @@ class Json:
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def push_library(L: cython.pointer(lua_State)) -> cython.int:
+def push_library(L: cython.pointer[lua_State]) -> cython.int:
     lua_createtable(L, 0, 16)
     add(L, b"encode", encode_body)
     add(L, b"decode", decode_body)
@@ -136,7 +136,7 @@ def settings_of(owner: cython.p_void) -> Json:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def encode_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def encode_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     if lua_gettop(L) != 1:
         return raise_where(L, wrong_argument(1, b"encode", b"expected 1 argument"))
     try:
@@ -166,7 +166,7 @@ class Writer:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def write(self, depth: cython.int) -> cython.bint:
-        L: cython.pointer(lua_State) = self.L
+        L: cython.pointer[lua_State] = self.L
         kind: cython.int = lua_type(L, -1)
         if kind == LUA_STRING:
             return self.write_string(-1)
@@ -224,7 +224,7 @@ class Writer:
     @cython.exceptval(-2, check=False)
     def array_length(self) -> cython.int:
         """The length of an array; -1 for an object."""
-        L: cython.pointer(lua_State) = self.L
+        L: cython.pointer[lua_State] = self.L
         settings: Json = self.settings
         most: cython.double = 0
         count: cython.longlong = 0
@@ -249,7 +249,7 @@ class Writer:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def write_table(self, depth: cython.int) -> cython.bint:
-        L: cython.pointer(lua_State) = self.L
+        L: cython.pointer[lua_State] = self.L
         i: cython.int
         if depth > self.settings.encode_depth or not lua_checkstack(L, 4):
             return self.fail(b"Cannot serialise, excessive nesting (%d)" % depth)
@@ -303,7 +303,7 @@ class Writer:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def decode_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def decode_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     if lua_gettop(L) != 1:
         return raise_where(L, wrong_argument(1, b"decode", b"expected 1 argument"))
     if lua_type(L, 1) != LUA_STRING and lua_type(L, 1) != LUA_NUMBER:
@@ -512,7 +512,7 @@ class Reader:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def descend(self) -> cython.bint:
-        memory: cython.pointer(minikv_lua) = minikv_lua_of(self.L)
+        memory: cython.pointer[minikv_lua] = minikv_lua_of(self.L)
         self.depth += 1
         if self.depth > self.settings.decode_depth or not lua_checkstack(self.L, 4):
             self.error = b"Found too many nested data structures (%d) at character %d" % (self.depth, self.token_at + 1)
@@ -526,7 +526,7 @@ class Reader:
     @cython.exceptval(-1, check=False)
     def value(self) -> cython.bint:
         """Push the value that begins with the token."""
-        L: cython.pointer(lua_State) = self.L
+        L: cython.pointer[lua_State] = self.L
         kind: cython.int = self.kind
         if kind == STRING:
             push_bytes(L, self.text)
@@ -603,7 +603,7 @@ class Reader:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def boolean_option(L: cython.pointer(lua_State), option: cython.pointer(cython.bint)) -> cython.void:
+def boolean_option(L: cython.pointer[lua_State], option: cython.pointer[cython.bint]) -> cython.void:
     """Set the option to the first argument, if there is one."""
     if lua_gettop(L) >= 1 and lua_type(L, 1) != LUA_NIL:
         option[0] = lua_toboolean(L, 1) != 0
@@ -612,7 +612,7 @@ def boolean_option(L: cython.pointer(lua_State), option: cython.pointer(cython.b
 @cython.cfunc
 @cython.exceptval(check=False)
 def integer_option(
-    L: cython.pointer(lua_State),
+    L: cython.pointer[lua_State],
     index: cython.int,
     name: bytes,
     setting: cython.p_int,
@@ -636,7 +636,7 @@ def integer_option(
 @cython.cfunc
 @cython.exceptval(check=False)
 def one_integer(
-    L: cython.pointer(lua_State), name: bytes, setting: cython.p_int, least: cython.int, most: cython.int
+    L: cython.pointer[lua_State], name: bytes, setting: cython.p_int, least: cython.int, most: cython.int
 ) -> cython.int:
     if lua_gettop(L) > 1:
         return raise_where(L, wrong_argument(2, name, b"found too many arguments"))
@@ -648,28 +648,28 @@ def one_integer(
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def encode_depth_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def encode_depth_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     settings: Json = settings_of(owner)
     return one_integer(L, b"encode_max_depth", cython.address(settings.encode_depth), 1, 2147483647)
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def decode_depth_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def decode_depth_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     settings: Json = settings_of(owner)
     return one_integer(L, b"decode_max_depth", cython.address(settings.decode_depth), 1, 2147483647)
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def precision_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def precision_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     settings: Json = settings_of(owner)
     return one_integer(L, b"encode_number_precision", cython.address(settings.precision), 1, 14)
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def sparse_array_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def sparse_array_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     settings: Json = settings_of(owner)
     if lua_gettop(L) > 3:
         return raise_where(L, wrong_argument(4, b"encode_sparse_array", b"found too many arguments"))
@@ -686,7 +686,7 @@ def sparse_array_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cyt
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def keep_buffer_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def keep_buffer_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     settings: Json = settings_of(owner)
     boolean_option(L, cython.address(settings.keep_buffer))
     lua_pushboolean(L, settings.keep_buffer)
@@ -695,7 +695,7 @@ def keep_buffer_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cyth
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def encode_invalid_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def encode_invalid_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     settings: Json = settings_of(owner)
     if lua_gettop(L) >= 1 and lua_type(L, 1) != LUA_NIL:
         if lua_type(L, 1) == LUA_STRING:
@@ -714,7 +714,7 @@ def encode_invalid_body(L: cython.pointer(lua_State), owner: cython.p_void) -> c
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def decode_invalid_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def decode_invalid_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     settings: Json = settings_of(owner)
     boolean_option(L, cython.address(settings.decode_invalid))
     lua_pushboolean(L, settings.decode_invalid)
@@ -723,6 +723,6 @@ def decode_invalid_body(L: cython.pointer(lua_State), owner: cython.p_void) -> c
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def new_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def new_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     push_library(L)
     return 1

@@ -53,7 +53,7 @@ MAX_DEPTH = cython.declare(cython.int, 1500)
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def add_cmsgpack(L: cython.pointer(lua_State)) -> cython.int:
+def add_cmsgpack(L: cython.pointer[lua_State]) -> cython.int:
     """The library, as a field of the table on top."""
     lua_createtable(L, 0, 8)
     add(L, b"pack", pack_body)
@@ -76,7 +76,7 @@ def add_cmsgpack(L: cython.pointer(lua_State)) -> cython.int:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def pack_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def pack_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     """All arguments, one behind the other."""
     argc: cython.int = lua_gettop(L)
     i: cython.int
@@ -106,7 +106,7 @@ class Packer:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def write(self, level: cython.int) -> cython.bint:
-        L: cython.pointer(lua_State) = self.L
+        L: cython.pointer[lua_State] = self.L
         kind: cython.int = lua_type(L, -1)
         if len(self.out) > MAX_OUTPUT:
             return False
@@ -195,7 +195,7 @@ class Packer:
     @cython.exceptval(-2, check=False)
     def array_length(self) -> cython.Py_ssize_t:
         """The length of an array; -1 for a map."""
-        L: cython.pointer(lua_State) = self.L
+        L: cython.pointer[lua_State] = self.L
         count: cython.Py_ssize_t = 0
         most: cython.double = 0
         number: cython.double
@@ -213,7 +213,7 @@ class Packer:
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def write_table(self, level: cython.int) -> cython.bint:
-        L: cython.pointer(lua_State) = self.L
+        L: cython.pointer[lua_State] = self.L
         i: cython.Py_ssize_t
         count: cython.Py_ssize_t = self.array_length()
         if not lua_checkstack(L, 6):
@@ -259,14 +259,14 @@ class Packer:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def unpack_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def unpack_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     """All values of a string."""
     return unpack(L, 0, 0, b"unpack")
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def unpack_one_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def unpack_one_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     """The offset behind the first value, -1 at the end, and the value."""
     offset: cython.double = 0
     if lua_gettop(L) > 1 and not is_number(L, 2, cython.address(offset)):
@@ -276,7 +276,7 @@ def unpack_one_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cytho
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def unpack_limit_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def unpack_limit_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     """The same for several values."""
     limit: cython.double = 0
     offset: cython.double = 0
@@ -289,7 +289,7 @@ def unpack_limit_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cyt
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def unpack(L: cython.pointer(lua_State), limit: cython.int, offset: cython.double, name: bytes) -> cython.int:
+def unpack(L: cython.pointer[lua_State], limit: cython.int, offset: cython.double, name: bytes) -> cython.int:
     """At most `limit` values from an offset on; 0 for both: all."""
     length: cython.size_t = 0
     if lua_type(L, 1) != LUA_STRING and lua_type(L, 1) != LUA_NUMBER:
@@ -392,8 +392,8 @@ class Unpacker:
     @cython.exceptval(-1, check=False)
     def value(self, level: cython.int) -> cython.bint:
         """Push the next value."""
-        L: cython.pointer(lua_State) = self.L
-        memory: cython.pointer(minikv_lua) = minikv_lua_of(L)
+        L: cython.pointer[lua_State] = self.L
+        memory: cython.pointer[minikv_lua] = minikv_lua_of(L)
         short: cython.float = 0
         double: cython.double = 0
         bits32: uint32_t

@@ -132,7 +132,7 @@ class Interpreter:
     def open(self) -> None:
         """Make the state and what scripts see."""
         self.L = minikv_lua_new(cython.address(self.memory))
-        L: cython.pointer(lua_State) = self.L
+        L: cython.pointer[lua_State] = self.L
         if L == cython.NULL:
             raise MemoryError
         if luaL_loadbuffer(L, PyBytes_AS_STRING(PRELUDE), PyBytes_GET_SIZE(PRELUDE), b"=prelude"):
@@ -175,7 +175,7 @@ class Interpreter:
     @cython.cfunc
     def add_redis(self) -> object:
         """The table `redis`, as a field of the table on top."""
-        L: cython.pointer(lua_State) = self.L
+        L: cython.pointer[lua_State] = self.L
         lua_createtable(L, 0, 32)
         add(L, b"call", call_body)
         add(L, b"pcall", pcall_body)
@@ -207,7 +207,7 @@ class Interpreter:
     @cython.exceptval(-2, check=False)
     def compile(self, source: bytes, name: bytes) -> cython.int:
         """A reference to the function that the source is the body of; CommandError with Lua's message."""
-        L: cython.pointer(lua_State) = self.L
+        L: cython.pointer[lua_State] = self.L
         if luaL_loadbuffer(L, PyBytes_AS_STRING(source), PyBytes_GET_SIZE(source), PyBytes_AS_STRING(name)):
             text: bytes = bytes_at(L, -1)
             lua_settop(L, -2)
@@ -219,7 +219,7 @@ class Interpreter:
 
         register(name, reference, description, flags): for each function; the last two are None or bytes, and a list.
         """
-        L: cython.pointer(lua_State) = self.L
+        L: cython.pointer[lua_State] = self.L
         base: cython.int = lua_gettop(L)
         self.killed = False
         self.register = register
@@ -270,7 +270,7 @@ class Interpreter:
         arguments: the first `keys` of them are keys. as_globals: KEYS and ARGV; else they are the function's arguments.
         name: of the script or function in messages.
         """
-        L: cython.pointer(lua_State) = self.L
+        L: cython.pointer[lua_State] = self.L
         base: cython.int = lua_gettop(L)
         number: cython.int
         count: cython.int = len(arguments)
@@ -326,7 +326,7 @@ class Interpreter:
     @cython.cfunc
     def failure(self, status: cython.int, name: bytes) -> object:
         """Raise the error on top of the stack."""
-        L: cython.pointer(lua_State) = self.L
+        L: cython.pointer[lua_State] = self.L
         if lua_type(L, -1) != LUA_TABLE:
             text: bytes = bytes_at(L, -1) if lua_type(L, -1) == LUA_STRING else b"execution failure"
             raise CommandError(
@@ -343,7 +343,7 @@ class Interpreter:
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def call(self, L: cython.pointer(lua_State), raises: cython.bint) -> cython.int:
+    def call(self, L: cython.pointer[lua_State], raises: cython.bint) -> cython.int:
         """redis.call and redis.pcall."""
         try:
             value = self.execute(L)
@@ -361,7 +361,7 @@ class Interpreter:
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def stop(self, L: cython.pointer(lua_State), error: object) -> cython.int:
+    def stop(self, L: cython.pointer[lua_State], error: object) -> cython.int:
         """End the script by something that is not its own error."""
         self.bug = error
         self.killed = True
@@ -369,13 +369,13 @@ class Interpreter:
         return raise_text(L, b"ERR internal error")
 
     @cython.cfunc
-    def execute(self, L: cython.pointer(lua_State)) -> object:
+    def execute(self, L: cython.pointer[lua_State]) -> object:
         """Execute the command that the stack holds."""
         argc: cython.int = lua_gettop(L)
         i: cython.int
         kind: cython.int
-        few: cython.pointer(PyObject)[16]
-        argv: cython.pointer(cython.pointer(PyObject)) = few
+        few: cython.pointer[PyObject][16]
+        argv: cython.pointer[cython.pointer[PyObject]] = few
         if argc == 0:
             return Uncounted("ERR Please specify at least one argument for this redis lib call")
         for i in range(argc):
@@ -386,7 +386,7 @@ class Interpreter:
             return Uncounted("ERR the script is being stopped")
         if argc > FEW:
             argv = cython.cast(
-                cython.pointer(cython.pointer(PyObject)), PyMem_Malloc(argc * cython.sizeof(cython.pointer(PyObject)))
+                cython.pointer[cython.pointer[PyObject]], PyMem_Malloc(argc * cython.sizeof(cython.pointer[PyObject]))
             )
             if argv == cython.NULL:
                 raise MemoryError
@@ -395,7 +395,7 @@ class Interpreter:
             is_number: cython.bint = lua_type(L, i + 1) == LUA_NUMBER
             argument = number_text(lua_tonumber(L, i + 1)) if is_number else bytes_at(L, i + 1)
             Py_INCREF(argument)
-            argv[i] = cython.cast(cython.pointer(PyObject), argument)
+            argv[i] = cython.cast(cython.pointer[PyObject], argument)
         try:
             return self.table.call_from_script(self.client, argv, argc)
         finally:
@@ -406,7 +406,7 @@ class Interpreter:
 
     @cython.cfunc
     @cython.exceptval(-1, check=True)
-    def register_from(self, L: cython.pointer(lua_State)) -> cython.int:
+    def register_from(self, L: cython.pointer[lua_State]) -> cython.int:
         """Register the function that the stack describes. CommandError."""
         argc: cython.int = lua_gettop(L)
         description: object = None
@@ -440,7 +440,7 @@ class Interpreter:
         return 0
 
     @cython.cfunc
-    def named_arguments(self, L: cython.pointer(lua_State)) -> tuple:
+    def named_arguments(self, L: cython.pointer[lua_State]) -> tuple:
         """Name, description and flags of the table at 1; the function goes to 2."""
         name: object = None
         description: object = None
@@ -491,7 +491,7 @@ class Interpreter:
 
     @cython.cfunc
     @cython.exceptval(check=False)
-    def interrupt(self, L: cython.pointer(lua_State)) -> cython.int:
+    def interrupt(self, L: cython.pointer[lua_State]) -> cython.int:
         """A script runs for long."""
         try:
             if not self.killed:
@@ -507,7 +507,7 @@ class Interpreter:
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def add_numbers(L: cython.pointer(lua_State), numbers: tuple) -> cython.int:
+def add_numbers(L: cython.pointer[lua_State], numbers: tuple) -> cython.int:
     """Constants, as fields of the table on top."""
     for name, number in numbers:
         lua_pushnumber(L, number)
@@ -517,7 +517,7 @@ def add_numbers(L: cython.pointer(lua_State), numbers: tuple) -> cython.int:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def is_text(L: cython.pointer(lua_State), index: cython.int) -> cython.bint:
+def is_text(L: cython.pointer[lua_State], index: cython.int) -> cython.bint:
     """A string, or a number, which is one, too."""
     return lua_type(L, index) == LUA_STRING or lua_type(L, index) == LUA_NUMBER
 
@@ -536,7 +536,7 @@ def version_number() -> int:
 
 
 @cython.cfunc
-def field(L: cython.pointer(lua_State), name: bytes) -> object:
+def field(L: cython.pointer[lua_State], name: bytes) -> object:
     """A field of the table on top as text, None without one."""
     push_bytes(L, name)
     lua_rawget(L, -2)
@@ -551,7 +551,7 @@ def field(L: cython.pointer(lua_State), name: bytes) -> object:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def raise_text(L: cython.pointer(lua_State), text: cython.p_const_char) -> cython.int:
+def raise_text(L: cython.pointer[lua_State], text: cython.p_const_char) -> cython.int:
     """Let the body's caller raise {err=text}."""
     push_error(L, text)
     return LUA_RAISE
@@ -559,7 +559,7 @@ def raise_text(L: cython.pointer(lua_State), text: cython.p_const_char) -> cytho
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def push_error(L: cython.pointer(lua_State), text: cython.p_const_char) -> cython.int:
+def push_error(L: cython.pointer[lua_State], text: cython.p_const_char) -> cython.int:
     lua_createtable(L, 0, 1)
     lua_pushstring(L, b"err")
     lua_pushstring(L, text)
@@ -572,25 +572,25 @@ def push_error(L: cython.pointer(lua_State), text: cython.p_const_char) -> cytho
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def count_hook(owner: cython.p_void, L: cython.pointer(lua_State)) -> cython.int:
+def count_hook(owner: cython.p_void, L: cython.pointer[lua_State]) -> cython.int:
     return cython.cast(Interpreter, owner).interrupt(L)
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def call_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def call_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     return cython.cast(Interpreter, owner).call(L, True)
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def pcall_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def pcall_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     return cython.cast(Interpreter, owner).call(L, False)
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def error_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def error_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     """The handler of every error that ends a script: {err=} with the place where it happened."""
     record: lua_Debug
     lua_settop(L, 1)
@@ -620,7 +620,7 @@ def error_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int
 
 
 @cython.cfunc
-def shown(L: cython.pointer(lua_State), index: cython.int) -> bytes:
+def shown(L: cython.pointer[lua_State], index: cython.int) -> bytes:
     """What tostring makes of a value that is no text."""
     kind: cython.int = lua_type(L, index)
     if kind == 0:
@@ -632,7 +632,7 @@ def shown(L: cython.pointer(lua_State), index: cython.int) -> bytes:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def log_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def log_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     argc: cython.int = lua_gettop(L)
     i: cython.int
     if argc < 2:
@@ -656,7 +656,7 @@ def log_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def sha1hex_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def sha1hex_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     if lua_gettop(L) != 1:
         return raise_text(L, b"ERR wrong number of arguments")
     push_bytes(L, hashlib.sha1(bytes_at(L, 1)).hexdigest().encode())
@@ -665,7 +665,7 @@ def sha1hex_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.i
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def error_reply_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def error_reply_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     if lua_gettop(L) != 1 or lua_type(L, 1) != LUA_STRING:
         return push_error(L, b"ERR wrong number or type of arguments")
     text: bytes = bytes_at(L, 1)
@@ -682,7 +682,7 @@ def error_reply_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cyth
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def status_reply_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def status_reply_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     if lua_gettop(L) != 1 or lua_type(L, 1) != LUA_STRING:
         return push_error(L, b"ERR wrong number or type of arguments")
     lua_createtable(L, 0, 1)
@@ -694,7 +694,7 @@ def status_reply_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cyt
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def setresp_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def setresp_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     if lua_gettop(L) != 1:
         return raise_text(L, b"ERR redis.setresp() requires one argument.")
     version: cython.double = lua_tonumber(L, 1)
@@ -706,7 +706,7 @@ def setresp_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.i
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def set_repl_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def set_repl_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     if lua_gettop(L) != 1:
         return raise_text(L, b"ERR redis.set_repl() requires two arguments.")
     flags: cython.double = lua_tonumber(L, 1)
@@ -717,27 +717,27 @@ def set_repl_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def replicate_commands_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def replicate_commands_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     lua_pushboolean(L, True)
     return 1
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def breakpoint_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def breakpoint_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     lua_pushboolean(L, False)
     return 1
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def debug_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def debug_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     return 0
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def acl_check_cmd_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def acl_check_cmd_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     """Whether the user may run the command: there is one user, who may run all."""
     argc: cython.int = lua_gettop(L)
     i: cython.int
@@ -756,7 +756,7 @@ def acl_check_cmd_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cy
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def register_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def register_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     """redis.register_function(name, function), or of a table with these and more."""
     interpreter: Interpreter = cython.cast(Interpreter, owner)
     try:
@@ -771,7 +771,7 @@ def register_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def random_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def random_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     """math.random: the same numbers after each start of a server, as in Redis."""
     interpreter: Interpreter = cython.cast(Interpreter, owner)
     share: cython.double = (nrand48(interpreter.random) % 2147483647) / RANDOM_MAX
@@ -794,7 +794,7 @@ def random_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.in
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def randomseed_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def randomseed_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     interpreter: Interpreter = cython.cast(Interpreter, owner)
     seed: cython.longlong = cython.cast(cython.longlong, integer_at(L, 1))
     interpreter.random[0] = 0x330E
@@ -805,5 +805,5 @@ def randomseed_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cytho
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def integer_at(L: cython.pointer(lua_State), index: cython.int) -> cython.double:
+def integer_at(L: cython.pointer[lua_State], index: cython.int) -> cython.double:
     return cython.cast(cython.double, cython.cast(cython.int, lua_tonumber(L, index)))

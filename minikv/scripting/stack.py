@@ -26,7 +26,7 @@ from cython.cimports.minikv.scripting.values import push_bytes
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def add(L: cython.pointer(lua_State), name: bytes, body: minikv_body) -> cython.int:
+def add(L: cython.pointer[lua_State], name: bytes, body: minikv_body) -> cython.int:
     """A function of ours as a field of the table on top."""
     minikv_lua_push_body(L, body)
     set_field(L, name)
@@ -35,7 +35,7 @@ def add(L: cython.pointer(lua_State), name: bytes, body: minikv_body) -> cython.
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def set_field(L: cython.pointer(lua_State), name: bytes) -> cython.int:
+def set_field(L: cython.pointer[lua_State], name: bytes) -> cython.int:
     """Take the value on top as a field of the table below it."""
     push_bytes(L, name)
     lua_pushvalue(L, -2)
@@ -46,7 +46,7 @@ def set_field(L: cython.pointer(lua_State), name: bytes) -> cython.int:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def raise_where(L: cython.pointer(lua_State), text: bytes) -> cython.int:
+def raise_where(L: cython.pointer[lua_State], text: bytes) -> cython.int:
     """Let a body's caller raise a text behind the place in the script, as Lua's own functions do."""
     record: lua_Debug
     place: bytes = b""
@@ -60,7 +60,7 @@ def raise_where(L: cython.pointer(lua_State), text: bytes) -> cython.int:
 
 
 @cython.cfunc
-def bad_argument(L: cython.pointer(lua_State), index: cython.int, function: bytes, expected: bytes) -> bytes:
+def bad_argument(L: cython.pointer[lua_State], index: cython.int, function: bytes, expected: bytes) -> bytes:
     """The message for an argument of a wrong type."""
     given: bytes = b"no value"
     if index <= lua_gettop(L):
@@ -75,7 +75,7 @@ def wrong_argument(index: cython.int, function: bytes, reason: bytes) -> bytes:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def is_number(L: cython.pointer(lua_State), index: cython.int, number: cython.p_double) -> cython.bint:
+def is_number(L: cython.pointer[lua_State], index: cython.int, number: cython.p_double) -> cython.bint:
     """Whether the argument is a number or a string that spells one."""
     if index > lua_gettop(L) or not lua_isnumber(L, index):
         return False

@@ -36,7 +36,7 @@ SIZES = {98: 1, 66: 1, 84: 8, 104: 2, 72: 2, 108: 8, 76: 8, 102: 4, 100: 8, 120:
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def add_struct(L: cython.pointer(lua_State)) -> cython.int:
+def add_struct(L: cython.pointer[lua_State]) -> cython.int:
     """The library, as a field of the table on top."""
     lua_createtable(L, 0, 4)
     add(L, b"pack", pack_body)
@@ -131,7 +131,7 @@ class Layout:
 
 
 @cython.cfunc
-def layout_of(L: cython.pointer(lua_State), name: bytes) -> Layout:
+def layout_of(L: cython.pointer[lua_State], name: bytes) -> Layout:
     layout: Layout = Layout()
     layout.L = L
     layout.name = name
@@ -142,13 +142,13 @@ def layout_of(L: cython.pointer(lua_State), name: bytes) -> Layout:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def is_text(L: cython.pointer(lua_State), index: cython.int) -> cython.bint:
+def is_text(L: cython.pointer[lua_State], index: cython.int) -> cython.bint:
     return lua_gettop(L) >= index and (lua_type(L, index) == LUA_STRING or lua_type(L, index) == LUA_NUMBER)
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def pack_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def pack_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     if not is_text(L, 1):
         return raise_where(L, bad_argument(L, 1, b"pack", b"string"))
     try:
@@ -164,7 +164,7 @@ def pack_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
 
 
 @cython.cfunc
-def pack(L: cython.pointer(lua_State), layout: Layout, out: bytearray) -> bytes:
+def pack(L: cython.pointer[lua_State], layout: Layout, out: bytearray) -> bytes:
     """Write all arguments; an error, or None."""
     index: cython.int = 2
     number: cython.double = 0
@@ -208,7 +208,7 @@ def pack(L: cython.pointer(lua_State), layout: Layout, out: bytearray) -> bytes:
 
 
 @cython.cfunc
-def missing(L: cython.pointer(lua_State), index: cython.int, expected: bytes) -> bytes:
+def missing(L: cython.pointer[lua_State], index: cython.int, expected: bytes) -> bytes:
     """The error for an argument of pack; one that is not there counts as nil."""
     if index > lua_gettop(L):
         return wrong_argument(index, b"pack", expected + b" expected, got nil")
@@ -236,7 +236,7 @@ def put_integer(out: bytearray, number: cython.double, size: cython.longlong, bi
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def unpack_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def unpack_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     """The values, and the position behind the last."""
     start: cython.double = 1
     error: bytes
@@ -261,7 +261,7 @@ def unpack_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.in
 
 
 @cython.cfunc
-def unpack(L: cython.pointer(lua_State), layout: Layout, position: cython.longlong) -> bytes:
+def unpack(L: cython.pointer[lua_State], layout: Layout, position: cython.longlong) -> bytes:
     """Push all values; an error, or None."""
     length: cython.size_t = 0
     data: cython.p_const_char = lua_tolstring(L, 2, cython.address(length))
@@ -335,7 +335,7 @@ def get_integer(
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def size_body(L: cython.pointer(lua_State), owner: cython.p_void) -> cython.int:
+def size_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     """How many bytes a format without strings of unknown length stands for."""
     if not is_text(L, 1):
         return raise_where(L, bad_argument(L, 1, b"size", b"string"))

@@ -62,14 +62,14 @@ TOO_LONG = "ERR the script's reply has too many values"
 @cython.cfunc
 @cython.inline
 @cython.exceptval(-1, check=False)
-def push_bytes(L: cython.pointer(lua_State), text: bytes) -> cython.int:
+def push_bytes(L: cython.pointer[lua_State], text: bytes) -> cython.int:
     lua_pushlstring(L, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
     return 0
 
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def push_field(L: cython.pointer(lua_State), name: bytes, text: bytes) -> cython.int:
+def push_field(L: cython.pointer[lua_State], name: bytes, text: bytes) -> cython.int:
     """Push a table with one field."""
     lua_createtable(L, 0, 1)
     push_bytes(L, name)
@@ -80,7 +80,7 @@ def push_field(L: cython.pointer(lua_State), name: bytes, text: bytes) -> cython
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def push_value(L: cython.pointer(lua_State), value: object, resp: cython.int) -> cython.int:
+def push_value(L: cython.pointer[lua_State], value: object, resp: cython.int) -> cython.int:
     """Push what a handler returned; there is room for it on the stack."""
     if type(value) is bytes:
         return push_bytes(L, value)
@@ -106,7 +106,7 @@ def push_value(L: cython.pointer(lua_State), value: object, resp: cython.int) ->
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def push_items(L: cython.pointer(lua_State), items: object, resp: cython.int) -> cython.int:
+def push_items(L: cython.pointer[lua_State], items: object, resp: cython.int) -> cython.int:
     number: cython.int
     lua_createtable(L, len(items), 0)
     for number, item in enumerate(items, 1):
@@ -117,7 +117,7 @@ def push_items(L: cython.pointer(lua_State), items: object, resp: cython.int) ->
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def push_other(L: cython.pointer(lua_State), value: object, resp: cython.int) -> cython.int:
+def push_other(L: cython.pointer[lua_State], value: object, resp: cython.int) -> cython.int:
     if isinstance(value, CommandError):
         return push_field(L, b"err", str(value).encode("utf-8", "surrogateescape"))
     if isinstance(value, bool):
@@ -158,7 +158,7 @@ def push_other(L: cython.pointer(lua_State), value: object, resp: cython.int) ->
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def push_double(L: cython.pointer(lua_State), number: cython.double, digits: bytes, resp: cython.int) -> cython.int:
+def push_double(L: cython.pointer[lua_State], number: cython.double, digits: bytes, resp: cython.int) -> cython.int:
     if resp < 3:
         return push_bytes(L, digits)
     lua_createtable(L, 0, 1)
@@ -170,7 +170,7 @@ def push_double(L: cython.pointer(lua_State), number: cython.double, digits: byt
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def push_map(L: cython.pointer(lua_State), pairs: object, count: cython.int, resp: cython.int) -> cython.int:
+def push_map(L: cython.pointer[lua_State], pairs: object, count: cython.int, resp: cython.int) -> cython.int:
     number: cython.int = 0
     if resp > 2:
         lua_createtable(L, 0, 1)
@@ -197,7 +197,7 @@ def push_map(L: cython.pointer(lua_State), pairs: object, count: cython.int, res
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def push_set(L: cython.pointer(lua_State), items: list, resp: cython.int) -> cython.int:
+def push_set(L: cython.pointer[lua_State], items: list, resp: cython.int) -> cython.int:
     if resp < 3:
         return push_items(L, items, resp)
     lua_createtable(L, 0, 1)
@@ -216,7 +216,7 @@ def push_set(L: cython.pointer(lua_State), items: list, resp: cython.int) -> cyt
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def push_verbatim(L: cython.pointer(lua_State), form: bytes, data: bytes, resp: cython.int) -> cython.int:
+def push_verbatim(L: cython.pointer[lua_State], form: bytes, data: bytes, resp: cython.int) -> cython.int:
     if resp < 3:
         return push_bytes(L, data)
     lua_createtable(L, 0, 1)
@@ -245,7 +245,7 @@ class Wire:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def push(self, L: cython.pointer(lua_State), resp: cython.int) -> cython.int:
+    def push(self, L: cython.pointer[lua_State], resp: cython.int) -> cython.int:
         return push_value(L, self.read(), resp)
 
     @cython.cfunc
@@ -291,7 +291,7 @@ class Wire:
 
 
 @cython.cfunc
-def bytes_at(L: cython.pointer(lua_State), index: cython.int) -> bytes:
+def bytes_at(L: cython.pointer[lua_State], index: cython.int) -> bytes:
     """A string, or a number's digits (which leaves the number a string)."""
     length: cython.size_t = 0
     text: cython.p_const_char = lua_tolstring(L, index, cython.address(length))
@@ -302,7 +302,7 @@ def bytes_at(L: cython.pointer(lua_State), index: cython.int) -> bytes:
 
 @cython.cfunc
 def value_at(
-    L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int, left: cython.p_longlong
+    L: cython.pointer[lua_State], resp: cython.int, caller_resp: cython.int, left: cython.p_longlong
 ) -> object:
     """Take the value on top of the stack, as the reply that it stands for.
 
@@ -340,7 +340,7 @@ def cut_off(number: cython.double) -> cython.longlong:
 @cython.cfunc
 @cython.exceptval(check=False)
 def push_member(
-    L: cython.pointer(lua_State), name: cython.p_const_char, length: cython.size_t, kind: cython.int
+    L: cython.pointer[lua_State], name: cython.p_const_char, length: cython.size_t, kind: cython.int
 ) -> cython.bint:
     """Push a field of the table on top if it is of this type; else nothing."""
     lua_pushlstring(L, name, length)
@@ -353,7 +353,7 @@ def push_member(
 
 @cython.cfunc
 def table_at(
-    L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int, left: cython.p_longlong
+    L: cython.pointer[lua_State], resp: cython.int, caller_resp: cython.int, left: cython.p_longlong
 ) -> object:
     """The table on top; it stays there."""
     value: object
@@ -388,7 +388,7 @@ def table_at(
 
 
 @cython.cfunc
-def items_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int, left: cython.p_longlong) -> list:
+def items_at(L: cython.pointer[lua_State], resp: cython.int, caller_resp: cython.int, left: cython.p_longlong) -> list:
     items: list = []
     number: cython.int = 1
     while True:
@@ -402,7 +402,7 @@ def items_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython
 
 
 @cython.cfunc
-def map_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int, left: cython.p_longlong) -> object:
+def map_at(L: cython.pointer[lua_State], resp: cython.int, caller_resp: cython.int, left: cython.p_longlong) -> object:
     """Take the table on top as a map, whose keys may be anything."""
     parts: list = []
     lua_pushnil(L)
@@ -417,7 +417,7 @@ def map_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.i
 
 
 @cython.cfunc
-def set_at(L: cython.pointer(lua_State), resp: cython.int, caller_resp: cython.int, left: cython.p_longlong) -> object:
+def set_at(L: cython.pointer[lua_State], resp: cython.int, caller_resp: cython.int, left: cython.p_longlong) -> object:
     """Take the table on top as the set of its keys."""
     members: list = []
     lua_pushnil(L)
