@@ -72,6 +72,7 @@ class Config:
     lazyfree_lazy_server_del: bool
     lazyfree_lazy_user_del: bool
     lazyfree_lazy_user_flush: bool
+    notify_keyspace_events: str
     lfu_decay_time: int
     oom_score_adj: str
     oom_score_adj_values: tuple[int, ...]

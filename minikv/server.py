@@ -44,6 +44,7 @@ from minikv.host.oom_score import OomScore
 from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
+from minikv.pubsub.keyspace_events import KeyspaceEvents
 from minikv.pubsub.registry import Registry
 from minikv.saving.temp_file import temp_name
 from minikv.scripting.functions import Functions
@@ -100,6 +101,8 @@ class Server:
         self.blocking = Blocking(self.table, keyspace, self._call_later)
         self.monitors: set[Client] = set()
         self.pubsub = Registry()
+        self._events = KeyspaceEvents(self.pubsub, len(keyspace.databases))
+        self._take_event = self._events.take
         self.scripts = Scripts(self, self.table, log)
         self.postponed: set[Client] = set()
         self.slowlog = SlowLog(config, clock)
@@ -323,6 +326,7 @@ class Server:
             (("maxmemory", "save", "stop-writes-on-bgsave-error"), self.refresh_gates),
             (("maxmemory-policy", "lfu-log-factor", "lfu-decay-time"), self._set_access_clock),
             (("lazyfree-lazy-expire", "lazyfree-lazy-server-del"), self._set_lazy_freeing),
+            (("notify-keyspace-events",), self._set_events),
         ):
             for name in names:
                 self.config.on_change(name, ignoring_value(apply))
@@ -366,6 +370,9 @@ class Server:
 
     def _set_lazy_freeing(self) -> None:
         self.keyspace.free_lazily(self.config.lazyfree_lazy_expire, self.config.lazyfree_lazy_server_del)
+
+    def _set_events(self) -> None:
+        self.keyspace.observe(self._take_event, self._events.choose(self.config.notify_keyspace_events))
 
     def _set_oom_score(self) -> None:
         try:

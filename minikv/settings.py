@@ -348,18 +348,21 @@ class BufferLimits(Kind):
 
 
 class EventClasses(Kind):
-    """Classes of keyspace events, a letter each; `A` stands for those of `members`."""
+    """Classes of keyspace events, a letter each; `A` stands for those of `members`, and hides an `n` as in Redis."""
 
     members = "g$lshzxetd"
-    letters = "g$lshzxetdKEmn"
+    letters = "g$lshzxetdnKEm"
 
     def read_word(self, word: str) -> str:
         if not set(word) <= set(self.letters + "A"):
             raise ValueError("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
         chosen = set(word) | (set(self.members) if "A" in word else set())
-        if set(self.members) <= chosen:
-            return "A" + "".join(letter for letter in "KEm" if letter in chosen)
         return "".join(letter for letter in self.letters if letter in chosen)
+
+    def show(self, value: str) -> str:
+        if set(self.members) <= set(value):
+            return "A" + "".join(letter for letter in "KEm" if letter in value)
+        return value
 
 
 def memory_bytes(text: str) -> int | None:
@@ -571,7 +574,7 @@ SETTINGS = (
     _unused("active-defrag-max-scan-fields", Integer(1, LONG_MAX), 1000),
     _unused("active-defrag-threshold-lower", Integer(0, 1000), 10),
     _unused("active-defrag-threshold-upper", Integer(0, 1000), 100),
-    _unused("notify-keyspace-events", EventClasses(), ""),
+    Setting("notify-keyspace-events", EventClasses(), ""),
     _unused("tracking-table-max-keys", COUNT, 1000000),
     # the memory and the snapshots of minikv itself
     Setting("arena-size", MEMORY, 0, mutable=False),

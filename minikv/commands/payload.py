@@ -45,7 +45,7 @@ def restore(ctx: Client, key: bytes, ttl: bytes, data: bytes, *options: bytes) -
         ctx.server.log.verbose(f"RESTORE was refused a payload: {error}")
         raise CommandError("ERR Bad data format") from error
     if not alive:
-        ctx.db.delete(key)
+        ctx.db.discard(key)
     return OK
 
 

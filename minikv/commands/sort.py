@@ -37,7 +37,7 @@ def sort(ctx: Client, key: bytes, *words: bytes) -> int | list[bytes | None]:
     values = wanted.values(ctx.db, wanted.elements(ctx.db, key))
     if wanted.destination is None:
         return values
-    stored = replace_list(ctx.db, wanted.destination, [value or b"" for value in values])
+    stored = replace_list(ctx.db, wanted.destination, [value or b"" for value in values], b"sortstore")
     ctx.keyspace.dirty += max(stored - 1, 0)  # each element counts, and one has been counted
     return stored
 

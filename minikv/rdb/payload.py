@@ -12,6 +12,7 @@ import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.minikv.keyspace.database import Database
+from cython.cimports.minikv.keyspace.events import EVENT_GENERIC, EVENT_NEW
 from cython.cimports.minikv.rdb.format import (
     CHECKSUM_LEN,
     FIRST_VERSION_WITH_UNSEALED_PAYLOADS,
@@ -115,4 +116,6 @@ def restore(
     if values.outcome != LOADED:
         return False
     database.changed(key)
+    database.notify(EVENT_NEW, b"new", key)
+    database.notify(EVENT_GENERIC, b"restore", key)
     return True
