@@ -449,7 +449,7 @@ class CommandTable:
             self.services.postponed.add(client)
             return POSTPONED
         if in_multi and (command.role == ROLE_ORDINARY or command.role == ROLE_PING):
-            client.transaction.add(command, tuple(argv_list(argv, argc)))
+            client.transaction.add(command, command.flags, argv, argc)
             return QUEUED
         if gates & GATE_MONITORS and flags & NOSCRIPT and flags & SKIP_MONITOR and flags & MOVABLEKEYS:
             # A script: shown before what it calls.
