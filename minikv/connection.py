@@ -604,7 +604,7 @@ class Connection(Client):
         argv: cython.pointer[cython.pointer[PyObject]],
         argc: cython.Py_ssize_t,
     ) -> object:
-        value = self.hub.table.call(self, command, argv, argc)
+        value = self.hub.table.call_queued(self, command, argv, argc)
         if self.reply_mode == C_REPLY_ON or self.reply_mode == C_REPLY_SKIP_NEXT:
             self.hub.replies.write_value(value, self.resp)
 
