@@ -395,6 +395,17 @@ class Hub(Sink):
         """Whether this client's batch is being executed."""
         return self.serving is client
 
+    def served(self) -> tuple:
+        """The client whose batch is being executed and its request; None and nothing between batches.
+
+        In the place of the name of a command that runs now is the client (CommandTable.call).
+        """
+        serving: Connection = self.serving
+        if serving is None:
+            return None, []
+        reader: RequestReader = serving.reader
+        return serving, [cython.cast(object, reader.argv[place]) for place in range(reader.argc)]
+
 
 def nothing() -> None:
     """The clock of a server without a keyspace."""

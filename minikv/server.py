@@ -37,6 +37,7 @@ from minikv.dispatch.blocking import Blocking
 from minikv.dispatch.census import Census
 from minikv.dispatch.client import Client
 from minikv.dispatch.stats import Stats
+from minikv.dispatch.switches import Switches
 from minikv.dispatch.table import CommandTable
 from minikv.errors import CommandError, ConfigError, MinikvError
 from minikv.host.memory import private_bytes, read_own_memory
@@ -75,7 +76,8 @@ GC_THRESHOLDS = (20_000, 50, 100)
 class Server:
     """Everything that runs: the Services of the command handlers, and the owner of their lifetimes.
 
-    clock: Unix time in seconds. on_ready: called when clients are served. port: of the first TCP socket, 0 without one.
+    clock: Unix time in seconds. on_listening: called with `port` before the dump is loaded. on_ready: called when
+    clients are served. port: of the first TCP socket, 0 without one.
     startup_bytes: private memory of the process without the keyspace's.
     """
 
@@ -85,6 +87,7 @@ class Server:
         keyspace: Keyspace,
         log: Log,
         *,
+        on_listening: Callable[[int], object] | None = None,
         on_ready: Callable[[], object] | None = None,
         clock: Callable[[], float] = time.time,
         snapshots: SnapshotController | None = None,
@@ -95,6 +98,7 @@ class Server:
         keyspace.is_compact = functools.partial(is_compact, config)
         self.log = log
         self.clock = clock
+        self.on_listening = on_listening
         self.on_ready = on_ready
         self.stats = Stats()
         self.table = CommandTable.build(command_modules(), self, self.stats)
@@ -105,6 +109,7 @@ class Server:
         self._take_event = self._events.take
         self.scripts = Scripts(self, self.table, log)
         self.postponed: set[Client] = set()
+        self.switches = Switches()
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
         self._oom_score = OomScore()
@@ -167,6 +172,8 @@ class Server:
             self._hub.listen(self._open_unix(self.config.unixsocket, self.config.unixsocketperm))
         self._hub.open()
         self._handle_signals()
+        if self.on_listening is not None:
+            self.on_listening(self.port)
         self.log.warning("Server initialized")
         await self._load()
         if self._stopped.done():
@@ -210,6 +217,7 @@ class Server:
         """End `serve`, without saving."""
         self.exit_code = exit_code
         self.snapshots.stop_loading()
+        self._close_tcp()  # before the client of SHUTDOWN sees its connection close
         if not self._stopped.done():
             self._stopped.set_result(None)
 
@@ -446,6 +454,10 @@ class Server:
             else:
                 client.close()
 
+    def served(self) -> tuple[Client | None, list[object]]:
+        """The client whose request is being executed, and the request (Hub.served)."""
+        return self._hub.served()
+
     def forget(self, client: Client) -> None:
         """Forget a client that has disconnected."""
         self.blocking.forget(client)
@@ -477,6 +489,8 @@ class Server:
     def _cron(self) -> None:
         period = 1 / self.config.hz
         self._later("cron", period, self._cron)
+        if self.switches.cron_paused:
+            return
         self._look_after_clients()
         if self.snapshots.loading:
             return  # a value may be half-read into its place
