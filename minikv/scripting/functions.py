@@ -98,7 +98,7 @@ class Functions:
 
     def promises(self, command: bytes, name: bytes) -> tuple[bool, bool] | None:
         """Whether a function may write, and fill the memory; None if there is none of that name."""
-        found = self.functions.get(name)
+        found = self.functions.get(name.lower())
         return None if found is None else promises_of(found.flags)
 
     # -- libraries -----------------------------------------------------------------------------------------------------

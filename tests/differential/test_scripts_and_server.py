@@ -30,6 +30,7 @@ LIBRARY = "#!lua name=l\n" + "\n".join(FUNCTIONS.values())
 CALLS: list[Words] = [
     *([command, script, "0"] for script in SCRIPTS for command in ("EVAL", "EVAL_RO")),
     *(f"{command} {name} 0" for name in FUNCTIONS for command in ("FCALL", "FCALL_RO")),
+    "FCALL F0 0",
     "FCALL none 0",
     ["SCRIPT", "LOAD", BODIES[0]],
     "EVALSHA 0000000000000000000000000000000000000000 0",
