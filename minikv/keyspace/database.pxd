@@ -87,10 +87,7 @@ cdef class Database:
     cdef uint64_t *find_hashed(self, bytes key, uint64_t hash_) except? NULL
     cdef void prefetch(self, tuple keys, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step, uint64_t *hashes) noexcept
     cdef int put(self, bytes key, bytes value, uint64_t hash_, uint64_t *slot, int64_t expire_at_ms, int encoding) except -1
-    cdef int put_observed(self, bytes key, bytes value, uint64_t hash_, uint64_t *slot, int64_t expire_at_ms,
-                          int encoding) except -1
-    cdef inline int put_string(self, bytes key, bytes value, uint64_t hash_, uint64_t *slot, int64_t expire_at_ms,
-                        int encoding) except -1
+    cdef int note_put(self, bytes key, bint is_new) except -1
     cdef uint64_t *read(self, bytes key, uint64_t *hash_, bint stats, bint touch) except? NULL
     cdef int note_miss(self, bytes key, bint stats) except -1
     cdef void note_hit(self, const uint64_t *slot, bint stats, bint touch) noexcept

@@ -492,13 +492,9 @@ class Database:
         slot: cython.pointer[uint64_t] = self.store.find(
             cython.cast(Bytes, PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key), hash_
         )
-        at_ms: int64_t
         if slot != cython.NULL:
-            at_ms = record_expire_at(self.store.record(slot))
-            # A key lives through the whole of its last millisecond.
-            if at_ms != 0 and self.keyspace.now_ms > at_ms:
-                if not self.keyspace.keeps_expired:
-                    self.drop_expired(key, slot, hash_)
+            at_ms: int64_t = record_expire_at(self.store.record(slot))
+            if at_ms != 0 and expires(self, key, slot, hash_, at_ms):
                 return cython.NULL
         return slot
 
@@ -750,7 +746,15 @@ class Database:
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
         expire_at_ms: int64_t = 0 if slot == cython.NULL else record_expire_at(self.store.record(slot))
-        self.put_observed(key, value, hash_, slot, expire_at_ms, encoding)
+        length: uint64_t = PyBytes_GET_SIZE(value)
+        memcpy(
+            self.store.put_string(key_of(key, hash_), slot, length, encoding, expire_at_ms),
+            PyBytes_AS_STRING(value),
+            length,
+        )
+        self.changed(key)
+        if slot == cython.NULL:
+            self.notify(EVENT_NEW, b"new", key)
 
     def set_all(self, pairs: tuple) -> cython.int:
         """Make keys strings, from alternating keys and values: all of them, or ArenaFull and none."""
@@ -806,37 +810,6 @@ class Database:
         expire_at_ms: int64_t,
         encoding: cython.int,
     ) -> cython.int:
-        if self.observed:
-            self.put_observed(key, value, hash_, slot, expire_at_ms, encoding)
-            return self.notify(EVENT_STRING, b"set", key)
-        self.put_string(key, value, hash_, slot, expire_at_ms, encoding)
-        self.keyspace.dirty += 1
-        return 0
-
-    def put_observed(
-        self,
-        key: bytes,
-        value: bytes,
-        hash_: uint64_t,
-        slot: cython.pointer[uint64_t],
-        expire_at_ms: int64_t,
-        encoding: cython.int,
-    ) -> cython.int:
-        """The same without the event `set`, where somebody watches or observes."""
-        is_new: cython.bint = slot == cython.NULL
-        self.put_string(key, value, hash_, slot, expire_at_ms, encoding)
-        self.changed(key)
-        return self.notify(EVENT_NEW, b"new", key) if is_new else 0
-
-    def put_string(
-        self,
-        key: bytes,
-        value: bytes,
-        hash_: uint64_t,
-        slot: cython.pointer[uint64_t],
-        expire_at_ms: int64_t,
-        encoding: cython.int,
-    ) -> cython.int:
         value_len: uint64_t = PyBytes_GET_SIZE(value)
         if slot != cython.NULL and not self.keyspace.lfu:
             self.touch_clock(slot)
@@ -851,7 +824,15 @@ class Database:
             PyBytes_AS_STRING(value),
             value_len,
         )
-        return 0
+        self.keyspace.dirty += 1
+        return self.note_put(key, slot == cython.NULL) if self.observed else 0
+
+    def note_put(self, key: bytes, is_new: cython.bint) -> cython.int:
+        """Tell those who watch the key, or observe."""
+        self.break_watches(key)
+        if is_new:
+            self.notify(EVENT_NEW, b"new", key)
+        return self.notify(EVENT_STRING, b"set", key)
 
     def set_range(self, key: bytes, offset: int, data: bytes) -> int:
         """Overwrite bytes of a string from `offset` on, which may lie behind its end; returns the new length.
@@ -1400,3 +1381,19 @@ class Database:
         elif idle_s > 0:
             clock = cython.cast(uint32_t, clock - idle_s) & CLOCK_MASK
         self.store.tables.set_clock(self.store.find(key, key_len, hash_key(key, key_len)), clock)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def expires(
+    database: Database, key: bytes, slot: cython.pointer[uint64_t], hash_: uint64_t, at_ms: int64_t
+) -> cython.int:
+    """Whether a key's time has passed: it is deleted then, or hidden. Apart, so that the way to the others stays short.
+
+    A key lives through the whole of its last millisecond.
+    """
+    if database.keyspace.now_ms <= at_ms:
+        return 0
+    if not database.keyspace.keeps_expired:
+        database.drop_expired(key, slot, hash_)
+    return 1
