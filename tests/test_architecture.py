@@ -26,6 +26,7 @@ ROOMS = [
     "scripting",
     "dispatch",
     "pubsub",
+    "acl",
     "protocol",
     "snapshot",
     "saving",

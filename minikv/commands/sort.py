@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from minikv.acl.user import ACCESS_READ
 from minikv.commands.encoding import LIST, SET, SORTED_SET
 from minikv.commands.sort_order import by_numbers, by_texts
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer
@@ -33,7 +34,7 @@ STORED_KEY = KeySpec("OW update", ("unknown",), ("unknown",))
     categories="set sortedset list dangerous",
 )
 def sort(ctx: Client, key: bytes, *words: bytes) -> int | list[bytes | None]:
-    wanted = Sorting(words, may_store=True)
+    wanted = Sorting(words, may_store=True, may_read_all=may_read_all(ctx, b"sort", key, *words))
     values = wanted.values(ctx.db, wanted.elements(ctx.db, key))
     if wanted.destination is None:
         return values
@@ -51,8 +52,16 @@ def sort(ctx: Client, key: bytes, *words: bytes) -> int | list[bytes | None]:
     categories="set sortedset list dangerous",
 )
 def sort_ro(ctx: Client, key: bytes, *words: bytes) -> list[bytes | None]:
-    wanted = Sorting(words, may_store=False)
+    wanted = Sorting(words, may_store=False, may_read_all=may_read_all(ctx, b"sort_ro", key, *words))
     return wanted.values(ctx.db, wanted.elements(ctx.db, key))
+
+
+def may_read_all(ctx: Client, *request: bytes) -> bool:
+    """Whether the user may read whatever keys BY and GET lead to."""
+    if ctx.unrestricted:
+        return True
+    requirements = ctx.server.table.lookup(request[0]).requirements
+    return bool(requirements.has_unrestricted_keys(ctx.user, request, ACCESS_READ))
 
 
 class Sorting:
@@ -62,7 +71,8 @@ class Sorting:
     over a BY with one, whatever their order. gets: the patterns of the values to show.
     """
 
-    def __init__(self, words: Sequence[bytes], may_store: bool):
+    def __init__(self, words: Sequence[bytes], may_store: bool, may_read_all: bool):
+        self.may_read_all = may_read_all
         self.descending = self.alphabetic = self.unsorted = False
         self.by: Pattern | None = None
         self.gets: list[Pattern] = []
@@ -90,7 +100,11 @@ class Sorting:
         elif word == b"by" and more:
             self.by = Pattern(words[place + 1])
             self.unsorted = self.unsorted or self.by.is_constant
+            if not self.by.is_constant and not self.may_read_all:
+                raise CommandError("ERR BY option of SORT denied due to insufficient ACL permissions.")
         elif word == b"get" and more:
+            if not self.may_read_all:
+                raise CommandError("ERR GET option of SORT denied due to insufficient ACL permissions.")
             self.gets.append(Pattern(words[place + 1]))
         else:
             raise CommandError(SYNTAX_ERROR)
