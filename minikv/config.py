@@ -230,7 +230,8 @@ class Config:
         name = ALIASES.get(name, name)
         if name == "user" and words:
             self.users.append(line)
-        elif name in _REFUSED_DIRECTIVES:
+            return
+        if name in _REFUSED_DIRECTIVES:
             raise ConfigError(f"{_shown(line)}: {_REFUSED_DIRECTIVES[name]}")
         if name in OTHER_SETTINGS:
             self._check_other(OTHER_SETTINGS[name], words, line)

@@ -25,6 +25,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from types import ModuleType
+from typing import Any
 
 import uvloop
 
@@ -609,7 +610,8 @@ def users_of(config: Config, table: CommandTable, log: Log | None = None) -> Use
 def check_users(config: Config) -> None:
     """Whether a server could start with these users; ConfigError."""
     if config.users or config.aclfile:
-        users_of(config, CommandTable.build(command_modules(), None, Stats()))
+        nobody: Any = None  # nothing is executed
+        users_of(config, CommandTable.build(command_modules(), nobody, Stats()))
 
 
 def ignore(line: str) -> None:

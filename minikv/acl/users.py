@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from minikv.acl.catalog import Catalog
@@ -85,7 +85,7 @@ class Users:
         user.settle()
         return user
 
-    def __iter__(self) -> Iterable[User]:
+    def __iter__(self) -> Iterator[User]:
         """In the order of their names."""
         return iter([self.by_name[name] for name in sorted(self.by_name)])
 

@@ -60,8 +60,8 @@ def may_read_all(ctx: Client, *request: bytes) -> bool:
     """Whether the user may read whatever keys BY and GET lead to."""
     if ctx.unrestricted:
         return True
-    requirements = ctx.server.table.lookup(request[0]).requirements
-    return bool(requirements.has_unrestricted_keys(ctx.user, request, ACCESS_READ))
+    found = ctx.server.table.lookup(request[0])
+    return found is not None and found.requirements.has_unrestricted_keys(ctx.user, request, ACCESS_READ)
 
 
 class Sorting:
