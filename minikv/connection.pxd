@@ -1,3 +1,5 @@
+from cpython.object cimport PyObject
+
 from minikv.dispatch.client cimport Client
 from minikv.dispatch.stats cimport Stats
 from minikv.dispatch.table cimport CommandTable
@@ -59,10 +61,11 @@ cdef class Connection(Client):
     cdef RequestReader reader
     # What the poller watches the socket for.
     cdef unsigned int mask
-    # ending: nothing more is read or executed, and it is closed when the replies have left. closing: it is closed. choked: too many replies are unread.
+    # ending: nothing more is read or executed, and it is closed when the replies have left. closing: it is closed. doomed: it is closed at the
+    # end of the round. choked: too many replies are unread.
     # is_pending: among hub.pending. waiting: input is held, first what the reader has of it, then the chunks of `held`. paused: the reader's argv is a
     # request that could not run yet.
-    cdef bint ending, closing, choked, waiting, reading_paused, is_pending
+    cdef bint ending, closing, doomed, choked, waiting, reading_paused, is_pending
     # This connection's part of hub.replies, while it is among hub.unsent.
     cdef Py_ssize_t reply_at, reply_len
     # Requests that wait: chunks of input, or None.
@@ -73,6 +76,8 @@ cdef class Connection(Client):
     cdef Py_ssize_t backlog_at, backlog_len, pushed_len
     cdef long long soft_since_ns
 
+    cpdef object begin_array(self, Py_ssize_t count)
+    cdef object run_item(self, object array, object command, PyObject **argv, Py_ssize_t argc)
     cdef Py_ssize_t receive(self, char *data, Py_ssize_t size) except -3
     cdef Py_ssize_t transmit(self, const char *data, Py_ssize_t length, bint more) except -3
     cdef int update_mask(self) except -1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from minikv.acl.log import AclLog
 from minikv.acl.users import Users
 from minikv.config import Config
+from minikv.dispatch.switches import Switches
 from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
@@ -44,6 +45,7 @@ class Services(Protocol):
     functions: Any  # minikv.scripting.functions.Functions
     snapshots: SnapshotController
     saves: ForegroundSaves
+    switches: Switches
     slowlog: SlowLog
     latency: LatencyMonitor
     log: Log

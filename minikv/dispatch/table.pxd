@@ -42,6 +42,8 @@ cdef class CommandTable:
     cdef public long long slow_us, latency_us, slow_gate_us
     cdef dict spellings
     cdef long long mark_ns
+    cdef public bint allows_noscript
+    cdef PyObject *called_name
     cdef str busy_error
     # Of the last call of `denial`.
     cdef long denied
@@ -50,6 +52,7 @@ cdef class CommandTable:
     cdef object execute(self, Client client, PyObject **argv, Py_ssize_t argc)
     cdef Command find(self, PyObject **argv, Py_ssize_t argc)
     cdef object call(self, Client client, Command command, PyObject **argv, Py_ssize_t argc)
+    cdef object call_queued(self, Client client, Command command, PyObject **argv, Py_ssize_t argc)
     cdef object call_and_wake(self, Client client, Command command, PyObject **argv, Py_ssize_t argc)
     cpdef object call_again(self, Waiting waiting, bytes key)
     cpdef object count_unblocked(self, Waiting waiting, object value)

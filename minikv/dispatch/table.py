@@ -155,7 +155,8 @@ class CommandTable:
     """All commands by lower-case name, and dispatch.
 
     slow_us: slowlog-log-slower-than (-1: off). latency_us: latency-monitor-threshold in microseconds (0: off).
-    keeps_histograms: latency-tracking.
+    keeps_histograms: latency-tracking. allows_noscript: scripts may call every command (DEBUG). called_name: of the
+    request whose handler was called last, as the client has written it; borrowed.
     """
 
     def __init__(self, services: object, stats: Stats):
@@ -273,15 +274,26 @@ class CommandTable:
         try:
             if command is None:
                 return self.execute(client, argv, argc)
-            if not client.unrestricted:
-                found: cython.long = self.denial(client, command, argv, argc, MULTI)
-                if found:
-                    text = CHANGED_RIGHTS.format(REASONS_IN_EXEC[found & 3])
-                    self.stats.count_error(text)
-                    return CommandError(text)
-            return self.call(client, command, argv, argc)
+            return self.call_queued(client, command, argv, argc)
         finally:
             PyMem_Free(argv)
+
+    @cython.cfunc
+    def call_queued(
+        self,
+        client: Client,
+        command: Command,
+        argv: cython.pointer[cython.pointer[PyObject]],
+        argc: cython.Py_ssize_t,
+    ) -> object:
+        """Call a command that MULTI has queued, if the user may still run it."""
+        if not client.unrestricted:
+            found: cython.long = self.denial(client, command, argv, argc, MULTI)
+            if found:
+                text = CHANGED_RIGHTS.format(REASONS_IN_EXEC[found & 3])
+                self.stats.count_error(text)
+                return CommandError(text)
+        return self.call(client, command, argv, argc)
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -353,6 +365,7 @@ class CommandTable:
         # The client takes the slot of the (sub)command's name for the length of the call.
         place: cython.Py_ssize_t = command.depth - 1
         name: cython.pointer[PyObject] = argv[place]
+        self.called_name = name
         argv[place] = cython.cast(cython.pointer[PyObject], client)
         try:
             value = PyObject_Vectorcall(command.handler, argv + place, argc - place, cython.NULL)
@@ -458,7 +471,7 @@ class CommandTable:
         if command.role == ROLE_EXEC and client.transaction is not None:
             flags |= client.transaction.flags
             always &= client.transaction.common_flags
-        if flags & PROTECTED and not may_debug(self.services.config.enable_debug_command, client):
+        if flags & PROTECTED and not is_enabled(self.services.config, command.full_name, client):
             return self.refuse(client, command, protected_text(command.full_name))
         if client.must_log_in and not command.flags & NO_AUTH:
             return self.refuse(client, command, NOAUTH)
@@ -490,7 +503,7 @@ class CommandTable:
             self.services.postponed.add(client)
             return POSTPONED
         if in_multi and (command.role == ROLE_ORDINARY or command.role == ROLE_PING):
-            client.transaction.add(command, tuple(argv_list(argv, argc)))
+            client.transaction.add(command, command.flags, argv, argc)
             return QUEUED
         if gates & GATE_MONITORS and flags & NOSCRIPT and flags & SKIP_MONITOR and flags & MOVABLEKEYS:
             # A script: shown before what it calls.
@@ -508,7 +521,7 @@ class CommandTable:
             refusal = "ERR Unknown Redis command called from script"
         elif argc != command.arity if command.arity > 0 else argc < -command.arity:
             refusal = "ERR Wrong number of args calling Redis command from script"
-        elif command.flags & NOSCRIPT:
+        elif command.flags & NOSCRIPT and not self.allows_noscript:
             refusal = "ERR This Redis command is not allowed from script"
         elif not client.unrestricted and self.denial(client, command, argv, argc, SCRIPT):
             refusal = REASONS_IN_SCRIPT[self.denied & 3]
@@ -591,7 +604,7 @@ class CommandTable:
     ) -> cython.void:
         """After a command above slow_gate_us: refresh the clock, and log the command where the settings ask for it."""
         services = self.services
-        if elapsed_us >= STALE_CLOCK_US:
+        if elapsed_us >= STALE_CLOCK_US and not client.in_exec:  # time stands still in scripts and transactions
             services.keyspace.tick()
         if 0 <= self.slow_us <= elapsed_us and not command.flags & SKIP_SLOWLOG:
             services.slowlog.add(client, args, elapsed_us)
@@ -624,13 +637,14 @@ def argv_list(argv: cython.pointer[cython.pointer[PyObject]], argc: cython.Py_ss
     return args
 
 
-def may_debug(setting: str, client: Client) -> bool:
-    """Whether enable-debug-command lets the client use DEBUG."""
+def is_enabled(config: object, full_name: bytes, client: Client) -> bool:
+    """Whether enable-debug-command or enable-module-command lets the client use DEBUG or MODULE."""
+    setting = config.enable_debug_command if full_name == b"debug" else config.enable_module_command
     return setting == "yes" or (setting == "local" and client.is_local())
 
 
 def protected_text(full_name: bytes) -> str:
-    """The error for DEBUG where enable-debug-command forbids it."""
+    """The error for DEBUG or MODULE LOAD where enable-debug-command or enable-module-command forbids it."""
     name = full_name.partition(b"|")[0].decode().upper()
     option = f"enable-{name.lower()}-command"
     return (
