@@ -40,7 +40,7 @@ cdef class Keyspace:
     cdef uint64_t random_state
     cdef public int64_t now_ms
     cdef public int64_t dirty
-    cdef public int64_t hits, misses, expired_keys, evicted_keys
+    cdef public int64_t hits, misses, expired_keys, expired_fields, evicted_keys
     cdef public bint active_expire, keeps_expired
     cdef bint frees_expired_lazily
     cdef public bint lfu
@@ -86,8 +86,10 @@ cdef class Database:
     cdef bytes string_at(self, const uint64_t *slot, uint64_t start, uint64_t stop)
     cdef void touch_clock(self, const uint64_t *slot) noexcept
     cdef int drop_expired(self, bytes key, uint64_t *slot, uint64_t hash_) except -1
+    cdef int fields_expired(self, bytes key, int count) except -1
     cdef int changed(self, bytes key) except -1
     cpdef int break_watches(self, bytes key) except -1
+    cdef uint64_t field_expiry_bytes(self, uint8_t *payload) noexcept
     cdef bint is_roomy(self, uint64_t count) noexcept
     cdef list collect(self, uint64_t *cursor, Py_ssize_t count)
     cdef int copy_record(self, bytes key, Database target, bytes new_key, bint move) except -1
