@@ -64,7 +64,6 @@ class Config:
     latency_monitor_threshold: int
     latency_tracking: bool
     latency_tracking_info_percentiles: tuple[float, ...]
-    load_field_ttls: str
     logfile: str
     loglevel: str
     lua_enable_deprecated_api: bool

@@ -52,6 +52,7 @@ from minikv.errors import CommandError, ConfigError, MinikvError
 from minikv.host.memory import private_bytes, read_own_memory
 from minikv.host.oom_score import OomScore
 from minikv.keyspace import Keyspace
+from minikv.keyspace.field_expiry import expire_fields
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
 from minikv.pubsub.keyspace_events import KeyspaceEvents
@@ -519,7 +520,10 @@ class Server:
         """Remove expired keys for at most this long."""
         began_at = time.monotonic()
         ends_at = began_at + seconds
-        while self.keyspace.expire_cycle(EXPIRE_PORTION) == EXPIRE_PORTION and time.monotonic() < ends_at:
+        while (
+            self.keyspace.expire_cycle(EXPIRE_PORTION) == EXPIRE_PORTION
+            or expire_fields(self.keyspace, EXPIRE_PORTION) >= EXPIRE_PORTION
+        ) and time.monotonic() < ends_at:
             pass
         self.blocking.wake()
         self.latency.add("expire-cycle", int((time.monotonic() - began_at) * 1000))
