@@ -30,7 +30,9 @@ import uvloop
 
 import minikv.commands
 from minikv.commands.encoding import is_compact
+from minikv.commands.info import info
 from minikv.commands.lookahead import KeyLookahead, largest
+from minikv.commands.roster import client_line
 from minikv.config import Config
 from minikv.connection import Hub
 from minikv.dispatch.blocking import Blocking
@@ -446,6 +448,14 @@ class Server:
                 client.close_after_reply = True
             else:
                 client.close()
+
+    def info_text(self) -> bytes:
+        """INFO all."""
+        return info(Client(self), b"all").data
+
+    def client_line(self, client: Client) -> bytes:
+        """The client's line of CLIENT LIST."""
+        return client_line(client)
 
     def served(self) -> tuple[Client | None, list[object]]:
         """The client whose request is being executed, and the request (Hub.served)."""
