@@ -81,7 +81,7 @@ def populate(ctx: Client, count: bytes, prefix: bytes = b"key", size: bytes = b"
         key = b"%s:%d" % (prefix, number)
         if was_empty or database.lookup(key, False, False) < 0:
             value = b"value:%d" % number
-            database.set(key, value[:value_len].ljust(value_len, b"\0") if value_len else value)
+            database.write(key, value[:value_len].ljust(value_len, b"\0") if value_len else value)
     keyspace.dirty = dirty
     return OK
 

@@ -271,7 +271,9 @@ def wait_as_consumer(ctx: Client, request: Request) -> object:
 @cython.exceptval(0xFFFFFFFF, check=False)
 def see_consumer(keyspace: Keyspace, group: Group, name: bytes) -> uint32_t:
     """The consumer that the client acts for; a new one is a change."""
-    keyspace.dirty += group.consumer_of(name) == NO_CONSUMER
+    if group.consumer_of(name) == NO_CONSUMER:
+        keyspace.dirty += 1
+        group.stream.notify(b"xgroup-createconsumer")
     return group.see(name, keyspace.now_ms)
 
 
