@@ -29,7 +29,7 @@ cdef class Hub(Sink):
     cdef public long long last_id, max_clients, hard_limit, soft_limit, soft_seconds
     cdef public long long pubsub_hard_limit, pubsub_soft_limit, pubsub_soft_seconds
     cdef public int keepalive_seconds
-    cdef public bint password_needed, local_only
+    cdef public bint password_needed, new_are_unrestricted, local_only
     cdef Poller poller
     cdef list listeners
     cdef ReplyBuffer replies

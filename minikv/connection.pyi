@@ -23,6 +23,7 @@ class Hub(Sink):
     soft_seconds: int
     keepalive_seconds: int
     password_needed: bool
+    new_are_unrestricted: bool
     local_only: bool
     def __init__(
         self, server: Services, table: CommandTable, stats: Stats, loop: AbstractEventLoop, log: Log

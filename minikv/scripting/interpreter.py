@@ -76,6 +76,7 @@ from cython.cimports.minikv.scripting.stack import add, raise_where, set_field
 from cython.cimports.minikv.scripting.struct import add_struct
 from cython.cimports.minikv.scripting.values import bytes_at, number_text, push_bytes, push_value, value_at
 
+from minikv.acl.user import ALLOWED
 from minikv.errors import CommandError, CountedError
 from minikv.saving.settings import REDIS_VERSION
 
@@ -751,7 +752,7 @@ def debug_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int
 @cython.cfunc
 @cython.exceptval(check=False)
 def acl_check_cmd_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
-    """Whether the user may run the command: there is one user, who may run all."""
+    """redis.acl_check_cmd: whether the script's user may run a command."""
     argc: cython.int = lua_gettop(L)
     i: cython.int
     if argc == 0:
@@ -761,10 +762,18 @@ def acl_check_cmd_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cy
         if lua_type(L, i) != LUA_STRING and lua_type(L, i) != LUA_NUMBER:
             return raise_text(L, b"ERR Lua redis lib command arguments must be strings or integers")
         words.append(bytes_at(L, i))
-    if cython.cast(Interpreter, owner).table.lookup(*words[:1]) is None:
-        return raise_text(L, b"ERR Invalid command passed to redis.acl_check_cmd()")
-    lua_pushboolean(L, True)
-    return 1
+    interpreter: Interpreter = cython.cast(Interpreter, owner)
+    try:
+        found = interpreter.table.lookup(*words[:1])
+        if found is not None and found.subcommands and argc > 1:
+            found = interpreter.table.lookup(*words[:2])
+        if found is None:
+            return raise_text(L, b"ERR Invalid command passed to redis.acl_check_cmd()")
+        client: ScriptClient = interpreter.client
+        lua_pushboolean(L, client.unrestricted or found.requirements.refusal(client.user, words)[0] == ALLOWED)
+        return 1
+    except BaseException as error:
+        return interpreter.stop(L, error)
 
 
 @cython.cfunc

@@ -174,7 +174,7 @@ class Scripts:
     @cython.exceptval(check=False)
     def end(self) -> cython.void:
         """It has ended."""
-        self.running = self.arguments = None
+        self.running = self.arguments = self.client.caller = None
         if self.began_ns != 0:
             self.began_ns = 0
             self.killed = False
