@@ -41,8 +41,6 @@ minikv's own:
   --arena-huge-pages auto|yes|no         2 MiB pages make forks short; auto (default) tries what this kernel does
   --snapshot-writes relocate|in-place    what a write does to a record that a snapshot still needs: write it anew
                                          elsewhere (default), or change it and let the kernel copy the page
-  --load-field-ttls refuse|drop          a dump with hashes whose fields expire, which minikv does not keep: refuse it
-                                         (default), or take the fields without their times
   --bgsave-preflight warn|refuse|off     what to do before a fork if memory or disk will not do for the snapshot
   --bgsave-stall-timeout SECONDS         kill a saving child that makes no progress; default 60, 0 never
   --rdb-verify yes|no                    read each new dump again before it replaces the old one; default no
@@ -180,7 +178,7 @@ def start(config: Config, log: Log) -> int:
             on_listening=lambda port: introduce(port, config, log),
             on_ready=lambda: report_ready(started, supervised, log),
         )
-        CrashReporter(config, log, server, server.served).follow()
+        CrashReporter(config, log, server).follow()
         return server.run()
     finally:
         if pid_file:

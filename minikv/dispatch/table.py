@@ -59,6 +59,10 @@ GATE_WAITING = cython.declare(cython.int, 64)
 
 TOUCHES_KEYS = cython.declare(cython.int, WRITE | READONLY)
 HIDDEN_FROM_MONITOR = cython.declare(cython.int, SKIP_MONITOR | ADMIN)
+# The flags that only EVAL, FCALL and their like have.
+RUNS_SCRIPT = cython.declare(cython.int, NOSCRIPT | SKIP_MONITOR | MOVABLEKEYS)
+# What does not let a script pass without a look at what its first line promises.
+ASKS_SCRIPTS = cython.declare(cython.int, GATE_MISCONF | GATE_MEMORY | GATE_PAUSE_WRITES)
 
 # Command.role: the few commands that the checks below treat by name.
 ROLE_ORDINARY = cython.declare(cython.int, 0)
@@ -293,6 +297,8 @@ class CommandTable:
                 text = CHANGED_RIGHTS.format(REASONS_IN_EXEC[found & 3])
                 self.stats.count_error(text)
                 return CommandError(text)
+        if self.gates & GATE_MONITORS:
+            self.show_script(client, command, argv, argc)
         return self.call(client, command, argv, argc)
 
     @cython.cfunc
@@ -467,6 +473,8 @@ class CommandTable:
         """None if the command may run now; else what to answer instead."""
         gates: cython.int = self.gates
         flags: cython.int = command.flags
+        if flags & RUNS_SCRIPT == RUNS_SCRIPT and (gates & ASKS_SCRIPTS or client.transaction is not None):
+            flags = self.flags_of_script(command, argv, argc)
         always: cython.int = flags  # flags that this and all commands queued for EXEC have
         if command.role == ROLE_EXEC and client.transaction is not None:
             flags |= client.transaction.flags
@@ -503,12 +511,41 @@ class CommandTable:
             self.services.postponed.add(client)
             return POSTPONED
         if in_multi and (command.role == ROLE_ORDINARY or command.role == ROLE_PING):
-            client.transaction.add(command, command.flags, argv, argc)
+            client.transaction.add(command, flags, argv, argc)
             return QUEUED
-        if gates & GATE_MONITORS and flags & NOSCRIPT and flags & SKIP_MONITOR and flags & MOVABLEKEYS:
-            # A script: shown before what it calls.
-            feed_monitors(self.services.monitors, client, argv_list(argv, argc))
+        if gates & GATE_MONITORS:
+            self.show_script(client, command, argv, argc)
         return None
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def show_script(
+        self,
+        client: Client,
+        command: Command,
+        argv: cython.pointer[cython.pointer[PyObject]],
+        argc: cython.Py_ssize_t,
+    ) -> cython.int:
+        """Show monitors a script, before what it calls."""
+        if command.flags & RUNS_SCRIPT == RUNS_SCRIPT:
+            feed_monitors(self.services.monitors, client, argv_list(argv, argc))
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def flags_of_script(
+        self, command: Command, argv: cython.pointer[cython.pointer[PyObject]], argc: cython.Py_ssize_t
+    ) -> cython.int:
+        """The flags of EVAL, FCALL and their like, of which a script that says what it does replaces some."""
+        flags: cython.int = command.flags
+        services = self.services
+        library = services.functions if command.full_name.startswith(b"fcall") else services.scripts
+        promised = library.promises(command.full_name, cython.cast(bytes, argv[1]))
+        if promised is None:
+            return flags
+        may_write, may_fill = promised
+        flags &= ~(WRITE | DENYOOM | MAY_REPLICATE)
+        return flags | WRITE * may_write | DENYOOM * may_fill
 
     @cython.cfunc
     def call_from_script(

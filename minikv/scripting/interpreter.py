@@ -22,7 +22,7 @@ from cython.cimports.libc.math import floor
 from cython.cimports.minikv.dispatch.script_client import ScriptClient
 from cython.cimports.minikv.dispatch.table import CommandTable
 from cython.cimports.minikv.scripting.bit import add_bit
-from cython.cimports.minikv.scripting.cjson import Json
+from cython.cimports.minikv.scripting.cjson import add_cjson
 from cython.cimports.minikv.scripting.cmsgpack import add_cmsgpack
 from cython.cimports.minikv.scripting.lua import (
     LUA_COLLECT,
@@ -43,6 +43,7 @@ from cython.cimports.minikv.scripting.lua import (
     lua_getstack,
     lua_gettop,
     lua_insert,
+    lua_isnumber,
     lua_next,
     lua_pcall,
     lua_pushboolean,
@@ -141,8 +142,7 @@ class Interpreter:
         lua_createtable(L, 0, 0)
         self.add_redis()
         add_bit(L)
-        self.json_settings = Json()
-        self.json_settings.add_to(L)
+        add_cjson(L)
         add_cmsgpack(L)
         add_struct(L)
         lua_createtable(L, 0, 0)
@@ -651,17 +651,17 @@ def log_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     i: cython.int
     if argc < 2:
         return raise_text(L, b"ERR redis.log() requires two arguments or more.")
-    if lua_type(L, 1) != LUA_NUMBER:
+    if not lua_isnumber(L, 1):
         return raise_text(L, b"ERR First argument must be a number (log level).")
     level: cython.double = lua_tonumber(L, 1)
-    if not 0 <= level < 4:
+    if not -1 < level < 4:
         return raise_text(L, b"ERR Invalid debug level.")
-    parts: list = []
+    line: bytes = b""
     for i in range(2, argc + 1):
         if lua_type(L, i) == LUA_STRING or lua_type(L, i) == LUA_NUMBER:
-            parts.append(bytes_at(L, i))
+            line += bytes_at(L, i) if i == 2 else b" " + bytes_at(L, i)
     try:
-        text = b" ".join(parts).decode("utf-8", "backslashreplace")
+        text = line.partition(b"\0")[0].decode("utf-8", "backslashreplace")
         getattr(cython.cast(Interpreter, owner).log, LOG_LEVELS[int(level)])(text)
     except Exception as error:
         return cython.cast(Interpreter, owner).stop(L, error)
