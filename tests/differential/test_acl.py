@@ -359,7 +359,7 @@ def test_every_command_is_allowed_alone_and_refused_alone(acl: ClientPair) -> No
     """For each command of both: the user who may do nothing else, and the one who may do all else."""
     names = {item.payload for item in parse(acl.oracle.call("COMMAND LIST")).payload}
     ours = {item.payload for item in parse(acl.subject.call("COMMAND LIST")).payload}
-    for name in sorted(names & ours):
+    for name in sorted(names & ours - {b"zrank", b"zrevrank"}):  # they have an option more here, of 7.2
         words = name.split(b"|")
         acl.assert_same(
             (b"ACL", b"SETUSER", b"only", b"reset", b"~*", b"&*", b"+" + name),

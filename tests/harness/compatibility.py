@@ -47,11 +47,6 @@ class Gap(NamedTuple):
 
 
 GAPS = (
-    Gap(
-        "access control lists",
-        frozenset({"acl"}),
-        "There is one user, `default`, who may do everything once authenticated. Set `requirepass`.",
-    ),
     Gap("append-only file", frozenset({"bgrewriteaof"}), "Not there yet: minikv persists by RDB snapshots."),
     Gap("client-side caching", frozenset({"client"}), "Not there yet: tracking is always off."),
 )
@@ -59,7 +54,6 @@ GAPS = (
 # Features that are no command of their own.
 ABSENT = (
     ("scripts", "no debugger (SCRIPT DEBUG is refused)"),
-    ("ACL", "one user, `default`; AUTH and `requirepass` work; `aclfile` and other users are refused at start"),
     ("TLS", "`tls-port` is refused at start; put a TLS proxy in front"),
     ("eviction", "only `maxmemory-policy noeviction`: above `maxmemory` writes get the OOM error"),
     (
@@ -76,8 +70,7 @@ ABSENT = (
 
 # What minikv has and does differently, by command.
 DIFFERENT = {
-    "acl|list": "Shows the one user.",
-    "auth": "Knows the user `default` only.",
+    "acl|list": "Names single commands in the order of COMMAND LIST, Redis in that of a hash table.",
     "bgsave": "Also takes CANCEL, as in Valkey 8.1.",
     "config|set": "Refuses what minikv does not do; see the settings below.",
     "debug": "Some subcommands are missing, two are its own: see below.",
