@@ -16,6 +16,16 @@ class CheckTarget(LoadTarget):
     """
 
     _scratch: cython.pointer[uint8_t]
+    functions = cython.declare(list, visibility="readonly")  # libraries, encoded
+
+    def __init__(self):
+        self.functions = []
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def function(self, code: bytes, encoded: bytes) -> cython.int:
+        self.functions.append(encoded)
+        return 0
 
     def __cinit__(self):
         self._scratch = cython.cast(cython.pointer[uint8_t], malloc(DIRECT_LEN))
