@@ -29,6 +29,7 @@ MODES = ("external", "spawning", "tls")
 SUBJECTS = ("minikv", "redis-server")
 LINE = re.compile(r"^\[(ok|err|skip|ignore|exception|testing|TIMEOUT)\]: ?(.*)$")
 PASSED = re.compile(r"^(.*) \(\d+ ms\)$", re.DOTALL)
+OUTSIDE = "(outside of any test)"
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 STARTED = re.compile(r"### Starting test (.*) in tests/")
 # Below the range from which the system gives ports: the suite takes each port with the one 10,000 above.
@@ -111,7 +112,10 @@ def parse(text: str, job: Job) -> Outcome:
         elif kind == "err":
             name, _, details = message.partition("\n")
             where = f" in tests/{job.unit}.tcl"
-            outcome.failed[name.removesuffix(where)] = details
+            if name.endswith(where):
+                outcome.failed[name.removesuffix(where)] = details
+            else:  # what stands around the tests, as the start of a server
+                outcome.failed[OUTSIDE] = f"{outcome.failed.get(OUTSIDE, '')}{message}\n"
         elif kind in ("exception", "TIMEOUT"):
             outcome.aborted = message
         elif kind == "done":
