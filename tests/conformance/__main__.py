@@ -21,6 +21,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -67,6 +68,9 @@ def run() -> int:
     except SuiteMissing as reason:
         print(f"NO CONFORMANCE RUN: {reason}", file=sys.stderr)
         return 2
+    if options.write and (options.units or options.tests or options.fast or options.mode):
+        print("--write needs a whole run", file=sys.stderr)
+        return 2
     exceptions = Exceptions.read()
     jobs = _jobs(options, suite, exceptions)
     if not jobs:
@@ -79,10 +83,11 @@ def run() -> int:
     known = {} if options.baseline else _read_baseline()
     if options.subject == "minikv" and not (options.tests or options.baseline or options.no_baseline):
         missing = [replace(job, subject="redis-server") for job in jobs if (job.mode, job.unit) not in known]
-        known |= _measured(_run_all(missing, suite, options))
+        _run_all(missing, suite, options)
+        known = _read_baseline()
     results = _run_all(jobs, suite, options)
     if options.baseline:
-        known = _measured(results)
+        known = _read_baseline()
     comparisons = [compare(result, known.get((result.mode, result.unit)), exceptions) for result in results]
     print(summary(comparisons, verbose=options.verbose))
     print(f"{time.monotonic() - began:.0f} s")
@@ -142,9 +147,13 @@ def _has_tls() -> bool:
 
 def _run_all(jobs: Sequence[Job], suite: Path, options: argparse.Namespace) -> list[Outcome]:
     """Run the units, some at a time; those in which something fails run again, alone."""
+    keeping = threading.Lock()
 
     def run(job: Job) -> Outcome:
         outcome = run_unit(job, suite, options.output)
+        if job.subject == "redis-server" and not job.tests:
+            with keeping:
+                _keep([outcome])
         _tell(outcome)
         return outcome
 
@@ -177,12 +186,11 @@ def _read_baseline() -> dict[tuple[str, str], Outcome]:
     return {(entry["mode"], entry["unit"]): Outcome(**entry) for entry in stored}
 
 
-def _measured(outcomes: Iterable[Outcome]) -> dict[tuple[str, str], Outcome]:
+def _keep(outcomes: Iterable[Outcome]) -> None:
     """Keep these outcomes of redis-server beside those that are known."""
     known = _read_baseline() | {(outcome.mode, outcome.unit): outcome for outcome in outcomes}
     text = json.dumps([asdict(outcome) for outcome in known.values()], indent=1)
     (cache_directory() / "baseline.json").write_text(text)
-    return known
 
 
 if __name__ == "__main__":

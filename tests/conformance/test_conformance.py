@@ -66,6 +66,11 @@ def test_a_test_that_redis_passes_and_minikv_does_not_reach_is_wrong() -> None:
     assert found.wrong
 
 
+def test_a_unit_that_ends_early_is_wrong_even_without_a_baseline() -> None:
+    assert compare(outcome(["one"], [], "I/O error"), None, exceptions()).wrong
+    assert not compare(outcome(["one"], []), None, exceptions()).wrong
+
+
 def test_exceptions_excuse_and_become_stale() -> None:
     baseline = outcome(["one", "two", "three"], [])
     found = compare(outcome(["one"], ["two"]), baseline, exceptions("two", "three"))
