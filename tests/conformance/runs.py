@@ -36,7 +36,7 @@ STARTED = re.compile(r"### Starting test (.*) in tests/")
 FIRST_PORTS = range(11_000, 21_000, 500)
 MEETING, SERVERS = 18, 50  # in a range: where the suite's own processes meet, and where ports of servers begin
 PORTS = 400
-RUNNING = set[int]()  # process groups of suites that run now
+RUNNING = set[int]()  # process groups of suites and servers that run now
 EXTERNAL_SETTINGS = ("--save", "", "--enable-debug-command", "yes", "--enable-protected-configs", "yes")
 START_TIMEOUT_S = 30.0
 
@@ -265,12 +265,15 @@ def _external_server(job: Job, work: Path) -> Iterator[tuple[str, int] | None]:
         port = probe.getsockname()[1]
     command = [str(work / "src" / "redis-server"), "--port", str(port), "--dir", str(directory), *EXTERNAL_SETTINGS]
     with (directory / "stdout").open("wb") as log:
-        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment())
+        server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(), start_new_session=True
+        )
+    RUNNING.add(server.pid)
     try:
         _wait_for(server, port)
         yield "127.0.0.1", port
     finally:
-        server.kill()
+        _kill(server.pid)
         server.wait()
 
 
