@@ -109,6 +109,7 @@ class Config:
     unixsocket: str
     unixsocketperm: int
     use_exit_on_panic: bool
+    watchdog_period: int
 
     def __init__(self) -> None:
         """Every setting at its default."""

@@ -41,6 +41,7 @@ from minikv.commands.lookahead import KeyLookahead, largest
 from minikv.commands.roster import client_line
 from minikv.config import Config
 from minikv.connection import Hub
+from minikv.crash.watchdog import Watchdog
 from minikv.dispatch.blocking import Blocking
 from minikv.dispatch.census import Census
 from minikv.dispatch.client import Client
@@ -124,6 +125,7 @@ class Server:
         self.scripts = Scripts(self, self.table, log)
         self.postponed: set[Client] = set()
         self.switches = Switches()
+        self._watchdog = Watchdog(config, log)
         self._held_signal: tuple[str, str] | None = None  # came while the cron was paused
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
@@ -516,6 +518,7 @@ class Server:
     def _cron(self) -> None:
         period = 1 / self.config.hz
         self._later("cron", period, self._cron)
+        self._watchdog.feed()
         if self.switches.cron_paused:
             return
         if self._held_signal is not None:

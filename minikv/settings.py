@@ -514,7 +514,7 @@ SETTINGS = (
     Setting("crash-log-enabled", YES_NO, True),
     _unused("crash-memcheck-enabled", YES_NO, True),
     Setting("use-exit-on-panic", YES_NO, False, hidden=True),
-    _unused("watchdog-period", NUMBER, 0, hidden=True),
+    Setting("watchdog-period", NUMBER, 0, hidden=True),
     _unused("ignore-warnings", TEXT, ""),
     _unused("disable-thp", YES_NO, True, mutable=False),
     Setting("oom-score-adj", Choice("no", "yes", "relative", "absolute", relative="yes"), "no"),
