@@ -54,8 +54,7 @@ def set_pairs(ctx: Client, key: bytes, pairs: tuple[bytes, ...]) -> int:
     hash_: Hash = Hash.to_write(ctx.db, key)
     if len(pairs) == 2:
         return 1 if hash_.set(pairs[0], pairs[1]) else 0
-    ctx.db.make_sure_of_all(pairs)
-    return sum([hash_.set(pairs[i], pairs[i + 1]) for i in range(0, len(pairs), 2)])
+    return hash_.set_all(pairs)
 
 
 @command("HSETNX", arity=4, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
@@ -67,7 +66,7 @@ def hsetnx(ctx: Client, key: bytes, field: bytes, value: bytes) -> int:
 @command("HDEL", arity=-3, flags=WRITE | FAST, key_flags="RW delete")
 def hdel(ctx: Client, key: bytes, *fields: bytes) -> int:
     hash_: Hash | None = Hash.at(ctx.db, key, False)
-    return 0 if hash_ is None else sum([hash_.delete(field) for field in fields])
+    return 0 if hash_ is None else hash_.delete_all(fields)
 
 
 @command("HINCRBY", arity=4, flags=WRITE | DENYOOM | FAST, key_flags="RW access update")

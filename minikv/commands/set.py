@@ -39,14 +39,13 @@ def sadd(ctx: Client, key: bytes, *members: bytes) -> int:
     set_: Set = Set.to_write(ctx.db, key)
     if len(members) == 1:
         return 1 if set_.add(members[0]) else 0
-    ctx.db.make_sure_of_all(members)
-    return sum([set_.add(member) for member in members])
+    return set_.add_all(members)
 
 
 @command("SREM", arity=-3, flags=WRITE | FAST, key_flags="RW delete")
 def srem(ctx: Client, key: bytes, *members: bytes) -> int:
     set_: Set | None = Set.at(ctx.db, key, False)
-    return 0 if set_ is None else sum([set_.remove(member) for member in members])
+    return 0 if set_ is None else set_.remove_all(members)
 
 
 @command("SISMEMBER", arity=3, flags=READONLY | FAST, key_flags="RO")
@@ -58,7 +57,7 @@ def sismember(ctx: Client, key: bytes, member: bytes) -> int:
 @command("SMISMEMBER", arity=-3, flags=READONLY | FAST, key_flags="RO access")
 def smismember(ctx: Client, key: bytes, *members: bytes) -> list[int]:
     set_: Set | None = Set.at(ctx.db, key)
-    return [0] * len(members) if set_ is None else [int(set_.contains(member)) for member in members]
+    return [0] * len(members) if set_ is None else set_.contains_each(members)
 
 
 @command("SCARD", arity=2, flags=READONLY | FAST, key_flags="RO")

@@ -92,13 +92,11 @@ def add_pairs(
     set_ = SortedSet.at(ctx.db, key, False) if options & XX else SortedSet.to_write(ctx.db, key)
     if set_ is None:
         return None if options & INCR else 0
+    if not options:
+        return set_.set_all(members, scores)
     if len(members) > 1:
         ctx.db.make_sure_of_all(members)
     added = updated = 0
-    if not options:
-        for place in range(len(scores)):
-            added += set_.set(members[place], scores[place])
-        return added
     score: float | None = None
     for member, number in zip(members, scores, strict=True):
         old = set_.score(member)

@@ -54,4 +54,9 @@ cdef class Builder:
     cdef int put_chunk(self, uint8_t *payload, Root *root, const uint32_t *numbers, uint32_t count, uint64_t size) except -1
 
 
+cdef enum:
+    BUILT_AT_ONCE = 5               # elements of one command that make a new collection by a Builder
+
+
+cdef bint build_new(Database database, bytes key, uint32_t kind, tuple names, object values) except -1
 cdef Py_ssize_t replace_with_names(Database database, bytes key, uint32_t kind, object names) except -1

@@ -471,22 +471,45 @@ class Builder:
 def replace_with_names(database: Database, key: bytes, kind: uint32_t, names: object) -> cython.Py_ssize_t:
     """Make the key a set or list of these elements, whatever it was; without elements it is deleted.
 
-    Returns their number. One change, or ArenaFull and none.
+    Returns how many are different; of a list, how many there are. One change, or ArenaFull and none.
     """
     name: bytes
     builder: Builder
+    count: cython.Py_ssize_t = 0
     if not names:
         database.delete(key)
         return 0
     builder = Builder(database, kind)
     try:
         for name in names:
-            builder.add(name, None)
+            count += builder.add(name, None)
         builder.put(key)
     except BaseException:
         builder.abandon()
         raise
-    return len(names)
+    return count
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def build_new(database: Database, key: bytes, kind: uint32_t, names: tuple, values: object) -> cython.bint:
+    """Make the key, which is not there, a hash or sorted set of these elements with their values.
+
+    False and no change if a name comes twice. One change for each element, or ArenaFull and none.
+    """
+    place: cython.Py_ssize_t
+    builder: Builder = Builder(database, kind)
+    try:
+        for place in range(len(names)):
+            if not builder.add(names[place], values[place]):
+                builder.abandon()
+                return False
+        builder.put(key)
+    except BaseException:
+        builder.abandon()
+        raise
+    database.keyspace.dirty += len(names) - 1
+    return True
 
 
 @cython.cfunc

@@ -33,7 +33,7 @@ from cython.cimports.minikv.engine.chunked import (
     insert_element,
     join_bucket,
     join_if_sparse,
-    remove_chunk,
+    remove_chunks,
     seek_element,
     span_of,
     split_bucket,
@@ -300,7 +300,7 @@ class Collection:
         span: Span = span_of(store.arena.base, payload, number)
         ordered: cython.bint = self.kind not in (TYPE_HASH, TYPE_SET)
         if ordered and size == cython.cast(uint64_t, span.end - span.start):
-            remove_chunk(store, self.slot, number)
+            remove_chunks(store, self.slot, number, 1)
         else:
             edit_chunk(store, self.slot, number, at - span.start, size, 0, -cython.cast(cython.int, count), 0)
         root: Root = root_of(self.payload())
