@@ -53,20 +53,32 @@ def set_pairs(ctx: Client, key: bytes, pairs: tuple[bytes, ...]) -> int:
     """How many of the fields are new."""
     hash_: Hash = Hash.to_write(ctx.db, key)
     if len(pairs) == 2:
-        return 1 if hash_.set(pairs[0], pairs[1]) else 0
-    return hash_.set_all(pairs)
+        added = 1 if hash_.set(pairs[0], pairs[1]) else 0
+    else:
+        added = hash_.set_all(pairs)
+    hash_.notify(b"hset")
+    return added
 
 
 @command("HSETNX", arity=4, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def hsetnx(ctx: Client, key: bytes, field: bytes, value: bytes) -> int:
     hash_ = Hash.to_write(ctx.db, key)
-    return 0 if hash_.contains(field) else int(hash_.set(field, value))
+    if hash_.contains(field):
+        return 0
+    hash_.set(field, value)
+    hash_.notify(b"hset")
+    return 1
 
 
 @command("HDEL", arity=-3, flags=WRITE | FAST, key_flags="RW delete")
 def hdel(ctx: Client, key: bytes, *fields: bytes) -> int:
     hash_: Hash | None = Hash.at(ctx.db, key, False)
-    return 0 if hash_ is None else hash_.delete_all(fields)
+    if hash_ is None:
+        return 0
+    deleted = hash_.delete_all(fields)
+    if deleted:
+        hash_.notify_taken(b"hdel")
+    return deleted
 
 
 @command("HINCRBY", arity=4, flags=WRITE | DENYOOM | FAST, key_flags="RW access update")
@@ -77,7 +89,8 @@ def hincrby(ctx: Client, key: bytes, field: bytes, increment: bytes) -> int:
     number = amount if text is None else integer(text, "ERR hash value is not an integer") + amount
     if not INT64_MIN <= number <= INT64_MAX:
         raise CommandError("ERR increment or decrement would overflow")
-    hash_.set(field, b"%d" % number)
+    hash_.keep_expiry(field, b"%d" % number)
+    hash_.notify(b"hincrby")
     return number
 
 
@@ -97,7 +110,8 @@ def hincrbyfloat(ctx: Client, key: bytes, field: bytes, increment: bytes) -> byt
     if not total.is_finite():
         raise CommandError("ERR increment would produce NaN or Infinity")
     value = total.text()
-    hash_.set(field, value)
+    hash_.keep_expiry(field, value)
+    hash_.notify(b"hincrbyfloat")
     return value
 
 
@@ -158,7 +172,8 @@ def hrandfield(ctx: Client, key: bytes, *options: bytes) -> object:
     if options:
         return random_fields(ctx, key, *options)
     hash_ = Hash.at(ctx.db, key)
-    return None if hash_ is None else hash_.sample(1, True)[0]
+    found = [] if hash_ is None else hash_.sample(1, True)
+    return found[0] if found else None
 
 
 def random_fields(ctx: Client, key: bytes, count: bytes, *options: bytes) -> list[bytes] | list[list[bytes]]:

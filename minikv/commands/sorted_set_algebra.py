@@ -109,7 +109,9 @@ class Request:
         if not self.limit:
             return count_members_in(smallest.collection, [each for other, _ in others if (each := other.collection)])
         everywhere = (
-            member for member, _ in smallest.pieces(self.limit) if all(other.score(member) is not None for other, _ in others)
+            member
+            for member, _ in smallest.pieces(self.limit)
+            if all(other.score(member) is not None for other, _ in others)
         )
         return sum(1 for _ in islice(everywhere, self.limit))
 
@@ -202,16 +204,16 @@ def zintercard(ctx: Client, numkeys: bytes, *words: bytes) -> int:
 @command("ZUNIONSTORE", arity=-4, flags=WRITE | DENYOOM | MOVABLEKEYS, keys=(1, 1, 1), keyspecs=STORED)
 def zunionstore(ctx: Client, destination: bytes, numkeys: bytes, *words: bytes) -> int:
     scores = Request(ctx, "zunionstore", numkeys, words, COMBINING).union()
-    return replace_sorted_set(ctx.db, destination, list(scores.items()))
+    return replace_sorted_set(ctx.db, destination, list(scores.items()), b"zunionstore")
 
 
 @command("ZINTERSTORE", arity=-4, flags=WRITE | DENYOOM | MOVABLEKEYS, keys=(1, 1, 1), keyspecs=STORED)
 def zinterstore(ctx: Client, destination: bytes, numkeys: bytes, *words: bytes) -> int:
-    return replace_sorted_set(
-        ctx.db, destination, Request(ctx, "zinterstore", numkeys, words, COMBINING).intersection()
-    )
+    pairs = Request(ctx, "zinterstore", numkeys, words, COMBINING).intersection()
+    return replace_sorted_set(ctx.db, destination, pairs, b"zinterstore")
 
 
 @command("ZDIFFSTORE", arity=-4, flags=WRITE | DENYOOM | MOVABLEKEYS, keys=(1, 1, 1), keyspecs=STORED)
 def zdiffstore(ctx: Client, destination: bytes, numkeys: bytes, *words: bytes) -> int:
-    return replace_sorted_set(ctx.db, destination, Request(ctx, "zdiffstore", numkeys, words, set()).difference())
+    pairs = Request(ctx, "zdiffstore", numkeys, words, set()).difference()
+    return replace_sorted_set(ctx.db, destination, pairs, b"zdiffstore")

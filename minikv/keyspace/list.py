@@ -45,8 +45,8 @@ from cython.cimports.minikv.engine.record import (
     length_size,
     string_size,
 )
-from cython.cimports.minikv.keyspace.builder import BUILT_AT_ONCE, replace_with_names
-from cython.cimports.minikv.keyspace.collection import string_at, write_string
+from cython.cimports.minikv.keyspace.builder import replace_with_names
+from cython.cimports.minikv.keyspace.collection import BUILT_AT_ONCE, string_at, write_string
 from cython.cimports.minikv.keyspace.database import Database
 
 from minikv.errors import ArenaFull
@@ -167,9 +167,7 @@ class List:
         """Add elements one after another; the new length."""
         value: bytes
         if len(values) >= BUILT_AT_ONCE and self.at_slot() == cython.NULL:
-            replace_with_names(self.database, self.key, TYPE_LIST, values[::-1] if left else values)
-            self.database.keyspace.dirty += len(values) - 1
-            return len(values)
+            return self.build(values[::-1] if left else values, None)
         if len(values) > 1:
             self.database.make_sure_of_all(values)
         for value in values:
@@ -547,12 +545,12 @@ class List:
         return 0
 
 
-def replace_list(database: Database, key: bytes, values: object) -> int:
+def replace_list(database: Database, key: bytes, values: object, event: bytes) -> int:
     """Make the key a list of these values, whatever it was before; without values it is deleted.
 
     Returns their number. One change, or ArenaFull and none.
     """
-    return replace_with_names(database, key, TYPE_LIST, values)
+    return replace_with_names(database, key, TYPE_LIST, values, event)
 
 
 @cython.cfunc

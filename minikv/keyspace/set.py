@@ -8,8 +8,8 @@ from cython.cimports.cpython.bytes import PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.minikv.engine.int64 import is_int64
 from cython.cimports.minikv.engine.record import TYPE_SET, Bytes, length_size
-from cython.cimports.minikv.keyspace.builder import BUILT_AT_ONCE, replace_with_names
-from cython.cimports.minikv.keyspace.collection import write_string
+from cython.cimports.minikv.keyspace.builder import replace_with_names
+from cython.cimports.minikv.keyspace.collection import BUILT_AT_ONCE, write_string
 from cython.cimports.minikv.keyspace.database import Database
 
 # Members that are taken out of a table before they are looked up elsewhere, since a limit may end it all.
@@ -71,9 +71,7 @@ class Set:
         member: bytes
         count: cython.Py_ssize_t = 0
         if len(members) >= BUILT_AT_ONCE and self.at_slot() == cython.NULL:
-            count = replace_with_names(self.database, self.key, TYPE_SET, members)
-            self.database.keyspace.dirty += count - 1
-            return count
+            return self.build(members, None)
         self.database.make_sure_of_all(members)
         for member in members:
             count += self.add(member)
@@ -141,9 +139,9 @@ class Set:
         return b"intset"
 
 
-def replace_set(database: Database, key: bytes, members: object) -> int:
+def replace_set(database: Database, key: bytes, members: object, event: bytes) -> int:
     """Make the key a set of these members, all different, whatever it was before; without members it is deleted.
 
     Returns their number. One change, or ArenaFull and none.
     """
-    return replace_with_names(database, key, TYPE_SET, members)
+    return replace_with_names(database, key, TYPE_SET, members, event)

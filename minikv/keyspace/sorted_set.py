@@ -37,8 +37,8 @@ from cython.cimports.minikv.engine.ordered import (
 from cython.cimports.minikv.engine.packed import PACKED_START, find_element, packed_end, packed_first
 from cython.cimports.minikv.engine.record import SCORE_SIZE, TYPE_ZSET, Bytes, length_size, read_length, string_size
 from cython.cimports.minikv.engine.table import hash_key, slot_offset
-from cython.cimports.minikv.keyspace.builder import BUILT_AT_ONCE, Builder, build_new
-from cython.cimports.minikv.keyspace.collection import string_at, write_string
+from cython.cimports.minikv.keyspace.builder import Builder
+from cython.cimports.minikv.keyspace.collection import BUILT_AT_ONCE, string_at, write_string
 from cython.cimports.minikv.keyspace.database import Database
 
 from minikv.errors import ArenaFull
@@ -77,7 +77,7 @@ class SortedSet:
         count: cython.Py_ssize_t = 0
         place: cython.Py_ssize_t
         is_new: cython.bint = len(members) >= BUILT_AT_ONCE and self.at_slot() == cython.NULL
-        if is_new and build_new(self.database, self.key, TYPE_ZSET, members, scores):
+        if is_new and self.build(members, scores):
             return len(members)
         if len(members) > 1:
             self.database.make_sure_of_all(members)
@@ -498,7 +498,7 @@ class SortedSet:
         return b"listpack"
 
 
-def replace_sorted_set(database: Database, key: bytes, pairs: object) -> int:
+def replace_sorted_set(database: Database, key: bytes, pairs: object, event: bytes) -> int:
     """Make the key a sorted set of (member, score) pairs, all members different, whatever it was before.
 
     Without pairs it is deleted. Returns their number. One change, or ArenaFull and none.
@@ -506,13 +506,13 @@ def replace_sorted_set(database: Database, key: bytes, pairs: object) -> int:
     member: bytes
     builder: Builder
     if not pairs:
-        database.delete(key)
+        database.discard(key)
         return 0
     builder = Builder(database, TYPE_ZSET)
     try:
         for member, score in pairs:
             builder.add(member, float(score))
-        builder.put(key)
+        builder.put(key, event)
     except BaseException:
         builder.abandon()
         raise

@@ -77,7 +77,9 @@ def test_many_elements_in_one_request(pair: ClientPair, rng: random.Random, kind
 @pytest.mark.parametrize("kind", READS)
 def test_a_new_key_begins_anew(pair: ClientPair, rng: random.Random, kind: str) -> None:
     first, _ = requests(kind, rng, 50)
-    pair.assert_same("SET k v", first, "GET k", "EXPIRE k 1000", "DEL k", first, "TTL k", "MULTI", "DEL k", first, "EXEC")
+    pair.assert_same(
+        "SET k v", first, "GET k", "EXPIRE k 1000", "DEL k", first, "TTL k", "MULTI", "DEL k", first, "EXEC"
+    )
     pair.assert_same("WATCH k", "DEL k", "MULTI", "PING", "EXEC", "WATCH k", first, "MULTI", "PING", "EXEC")
 
 
