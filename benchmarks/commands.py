@@ -242,7 +242,8 @@ SCENES: dict[str, tuple[Fill, Sequence[int], str]] = {
         HEXPIRETIME h FIELDS 1 e:1 | HPEXPIRETIME h FIELDS 1 e:1 | HPERSIST h FIELDS 1 e:{i}
         HGETEX h EX 100000 FIELDS 1 e:1 | HSETEX h EX 100000 FIELDS 1 e:1 v | HSETEX h KEEPTTL FIELDS 1 e:1 v
         HSET h e:1 v ; HGETDEL h FIELDS 1 e:1 | HGET h e:{half} | HSET h e:1 v | HDEL h e:{i}
-        HINCRBY h n 1 | HLEN h | HGETALL h | HRANDFIELD h | HSCAN h 0 | DUMP h | MEMORY USAGE h | COPY h t REPLACE | COPY h t REPLACE ; UNLINK t
+        HINCRBY h n 1 | HLEN h | HGETALL h | HRANDFIELD h | HSCAN h 0 | DUMP h | MEMORY USAGE h | COPY h t REPLACE
+        COPY h t REPLACE ; UNLINK t
     """),
     "entries": (entries, SIZES, """
         XLEN x | XRANGE x - + COUNT 10 | XRANGE x {half} {half} | XREVRANGE x + - COUNT 10 | XRANGE x - +

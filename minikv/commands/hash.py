@@ -52,10 +52,7 @@ def hmset(ctx: Client, key: bytes, *pairs: bytes) -> SimpleString:
 def set_pairs(ctx: Client, key: bytes, pairs: tuple[bytes, ...]) -> int:
     """How many of the fields are new."""
     hash_: Hash = Hash.to_write(ctx.db, key)
-    if len(pairs) == 2:
-        added = 1 if hash_.set(pairs[0], pairs[1]) else 0
-    else:
-        added = hash_.set_all(pairs)
+    added = (1 if hash_.set(pairs[0], pairs[1]) else 0) if len(pairs) == 2 else hash_.set_all(pairs)
     hash_.notify(b"hset")
     return added
 

@@ -37,10 +37,7 @@ def stored(destination_flags: str) -> list[KeySpec]:
 @command("SADD", arity=-3, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def sadd(ctx: Client, key: bytes, *members: bytes) -> int:
     set_: Set = Set.to_write(ctx.db, key)
-    if len(members) == 1:
-        added = 1 if set_.add(members[0]) else 0
-    else:
-        added = set_.add_all(members)
+    added = (1 if set_.add(members[0]) else 0) if len(members) == 1 else set_.add_all(members)
     if added:
         set_.notify(b"sadd")
     return added
