@@ -63,6 +63,7 @@ def watch(ctx: Client, *keys: bytes) -> SimpleString:
         ctx.watch = Watch()
     for key in keys:
         ctx.db.watch(key, ctx.watch)
+    ctx.note_memory()
     return OK
 
 

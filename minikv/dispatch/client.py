@@ -10,6 +10,7 @@ as it is, and so does whatever replays commands.
 import time
 
 import cython
+from cython.cimports.minikv.keyspace.database import Watch
 
 from minikv.protocol.reply import Transcript
 
@@ -21,6 +22,8 @@ REPLY_SKIP = 3  # the current command is not answered
 
 # Memory of a connection that does nothing.
 CLIENT_BYTES = 800
+# What a watched key or a subscription takes beside its name, about.
+ENTRY_BYTES = cython.declare(cython.longlong, 128)
 
 
 @cython.cclass
@@ -38,12 +41,13 @@ class Transaction:
         self.common_flags = -1
         self.queued_bytes = 0
 
-    def add(self, command: object, args: tuple) -> None:
-        """Queue a command that passed the checks."""
+    def add(self, command: object, args: tuple) -> int:
+        """Queue a command that passed the checks; how many bytes are queued now."""
         self.queued.append((command, args))
         self.flags |= command.flags
         self.common_flags &= command.flags
         self.queued_bytes += sum(map(len, args))
+        return self.queued_bytes
 
 
 @cython.cclass
@@ -121,6 +125,9 @@ class Client:
     def resume(self) -> None:
         """Execute what had to wait."""
 
+    def note_memory(self) -> None:
+        """The command that runs has changed what the client holds: it is to be counted anew after it."""
+
     def check_output(self) -> None:
         """Close the connection if it has been over the soft output limit for too long."""
 
@@ -170,6 +177,17 @@ class Client:
         """Bytes of the commands that MULTI has collected."""
         return self.transaction.queued_bytes if self.transaction is not None else 0
 
+    def entries_bytes(self) -> int:
+        """About what its watched keys and its subscriptions take."""
+        count: cython.longlong = 0
+        own = self.subscriptions
+        if self.watch is not None:
+            count = len(cython.cast(Watch, self.watch).keys)
+        if own is not None:
+            count += len(own.channels) + len(own.patterns) + len(own.shard)
+        return ENTRY_BYTES * count
+
     def memory_bytes(self) -> int:
         """All memory that the client takes."""
-        return CLIENT_BYTES + self.input_bytes() + self.output_bytes() + self.queued_bytes()
+        total: cython.longlong = CLIENT_BYTES + self.input_bytes() + self.output_bytes() + self.queued_bytes()
+        return total + self.entries_bytes() if self.watch is not None or self.subscriptions is not None else total

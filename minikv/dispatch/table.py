@@ -69,6 +69,8 @@ LISTENING = frozenset(b"subscribe psubscribe ssubscribe unsubscribe punsubscribe
 # Spellings of names ("Get", "GET") that are cached; more than well-behaved clients use.
 MAX_SPELLINGS = cython.declare(cython.Py_ssize_t, 1024)
 
+# Bytes of queued commands above which the client's memory is counted.
+NOTED_ABOVE = cython.declare(cython.longlong, 4096)
 # After a command that took this long, the cached clock is refreshed.
 STALE_CLOCK_US = cython.declare(cython.longlong, 500)
 LONGEST_US = (1 << 63) - 1
@@ -128,11 +130,12 @@ class CommandTable:
     """All commands by lower-case name, and dispatch.
 
     slow_us: slowlog-log-slower-than (-1: off). latency_us: latency-monitor-threshold in microseconds (0: off).
-    keeps_histograms: latency-tracking.
+    keeps_histograms: latency-tracking. memory_limit: asked before each command while there is a limit.
     """
 
     def __init__(self, services: object, stats: Stats):
         self.services = services
+        self.memory_limit = services.memory_limit
         self.stats = stats
         self.commands = {}
         self.spellings = {}
@@ -431,11 +434,12 @@ class CommandTable:
             return self.refuse(client, command, "ERR Command not allowed inside a transaction")
         if client.is_monitor and flags & TOUCHES_KEYS:
             return self.refuse(client, command, "ERR Replica can't interact with the keyspace")
-        if gates & GATE_MEMORY:
+        # While a dump is loaded, or others wait for a script, nothing is evicted: the data is not complete, or in use.
+        if gates & GATE_MEMORY and not gates & (GATE_LOADING | GATE_BUSY):
             needs_memory: cython.bint = (flags & DENYOOM) != 0
             if in_multi and command.role != ROLE_EXEC and command.role != ROLE_LEAVE:
                 needs_memory = True
-            if needs_memory and not self.services.keyspace.make_room(self.services.config.maxmemory):
+            if not self.memory_limit.make_room() and needs_memory:
                 return self.refuse(client, command, OOM)
         if gates & GATE_MISCONF and (flags & WRITE or command.role == ROLE_PING):
             return self.refuse(client, command, MISCONF)
@@ -449,7 +453,8 @@ class CommandTable:
             self.services.postponed.add(client)
             return POSTPONED
         if in_multi and (command.role == ROLE_ORDINARY or command.role == ROLE_PING):
-            client.transaction.add(command, tuple(argv_list(argv, argc)))
+            if client.transaction.add(command, tuple(argv_list(argv, argc))) > NOTED_ABOVE:
+                client.note_memory()
             return QUEUED
         if gates & GATE_MONITORS and flags & NOSCRIPT and flags & SKIP_MONITOR and flags & MOVABLEKEYS:
             # A script: shown before what it calls.
@@ -538,8 +543,7 @@ class CommandTable:
 
     def out_of_memory(self) -> cython.bint:
         """Whether the memory limit is exceeded, whatever was evicted."""
-        services = self.services
-        return self.gates & GATE_MEMORY != 0 and not services.keyspace.make_room(services.config.maxmemory)
+        return self.gates & GATE_MEMORY != 0 and not self.memory_limit.make_room()
 
     def writes_refused(self) -> cython.bint:
         """Whether a failed save forbids commands that write."""

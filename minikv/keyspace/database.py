@@ -244,13 +244,6 @@ class Keyspace:
         self.frees_expired_lazily = expired
         self.stores.replaces_lazily = replaced
 
-    def make_room(self, limit: int) -> bool:
-        """True if no more than `limit` bytes are claimed, once what waits has been freed as far as needed."""
-        while self.claimed_bytes > limit:
-            if not self.stores.free_step() and self.pool.trim(BLOCKS_PER_CALL) == 0:
-                return False
-        return True
-
     # Figures
 
     @property
@@ -301,20 +294,45 @@ class Keyspace:
 
     @property
     def claimed_bytes(self) -> int:
-        """What maxmemory limits: used_bytes without the gaps that the databases' next records fill.
+        """What maxmemory limits: used_bytes without what new records fill, and without what waits for the child.
 
         A gap is as good as free memory: a write that goes there adds nothing to used_bytes. So after a deletion writes
         go on at once, although it may take until later that evacuation gives whole segments back. Gaps in the segments
-        of a large collection serve that collection only, and count as used until they are evacuated.
+        of a large collection serve that collection only, and count as used until they are evacuated. So does what a
+        snapshot's child still reads not count: it goes with the snapshot, and no deletion makes it go earlier.
         """
-        claimed: uint64_t = self.used_bytes
+        self.measure_slack()
+        return self.claimed()
+
+    @property
+    def deferred_bytes(self) -> int:
+        """What is deleted, or written elsewhere, and waits for a snapshot's child."""
+        return self.arena.deferred_bytes
+
+    def claimed(self) -> uint64_t:
+        """claimed_bytes, in a few instructions as long as the arena has the same pages."""
+        arena: Arena = self.arena
+        if arena.resident_pages != self.slack_pages:
+            self.measure_slack()
+        return (
+            arena.live_bytes
+            - arena.deferred_bytes
+            + self.slack
+            + cython.cast(uint64_t, self.pool.used) * 4096
+            + self.stores.resident_bytes()
+        )
+
+    def measure_slack(self) -> cython.void:
+        """Measure what of the resident pages is neither live nor a gap that any record of a database may fill."""
         gaps: uint64_t = 0
+        held: uint64_t = self.arena.resident_bytes()
         database: Database
         for database in self.databases:
             gaps += self.arena.gap_bytes(database.store.number)
             gaps += self.arena.gap_bytes(2 * len(self.databases) + database.store.number)
         # In small pages what a segment could still hold has no memory yet.
-        return max(claimed - min(gaps, claimed), self.arena.live_bytes + cython.cast(uint64_t, self.pool.used) * 4096)
+        self.slack = max(held - min(gaps, held), self.arena.live_bytes) - self.arena.live_bytes
+        self.slack_pages = self.arena.resident_pages
 
     @property
     def peak_bytes(self) -> int:
@@ -524,6 +542,16 @@ class Database:
     def drop_expired(self, key: bytes, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.int:
         self.store.remove(slot, hash_, self.keyspace.frees_expired_lazily)
         self.keyspace.expired_keys += 1
+        return self.break_watches(key)
+
+    def evict(self, slot: cython.pointer[uint64_t], lazily: cython.bint) -> cython.int:
+        """Delete a key because memory is short. Not a change: nobody has made it."""
+        key_len: uint64_t = 0
+        data: Bytes = record_key(self.store.record(slot), cython.address(key_len))
+        hash_: uint64_t = hash_key(data, key_len)
+        key: bytes = bytes_at(data, key_len) if self.watchers else b""
+        self.store.remove(slot, hash_, lazily)
+        self.keyspace.evicted_keys += 1
         return self.break_watches(key)
 
     def changed(self, key: bytes) -> cython.int:
