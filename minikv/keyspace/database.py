@@ -765,7 +765,7 @@ class Database:
         encoding: cython.int,
     ) -> cython.int:
         value_len: uint64_t = PyBytes_GET_SIZE(value)
-        if slot != cython.NULL and not self.keyspace.lfu:
+        if slot != cython.NULL:
             self.touch_clock(slot)
         memcpy(
             self.store.put_string(
@@ -802,9 +802,9 @@ class Database:
         return max(length, at + data_len)
 
     def append(self, key: bytes, data: bytes) -> int:
-        """Add bytes to the end of a string; returns the new length."""
+        """Add bytes to the end of a string, which the caller has accessed; returns the new length."""
         hash_: uint64_t = 0
-        slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), False, True)
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
         length: uint64_t = 0
         if slot == cython.NULL:
             self.set(key, data)
@@ -933,10 +933,12 @@ class Database:
 
     # Expiry
 
-    def expire_at(self, key: bytes) -> int:
-        """Unix ms; 0: the key has no time; -1: there is no such key."""
+    def expire_at(self, key: bytes, touch: cython.bint = False) -> int:
+        """Unix ms; 0: the key has no time; -1: there is no such key. touch: this is an access."""
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        if slot != cython.NULL and touch:
+            self.touch_clock(slot)
         return MISSING if slot == cython.NULL else record_expire_at(self.store.record(slot))
 
     def set_expire(self, key: bytes, at_ms: int) -> bool:
@@ -953,7 +955,10 @@ class Database:
         """Clear the key's expiry; False if there was none."""
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
-        if slot == cython.NULL or record_expire_at(self.store.record(slot)) == 0:
+        if slot == cython.NULL:
+            return False
+        self.touch_clock(slot)
+        if record_expire_at(self.store.record(slot)) == 0:
             return False
         self.store.set_expire(slot, hash_, 0)
         self.changed(key)
@@ -964,8 +969,10 @@ class Database:
     def rename(self, key: bytes, new_key: bytes) -> bool:
         """Value and time go to new_key, overwriting it; False if there is no such key."""
         hash_: uint64_t = 0
-        if self.find(key, cython.address(hash_)) == cython.NULL:
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        if slot == cython.NULL:
             return False
+        self.touch_clock(slot)
         if key != new_key:
             self.move_record(key, self, new_key)
             self.break_watches(new_key)

@@ -57,7 +57,7 @@ class Scene:
         self.time.now_ms += 1000 * seconds
         self.keyspace.tick()
 
-    def keys(self, database: Database | None = None) -> set[bytes]:
+    def keys_of(self, database: Database | None = None) -> set[bytes]:
         cursor, found = 0, set()
         while True:
             cursor, keys = (database or self.db).scan(cursor, 1000)
@@ -70,7 +70,7 @@ def test_noeviction_evicts_nothing() -> None:
     scene = Scene("noeviction")
     scene.db.set(b"k", b"v")
     assert not scene.evictor.evict()
-    assert scene.keys() == {b"k"}
+    assert scene.keys_of() == {b"k"}
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -92,7 +92,7 @@ def test_every_key_that_may_go_goes_and_no_other(policy: str) -> None:
     assert evicted == scene.keyspace.evicted_keys == (900 if volatile else 1800)
     for database in scene.databases:
         assert len(database) == (300 if volatile else 0) and database.expires == 0
-        assert all(key.startswith(b"kept:") for key in scene.keys(database))
+        assert all(key.startswith(b"kept:") for key in scene.keys_of(database))
     scene.keyspace.check()
 
 
@@ -106,7 +106,7 @@ def test_lru_evicts_what_was_not_read_for_longest(policy: str) -> None:
         scene.db.get(b"%d" % number)
     for _ in range(450):
         assert scene.evictor.evict()
-    left = {int(key) for key in scene.keys()}
+    left = {int(key) for key in scene.keys_of()}
     assert len(left) == 550
     assert len([number for number in left if number % 2 == 0]) >= LEAST_LEFT[policy]
 
@@ -125,7 +125,7 @@ def test_lfu_evicts_what_is_read_least(policy: str) -> None:
         scene.db.get(b"%d" % number)  # more recent, but read once
     for _ in range(450):
         assert scene.evictor.evict()
-    left = {int(key) for key in scene.keys()}
+    left = {int(key) for key in scene.keys_of()}
     assert len([number for number in left if number % 2 == 0]) >= LEAST_LEFT[policy]
 
 
@@ -139,12 +139,12 @@ def test_a_candidate_that_is_read_again_stays() -> None:
         scene.db.set(b"new:%d" % number, b"v")
     assert scene.evictor.evict()
     scene.pass_time(100)
-    old = {key for key in scene.keys() if key.startswith(b"old:")}
+    old = {key for key in scene.keys_of() if key.startswith(b"old:")}
     for key in old:
         scene.db.get(key)
     for _ in range(100):
         assert scene.evictor.evict()
-    assert len(old - scene.keys()) <= 5
+    assert len(old - scene.keys_of()) <= 5
 
 
 @pytest.mark.parametrize("change", ["deleted", "overwritten", "emptied", "swapped", "renamed"])
@@ -154,7 +154,7 @@ def test_a_candidate_may_be_gone(change: str) -> None:
         scene.db.set(b"%d" % number, b"v")
     scene.pass_time(5)
     assert scene.evictor.evict()
-    keys = scene.keys()
+    keys = scene.keys_of()
     for key in keys if change in ("deleted", "overwritten") else ():
         if change == "deleted":
             scene.db.delete(key)
@@ -208,7 +208,7 @@ def test_random_is_uniform_over_all_keys_of_all_databases(policy: str) -> None:
             scene.databases[number % 7 == 0].set(b"%d" % number, b"v", START_MS + 10**9)
         for _ in range(count // 2):
             assert scene.evictor.evict()
-        left = {int(key) for database in scene.databases for key in scene.keys(database)}
+        left = {int(key) for database in scene.databases for key in scene.keys_of(database)}
         evicted.update(set(range(count)) - left)
     halves = [
         sum(evicted[number] for number in range(count) if chosen(number)) / sum(map(chosen, range(count))) / rounds
@@ -229,7 +229,7 @@ def test_more_samples_choose_better() -> None:
                 scene.pass_time(1)
         for _ in range(1000):
             scene.evictor.evict()
-        left = {int(key) for key in scene.keys()}
+        left = {int(key) for key in scene.keys_of()}
         ages.append(sum(sorted(set(range(5000)) - left)) / 1000)
     assert ages[1] < 1.1 * 500 and ages[1] < ages[0]
 
@@ -287,7 +287,7 @@ def test_what_is_evicted_no_longer_counts(kind: str, lazily: bool, held: bool) -
     scene.pass_time(1)
     scene.db.get(b"other")
     assert scene.evictor.evict()
-    assert scene.keys() == {b"other"}
+    assert scene.keys_of() == {b"other"}
     scene.keyspace.check()
     while lazily and scene.keyspace.waiting_objects:
         scene.keyspace.evacuate(1000)
