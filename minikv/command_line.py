@@ -10,6 +10,7 @@ import sys
 
 from minikv import REDIS_VERSION, __version__
 from minikv.config import Config
+from minikv.crash.report import CrashReporter
 from minikv.errors import ConfigError, MinikvError
 from minikv.host import daemon, huge_pages, limits, overcommit, supervisor
 from minikv.host.system_check import check_system, report
@@ -51,6 +52,17 @@ minikv's own:
   -h, --help                             this text
 
 Talk to it with redis-cli or any Redis client. SHUTDOWN or Ctrl-C stops it; it saves first if save points are set."""
+
+
+BANNER = """
+     +---------+
+     | k  |  v |     minikv {version}, as Redis {redis} 64 bit
+     |----+----|
+     |    |    |     Running in standalone mode
+     |----+----|     Port: {port}
+     +---------+     PID: {pid}
+
+"""
 
 
 def main() -> int:
@@ -159,8 +171,10 @@ def start(config: Config, log: Log) -> int:
             config,
             keyspace,
             log,
+            on_listening=lambda port: introduce(port, config, log),
             on_ready=lambda: report_ready(started, supervised, log),
         )
+        CrashReporter(config, log, server, server.served).follow()
         return server.run()
     finally:
         if pid_file:
@@ -183,6 +197,18 @@ def announce(config: Config, log: Log) -> None:
     for warning in (overcommit.warning(), limits.backlog_warning(config.tcp_backlog)):
         if warning:
             log.warning(warning)
+
+
+def introduce(port: int, config: Config, log: Log) -> None:
+    """Who listens where: a banner on a terminal or where always-show-logo asks for it, otherwise one line.
+
+    Test harnesses wait for the banner's last line.
+    """
+    on_terminal = not config.logfile and os.isatty(log.fd)
+    if config.always_show_logo or on_terminal:
+        log.write_raw(BANNER.format(version=__version__, redis=REDIS_VERSION, port=port, pid=log.pid))
+    else:
+        log.notice(f"Running mode=standalone, port={port}.")
 
 
 def fit_clients(config: Config, log: Log) -> bool:

@@ -35,6 +35,7 @@ _REFUSED_DIRECTIVES = {
 class Config:
     """Each setting is an attribute; those that minikv reads are annotated here, the others have no type."""
 
+    always_show_logo: bool
     arena_huge_pages: str
     arena_size: int
     bgsave_preflight: str
@@ -43,6 +44,7 @@ class Config:
     busy_reply_threshold: int
     client_output_buffer_limit: OutputLimits
     client_query_buffer_limit: int
+    crash_log_enabled: bool
     daemonize: bool
     databases: int
     dbfilename: str
@@ -65,6 +67,7 @@ class Config:
     load_field_ttls: str
     logfile: str
     loglevel: str
+    lua_enable_deprecated_api: bool
     maxclients: int
     maxmemory: int
     maxmemory_clients: int
@@ -77,6 +80,7 @@ class Config:
     lazyfree_lazy_server_del: bool
     lazyfree_lazy_user_del: bool
     lazyfree_lazy_user_flush: bool
+    notify_keyspace_events: str
     lfu_decay_time: int
     oom_score_adj: str
     oom_score_adj_values: tuple[int, ...]
@@ -105,6 +109,7 @@ class Config:
     timeout: int
     unixsocket: str
     unixsocketperm: int
+    use_exit_on_panic: bool
 
     def __init__(self) -> None:
         """Every setting at its default."""
@@ -191,8 +196,8 @@ class Config:
         settings = (self._settings[name] for name in sorted(chosen))
         return [f"{s.name} {s.caution}" for s in settings if s.caution and getattr(self, s.attribute) != s.default]
 
-    def rewrite(self) -> None:
-        """Update the configuration file, keeping its comments and order; ConfigError."""
+    def rewrite(self, force_all: bool = False) -> None:
+        """Update the configuration file, keeping its comments and order; ConfigError. force_all: with every setting."""
         if not self.file:
             raise ConfigError("The server is running without a config file")
         on_file = self._on_file
@@ -200,7 +205,9 @@ class Config:
             text = self._read_own_file()
             if not text:
                 on_file = Config()._values()
-            different = {s.name: self._file_lines(s) for s in SETTINGS if self.get(s.name) != on_file[s.name]}
+            different = {
+                s.name: self._file_lines(s) for s in SETTINGS if force_all or self.get(s.name) != on_file[s.name]
+            }
             present = self._names_in(text)
             changed = {name: lines for name, lines in different.items() if name in present}
             added = [line for name, lines in different.items() if name not in present for line in lines]

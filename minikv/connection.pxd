@@ -71,10 +71,11 @@ cdef class Connection(Client):
     cdef RequestReader reader
     # What the poller watches the socket for.
     cdef unsigned int mask
-    # ending: nothing more is read or executed, and it is closed when the replies have left. closing: it is closed. choked: too many replies are unread.
+    # ending: nothing more is read or executed, and it is closed when the replies have left. closing: it is closed. doomed: it is closed at the
+    # end of the round. choked: too many replies are unread.
     # is_pending: among hub.pending. waiting: input is held, first what the reader has of it, then the chunks of `held`. paused: the reader's argv is a
     # request that could not run yet.
-    cdef bint ending, closing, choked, waiting, reading_paused, is_pending
+    cdef bint ending, closing, doomed, choked, waiting, reading_paused, is_pending
     # This connection's part of hub.replies, while it is among hub.unsent.
     cdef Py_ssize_t reply_at, reply_len
     # Requests that wait: chunks of input, or None.

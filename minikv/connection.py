@@ -434,6 +434,17 @@ class Hub(Sink):
         """Whether this client's batch is being executed."""
         return self.serving is client
 
+    def served(self) -> tuple:
+        """The client whose batch is being executed and its request; None and nothing between batches.
+
+        In the place of the name of a command that runs now is the client (CommandTable.call).
+        """
+        serving: Connection = self.serving
+        if serving is None:
+            return None, []
+        reader: RequestReader = serving.reader
+        return serving, [cython.cast(object, reader.argv[place]) for place in range(reader.argc)]
+
 
 def nothing() -> None:
     """The clock of a server without a keyspace."""
@@ -502,6 +513,9 @@ class Connection(Client):
         """Do what the poller has seen (0: what was pending); a bug of ours ends this connection only."""
         try:
             if self.closing:
+                return 0
+            if self.doomed:
+                self.close()
                 return 0
             if events == 0:
                 return self.go_on()
@@ -592,16 +606,16 @@ class Connection(Client):
 
     def push(self, value: object) -> None:
         """Send a value that is no reply: after the reply that is being made, if there is one."""
-        if self.closing or self.ending:
+        if self.closing or self.ending or self.doomed:
             return
         if self.pushed_len == 0 and self.hub.serving is not self:
             self.resume()
         self.add_push(encode(value, self.resp))
         if self.over_limits(self.pushed_len):
-            self.close_for_output()
+            self.doom()
 
     def push_wire(self, data: bytes) -> None:
-        if self.closing or self.ending:
+        if self.closing or self.ending or self.doomed:
             return
         if self.hub.serving is self:
             self.hub.replies.write_bytes(data, len(data))
@@ -610,7 +624,7 @@ class Connection(Client):
             self.resume()
         self.add_push(data)
         if self.over_limits(self.pushed_len):
-            self.close_for_output()
+            self.doom()
 
     def answer(self, value: object) -> None:
         """Send the reply of the command that has blocked; what came after it is executed at the end of the round."""
@@ -1094,11 +1108,22 @@ class Connection(Client):
         self.hub.stats.unexpected_error_replies += 1
         self.close_after_reply = True
 
+    def doom(self) -> None:
+        """Close for the output, at the end of the round: a message may come in the middle of a change."""
+        self.log_output()
+        self.doomed = True
+        self.pushed = None
+        self.pushed_len = 0
+        self.resume()
+
     def close_for_output(self) -> None:
+        self.log_output()
+        self.close()
+
+    def log_output(self) -> None:
         self.hub.log.warning(
             f"Client {self.describe()} scheduled to be closed ASAP for overcoming of output buffer limits."
         )
-        self.close()
 
     def close_for_input(self) -> None:
         self.hub.log.warning(f"Closing client that reached max query buffer length: {self.describe()}")

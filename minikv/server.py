@@ -39,6 +39,7 @@ from minikv.dispatch.census import Census
 from minikv.dispatch.client import CLIENT_BYTES, Client
 from minikv.dispatch.memory_limit import MemoryLimit
 from minikv.dispatch.stats import Stats
+from minikv.dispatch.switches import Switches
 from minikv.dispatch.table import CommandTable
 from minikv.errors import CommandError, ConfigError, MinikvError
 from minikv.host.memory import private_bytes, read_own_memory
@@ -46,6 +47,7 @@ from minikv.host.oom_score import OomScore
 from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
+from minikv.pubsub.keyspace_events import KeyspaceEvents
 from minikv.pubsub.registry import Registry
 from minikv.saving.temp_file import temp_name
 from minikv.scripting.functions import Functions
@@ -78,9 +80,9 @@ GC_THRESHOLDS = (20_000, 50, 100)
 class Server:
     """Everything that runs: the Services of the command handlers, and the owner of their lifetimes.
 
-    clock: Unix time in seconds. on_ready: called when clients are served. port: of the first TCP socket, 0 without one.
-    startup_bytes: what used_memory is of an empty server. interpreter_bytes: private memory of the process at the
-    start, without the keyspace's.
+    clock: Unix time in seconds. on_listening: called with `port` before the dump is loaded. on_ready: called when
+    clients are served. port: of the first TCP socket, 0 without one. startup_bytes: what used_memory is of an empty
+    server. interpreter_bytes: private memory of the process at the start, without the keyspace's.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Server:
         keyspace: Keyspace,
         log: Log,
         *,
+        on_listening: Callable[[int], object] | None = None,
         on_ready: Callable[[], object] | None = None,
         clock: Callable[[], float] = time.time,
         snapshots: SnapshotController | None = None,
@@ -99,6 +102,7 @@ class Server:
         keyspace.is_compact = functools.partial(is_compact, config)
         self.log = log
         self.clock = clock
+        self.on_listening = on_listening
         self.on_ready = on_ready
         self.stats = Stats()
         self.memory_limit = MemoryLimit(keyspace)
@@ -107,8 +111,11 @@ class Server:
         self.blocking = Blocking(self.table, keyspace, self._call_later)
         self.monitors: set[Client] = set()
         self.pubsub = Registry()
+        self._events = KeyspaceEvents(self.pubsub, len(keyspace.databases))
+        self._take_event = self._events.take
         self.scripts = Scripts(self, self.table, log)
         self.postponed: set[Client] = set()
+        self.switches = Switches()
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
         self.memory_limit.on_delay = self.latency.add
@@ -177,6 +184,8 @@ class Server:
             self._hub.listen(self._open_unix(self.config.unixsocket, self.config.unixsocketperm))
         self._hub.open()
         self._handle_signals()
+        if self.on_listening is not None:
+            self.on_listening(self.port)
         self.log.warning("Server initialized")
         await self._load()
         if self._stopped.done():
@@ -221,6 +230,7 @@ class Server:
         """End `serve`, without saving."""
         self.exit_code = exit_code
         self.snapshots.stop_loading()
+        self._close_tcp()  # before the client of SHUTDOWN sees its connection close
         if not self._stopped.done():
             self._stopped.set_result(None)
 
@@ -341,6 +351,7 @@ class Server:
             (("maxmemory", "maxmemory-policy"), self._set_memory_limit),
             (("maxmemory", "maxmemory-clients"), self._set_client_limit),
             (("lazyfree-lazy-expire", "lazyfree-lazy-server-del"), self._set_lazy_freeing),
+            (("notify-keyspace-events",), self._set_events),
         ):
             for name in names:
                 self.config.on_change(name, ignoring_value(apply))
@@ -413,6 +424,9 @@ class Server:
 
     def _set_lazy_freeing(self) -> None:
         self.keyspace.free_lazily(self.config.lazyfree_lazy_expire, self.config.lazyfree_lazy_server_del)
+
+    def _set_events(self) -> None:
+        self.keyspace.observe(self._take_event, self._events.choose(self.config.notify_keyspace_events))
 
     def _set_oom_score(self) -> None:
         try:
@@ -491,6 +505,10 @@ class Server:
             else:
                 client.close()
 
+    def served(self) -> tuple[Client | None, list[object]]:
+        """The client whose request is being executed, and the request (Hub.served)."""
+        return self._hub.served()
+
     def evict_clients(self) -> None:
         """Close those that hold most until all together hold no more than maxmemory-clients."""
         limit, held = self._hub.client_limit, self._hub.client_bytes
@@ -541,6 +559,8 @@ class Server:
     def _cron(self) -> None:
         period = 1 / self.config.hz
         self._later("cron", period, self._cron)
+        if self.switches.cron_paused:
+            return
         self._look_after_clients()
         if self.snapshots.loading:
             return  # a value may be half-read into its place

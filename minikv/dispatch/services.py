@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from minikv.config import Config
+from minikv.dispatch.switches import Switches
 from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
@@ -45,6 +46,7 @@ class Services(Protocol):
     functions: Any  # minikv.scripting.functions.Functions
     snapshots: SnapshotController
     saves: ForegroundSaves
+    switches: Switches
     slowlog: SlowLog
     latency: LatencyMonitor
     log: Log

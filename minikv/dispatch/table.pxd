@@ -42,6 +42,8 @@ cdef class CommandTable:
     cdef public long long slow_us, latency_us, slow_gate_us
     cdef dict spellings
     cdef long long mark_ns
+    cdef public bint allows_noscript
+    cdef PyObject *called_name
     cdef str busy_error
 
     cdef void begin_batch(self) noexcept

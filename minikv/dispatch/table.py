@@ -130,7 +130,9 @@ class CommandTable:
     """All commands by lower-case name, and dispatch.
 
     slow_us: slowlog-log-slower-than (-1: off). latency_us: latency-monitor-threshold in microseconds (0: off).
-    keeps_histograms: latency-tracking. memory_limit: asked before each command while there is a limit.
+    keeps_histograms: latency-tracking. memory_limit: asked before each command while there is a limit. allows_noscript:
+    scripts may call every command (DEBUG). called_name: of the request whose handler was called last, as the client has
+    written it; borrowed.
     """
 
     def __init__(self, services: object, stats: Stats):
@@ -320,6 +322,7 @@ class CommandTable:
         # The client takes the slot of the (sub)command's name for the length of the call.
         place: cython.Py_ssize_t = command.depth - 1
         name: cython.pointer[PyObject] = argv[place]
+        self.called_name = name
         argv[place] = cython.cast(cython.pointer[PyObject], client)
         try:
             value = PyObject_Vectorcall(command.handler, argv + place, argc - place, cython.NULL)
@@ -473,7 +476,7 @@ class CommandTable:
             refusal = "ERR Unknown Redis command called from script"
         elif argc != command.arity if command.arity > 0 else argc < -command.arity:
             refusal = "ERR Wrong number of args calling Redis command from script"
-        elif command.flags & NOSCRIPT:
+        elif command.flags & NOSCRIPT and not self.allows_noscript:
             refusal = "ERR This Redis command is not allowed from script"
         elif client.read_only and command.flags & (WRITE | MAY_REPLICATE):
             refusal = "ERR Write commands are not allowed from read-only scripts."
@@ -535,7 +538,7 @@ class CommandTable:
     ) -> cython.void:
         """After a command above slow_gate_us: refresh the clock, and log the command where the settings ask for it."""
         services = self.services
-        if elapsed_us >= STALE_CLOCK_US:
+        if elapsed_us >= STALE_CLOCK_US and not client.in_exec:  # time stands still in scripts and transactions
             services.keyspace.tick()
         if 0 <= self.slow_us <= elapsed_us and not command.flags & SKIP_SLOWLOG:
             services.slowlog.add(client, args, elapsed_us)

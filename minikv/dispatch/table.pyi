@@ -29,6 +29,7 @@ class CommandTable:
     stats: Stats
     memory_limit: MemoryLimit
     keeps_histograms: bool
+    allows_noscript: bool
     def __init__(self, services: Services, stats: Stats) -> None: ...
     @staticmethod
     def build(modules: Iterable[ModuleType], services: Services, stats: Stats) -> CommandTable: ...

@@ -36,7 +36,7 @@ cdef class Builder:
     cdef int take(self, uint8_t *start, uint8_t *end) except -1
     cdef int take_chain(self, uint32_t store) except -1
     cdef int finish(self, Key key, uint64_t *slot, int64_t expire_at_ms, bint chunked=*) except -1
-    cdef int put(self, bytes key) except -1
+    cdef int put(self, bytes key, bytes event) except -1
     cdef int replace(self, bytes key, uint64_t hash_, uint64_t *slot, bint chunked) except -1
     cdef void abandon(self) noexcept
 
@@ -54,4 +54,4 @@ cdef class Builder:
     cdef int put_chunk(self, uint8_t *payload, Root *root, const uint32_t *numbers, uint32_t count, uint64_t size) except -1
 
 
-cdef Py_ssize_t replace_with_names(Database database, bytes key, uint32_t kind, object names) except -1
+cdef Py_ssize_t replace_with_names(Database database, bytes key, uint32_t kind, object names, bytes event) except -1

@@ -44,6 +44,7 @@ from cython.cimports.minikv.engine.record import (
 )
 from cython.cimports.minikv.engine.table import Key, hash_key
 from cython.cimports.minikv.keyspace.database import Database, key_of
+from cython.cimports.minikv.keyspace.events import EVENT_NEW, event_class_of
 
 from minikv.errors import ArenaFull
 
@@ -270,12 +271,16 @@ class Builder:
 
     # The key
 
-    def put(self, key: bytes) -> cython.int:
-        """Make the collection the value of a key, which then has no expiry."""
+    def put(self, key: bytes, event: bytes) -> cython.int:
+        """Make the collection the value of a key, which then has no expiry; observers get the event."""
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.database.find(key, cython.address(hash_))
+        is_new: cython.bint = slot == cython.NULL
         self.finish(key_of(key, hash_), slot, 0)
-        return self.database.changed(key)
+        self.database.changed(key)
+        if is_new:
+            self.database.notify(EVENT_NEW, b"new", key)
+        return self.database.notify(event_class_of(self.kind), event, key)
 
     def replace(self, key: bytes, hash_: uint64_t, slot: cython.pointer[uint64_t], chunked: cython.bint) -> cython.int:
         """Make the collection the value of a key in place of one that has these elements; its expiry stays."""
@@ -468,7 +473,9 @@ class Builder:
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def replace_with_names(database: Database, key: bytes, kind: uint32_t, names: object) -> cython.Py_ssize_t:
+def replace_with_names(
+    database: Database, key: bytes, kind: uint32_t, names: object, event: bytes
+) -> cython.Py_ssize_t:
     """Make the key a set or list of these elements, whatever it was; without elements it is deleted.
 
     Returns their number. One change, or ArenaFull and none.
@@ -476,13 +483,13 @@ def replace_with_names(database: Database, key: bytes, kind: uint32_t, names: ob
     name: bytes
     builder: Builder
     if not names:
-        database.delete(key)
+        database.discard(key)
         return 0
     builder = Builder(database, kind)
     try:
         for name in names:
             builder.add(name, None)
-        builder.put(key)
+        builder.put(key, event)
     except BaseException:
         builder.abandon()
         raise

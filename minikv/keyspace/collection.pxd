@@ -17,6 +17,8 @@ cdef class Collection:
     cdef uint64_t changes           # TableState.changes when slot was looked up
     cdef uint32_t kind
     cdef bint chunked               # the elements are in chunks
+    cdef readonly bint has_changed  # an element has come, gone or changed
+    cdef bint is_new                # the key was not there, and no event has said yet that it has come
     cdef uint32_t spread            # store of the elements; 0: packed, or chunked
 
     cdef bint open(self, Database database, bytes key, uint32_t kind, bint stats, bint touch=*) except -1
@@ -44,6 +46,8 @@ cdef class Collection:
     cdef int spread_out(self) except -1
     cdef uint64_t bytes_now(self) noexcept
     cdef int changed(self) except -1
+    cpdef int notify(self, bytes event) except -1
+    cpdef int notify_taken(self, bytes event) except -1
     cdef list entries_of(self)
     cdef list gather_by_prefix(self, uint64_t *cursor, Py_ssize_t wanted)
     cdef list gather_buckets(self, uint64_t *cursor, Py_ssize_t wanted)

@@ -73,6 +73,7 @@ from cython.cimports.minikv.engine.stores import spread_of
 from cython.cimports.minikv.engine.table import PREFIX_BITS, hash_key, slot_offset
 from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.database import Database, key_of
+from cython.cimports.minikv.keyspace.events import EVENT_GENERIC, EVENT_NEW, WATCHED, event_class_of
 
 from minikv.errors import ArenaFull, WrongTypeError
 
@@ -106,6 +107,7 @@ class Collection:
         self.slot = database.read(key, cython.address(self.hash_), stats, touch)
         self.changes = database.store.table.changes
         if self.slot == cython.NULL:
+            self.is_new = True
             return False
         record: Bytes = database.store.record(self.slot)
         if skip_expiry(record)[0] != kind:
@@ -130,7 +132,25 @@ class Collection:
         return record_payload(self.database.store.record(self.at_slot()))
 
     def changed(self) -> cython.int:
+        self.has_changed = True
         return self.database.changed(self.key)
+
+    def notify(self, event: bytes) -> cython.int:
+        """Tell observers what a command has done to the collection; before it, that the key is new."""
+        if self.database.observed & ~WATCHED:
+            if self.is_new:
+                self.is_new = False
+                self.database.notify(EVENT_NEW, b"new", self.key)
+            return self.database.notify(event_class_of(self.kind), event, self.key)
+        return 0
+
+    def notify_taken(self, event: bytes) -> cython.int:
+        """The same for a command that has taken something out; behind it, that the key is gone."""
+        if self.database.observed & ~WATCHED:
+            self.database.notify(event_class_of(self.kind), event, self.key)
+            if self.at_slot() == cython.NULL:
+                return self.database.notify(EVENT_GENERIC, b"del", self.key)
+        return 0
 
     def __len__(self) -> int:
         if self.at_slot() == cython.NULL:

@@ -17,9 +17,17 @@ class CheckTarget(LoadTarget):
 
     _scratch: cython.pointer[uint8_t]
     _drop_field_ttls: cython.bint
+    functions = cython.declare(list, visibility="readonly")  # libraries, encoded
 
     def __init__(self, drop_field_ttls=True):
         self._drop_field_ttls = drop_field_ttls
+        self.functions = []
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def function(self, code: bytes, encoded: bytes) -> cython.int:
+        self.functions.append(encoded)
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

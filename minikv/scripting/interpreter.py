@@ -153,7 +153,11 @@ class Interpreter:
             add(L, b"register_function", register_body)
             add(L, b"log", log_body)
             add_numbers(L, LEVELS)
+            add_version(L)
             set_field(L, b"load")
+        if self.table.services.config.lua_enable_deprecated_api:
+            lua_createtable(L, 0, 0)
+            set_field(L, b"deprecated")
         if lua_pcall(L, 1, 4, 0):
             raise Bug(bytes_at(L, -1))
         # 1 the globals, 2 the table behind them, 3 their metatable, 4 those of a library that is loaded
@@ -192,10 +196,7 @@ class Interpreter:
         add(L, b"acl_check_cmd", acl_check_cmd_body)
         add_numbers(L, LEVELS)
         add_numbers(L, REPLICATION)
-        lua_pushnumber(L, version_number())
-        set_field(L, b"REDIS_VERSION_NUM")
-        push_bytes(L, REDIS_VERSION.encode())
-        set_field(L, b"REDIS_VERSION")
+        add_version(L)
         set_field(L, b"redis")
 
     @property
@@ -497,12 +498,24 @@ class Interpreter:
             if not self.killed:
                 self.killed = self.on_busy()
             if self.killed:
+                if self.register is not None:
+                    return raise_text(L, b"ERR FUNCTION LOAD timeout")
                 return raise_text(L, b"ERR Error running script: Script killed by user with SCRIPT KILL.")
             return 0
         except BaseException as error:
             self.bug = error
             self.killed = True
             return raise_text(L, b"ERR internal error")
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def add_version(L: cython.pointer[lua_State]) -> cython.int:
+    """Redis's version, as fields of the table on top."""
+    lua_pushnumber(L, version_number())
+    set_field(L, b"REDIS_VERSION_NUM")
+    push_bytes(L, REDIS_VERSION.encode())
+    return set_field(L, b"REDIS_VERSION")
 
 
 @cython.cfunc

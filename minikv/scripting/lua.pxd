@@ -204,6 +204,19 @@ cdef extern from *:
         return original(L);
     }
 
+    /* unpack: Lua 5.1 counts in int, and a range of 2^31 places or more would overflow it. */
+    static int minikv_lua_unpack(lua_State *L)
+    {
+        lua_CFunction original = (lua_CFunction) lua_touserdata(L, LUA_UPVALUE_1);
+        if (lua_type(L, 3) == LUA_NUMBER || lua_type(L, 3) == LUA_STRING) {
+            int first = lua_gettop(L) > 1 && lua_type(L, 2) != LUA_NIL ? (int) (long long) lua_tonumber(L, 2) : 1;
+            int last = (int) (long long) lua_tonumber(L, 3);
+            if (first <= last && (unsigned) last - (unsigned) first >= 0x7fffffffU)
+                return luaL_error(L, "too many results to unpack");
+        }
+        return original(L);
+    }
+
     /* pairs: upvalues Lua's next, and next for protected tables. */
     static int minikv_lua_pairs(lua_State *L)
     {
@@ -317,6 +330,7 @@ cdef extern from *:
         lua_pushlightuserdata(L, (void *) lua_tocfunction(L, 2));
         lua_pushcclosure(L, !strcmp(kind, "writer") ? minikv_lua_writer
                           : !strcmp(kind, "reader") ? minikv_lua_reader
+                          : !strcmp(kind, "unpack") ? minikv_lua_unpack
                           : !strcmp(kind, "getmetatable") ? minikv_lua_getmetatable : minikv_lua_loadstring, 1);
         return 1;
     }

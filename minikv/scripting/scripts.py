@@ -27,6 +27,9 @@ NO_SCRIPT = "NOSCRIPT No matching script. Please use EVAL."
 SCRIPT_BYTES = 200
 
 
+EVALS = (b"eval", b"eval_ro")  # called with the script's text
+
+
 @cython.cclass
 class Script:
     """A script that has been compiled. flags: see minikv.scripting.flags."""
@@ -123,11 +126,8 @@ class Scripts:
     @property
     def request(self) -> tuple:
         """The command that has called the script that runs."""
-        if isinstance(self.running, Script):
-            head = (b"EVAL", cython.cast(Script, self.running).body)
-        else:
-            head = (b"FCALL", self.running.name)
-        return (*head, b"%d" % self.keys, *self.arguments)
+        name = self.running.name if self.called_name.lower() not in EVALS else cython.cast(Script, self.running).body
+        return (self.called_name, name, b"%d" % self.keys, *self.arguments)
 
     # -- running -------------------------------------------------------------------------------------------------------
 
@@ -153,6 +153,7 @@ class Scripts:
             out_of_memory,
         )
         self.running = script
+        self.called_name = cython.cast(bytes, self.table.called_name)
         self.arguments = arguments
         self.keys = keys
         return 0

@@ -59,7 +59,6 @@ GAPS = (
 # Features that are no command of their own.
 ABSENT = (
     ("scripts", "no debugger (SCRIPT DEBUG is refused)"),
-    ("keyspace notifications", "`notify-keyspace-events` is refused at start; the rest of pub/sub works"),
     ("ACL", "one user, `default`; AUTH and `requirepass` work; `aclfile` and other users are refused at start"),
     ("TLS", "`tls-port` is refused at start; put a TLS proxy in front"),
     ("eviction", "all policies; [memory.md](memory.md) says what `maxmemory` counts, and what differs"),
@@ -102,6 +101,7 @@ DIFFERENT = {
     "shutdown": "Never waits for replicas; ABORT finds nothing to abort.",
     "sort": "ALPHA compares bytes; Redis uses the locale of its process unless there is a STORE.",
     "unlink": "The same as DEL: freeing never takes long.",
+    "watch": "A watched key that has expired already is removed at once, and its event comes then.",
     "wait": "Returns 0 at once: there are no replicas.",
     "xtrim": "`~` removes whole nodes, which are shorter if a snapshot was open: it may remove more or less.",
 }
