@@ -16,7 +16,7 @@ from minikv.host import daemon, huge_pages, limits, overcommit, supervisor
 from minikv.host.system_check import check_system, report
 from minikv.keyspace.database import Keyspace
 from minikv.log import Log
-from minikv.server import Server
+from minikv.server import Server, check_users
 from minikv.slowlog import SECRET_SETTINGS
 
 DEFAULT_PID_FILE = "/var/run/minikv.pid"  # of a daemon that was given none
@@ -41,8 +41,6 @@ minikv's own:
   --arena-huge-pages auto|yes|no         2 MiB pages make forks short; auto (default) tries what this kernel does
   --snapshot-writes relocate|in-place    what a write does to a record that a snapshot still needs: write it anew
                                          elsewhere (default), or change it and let the kernel copy the page
-  --load-field-ttls refuse|drop          a dump with hashes whose fields expire, which minikv does not keep: refuse it
-                                         (default), or take the fields without their times
   --bgsave-preflight warn|refuse|off     what to do before a fork if memory or disk will not do for the snapshot
   --bgsave-stall-timeout SECONDS         kill a saving child that makes no progress; default 60, 0 never
   --rdb-verify yes|no                    read each new dump again before it replaces the old one; default no
@@ -81,6 +79,7 @@ def main() -> int:
         enter_directory(config.dir, saves=bool(config.save))
         log = open_log(config)
         check_supervision(config)
+        check_users(config)
     except ConfigError as error:
         for line in str(error).splitlines():
             print(f"minikv-server: {line}", file=sys.stderr)
@@ -90,10 +89,15 @@ def main() -> int:
 
 
 def secret_arguments(arguments: list[str]) -> list[str]:
-    """The values of passwords, as `--requirepass VALUE` or `"--requirepass VALUE"`."""
+    """The values of passwords, as `--requirepass VALUE` or `"--requirepass VALUE"`; `--user` with its rules."""
     secrets = []
-    follows = False
+    follows = of_user = False
     for argument in arguments:
+        if argument.startswith("--"):
+            of_user = argument.lower().split(" ")[0] == "--user"
+        if of_user and ">" in argument:
+            secrets.append(argument)
+            continue
         name = argument.removeprefix("--").partition(" ")[0].lower().encode("utf-8", "surrogateescape")
         named = argument.startswith("--") and name in SECRET_SETTINGS
         if follows or (named and " " in argument):
@@ -174,7 +178,7 @@ def start(config: Config, log: Log) -> int:
             on_listening=lambda port: introduce(port, config, log),
             on_ready=lambda: report_ready(started, supervised, log),
         )
-        CrashReporter(config, log, server, server.served).follow()
+        CrashReporter(config, log, server).follow()
         return server.run()
     finally:
         if pid_file:

@@ -31,7 +31,7 @@ cdef class Hub(Sink):
     cdef public long long last_id, max_clients, hard_limit, soft_limit, soft_seconds
     cdef public long long pubsub_hard_limit, pubsub_soft_limit, pubsub_soft_seconds
     cdef public int keepalive_seconds
-    cdef public bint password_needed, local_only
+    cdef public bint password_needed, new_are_unrestricted, local_only
     # maxmemory-clients in bytes, 0: there is no limit.
     cdef public long long client_limit
     cdef public object on_crowded

@@ -348,7 +348,7 @@ class Hub(Sink):
         connection.fd = fd
         connection.mask = EPOLLIN
         self.clients[connection.id] = connection
-        if not connection.authenticated:
+        if connection.must_log_in:
             self.strangers[connection.id] = connection
         self.check_clients()
         if not is_unix:
@@ -458,8 +458,9 @@ class Connection(Client):
         Client.__init__(self, hub.server, client_id)
         self.hub = hub
         self.reader = RequestReader(hub.limits)
-        self.authenticated = not hub.password_needed
-        self.reader.trusted = self.authenticated
+        self.authenticated = self.reader.trusted = not hub.password_needed
+        self.must_log_in = hub.password_needed
+        self.unrestricted = hub.new_are_unrestricted
         self.noted_above = NOTED_ABOVE
 
     # -- the socket ----------------------------------------------------------------------------------------------------
@@ -655,7 +656,7 @@ class Connection(Client):
         argv: cython.pointer[cython.pointer[PyObject]],
         argc: cython.Py_ssize_t,
     ) -> object:
-        value = self.hub.table.call(self, command, argv, argc)
+        value = self.hub.table.call_queued(self, command, argv, argc)
         if self.reply_mode == C_REPLY_ON or self.reply_mode == C_REPLY_SKIP_NEXT:
             self.hub.replies.write_value(value, self.resp)
 
@@ -714,14 +715,13 @@ class Connection(Client):
         if not self.closing and self.backlog_len > 0 and self.over_limits(0):
             self.close_for_output()
 
-    def trust(self) -> None:
-        self.authenticated = True
-        self.reader.trusted = True
-        self.hub.strangers.pop(self.id, None)
-
-    def distrust(self) -> None:
-        self.authenticated = self.reader.trusted = False
-        self.hub.strangers[self.id] = self
+    def review(self) -> None:
+        Client.review(self)
+        self.reader.trusted = not self.must_log_in
+        if self.must_log_in:
+            self.hub.strangers[self.id] = self
+        else:
+            self.hub.strangers.pop(self.id, None)
 
     # -- one batch -----------------------------------------------------------------------------------------------------
 
@@ -946,7 +946,7 @@ class Connection(Client):
             if sent < 0:
                 sent = 0
                 self.close()
-        if not self.authenticated and self.unread() + length - sent > MAX_UNSENT_TO_STRANGERS and not self.closing:
+        if self.must_log_in and self.unread() + length - sent > MAX_UNSENT_TO_STRANGERS and not self.closing:
             self.close_for_output()  # before the rest is held: many strangers may come in one round
         return sent
 

@@ -24,6 +24,7 @@ class Hub(Sink):
     soft_seconds: int
     keepalive_seconds: int
     password_needed: bool
+    new_are_unrestricted: bool
     local_only: bool
     client_limit: int
     on_crowded: Callable[[], object] | None

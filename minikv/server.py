@@ -25,11 +25,18 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from types import ModuleType
+from typing import Any
 
 import uvloop
 
 import minikv.commands
+from minikv.acl.catalog import Catalog
+from minikv.acl.log import AclLog
+from minikv.acl.start import open_users
+from minikv.acl.users import Users
+from minikv.commands.command import newer_commands
 from minikv.commands.encoding import is_compact
+from minikv.commands.info import info
 from minikv.commands.lookahead import KeyLookahead, largest
 from minikv.commands.roster import client_line
 from minikv.config import Config
@@ -38,6 +45,8 @@ from minikv.dispatch.blocking import Blocking
 from minikv.dispatch.census import Census
 from minikv.dispatch.client import CLIENT_BYTES, Client
 from minikv.dispatch.memory_limit import MemoryLimit
+from minikv.dispatch.sessions import Sessions
+from minikv.dispatch.spec import CATEGORIES
 from minikv.dispatch.stats import Stats
 from minikv.dispatch.switches import Switches
 from minikv.dispatch.table import CommandTable
@@ -45,6 +54,7 @@ from minikv.errors import CommandError, ConfigError, MinikvError
 from minikv.host.memory import private_bytes, read_own_memory
 from minikv.host.oom_score import OomScore
 from minikv.keyspace import Keyspace
+from minikv.keyspace.field_expiry import expire_fields
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
 from minikv.pubsub.keyspace_events import KeyspaceEvents
@@ -108,6 +118,9 @@ class Server:
         self.memory_limit = MemoryLimit(keyspace)
         self.memory_limit.on_unfinished = self._evict_soon
         self.table = CommandTable.build(command_modules(), self, self.stats)
+        self.users = users_of(config, self.table, log)
+        self.config.user_lines = self._user_lines
+        self.acl_log = AclLog(config, client_line, clock)
         self.blocking = Blocking(self.table, keyspace, self._call_later)
         self.monitors: set[Client] = set()
         self.pubsub = Registry()
@@ -116,6 +129,7 @@ class Server:
         self.scripts = Scripts(self, self.table, log)
         self.postponed: set[Client] = set()
         self.switches = Switches()
+        self._held_signal: tuple[str, str] | None = None  # came while the cron was paused
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
         self.memory_limit.on_delay = self.latency.add
@@ -223,7 +237,8 @@ class Server:
         except asyncio.CancelledError:
             if not self._stopped.done():
                 raise
-        except (MinikvError, OSError):  # it is logged already
+        except (MinikvError, OSError):  # why is logged already
+            self.log.warning("Terminating server after rdb file reading failure.")
             self.stop(1)
 
     def stop(self, exit_code: int = 0) -> None:
@@ -341,7 +356,7 @@ class Server:
     def _follow_config(self) -> None:
         """Apply settings where they are used, now and at each CONFIG SET."""
         for names, apply in (
-            (("maxclients", "tcp-keepalive", "protected-mode", "requirepass"), self._set_access),
+            (("maxclients", "tcp-keepalive", "protected-mode"), self._set_access),
             (("proto-max-bulk-len", "client-query-buffer-limit", "client-output-buffer-limit"), self._set_buffers),
             (("slowlog-log-slower-than", "latency-monitor-threshold", "latency-tracking"), self._set_slow_limits),
             (("maxmemory", "save", "stop-writes-on-bgsave-error"), self.refresh_gates),
@@ -356,6 +371,8 @@ class Server:
             for name in names:
                 self.config.on_change(name, ignoring_value(apply))
             apply()
+        self.users.follower = Sessions(self, self._set_access)
+        self.config.on_change("requirepass", self.users.set_default_password)
         for name, failure in (
             ("port", "Unable to listen on this port. Check server logs."),
             ("bind", "Failed to bind to specified addresses."),
@@ -366,12 +383,20 @@ class Server:
         with contextlib.suppress(ConfigError):  # the log says it; no reason not to serve
             self._set_oom_score()
 
+    def _user_lines(self) -> list[str]:
+        """The users for the configuration file; none if it needs none to come to the same users."""
+        if self.config.aclfile or (len(self.users.by_name) == 1 and self.users.is_as_set_by(self.config.requirepass)):
+            return []
+        return [line.decode("utf-8", "surrogateescape") for line in self.users.lines()]
+
     def _set_access(self) -> None:
         hub, config = self._hub, self.config
         hub.max_clients = config.maxclients
         hub.keepalive_seconds = config.tcp_keepalive
-        hub.password_needed = bool(config.requirepass)
-        hub.local_only = config.protected_mode and not config.requirepass
+        default = self.users.default
+        hub.password_needed = not default.is_open
+        hub.new_are_unrestricted = default.is_open and default.unrestricted
+        hub.local_only = config.protected_mode and default.nopass
 
     def _set_buffers(self) -> None:
         hub, config = self._hub, self.config
@@ -505,6 +530,14 @@ class Server:
             else:
                 client.close()
 
+    def info_text(self) -> bytes:
+        """INFO all."""
+        return info(Client(self), b"all").data
+
+    def client_line(self, client: Client) -> bytes:
+        """The client's line of CLIENT LIST."""
+        return client_line(client)
+
     def served(self) -> tuple[Client | None, list[object]]:
         """The client whose request is being executed, and the request (Hub.served)."""
         return self._hub.served()
@@ -537,13 +570,6 @@ class Server:
             self.monitors.discard(client)
             self.refresh_gates()
 
-    def authenticate(self, username: bytes, password: bytes) -> bool:
-        """Whether the name and password are right; the only user is `default`."""
-        if username != b"default":
-            return False
-        required = self.config.requirepass
-        return not required or secrets.compare_digest(required, password)
-
     # -- timers --------------------------------------------------------------------------------------------------------
 
     def _later(self, name: str, seconds: float, callback: Callable[[], object]) -> None:
@@ -561,6 +587,9 @@ class Server:
         self._later("cron", period, self._cron)
         if self.switches.cron_paused:
             return
+        if self._held_signal is not None:
+            (name, setting), self._held_signal = self._held_signal, None
+            self._on_signal(name, setting)
         self._look_after_clients()
         if self.snapshots.loading:
             return  # a value may be half-read into its place
@@ -576,7 +605,10 @@ class Server:
         """Remove expired keys for at most this long."""
         began_at = time.monotonic()
         ends_at = began_at + seconds
-        while self.keyspace.expire_cycle(EXPIRE_PORTION) == EXPIRE_PORTION and time.monotonic() < ends_at:
+        while (
+            self.keyspace.expire_cycle(EXPIRE_PORTION) == EXPIRE_PORTION
+            or expire_fields(self.keyspace, EXPIRE_PORTION) >= EXPIRE_PORTION
+        ) and time.monotonic() < ends_at:
             pass
         self.blocking.wake()
         self.latency.add("expire-cycle", int((time.monotonic() - began_at) * 1000))
@@ -652,6 +684,9 @@ class Server:
         if self._stopped.done():  # a second signal came while the final save was written
             return
         self.log.warning(f"Received {name} scheduling shutdown...")
+        if self.switches.cron_paused:
+            self._held_signal = name, setting
+            return
         # The final save may take long, and the loop does not run meanwhile: a second SIGINT must end it.
         self._loop.remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, self._insist)
@@ -679,8 +714,12 @@ class Server:
         self.stop(0)
 
     def abort_shutdown(self) -> bool:
-        """SHUTDOWN ABORT: a shutdown here never waits (there are no replicas to wait for), so there is none to stop."""
-        return False
+        """SHUTDOWN ABORT: only a signal's shutdown waits, for the cron, and only while DEBUG has paused that."""
+        if self._held_signal is None:
+            return False
+        self._held_signal = None
+        self.log.warning("Shutdown manually aborted.")
+        return True
 
 
 # Addresses that this machine does not have or know, by errno.
@@ -690,6 +729,23 @@ UNAVAILABLE = (97, 99)  # EAFNOSUPPORT, EADDRNOTAVAIL
 def ignoring_value(callback: Callable[[], None]) -> Callable[[object], None]:
     """The callback as Config.on_change calls it."""
     return lambda value: callback()
+
+
+def users_of(config: Config, table: CommandTable, log: Log | None = None) -> Users:
+    """The users that the settings name; ConfigError."""
+    catalog = Catalog(table, CATEGORIES, newer_commands)
+    return open_users(config, catalog, log.warning if log else ignore, log.notice if log else ignore)
+
+
+def check_users(config: Config) -> None:
+    """Whether a server could start with these users; ConfigError."""
+    if config.users or config.aclfile:
+        nobody: Any = None  # nothing is executed
+        users_of(config, CommandTable.build(command_modules(), nobody, Stats()))
+
+
+def ignore(line: str) -> None:
+    """In the place of a log."""
 
 
 def command_modules() -> list[ModuleType]:

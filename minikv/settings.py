@@ -466,7 +466,6 @@ NO_APPEND_ONLY_FILE = "minikv has no append only file, it persists by RDB snapsh
 NO_CLUSTER = "minikv has no cluster mode"
 NO_REPLICATION = "minikv does not replicate"
 NO_TLS = "minikv does not speak TLS"
-NO_ACL = "minikv has no access control lists, it knows requirepass"
 
 DEFAULT_OUTPUT_LIMITS = OutputLimits(
     normal=OutputLimit(0, 0, 0),
@@ -578,7 +577,6 @@ SETTINGS = (
     Setting("arena-size", MEMORY, 0, mutable=False),
     Setting("arena-huge-pages", Choice("auto", "yes", "no"), "auto", mutable=False),
     Setting("snapshot-writes", Choice("relocate", "in-place"), "relocate"),
-    Setting("load-field-ttls", Choice("refuse", "drop"), "refuse"),
     Setting("bgsave-preflight", Choice("warn", "refuse", "off"), "warn"),
     Setting("bgsave-stall-timeout", NUMBER, 60),
     Setting("rdb-verify", YES_NO, False),
@@ -615,9 +613,9 @@ SETTINGS = (
     Setting("latency-tracking", YES_NO, True),
     Setting("latency-tracking-info-percentiles", Percentiles(), (50.0, 99.0, 99.9)),
     # access and scripts
-    _refused("aclfile", TEXT, "", NO_ACL),
-    _unused("acllog-max-len", COUNT, 128),
-    _unused("acl-pubsub-default", Choice("allchannels", "resetchannels"), "resetchannels"),
+    Setting("aclfile", TEXT, "", mutable=False),
+    Setting("acllog-max-len", COUNT, 128),
+    Setting("acl-pubsub-default", Choice("allchannels", "resetchannels"), "resetchannels"),
     Setting("busy-reply-threshold", COUNT, 5000, "lua-time-limit"),
     Setting("lua-enable-deprecated-api", YES_NO, False, mutable=False, hidden=True),
     # replication

@@ -27,6 +27,7 @@ ROOMS = [
     "scripting",
     "dispatch",
     "pubsub",
+    "acl",
     "protocol",
     "snapshot",
     "saving",

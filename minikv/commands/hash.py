@@ -90,7 +90,7 @@ def hincrby(ctx: Client, key: bytes, field: bytes, increment: bytes) -> int:
     number = amount if text is None else integer(text, "ERR hash value is not an integer") + amount
     if not INT64_MIN <= number <= INT64_MAX:
         raise CommandError("ERR increment or decrement would overflow")
-    hash_.set(field, b"%d" % number)
+    hash_.keep_expiry(field, b"%d" % number)
     hash_.notify(b"hincrby")
     return number
 
@@ -111,7 +111,7 @@ def hincrbyfloat(ctx: Client, key: bytes, field: bytes, increment: bytes) -> byt
     if not total.is_finite():
         raise CommandError("ERR increment would produce NaN or Infinity")
     value = total.text()
-    hash_.set(field, value)
+    hash_.keep_expiry(field, value)
     hash_.notify(b"hincrbyfloat")
     return value
 
@@ -173,7 +173,8 @@ def hrandfield(ctx: Client, key: bytes, *options: bytes) -> object:
     if options:
         return random_fields(ctx, key, *options)
     hash_ = Hash.at(ctx.db, key)
-    return None if hash_ is None else hash_.sample(1, True)[0]
+    found = [] if hash_ is None else hash_.sample(1, True)
+    return found[0] if found else None
 
 
 def random_fields(ctx: Client, key: bytes, count: bytes, *options: bytes) -> list[bytes] | list[list[bytes]]:

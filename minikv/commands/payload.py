@@ -56,9 +56,8 @@ def restore(ctx: Client, key: bytes, ttl: bytes, data: bytes, *options: bytes) -
     expire_at_ms = restored_time(ctx, ttl, absolute)
     if not payload.is_sound(data, not ctx.server.switches.checksums_skipped):
         raise CommandError("ERR DUMP payload version or checksum are wrong")
-    drop_field_ttls = ctx.server.config.load_field_ttls == "drop"
     try:
-        alive = payload.restore(ctx.db, key, data, expire_at_ms, idle_s, frequency, drop_field_ttls)
+        alive = payload.restore(ctx.db, key, data, expire_at_ms, idle_s, frequency)
     except RdbError as error:
         ctx.server.log.verbose(f"RESTORE: {LAYOUTS.get(data[0], 'Value')} integrity check failed: {error}")
         raise CommandError("ERR Bad data format") from error

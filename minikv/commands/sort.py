@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from minikv.acl.user import ACCESS_READ
 from minikv.commands.encoding import LIST, SET, SORTED_SET
 from minikv.commands.sort_order import by_numbers, by_texts
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer
@@ -34,7 +35,7 @@ STORED_KEY = KeySpec("OW update", ("unknown",), ("unknown",))
     categories="set sortedset list dangerous",
 )
 def sort(ctx: Client, key: bytes, *words: bytes) -> int | list[bytes | None]:
-    wanted = Sorting(words, True, isinstance(ctx, ScriptClient))
+    wanted = Sorting(words, True, isinstance(ctx, ScriptClient), may_read_all(ctx, b"sort", key, *words))
     values = wanted.values(ctx.db, wanted.elements(ctx.db, key))
     if wanted.destination is None:
         return values
@@ -52,8 +53,16 @@ def sort(ctx: Client, key: bytes, *words: bytes) -> int | list[bytes | None]:
     categories="set sortedset list dangerous",
 )
 def sort_ro(ctx: Client, key: bytes, *words: bytes) -> list[bytes | None]:
-    wanted = Sorting(words, False, isinstance(ctx, ScriptClient))
+    wanted = Sorting(words, False, isinstance(ctx, ScriptClient), may_read_all(ctx, b"sort_ro", key, *words))
     return wanted.values(ctx.db, wanted.elements(ctx.db, key))
+
+
+def may_read_all(ctx: Client, *request: bytes) -> bool:
+    """Whether the user may read whatever keys BY and GET lead to."""
+    if ctx.unrestricted:
+        return True
+    found = ctx.server.table.lookup(request[0])
+    return found is not None and found.requirements.has_unrestricted_keys(ctx.user, request, ACCESS_READ)
 
 
 class Sorting:
@@ -63,8 +72,9 @@ class Sorting:
     over a BY with one, whatever their order. gets: the patterns of the values to show.
     """
 
-    def __init__(self, words: Sequence[bytes], may_store: bool, for_script: bool):
+    def __init__(self, words: Sequence[bytes], may_store: bool, for_script: bool, may_read_all: bool):
         self.for_script = for_script
+        self.may_read_all = may_read_all
         self.descending = self.alphabetic = self.unsorted = False
         self.by: Pattern | None = None
         self.gets: list[Pattern] = []
@@ -92,7 +102,11 @@ class Sorting:
         elif word == b"by" and more:
             self.by = Pattern(words[place + 1])
             self.unsorted = self.unsorted or self.by.is_constant
+            if not self.by.is_constant and not self.may_read_all:
+                raise CommandError("ERR BY option of SORT denied due to insufficient ACL permissions.")
         elif word == b"get" and more:
+            if not self.may_read_all:
+                raise CommandError("ERR GET option of SORT denied due to insufficient ACL permissions.")
             self.gets.append(Pattern(words[place + 1]))
         else:
             raise CommandError(SYNTAX_ERROR)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from minikv.acl.log import AclLog
+from minikv.acl.users import Users
 from minikv.config import Config
 from minikv.dispatch.switches import Switches
 from minikv.keyspace import Keyspace
@@ -50,6 +52,8 @@ class Services(Protocol):
     slowlog: SlowLog
     latency: LatencyMonitor
     log: Log
+    users: Users
+    acl_log: AclLog
     startup_bytes: int
     interpreter_bytes: int
     run_id: str
@@ -107,10 +111,6 @@ class Services(Protocol):
 
     def forget(self, client: Client) -> None:
         """Remove the client from the monitors."""
-        ...
-
-    def authenticate(self, username: bytes, password: bytes) -> bool:
-        """Whether the name and password are right."""
         ...
 
     def request_shutdown(self, *, save: bool | None, now: bool, force: bool) -> None:

@@ -4,6 +4,7 @@ from types import ModuleType
 from minikv.dispatch.client import Client, Waiting
 from minikv.dispatch.histogram import Histogram
 from minikv.dispatch.memory_limit import MemoryLimit
+from minikv.dispatch.permissions import Requirements
 from minikv.dispatch.services import Services
 from minikv.dispatch.spec import CommandSpec
 from minikv.dispatch.stats import Stats
@@ -20,6 +21,7 @@ class Command:
     failed: int
     histogram: Histogram
     subcommands: dict[bytes, Command] | None
+    requirements: Requirements
     replies: dict[tuple[str, int], bytes]
     def __init__(self, spec: CommandSpec, handler: Callable[..., object] | None) -> None: ...
     def reset_stats(self) -> None: ...

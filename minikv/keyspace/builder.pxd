@@ -18,6 +18,7 @@ cdef class Builder:
     cdef uint32_t kind
     cdef uint32_t spread            # store of the elements; 0: they are in the buffer
     cdef uint64_t offset            # of the last element there
+    cdef int64_t expire_at_ms       # of the next element, a field; 0: none
     cdef uint8_t *buffer
     cdef uint64_t capacity          # bytes of it
     cdef uint64_t size              # in use
@@ -31,6 +32,8 @@ cdef class Builder:
 
     cdef void begin(self, Database database, uint32_t kind) noexcept
     cdef bint element(self, const uint8_t *name, uint64_t name_len, const uint8_t *value, uint64_t value_len) except -1
+    cdef bint timed(self, const uint8_t *name, uint64_t name_len, const uint8_t *value, uint64_t value_len,
+                    int64_t expire_at_ms) except -1
     cdef bint scored(self, const uint8_t *name, uint64_t name_len, double score) except -1
     cdef bint add(self, bytes name, object value) except -1
     cdef int take(self, uint8_t *start, uint8_t *end) except -1

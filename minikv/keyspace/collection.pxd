@@ -37,6 +37,7 @@ cdef class Collection:
     cdef int shrink_chunked(self, uint32_t number, uint8_t *at, uint64_t size, uint32_t count) except -1
     cdef int make_smaller(self) except -1
     cdef uint8_t *place_spread(self, uint64_t hash_, uint64_t *slot, uint64_t size) except NULL
+    cdef int take_out(self, bytes name, uint8_t *entry) except -1
     cdef int shrink(self, bytes name, uint8_t *entry) except -1
     cdef void vanish(self) noexcept
     cdef void vanish_if_empty(self) noexcept

@@ -53,14 +53,15 @@ from cython.cimports.minikv.engine.packed import (
 )
 from cython.cimports.minikv.engine.record import (
     TYPE_HASH,
+    TYPE_HASH_TTL,
     TYPE_LIST,
-    TYPE_SET,
     Bytes,
     Root,
     bytes_at,
     chunk_entry,
     entry_elements,
     entry_size,
+    has_buckets,
     is_chunked,
     length_size,
     read_length,
@@ -111,7 +112,9 @@ class Collection:
             return False
         record: Bytes = database.store.record(self.slot)
         if skip_expiry(record)[0] != kind:
-            raise WrongTypeError
+            if kind != TYPE_HASH or skip_expiry(record)[0] != TYPE_HASH_TTL:
+                raise WrongTypeError
+            self.kind = TYPE_HASH_TTL
         self.spread = spread_of(cython.cast(uint8_t, kind), record_payload(record))
         self.chunked = is_chunked(cython.cast(uint8_t, kind), record_payload(record))
         return True
@@ -318,7 +321,7 @@ class Collection:
         store: KeyStore = self.database.store
         payload: Bytes = self.payload()
         span: Span = span_of(store.arena.base, payload, number)
-        ordered: cython.bint = self.kind not in (TYPE_HASH, TYPE_SET)
+        ordered: cython.bint = not has_buckets(self.kind)
         if ordered and size == cython.cast(uint64_t, span.end - span.start):
             remove_chunk(store, self.slot, number)
         else:
@@ -349,6 +352,11 @@ class Collection:
 
     def shrink(self, name: bytes, entry: Bytes) -> cython.int:
         """Take out the element that `find_entry` gave for a name; the last one takes the key with it."""
+        self.take_out(name, entry)
+        return self.changed()
+
+    def take_out(self, name: bytes, entry: Bytes) -> cython.int:
+        """The same, and nobody is told."""
         store: KeyStore = self.database.store
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t]
@@ -373,7 +381,7 @@ class Collection:
             count = packed_count(self.payload()) - 1
             place = cython.cast(uint64_t, entry - self.payload())
             set_packed_count(store.splice(self.slot, place, size, 0) - place, count)
-        return self.changed()
+        return 0
 
     def vanish(self) -> cython.void:
         """Delete the key."""
@@ -527,7 +535,7 @@ class Collection:
         prefix: uint64_t = cursor[0] >> CURSOR_PREFIX
         whole: cython.bint = cursor[0] == 0 and cython.cast(uint64_t, wanted) >= root.elements
         span: Span
-        if self.kind not in (TYPE_HASH, TYPE_SET):
+        if not has_buckets(self.kind):
             if root.elements > PACKED_COUNT // 4 and not whole:
                 return self.gather_by_prefix(cursor, wanted)
             whole = True

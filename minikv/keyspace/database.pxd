@@ -40,7 +40,7 @@ cdef class Keyspace:
     cdef uint64_t random_state
     cdef public int64_t now_ms
     cdef public int64_t dirty
-    cdef public int64_t hits, misses, expired_keys, evicted_keys
+    cdef public int64_t hits, misses, expired_keys, expired_fields, evicted_keys
     cdef public bint active_expire, keeps_expired
     cdef bint frees_expired_lazily
     cdef public bint lfu
@@ -105,9 +105,11 @@ cdef class Database:
     cdef bint has_expired(self, bytes key) noexcept
     cdef int64_t time_of(self, bytes key) noexcept
     cpdef int notify(self, int event_class, bytes event, bytes key) except -1
+    cdef int fields_expired(self, bytes key, int count) except -1
     cdef int changed(self, bytes key) except -1
     cdef void drop_watchers(self, bytes key) noexcept
     cpdef int break_watches(self, bytes key) except -1
+    cdef uint64_t field_expiry_bytes(self, uint8_t *payload) noexcept
     cdef bint is_roomy(self, uint64_t count) noexcept
     cdef list collect(self, uint64_t *cursor, Py_ssize_t count, bint drop)
     cdef int copy_record(self, bytes key, Database target, bytes new_key, bint move) except -1

@@ -27,6 +27,7 @@ from cython.cimports.minikv.engine.chunks import root_of
 from cython.cimports.minikv.engine.int64 import INT64_DIGITS, format_int64, parse_int64
 from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.memory import BlockPool
+from cython.cimports.minikv.engine.ordered import OrderedState
 from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, packed_count
 from cython.cimports.minikv.engine.populate import Populator
 from cython.cimports.minikv.engine.progress import RANK_PASSED
@@ -36,6 +37,8 @@ from cython.cimports.minikv.engine.record import (
     ENCODING_EMBSTR,
     ENCODING_RAW,
     SPREAD_STREAM,
+    TYPE_HASH,
+    TYPE_HASH_TTL,
     TYPE_LIST,
     TYPE_STREAM,
     TYPE_STRING,
@@ -423,6 +426,11 @@ class Keyspace:
 
     # Snapshot
 
+    @property
+    def has_field_ttls(self) -> bool:
+        """Whether a field of any hash expires."""
+        return sum([database.hashes_with_ttls for database in self.databases]) > 0
+
     def snapshot_open(self, relocate: bool) -> None:
         """Freeze what is there, right before the fork. relocate: writes go elsewhere; else the kernel copies pages."""
         assert not self.arena.snapshot_is_open, "a snapshot is open"
@@ -617,6 +625,11 @@ class Database:
         self.break_watches(key)
         return self.notify(EVENT_EVICTED, b"evicted", key)
 
+    def fields_expired(self, key: bytes, count: cython.int) -> cython.int:
+        """Fields of a hash have expired and are deleted; perhaps the key went with the last one."""
+        self.keyspace.expired_fields += count
+        return self.break_watches(key)
+
     def changed(self, key: bytes) -> cython.int:
         self.keyspace.dirty += 1
         return self.break_watches(key)
@@ -676,6 +689,11 @@ class Database:
         """Keys with a time."""
         return self.store.expiry.count
 
+    @property
+    def hashes_with_ttls(self) -> int:
+        """Hashes with fields that expire."""
+        return self.store.field_expiry.count
+
     def average_ttl_ms(self) -> int:
         """Estimated from keys at even distances in the order of their times."""
         count = self.store.expiry.count
@@ -688,12 +706,14 @@ class Database:
     # Reads
 
     def lookup(self, key: bytes, stats: cython.bint = True, touch: cython.bint = True) -> cython.int:
-        """The RDB type of the key's value, or -1."""
+        """The RDB type of the key's value, or -1. A hash is of one type, whether fields of it expire or not."""
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), stats, touch)
+        kind: uint8_t
         if slot == cython.NULL:
             return -1
-        return skip_expiry(self.store.record(slot))[0]
+        kind = skip_expiry(self.store.record(slot))[0]
+        return TYPE_HASH if kind == TYPE_HASH_TTL else kind
 
     def get(self, key: bytes) -> bytes:
         """A string's value; None if there is no such key. Raises WrongTypeError."""
@@ -1149,7 +1169,8 @@ class Database:
         spread: uint32_t = spread_of(kind, record_payload(record))
         payload: Bytes
         if is_chunked(kind, record_payload(record)):
-            return self.copy_chunked(record, target, key_of(new_key, new_hash), new_slot, move)
+            self.copy_chunked(record, target, key_of(new_key, new_hash), new_slot, move)
+            return target.store.note_fields(target.find(new_key, cython.address(new_hash)), new_hash)
         if spread and not move:
             spread = self.keyspace.stores.clone(spread, target.store.number)
         elif spread and target is not self:
@@ -1169,6 +1190,8 @@ class Database:
                 # What it has just left is still free.
                 self.keyspace.stores.rehome(spread, self.store.number)
             raise
+        if kind == TYPE_HASH_TTL:
+            return target.store.note_fields(target.find(new_key, cython.address(new_hash)), new_hash)
         return 0
 
     def copy_chunked(
@@ -1185,6 +1208,8 @@ class Database:
         try:
             if not stays:
                 payload = self.keyspace.stores.chunks.clone(payload, target.store.number, new_key.hash)
+                if skip_expiry(record)[0] == TYPE_HASH_TTL:
+                    self.keyspace.stores.chunks.order_expiries(payload)
             target.store.put_chunked(
                 new_key,
                 new_slot,
@@ -1345,10 +1370,18 @@ class Database:
         size += self.store.table.blocks * 4096 // self.store.table.used
         if record_expire_at(self.store.record(slot)):
             size += self.store.expiry.blocks * 4096 // self.store.expiry.count
+        if skip_expiry(self.store.record(slot))[0] == TYPE_HASH_TTL:
+            size += self.field_expiry_bytes(record_payload(self.store.record(slot)))
         spread = spread_of(skip_expiry(self.store.record(slot))[0], record_payload(self.store.record(slot)))
         if is_chunked(skip_expiry(self.store.record(slot))[0], record_payload(self.store.record(slot))):
             size += self.keyspace.stores.chunks.memory_of(record_payload(self.store.record(slot)))
         return size + (self.keyspace.stores.memory_of(spread) if spread else 0)
+
+    def field_expiry_bytes(self, payload: Bytes) -> uint64_t:
+        """What the trees take in which a hash's fields are, and it is, by expiry."""
+        order: cython.pointer[OrderedState] = self.keyspace.stores.field_order(payload)
+        blocks: uint64_t = 0 if order == cython.NULL else order.blocks
+        return 4096 * blocks + self.store.field_expiry.blocks * 4096 // self.store.field_expiry.count
 
     # Type and value in a file's form
 

@@ -18,7 +18,9 @@ from cython.cimports.minikv.rdb.format import (
     FIRST_VERSION_WITH_UNSEALED_PAYLOADS,
     OP_KEY_METADATA,
     PAYLOAD_VERSION_LEN,
+    TYPE_HASH_TTL,
     VALKEY_VERSION,
+    VERSION_WITH_FIELD_TTLS,
     VERSION_WRITTEN,
 )
 from cython.cimports.minikv.rdb.input import RdbInput, memory_input
@@ -36,7 +38,8 @@ TO_THE_END = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)
 
 def seal(value: bytes) -> bytes:
     """The payload of a value that begins with its type."""
-    body = value + VERSION_WRITTEN.to_bytes(PAYLOAD_VERSION_LEN, "little")
+    version = VERSION_WITH_FIELD_TTLS if value[0] == TYPE_HASH_TTL else VERSION_WRITTEN
+    body = value + version.to_bytes(PAYLOAD_VERSION_LEN, "little")
     return body + checksum(body).to_bytes(CHECKSUM_LEN, "little")
 
 
@@ -81,7 +84,6 @@ def restore(
     expire_at_ms: int64_t = 0,
     idle_s: int64_t = 0,
     frequency: cython.int = -1,
-    drop_field_ttls: bool = False,
 ) -> bool:
     """Set the key to the value of a sound payload; False, with nothing changed, if it has expired.
 
@@ -90,7 +92,7 @@ def restore(
     RdbError or ArenaFull, with nothing changed.
     """
     source: RdbInput = memory_input(payload, 0, len(payload) - FOOTER_LEN)
-    target: LoadTarget = EngineTarget(database.keyspace, True, drop_field_ttls)
+    target: LoadTarget = EngineTarget(database.keyspace, True)
     values: ValueReader = ValueReader(source, target, database.keyspace.now_ms)
     type: cython.int
     target.select(database.number)

@@ -9,5 +9,4 @@ def restore(
     expire_at_ms: int = 0,
     idle_s: int = 0,
     frequency: int = -1,
-    drop_field_ttls: bool = False,
 ) -> bool: ...

@@ -20,6 +20,7 @@ from minikv.protocol.request import split_words
 from minikv.rdb import format as rdb_format
 from minikv.rdb import payload
 from minikv.scripting.flags import FLAGS
+from minikv.scripting.scripts import promises_of
 
 NAME = re.compile(rb"[A-Za-z0-9_]+")
 BAD_NAME = (
@@ -94,6 +95,11 @@ class Functions:
             return self.interpreter.run(function.reference, function.name, arguments, keys, False, caller.resp)
         finally:
             scripts.end()
+
+    def promises(self, command: bytes, name: bytes) -> tuple[bool, bool] | None:
+        """Whether a function may write, and fill the memory; None if there is none of that name."""
+        found = self.functions.get(name.lower())
+        return None if found is None else promises_of(found.flags)
 
     # -- libraries -----------------------------------------------------------------------------------------------------
 

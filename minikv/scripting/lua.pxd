@@ -47,6 +47,7 @@ cdef extern from *:
     extern size_t lua_objlen(lua_State *, int);
     extern lua_CFunction lua_tocfunction(lua_State *, int);
     extern void *lua_touserdata(lua_State *, int);
+    extern void *lua_newuserdata(lua_State *, size_t);
     extern const void *lua_topointer(lua_State *, int);
     extern void lua_pushnil(lua_State *);
     extern void lua_pushnumber(lua_State *, double);
@@ -140,6 +141,14 @@ cdef extern from *:
     {
         lua_pushlightuserdata(L, (void *) body);
         lua_pushcclosure(L, minikv_lua_enter, 1);
+    }
+
+    /* The same with a second upvalue, which is on top of the stack. */
+    static inline void minikv_lua_push_body_with(lua_State *L, minikv_body body)
+    {
+        lua_pushlightuserdata(L, (void *) body);
+        lua_insert(L, -2);
+        lua_pushcclosure(L, minikv_lua_enter, 2);
     }
 
     static void minikv_lua_count(lua_State *L, lua_Debug *record)
@@ -381,13 +390,14 @@ cdef extern from *:
     ctypedef int (*minikv_body)(lua_State *L, void *owner) noexcept
     enum:
         LUA_NIL, LUA_BOOLEAN, LUA_LIGHTUSERDATA, LUA_NUMBER, LUA_STRING, LUA_TABLE, LUA_FUNCTION, LUA_USERDATA, LUA_THREAD
-        LUA_REGISTRY, LUA_GLOBALS
+        LUA_REGISTRY, LUA_GLOBALS, LUA_UPVALUE_2
         LUA_RAISE
         LUA_COLLECT, LUA_STEP
 
     lua_State *minikv_lua_new(minikv_lua *lua)
     minikv_lua *minikv_lua_of(lua_State *L)
     void minikv_lua_push_body(lua_State *L, minikv_body body)
+    void minikv_lua_push_body_with(lua_State *L, minikv_body body)
     void minikv_lua_watch(lua_State *L, int instructions)
     void minikv_lua_unwatch(lua_State *L)
     bint minikv_lua_push_backing(lua_State *L, int index)
@@ -407,6 +417,7 @@ cdef extern from *:
     const char *lua_tolstring(lua_State *L, int index, size_t *length)
     size_t lua_objlen(lua_State *L, int index)
     void *lua_touserdata(lua_State *L, int index)
+    void *lua_newuserdata(lua_State *L, size_t size)
     const void *lua_topointer(lua_State *L, int index)
     void lua_pushnil(lua_State *L)
     void lua_pushnumber(lua_State *L, double number)

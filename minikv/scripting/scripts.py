@@ -98,6 +98,18 @@ class Scripts:
         self.kept_bytes += 2 * len(body) + SCRIPT_BYTES
         return script
 
+    def promises(self, command: bytes, text: bytes) -> tuple[bool, bool] | None:
+        """Whether a script of EVAL or EVALSHA may write, and fill the memory; None if it does not say."""
+        by_sha: cython.bint = command.startswith(b"evalsha")
+        found = self.by_sha.get(text.lower()) if by_sha else self.by_body.get(text)
+        if found is None and by_sha:
+            return None
+        try:
+            flags: cython.int = split_shebang(text)[0] if found is None else found.flags
+        except CommandError:
+            return None
+        return None if flags & COMPATIBLE else promises_of(flags)
+
     def flush(self) -> None:
         """Forget all scripts, with the state that they ran in."""
         self.by_sha = {}
@@ -162,7 +174,7 @@ class Scripts:
     @cython.exceptval(check=False)
     def end(self) -> cython.void:
         """It has ended."""
-        self.running = self.arguments = None
+        self.running = self.arguments = self.client.caller = None
         if self.began_ns != 0:
             self.began_ns = 0
             self.killed = False
@@ -210,6 +222,11 @@ class Scripts:
                 "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
             )
         return out_of_memory
+
+
+def promises_of(flags: int) -> tuple[bool, bool]:
+    """Whether a script of these flags may write, and fill the memory."""
+    return not flags & NO_WRITES, not flags & (NO_WRITES | ALLOW_OOM)
 
 
 @cython.cfunc

@@ -111,7 +111,7 @@ class Loader:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                target = CheckTarget(config.load_field_ttls == "drop")
+                target = CheckTarget()
                 now_ms = int(self._clock() * 1000)
                 reader = RdbReader(fd, target, config.databases, now_ms, self._verifies)
                 while reader.step(AT_ONCE_BYTES):
@@ -148,7 +148,7 @@ class Loader:
             self._log.warning(f"Fatal error: can't open the RDB file {path} for reading: {error.strerror}")
             raise
         began = time.monotonic()
-        target = EngineTarget(self._keyspace, merge, self._config.load_field_ttls == "drop")
+        target = EngineTarget(self._keyspace, merge)
         try:
             reader = self._start(fd, target)
             with self._memory_made_ready(reader.size):
@@ -182,10 +182,6 @@ class Loader:
             self._log.warning(
                 f"Data of a type that minikv does not have was left out: {name.decode()!r}, {keys} keys,"
                 f" {others} auxiliary fields"
-            )
-        if target.field_ttls_dropped:
-            self._log.warning(
-                f"{target.field_ttls_dropped} fields of hashes have lost the times at which they were to expire"
             )
         if target.functions:
             self._log.notice(f"{len(target.functions)} function libraries in the dump")

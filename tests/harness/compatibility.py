@@ -114,6 +114,11 @@ OWN_DEBUG = {
 
 OWN_COMMANDS = {
     "client|setinfo": "of Redis 7.2; client libraries send it unasked",
+    **dict.fromkeys(
+        ("hexpire", "hpexpire", "hexpireat", "hpexpireat", "httl", "hpttl", "hexpiretime", "hpexpiretime", "hpersist"),
+        "of Redis 7.4: fields of hashes expire",
+    ),
+    **dict.fromkeys(("hgetdel", "hgetex", "hsetex"), "of Redis 8.0"),
     "snapshot": "HISTORY, MAP, ADVISE, RESET: what snapshots cost",
     "waitaof": "of Redis 7.2; answers as a server without append-only file and replicas",
 }
