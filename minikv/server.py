@@ -118,6 +118,7 @@ class Server:
         self.memory_limit = MemoryLimit(keyspace)
         self.memory_limit.on_unfinished = self._evict_soon
         self.table = CommandTable.build(command_modules(), self, self.stats)
+        self.table.memory_limit = self.memory_limit
         self.users = users_of(config, self.table, log)
         self.config.user_lines = self._user_lines
         self.acl_log = AclLog(config, client_line, clock)

@@ -168,7 +168,6 @@ class CommandTable:
 
     def __init__(self, services: object, stats: Stats):
         self.services = services
-        self.memory_limit = services.memory_limit
         self.stats = stats
         self.commands = {}
         self.spellings = {}

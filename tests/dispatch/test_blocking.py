@@ -12,7 +12,6 @@ from minikv.commands.encoding import SORTED_SET, STRING
 from minikv.dispatch import blocking
 from minikv.dispatch.blocking import Blocking, block
 from minikv.dispatch.client import Client
-from minikv.dispatch.memory_limit import MemoryLimit
 from minikv.dispatch.spec import BLOCKING, command
 from minikv.dispatch.stats import Stats
 from minikv.dispatch.table import CommandTable
@@ -117,8 +116,7 @@ def timers(monkeypatch: pytest.MonkeyPatch) -> Timers:
 def services(timers: Timers) -> Iterator[Any]:
     module = ModuleType(__name__)
     module.__dict__.update(globals())
-    keyspace = Keyspace(databases=2, arena_bytes=64 * MB)
-    services = SimpleNamespace(keyspace=keyspace, memory_limit=MemoryLimit(keyspace), stats=Stats(), monitors=set())
+    services = SimpleNamespace(keyspace=Keyspace(databases=2, arena_bytes=64 * MB), stats=Stats(), monitors=set())
     services.table = CommandTable.build([module], services, services.stats)
     services.blocking = Blocking(services.table, services.keyspace, timers.call_later)
     services.clients = [Caller(services) for _ in range(4)]

@@ -113,7 +113,6 @@ def services() -> Any:
     clock = Clock()
     services = SimpleNamespace(
         keyspace=clock,
-        memory_limit=MemoryLimit(clock.real),
         config=SimpleNamespace(enable_debug_command="no"),
         stats=Stats(),
         slowlog=SlowLog(),
@@ -123,6 +122,7 @@ def services() -> Any:
     transactions = ModuleType(multi.__module__)
     transactions.__dict__.update(multi=multi, exec_=exec_)
     services.table = CommandTable.build([this_module(), transactions], services, services.stats)
+    services.table.memory_limit = MemoryLimit(clock.real)
     return services
 
 
@@ -205,7 +205,7 @@ def test_a_stranger_may_call_little(client: Client) -> None:
     ],
 )
 def test_gates(client: Client, gate: str, stopped: list[list[bytes]], code: bytes) -> None:
-    client.server.memory_limit.limit = 1
+    client.server.table.memory_limit.limit = 1
     gates(client.server, **{gate: True})
     for request in ([b"READ", b"a"], [b"WRITE", b"a"], [b"STORE", b"a", b"b"], [b"ANYWAY"]):
         refused = isinstance(client.server.table.dispatch(client, request), CommandError)
@@ -215,7 +215,7 @@ def test_gates(client: Client, gate: str, stopped: list[list[bytes]], code: byte
 
 
 def test_enough_memory_opens_the_gate(client: Client) -> None:
-    client.server.memory_limit.limit = 1 << 20
+    client.server.table.memory_limit.limit = 1 << 20
     gates(client.server, limited_memory=True)
     assert call(client, b"WRITE", b"a") == b":1\r\n"
 
