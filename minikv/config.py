@@ -73,8 +73,12 @@ class Config:
     lua_enable_deprecated_api: bool
     maxclients: int
     maxmemory: int
+    maxmemory_clients: int
+    maxmemory_eviction_tenacity: int
     maxmemory_policy: str
+    maxmemory_samples: int
     lfu_log_factor: int
+    lazyfree_lazy_eviction: bool
     lazyfree_lazy_expire: bool
     lazyfree_lazy_server_del: bool
     lazyfree_lazy_user_del: bool

@@ -62,7 +62,7 @@ from cython.cimports.minikv.sockets import (
     sockaddr_storage,
 )
 
-from minikv.dispatch.client import REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT, Client
+from minikv.dispatch.client import CLIENT_BYTES, REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT, Client
 from minikv.errors import ProtocolError
 from minikv.protocol.reply import NO_REPLY, ReplyBuffer, Sink, encode
 from minikv.protocol.request import Limits, RequestReader
@@ -83,6 +83,8 @@ PIECE_BYTES = cython.declare(cython.Py_ssize_t, 64)
 GIVE_BACK_BYTES = cython.declare(cython.Py_ssize_t, 32 * 1024 * 1024)
 # Arguments of a request that count as large.
 LARGE_BYTES = cython.declare(cython.Py_ssize_t, 64 * 1024)
+# What a client may hold without being counted.
+NOTED_ABOVE = cython.declare(cython.Py_ssize_t, 4 * 1024)
 # How long a stranger may hold half a request, unread replies, or a place that another client wants.
 STRANGER_NS = cython.declare(cython.longlong, 5 * 1000 * 1000 * 1000)
 # Bytes of waiting requests above which nothing is read.
@@ -119,7 +121,8 @@ class Hub(Sink):
     have a part of them. pending: those that have something to do at the end of the round (Connection.go_on). tick:
     reads the keyspace's clock. strangers: clients that have yet to authenticate, the oldest first.
     hard_limit, soft_limit, soft_seconds: client-output-buffer-limit of normal clients; those with pubsub_: of
-    clients that are subscribed to something. local_only: protected mode.
+    clients that are subscribed to something. local_only: protected mode. client_limit: maxmemory-clients in bytes.
+    on_crowded: called between rounds when clients hold more than that.
     """
 
     def __init__(self, server: object, table: CommandTable, stats: Stats, loop: object, log: object):
@@ -133,6 +136,8 @@ class Hub(Sink):
         self.unsent = []
         self.pending = []
         self.listeners = []
+        self.heavy = [{} for _ in range(64)]
+        self.memory_limit = server.memory_limit
         self.poller = Poller()
         self.limits = Limits()
         self.replies = ReplyBuffer(self)
@@ -235,6 +240,39 @@ class Hub(Sink):
             self.loop.call_soon(self.run_pending)
         return 0
 
+    # -- what clients hold ---------------------------------------------------------------------------------------------
+
+    @property
+    def client_bytes(self) -> int:
+        """What all clients hold, with the fixed part of each."""
+        return self.memory_limit.client_bytes + CLIENT_BYTES * len(self.clients)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def check_clients(self) -> cython.int:
+        """Report soon if they hold too much."""
+        if (
+            self.client_limit
+            and not self.is_crowded
+            and self.on_crowded is not None
+            and self.memory_limit.client_bytes + CLIENT_BYTES * len(self.clients) > self.client_limit
+        ):
+            self.is_crowded = True
+            self.loop.call_soon(self.report_crowd)
+        return 0
+
+    def report_crowd(self) -> None:
+        self.is_crowded = False
+        self.on_crowded()
+
+    def by_size(self) -> object:
+        """All clients, those that hold most first, as far as powers of two tell; while it goes on they may close."""
+        for clients in reversed(self.heavy):
+            yield from list(clients.values())
+        for client in list(self.clients.values()):
+            if cython.cast(Connection, client).counted == 0:
+                yield client
+
     # -- newcomers -----------------------------------------------------------------------------------------------------
 
     def listen(self, sock: object) -> object:
@@ -312,6 +350,7 @@ class Hub(Sink):
         self.clients[connection.id] = connection
         if connection.must_log_in:
             self.strangers[connection.id] = connection
+        self.check_clients()
         if not is_unix:
             send_at_once(fd)
             if self.keepalive_seconds > 0:
@@ -422,6 +461,7 @@ class Connection(Client):
         self.authenticated = self.reader.trusted = not hub.password_needed
         self.must_log_in = hub.password_needed
         self.unrestricted = hub.new_are_unrestricted
+        self.noted_above = NOTED_ABOVE
 
     # -- the socket ----------------------------------------------------------------------------------------------------
 
@@ -628,6 +668,7 @@ class Connection(Client):
             close_socket(self.fd)
             self.fd = -1
             self.drop_backlog()
+            self.recount()
             self.forget()
 
     def resume(self) -> None:
@@ -661,6 +702,14 @@ class Connection(Client):
 
     def output_bytes(self) -> int:
         return self.unread()
+
+    def note_memory(self) -> None:
+        self.noted_above = -1
+
+    @property
+    def held_bytes(self) -> int:
+        """What the hub has counted: all that it holds beyond the fixed part, 0 if that is little."""
+        return self.counted
 
     def check_output(self) -> None:
         if not self.closing and self.backlog_len > 0 and self.over_limits(0):
@@ -719,9 +768,34 @@ class Connection(Client):
             self.update_mask()
         elif self.reading_paused:
             self.set_reading(True)
-        if self.reader.unparsed_bytes() > hub.limits.query_buffer_limit:
-            self.close_for_input()
+        if self.reader.held_bytes() > self.noted_above:
+            return self.note_input()
         return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def note_input(self) -> cython.int:
+        """After a batch that leaves more than a little, or of a client that has held more before."""
+        if self.reader.unparsed_bytes() > self.hub.limits.query_buffer_limit:
+            self.close_for_input()
+            return 0
+        return self.recount()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def recount(self) -> cython.int:
+        """Count what the client holds beyond the fixed part; between its commands, whenever that has changed."""
+        hub: Hub = self.hub
+        held: cython.longlong = 0 if self.closing else max(0, self.memory_bytes() - CLIENT_BYTES)
+        if held != self.counted:
+            if self.counted:
+                hub.heavy[64 - __builtin_clzll(self.counted)].pop(self.id, None)
+            if held:
+                hub.heavy[64 - __builtin_clzll(held)][self.id] = self
+            hub.memory_limit.client_bytes += held - self.counted
+            self.counted = held
+        self.noted_above = -1 if held else NOTED_ABOVE
+        return hub.check_clients()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -786,7 +860,8 @@ class Connection(Client):
             self.set_reading(False)
         if self.held_len > self.hub.limits.query_buffer_limit:
             self.close_for_input()
-        return 0
+            return 0
+        return self.recount()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -886,7 +961,7 @@ class Connection(Client):
         self.backlog_len += len(data) - at
         if self.backlog_len > MAX_UNSENT:
             self.choked = self.waiting = True
-        return 0
+        return self.recount()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -917,7 +992,7 @@ class Connection(Client):
             self.backlog_at = 0
         if self.backlog_len == 0:
             self.backlog = None
-        return 0
+        return self.recount()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -1009,6 +1084,7 @@ class Connection(Client):
         self.waiting = False
         self.held = None
         self.held_len = 0
+        self.recount()
         self.leave()
         if self.backlog_len == 0:
             self.close()

@@ -44,7 +44,8 @@ from minikv.connection import Hub
 from minikv.crash.watchdog import Watchdog
 from minikv.dispatch.blocking import Blocking
 from minikv.dispatch.census import Census
-from minikv.dispatch.client import Client
+from minikv.dispatch.client import CLIENT_BYTES, Client
+from minikv.dispatch.memory_limit import MemoryLimit
 from minikv.dispatch.sessions import Sessions
 from minikv.dispatch.spec import CATEGORIES
 from minikv.dispatch.stats import Stats
@@ -74,6 +75,8 @@ EXPIRE_SHARE = 0.25
 # Time for moving records out of sparse segments, each run of the cron.
 EVACUATE_US = 1000
 EVACUATE_AGAIN_S = 0.01
+# maxmemory-clients is at least this: below, nobody could say anything.
+CLIENT_LIMIT_MIN = 128 * 1024
 QUIET_OPS_PER_SEC = 1000  # below, there is time to be thorough
 SAMPLE_MS = 100
 # Clients visited whenever INFO asks what they hold; the cron visits all others once a second.
@@ -89,8 +92,8 @@ class Server:
     """Everything that runs: the Services of the command handlers, and the owner of their lifetimes.
 
     clock: Unix time in seconds. on_listening: called with `port` before the dump is loaded. on_ready: called when
-    clients are served. port: of the first TCP socket, 0 without one.
-    startup_bytes: private memory of the process without the keyspace's.
+    clients are served. port: of the first TCP socket, 0 without one. startup_bytes: what used_memory is of an empty
+    server. interpreter_bytes: private memory of the process at the start, without the keyspace's.
     """
 
     def __init__(
@@ -113,7 +116,10 @@ class Server:
         self.on_listening = on_listening
         self.on_ready = on_ready
         self.stats = Stats()
+        self.memory_limit = MemoryLimit(keyspace)
+        self.memory_limit.on_unfinished = self._evict_soon
         self.table = CommandTable.build(command_modules(), self, self.stats)
+        self.table.memory_limit = self.memory_limit
         self.users = users_of(config, self.table, log)
         self.config.user_lines = self._user_lines
         self.acl_log = AclLog(config, client_line, clock)
@@ -129,6 +135,7 @@ class Server:
         self._held_signal: tuple[str, str] | None = None  # came while the cron was paused
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
+        self.memory_limit.on_delay = self.latency.add
         self._oom_score = OomScore()
         self._lookahead = KeyLookahead()
         self.snapshots = snapshots or SnapshotController(
@@ -143,7 +150,8 @@ class Server:
         self.saves = ForegroundSaves(config, keyspace, log, self.snapshots)
         self.run_id = secrets.token_hex(20)
         self.replication_id = secrets.token_hex(20)
-        self.startup_bytes = private_bytes() - keyspace.used_bytes
+        self.startup_bytes = keyspace.claimed_bytes
+        self.interpreter_bytes = private_bytes() - keyspace.used_bytes
         self._started_at = time.monotonic()
         self.executable = sys.executable
         self.config_file = config.file
@@ -158,6 +166,9 @@ class Server:
         self._tcp_listeners: list[Listener] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._unix_path = ""
+        self._ready = False  # the dump is loaded
+        self._evicts = False  # a call of _evict is on its way
+        self._clients_hold_on = False  # those that may not be evicted hold more than maxmemory-clients
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -183,6 +194,7 @@ class Server:
         self._hub = Hub(self, self.table, self.stats, self._loop, self.log)
         self.clients = self._hub.clients
         self._census = Census(self.clients)
+        self._hub.on_crowded = self.evict_clients
         self._follow_config()
         self._accept_tcp(self._open_tcp())
         if self.config.unixsocket:
@@ -197,6 +209,7 @@ class Server:
             return
         self.snapshots.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
+        self._ready = True
         self._cron()
         self._sample()
         self._give_back()
@@ -351,6 +364,10 @@ class Server:
             (("slowlog-log-slower-than", "latency-monitor-threshold", "latency-tracking"), self._set_slow_limits),
             (("maxmemory", "save", "stop-writes-on-bgsave-error"), self.refresh_gates),
             (("maxmemory-policy", "lfu-log-factor", "lfu-decay-time"), self._set_access_clock),
+            (("maxmemory-policy", "maxmemory-samples", "lazyfree-lazy-eviction"), self._set_evictor),
+            (("maxmemory-eviction-tenacity",), self._set_tenacity),
+            (("maxmemory", "maxmemory-policy"), self._set_memory_limit),
+            (("maxmemory", "maxmemory-clients"), self._set_client_limit),
             (("lazyfree-lazy-expire", "lazyfree-lazy-server-del"), self._set_lazy_freeing),
             (("notify-keyspace-events",), self._set_events),
         ):
@@ -404,6 +421,35 @@ class Server:
         keyspace.lfu_decay_time = config.lfu_decay_time
         keyspace.tick()
 
+    def _set_evictor(self) -> None:
+        evictor, config = self.memory_limit.evictor, self.config
+        evictor.set_policy(config.maxmemory_policy)
+        evictor.samples = config.maxmemory_samples
+        evictor.lazily = config.lazyfree_lazy_eviction
+
+    def _set_tenacity(self) -> None:
+        self.memory_limit.set_tenacity(self.config.maxmemory_eviction_tenacity)
+
+    def _set_memory_limit(self) -> None:
+        limit = self.memory_limit
+        lowered = self.config.maxmemory != limit.limit
+        limit.limit = self.config.maxmemory
+        if self._ready and limit.is_exceeded:
+            if lowered:
+                self.log.warning(
+                    f"WARNING: the new maxmemory value set via CONFIG SET ({limit.limit}) is smaller than the current "
+                    f"memory usage ({limit.used_bytes}). This will result in key eviction and/or the inability to "
+                    "accept new write commands depending on the maxmemory-policy."
+                )
+            self._evict_soon()
+
+    def _set_client_limit(self) -> None:
+        limit, maxmemory = self.config.maxmemory_clients, self.config.maxmemory
+        if limit < 0:
+            limit = maxmemory * -limit // 100
+        self._hub.client_limit = max(limit, CLIENT_LIMIT_MIN) if limit else 0
+        self.evict_clients()
+
     def _set_lazy_freeing(self) -> None:
         self.keyspace.free_lazily(self.config.lazyfree_lazy_expire, self.config.lazyfree_lazy_server_del)
 
@@ -424,9 +470,14 @@ class Server:
         return time.monotonic() - self._started_at
 
     def count_clients(self) -> Census:
-        """The memory that all clients together hold; exact if they are few."""
+        """The largest input and output of a client; exact if they are few."""
         self._census.go_on(COUNTED_AT_ONCE)
         return self._census
+
+    def count_memory(self) -> int:
+        """What maxmemory limits, counted at this moment."""
+        self.memory_limit.script_bytes = self.scripts.kept_bytes + self.functions.kept_bytes()
+        return self.memory_limit.used_bytes
 
     def resident_bytes(self) -> int:
         """Resident memory of the process, at most a tenth of a second old."""
@@ -494,6 +545,25 @@ class Server:
         """The client whose request is being executed, and the request (Hub.served)."""
         return self._hub.served()
 
+    def evict_clients(self) -> None:
+        """Close those that hold most until all together hold no more than maxmemory-clients."""
+        limit, held = self._hub.client_limit, self._hub.client_bytes
+        if not limit:
+            return
+        for client in self._hub.by_size():
+            if held <= limit:
+                break
+            if client.no_evict or client.close_after_reply:
+                continue
+            held -= client.held_bytes + CLIENT_BYTES
+            line = client_line(client).decode("utf-8", "surrogateescape").rstrip("\n")
+            self.log.notice(f"Evicting client: {line}")
+            self.stats.evicted_clients += 1
+            self.kill([client])
+        if held > limit and not self._clients_hold_on:
+            self.log.warning("Over client maxmemory after evicting all evictable clients")
+        self._clients_hold_on = held > limit
+
     def forget(self, client: Client) -> None:
         """Forget a client that has disconnected."""
         self.blocking.forget(client)
@@ -531,6 +601,8 @@ class Server:
         if self.keyspace.active_expire and not self.keyspace.keeps_expired:
             self._expire(period * EXPIRE_SHARE)
         self._evacuate()
+        if self.count_memory() > self.memory_limit.limit > 0:
+            self.memory_limit.make_room()
         self.snapshots.cron(time.monotonic())
 
     def _expire(self, seconds: float) -> None:
@@ -544,6 +616,19 @@ class Server:
             pass
         self.blocking.wake()
         self.latency.add("expire-cycle", int((time.monotonic() - began_at) * 1000))
+
+    def _evict_soon(self) -> None:
+        """Evict more keys once others have been served."""
+        if not self._evicts:
+            self._evicts = True
+            self._later("evict", 0, self._evict)
+
+    def _evict(self) -> None:
+        self._evicts = False
+        if not self.snapshots.loading:
+            self.keyspace.tick()
+            self.memory_limit.make_room()
+            self.blocking.wake()
 
     def _evacuate(self) -> None:
         """Tidy the arena: more often while there is much to do, more thoroughly while clients ask for little."""

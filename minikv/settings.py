@@ -466,7 +466,6 @@ NO_APPEND_ONLY_FILE = "minikv has no append only file, it persists by RDB snapsh
 NO_CLUSTER = "minikv has no cluster mode"
 NO_REPLICATION = "minikv does not replicate"
 NO_TLS = "minikv does not speak TLS"
-NO_EVICTION = "minikv does not evict keys, above maxmemory it refuses writes (noeviction)"
 
 DEFAULT_OUTPUT_LIMITS = OutputLimits(
     normal=OutputLimit(0, 0, 0),
@@ -489,7 +488,7 @@ SETTINGS = (
     Setting("proto-max-bulk-len", Memory(1 << 20), 512 << 20),
     Setting("client-query-buffer-limit", Memory(1 << 20), 1 << 30),
     Setting("client-output-buffer-limit", BufferLimits(), DEFAULT_OUTPUT_LIMITS),
-    _unused("maxmemory-clients", MemoryOrPercent(), 0),
+    Setting("maxmemory-clients", MemoryOrPercent(), 0),
     _unused("bind-source-addr", TEXT, ""),
     _unused("socket-mark-id", Integer(0, 2**32 - 1), 0, mutable=False),
     _unused("io-threads", Integer(1, 128), 1, mutable=False),
@@ -543,9 +542,8 @@ SETTINGS = (
             "noeviction",
         ),
         "noeviction",
-        refusal=NO_EVICTION,
     ),
-    _unused("maxmemory-samples", FROM_ONE, 5),
+    Setting("maxmemory-samples", FROM_ONE, 5),
     Setting("lfu-log-factor", NUMBER, 10),
     Setting("lfu-decay-time", NUMBER, 1),
     Setting("hash-max-listpack-entries", COUNT, 512, "hash-max-ziplist-entries"),
@@ -558,8 +556,8 @@ SETTINGS = (
     Setting("stream-node-max-entries", COUNT, 100),
     Setting("hll-sparse-max-bytes", MEMORY, 3000),
     _unused("list-compress-depth", NUMBER, 0),
-    _unused("maxmemory-eviction-tenacity", Integer(0, 100), 10),
-    _unused("lazyfree-lazy-eviction", YES_NO, False),
+    Setting("maxmemory-eviction-tenacity", Integer(0, 100), 10),
+    Setting("lazyfree-lazy-eviction", YES_NO, False),
     Setting("lazyfree-lazy-expire", YES_NO, False),
     Setting("lazyfree-lazy-server-del", YES_NO, False),
     Setting("lazyfree-lazy-user-del", YES_NO, False),

@@ -188,11 +188,6 @@ def test_old_names_and_any_case() -> None:
         (["--tls-port", "1"], "--tls-port 1: minikv does not speak TLS"),
         (["--loadmodule", "x.so"], "--loadmodule x.so: minikv loads no modules"),
         (
-            ["--maxmemory-policy", "allkeys-lru"],
-            "--maxmemory-policy allkeys-lru: minikv does not evict keys, above maxmemory it refuses writes"
-            " (noeviction)",
-        ),
-        (
             ["--maxmemmory", "1"],
             "--maxmemmory 1: Bad directive or wrong number of arguments; did you mean 'maxmemory'?",
         ),
@@ -374,10 +369,6 @@ def test_all_or_none() -> None:
         (["databases", "3"], failed("databases", "can't set immutable config")),
         (["Timeout", "1", "timeout", "2"], failed("timeout", "duplicate parameter")),
         (["dir", "/tmp"], failed("dir", "can't set protected config")),
-        (
-            ["maxmemory-policy", "allkeys-lru"],
-            failed("maxmemory-policy", "minikv does not evict keys, above maxmemory it refuses writes (noeviction)"),
-        ),
         (["appendonly", "yes"], failed("appendonly", "minikv has no append only file, it persists by RDB snapshots")),
         (["slave-priority", "x"], failed("slave-priority", "argument couldn't be parsed into an integer")),
     ],

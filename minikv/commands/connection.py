@@ -403,6 +403,7 @@ def client_no_evict(ctx: Client, mode: bytes) -> SimpleString:
     if word not in (b"on", b"off"):
         raise CommandError(SYNTAX_ERROR)
     ctx.no_evict = word == b"on"
+    ctx.note_memory()
     return OK
 
 

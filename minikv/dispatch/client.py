@@ -14,6 +14,7 @@ from cython.cimports.cpython.bytes import PyBytes_GET_SIZE
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Realloc
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
+from cython.cimports.minikv.keyspace.database import Watch
 
 from minikv.acl.user import User
 from minikv.protocol.reply import Transcript
@@ -29,6 +30,8 @@ ANYBODY = User(b"default")
 
 # Memory of a connection that does nothing.
 CLIENT_BYTES = 800
+# What a watched key or a subscription takes beside its name, about.
+ENTRY_BYTES = cython.declare(cython.longlong, 128)
 
 # Arguments that a transaction has room for at first.
 FIRST_ROOM = cython.declare(cython.Py_ssize_t, 24)
@@ -182,6 +185,9 @@ class Client:
     def resume(self) -> None:
         """Execute what had to wait."""
 
+    def note_memory(self) -> None:
+        """The command that runs has changed what the client holds: it is to be counted anew after it."""
+
     def check_output(self) -> None:
         """Close the connection if it has been over the soft output limit for too long."""
 
@@ -242,6 +248,17 @@ class Client:
         """Bytes of the commands that MULTI has collected."""
         return self.transaction.queued_bytes if self.transaction is not None else 0
 
+    def entries_bytes(self) -> int:
+        """About what its watched keys and its subscriptions take."""
+        count: cython.longlong = 0
+        own = self.subscriptions
+        if self.watch is not None:
+            count = len(cython.cast(Watch, self.watch).keys)
+        if own is not None:
+            count += len(own.channels) + len(own.patterns) + len(own.shard)
+        return ENTRY_BYTES * count
+
     def memory_bytes(self) -> int:
         """All memory that the client takes."""
-        return CLIENT_BYTES + self.input_bytes() + self.output_bytes() + self.queued_bytes()
+        total: cython.longlong = CLIENT_BYTES + self.input_bytes() + self.output_bytes() + self.queued_bytes()
+        return total + self.entries_bytes() if self.watch is not None or self.subscriptions is not None else total

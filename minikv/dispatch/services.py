@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from minikv.dispatch.blocking import Blocking
     from minikv.dispatch.census import Census
     from minikv.dispatch.client import Client
+    from minikv.dispatch.memory_limit import MemoryLimit
     from minikv.dispatch.stats import Stats
     from minikv.dispatch.table import CommandTable
 
@@ -29,12 +30,14 @@ class Services(Protocol):
     """The running server, as handlers see it.
 
     clients: by number. monitors: those that said MONITOR. postponed: those whose command waits for the end of a
-    pause. startup_bytes: private memory at the start. pause_until_ms: monotonic, 0 without a CLIENT PAUSE.
+    pause. startup_bytes: what used_memory is of an empty server. interpreter_bytes: private memory of the process at
+    the start, without the keyspace's. pause_until_ms: monotonic, 0 without a CLIENT PAUSE.
     """
 
     config: Config
     table: CommandTable
     keyspace: Keyspace
+    memory_limit: MemoryLimit
     stats: Stats
     clients: dict[int, Client]
     blocking: Blocking
@@ -52,6 +55,7 @@ class Services(Protocol):
     users: Users
     acl_log: AclLog
     startup_bytes: int
+    interpreter_bytes: int
     run_id: str
     replication_id: str
     executable: str
@@ -74,7 +78,11 @@ class Services(Protocol):
         ...
 
     def count_clients(self) -> Census:
-        """The memory that all clients together hold."""
+        """The largest input and output of a client."""
+        ...
+
+    def count_memory(self) -> int:
+        """What maxmemory limits, counted at this moment."""
         ...
 
     def resident_bytes(self) -> int:

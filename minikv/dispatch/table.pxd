@@ -2,6 +2,7 @@ from cpython.object cimport PyObject
 
 from minikv.dispatch.client cimport Client, Waiting
 from minikv.dispatch.histogram cimport Histogram
+from minikv.dispatch.memory_limit cimport MemoryLimit
 from minikv.dispatch.permissions cimport Requirements
 from minikv.dispatch.script_client cimport ScriptClient
 from minikv.dispatch.stats cimport Stats
@@ -37,6 +38,7 @@ cdef class CommandTable:
     cdef public dict commands
     cdef public Stats stats
     cdef public object services
+    cdef public MemoryLimit memory_limit
     cdef public int gates
     cdef public bint keeps_histograms
     cdef public long long slow_us, latency_us, slow_gate_us

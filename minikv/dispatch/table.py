@@ -77,6 +77,8 @@ LISTENING = frozenset(b"subscribe psubscribe ssubscribe unsubscribe punsubscribe
 # Spellings of names ("Get", "GET") that are cached; more than well-behaved clients use.
 MAX_SPELLINGS = cython.declare(cython.Py_ssize_t, 1024)
 
+# Bytes of queued commands above which the client's memory is counted.
+NOTED_ABOVE = cython.declare(cython.longlong, 4096)
 # After a command that took this long, the cached clock is refreshed.
 STALE_CLOCK_US = cython.declare(cython.longlong, 500)
 LONGEST_US = (1 << 63) - 1
@@ -159,8 +161,9 @@ class CommandTable:
     """All commands by lower-case name, and dispatch.
 
     slow_us: slowlog-log-slower-than (-1: off). latency_us: latency-monitor-threshold in microseconds (0: off).
-    keeps_histograms: latency-tracking. allows_noscript: scripts may call every command (DEBUG). called_name: of the
-    request whose handler was called last, as the client has written it; borrowed.
+    keeps_histograms: latency-tracking. memory_limit: asked before each command while there is a limit. allows_noscript:
+    scripts may call every command (DEBUG). called_name: of the request whose handler was called last, as the client has
+    written it; borrowed.
     """
 
     def __init__(self, services: object, stats: Stats):
@@ -493,11 +496,12 @@ class CommandTable:
                 return self.refuse(client, command, REASONS[found & 3].format(name))
         if client.is_monitor and flags & TOUCHES_KEYS:
             return self.refuse(client, command, "ERR Replica can't interact with the keyspace")
-        if gates & GATE_MEMORY:
+        # While a dump is loaded, or others wait for a script, nothing is evicted: the data is not complete, or in use.
+        if gates & GATE_MEMORY and not gates & (GATE_LOADING | GATE_BUSY):
             needs_memory: cython.bint = (flags & DENYOOM) != 0
             if in_multi and command.role != ROLE_EXEC and command.role != ROLE_LEAVE:
                 needs_memory = True
-            if needs_memory and not self.services.keyspace.make_room(self.services.config.maxmemory):
+            if not self.memory_limit.make_room() and needs_memory:
                 return self.refuse(client, command, OOM)
         if gates & GATE_MISCONF and (flags & WRITE or command.role == ROLE_PING):
             return self.refuse(client, command, MISCONF)
@@ -512,6 +516,8 @@ class CommandTable:
             return POSTPONED
         if in_multi and (command.role == ROLE_ORDINARY or command.role == ROLE_PING):
             client.transaction.add(command, flags, argv, argc)
+            if client.transaction.queued_bytes > NOTED_ABOVE:
+                client.note_memory()
             return QUEUED
         if gates & GATE_MONITORS:
             self.show_script(client, command, argv, argc)
@@ -650,8 +656,7 @@ class CommandTable:
 
     def out_of_memory(self) -> cython.bint:
         """Whether the memory limit is exceeded, whatever was evicted."""
-        services = self.services
-        return self.gates & GATE_MEMORY != 0 and not services.keyspace.make_room(services.config.maxmemory)
+        return self.gates & GATE_MEMORY != 0 and not self.memory_limit.make_room()
 
     def writes_refused(self) -> cython.bint:
         """Whether a failed save forbids commands that write."""

@@ -3,6 +3,7 @@ from types import ModuleType
 
 from minikv.dispatch.client import Client, Waiting
 from minikv.dispatch.histogram import Histogram
+from minikv.dispatch.memory_limit import MemoryLimit
 from minikv.dispatch.permissions import Requirements
 from minikv.dispatch.services import Services
 from minikv.dispatch.spec import CommandSpec
@@ -28,6 +29,7 @@ class Command:
 class CommandTable:
     commands: dict[bytes, Command]
     stats: Stats
+    memory_limit: MemoryLimit
     keeps_histograms: bool
     allows_noscript: bool
     def __init__(self, services: Services, stats: Stats) -> None: ...

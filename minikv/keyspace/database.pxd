@@ -47,11 +47,15 @@ cdef class Keyspace:
     cdef public int lfu_log_factor
     cdef public int lfu_decay_time
     cdef uint64_t peak
+    cdef uint64_t slack             # resident bytes that serve neither live records nor new ones; see claimed
+    cdef uint64_t slack_pages       # the arena's resident pages when slack was measured
     cdef list observers             # (classes, reader) of each
     cdef int event_classes          # that any of them wants
 
     cpdef void tick(self)
     cdef int tell(self, int event_class, bytes event, int number, bytes key) except -1
+    cdef uint64_t claimed(self) noexcept
+    cdef void measure_slack(self) noexcept
     cdef list walk_parts(self, bint relocate, bint opening)
     cdef uint64_t random(self) noexcept nogil
     cdef uint32_t aged_frequency(self, uint32_t clock) noexcept nogil
@@ -93,6 +97,7 @@ cdef class Database:
     cdef void note_hit(self, const uint64_t *slot, bint stats, bint touch) noexcept
     cdef bytes string_at(self, const uint64_t *slot, uint64_t start, uint64_t stop)
     cdef void touch_clock(self, const uint64_t *slot) noexcept
+    cdef int evict(self, uint64_t *slot, bint lazily) except -1
     cdef int drop_expired(self, bytes key, uint64_t *slot, uint64_t hash_) except -1
     cdef bint has_expired(self, bytes key) noexcept
     cdef int64_t time_of(self, bytes key) noexcept

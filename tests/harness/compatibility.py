@@ -55,7 +55,7 @@ GAPS = (
 ABSENT = (
     ("scripts", "no debugger (SCRIPT DEBUG is refused)"),
     ("TLS", "`tls-port` is refused at start; put a TLS proxy in front"),
-    ("eviction", "only `maxmemory-policy noeviction`: above `maxmemory` writes get the OOM error"),
+    ("eviction", "all policies; [memory.md](memory.md) says what `maxmemory` counts, and what differs"),
     (
         "replication",
         "`replicaof` is refused at start, REPLICAOF allows only NO ONE; INFO and ROLE show a lone master. MIGRATE "
@@ -152,7 +152,8 @@ FILES = """\
   [Dumps of other servers](dumps.md#dumps-of-other-servers).
 - **DUMP and RESTORE**: payloads of every type go both ways.
 - **Protocol**: RESP2, RESP3 and inline requests, with Redis's limits and error texts.
-- **INFO**: Redis's sections and fields in Redis's order. `used_memory` is what data and indexes have resident."""
+- **INFO**: Redis's sections and fields in Redis's order. `used_memory` is what is in use, without the interpreter
+  ([memory.md](memory.md))."""
 
 
 # -- what a server has
