@@ -4,11 +4,12 @@
 in turn, both servers empty. Tests that change settings start their own servers with `start_minikv`, `start_redis` or
 `fresh_pair`; whatever they start is gone when they end.
 
-Three tiers, by marker. `server`: a minikv or a redis-server is started; whoever uses a fixture that starts one has the
+Tiers, by marker. `server`: a minikv or a redis-server is started; whoever uses a fixture that starts one has the
 marker, a test that starts one by hand wears it, and without it no test can. `slow`: a fault that takes its time.
 
     pytest -m "not server and not slow"    pure logic, within a minute; hypothesis tries fewer examples
     pytest                                 all that is not slow: what a change needs
+    pytest -m programs                     programs of others on a minikv; installs them (tests/programs)
     pytest -m ""                           everything, as CI runs it
 
 The oracle is a redis-server 7.0 of the distribution. Without it the run stops, unless `--no-oracle` says that this is
