@@ -37,6 +37,7 @@ import pytest
 pytest.register_assert_rewrite("tests.harness")
 
 from tests.harness import MINIKV, ClientPair, Server  # noqa: E402 (after register_assert_rewrite)
+from tests.harness.certificates import Certificates  # noqa: E402
 
 ORACLE_VERSION = "7.0."
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
@@ -302,6 +303,12 @@ def module_servers(
             for command in (subject_command, oracle_command)
         ]
         yield lambda **settings: (starts[0](**settings), starts[1](**settings))
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority, certificates of servers and clients, and wrong ones."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ ROOMS = [
     "command_line",
     "tools",
     "server",
+    "listening",
+    "tls_connection",
     "connection",
     "sockets",
     "commands",
@@ -27,6 +29,7 @@ ROOMS = [
     "dispatch",
     "pubsub",
     "protocol",
+    "tls",
     "snapshot",
     "saving",
     "rdb",
@@ -46,7 +49,7 @@ FOUNDATIONS = {
     "slowlog",
     "latency",
 }  # everybody may use them
-ONLY_FOUNDATIONS = {"sockets", "protocol", "algorithms", "host"}
+ONLY_FOUNDATIONS = {"sockets", "protocol", "tls", "algorithms", "host"}
 
 # A process has one address space, and a signal's handler no argument: what they need is state of the process.
 OF_THE_PROCESS = {
