@@ -119,9 +119,13 @@ class Tls:
 
     def connect(self, sock: socket.socket) -> ssl.SSLSocket:
         """The client's side of a connection; shakes hands within the socket's timeout. OSError."""
-        if self.client is None:
-            raise OSError("TLS is not configured")
-        return self.client.wrap_socket(sock)
+        try:
+            if self.client is None:
+                raise ssl.SSLError("TLS is not configured")
+            return self.client.wrap_socket(sock)
+        except OSError:
+            sock.close()
+            raise
 
     # -- contexts ------------------------------------------------------------------------------------------------------
 

@@ -305,6 +305,12 @@ def module_servers(
         yield lambda **settings: (starts[0](**settings), starts[1](**settings))
 
 
+@pytest.fixture(scope="module")
+def module_minikv(request: pytest.FixtureRequest, subject_command: tuple[str, ...]) -> Iterator[StartServer]:
+    """Starts a minikv that the tests of a module share."""
+    yield from _starter(request.config, subject_command)
+
+
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """An authority, certificates of servers and clients, and wrong ones."""

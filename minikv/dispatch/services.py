@@ -13,6 +13,7 @@ from minikv.pubsub.registry import Registry
 from minikv.slowlog import SlowLog
 from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.foreground_saves import ForegroundSaves
+from minikv.tls import Tls
 
 if TYPE_CHECKING:
     from minikv.dispatch.blocking import Blocking
@@ -43,6 +44,7 @@ class Services(Protocol):
     snapshots: SnapshotController
     saves: ForegroundSaves
     slowlog: SlowLog
+    tls: Tls
     latency: LatencyMonitor
     log: Log
     startup_bytes: int

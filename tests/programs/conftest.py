@@ -16,7 +16,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -82,30 +82,19 @@ def node_modules() -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(request: pytest.FixtureRequest, subject_command: tuple[str, ...]) -> Iterator[Server]:
+def server(module_minikv: Callable[..., Server]) -> Server:
     """A server with a port, for the programs of a module; each of them finds it empty."""
-    with_port = Server(subject_command, tcp=True)
-    with_port.start()
-    yield with_port
-    with_port.dispose()
+    return module_minikv(tcp=True)
 
 
 @pytest.fixture
-def run_program(server: Server) -> Iterator[Callable[..., None]]:
+def run_program(server: Server) -> Callable[..., None]:
     """Runs a program on the empty server; its failure shows the server's log."""
 
     def run_on_server(interpreter: str | Path, program: Path, **environment: str) -> None:
         assert server.call("FLUSHALL") == b"+OK\r\n"
-        log_at = server.log_size()
-        try:
-            run(
-                [interpreter, program, str(server.port)],
-                PROGRAM_TIMEOUT_S,
-                cwd=program.parent,
-                env={**os.environ, **environment},
-            )
-        finally:
-            print(f"log of the server:\n{server.log(log_at)}")
+        command = [interpreter, program, str(server.port)]
+        run(command, PROGRAM_TIMEOUT_S, cwd=program.parent, env={**os.environ, **environment})
         assert server.call("PING") == b"+PONG\r\n"
 
-    yield run_on_server
+    return run_on_server
