@@ -37,6 +37,7 @@ import traceback
 
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
+from cython.cimports.cpython.object import PyObject
 from cython.cimports.libc.errno import EAGAIN, ECONNABORTED, EINTR, EPROTO, errno
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.dispatch.table import POSTPONED
@@ -594,13 +595,20 @@ class Connection(Client):
         self.pushed.append(data)
         self.pushed_len += len(data)
 
-    def begin_array(self, count: int) -> object:
+    def begin_array(self, count: cython.Py_ssize_t) -> object:
         if self.reply_mode == C_REPLY_ON:
             self.hub.replies.write_header(b"*", count)
         return NO_REPLY
 
-    def run_item(self, array: object, command: object, args: object) -> None:
-        value = self.hub.table.run(self, command, args)
+    @cython.cfunc
+    def run_item(
+        self,
+        array: object,
+        command: object,
+        argv: cython.pointer[cython.pointer[PyObject]],
+        argc: cython.Py_ssize_t,
+    ) -> object:
+        value = self.hub.table.call(self, command, argv, argc)
         if self.reply_mode == C_REPLY_ON or self.reply_mode == C_REPLY_SKIP_NEXT:
             self.hub.replies.write_value(value, self.resp)
 

@@ -422,7 +422,7 @@ class CommandTable:
         if command.role == ROLE_EXEC and client.transaction is not None:
             flags |= client.transaction.flags
             always &= client.transaction.common_flags
-        if flags & PROTECTED and not may_debug(self.services.config.enable_debug_command, client):
+        if flags & PROTECTED and not is_enabled(self.services.config, command.full_name, client):
             return self.refuse(client, command, protected_text(command.full_name))
         if not client.authenticated and not flags & NO_AUTH:
             return self.refuse(client, command, NOAUTH)
@@ -449,7 +449,7 @@ class CommandTable:
             self.services.postponed.add(client)
             return POSTPONED
         if in_multi and (command.role == ROLE_ORDINARY or command.role == ROLE_PING):
-            client.transaction.add(command, tuple(argv_list(argv, argc)))
+            client.transaction.add(command, command.flags, argv, argc)
             return QUEUED
         if gates & GATE_MONITORS and flags & NOSCRIPT and flags & SKIP_MONITOR and flags & MOVABLEKEYS:
             # A script: shown before what it calls.
@@ -562,13 +562,14 @@ def argv_list(argv: cython.pointer[cython.pointer[PyObject]], argc: cython.Py_ss
     return args
 
 
-def may_debug(setting: str, client: Client) -> bool:
-    """Whether enable-debug-command lets the client use DEBUG."""
+def is_enabled(config: object, full_name: bytes, client: Client) -> bool:
+    """Whether enable-debug-command or enable-module-command lets the client use DEBUG or MODULE."""
+    setting = config.enable_debug_command if full_name == b"debug" else config.enable_module_command
     return setting == "yes" or (setting == "local" and client.is_local())
 
 
 def protected_text(full_name: bytes) -> str:
-    """The error for DEBUG where enable-debug-command forbids it."""
+    """The error for DEBUG or MODULE LOAD where enable-debug-command or enable-module-command forbids it."""
     name = full_name.partition(b"|")[0].decode().upper()
     option = f"enable-{name.lower()}-command"
     return (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness import ClientPair, Server, Value, parse
-from tests.harness.compatibility import OWN_COMMANDS
+from tests.harness.compatibility import NEWER_ARGUMENTS, OWN_COMMANDS
 
 OWN = frozenset(OWN_COMMANDS)  # Redis has nothing to compare with
 
@@ -61,7 +61,7 @@ def test_command_info_is_that_of_redis(names: list[str], minikv: Server, oracle:
             left, right = ours[name].payload[index], theirs[name].payload[index]
             if field in UNORDERED:
                 left, right = (sorted(map(without_notes, side.payload), key=repr) for side in (left, right))
-            if left != right:
+            if left != right and not (field == "arity" and name in NEWER_ARGUMENTS):
                 different.append(f"{name} {field}:\n    {left}\n    {right}")
     assert not different, "\n".join(different)
 
@@ -87,7 +87,7 @@ def test_a_wrong_number_of_arguments_gives_the_same_error(pair: ClientPair, name
     different = []
     ours = described(minikv, names)
     for name, entry in described(oracle, names).items():
-        if name not in ours:
+        if name not in ours or name in NEWER_ARGUMENTS:
             continue
         for call in wrong_calls(name, int(entry.payload[1].payload)):
             replies = pair.subject.call(call), pair.oracle.call(call)

@@ -52,14 +52,8 @@ GAPS = (
         frozenset({"acl"}),
         "There is one user, `default`, who may do everything once authenticated. Set `requirepass`.",
     ),
-    Gap(
-        "replication",
-        frozenset(["sync", "psync", "replconf", "failover"]),
-        "Not there yet: minikv is neither master nor replica. MIGRATE and the RDB file move data.",
-    ),
     Gap("append-only file", frozenset({"bgrewriteaof"}), "Not there yet: minikv persists by RDB snapshots."),
     Gap("client-side caching", frozenset({"client"}), "Not there yet: tracking is always off."),
-    Gap("modules", frozenset({"module"}), "minikv loads no modules; MODULE LIST is empty."),
 )
 
 # Features that are no command of their own.
@@ -69,7 +63,11 @@ ABSENT = (
     ("ACL", "one user, `default`; AUTH and `requirepass` work; `aclfile` and other users are refused at start"),
     ("TLS", "`tls-port` is refused at start; put a TLS proxy in front"),
     ("eviction", "only `maxmemory-policy noeviction`: above `maxmemory` writes get the OOM error"),
-    ("replication", "`replicaof` is refused at start, REPLICAOF allows only NO ONE; INFO and ROLE show a lone master"),
+    (
+        "replication",
+        "`replicaof` is refused at start, REPLICAOF allows only NO ONE; INFO and ROLE show a lone master. MIGRATE "
+        "and the RDB file move data",
+    ),
     ("AOF", "`appendonly yes` is refused at start"),
     ("cluster", "answers as a Redis whose cluster mode is off"),
     ("renamed commands", "`rename-command` is refused at start"),
@@ -95,7 +93,9 @@ DIFFERENT = {
     "memory|purge": "Evacuates sparse segments.",
     "memory|usage": "Exact, SAMPLES changes nothing; the figures are minikv's own and mostly smaller.",
     "module|list": "Empty.",
+    "module|load": "Refused, like LOADEX: minikv loads no modules.",
     "object|encoding": "A collection that shrinks gets its compact encoding's name back; Redis keeps the large one.",
+    "psync": "As SYNC and REPLCONF: an error. minikv has no replicas yet.",
     "replicaof": "As SLAVEOF: only NO ONE.",
     "role": "Always a master without replicas.",
     "scan": "Another order and other cursors, the same guarantees.",
@@ -115,6 +115,13 @@ OWN_DEBUG = {
 OWN_COMMANDS = {
     "client|setinfo": "of Redis 7.2; client libraries send it unasked",
     "snapshot": "HISTORY, MAP, ADVISE, RESET: what snapshots cost",
+    "waitaof": "of Redis 7.2; answers as a server without append-only file and replicas",
+}
+
+# Commands that take more arguments than in 7.0, and since when.
+NEWER_ARGUMENTS = {
+    "zrank": "WITHSCORE of Redis 7.2, like ZREVRANK",
+    "zrevrank": "",
 }
 
 DIFFERENT_DEFAULTS = {
@@ -247,6 +254,7 @@ def _commands(ours: Names, redis: Names) -> Iterable[str]:
     yield "Only in minikv:"
     yield ""
     yield from (f"- {_spelled(name)}: {what}" for name, what in OWN_COMMANDS.items())
+    yield from (f"- {_spelled(name)}: {what}" for name, what in NEWER_ARGUMENTS.items() if what)
 
 
 def _debug(ours: Names, redis: Names) -> Iterable[str]:
