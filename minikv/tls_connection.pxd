@@ -9,7 +9,7 @@ cdef extern from "Python.h":
 
 cdef class TlsConnection(Connection):
     # tls: a minikv.tls.Tls. The others are made when the peer's first bytes come: two ssl.MemoryBIO, the ssl.SSLObject and its methods.
-    cdef object tls, incoming, outgoing, session, decrypt, encrypt, decrypted_bytes
+    cdef object tls, incoming, outgoing, session, decrypt, encrypt
     # is_open: hands have been shaken. has_more: there may be input that is read from the socket and not decrypted. at_end: the peer has said that it
     # sends no more.
     cdef bint is_open, has_more, at_end

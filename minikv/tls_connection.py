@@ -13,6 +13,8 @@ Input: the poller knows what is in the socket, not what was read from it and is 
 input (`has_more`), the connection asks for another turn at the end of the round, unless reading is paused. At most
 INPUT_BYTES are read ahead.
 
+What OpenSSL has to say by itself (a new key, a session) leaves with the next reply.
+
 Output: encrypted bytes can neither be taken back nor encrypted twice. Those that the kernel does not take wait in
 `unsent`; until all of them have left, `transmit` says that the bytes they are made of (`promised`) were not sent. So
 the backlog holds them, and every rule for backlogs (limits, ends, when the poller is asked) holds here, too.
@@ -91,7 +93,7 @@ class TlsConnection(Connection):
                     self.at_end = True
                     break
                 filled += length
-                if not self.incoming.pending and not self.decrypted_bytes():
+                if filled < size and not self.incoming.pending:  # a record that has not fitted would have filled it
                     self.has_more = False
                     break
         except WantRead:
@@ -100,8 +102,6 @@ class TlsConnection(Connection):
             self.at_end = True
         except ssl.SSLError:
             self.has_more = False
-            return BROKEN
-        if self.unsent is None and self.outgoing.pending and self.send_encrypted(False) < 0:
             return BROKEN
         if filled == 0:
             return 0 if self.at_end else NOTHING_YET
@@ -204,9 +204,9 @@ class TlsConnection(Connection):
         self.incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
         self.session = self.tls.accept(self.incoming, self.outgoing)
-        self.decrypt = self.session.read
-        self.encrypt = self.session.write
-        self.decrypted_bytes = self.session.pending
+        calls = getattr(self.session, "_sslobj", self.session)  # without the Python in between: 0.3 us a request
+        self.decrypt = calls.read
+        self.encrypt = calls.write
         return 0
 
     @cython.cfunc

@@ -61,7 +61,6 @@ ABSENT = (
     ("scripts", "no debugger (SCRIPT DEBUG is refused)"),
     ("keyspace notifications", "`notify-keyspace-events` is refused at start; the rest of pub/sub works"),
     ("ACL", "one user, `default`; AUTH and `requirepass` work; `aclfile` and other users are refused at start"),
-    ("TLS", "`tls-port` is refused at start; put a TLS proxy in front"),
     ("eviction", "only `maxmemory-policy noeviction`: above `maxmemory` writes get the OOM error"),
     (
         "replication",
