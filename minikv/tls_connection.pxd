@@ -24,4 +24,5 @@ cdef class TlsConnection(Connection):
     cdef int shake_hands(self) except -1
     cdef int open(self) except -1
     cdef int refuse(self, object reason) except -1
+    cdef Py_ssize_t send_own(self) except -3
     cdef Py_ssize_t send_encrypted(self, bint more) except -3

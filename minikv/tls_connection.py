@@ -13,8 +13,6 @@ Input: the poller knows what is in the socket, not what was read from it and is 
 input (`has_more`), the connection asks for another turn at the end of the round, unless reading is paused. At most
 INPUT_BYTES are read ahead.
 
-What OpenSSL has to say by itself (a new key, a session) leaves with the next reply.
-
 Output: encrypted bytes can neither be taken back nor encrypted twice. Those that the kernel does not take wait in
 `unsent`; until all of them have left, `transmit` says that the bytes they are made of (`promised`) were not sent. So
 the backlog holds them, and every rule for backlogs (limits, ends, when the poller is asked) holds here, too.
@@ -98,10 +96,13 @@ class TlsConnection(Connection):
                     break
         except WantRead:
             self.has_more = False
+            if self.send_own() < 0:
+                return BROKEN
         except Closed:
             self.at_end = True
         except ssl.SSLError:
             self.has_more = False
+            self.send_own()
             return BROKEN
         if filled == 0:
             return 0 if self.at_end else NOTHING_YET
@@ -195,6 +196,14 @@ class TlsConnection(Connection):
             self.unsent_at += sent
         self.unsent = None
         return 1
+
+    @cython.cfunc
+    @cython.exceptval(-3, check=False)
+    def send_own(self) -> cython.Py_ssize_t:
+        """Send alerts and keys of OpenSSL's own; what the kernel does not take leaves with the next reply."""
+        if self.unsent is None and self.outgoing.pending:
+            return self.send_encrypted(False)
+        return 0
 
     # -- the beginning and the end -------------------------------------------------------------------------------------
 
