@@ -24,26 +24,38 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from types import ModuleType
+from typing import Any
 
 import uvloop
 
 import minikv.commands
+from minikv.acl.catalog import Catalog
+from minikv.acl.log import AclLog
+from minikv.acl.start import open_users
+from minikv.acl.users import Users
+from minikv.commands.command import newer_commands
 from minikv.commands.encoding import is_compact
 from minikv.commands.lookahead import KeyLookahead, largest
+from minikv.commands.roster import client_line
 from minikv.config import Config
 from minikv.connection import Hub
 from minikv.dispatch.blocking import Blocking
 from minikv.dispatch.census import Census
 from minikv.dispatch.client import Client
+from minikv.dispatch.sessions import Sessions
+from minikv.dispatch.spec import CATEGORIES
 from minikv.dispatch.stats import Stats
+from minikv.dispatch.switches import Switches
 from minikv.dispatch.table import CommandTable
 from minikv.errors import CommandError, ConfigError, MinikvError
 from minikv.host.memory import private_bytes, read_own_memory
 from minikv.host.oom_score import OomScore
 from minikv.keyspace import Keyspace
+from minikv.keyspace.field_expiry import expire_fields
 from minikv.latency import LatencyMonitor
 from minikv.listening import Port, open_unix
 from minikv.log import Log
+from minikv.pubsub.keyspace_events import KeyspaceEvents
 from minikv.pubsub.registry import Registry
 from minikv.saving.temp_file import temp_name
 from minikv.scripting.functions import Functions
@@ -77,7 +89,8 @@ CANNOT_LISTEN = "Unable to listen on this port. Check server logs."
 class Server:
     """Everything that runs: the Services of the command handlers, and the owner of their lifetimes.
 
-    clock: Unix time in seconds. on_ready: called when clients are served.
+    clock: Unix time in seconds. on_listening: called with `port` before the dump is loaded. on_ready: called when
+    clients are served.
     startup_bytes: private memory of the process without the keyspace's.
     """
 
@@ -87,6 +100,7 @@ class Server:
         keyspace: Keyspace,
         log: Log,
         *,
+        on_listening: Callable[[int], object] | None = None,
         on_ready: Callable[[], object] | None = None,
         clock: Callable[[], float] = time.time,
         snapshots: SnapshotController | None = None,
@@ -97,14 +111,21 @@ class Server:
         keyspace.is_compact = functools.partial(is_compact, config)
         self.log = log
         self.clock = clock
+        self.on_listening = on_listening
         self.on_ready = on_ready
         self.stats = Stats()
         self.table = CommandTable.build(command_modules(), self, self.stats)
+        self.users = users_of(config, self.table, log)
+        self.config.user_lines = self._user_lines
+        self.acl_log = AclLog(config, client_line, clock)
         self.blocking = Blocking(self.table, keyspace, self._call_later)
         self.monitors: set[Client] = set()
         self.pubsub = Registry()
+        self._events = KeyspaceEvents(self.pubsub, len(keyspace.databases))
+        self._take_event = self._events.take
         self.scripts = Scripts(self, self.table, log)
         self.postponed: set[Client] = set()
+        self.switches = Switches()
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
         self.tls = Tls(config, log)
@@ -163,6 +184,8 @@ class Server:
         self._follow_config()
         self._hub.open()
         self._handle_signals()
+        if self.on_listening is not None:
+            self.on_listening(self.tcp_port)
         self.log.warning("Server initialized")
         await self._load()
         if self._stopped.done():
@@ -206,6 +229,7 @@ class Server:
         """End `serve`, without saving."""
         self.exit_code = exit_code
         self.snapshots.stop_loading()
+        self._close_tcp()  # before the client of SHUTDOWN sees its connection close
         if not self._stopped.done():
             self._stopped.set_result(None)
 
@@ -254,16 +278,19 @@ class Server:
     def _follow_config(self) -> None:
         """Apply settings where they are used, now and at each CONFIG SET."""
         for names, apply in (
-            (("maxclients", "tcp-keepalive", "protected-mode", "requirepass"), self._set_access),
+            (("maxclients", "tcp-keepalive", "protected-mode"), self._set_access),
             (("proto-max-bulk-len", "client-query-buffer-limit", "client-output-buffer-limit"), self._set_buffers),
             (("slowlog-log-slower-than", "latency-monitor-threshold", "latency-tracking"), self._set_slow_limits),
             (("maxmemory", "save", "stop-writes-on-bgsave-error"), self.refresh_gates),
             (("maxmemory-policy", "lfu-log-factor", "lfu-decay-time"), self._set_access_clock),
             (("lazyfree-lazy-expire", "lazyfree-lazy-server-del"), self._set_lazy_freeing),
+            (("notify-keyspace-events",), self._set_events),
         ):
             for name in names:
                 self.config.on_change(name, ignoring_value(apply))
             apply()
+        self.users.follower = Sessions(self, self._set_access)
+        self.config.on_change("requirepass", self.users.set_default_password)
         for name, move in (
             ("port", functools.partial(self._plain.move, CANNOT_LISTEN)),
             ("tls-port", self._move_secure_port),
@@ -277,12 +304,20 @@ class Server:
         with contextlib.suppress(ConfigError):  # the log says it; no reason not to serve
             self._set_oom_score()
 
+    def _user_lines(self) -> list[str]:
+        """The users for the configuration file; none if it needs none to come to the same users."""
+        if self.config.aclfile or (len(self.users.by_name) == 1 and self.users.is_as_set_by(self.config.requirepass)):
+            return []
+        return [line.decode("utf-8", "surrogateescape") for line in self.users.lines()]
+
     def _set_access(self) -> None:
         hub, config = self._hub, self.config
         hub.max_clients = config.maxclients
         hub.keepalive_seconds = config.tcp_keepalive
-        hub.password_needed = bool(config.requirepass)
-        hub.local_only = config.protected_mode and not config.requirepass
+        default = self.users.default
+        hub.password_needed = not default.is_open
+        hub.new_are_unrestricted = default.is_open and default.unrestricted
+        hub.local_only = config.protected_mode and default.nopass
 
     def _set_buffers(self) -> None:
         hub, config = self._hub, self.config
@@ -306,6 +341,9 @@ class Server:
 
     def _set_lazy_freeing(self) -> None:
         self.keyspace.free_lazily(self.config.lazyfree_lazy_expire, self.config.lazyfree_lazy_server_del)
+
+    def _set_events(self) -> None:
+        self.keyspace.observe(self._take_event, self._events.choose(self.config.notify_keyspace_events))
 
     def _set_oom_score(self) -> None:
         try:
@@ -379,6 +417,10 @@ class Server:
             else:
                 client.close()
 
+    def served(self) -> tuple[Client | None, list[object]]:
+        """The client whose request is being executed, and the request (Hub.served)."""
+        return self._hub.served()
+
     def forget(self, client: Client) -> None:
         """Forget a client that has disconnected."""
         self.blocking.forget(client)
@@ -387,13 +429,6 @@ class Server:
         if client in self.monitors:
             self.monitors.discard(client)
             self.refresh_gates()
-
-    def authenticate(self, username: bytes, password: bytes) -> bool:
-        """Whether the name and password are right; the only user is `default`."""
-        if username != b"default":
-            return False
-        required = self.config.requirepass
-        return not required or secrets.compare_digest(required, password)
 
     # -- timers --------------------------------------------------------------------------------------------------------
 
@@ -410,6 +445,8 @@ class Server:
     def _cron(self) -> None:
         period = 1 / self.config.hz
         self._later("cron", period, self._cron)
+        if self.switches.cron_paused:
+            return
         self._look_after_clients()
         if self.snapshots.loading:
             return  # a value may be half-read into its place
@@ -423,7 +460,10 @@ class Server:
         """Remove expired keys for at most this long."""
         began_at = time.monotonic()
         ends_at = began_at + seconds
-        while self.keyspace.expire_cycle(EXPIRE_PORTION) == EXPIRE_PORTION and time.monotonic() < ends_at:
+        while (
+            self.keyspace.expire_cycle(EXPIRE_PORTION) == EXPIRE_PORTION
+            or expire_fields(self.keyspace, EXPIRE_PORTION) >= EXPIRE_PORTION
+        ) and time.monotonic() < ends_at:
             pass
         self.blocking.wake()
         self.latency.add("expire-cycle", int((time.monotonic() - began_at) * 1000))
@@ -520,6 +560,23 @@ class Server:
 def ignoring_value(callback: Callable[[], None]) -> Callable[[object], None]:
     """The callback as Config.on_change calls it."""
     return lambda value: callback()
+
+
+def users_of(config: Config, table: CommandTable, log: Log | None = None) -> Users:
+    """The users that the settings name; ConfigError."""
+    catalog = Catalog(table, CATEGORIES, newer_commands)
+    return open_users(config, catalog, log.warning if log else ignore, log.notice if log else ignore)
+
+
+def check_users(config: Config) -> None:
+    """Whether a server could start with these users; ConfigError."""
+    if config.users or config.aclfile:
+        nobody: Any = None  # nothing is executed
+        users_of(config, CommandTable.build(command_modules(), nobody, Stats()))
+
+
+def ignore(line: str) -> None:
+    """In the place of a log."""
 
 
 def command_modules() -> list[ModuleType]:

@@ -249,7 +249,7 @@ class TlsConnection(Connection):
     def open(self) -> cython.int:
         """Hands have been shaken: from here on it is a client like any other."""
         self.is_open = True
-        if self.authenticated:
+        if not self.must_log_in:
             self.hub.strangers.pop(self.id, None)
         if self.hub.local_only and not self.is_local():
             self.hub.stats.connections_rejected += 1
@@ -272,6 +272,11 @@ class TlsConnection(Connection):
     def refusal(self) -> object:
         """Too many clients: no text, because hands have not been shaken. Protected mode waits until they are."""
         return None if self.hub.has_place() else b""
+
+    def review(self) -> None:
+        Connection.review(self)
+        if not self.is_open:
+            self.hub.strangers[self.id] = self
 
     def is_suspect(self) -> bool:
         return not self.is_open or Connection.is_suspect(self)

@@ -84,7 +84,7 @@ def config_resetstat(ctx: "Client") -> SimpleString:
     server.snapshots.status.counters = Counters()
     keyspace = server.keyspace
     keyspace.forget_freed_objects()
-    keyspace.hits = keyspace.misses = keyspace.expired_keys = keyspace.evicted_keys = 0
+    keyspace.hits = keyspace.misses = keyspace.expired_keys = keyspace.expired_fields = keyspace.evicted_keys = 0
     server.table.reset_stats()
     return OK
 
