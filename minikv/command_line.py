@@ -178,7 +178,7 @@ def start(config: Config, log: Log) -> int:
             on_listening=lambda port: introduce(port, config, log),
             on_ready=lambda: report_ready(started, supervised, log),
         )
-        CrashReporter(config, log, server, server.served).follow()
+        CrashReporter(config, log, server).follow()
         return server.run()
     finally:
         if pid_file:

@@ -29,6 +29,10 @@ _REFUSED_DIRECTIVES = {
 }
 
 
+# Whoever sets all that CONFIG GET shows, but what Redis refuses, may set these to the value that they have.
+_UNKNOWN_TO_REDIS = {"arena-huge-pages", "arena-size"}
+
+
 class Config:
     """Each setting is an attribute; those that minikv reads are annotated here, the others have no type."""
 
@@ -199,7 +203,7 @@ class Config:
         local: the client is on this machine (see enable-protected-configs).
         """
         seen: set[str] = set()
-        settings = [self._check_change(name, seen, local) for name, _ in pairs]
+        settings = [self._check_change(name, text, seen, local) for name, text in pairs]
         changes = [
             (name, setting, self._read(name, setting, text))
             for (name, text), setting in zip(pairs, settings, strict=True)
@@ -296,13 +300,13 @@ class Config:
         setattr(self, setting.attribute, value)
         self.given.add(setting.name)
 
-    def _check_change(self, name: str, seen: set[str], local: bool) -> Setting:
+    def _check_change(self, name: str, text: str, seen: set[str], local: bool) -> Setting:
         """The setting, if CONFIG SET may change it."""
         if not self.knows(name):
             shown = name.partition("\0")[0]  # as C prints it
             raise ConfigError(f"Unknown option or number of arguments for CONFIG SET - '{shown}'")
         setting = self._setting(name)
-        if not setting.mutable:
+        if not setting.mutable and not (setting.name in _UNKNOWN_TO_REDIS and text == self.text(name)):
             raise _set_failed(name, "can't set immutable config")
         if setting.protected and not self._allows_protected(local):
             raise _set_failed(name, "can't set protected config")

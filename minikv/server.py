@@ -35,6 +35,7 @@ from minikv.acl.start import open_users
 from minikv.acl.users import Users
 from minikv.commands.command import newer_commands
 from minikv.commands.encoding import is_compact
+from minikv.commands.info import info
 from minikv.commands.lookahead import KeyLookahead, largest
 from minikv.commands.roster import client_line
 from minikv.config import Config
@@ -126,6 +127,7 @@ class Server:
         self.scripts = Scripts(self, self.table, log)
         self.postponed: set[Client] = set()
         self.switches = Switches()
+        self._held_signal: tuple[str, str] | None = None  # came while the cron was paused
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
         self.tls = Tls(config, log)
@@ -222,7 +224,8 @@ class Server:
         except asyncio.CancelledError:
             if not self._stopped.done():
                 raise
-        except (MinikvError, OSError):  # it is logged already
+        except (MinikvError, OSError):  # why is logged already
+            self.log.warning("Terminating server after rdb file reading failure.")
             self.stop(1)
 
     def stop(self, exit_code: int = 0) -> None:
@@ -417,6 +420,14 @@ class Server:
             else:
                 client.close()
 
+    def info_text(self) -> bytes:
+        """INFO all."""
+        return info(Client(self), b"all").data
+
+    def client_line(self, client: Client) -> bytes:
+        """The client's line of CLIENT LIST."""
+        return client_line(client)
+
     def served(self) -> tuple[Client | None, list[object]]:
         """The client whose request is being executed, and the request (Hub.served)."""
         return self._hub.served()
@@ -447,6 +458,9 @@ class Server:
         self._later("cron", period, self._cron)
         if self.switches.cron_paused:
             return
+        if self._held_signal is not None:
+            (name, setting), self._held_signal = self._held_signal, None
+            self._on_signal(name, setting)
         self._look_after_clients()
         if self.snapshots.loading:
             return  # a value may be half-read into its place
@@ -526,6 +540,9 @@ class Server:
         if self._stopped.done():  # a second signal came while the final save was written
             return
         self.log.warning(f"Received {name} scheduling shutdown...")
+        if self.switches.cron_paused:
+            self._held_signal = name, setting
+            return
         # The final save may take long, and the loop does not run meanwhile: a second SIGINT must end it.
         self._loop.remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, self._insist)
@@ -553,8 +570,12 @@ class Server:
         self.stop(0)
 
     def abort_shutdown(self) -> bool:
-        """SHUTDOWN ABORT: a shutdown here never waits (there are no replicas to wait for), so there is none to stop."""
-        return False
+        """SHUTDOWN ABORT: only a signal's shutdown waits, for the cron, and only while DEBUG has paused that."""
+        if self._held_signal is None:
+            return False
+        self._held_signal = None
+        self.log.warning("Shutdown manually aborted.")
+        return True
 
 
 def ignoring_value(callback: Callable[[], None]) -> Callable[[object], None]:

@@ -1,6 +1,6 @@
 """Python's part of a crash report: what the server was doing.
 
-    reporter = CrashReporter(config, log, server, served)
+    reporter = CrashReporter(config, log, server)
     reporter.follow()                       crash-log-enabled counts from now on
 
 The report is in Redis's order and under its titles: INFO, the clients, the request that was being executed, settings.
@@ -15,30 +15,35 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from typing import Protocol
 
-from minikv.commands.info import info
-from minikv.commands.roster import client_line
 from minikv.config import Config
 from minikv.crash import handler
 from minikv.dispatch.client import Client
-from minikv.dispatch.services import Services
 from minikv.log import Log
 from minikv.slowlog import SECRET_SETTINGS, redacted, shortened
+
+
+class Described(Protocol):
+    """The server, as a report shows it. served: the client whose request is being executed, and the request."""
+
+    clients: dict[int, Client]
+
+    def info_text(self) -> bytes: ...
+    def client_line(self, client: Client) -> bytes: ...
+    def served(self) -> tuple[Client | None, list[object]]: ...
+
 
 TRACEBACK_SIGNAL = signal.SIGRTMAX - 1  # of the process itself, to faulthandler
 
 
 class CrashReporter:
-    """Writes the report of a server. served: the client whose request is being executed, and the request."""
+    """Writes the report of a server."""
 
-    def __init__(
-        self, config: Config, log: Log, server: Services, served: Callable[[], tuple[Client | None, list[object]]]
-    ) -> None:
+    def __init__(self, config: Config, log: Log, server: Described) -> None:
         self.config = config
         self.log = log
         self.server = server
-        self.served = served
-        self.observer = Client(server)  # to whom INFO is shown
         self.report_fd = -1
 
     def follow(self) -> None:
@@ -53,7 +58,7 @@ class CrashReporter:
             handler.remove()
             return
         if self.report_fd < 0:
-            self.report_fd = os.dup(self.log.fd)
+            self.report_fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
             faulthandler.register(TRACEBACK_SIGNAL, file=self.report_fd, all_threads=False)
         offset_s = time.localtime().tm_gmtoff
         path = os.fsencode(self.log.path)
@@ -79,19 +84,19 @@ class CrashReporter:
             os.write(self.report_fd, text + b"\n")
 
     def _info(self) -> bytes:
-        return info(self.observer, b"all").data.replace(b"\r", b"")
+        return self.server.info_text().replace(b"\r", b"")
 
     def _clients(self) -> bytes:
-        return b"\n".join(client_line(client) for client in self.server.clients.values())
+        return b"\n".join(map(self.server.client_line, self.server.clients.values()))
 
     def _current(self) -> bytes:
-        client, request = self.served()
+        client, request = self.server.served()
         if client is None:
             return b"none"
         name = client.last_command.full_name.split(b"|") if client.last_command is not None else [b"?"]
         words = [word if isinstance(word, bytes) else name[-1] for word in request]
         arguments = (b"argv[%d]: %a" % (place, word) for place, word in enumerate(shortened(redacted(words))))
-        return b"\n".join([client_line(client), *arguments])
+        return b"\n".join([self.server.client_line(client), *arguments])
 
     def _settings(self) -> bytes:
         """What was set at the start, without passwords."""

@@ -59,7 +59,6 @@ cdef class CommandTable:
     cdef object count_answered(self, Waiting waiting, long long elapsed_ns)
     cpdef object set_waiting(self, bint waiting)
     cdef object failed(self, Command command, object error)
-    cdef object call_queued(self, Client client, Command command, PyObject **argv, Py_ssize_t argc)
     cdef int show_script(self, Client client, Command command, PyObject **argv, Py_ssize_t argc) except -1
     cdef int flags_of_script(self, Command command, PyObject **argv, Py_ssize_t argc) except -1
     cdef object guard(self, Client client, Command command, PyObject **argv, Py_ssize_t argc)

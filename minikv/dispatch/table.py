@@ -297,6 +297,8 @@ class CommandTable:
                 text = CHANGED_RIGHTS.format(REASONS_IN_EXEC[found & 3])
                 self.stats.count_error(text)
                 return CommandError(text)
+        if self.gates & GATE_MONITORS:
+            self.show_script(client, command, argv, argc)
         return self.call(client, command, argv, argc)
 
     @cython.cfunc
@@ -514,19 +516,6 @@ class CommandTable:
         if gates & GATE_MONITORS:
             self.show_script(client, command, argv, argc)
         return None
-
-    @cython.cfunc
-    def call_queued(
-        self,
-        client: Client,
-        command: Command,
-        argv: cython.pointer[cython.pointer[PyObject]],
-        argc: cython.Py_ssize_t,
-    ) -> object:
-        """Call a command of a transaction, which was checked when it was queued."""
-        if self.gates & GATE_MONITORS:
-            self.show_script(client, command, argv, argc)
-        return self.call(client, command, argv, argc)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
