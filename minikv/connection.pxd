@@ -22,6 +22,12 @@ cdef extern from * nogil:
     int __builtin_clzll(unsigned long long)
 
 
+# Results of `receive`; `transmit` has the second.
+cdef enum:
+    NOTHING_YET = -1
+    BROKEN = -2
+
+
 cdef class Hub(Sink):
     cdef public CommandTable table
     cdef public Stats stats
@@ -50,6 +56,8 @@ cdef class Hub(Sink):
     cdef Py_ssize_t start
     # Bytes of large requests and replies that the allocator may still have.
     cdef Py_ssize_t released_bytes
+    # Steps of handshakes in this round.
+    cdef int handshakes
     # is_called: the event loop will call run_pending.
     cdef bint in_round, is_called
 
@@ -61,7 +69,7 @@ cdef class Hub(Sink):
     cdef int check_clients(self) except -1
     cdef int handle_listener(self, Listener listener) except -1
     cdef int accept_from(self, Listener listener) except -1
-    cdef int admit(self, int fd, bytes addr, bytes laddr, bint is_unix) except -1
+    cdef int admit(self, int fd, Listener listener, bytes addr, bytes laddr) except -1
     cdef int rest_from_accepting(self, Listener listener, str reason) except -1
 
 

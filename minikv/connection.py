@@ -27,7 +27,7 @@ The end has two forms. QUIT, a protocol error and the peer's end of input let th
 then the client is listed, counted and can be killed. CLIENT KILL and the limits drop them (`close`). A connection that
 is closed has left `hub.clients`, and its descriptor is free.
 
-What another transport (TLS) has to replace is `receive` and `transmit`; they alone touch the bytes of the socket.
+`receive` and `transmit` alone touch the bytes of the socket; tls_connection.py has others.
 """
 
 import collections
@@ -95,9 +95,6 @@ TURN_NS = cython.declare(cython.longlong, 5 * 1000 * 1000)
 MAX_ACCEPTS = cython.declare(cython.int, 1000)
 # When the kernel has no descriptor or memory for a connection, we ask again after this time.
 ACCEPT_AGAIN_S = 0.1
-# Results of `receive`.
-NOTHING_YET = cython.declare(cython.Py_ssize_t, -1)
-BROKEN = cython.declare(cython.Py_ssize_t, -2)
 
 C_REPLY_ON = cython.declare(cython.int, REPLY_ON)
 C_REPLY_SKIP = cython.declare(cython.int, REPLY_SKIP)
@@ -166,6 +163,7 @@ class Hub(Sink):
         Polling again at once, or waiting here for a millisecond, costs more than a pass through the loop (measured).
         """
         self.in_round = True
+        self.handshakes = 0
         count: cython.int = self.poller.wait()
         i: cython.int
         for i in range(count):
@@ -207,6 +205,7 @@ class Hub(Sink):
             serving.reader.hold()
         self.serving = None
         self.replies.reset()
+        self.handshakes = 0
         try:
             for i in range(poller.wait()):
                 owner = poller.owner(i)
@@ -275,9 +274,12 @@ class Hub(Sink):
 
     # -- newcomers -----------------------------------------------------------------------------------------------------
 
-    def listen(self, sock: object) -> object:
-        """Accept connections from a listening socket, which is the hub's from now on: a Listener."""
-        listener: Listener = Listener(sock)
+    def listen(self, sock: object, newcomer: object = None) -> object:
+        """Accept connections from a listening socket, which is the hub's from now on: a Listener.
+
+        newcomer: makes a connection of the hub and a number, of peers that shake hands first.
+        """
+        listener: Listener = Listener(sock, newcomer)
         self.poller.add(listener.fd, EPOLLIN, listener)
         self.listeners.append(listener)
         return listener
@@ -310,9 +312,9 @@ class Hub(Sink):
             fd: cython.int = listener.accept(cython.address(peer))
             if fd >= 0:
                 if listener.unix_name:
-                    self.admit(fd, listener.unix_name, listener.unix_name, True)
+                    self.admit(fd, listener, listener.unix_name, listener.unix_name)
                 else:
-                    self.admit(fd, address_text(cython.address(peer)), own_name(fd), False)
+                    self.admit(fd, listener, address_text(cython.address(peer)), own_name(fd))
             elif errno == EAGAIN:
                 listener.is_crowded = False
                 return 0
@@ -322,11 +324,16 @@ class Hub(Sink):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def admit(self, fd: cython.int, addr: bytes, laddr: bytes, is_unix: cython.bint) -> cython.int:
+    def admit(self, fd: cython.int, listener: Listener, addr: bytes, laddr: bytes) -> cython.int:
         """A peer has connected: accept it, or reply why not and close."""
         self.stats.connections_received += 1
         self.last_id += 1
-        connection: Connection = Connection(self, self.last_id)
+        connection: Connection
+        if listener.newcomer is None:
+            connection = Connection(self, self.last_id)
+        else:
+            connection = listener.newcomer(self, self.last_id)
+        is_unix: cython.bint = bool(listener.unix_name)
         connection.addr = addr
         connection.is_unix = is_unix
         if laddr == self.laddr:
@@ -348,7 +355,7 @@ class Hub(Sink):
         connection.fd = fd
         connection.mask = EPOLLIN
         self.clients[connection.id] = connection
-        if connection.must_log_in:
+        if connection.must_log_in or listener.newcomer is not None:
             self.strangers[connection.id] = connection
         self.check_clients()
         if not is_unix:
@@ -413,7 +420,7 @@ class Hub(Sink):
         for connection in list(self.strangers.values()):
             if time.monotonic_ns() - connection.created_ns < STRANGER_NS:
                 return
-            if connection.input_bytes() > 0 or connection.output_bytes() > 0:
+            if connection.is_suspect():
                 self.log.verbose(f"Closing client that does not authenticate: {connection.describe()}")
                 connection.close()
 
@@ -693,6 +700,10 @@ class Connection(Client):
         if self.waiting and not self.choked and self.blocked is None and not self.closing and not self.ending:
             self.serve()
         return 0
+
+    def is_suspect(self) -> bool:
+        """Whether a stranger keeps us busy with half of something."""
+        return self.input_bytes() > 0 or self.output_bytes() > 0
 
     def input_bytes(self) -> int:
         return self.reader.held_bytes() + self.held_len

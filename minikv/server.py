@@ -20,7 +20,6 @@ import os
 import pkgutil
 import secrets
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -57,6 +56,7 @@ from minikv.host.oom_score import OomScore
 from minikv.keyspace import Keyspace
 from minikv.keyspace.field_expiry import expire_fields
 from minikv.latency import LatencyMonitor
+from minikv.listening import Port, open_unix
 from minikv.log import Log
 from minikv.pubsub.keyspace_events import KeyspaceEvents
 from minikv.pubsub.registry import Registry
@@ -67,7 +67,8 @@ from minikv.settings import LONG_MAX
 from minikv.slowlog import SlowLog
 from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.foreground_saves import ForegroundSaves
-from minikv.sockets import Listener
+from minikv.tls import TLS_SETTINGS, Tls
+from minikv.tls_connection import TlsConnection
 
 # One run of the cron removes expired keys in portions, for at most this share of its period.
 EXPIRE_PORTION = 200
@@ -87,12 +88,14 @@ GIVE_BACK_LEAST = 1024 * 1024
 # Collections are rare: almost nothing here makes cycles. Objects made before the start are frozen.
 GC_THRESHOLDS = (20_000, 50, 100)
 
+CANNOT_LISTEN = "Unable to listen on this port. Check server logs."
+
 
 class Server:
     """Everything that runs: the Services of the command handlers, and the owner of their lifetimes.
 
     clock: Unix time in seconds. on_listening: called with `port` before the dump is loaded. on_ready: called when
-    clients are served. port: of the first TCP socket, 0 without one. startup_bytes: what used_memory is of an empty
+    clients are served. startup_bytes: what used_memory is of an empty
     server. interpreter_bytes: private memory of the process at the start, without the keyspace's.
     """
 
@@ -136,6 +139,7 @@ class Server:
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
         self.memory_limit.on_delay = self.latency.add
+        self.tls = Tls(config, log)
         self._oom_score = OomScore()
         self._lookahead = KeyLookahead()
         self.snapshots = snapshots or SnapshotController(
@@ -155,15 +159,12 @@ class Server:
         self._started_at = time.monotonic()
         self.executable = sys.executable
         self.config_file = config.file
-        self.port = 0
         self.pause_until_ms = 0
         self.pause_writes_only = False
         self.exit_code = 0
         self.clients: dict[int, Client] = {}
         self._census = Census(self.clients)
         self._measured_ns = self._resident_bytes = 0
-        self._listening: tuple[tuple[str, ...], int] | None = None  # the bind and port that TCP listens on
-        self._tcp_listeners: list[Listener] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._unix_path = ""
         self._ready = False  # the dump is loaded
@@ -181,8 +182,8 @@ class Server:
         try:
             await self.start()
         except OSError as error:
-            self.log.warning(str(error))
-            self.log.warning(f"Failed listening on port {self.config.port} (TCP), aborting.")
+            for line in str(error).split("\n"):
+                self.log.warning(line)
             return 1
         await self.serve()
         return self.exit_code
@@ -195,14 +196,12 @@ class Server:
         self.clients = self._hub.clients
         self._census = Census(self.clients)
         self._hub.on_crowded = self.evict_clients
+        self._listen()
         self._follow_config()
-        self._accept_tcp(self._open_tcp())
-        if self.config.unixsocket:
-            self._hub.listen(self._open_unix(self.config.unixsocket, self.config.unixsocketperm))
         self._hub.open()
         self._handle_signals()
         if self.on_listening is not None:
-            self.on_listening(self.port)
+            self.on_listening(self.tcp_port)
         self.log.warning("Server initialized")
         await self._load()
         if self._stopped.done():
@@ -254,95 +253,33 @@ class Server:
 
     # -- sockets -------------------------------------------------------------------------------------------------------
 
-    def _open_tcp(self) -> list[socket.socket]:
-        """Listen on every address of `bind`; all have one port, which the system chooses if `port` is 0."""
+    def _listen(self) -> None:
+        """Listen on every socket of the settings. OSError, with a line for each thing to log."""
         config = self.config
-        sockets: list[socket.socket] = []
-        port = config.port
         try:
-            if port or not config.unixsocket:
-                for word in config.bind or ("*", "-::*"):
-                    sock = self._open_address(word, port)
-                    if sock is not None:
-                        sockets.append(sock)
-                        port = sock.getsockname()[1]
-        except OSError:
-            for sock in sockets:
-                sock.close()
-            raise
-        self.port = port
-        self._listening = (config.bind, config.port)
-        return sockets
+            if self.tls.is_wanted:
+                self.tls.configure()
+        except ConfigError:
+            raise OSError("Failed to configure TLS. Check logs for more info.") from None
+        self._plain = Port(config, self._hub, self.log, "port")
+        self._secure = Port(config, self._hub, self.log, "tls-port", functools.partial(TlsConnection, self.tls))
+        self._plain.open()
+        self._secure.open()
+        if config.unixsocket:
+            sock = open_unix(config.unixsocket, config.unixsocketperm, config.tcp_backlog)
+            self._unix_path = os.path.abspath(config.unixsocket)
+            self._hub.listen(sock)
 
-    def _accept_tcp(self, sockets: list[socket.socket]) -> None:
-        self._tcp_listeners = [self._hub.listen(sock) for sock in sockets]
+    def _move_secure_port(self) -> None:
+        """CONFIG SET tls-port."""
+        if self.tls.server is None:
+            self.tls.configure()
+        self._secure.move(CANNOT_LISTEN)
 
-    def _close_tcp(self) -> None:
-        for listener in self._tcp_listeners:
-            self._hub.stop_listening(listener)
-        self._tcp_listeners = []
-
-    def _listen_anew(self, failure: str) -> None:
-        """CONFIG SET port, bind: ConfigError if that fails; calling it with the old values restores them.
-
-        A new port is opened before the old one is closed. Other addresses of one port may overlap with those before
-        (127.0.0.1, then *), so there the old sockets are closed first.
-        """
-        before = self._listening
-        if before == (self.config.bind, self.config.port):
-            return
-        if before is None or before[1] == self.config.port:
-            self._close_tcp()
-            self._listening = None
-        try:
-            sockets = self._open_tcp()
-        except OSError as error:
-            self.log.warning(str(error))
-            raise ConfigError(failure) from None
-        self._close_tcp()
-        self._accept_tcp(sockets)
-
-    def _open_address(self, word: str, port: int) -> socket.socket | None:
-        """One address of `bind`; a leading dash means that it may be missing on this machine."""
-        may_fail = word.startswith("-")
-        host = word.removeprefix("-")
-        host = {"*": "0.0.0.0", "::*": "::"}.get(host, host)
-        sock = None
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            sock = socket.socket(family, kind, protocol)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.setblocking(False)
-            sock.bind(address)
-            sock.listen(self.config.tcp_backlog)
-        except OSError as error:
-            if sock is not None:
-                sock.close()
-            reason = error.strerror or str(error)
-            missing = isinstance(error, socket.gaierror) or error.errno in UNAVAILABLE
-            if may_fail and missing:
-                return None
-            raise OSError(f"Could not create server TCP listening socket {host}:{port}: bind: {reason}") from None
-        return sock
-
-    def _open_unix(self, path: str, permissions: int) -> socket.socket:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-        sock = socket.socket(socket.AF_UNIX)
-        try:
-            sock.setblocking(False)
-            sock.bind(path)
-            sock.listen(self.config.tcp_backlog)
-            if permissions:
-                os.chmod(path, permissions)
-        except OSError as error:
-            sock.close()
-            reason = error.strerror or str(error)
-            raise OSError(f"Failed opening Unix socket: bind: {reason}") from None
-        self._unix_path = os.path.abspath(path)
-        return sock
+    def _move_ports(self) -> None:
+        """CONFIG SET bind."""
+        for port in (self._plain, self._secure):
+            port.move("Failed to bind to specified addresses.")
 
     @property
     def loading(self) -> bool:
@@ -352,7 +289,7 @@ class Server:
     @property
     def tcp_port(self) -> int:
         """The port of INFO."""
-        return self.port
+        return self._plain.number or self._secure.number
 
     # -- settings ------------------------------------------------------------------------------------------------------
 
@@ -376,11 +313,14 @@ class Server:
             apply()
         self.users.follower = Sessions(self, self._set_access)
         self.config.on_change("requirepass", self.users.set_default_password)
-        for name, failure in (
-            ("port", "Unable to listen on this port. Check server logs."),
-            ("bind", "Failed to bind to specified addresses."),
+        for name, move in (
+            ("port", functools.partial(self._plain.move, CANNOT_LISTEN)),
+            ("tls-port", self._move_secure_port),
+            ("bind", self._move_ports),
         ):
-            self.config.on_change(name, ignoring_value(functools.partial(self._listen_anew, failure)))
+            self.config.on_change(name, ignoring_value(move))
+        for name in TLS_SETTINGS:
+            self.config.on_change(name, ignoring_value(self.tls.reconfigure))
         for name in ("oom-score-adj", "oom-score-adj-values"):
             self.config.on_change(name, ignoring_value(self._set_oom_score))
         with contextlib.suppress(ConfigError):  # the log says it; no reason not to serve
@@ -724,10 +664,6 @@ class Server:
         self._held_signal = None
         self.log.warning("Shutdown manually aborted.")
         return True
-
-
-# Addresses that this machine does not have or know, by errno.
-UNAVAILABLE = (97, 99)  # EAFNOSUPPORT, EADDRNOTAVAIL
 
 
 def ignoring_value(callback: Callable[[], None]) -> Callable[[object], None]:

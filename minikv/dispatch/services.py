@@ -16,6 +16,7 @@ from minikv.pubsub.registry import Registry
 from minikv.slowlog import SlowLog
 from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.foreground_saves import ForegroundSaves
+from minikv.tls import Tls
 
 if TYPE_CHECKING:
     from minikv.dispatch.blocking import Blocking
@@ -50,6 +51,7 @@ class Services(Protocol):
     saves: ForegroundSaves
     switches: Switches
     slowlog: SlowLog
+    tls: Tls
     latency: LatencyMonitor
     log: Log
     users: Users

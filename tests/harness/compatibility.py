@@ -54,7 +54,6 @@ GAPS = (
 # Features that are no command of their own.
 ABSENT = (
     ("scripts", "no debugger (SCRIPT DEBUG is refused)"),
-    ("TLS", "`tls-port` is refused at start; put a TLS proxy in front"),
     ("eviction", "all policies; [memory.md](memory.md) says what `maxmemory` counts, and what differs"),
     (
         "replication",
