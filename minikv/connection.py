@@ -169,6 +169,8 @@ class Hub(Sink):
             else:
                 self.handle_listener(owner)
         self.poller.done()
+        if self.table.tracking.has_broadcasts:
+            self.table.tracking.broadcast()
         if self.pending:
             pending: list = self.pending
             self.pending = []
@@ -177,7 +179,7 @@ class Hub(Sink):
         if self.unsent:
             self.send_unsent()
         self.in_round = False
-        if self.pending:
+        if self.pending or self.table.tracking.has_broadcasts:
             self.call_soon()
 
     def serve_others(self) -> None:
@@ -233,6 +235,10 @@ class Hub(Sink):
             self.is_called = True
             self.loop.call_soon(self.run_pending)
         return 0
+
+    def ask_for_round(self) -> None:
+        """There is something to do at the end of a round: of the present one, or of one that comes soon."""
+        self.call_soon()
 
     # -- newcomers -----------------------------------------------------------------------------------------------------
 
@@ -720,6 +726,8 @@ class Connection(Client):
                 hub.released_bytes += reader.args_bytes
             reader.release()
             if value is POSTPONED:
+                if self.pushed_len > 0:
+                    self.add_pushed()
                 return True
             if mode == C_REPLY_ON or self.reply_mode == C_REPLY_ON:
                 sure_size: cython.Py_ssize_t = replies.size

@@ -97,6 +97,8 @@ class Server:
         self.on_ready = on_ready
         self.stats = Stats()
         self.table = CommandTable.build(command_modules(), self, self.stats)
+        self.tracking = self.table.tracking
+        self.tracking.on_broadcast = self._ask_for_round
         self.blocking = Blocking(self.table, keyspace, self._call_later)
         self.monitors: set[Client] = set()
         self.pubsub = Registry()
@@ -323,6 +325,7 @@ class Server:
             (("maxmemory", "save", "stop-writes-on-bgsave-error"), self.refresh_gates),
             (("maxmemory-policy", "lfu-log-factor", "lfu-decay-time"), self._set_access_clock),
             (("lazyfree-lazy-expire", "lazyfree-lazy-server-del"), self._set_lazy_freeing),
+            (("tracking-table-max-keys",), self._set_tracking),
         ):
             for name in names:
                 self.config.on_change(name, ignoring_value(apply))
@@ -366,6 +369,9 @@ class Server:
 
     def _set_lazy_freeing(self) -> None:
         self.keyspace.free_lazily(self.config.lazyfree_lazy_expire, self.config.lazyfree_lazy_server_del)
+
+    def _set_tracking(self) -> None:
+        self.tracking.max_keys = self.config.tracking_table_max_keys
 
     def _set_oom_score(self) -> None:
         try:
@@ -426,6 +432,14 @@ class Server:
         for client in postponed:
             client.resume()
 
+    @property
+    def serving(self) -> Client | None:
+        """The client whose request is being executed."""
+        return self._hub.serving
+
+    def _ask_for_round(self) -> None:
+        self._hub.ask_for_round()
+
     def serve_others(self) -> bool:
         """Serve other clients while a command runs; False if the server is to stop."""
         self._hub.serve_others()
@@ -443,6 +457,7 @@ class Server:
         """Forget a client that has disconnected."""
         self.blocking.forget(client)
         self.pubsub.forget(client)
+        self.tracking.turn_off(client)
         self.postponed.discard(client)
         if client in self.monitors:
             self.monitors.discard(client)
@@ -471,6 +486,7 @@ class Server:
         period = 1 / self.config.hz
         self._later("cron", period, self._cron)
         self._look_after_clients()
+        self.tracking.limit()
         if self.snapshots.loading:
             return  # a value may be half-read into its place
         self.keyspace.tick()

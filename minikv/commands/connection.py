@@ -191,10 +191,12 @@ OWN = ANYTIME | NOSCRIPT
 OTHERS = OWN | ADMIN
 
 HELP = """\
+CACHING (YES|NO)
+    Track the keys of the next command, or do not (OPTIN, OPTOUT).
 GETNAME
     The name of this connection.
 GETREDIR
-    The connection that tracking reports to: always -1.
+    The connection that tracking reports to: 0 for this one, -1 without tracking.
 ID
     The number of this connection.
 INFO
@@ -221,8 +223,10 @@ SETINFO (LIB-NAME|LIB-VER) <value>
     Say which client library this is.
 SETNAME <name>
     Give this connection a name.
+TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> ...] [OPTIN] [OPTOUT] [NOLOOP]
+    Tell this connection, or another one, of the keys that change.
 TRACKINGINFO
-    Whether this connection is told of changed keys: never.
+    How this connection tracks keys.
 UNBLOCK <client-id> [TIMEOUT|ERROR]
     Wake the connection out of a blocking command.
 UNPAUSE
@@ -393,16 +397,6 @@ def client_no_evict(ctx: Client, mode: bytes) -> SimpleString:
         raise CommandError(SYNTAX_ERROR)
     ctx.no_evict = word == b"on"
     return OK
-
-
-@command("CLIENT|GETREDIR", arity=2, flags=OWN)
-def client_getredir(ctx: Client) -> int:
-    return -1
-
-
-@command("CLIENT|TRACKINGINFO", arity=2, flags=OWN)
-def client_trackinginfo(ctx: Client) -> dict[bytes, object]:
-    return {b"flags": {b"off"}, b"redirect": -1, b"prefixes": []}
 
 
 @command("CLIENT|HELP", arity=2, flags=ANYTIME)

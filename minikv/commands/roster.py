@@ -4,6 +4,7 @@
 
 import cython
 from cython.cimports.libc.stdio import snprintf
+from cython.cimports.minikv.dispatch.tracking import TRACKING
 
 from minikv.dispatch.client import Client
 from minikv.pubsub.registry import Subscriptions
@@ -44,7 +45,10 @@ def client_line(client: Client) -> bytes:
             cython.cast(cython.p_char, b"rw" if output_bytes else b"r"),
         )
     ]
-    end: bytes = text[: snprintf(text, 512, b" redir=-1 resp=%d\n", client.resp)]
+    redirect: cython.longlong = -1
+    if client.tracker is not None and client.tracker.flags & TRACKING:
+        redirect = client.tracker.redirect
+    end: bytes = text[: snprintf(text, 512, b" redir=%lld resp=%d\n", redirect, client.resp)]
     name: bytes = client.last_command.full_name if client.last_command is not None else b"NULL"
     return b"".join(
         (start, client.addr, b" laddr=", client.laddr, middle, client.name, rest, name, b" user=", client.user, end)
@@ -63,6 +67,8 @@ def flags_of(client: Client) -> bytes:
         flags += b"x"
     if client.paused or client.blocked is not None:
         flags += b"b"
+    if client.tracker is not None:
+        flags += client.tracker.letters
     if client.watch is not None and client.watch.broken:
         flags += b"d"
     if client.close_after_reply:

@@ -1,3 +1,4 @@
+from minikv.dispatch.tracking cimport Tracker
 from minikv.keyspace.database cimport Database
 
 
@@ -30,5 +31,6 @@ cdef class Client:
     cdef public long long created_ns, last_interaction_ns
     cdef public object transaction, watch, last_command, subscriptions
     cdef public Waiting blocked
+    cdef public Tracker tracker
     cdef public bint close_after_reply, paused
     cdef public int reply_mode

@@ -81,7 +81,8 @@ class Client:
     resp: 2 or 3. addr, laddr: b"127.0.0.1:6379", or b"/path:0" for a Unix socket. created_ns, last_interaction_ns:
     monotonic. transaction: between MULTI and EXEC. in_exec: EXEC is running the queue. watch: the keyspace's
     Watch token while keys are watched. last_command: the table's Command last looked up. blocked: the command that
-    waits for a key. paused: a command waits for the end of CLIENT PAUSE. subscriptions: None without any.
+    waits for a key. paused: a command waits for the end of CLIENT PAUSE. subscriptions: None without any. tracker: None
+    before CLIENT TRACKING.
     """
 
     def __init__(self, server: object, client_id: int = 0):

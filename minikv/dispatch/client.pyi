@@ -3,6 +3,7 @@ from collections.abc import Callable
 
 from minikv.dispatch.services import Services
 from minikv.dispatch.table import Command
+from minikv.dispatch.tracking import Tracker
 from minikv.errors import CommandError
 from minikv.keyspace import Database, Keyspace, Watch
 from minikv.protocol.reply import Marker, Transcript
@@ -67,6 +68,7 @@ class Client:
     watch: Watch | None
     last_command: Command | None
     blocked: Waiting | None
+    tracker: Tracker | None
     close_after_reply: bool
     paused: bool
     subscriptions: Subscriptions | None

@@ -13,6 +13,7 @@ class ScriptClient(Client):
 
     read_only: commands that write are refused. allow_oom: the memory limit does not hold. out_of_memory: it was
     exceeded when the script began. wrote: a command that writes was called; from then on nothing is refused.
+    caller: the client whose script it is.
     """
 
     def __init__(self, server: object):
@@ -22,6 +23,7 @@ class ScriptClient(Client):
 
     def begin(self, caller: Client, read_only: cython.bint, allow_oom: cython.bint, out_of_memory: cython.bint) -> None:
         """A script of this client's begins."""
+        self.caller = caller
         self.db = caller.db
         self.user = caller.user
         self.name = caller.name

@@ -2,6 +2,7 @@ from minikv.dispatch.client import Client
 from minikv.dispatch.services import Services
 
 class ScriptClient(Client):
+    caller: Client | None
     read_only: bool
     allow_oom: bool
     out_of_memory: bool

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from minikv.dispatch.client import Client
     from minikv.dispatch.stats import Stats
     from minikv.dispatch.table import CommandTable
+    from minikv.dispatch.tracking import Tracking
 
 
 class Services(Protocol):
@@ -38,6 +39,7 @@ class Services(Protocol):
     postponed: set[Client]
     monitors: set[Client]
     pubsub: Registry
+    tracking: Tracking
     scripts: Any  # minikv.scripting.scripts.Scripts
     functions: Any  # minikv.scripting.functions.Functions
     snapshots: SnapshotController
@@ -56,6 +58,11 @@ class Services(Protocol):
     @property
     def loading(self) -> bool:
         """A dump is being read."""
+        ...
+
+    @property
+    def serving(self) -> Client | None:
+        """The client whose request is being executed."""
         ...
 
     @property

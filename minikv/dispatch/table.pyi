@@ -6,6 +6,7 @@ from minikv.dispatch.histogram import Histogram
 from minikv.dispatch.services import Services
 from minikv.dispatch.spec import CommandSpec
 from minikv.dispatch.stats import Stats
+from minikv.dispatch.tracking import Tracking
 
 class Command:
     spec: CommandSpec
@@ -26,6 +27,7 @@ class Command:
 class CommandTable:
     commands: dict[bytes, Command]
     stats: Stats
+    tracking: Tracking
     keeps_histograms: bool
     def __init__(self, services: Services, stats: Stats) -> None: ...
     @staticmethod
@@ -45,6 +47,7 @@ class CommandTable:
         monitors: bool,
     ) -> None: ...
     def set_waiting(self, waiting: bool) -> None: ...
+    def set_tracking(self, tracking: bool) -> None: ...
     def set_busy(self, error: str | None) -> None: ...
     def call_again(self, waiting: Waiting, key: bytes) -> object: ...
     def count_unblocked(self, waiting: Waiting, value: object) -> None: ...

@@ -19,6 +19,11 @@ cdef inline Key key_of(bytes key, uint64_t hash_) noexcept:
     return make_key(<const uint8_t *> PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), hash_)
 
 
+cdef class ChangeListener:
+    cdef int key_changed(self, bytes key) except -1
+    cdef int emptied(self) except -1
+
+
 @cython.final
 cdef class Watch:
     cdef bint _broken
@@ -37,6 +42,7 @@ cdef class Keyspace:
     cdef public object is_compact   # (database, key): whether Redis keeps a collection in one piece, which is freed at once
     cdef public dict ready          # (database number, key) of awaited keys that have changed, in that order: None
     cdef Watch awaited              # among a key's watchers: somebody waits for it
+    cdef ChangeListener listener
     cdef uint64_t random_state
     cdef public int64_t now_ms
     cdef public int64_t dirty
@@ -60,6 +66,7 @@ cdef class Database:
     cdef readonly int number
     cdef KeyStore store
     cdef dict watchers              # key: list of Watch
+    cdef bint watched               # somebody has to know of changes: there are watchers, or there is a listener
 
     cpdef bytes get(self, bytes key)
     cpdef bytes get_for_write(self, bytes key)
@@ -88,6 +95,8 @@ cdef class Database:
     cdef int drop_expired(self, bytes key, uint64_t *slot, uint64_t hash_) except -1
     cdef int changed(self, bytes key) except -1
     cpdef int break_watches(self, bytes key) except -1
+    cdef int note_change(self, bytes key, bint wakes) except -1
+    cdef int update_watched(self) except -1
     cdef bint is_roomy(self, uint64_t count) noexcept
     cdef list collect(self, uint64_t *cursor, Py_ssize_t count)
     cdef int copy_record(self, bytes key, Database target, bytes new_key, bint move) except -1

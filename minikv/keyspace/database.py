@@ -90,6 +90,18 @@ LIST_NODE_BYTES = cython.declare(uint64_t, 8192)
 TTL_SAMPLES = 16
 
 
+class ChangeListener:
+    """Hears of the keys of all databases that change. It may send messages, but must not touch the data."""
+
+    def key_changed(self, key: bytes) -> cython.int:
+        """A key has changed, expired or been evicted."""
+        raise NotImplementedError
+
+    def emptied(self) -> cython.int:
+        """One or all databases were emptied."""
+        raise NotImplementedError
+
+
 class Watch:
     """What a client watches; `broken` once one of the keys has changed or expired."""
 
@@ -138,6 +150,7 @@ class Keyspace:
         self.is_compact = None
         self.ready = {}
         self.awaited = Watch()
+        self.listener = None
         self.tick()
 
     # Clock
@@ -196,7 +209,18 @@ class Keyspace:
 
     def flush_all(self, lazily: bool = False) -> int:
         """Empty every database; returns the number of keys removed. lazily: their memory is freed later."""
-        return sum([database.flush(lazily) for database in self.databases])
+        database: Database
+        removed = sum([database.empty(lazily) for database in self.databases])
+        if self.listener is not None:
+            self.listener.emptied()
+        return removed
+
+    def listen(self, listener: ChangeListener | None) -> None:
+        """Report every change from now on; None: to nobody."""
+        database: Database
+        self.listener = listener
+        for database in self.databases:
+            database.update_watched()
 
     def expire_cycle(self, limit: int) -> int:
         """Delete up to `limit` keys whose time has passed, the longest overdue of a database first."""
@@ -213,7 +237,7 @@ class Keyspace:
                 if slot == cython.NULL:
                     break
                 key = record_key(database.store.record(slot), cython.address(key_len))
-                database.drop_expired(bytes_at(key, key_len) if database.watchers else b"", slot, hash_)
+                database.drop_expired(bytes_at(key, key_len) if database.watched else b"", slot, hash_)
                 done += 1
         return done
 
@@ -444,6 +468,7 @@ class Database:
         self.number = number
         self.store = KeyStore(keyspace.stores, number)
         self.watchers = {}
+        self.watched = False
 
     # What every method uses
 
@@ -532,22 +557,25 @@ class Database:
 
     def break_watches(self, key: bytes) -> cython.int:
         """For what counts as a change only to those who watch the key."""
-        watch: Watch
-        if self.watchers:
-            for watch in self.watchers.get(key, ()):
-                if watch is self.keyspace.awaited:
-                    self.keyspace.ready[self.number, key] = None
-                else:
-                    watch._broken = True
-        return 0
+        return self.note_change(key, True) if self.watched else 0
 
     def shrunk(self, key: bytes) -> None:
         """The key's value has lost something: one change, which is no reason to wake who waits for it."""
-        watch: Watch
         self.keyspace.dirty += 1
-        if self.watchers:
-            for watch in self.watchers.get(key, ()):
-                watch._broken |= watch is not self.keyspace.awaited
+        if self.watched:
+            self.note_change(key, False)
+
+    def note_change(self, key: bytes, wakes: cython.bint) -> cython.int:
+        """Pass a change on to those who watch the key, wait for it (if it wakes them), or listen to all changes."""
+        watch: Watch
+        for watch in self.watchers.get(key, ()):
+            if watch is not self.keyspace.awaited:
+                watch._broken = True
+            elif wakes:
+                self.keyspace.ready[self.number, key] = None
+        if self.keyspace.listener is not None:
+            self.keyspace.listener.key_changed(key)
+        return 0
 
     def note_ready(self, key: bytes) -> None:
         """Wake who waits for a key, although its value does not change."""
@@ -557,11 +585,16 @@ class Database:
     def break_all_watches(self, incoming: Database) -> None:
         """For keys that are here or come in: their values change."""
         hash_: uint64_t = 0
+        watch: Watch
         for key in list(self.watchers):
             if self.find(key, cython.address(hash_)) != cython.NULL or (
                 incoming.find(key, cython.address(hash_)) != cython.NULL
             ):
-                self.break_watches(key)
+                for watch in self.watchers.get(key, ()):
+                    if watch is self.keyspace.awaited:
+                        self.keyspace.ready[self.number, key] = None
+                    else:
+                        watch._broken = True
 
     def string_at(self, slot: cython.pointer[cython.const[uint64_t]], start: uint64_t, stop: uint64_t) -> bytes:
         """Bytes start to stop of a string, both clamped to its length."""
@@ -940,8 +973,9 @@ class Database:
             return False
         if key != new_key:
             self.move_record(key, self, new_key)
-            self.break_watches(new_key)
+            self.note_ready(new_key)  # who waits for it comes first, who listens hears of the old key first
             self.changed(key)
+            self.break_watches(new_key)
         return True
 
     def copy_to(self, key: bytes, target: Database, new_key: bytes, replace: bool) -> bool:
@@ -1051,6 +1085,13 @@ class Database:
 
     def flush(self, lazily: bool = False) -> int:
         """Remove every key, whole segments at a time; returns how many there were. lazily: memory is freed later."""
+        removed: int = self.empty(lazily)
+        if self.keyspace.listener is not None:
+            self.keyspace.listener.emptied()
+        return removed
+
+    def empty(self, lazily: cython.bint) -> int:
+        """The same, which the listener does not hear of."""
         removed: int = self.store.table.used
         self.break_all_watches(self)
         self.store.clear(lazily)
@@ -1205,6 +1246,7 @@ class Database:
         if token not in watchers:
             watchers.append(token)
             token.keys.append((self, key))
+        self.watched = True
 
     def unwatch(self, token: Watch) -> None:
         """Forget the token's keys of this database."""
@@ -1214,16 +1256,23 @@ class Database:
                 if not self.watchers[key]:
                     del self.watchers[key]
         token.keys = [pair for pair in token.keys if pair[0] is not self]
+        self.update_watched()
 
     def wait_for(self, key: bytes) -> None:
         """Let every change of the key, its expiry too, put (database number, key) into keyspace.ready, until forget."""
         self.watchers.setdefault(key, []).append(self.keyspace.awaited)
+        self.watched = True
 
     def forget(self, key: bytes) -> None:
         """End what wait_for began."""
         self.watchers[key].remove(self.keyspace.awaited)
         if not self.watchers[key]:
             del self.watchers[key]
+        self.update_watched()
+
+    def update_watched(self) -> cython.int:
+        self.watched = len(self.watchers) > 0 or self.keyspace.listener is not None
+        return 0
 
     # Loading
 

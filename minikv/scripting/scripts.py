@@ -129,6 +129,10 @@ class Scripts:
             head = (b"FCALL", self.running.name)
         return (*head, b"%d" % self.keys, *self.arguments)
 
+    def declared_keys(self) -> tuple:
+        """The keys of the script that runs."""
+        return self.arguments[: self.keys]
+
     # -- running -------------------------------------------------------------------------------------------------------
 
     @cython.cfunc
@@ -161,7 +165,7 @@ class Scripts:
     @cython.exceptval(check=False)
     def end(self) -> cython.void:
         """It has ended."""
-        self.running = self.arguments = None
+        self.running = self.arguments = self.client.caller = None
         if self.began_ns != 0:
             self.began_ns = 0
             self.killed = False

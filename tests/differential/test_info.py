@@ -28,8 +28,6 @@ LEFT_OUT = {
     "total_eviction_exceeded_time",
     "total_net_repl_input_bytes",
     "total_net_repl_output_bytes",
-    "tracking_total_items",
-    "tracking_total_prefixes",
 }
 LEFT_OUT_PATTERN = re.compile(r".*active_defrag_(hits|misses|key_hits|key_misses|time)$")
 PLAIN_VALUE = re.compile(r"[^,=\r\n]*")

@@ -58,7 +58,6 @@ GAPS = (
         "Not there yet: minikv is neither master nor replica. MIGRATE and the RDB file move data.",
     ),
     Gap("append-only file", frozenset({"bgrewriteaof"}), "Not there yet: minikv persists by RDB snapshots."),
-    Gap("client-side caching", frozenset({"client"}), "Not there yet: tracking is always off."),
     Gap("modules", frozenset({"module"}), "minikv loads no modules; MODULE LIST is empty."),
 )
 
