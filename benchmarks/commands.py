@@ -189,7 +189,8 @@ SCENES: dict[str, tuple[Fill, Sequence[int], str]] = {
         HSETNX h a:{i} v | HDEL h a:{i} | HINCRBY h n 1 | HINCRBYFLOAT h n 1 | HEXISTS h e:1 | HSTRLEN h e:1
         HGETALL h | HKEYS h | HVALS h | HRANDFIELD h | HRANDFIELD h 10 WITHVALUES | HSCAN h 0
         COPY h t REPLACE ; UNLINK t | DEL t ; HSET t e=* | ZCARD z | ZSCORE z e:1 | ZMSCORE z e:1 none
-        ZADD z {i} e:1 | ZINCRBY z 1 e:1 | ZREM z a:{i} | ZRANK z e:{half} | ZREVRANK z e:{half} | ZCOUNT z 1 {half}
+        ZADD z {i} e:1 | ZINCRBY z 1 e:1 | ZREM z a:{i} | ZRANK z e:{half} | ZREVRANK z e:{half}
+        ZRANK z e:{half} WITHSCORE | ZCOUNT z 1 {half}
         ZLEXCOUNT z - + | ZRANGE z 0 9 | ZRANGE z 0 -1 WITHSCORES | ZREVRANGE z 0 9
         ZRANGEBYSCORE z {half} +inf LIMIT 0 10 | ZREVRANGEBYSCORE z {half} 0 LIMIT 0 10 | ZRANGEBYLEX z - + LIMIT 0 10
         ZREVRANGEBYLEX z + - LIMIT 0 10 | ZRANGESTORE t z 0 9 | ZRANDMEMBER z | ZRANDMEMBER z 10 | ZSCAN z 0
@@ -222,10 +223,12 @@ SCENES: dict[str, tuple[Fill, Sequence[int], str]] = {
         MODULE LIST | WATCH e:1 | UNWATCH | CLIENT ID | CLIENT GETNAME | CLIENT INFO | CLIENT SETNAME v
         OBJECT FREQ none | READWRITE | MULTI ; DISCARD | MULTI ; EXEC | CONFIG REWRITE
         COMMAND GETKEYSANDFLAGS SET e:1 v | LATENCY DOCTOR | LATENCY GRAPH command | SLOWLOG RESET
-        MEMORY MALLOC-STATS | MEMORY PURGE | CLIENT NO-EVICT off | CLIENT TRACKINGINFO | CLIENT GETREDIR
-        CLIENT TRACKING on ; GET e:1 ; CLIENT TRACKING off | CLIENT TRACKING on OPTIN ; CLIENT CACHING yes ; RESET
+        MEMORY MALLOC-STATS | MEMORY PURGE | CLIENT NO-EVICT off | CLIENT NO-TOUCH off | CLIENT TRACKINGINFO
+        CLIENT GETREDIR | CLIENT TRACKING on ; GET e:1 ; CLIENT TRACKING off | CLIENT TRACKING on OPTIN ; RESET
+        CLIENT TRACKING on OPTIN ; CLIENT CACHING yes ; CLIENT TRACKING off
         CLIENT REPLY ON | CLIENT UNPAUSE | CLIENT PAUSE 0 | CLIENT SETINFO LIB-NAME v | COMMAND
-        CONFIG SET maxmemory 0 | CONFIG RESETSTAT | WAIT 0 1 | LOLWUT | HELLO | RESET | REPLICAOF NO ONE
+        CONFIG SET maxmemory 0 | CONFIG RESETSTAT | WAIT 0 1 | WAITAOF 0 0 1 | FAILOVER ABORT
+        LOLWUT | HELLO | RESET | REPLICAOF NO ONE
         BITFIELD t {fields} | BLPOP e:absent* 0.001
     """),
     "entries": (entries, SIZES, """
@@ -276,9 +279,9 @@ SCENES: dict[str, tuple[Fill, Sequence[int], str]] = {
 
 # Commands that need another protocol state, a file, a peer or the end of the server; DEBUG is a family of its own.
 NOT_SWEPT = {
-    "asking", "auth", "bgsave", "cluster", "debug", "flushall", "flushdb", "migrate", "monitor", "pfdebug",
-    "pfselftest", "psubscribe", "quit", "readonly", "readwrite", "restore", "restore-asking", "save", "shutdown",
-    "slaveof", "snapshot", "ssubscribe", "subscribe",
+    "asking", "auth", "bgsave", "cluster", "debug", "flushall", "flushdb", "migrate", "module",
+    "monitor", "pfdebug", "pfselftest", "psubscribe", "psync", "quit", "readonly", "readwrite", "replconf", "restore",
+    "restore-asking", "save", "shutdown", "slaveof", "snapshot", "ssubscribe", "subscribe", "sync",
 }  # fmt: skip
 
 

@@ -48,6 +48,7 @@ class Config:
     dbfilename: str
     dir: str
     enable_debug_command: str
+    enable_module_command: str
     enable_protected_configs: str
     hash_max_listpack_entries: int
     hash_max_listpack_value: int

@@ -1,3 +1,5 @@
+from cpython.object cimport PyObject
+
 from minikv.dispatch.client cimport Client
 from minikv.dispatch.stats cimport Stats
 from minikv.dispatch.table cimport CommandTable
@@ -73,6 +75,8 @@ cdef class Connection(Client):
     cdef Py_ssize_t backlog_at, backlog_len, pushed_len
     cdef long long soft_since_ns
 
+    cpdef object begin_array(self, Py_ssize_t count)
+    cdef object run_item(self, object array, object command, PyObject **argv, Py_ssize_t argc)
     cdef Py_ssize_t receive(self, char *data, Py_ssize_t size) except -3
     cdef Py_ssize_t transmit(self, const char *data, Py_ssize_t length, bint more) except -3
     cdef int update_mask(self) except -1

@@ -37,6 +37,7 @@ import traceback
 
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
+from cython.cimports.cpython.object import PyObject
 from cython.cimports.libc.errno import EAGAIN, ECONNABORTED, EINTR, EPROTO, errno
 from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.dispatch.table import POSTPONED
@@ -593,13 +594,20 @@ class Connection(Client):
         self.pushed.append(data)
         self.pushed_len += len(data)
 
-    def begin_array(self, count: int) -> object:
+    def begin_array(self, count: cython.Py_ssize_t) -> object:
         if self.reply_mode == C_REPLY_ON:
             self.hub.replies.write_header(b"*", count)
         return NO_REPLY
 
-    def run_item(self, array: object, command: object, args: object) -> None:
-        value = self.hub.table.run(self, command, args)
+    @cython.cfunc
+    def run_item(
+        self,
+        array: object,
+        command: object,
+        argv: cython.pointer[cython.pointer[PyObject]],
+        argc: cython.Py_ssize_t,
+    ) -> object:
+        value = self.hub.table.call(self, command, argv, argc)
         if self.reply_mode == C_REPLY_ON or self.reply_mode == C_REPLY_SKIP_NEXT:
             self.hub.replies.write_value(value, self.resp)
 
@@ -641,6 +649,16 @@ class Connection(Client):
 
     def args_bytes(self) -> int:
         return self.reader.args_bytes
+
+    def query_bytes(self) -> int:
+        parsed: cython.Py_ssize_t = self.reader.parsed_bytes() if self.hub.serving is self else 0
+        return self.reader.held_bytes() - self.reader.args_bytes + self.held_len + parsed
+
+    def reply_bytes(self) -> int:
+        return self.hub.replies.size - self.hub.start if self.hub.serving is self else self.reply_len
+
+    def reply_pieces(self) -> int:
+        return len(self.backlog) if self.backlog_len > 0 else 0
 
     def output_bytes(self) -> int:
         return self.unread()

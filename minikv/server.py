@@ -104,6 +104,7 @@ class Server:
         self.pubsub = Registry()
         self.scripts = Scripts(self, self.table, log)
         self.postponed: set[Client] = set()
+        self.no_touch: set[Client] = set()
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
         self._oom_score = OomScore()
@@ -440,6 +441,15 @@ class Server:
     def _ask_for_round(self) -> None:
         self._hub.ask_for_round()
 
+    def set_no_touch(self, client: Client, no_touch: bool) -> None:
+        """Whether the client's reads leave the access clocks alone."""
+        client.no_touch = no_touch
+        if no_touch:
+            self.no_touch.add(client)
+        else:
+            self.no_touch.discard(client)
+        self.table.set_no_touch(bool(self.no_touch))
+
     def serve_others(self) -> bool:
         """Serve other clients while a command runs; False if the server is to stop."""
         self._hub.serve_others()
@@ -458,6 +468,8 @@ class Server:
         self.blocking.forget(client)
         self.pubsub.forget(client)
         self.tracking.turn_off(client)
+        if client.no_touch:
+            self.set_no_touch(client, False)
         self.postponed.discard(client)
         if client in self.monitors:
             self.monitors.discard(client)

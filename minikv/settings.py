@@ -503,7 +503,7 @@ SETTINGS = (
     Setting("shutdown-on-sigterm", ShutdownOptions(), ()),
     Setting("enable-debug-command", DANGEROUS, "no", mutable=False),
     Setting("enable-protected-configs", DANGEROUS, "no", mutable=False),
-    _unused("enable-module-command", DANGEROUS, "no", mutable=False),
+    Setting("enable-module-command", DANGEROUS, "no", mutable=False),
     _unused("shutdown-timeout", NUMBER, 10),
     _unused("dynamic-hz", YES_NO, True),
     _unused("always-show-logo", YES_NO, False, mutable=False),

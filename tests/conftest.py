@@ -38,6 +38,9 @@ pytest.register_assert_rewrite("tests.harness")
 from tests.harness import MINIKV, ClientPair, Server  # noqa: E402 (after register_assert_rewrite)
 
 ORACLE_VERSION = "7.0."
+# Each server that a test starts would compile its modules anew, which is half of its start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 LOG_OFFSETS = pytest.StashKey[dict[Server, int]]()
 RUNNING = pytest.StashKey[list[Server]]()
@@ -69,6 +72,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if IN_CI and config.option.no_oracle:
         raise pytest.UsageError("--no-oracle is not allowed where CI is set: the comparison with Redis is the point")
     config.stash[RUNNING] = []
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a test waits for its servers much of the time."""
+    return (os.cpu_count() or 1) + 1
 
 
 def _is_quick(config: pytest.Config) -> bool:

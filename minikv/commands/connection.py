@@ -215,6 +215,8 @@ LIST [TYPE <type> | ID <client-id> ...]
     A line for each connection.
 NO-EVICT (ON|OFF)
     Keep this connection from being evicted.
+NO-TOUCH (ON|OFF)
+    Let the reads of this connection leave the keys' access times and frequencies as they are.
 PAUSE <milliseconds> [WRITE|ALL]
     Let commands, or only those that write, wait.
 REPLY (ON|OFF|SKIP)
@@ -363,6 +365,7 @@ def client_unpause(ctx: Client) -> SimpleString:
 
 @command("CLIENT|UNBLOCK", arity=-3, flags=OTHERS)
 def client_unblock(ctx: Client, number: bytes, *reason: bytes) -> int:
+    """As since Redis 7.2, what CLIENT PAUSE holds goes on waiting; 7.0 answers it and runs it all the same."""
     if len(reason) > 1:
         raise NamingError("ERR unknown subcommand or wrong number of arguments for '{}'. Try CLIENT HELP.")
     if reason and reason[0].lower() not in (b"timeout", b"error"):
@@ -396,6 +399,16 @@ def client_no_evict(ctx: Client, mode: bytes) -> SimpleString:
     if word not in (b"on", b"off"):
         raise CommandError(SYNTAX_ERROR)
     ctx.no_evict = word == b"on"
+    return OK
+
+
+@command("CLIENT|NO-TOUCH", arity=3, flags=OWN)
+def client_no_touch(ctx: Client, mode: bytes) -> SimpleString:
+    """Redis has it since 7.2."""
+    word = mode.lower()
+    if word not in (b"on", b"off"):
+        raise CommandError(SYNTAX_ERROR)
+    ctx.server.set_no_touch(ctx, word == b"on")
     return OK
 
 

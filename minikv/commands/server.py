@@ -1,8 +1,4 @@
-"""Commands about whole databases and the server itself: FLUSHALL, SWAPDB, DBSIZE, TIME, ROLE, LOLWUT and their kin.
-
-minikv has no replicas and no cluster. Their commands that tools send to any server answer as a Redis without
-replicas would; what would need them is refused with an error.
-"""
+"""Commands about whole databases and the server itself: FLUSHALL, SWAPDB, DBSIZE, TIME, LOLWUT and their kin."""
 
 from __future__ import annotations
 
@@ -10,26 +6,13 @@ import time
 
 from minikv import REDIS_VERSION, __version__
 from minikv.commands.art import garden
-from minikv.commands.help import help_lines
 from minikv.dispatch.arguments import DB_INDEX_OUT_OF_RANGE, INT32_MAX, INT32_MIN, SYNTAX_ERROR, integer
 from minikv.dispatch.client import Client
-from minikv.dispatch.spec import (
-    ADMIN,
-    FAST,
-    LOADING,
-    NO_ASYNC_LOADING,
-    NOSCRIPT,
-    READONLY,
-    STALE,
-    WRITE,
-    command,
-    container,
-)
+from minikv.dispatch.spec import FAST, LOADING, READONLY, STALE, WRITE, command
 from minikv.errors import CommandError
 from minikv.protocol.reply import OK, SimpleString, Verbatim
 
 MAX_COLUMNS, MAX_ROWS = 240, 60  # of LOLWUT's picture: drawn in some 10 ms
-NO_REPLICATION = "ERR minikv does not replicate: only REPLICAOF NO ONE is possible"
 
 ALL_SHARDS = ["request_policy:all_shards", "response_policy:all_succeeded"]
 
@@ -111,52 +94,3 @@ def lolwut(ctx: Client, *options: bytes) -> Verbatim:
     columns, rows = (numbers + [64, 12][len(numbers) :])[:2]
     picture = garden(min(max(columns, 1), MAX_COLUMNS), min(max(rows, 1), MAX_ROWS), seed=time.time_ns())
     return Verbatim(b"txt", f"{picture}\nRedis ver. {REDIS_VERSION}, minikv ver. {__version__}\n".encode())
-
-
-# replication: there is none
-
-
-@command("ROLE", arity=1, flags=NOSCRIPT | LOADING | STALE | FAST, categories="admin dangerous")
-def role(ctx: Client) -> list[object]:
-    return [b"master", 0, []]
-
-
-@command("SLAVEOF", arity=3, flags=ADMIN | NOSCRIPT | STALE | NO_ASYNC_LOADING)
-@command("REPLICAOF", arity=3, flags=ADMIN | NOSCRIPT | STALE | NO_ASYNC_LOADING)
-def replicaof(ctx: Client, host: bytes, port: bytes) -> SimpleString:
-    if (host.lower(), port.lower()) == (b"no", b"one"):
-        return OK
-    error = "ERR Invalid master port"
-    if not 0 <= integer(port, error) <= 65535:
-        raise CommandError(error)
-    raise CommandError(NO_REPLICATION)
-
-
-@command(
-    "WAIT",
-    arity=3,
-    flags=NOSCRIPT,
-    categories="connection",
-    tips=["request_policy:all_shards", "response_policy:agg_min"],
-)
-def wait(ctx: Client, replicas: bytes, timeout: bytes) -> int:
-    """How many replicas have everything. There is none to wait for, so the answer never changes and comes at once."""
-    integer(replicas)
-    if integer(timeout, "ERR timeout is not an integer or out of range") < 0:
-        raise CommandError("ERR timeout is negative")
-    return 0
-
-
-# modules: there are none
-
-MODULE = container("MODULE", arity=-2)
-
-
-@command("MODULE|LIST", arity=2, flags=ADMIN | NOSCRIPT, tips=["nondeterministic_output_order"])
-def module_list(ctx: Client) -> list[object]:
-    return []
-
-
-@command("MODULE|HELP", arity=2, flags=LOADING | STALE)
-def module_help(ctx: Client) -> list[SimpleString]:
-    return help_lines("MODULE", ["LIST", "    List the loaded modules: minikv has none."])

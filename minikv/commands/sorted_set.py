@@ -26,7 +26,7 @@ from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, KeySpec, in_cat
 from minikv.errors import CommandError
 from minikv.keyspace.glob import glob_match
 from minikv.keyspace.sorted_set import SortedSet, replace_sorted_set
-from minikv.protocol.reply import format_double
+from minikv.protocol.reply import NULL_ARRAY, format_double
 
 command = in_category("sortedset")
 
@@ -167,17 +167,34 @@ def zmscore(ctx: Client, key: bytes, *members: bytes) -> list[float | None]:
     return [None if set_ is None else set_.score(member) for member in members]
 
 
-@command("ZRANK", arity=3, flags=READONLY | FAST, key_flags="RO access")
-def zrank(ctx: Client, key: bytes, member: bytes) -> int | None:
+@command("ZRANK", arity=-3, flags=READONLY | FAST, key_flags="RO access")
+def zrank(ctx: Client, key: bytes, member: bytes, *options: bytes) -> object:
+    if options:
+        return rank_and_score(ctx, b"zrank", key, member, options)
     set_: SortedSet | None = SortedSet.at(ctx.db, key)
     return None if set_ is None else set_.rank(member)
 
 
-@command("ZREVRANK", arity=3, flags=READONLY | FAST, key_flags="RO access")
-def zrevrank(ctx: Client, key: bytes, member: bytes) -> int | None:
+@command("ZREVRANK", arity=-3, flags=READONLY | FAST, key_flags="RO access")
+def zrevrank(ctx: Client, key: bytes, member: bytes, *options: bytes) -> object:
+    if options:
+        return rank_and_score(ctx, b"zrevrank", key, member, options)
     set_ = SortedSet.at(ctx.db, key)
     rank = None if set_ is None else set_.rank(member)
     return None if set_ is None or rank is None else len(set_) - 1 - rank
+
+
+def rank_and_score(ctx: Client, name: bytes, key: bytes, member: bytes, options: Sequence[bytes]) -> object:
+    """ZRANK and ZREVRANK with WITHSCORE, which Redis has since 7.2."""
+    if len(options) > 1:
+        raise CommandError(f"ERR wrong number of arguments for '{name.decode()}' command")
+    if options[0].upper() != b"WITHSCORE":
+        raise CommandError(SYNTAX_ERROR)
+    set_ = SortedSet.at(ctx.db, key)
+    rank = None if set_ is None else set_.rank(member)
+    if set_ is None or rank is None:
+        return NULL_ARRAY
+    return [rank if name == b"zrank" else len(set_) - 1 - rank, set_.score(member)]
 
 
 @command("ZRANDMEMBER", arity=-2, flags=READONLY, key_flags="RO access", tips=["nondeterministic_output"])

@@ -1,12 +1,16 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+# distutils: extra_compile_args = -O3
 """MULTI, EXEC, DISCARD, WATCH, UNWATCH. Queueing itself is dispatch's business (dispatch/table.py)."""
 
 from __future__ import annotations
 
-from minikv.dispatch.client import Client, Transaction
+import cython
+from cython.cimports.minikv.dispatch.client import Client, Transaction
+
 from minikv.dispatch.spec import ALLOW_BUSY, FAST, LOADING, NOSCRIPT, SKIP_SLOWLOG, STALE, in_category
 from minikv.errors import CommandError
 from minikv.keyspace.database import Watch
-from minikv.protocol.reply import NULL_ARRAY, OK, Marker, SimpleString, Transcript
+from minikv.protocol.reply import NULL_ARRAY, OK
 
 command = in_category("transaction")
 
@@ -14,7 +18,7 @@ ANYTIME = NOSCRIPT | LOADING | STALE
 
 
 @command("MULTI", arity=1, flags=ANYTIME | FAST | ALLOW_BUSY)
-def multi(ctx: Client) -> SimpleString:
+def multi(ctx: Client) -> object:
     if ctx.transaction is not None:
         raise CommandError("ERR MULTI calls can not be nested")
     ctx.transaction = Transaction()
@@ -22,7 +26,7 @@ def multi(ctx: Client) -> SimpleString:
 
 
 @command("DISCARD", arity=1, flags=ANYTIME | FAST | ALLOW_BUSY)
-def discard(ctx: Client) -> SimpleString:
+def discard(ctx: Client) -> object:
     if ctx.transaction is None:
         raise CommandError("ERR DISCARD without MULTI")
     ctx.discard_transaction()
@@ -30,8 +34,8 @@ def discard(ctx: Client) -> SimpleString:
 
 
 @command("EXEC", arity=1, flags=ANYTIME | SKIP_SLOWLOG)
-def exec_(ctx: Client) -> Transcript | Marker:
-    transaction = ctx.transaction
+def exec_(ctx: Client) -> object:
+    transaction: Transaction = ctx.transaction
     if transaction is None:
         raise CommandError("ERR EXEC without MULTI")
     broken = ctx.watch is not None and ctx.watch.broken
@@ -43,20 +47,25 @@ def exec_(ctx: Client) -> Transcript | Marker:
     return run_queued(ctx, transaction)
 
 
-def run_queued(ctx: Client, transaction: Transaction) -> Transcript | Marker:
+@cython.cfunc
+def run_queued(ctx: Client, transaction: Transaction) -> object:
     """Execute; a reply may leave before the next command runs."""
     replies = ctx.begin_array(len(transaction.queued))
+    place: cython.Py_ssize_t
+    at: cython.Py_ssize_t = 0
     ctx.in_exec = True
     try:
-        for queued, args in transaction.queued:
-            ctx.run_item(replies, queued, args)
+        for place in range(len(transaction.queued)):
+            argc: cython.Py_ssize_t = transaction.counts[place]
+            ctx.run_item(replies, transaction.queued[place], transaction.argv + at, argc)
+            at += argc
     finally:
         ctx.in_exec = False
     return replies
 
 
 @command("WATCH", arity=-2, flags=ANYTIME | FAST | ALLOW_BUSY, keys=(1, -1, 1), key_flags="RO")
-def watch(ctx: Client, *keys: bytes) -> SimpleString:
+def watch(ctx: Client, *keys: bytes) -> object:
     if ctx.transaction is not None:
         raise CommandError("ERR WATCH inside MULTI is not allowed")
     if ctx.watch is None:
@@ -67,6 +76,6 @@ def watch(ctx: Client, *keys: bytes) -> SimpleString:
 
 
 @command("UNWATCH", arity=1, flags=ANYTIME | FAST | ALLOW_BUSY)
-def unwatch(ctx: Client) -> SimpleString:
+def unwatch(ctx: Client) -> object:
     ctx.unwatch()
     return OK

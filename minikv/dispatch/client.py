@@ -10,6 +10,10 @@ as it is, and so does whatever replays commands.
 import time
 
 import cython
+from cython.cimports.cpython.bytes import PyBytes_GET_SIZE
+from cython.cimports.cpython.mem import PyMem_Free, PyMem_Realloc
+from cython.cimports.cpython.object import PyObject
+from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
 
 from minikv.protocol.reply import Transcript
 
@@ -22,28 +26,68 @@ REPLY_SKIP = 3  # the current command is not answered
 # Memory of a connection that does nothing.
 CLIENT_BYTES = 800
 
+# Arguments that a transaction has room for at first.
+FIRST_ROOM = cython.declare(cython.Py_ssize_t, 24)
+
 
 @cython.cclass
 class Transaction:
     """What MULTI has collected.
 
-    queued: (Command, args) pairs, args with the name. flags: those that any of the commands has; common_flags: those
-    that all have. failed: a command was refused, EXEC will abort.
+    queued: the Commands. argv: their requests one after another, the names too; counts: how many words each has.
+    flags: those that any of the commands has; common_flags: those that all have. failed: a command was refused, EXEC
+    will abort.
     """
 
-    def __init__(self):
+    def __cinit__(self):
         self.queued = []
-        self.failed = False
-        self.flags = 0
+        self.counts = []
         self.common_flags = -1
-        self.queued_bytes = 0
 
-    def add(self, command: object, args: tuple) -> None:
+    def __dealloc__(self):
+        i: cython.Py_ssize_t
+        for i in range(self.argc):
+            Py_DECREF(cython.cast(object, self.argv[i]))
+        PyMem_Free(self.argv)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def add(
+        self,
+        command: object,
+        flags: cython.int,
+        argv: cython.pointer[cython.pointer[PyObject]],
+        argc: cython.Py_ssize_t,
+    ) -> cython.int:
         """Queue a command that passed the checks."""
-        self.queued.append((command, args))
-        self.flags |= command.flags
-        self.common_flags &= command.flags
-        self.queued_bytes += sum(map(len, args))
+        i: cython.Py_ssize_t
+        if self.argc + argc > self.room:
+            self.grow(argc)
+        self.counts.append(argc)
+        self.queued.append(command)
+        for i in range(argc):
+            Py_INCREF(cython.cast(object, argv[i]))
+            self.argv[self.argc + i] = argv[i]
+            self.queued_bytes += PyBytes_GET_SIZE(cython.cast(bytes, argv[i]))
+        self.argc += argc
+        self.flags |= flags
+        self.common_flags &= flags
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def grow(self, more: cython.Py_ssize_t) -> cython.int:
+        """Make room for more arguments."""
+        room: cython.Py_ssize_t = max(2 * self.room, self.argc + more, FIRST_ROOM)
+        grown = cython.cast(
+            cython.pointer[cython.pointer[PyObject]],
+            PyMem_Realloc(self.argv, room * cython.sizeof(cython.pointer[PyObject])),
+        )
+        if grown == cython.NULL:
+            raise MemoryError
+        self.argv = grown
+        self.room = room
+        return 0
 
 
 @cython.cclass
@@ -128,12 +172,23 @@ class Client:
     def answer(self, value: object) -> None:
         """Send the reply of the command that has waited, and go on with the requests after it."""
 
-    def begin_array(self, count: int) -> object:
+    def begin_array(self, count: cython.Py_ssize_t) -> object:
         """Begin a reply of `count` items that are made one by one: what the command returns after the last one."""
         return Transcript(count, [])
 
-    def run_item(self, array: object, command: object, args: object) -> None:
+    @cython.cfunc
+    def run_item(
+        self,
+        array: object,
+        command: object,
+        argv: cython.pointer[cython.pointer[PyObject]],
+        argc: cython.Py_ssize_t,
+    ) -> object:
         """Run a command; its reply is the next item, in the protocol version of this moment."""
+        args: list = []
+        i: cython.Py_ssize_t
+        for i in range(argc):
+            args.append(cython.cast(object, argv[i]))
         value = self.server.table.run(self, command, args)
         if self.reply_mode != REPLY_OFF:
             array.items.append((value, self.resp))
@@ -161,6 +216,18 @@ class Client:
 
     def args_bytes(self) -> int:
         """Those of them that are arguments already."""
+        return 0
+
+    def query_bytes(self) -> int:
+        """Bytes of requests that are no arguments yet, with all of the batch that is being served."""
+        return 0
+
+    def reply_bytes(self) -> int:
+        """Bytes of replies that have not left yet because the round is not over."""
+        return 0
+
+    def reply_pieces(self) -> int:
+        """Objects that output_bytes counts."""
         return 0
 
     def output_bytes(self) -> int:

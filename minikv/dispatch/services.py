@@ -94,6 +94,10 @@ class Services(Protocol):
         """CLIENT UNPAUSE: postponed commands run now."""
         ...
 
+    def set_no_touch(self, client: Client, no_touch: bool) -> None:
+        """CLIENT NO-TOUCH."""
+        ...
+
     def serve_others(self) -> bool:
         """Serve other clients while a command runs; False if the server is to stop."""
         ...

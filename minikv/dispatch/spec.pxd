@@ -22,4 +22,4 @@ cpdef enum:
     NO_MULTI = 1 << 18
     MOVABLEKEYS = 1 << 19
     ALLOW_BUSY = 1 << 20
-    PROTECTED = 1 << 21             # needs enable-debug-command; COMMAND INFO does not show it
+    PROTECTED = 1 << 21             # needs enable-debug-command or -module-command; COMMAND INFO does not show it

@@ -56,6 +56,7 @@ cdef class CommandTable:
     cdef object count_answered(self, Waiting waiting, long long elapsed_ns)
     cpdef object set_waiting(self, bint waiting)
     cpdef object set_tracking(self, bint tracking)
+    cpdef object set_no_touch(self, bint no_touch)
     cdef int remember_keys(self, Client client, Command command, PyObject **argv, Py_ssize_t argc) except -1
     cdef bint make_room(self)
     cdef object failed(self, Command command, object error)

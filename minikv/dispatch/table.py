@@ -53,11 +53,13 @@ GATE_PAUSE_ALL = cython.declare(cython.int, 8)
 GATE_PAUSE_WRITES = cython.declare(cython.int, 16)
 GATE_MONITORS = cython.declare(cython.int, 32)
 GATE_BUSY = cython.declare(cython.int, 128)
-# Not reasons to stop: a client waits for a key, which the command may change; clients track keys.
+# Not reasons to stop: a client waits for a key, which the command may change; clients track keys; reads of some clients
+# do not count.
 GATE_WAITING = cython.declare(cython.int, 64)
 GATE_TRACKING = cython.declare(cython.int, 256)
+GATE_NO_TOUCH = cython.declare(cython.int, 512)
 # Bits that their own methods set, and set_gates leaves alone.
-OWN_GATES = cython.declare(cython.int, GATE_WAITING | GATE_BUSY | GATE_TRACKING)
+OWN_GATES = cython.declare(cython.int, GATE_WAITING | GATE_BUSY | GATE_TRACKING | GATE_NO_TOUCH)
 # What makes more to do after a command.
 AFTERWARDS = cython.declare(cython.int, GATE_MONITORS | GATE_TRACKING)
 
@@ -239,6 +241,11 @@ class CommandTable:
     def set_tracking(self, tracking: cython.bint) -> object:
         """Whether any client tracks keys."""
         self.gates = self.gates | GATE_TRACKING if tracking else self.gates & ~GATE_TRACKING
+
+    def set_no_touch(self, no_touch: cython.bint) -> object:
+        """Whether any client has said CLIENT NO-TOUCH."""
+        self.gates = self.gates | GATE_NO_TOUCH if no_touch else self.gates & ~GATE_NO_TOUCH
+        self.services.keyspace.keep_clocks(False)
 
     def set_busy(self, error: object) -> object:
         """A script runs for so long that other clients get this error; None: no more."""
@@ -480,7 +487,7 @@ class CommandTable:
         if command.role == ROLE_EXEC and client.transaction is not None:
             flags |= client.transaction.flags
             always &= client.transaction.common_flags
-        if flags & PROTECTED and not may_debug(self.services.config.enable_debug_command, client):
+        if flags & PROTECTED and not is_enabled(self.services.config, command.full_name, client):
             return self.refuse(client, command, protected_text(command.full_name))
         if not client.authenticated and not flags & NO_AUTH:
             return self.refuse(client, command, NOAUTH)
@@ -511,8 +518,10 @@ class CommandTable:
             self.services.postponed.add(client)
             return POSTPONED
         if in_multi and (command.role == ROLE_ORDINARY or command.role == ROLE_PING):
-            client.transaction.add(command, tuple(argv_list(argv, argc)))
+            client.transaction.add(command, command.flags, argv, argc)
             return QUEUED
+        if gates & GATE_NO_TOUCH:
+            self.services.keyspace.keep_clocks(client.no_touch and command.full_name != b"touch")
         if gates & GATE_MONITORS and flags & NOSCRIPT and flags & SKIP_MONITOR and flags & MOVABLEKEYS:
             # A script: shown before what it calls.
             feed_monitors(self.services.monitors, client, argv_list(argv, argc))
@@ -636,13 +645,14 @@ def argv_list(argv: cython.pointer[cython.pointer[PyObject]], argc: cython.Py_ss
     return args
 
 
-def may_debug(setting: str, client: Client) -> bool:
-    """Whether enable-debug-command lets the client use DEBUG."""
+def is_enabled(config: object, full_name: bytes, client: Client) -> bool:
+    """Whether enable-debug-command or enable-module-command lets the client use DEBUG or MODULE."""
+    setting = config.enable_debug_command if full_name == b"debug" else config.enable_module_command
     return setting == "yes" or (setting == "local" and client.is_local())
 
 
 def protected_text(full_name: bytes) -> str:
-    """The error for DEBUG where enable-debug-command forbids it."""
+    """The error for DEBUG or MODULE LOAD where enable-debug-command or enable-module-command forbids it."""
     name = full_name.partition(b"|")[0].decode().upper()
     option = f"enable-{name.lower()}-command"
     return (

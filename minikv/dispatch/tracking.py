@@ -28,8 +28,10 @@ from minikv.protocol.reply import Push, Raw, encode
 
 INVALIDATE = b">2\r\n$10\r\ninvalidate\r\n"
 MESSAGE = b"*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n"
-# Keys that leave a full table before a command runs.
-EFFORT = cython.declare(cython.int, 100)
+# Keys that leave a full table before a command runs, and the share of those that are too many: one MGET may bring a
+# million, and the next one another million.
+EFFORT = cython.declare(cython.Py_ssize_t, 100)
+EFFORT_SHARE = cython.declare(cython.Py_ssize_t, 8)
 OPTIONS = cython.declare(cython.int, BROADCAST | OPT_IN | OPT_OUT | NO_LOOP)
 # Trackers of a key that are a tuple; more are a set.
 TUPLE_MAX = cython.declare(cython.Py_ssize_t, 7)
@@ -196,6 +198,10 @@ class Tracking(ChangeListener):
 
     # -- keys that were read -------------------------------------------------------------------------------------------
 
+    def remember(self, tracker: Tracker, key: bytes) -> None:
+        """`add`, for Python."""
+        self.add(tracker, key)
+
     def add(self, tracker: Tracker, key: bytes) -> cython.int:
         """The client may have the key in its cache from now on."""
         found = self.table.get(key)
@@ -241,7 +247,7 @@ class Tracking(ChangeListener):
         """Forget some keys if there are more than tracking-table-max-keys; their trackers are told as of a change."""
         key: cython.pointer[PyObject] = cython.NULL
         found: cython.pointer[PyObject] = cython.NULL
-        left: cython.int = EFFORT
+        left: cython.Py_ssize_t = EFFORT + max(len(self.table) - self.max_keys, 0) // EFFORT_SHARE
         while self.max_keys > 0 and len(self.table) > self.max_keys and left > 0:
             if not PyDict_Next(self.table, cython.address(self.hand), cython.address(key), cython.address(found)):
                 self.hand = 0

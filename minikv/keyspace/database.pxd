@@ -50,11 +50,14 @@ cdef class Keyspace:
     cdef public bint active_expire, keeps_expired
     cdef bint frees_expired_lazily
     cdef public bint lfu
+    cdef bint keeps_clocks          # reads leave the access clocks as they are
+    cdef bint is_plain_lru          # neither of the two
     cdef public int lfu_log_factor
     cdef public int lfu_decay_time
     cdef uint64_t peak
 
     cpdef void tick(self)
+    cpdef int keep_clocks(self, bint keep) except -1
     cdef list walk_parts(self, bint relocate, bint opening)
     cdef uint64_t random(self) noexcept nogil
     cdef uint32_t aged_frequency(self, uint32_t clock) noexcept nogil

@@ -151,6 +151,7 @@ class Keyspace:
         self.ready = {}
         self.awaited = Watch()
         self.listener = None
+        self.keeps_clocks = False
         self.tick()
 
     # Clock
@@ -171,10 +172,17 @@ class Keyspace:
         else:
             clock_gettime(CLOCK_REALTIME, cython.address(time))
             self.now_ms = cython.cast(int64_t, time.tv_sec) * 1000 + time.tv_nsec // 1000000
+        self.is_plain_lru = not self.lfu and not self.keeps_clocks
         if self.lfu:
             self.arena.new_clock = cython.cast(uint32_t, (self.now_ms // 60000) & 0xFFFF) << 8 | LFU_NEW_KEY
         else:
             self.arena.new_clock = cython.cast(uint32_t, self.now_ms // 1000) & CLOCK_MASK
+
+    def keep_clocks(self, keep: cython.bint) -> cython.int:
+        """Whether reads leave the access clocks as they are (CLIENT NO-TOUCH)."""
+        self.keeps_clocks = keep
+        self.is_plain_lru = not keep and not self.lfu
+        return 0
 
     def set_clock(self, clock) -> None:
         """Take the time from clock() -> Unix ms instead; None for the system's."""
@@ -218,6 +226,8 @@ class Keyspace:
     def listen(self, listener: ChangeListener | None) -> None:
         """Report every change from now on; None: to nobody."""
         database: Database
+        if listener is self.listener:
+            return
         self.listener = listener
         for database in self.databases:
             database.update_watched()
@@ -536,8 +546,10 @@ class Database:
         keyspace: Keyspace = self.keyspace
         counter: uint32_t
         above: uint32_t
-        if not keyspace.lfu:
+        if keyspace.is_plain_lru:
             self.store.tables.set_clock(slot, keyspace.arena.new_clock)
+            return
+        if keyspace.keeps_clocks:
             return
         counter = keyspace.aged_frequency(self.store.tables.get_clock(slot))
         above = counter - LFU_NEW_KEY if counter > LFU_NEW_KEY else 0
@@ -771,7 +783,7 @@ class Database:
     ) -> cython.int:
         value_len: uint64_t = PyBytes_GET_SIZE(value)
         if slot != cython.NULL and not self.keyspace.lfu:
-            self.touch_clock(slot)
+            self.store.tables.set_clock(slot, self.keyspace.arena.new_clock)
         memcpy(
             self.store.put_string(
                 key_of(key, hash_),

@@ -86,6 +86,22 @@ SAME: list[Words] = [
     "READONLY",
     "READWRITE",
     "MODULE LIST",
+    "MODULE LOAD /none",
+    "MODULE LOADEX /none CONFIG a b",
+    "MODULE UNLOAD none",
+    "FAILOVER",
+    "FAILOVER ABORT",
+    "FAILOVER abort TO a 1",
+    "FAILOVER TO a",
+    "FAILOVER TO a 1 FORCE TIMEOUT 100",
+    "FAILOVER TO a x",
+    "FAILOVER TO a 99999999999",
+    "FAILOVER TO a -1",
+    "FAILOVER TIMEOUT x",
+    "FAILOVER TIMEOUT 0",
+    "FAILOVER TIMEOUT 1 TIMEOUT 1",
+    "FAILOVER FORCE FORCE",
+    "FAILOVER nonesuch",
     "ACL WHOAMI",
     "ACL USERS",
     "ACL LIST",
@@ -105,6 +121,17 @@ def test_a_real_replica_is_refused(pair: ClientPair) -> None:
     reply = pair.subject.call("REPLICAOF localhost 6379")
     assert reply == b"-ERR minikv does not replicate: only REPLICAOF NO ONE is possible\r\n"
     assert plain(parse(pair.subject.call("ROLE"))) == [b"master", 0, []]
+
+
+def test_modules_are_not_loaded_even_where_that_is_allowed(fresh_pair: Callable[..., ClientPair]) -> None:
+    pair = fresh_pair(enable_module_command="local")
+    pair.assert_same("MODULE LOAD /none", "MODULE LOADEX /none CONFIG a b ARGS c", "MODULE UNLOAD none", "MODULE LIST")
+
+
+@pytest.mark.parametrize("command", ["PSYNC ? -1", "SYNC", "REPLCONF listening-port 6379"])
+def test_a_replica_of_minikv_is_refused(pair: ClientPair, command: str) -> None:
+    assert pair.subject.call(command) == b"-ERR minikv does not replicate: it has no stream for replicas\r\n"
+    assert pair.subject.call("PING") == b"+PONG\r\n"
 
 
 @pytest.mark.parametrize("category", ["string", "bitmap", "transaction"])

@@ -52,13 +52,7 @@ GAPS = (
         frozenset({"acl"}),
         "There is one user, `default`, who may do everything once authenticated. Set `requirepass`.",
     ),
-    Gap(
-        "replication",
-        frozenset(["sync", "psync", "replconf", "failover"]),
-        "Not there yet: minikv is neither master nor replica. MIGRATE and the RDB file move data.",
-    ),
     Gap("append-only file", frozenset({"bgrewriteaof"}), "Not there yet: minikv persists by RDB snapshots."),
-    Gap("modules", frozenset({"module"}), "minikv loads no modules; MODULE LIST is empty."),
 )
 
 # Features that are no command of their own.
@@ -68,7 +62,11 @@ ABSENT = (
     ("ACL", "one user, `default`; AUTH and `requirepass` work; `aclfile` and other users are refused at start"),
     ("TLS", "`tls-port` is refused at start; put a TLS proxy in front"),
     ("eviction", "only `maxmemory-policy noeviction`: above `maxmemory` writes get the OOM error"),
-    ("replication", "`replicaof` is refused at start, REPLICAOF allows only NO ONE; INFO and ROLE show a lone master"),
+    (
+        "replication",
+        "`replicaof` is refused at start, REPLICAOF allows only NO ONE; INFO and ROLE show a lone master. MIGRATE "
+        "and the RDB file move data",
+    ),
     ("AOF", "`appendonly yes` is refused at start"),
     ("cluster", "answers as a Redis whose cluster mode is off"),
     ("renamed commands", "`rename-command` is refused at start"),
@@ -81,6 +79,10 @@ DIFFERENT = {
     "acl|list": "Shows the one user.",
     "auth": "Knows the user `default` only.",
     "bgsave": "Also takes CANCEL, as in Valkey 8.1.",
+    "client|list": "rbs, rbp and qbuf-free are 0: clients share their buffers.",
+    "client|tracking": "NOLOOP with BCAST reports a key that another client has changed in the same round, too. "
+    "`tracking_total_items` may be lower: clients that have gone are left out earlier.",
+    "client|unblock": "0 for a client that CLIENT PAUSE holds, as since Redis 7.2.",
     "config|set": "Refuses what minikv does not do; see the settings below.",
     "debug": "Some subcommands are missing, two are its own: see below.",
     "flushall": "ASYNC and SYNC do the same: whole segments are dropped.",
@@ -94,7 +96,9 @@ DIFFERENT = {
     "memory|purge": "Evacuates sparse segments.",
     "memory|usage": "Exact, SAMPLES changes nothing; the figures are minikv's own and mostly smaller.",
     "module|list": "Empty.",
+    "module|load": "Refused, like LOADEX: minikv loads no modules.",
     "object|encoding": "A collection that shrinks gets its compact encoding's name back; Redis keeps the large one.",
+    "psync": "As SYNC and REPLCONF: an error. minikv has no replicas yet.",
     "replicaof": "As SLAVEOF: only NO ONE.",
     "role": "Always a master without replicas.",
     "scan": "Another order and other cursors, the same guarantees.",
@@ -112,8 +116,16 @@ OWN_DEBUG = {
 }
 
 OWN_COMMANDS = {
+    "client|no-touch": "of Redis 7.2",
     "client|setinfo": "of Redis 7.2; client libraries send it unasked",
     "snapshot": "HISTORY, MAP, ADVISE, RESET: what snapshots cost",
+    "waitaof": "of Redis 7.2; answers as a server without append-only file and replicas",
+}
+
+# Commands that take more arguments than in 7.0, and since when.
+NEWER_ARGUMENTS = {
+    "zrank": "WITHSCORE of Redis 7.2, like ZREVRANK",
+    "zrevrank": "",
 }
 
 DIFFERENT_DEFAULTS = {
@@ -246,6 +258,7 @@ def _commands(ours: Names, redis: Names) -> Iterable[str]:
     yield "Only in minikv:"
     yield ""
     yield from (f"- {_spelled(name)}: {what}" for name, what in OWN_COMMANDS.items())
+    yield from (f"- {_spelled(name)}: {what}" for name, what in NEWER_ARGUMENTS.items() if what)
 
 
 def _debug(ours: Names, redis: Names) -> Iterable[str]:
