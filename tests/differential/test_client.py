@@ -235,7 +235,7 @@ def test_a_paused_client_cannot_be_unblocked(start_minikv) -> None:  # type: ign
     number = paused.value("CLIENT ID")
     control.call("CLIENT PAUSE 60000 WRITE")
     paused.send("SET a 1")
-    wait_until(lambda: b" flags=b " in control.call(f"CLIENT LIST ID {number}"), "the client waits")
+    wait_until(lambda: b" flags=b" in control.call(f"CLIENT LIST ID {number}"), "the client waits")
     for reason in ("", "TIMEOUT", "ERROR"):
         assert control.call(f"CLIENT UNBLOCK {number} {reason}") == b":0\r\n"
     control.call("CLIENT UNPAUSE")
