@@ -100,6 +100,13 @@ def keys(server: Server, size: int) -> None:
     load(server.client(), batches(["MSET"], paired(size), 2))
 
 
+def timed_fields(server: Server, size: int) -> None:
+    """A hash whose fields all expire, each at another time."""
+    client = server.client()
+    load(client, batches(["HSET", "h"], paired(size), 2))
+    load(client, (("HEXPIRE", "h", 100_000 + each, "FIELDS", 1, f"e:{each}") for each in range(size)))
+
+
 def entries(server: Server, size: int) -> None:
     """Stream x: its entries, all pending in group g for consumer c; group idle has none."""
     client = server.client()
@@ -230,6 +237,14 @@ SCENES: dict[str, tuple[Fill, Sequence[int], str]] = {
         CONFIG SET maxmemory 0 | CONFIG RESETSTAT | WAIT 0 1 | WAITAOF 0 0 1 | FAILOVER ABORT
         LOLWUT | HELLO | RESET | REPLICAOF NO ONE
         BITFIELD t {fields} | BLPOP e:absent* 0.001
+    """),
+    "timed fields": (timed_fields, SIZES, """
+        HEXPIRE h 100000 FIELDS 1 e:1 | HPEXPIRE h 100000000 GT FIELDS 1 e:1 | HEXPIREAT h 9999999999 FIELDS 1 e:1
+        HPEXPIREAT h 9999999999999 FIELDS 1 e:1 | HTTL h FIELDS 1 e:1 | HPTTL h FIELDS 1 e:1
+        HEXPIRETIME h FIELDS 1 e:1 | HPEXPIRETIME h FIELDS 1 e:1 | HPERSIST h FIELDS 1 e:{i}
+        HGETEX h EX 100000 FIELDS 1 e:1 | HSETEX h EX 100000 FIELDS 1 e:1 v | HSETEX h KEEPTTL FIELDS 1 e:1 v
+        HSET h e:1 v ; HGETDEL h FIELDS 1 e:1 | HGET h e:{half} | HSET h e:1 v | HDEL h e:{i}
+        HINCRBY h n 1 | HLEN h | HGETALL h | HRANDFIELD h | HSCAN h 0 | DUMP h | MEMORY USAGE h | COPY h t REPLACE | COPY h t REPLACE ; UNLINK t
     """),
     "entries": (entries, SIZES, """
         XLEN x | XRANGE x - + COUNT 10 | XRANGE x {half} {half} | XREVRANGE x + - COUNT 10 | XRANGE x - +

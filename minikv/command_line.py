@@ -10,12 +10,13 @@ import sys
 
 from minikv import REDIS_VERSION, __version__
 from minikv.config import Config
+from minikv.crash.report import CrashReporter
 from minikv.errors import ConfigError, MinikvError
 from minikv.host import daemon, huge_pages, limits, overcommit, supervisor
 from minikv.host.system_check import check_system, report
 from minikv.keyspace.database import Keyspace
 from minikv.log import Log
-from minikv.server import Server
+from minikv.server import Server, check_users
 from minikv.slowlog import SECRET_SETTINGS
 
 DEFAULT_PID_FILE = "/var/run/minikv.pid"  # of a daemon that was given none
@@ -40,8 +41,6 @@ minikv's own:
   --arena-huge-pages auto|yes|no         2 MiB pages make forks short; auto (default) tries what this kernel does
   --snapshot-writes relocate|in-place    what a write does to a record that a snapshot still needs: write it anew
                                          elsewhere (default), or change it and let the kernel copy the page
-  --load-field-ttls refuse|drop          a dump with hashes whose fields expire, which minikv does not keep: refuse it
-                                         (default), or take the fields without their times
   --bgsave-preflight warn|refuse|off     what to do before a fork if memory or disk will not do for the snapshot
   --bgsave-stall-timeout SECONDS         kill a saving child that makes no progress; default 60, 0 never
   --rdb-verify yes|no                    read each new dump again before it replaces the old one; default no
@@ -51,6 +50,17 @@ minikv's own:
   -h, --help                             this text
 
 Talk to it with redis-cli or any Redis client. SHUTDOWN or Ctrl-C stops it; it saves first if save points are set."""
+
+
+BANNER = """
+     +---------+
+     | k  |  v |     minikv {version}, as Redis {redis} 64 bit
+     |----+----|
+     |    |    |     Running in standalone mode
+     |----+----|     Port: {port}
+     +---------+     PID: {pid}
+
+"""
 
 
 def main() -> int:
@@ -69,6 +79,7 @@ def main() -> int:
         enter_directory(config.dir, saves=bool(config.save))
         log = open_log(config)
         check_supervision(config)
+        check_users(config)
     except ConfigError as error:
         for line in str(error).splitlines():
             print(f"minikv-server: {line}", file=sys.stderr)
@@ -78,10 +89,15 @@ def main() -> int:
 
 
 def secret_arguments(arguments: list[str]) -> list[str]:
-    """The values of passwords, as `--requirepass VALUE` or `"--requirepass VALUE"`."""
+    """The values of passwords, as `--requirepass VALUE` or `"--requirepass VALUE"`; `--user` with its rules."""
     secrets = []
-    follows = False
+    follows = of_user = False
     for argument in arguments:
+        if argument.startswith("--"):
+            of_user = argument.lower().split(" ")[0] == "--user"
+        if of_user and ">" in argument:
+            secrets.append(argument)
+            continue
         name = argument.removeprefix("--").partition(" ")[0].lower().encode("utf-8", "surrogateescape")
         named = argument.startswith("--") and name in SECRET_SETTINGS
         if follows or (named and " " in argument):
@@ -159,8 +175,10 @@ def start(config: Config, log: Log) -> int:
             config,
             keyspace,
             log,
+            on_listening=lambda port: introduce(port, config, log),
             on_ready=lambda: report_ready(started, supervised, log),
         )
+        CrashReporter(config, log, server).follow()
         return server.run()
     finally:
         if pid_file:
@@ -183,6 +201,18 @@ def announce(config: Config, log: Log) -> None:
     for warning in (overcommit.warning(), limits.backlog_warning(config.tcp_backlog)):
         if warning:
             log.warning(warning)
+
+
+def introduce(port: int, config: Config, log: Log) -> None:
+    """Who listens where: a banner on a terminal or where always-show-logo asks for it, otherwise one line.
+
+    Test harnesses wait for the banner's last line.
+    """
+    on_terminal = not config.logfile and os.isatty(log.fd)
+    if config.always_show_logo or on_terminal:
+        log.write_raw(BANNER.format(version=__version__, redis=REDIS_VERSION, port=port, pid=log.pid))
+    else:
+        log.notice(f"Running mode=standalone, port={port}.")
 
 
 def fit_clients(config: Config, log: Log) -> bool:

@@ -20,10 +20,7 @@ from minikv import config_file
 from minikv.config_file import Line
 from minikv.errors import ConfigError
 from minikv.other_releases import ALIASES, OTHER_SETTINGS, why_unknown
-from minikv.settings import NO_ACL, SETTINGS, OutputLimits, SavePoint, Setting, Value
-
-# The one user that minikv knows, as CONFIG REWRITE of redis-server always writes it.
-_DEFAULT_USER = {"on", "nopass", "~*", "&*", "+@all", "allkeys", "allchannels", "allcommands", "sanitize-payload"}
+from minikv.settings import SETTINGS, OutputLimits, SavePoint, Setting, Value
 
 _REFUSED_DIRECTIVES = {
     "loadmodule": "minikv loads no modules",
@@ -32,9 +29,17 @@ _REFUSED_DIRECTIVES = {
 }
 
 
+# Whoever sets all that CONFIG GET shows, but what Redis refuses, may set these to the value that they have.
+_UNKNOWN_TO_REDIS = {"arena-huge-pages", "arena-size"}
+
+
 class Config:
     """Each setting is an attribute; those that minikv reads are annotated here, the others have no type."""
 
+    acl_pubsub_default: str
+    aclfile: str
+    acllog_max_len: int
+    always_show_logo: bool
     arena_huge_pages: str
     arena_size: int
     bgsave_preflight: str
@@ -43,6 +48,7 @@ class Config:
     busy_reply_threshold: int
     client_output_buffer_limit: OutputLimits
     client_query_buffer_limit: int
+    crash_log_enabled: bool
     daemonize: bool
     databases: int
     dbfilename: str
@@ -63,9 +69,9 @@ class Config:
     tracking_table_max_keys: int
     latency_tracking: bool
     latency_tracking_info_percentiles: tuple[float, ...]
-    load_field_ttls: str
     logfile: str
     loglevel: str
+    lua_enable_deprecated_api: bool
     maxclients: int
     maxmemory: int
     maxmemory_policy: str
@@ -74,6 +80,7 @@ class Config:
     lazyfree_lazy_server_del: bool
     lazyfree_lazy_user_del: bool
     lazyfree_lazy_user_flush: bool
+    notify_keyspace_events: str
     lfu_decay_time: int
     oom_score_adj: str
     oom_score_adj_values: tuple[int, ...]
@@ -102,11 +109,14 @@ class Config:
     timeout: int
     unixsocket: str
     unixsocketperm: int
+    use_exit_on_panic: bool
 
     def __init__(self) -> None:
         """Every setting at its default."""
         self.file = ""  # absolute path of the configuration file, if there is one
         self.given: set[str] = set()  # names of the settings that a file or the command line set
+        self.users: list[Line] = []  # the directives `user` of the file and the command line
+        self.user_lines: Callable[[], list[str]] = list  # those that CONFIG REWRITE writes
         self._settings = {setting.name: setting for setting in SETTINGS}
         self._names = {name: setting.name for setting in SETTINGS for name in (setting.name, *setting.aliases)}
         self._all_names = sorted(self._names)
@@ -174,7 +184,7 @@ class Config:
         local: the client is on this machine (see enable-protected-configs).
         """
         seen: set[str] = set()
-        settings = [self._check_change(name, seen, local) for name, _ in pairs]
+        settings = [self._check_change(name, text, seen, local) for name, text in pairs]
         changes = [
             (name, setting, self._read(name, setting, text))
             for (name, text), setting in zip(pairs, settings, strict=True)
@@ -188,8 +198,8 @@ class Config:
         settings = (self._settings[name] for name in sorted(chosen))
         return [f"{s.name} {s.caution}" for s in settings if s.caution and getattr(self, s.attribute) != s.default]
 
-    def rewrite(self) -> None:
-        """Update the configuration file, keeping its comments and order; ConfigError."""
+    def rewrite(self, force_all: bool = False) -> None:
+        """Update the configuration file, keeping its comments and order; ConfigError. force_all: with every setting."""
         if not self.file:
             raise ConfigError("The server is running without a config file")
         on_file = self._on_file
@@ -197,11 +207,15 @@ class Config:
             text = self._read_own_file()
             if not text:
                 on_file = Config()._values()
-            different = {s.name: self._file_lines(s) for s in SETTINGS if self.get(s.name) != on_file[s.name]}
+            different = {
+                s.name: self._file_lines(s) for s in SETTINGS if force_all or self.get(s.name) != on_file[s.name]
+            }
             present = self._names_in(text)
+            different["user"] = [" ".join(map(config_file.quote, line.split(" "))) for line in self.user_lines()]
             changed = {name: lines for name, lines in different.items() if name in present}
             added = [line for name, lines in different.items() if name not in present for line in lines]
-            config_file.write_atomically(self.file, config_file.rewrite_text(text, changed, self._names, added))
+            names = {**self._names, "user": "user"}
+            config_file.write_atomically(self.file, config_file.rewrite_text(text, changed, names, added))
         except OSError as error:
             raise ConfigError(f"Rewriting config file: {os.strerror(error.errno or 0)}") from None
         self._on_file = self._values()
@@ -214,23 +228,21 @@ class Config:
 
     def _apply(self, lines: Iterable[Line]) -> None:
         """Apply the directives of files and command line, in order."""
-        needs_password = ""
         for line in lines:
             try:
-                needs_password = self._apply_line(line) or needs_password
+                self._apply_line(line)
             except ConfigError as error:
                 self._refusals.append(str(error))
-        if needs_password and not self.requirepass:
-            self._refusals.append(f"{needs_password}: {NO_ACL}")
 
-    def _apply_line(self, line: Line) -> str:
-        """Apply one directive; returns its text if it relies on requirepass."""
+    def _apply_line(self, line: Line) -> None:
+        """Apply one directive."""
         if line.error:
             raise ConfigError(line.error)
         name, *words = line.words
         name = ALIASES.get(name, name)
-        if name == "user":
-            return self._check_user(line)
+        if name == "user" and words:
+            self.users.append(line)
+            return
         if name in _REFUSED_DIRECTIVES:
             raise ConfigError(f"{_shown(line)}: {_REFUSED_DIRECTIVES[name]}")
         if name in OTHER_SETTINGS:
@@ -239,7 +251,6 @@ class Config:
             self._apply_setting(name, words, line)
         else:
             raise ConfigError(f"{_shown(line)}: {self._unknown(name)}")
-        return ""
 
     def _unknown(self, name: str) -> str:
         """The error text for a name that no release has."""
@@ -270,22 +281,13 @@ class Config:
         setattr(self, setting.attribute, value)
         self.given.add(setting.name)
 
-    @staticmethod
-    def _check_user(line: Line) -> str:
-        """Accept the default user with all rights; returns the line's text if it relies on requirepass."""
-        rules = {word.lower() for word in line.words[2:]}
-        passwords = {rule for rule in rules if rule.startswith("#")}
-        if line.words[1:2] != ["default"] or not rules - passwords <= _DEFAULT_USER:
-            raise ConfigError(f"{_shown(line)}: {NO_ACL}")
-        return "" if "nopass" in rules else _shown(line)
-
-    def _check_change(self, name: str, seen: set[str], local: bool) -> Setting:
+    def _check_change(self, name: str, text: str, seen: set[str], local: bool) -> Setting:
         """The setting, if CONFIG SET may change it."""
         if not self.knows(name):
             shown = name.partition("\0")[0]  # as C prints it
             raise ConfigError(f"Unknown option or number of arguments for CONFIG SET - '{shown}'")
         setting = self._setting(name)
-        if not setting.mutable:
+        if not setting.mutable and not (setting.name in _UNKNOWN_TO_REDIS and text == self.text(name)):
             raise _set_failed(name, "can't set immutable config")
         if setting.protected and not self._allows_protected(local):
             raise _set_failed(name, "can't set protected config")
@@ -339,7 +341,8 @@ class Config:
     def _names_in(self, text: str) -> set[str]:
         """The settings in the text itself, not in included files."""
         words = (config_file.split_words(line) for line in text.split("\n") if not line.lstrip().startswith("#"))
-        return {self._names[w[0].lower()] for w in words if w and w[0].lower() in self._names}
+        names = {**self._names, "user": "user"}
+        return {names[w[0].lower()] for w in words if w and w[0].lower() in names}
 
     def _file_lines(self, setting: Setting) -> list[str]:
         lines = setting.kind.lines(getattr(self, setting.attribute))

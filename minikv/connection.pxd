@@ -29,7 +29,7 @@ cdef class Hub(Sink):
     cdef public long long last_id, max_clients, hard_limit, soft_limit, soft_seconds
     cdef public long long pubsub_hard_limit, pubsub_soft_limit, pubsub_soft_seconds
     cdef public int keepalive_seconds
-    cdef public bint password_needed, local_only
+    cdef public bint password_needed, new_are_unrestricted, local_only
     cdef Poller poller
     cdef list listeners
     cdef ReplyBuffer replies
@@ -61,10 +61,11 @@ cdef class Connection(Client):
     cdef RequestReader reader
     # What the poller watches the socket for.
     cdef unsigned int mask
-    # ending: nothing more is read or executed, and it is closed when the replies have left. closing: it is closed. choked: too many replies are unread.
+    # ending: nothing more is read or executed, and it is closed when the replies have left. closing: it is closed. doomed: it is closed at the
+    # end of the round. choked: too many replies are unread.
     # is_pending: among hub.pending. waiting: input is held, first what the reader has of it, then the chunks of `held`. paused: the reader's argv is a
     # request that could not run yet.
-    cdef bint ending, closing, choked, waiting, reading_paused, is_pending
+    cdef bint ending, closing, doomed, choked, waiting, reading_paused, is_pending
     # This connection's part of hub.replies, while it is among hub.unsent.
     cdef Py_ssize_t reply_at, reply_len
     # Requests that wait: chunks of input, or None.

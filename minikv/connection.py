@@ -316,7 +316,7 @@ class Hub(Sink):
         connection.fd = fd
         connection.mask = EPOLLIN
         self.clients[connection.id] = connection
-        if not connection.authenticated:
+        if connection.must_log_in:
             self.strangers[connection.id] = connection
         if not is_unix:
             send_at_once(fd)
@@ -401,6 +401,17 @@ class Hub(Sink):
         """Whether this client's batch is being executed."""
         return self.serving is client
 
+    def served(self) -> tuple:
+        """The client whose batch is being executed and its request; None and nothing between batches.
+
+        In the place of the name of a command that runs now is the client (CommandTable.call).
+        """
+        serving: Connection = self.serving
+        if serving is None:
+            return None, []
+        reader: RequestReader = serving.reader
+        return serving, [cython.cast(object, reader.argv[place]) for place in range(reader.argc)]
+
 
 def nothing() -> None:
     """The clock of a server without a keyspace."""
@@ -414,8 +425,9 @@ class Connection(Client):
         Client.__init__(self, hub.server, client_id)
         self.hub = hub
         self.reader = RequestReader(hub.limits)
-        self.authenticated = not hub.password_needed
-        self.reader.trusted = self.authenticated
+        self.authenticated = self.reader.trusted = not hub.password_needed
+        self.must_log_in = hub.password_needed
+        self.unrestricted = hub.new_are_unrestricted
 
     # -- the socket ----------------------------------------------------------------------------------------------------
 
@@ -468,6 +480,9 @@ class Connection(Client):
         """Do what the poller has seen (0: what was pending); a bug of ours ends this connection only."""
         try:
             if self.closing:
+                return 0
+            if self.doomed:
+                self.close()
                 return 0
             if events == 0:
                 return self.go_on()
@@ -558,16 +573,16 @@ class Connection(Client):
 
     def push(self, value: object) -> None:
         """Send a value that is no reply: after the reply that is being made, if there is one."""
-        if self.closing or self.ending:
+        if self.closing or self.ending or self.doomed:
             return
         if self.pushed_len == 0 and self.hub.serving is not self:
             self.resume()
         self.add_push(encode(value, self.resp))
         if self.over_limits(self.pushed_len):
-            self.close_for_output()
+            self.doom()
 
     def push_wire(self, data: bytes) -> None:
-        if self.closing or self.ending:
+        if self.closing or self.ending or self.doomed:
             return
         if self.hub.serving is self:
             self.hub.replies.write_bytes(data, len(data))
@@ -576,7 +591,7 @@ class Connection(Client):
             self.resume()
         self.add_push(data)
         if self.over_limits(self.pushed_len):
-            self.close_for_output()
+            self.doom()
 
     def answer(self, value: object) -> None:
         """Send the reply of the command that has blocked; what came after it is executed at the end of the round."""
@@ -607,7 +622,7 @@ class Connection(Client):
         argv: cython.pointer[cython.pointer[PyObject]],
         argc: cython.Py_ssize_t,
     ) -> object:
-        value = self.hub.table.call(self, command, argv, argc)
+        value = self.hub.table.call_queued(self, command, argv, argc)
         if self.reply_mode == C_REPLY_ON or self.reply_mode == C_REPLY_SKIP_NEXT:
             self.hub.replies.write_value(value, self.resp)
 
@@ -667,14 +682,13 @@ class Connection(Client):
         if not self.closing and self.backlog_len > 0 and self.over_limits(0):
             self.close_for_output()
 
-    def trust(self) -> None:
-        self.authenticated = True
-        self.reader.trusted = True
-        self.hub.strangers.pop(self.id, None)
-
-    def distrust(self) -> None:
-        self.authenticated = self.reader.trusted = False
-        self.hub.strangers[self.id] = self
+    def review(self) -> None:
+        Client.review(self)
+        self.reader.trusted = not self.must_log_in
+        if self.must_log_in:
+            self.hub.strangers[self.id] = self
+        else:
+            self.hub.strangers.pop(self.id, None)
 
     # -- one batch -----------------------------------------------------------------------------------------------------
 
@@ -875,7 +889,7 @@ class Connection(Client):
             if sent < 0:
                 sent = 0
                 self.close()
-        if not self.authenticated and self.unread() + length - sent > MAX_UNSENT_TO_STRANGERS and not self.closing:
+        if self.must_log_in and self.unread() + length - sent > MAX_UNSENT_TO_STRANGERS and not self.closing:
             self.close_for_output()  # before the rest is held: many strangers may come in one round
         return sent
 
@@ -1036,11 +1050,22 @@ class Connection(Client):
         self.hub.stats.unexpected_error_replies += 1
         self.close_after_reply = True
 
+    def doom(self) -> None:
+        """Close for the output, at the end of the round: a message may come in the middle of a change."""
+        self.log_output()
+        self.doomed = True
+        self.pushed = None
+        self.pushed_len = 0
+        self.resume()
+
     def close_for_output(self) -> None:
+        self.log_output()
+        self.close()
+
+    def log_output(self) -> None:
         self.hub.log.warning(
             f"Client {self.describe()} scheduled to be closed ASAP for overcoming of output buffer limits."
         )
-        self.close()
 
     def close_for_input(self) -> None:
         self.hub.log.warning(f"Closing client that reached max query buffer length: {self.describe()}")

@@ -38,6 +38,10 @@ class WrongTypeError(CommandError):
 class NamingError(CommandError):
     """A reply that names the command as the client spelled it, in the place of `{}`; dispatch knows."""
 
+    def named(self, name: bytes) -> CommandError:
+        """The reply, now that the name is known."""
+        return CommandError(str(self).format(name.decode("utf-8", "surrogateescape")))
+
 
 class ArenaFull(MinikvError):
     """The engine has no room for the new bytes; nothing was changed.

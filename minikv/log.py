@@ -66,8 +66,11 @@ class Log:
             return
         now = self.clock()
         stamp = time.strftime("%d %b %Y %H:%M:%S", time.localtime(now))
-        line = f"{self.pid}:{ROLE} {stamp}.{int(now * 1000) % 1000:03d} {MARKS[level]} {message}\n"
-        data = line.encode("utf-8", "surrogateescape")
+        self.write_raw(f"{self.pid}:{ROLE} {stamp}.{int(now * 1000) % 1000:03d} {MARKS[level]} {message}\n")
+
+    def write_raw(self, text: str) -> None:
+        """Write text as it is, whatever the level."""
+        data = text.encode("utf-8", "surrogateescape")
         try:
             if self.path:
                 self._append(data)

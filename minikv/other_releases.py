@@ -2,7 +2,7 @@
 
 CONFIG does not know them, like redis-server 7.0. None has an effect; one that asks for something
 that minikv lacks is refused unless it is at its default.
-Source: the settings of Redis 5.0 to 8.8 and Valkey 7.2 to 9.
+Source: the settings of Redis 5.0 to 8.8, Valkey 7.2 to 9, and earlier ones of minikv.
 """
 
 from minikv.settings import (
@@ -59,6 +59,8 @@ def _other(name: str, kind: Kind, default: Value, refusal: str = "") -> Setting:
 OTHER_SETTINGS = {
     setting.name: setting
     for setting in (
+        # minikv before it had fields that expire
+        _other("load-field-ttls", Choice("refuse", "drop"), "refuse"),
         # before 7.0
         _other("gopher-enabled", YES_NO, False, "minikv does not speak Gopher"),
         _other("list-max-ziplist-entries", NUMBER, 512),

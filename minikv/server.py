@@ -25,25 +25,38 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from types import ModuleType
+from typing import Any
 
 import uvloop
 
 import minikv.commands
+from minikv.acl.catalog import Catalog
+from minikv.acl.log import AclLog
+from minikv.acl.start import open_users
+from minikv.acl.users import Users
+from minikv.commands.command import newer_commands
 from minikv.commands.encoding import is_compact
+from minikv.commands.info import info
 from minikv.commands.lookahead import KeyLookahead, largest
+from minikv.commands.roster import client_line
 from minikv.config import Config
 from minikv.connection import Hub
 from minikv.dispatch.blocking import Blocking
 from minikv.dispatch.census import Census
 from minikv.dispatch.client import Client
+from minikv.dispatch.sessions import Sessions
+from minikv.dispatch.spec import CATEGORIES
 from minikv.dispatch.stats import Stats
+from minikv.dispatch.switches import Switches
 from minikv.dispatch.table import CommandTable
 from minikv.errors import CommandError, ConfigError, MinikvError
 from minikv.host.memory import private_bytes, read_own_memory
 from minikv.host.oom_score import OomScore
 from minikv.keyspace import Keyspace
+from minikv.keyspace.field_expiry import expire_fields
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
+from minikv.pubsub.keyspace_events import KeyspaceEvents
 from minikv.pubsub.registry import Registry
 from minikv.saving.temp_file import temp_name
 from minikv.scripting.functions import Functions
@@ -74,7 +87,8 @@ GC_THRESHOLDS = (20_000, 50, 100)
 class Server:
     """Everything that runs: the Services of the command handlers, and the owner of their lifetimes.
 
-    clock: Unix time in seconds. on_ready: called when clients are served. port: of the first TCP socket, 0 without one.
+    clock: Unix time in seconds. on_listening: called with `port` before the dump is loaded. on_ready: called when
+    clients are served. port: of the first TCP socket, 0 without one.
     startup_bytes: private memory of the process without the keyspace's.
     """
 
@@ -84,6 +98,7 @@ class Server:
         keyspace: Keyspace,
         log: Log,
         *,
+        on_listening: Callable[[int], object] | None = None,
         on_ready: Callable[[], object] | None = None,
         clock: Callable[[], float] = time.time,
         snapshots: SnapshotController | None = None,
@@ -94,17 +109,25 @@ class Server:
         keyspace.is_compact = functools.partial(is_compact, config)
         self.log = log
         self.clock = clock
+        self.on_listening = on_listening
         self.on_ready = on_ready
         self.stats = Stats()
         self.table = CommandTable.build(command_modules(), self, self.stats)
         self.tracking = self.table.tracking
         self.tracking.on_broadcast = self._ask_for_round
+        self.users = users_of(config, self.table, log)
+        self.config.user_lines = self._user_lines
+        self.acl_log = AclLog(config, client_line, clock)
         self.blocking = Blocking(self.table, keyspace, self._call_later)
         self.monitors: set[Client] = set()
         self.pubsub = Registry()
+        self._events = KeyspaceEvents(self.pubsub, len(keyspace.databases))
+        self._take_event = self._events.take
         self.scripts = Scripts(self, self.table, log)
         self.postponed: set[Client] = set()
         self.no_touch: set[Client] = set()
+        self.switches = Switches()
+        self._held_signal: tuple[str, str] | None = None  # came while the cron was paused
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
         self._oom_score = OomScore()
@@ -167,6 +190,8 @@ class Server:
             self._hub.listen(self._open_unix(self.config.unixsocket, self.config.unixsocketperm))
         self._hub.open()
         self._handle_signals()
+        if self.on_listening is not None:
+            self.on_listening(self.port)
         self.log.warning("Server initialized")
         await self._load()
         if self._stopped.done():
@@ -203,13 +228,15 @@ class Server:
         except asyncio.CancelledError:
             if not self._stopped.done():
                 raise
-        except (MinikvError, OSError):  # it is logged already
+        except (MinikvError, OSError):  # why is logged already
+            self.log.warning("Terminating server after rdb file reading failure.")
             self.stop(1)
 
     def stop(self, exit_code: int = 0) -> None:
         """End `serve`, without saving."""
         self.exit_code = exit_code
         self.snapshots.stop_loading()
+        self._close_tcp()  # before the client of SHUTDOWN sees its connection close
         if not self._stopped.done():
             self._stopped.set_result(None)
 
@@ -320,17 +347,20 @@ class Server:
     def _follow_config(self) -> None:
         """Apply settings where they are used, now and at each CONFIG SET."""
         for names, apply in (
-            (("maxclients", "tcp-keepalive", "protected-mode", "requirepass"), self._set_access),
+            (("maxclients", "tcp-keepalive", "protected-mode"), self._set_access),
             (("proto-max-bulk-len", "client-query-buffer-limit", "client-output-buffer-limit"), self._set_buffers),
             (("slowlog-log-slower-than", "latency-monitor-threshold", "latency-tracking"), self._set_slow_limits),
             (("maxmemory", "save", "stop-writes-on-bgsave-error"), self.refresh_gates),
             (("maxmemory-policy", "lfu-log-factor", "lfu-decay-time"), self._set_access_clock),
             (("lazyfree-lazy-expire", "lazyfree-lazy-server-del"), self._set_lazy_freeing),
             (("tracking-table-max-keys",), self._set_tracking),
+            (("notify-keyspace-events",), self._set_events),
         ):
             for name in names:
                 self.config.on_change(name, ignoring_value(apply))
             apply()
+        self.users.follower = Sessions(self, self._set_access)
+        self.config.on_change("requirepass", self.users.set_default_password)
         for name, failure in (
             ("port", "Unable to listen on this port. Check server logs."),
             ("bind", "Failed to bind to specified addresses."),
@@ -341,12 +371,20 @@ class Server:
         with contextlib.suppress(ConfigError):  # the log says it; no reason not to serve
             self._set_oom_score()
 
+    def _user_lines(self) -> list[str]:
+        """The users for the configuration file; none if it needs none to come to the same users."""
+        if self.config.aclfile or (len(self.users.by_name) == 1 and self.users.is_as_set_by(self.config.requirepass)):
+            return []
+        return [line.decode("utf-8", "surrogateescape") for line in self.users.lines()]
+
     def _set_access(self) -> None:
         hub, config = self._hub, self.config
         hub.max_clients = config.maxclients
         hub.keepalive_seconds = config.tcp_keepalive
-        hub.password_needed = bool(config.requirepass)
-        hub.local_only = config.protected_mode and not config.requirepass
+        default = self.users.default
+        hub.password_needed = not default.is_open
+        hub.new_are_unrestricted = default.is_open and default.unrestricted
+        hub.local_only = config.protected_mode and default.nopass
 
     def _set_buffers(self) -> None:
         hub, config = self._hub, self.config
@@ -373,6 +411,9 @@ class Server:
 
     def _set_tracking(self) -> None:
         self.tracking.max_keys = self.config.tracking_table_max_keys
+
+    def _set_events(self) -> None:
+        self.keyspace.observe(self._take_event, self._events.choose(self.config.notify_keyspace_events))
 
     def _set_oom_score(self) -> None:
         try:
@@ -463,6 +504,18 @@ class Server:
             else:
                 client.close()
 
+    def info_text(self) -> bytes:
+        """INFO all."""
+        return info(Client(self), b"all").data
+
+    def client_line(self, client: Client) -> bytes:
+        """The client's line of CLIENT LIST."""
+        return client_line(client)
+
+    def served(self) -> tuple[Client | None, list[object]]:
+        """The client whose request is being executed, and the request (Hub.served)."""
+        return self._hub.served()
+
     def forget(self, client: Client) -> None:
         """Forget a client that has disconnected."""
         self.blocking.forget(client)
@@ -474,13 +527,6 @@ class Server:
         if client in self.monitors:
             self.monitors.discard(client)
             self.refresh_gates()
-
-    def authenticate(self, username: bytes, password: bytes) -> bool:
-        """Whether the name and password are right; the only user is `default`."""
-        if username != b"default":
-            return False
-        required = self.config.requirepass
-        return not required or secrets.compare_digest(required, password)
 
     # -- timers --------------------------------------------------------------------------------------------------------
 
@@ -497,6 +543,11 @@ class Server:
     def _cron(self) -> None:
         period = 1 / self.config.hz
         self._later("cron", period, self._cron)
+        if self.switches.cron_paused:
+            return
+        if self._held_signal is not None:
+            (name, setting), self._held_signal = self._held_signal, None
+            self._on_signal(name, setting)
         self._look_after_clients()
         self.tracking.limit()
         if self.snapshots.loading:
@@ -511,7 +562,10 @@ class Server:
         """Remove expired keys for at most this long."""
         began_at = time.monotonic()
         ends_at = began_at + seconds
-        while self.keyspace.expire_cycle(EXPIRE_PORTION) == EXPIRE_PORTION and time.monotonic() < ends_at:
+        while (
+            self.keyspace.expire_cycle(EXPIRE_PORTION) == EXPIRE_PORTION
+            or expire_fields(self.keyspace, EXPIRE_PORTION) >= EXPIRE_PORTION
+        ) and time.monotonic() < ends_at:
             pass
         self.blocking.wake()
         self.latency.add("expire-cycle", int((time.monotonic() - began_at) * 1000))
@@ -574,6 +628,9 @@ class Server:
         if self._stopped.done():  # a second signal came while the final save was written
             return
         self.log.warning(f"Received {name} scheduling shutdown...")
+        if self.switches.cron_paused:
+            self._held_signal = name, setting
+            return
         # The final save may take long, and the loop does not run meanwhile: a second SIGINT must end it.
         self._loop.remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, self._insist)
@@ -601,8 +658,12 @@ class Server:
         self.stop(0)
 
     def abort_shutdown(self) -> bool:
-        """SHUTDOWN ABORT: a shutdown here never waits (there are no replicas to wait for), so there is none to stop."""
-        return False
+        """SHUTDOWN ABORT: only a signal's shutdown waits, for the cron, and only while DEBUG has paused that."""
+        if self._held_signal is None:
+            return False
+        self._held_signal = None
+        self.log.warning("Shutdown manually aborted.")
+        return True
 
 
 # Addresses that this machine does not have or know, by errno.
@@ -612,6 +673,23 @@ UNAVAILABLE = (97, 99)  # EAFNOSUPPORT, EADDRNOTAVAIL
 def ignoring_value(callback: Callable[[], None]) -> Callable[[object], None]:
     """The callback as Config.on_change calls it."""
     return lambda value: callback()
+
+
+def users_of(config: Config, table: CommandTable, log: Log | None = None) -> Users:
+    """The users that the settings name; ConfigError."""
+    catalog = Catalog(table, CATEGORIES, newer_commands)
+    return open_users(config, catalog, log.warning if log else ignore, log.notice if log else ignore)
+
+
+def check_users(config: Config) -> None:
+    """Whether a server could start with these users; ConfigError."""
+    if config.users or config.aclfile:
+        nobody: Any = None  # nothing is executed
+        users_of(config, CommandTable.build(command_modules(), nobody, Stats()))
+
+
+def ignore(line: str) -> None:
+    """In the place of a log."""
 
 
 def command_modules() -> list[ModuleType]:

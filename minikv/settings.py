@@ -348,18 +348,21 @@ class BufferLimits(Kind):
 
 
 class EventClasses(Kind):
-    """Classes of keyspace events, a letter each; `A` stands for those of `members`."""
+    """Classes of keyspace events, a letter each; `A` stands for those of `members`, and hides an `n` as in Redis."""
 
     members = "g$lshzxetd"
-    letters = "g$lshzxetdKEmn"
+    letters = "g$lshzxetdnKEm"
 
     def read_word(self, word: str) -> str:
         if not set(word) <= set(self.letters + "A"):
             raise ValueError("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
         chosen = set(word) | (set(self.members) if "A" in word else set())
-        if set(self.members) <= chosen:
-            return "A" + "".join(letter for letter in "KEm" if letter in chosen)
         return "".join(letter for letter in self.letters if letter in chosen)
+
+    def show(self, value: str) -> str:
+        if set(self.members) <= set(value):
+            return "A" + "".join(letter for letter in "KEm" if letter in value)
+        return value
 
 
 def memory_bytes(text: str) -> int | None:
@@ -464,7 +467,6 @@ NO_CLUSTER = "minikv has no cluster mode"
 NO_REPLICATION = "minikv does not replicate"
 NO_TLS = "minikv does not speak TLS"
 NO_EVICTION = "minikv does not evict keys, above maxmemory it refuses writes (noeviction)"
-NO_ACL = "minikv has no access control lists, it knows requirepass"
 
 DEFAULT_OUTPUT_LIMITS = OutputLimits(
     normal=OutputLimit(0, 0, 0),
@@ -506,12 +508,12 @@ SETTINGS = (
     Setting("enable-module-command", DANGEROUS, "no", mutable=False),
     _unused("shutdown-timeout", NUMBER, 10),
     _unused("dynamic-hz", YES_NO, True),
-    _unused("always-show-logo", YES_NO, False, mutable=False),
+    Setting("always-show-logo", YES_NO, False, mutable=False),
     Setting("set-proc-title", YES_NO, True, mutable=False),
     _unused("proc-title-template", TitleTemplate(), "{title} {listen-addr} {server-mode}"),
-    _unused("crash-log-enabled", YES_NO, True),
+    Setting("crash-log-enabled", YES_NO, True),
     _unused("crash-memcheck-enabled", YES_NO, True),
-    _unused("use-exit-on-panic", YES_NO, False, hidden=True),
+    Setting("use-exit-on-panic", YES_NO, False, hidden=True),
     _unused("watchdog-period", NUMBER, 0, hidden=True),
     _unused("ignore-warnings", TEXT, ""),
     _unused("disable-thp", YES_NO, True, mutable=False),
@@ -571,13 +573,12 @@ SETTINGS = (
     _unused("active-defrag-max-scan-fields", Integer(1, LONG_MAX), 1000),
     _unused("active-defrag-threshold-lower", Integer(0, 1000), 10),
     _unused("active-defrag-threshold-upper", Integer(0, 1000), 100),
-    _unused("notify-keyspace-events", EventClasses(), ""),
+    Setting("notify-keyspace-events", EventClasses(), ""),
     Setting("tracking-table-max-keys", COUNT, 1000000),
     # the memory and the snapshots of minikv itself
     Setting("arena-size", MEMORY, 0, mutable=False),
     Setting("arena-huge-pages", Choice("auto", "yes", "no"), "auto", mutable=False),
     Setting("snapshot-writes", Choice("relocate", "in-place"), "relocate"),
-    Setting("load-field-ttls", Choice("refuse", "drop"), "refuse"),
     Setting("bgsave-preflight", Choice("warn", "refuse", "off"), "warn"),
     Setting("bgsave-stall-timeout", NUMBER, 60),
     Setting("rdb-verify", YES_NO, False),
@@ -614,11 +615,11 @@ SETTINGS = (
     Setting("latency-tracking", YES_NO, True),
     Setting("latency-tracking-info-percentiles", Percentiles(), (50.0, 99.0, 99.9)),
     # access and scripts
-    _refused("aclfile", TEXT, "", NO_ACL),
-    _unused("acllog-max-len", COUNT, 128),
-    _unused("acl-pubsub-default", Choice("allchannels", "resetchannels"), "resetchannels"),
+    Setting("aclfile", TEXT, "", mutable=False),
+    Setting("acllog-max-len", COUNT, 128),
+    Setting("acl-pubsub-default", Choice("allchannels", "resetchannels"), "resetchannels"),
     Setting("busy-reply-threshold", COUNT, 5000, "lua-time-limit"),
-    _unused("lua-enable-deprecated-api", YES_NO, False, mutable=False, hidden=True),
+    Setting("lua-enable-deprecated-api", YES_NO, False, mutable=False, hidden=True),
     # replication
     _refused("replicaof", Words(), (), NO_REPLICATION, "slaveof"),
     _unused("masterauth", TEXT, ""),

@@ -97,6 +97,8 @@ def redacted(args: Sequence[bytes]) -> Sequence[bytes]:
         return [args[0], *[REDACTED] * (len(args) - 1)]
     if name == b"hello":
         return redacted_after(args, b"auth", 2)
+    if name == b"acl" and len(args) > 2 and args[1].lower() == b"setuser":
+        return [*args[:2], *[REDACTED] * (len(args) - 2)]
     if name == b"migrate":
         return redacted_after(redacted_after(args, b"auth", 1), b"auth2", 2)
     if name == b"config" and len(args) > 3 and args[1].lower() == b"set":

@@ -20,12 +20,14 @@ ROOMS = [
     "command_line",
     "tools",
     "server",
+    "crash",
     "connection",
     "sockets",
     "commands",
     "scripting",
     "dispatch",
     "pubsub",
+    "acl",
     "protocol",
     "snapshot",
     "saving",
@@ -51,6 +53,10 @@ ONLY_FOUNDATIONS = {"sockets", "protocol", "algorithms", "host"}
 # A process has one address space, and a signal's handler no argument: what they need is state of the process.
 OF_THE_PROCESS = {
     "minikv.engine.memory": {"_reserved", "_reserved_len", "_unknown", "_lock"},
+    "minikv.crash.handler": {
+        *("_log_fd", "_report_fd", "_path", "_utc_offset_s", "_traceback_signal", "_report", "_exits_on_panic"),
+        *("_number", "_sent_by_itself"),
+    },
     "minikv.saving.child": {"_save"},
     "minikv.saving.heap": {"_raw", "_arenas", "_watching", "_heap_start"},
 }

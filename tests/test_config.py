@@ -309,14 +309,29 @@ def test_refused_settings_are_accepted_at_their_default() -> None:
     assert Config.load(options).get("replicaof") == ()
 
 
-def test_the_user_line_that_redis_writes_is_accepted_and_no_other(config_path: Path) -> None:
-    config_path.write_text("user default on nopass sanitize-payload ~* &* +@all\n")
-    Config.load([str(config_path)])
-    config_path.write_text("requirepass x\nuser default on #0b78e9 ~* &* +@all\n")
-    Config.load([str(config_path)])
-    for line in ("user default on #0b78e9 ~* &* +@all", "user bob on nopass ~* &* +@all", "user default on ~a* +@all"):
-        config_path.write_text(line + "\n")
-        assert "no access control lists" in load_error(str(config_path))
+def test_users_are_collected_with_their_places(config_path: Path) -> None:
+    config_path.write_text('user default on nopass ~* &* +@all\nport 0\nuser bob on ">a b" (~x +get)\n')
+    config = Config.load([str(config_path), "--user", "eve", "off"])
+    assert [line.words[1:] for line in config.users] == [
+        ["default", "on", "nopass", "~*", "&*", "+@all"],
+        ["bob", "on", ">a b", "(~x", "+get)"],
+        ["eve", "off"],
+    ]
+    assert [line.place for line in config.users] == [f"{config_path}:1", f"{config_path}:3", "--user"]
+    config_path.write_text("user\n")
+    assert "user" in load_error(str(config_path))
+
+
+def test_rewrite_writes_the_users_that_there_are(config_path: Path) -> None:
+    config_path.write_text("user a on\n# kept\nuser b on\n")
+    config = Config.load([str(config_path)])
+    config.user_lines = lambda: ["user a off ~x", 'user "q on >p', "user default on #abc (~a +get)"]
+    config.rewrite()
+    assert config_path.read_text() == 'user a off ~x\nuser "\\"q" on >p\nuser default on "#abc" (~a +get)\n# kept\n'
+    assert [line.words[1] for line in Config.load([str(config_path)]).users] == ["a", '"q', "default"]
+    config.user_lines = list
+    config.rewrite()
+    assert config_path.read_text() == "# kept\n"
 
 
 def test_save_adds_in_a_file_and_an_empty_one_forgets(config_path: Path) -> None:

@@ -21,6 +21,7 @@ from minikv.dispatch.arguments import INT64_MAX, NOT_AN_INTEGER, SYNTAX_ERROR
 from minikv.dispatch.client import Client
 from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, command
 from minikv.errors import CommandError
+from minikv.keyspace.events import EVENT_STRING
 
 FIELD_TYPE_ERROR = "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."
 
@@ -70,7 +71,10 @@ def run(ctx: Client, key: bytes, words: tuple, only_reads: cython.bint) -> list:
         dirty = ctx.keyspace.dirty
         grown: cython.bint = make_room(ctx, key, last_written)
         results = carry_out(ctx, key, fields, count, grown)
-        ctx.keyspace.dirty = dirty + results.pop()
+        changes = results.pop()
+        ctx.keyspace.dirty = dirty + changes
+        if changes:
+            ctx.db.notify(EVENT_STRING, b"setbit", key)
         return results
     finally:
         PyMem_Free(fields)

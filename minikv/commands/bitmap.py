@@ -14,6 +14,7 @@ from minikv.dispatch.client import Client
 from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, KeySpec, in_category
 from minikv.errors import CommandError
 from minikv.keyspace import RAW
+from minikv.keyspace.events import EVENT_STRING
 
 command = in_category("bitmap")
 
@@ -76,6 +77,7 @@ def setbit(ctx: Client, key: bytes, offset: bytes, value: bytes) -> int:
     changed = byte | mask if bit else byte & ~mask
     if changed != byte or not stored:
         ctx.db.set_range(key, place, b"%c" % changed)
+        ctx.db.notify(EVENT_STRING, b"setbit", key)
     else:
         ctx.db.make_raw(key)
     return 1 if byte & mask else 0
@@ -176,7 +178,7 @@ def bitop(ctx: Client, operation: bytes, target: bytes, *sources: bytes) -> int:
             encoding=RAW,
         )
     else:
-        ctx.db.delete(target)
+        ctx.db.discard(target)
     return longest
 
 

@@ -29,6 +29,9 @@ ORDER_TIP = "nondeterministic_output_order"
 # Keys of Command.replies, with the version of RESP.
 INFO, DOCS = "info", "docs"
 
+# What no release of Redis has.
+OWN_CONTAINERS = frozenset({"snapshot"})
+
 # Fields of COMMAND DOCS that are sets of words, not texts.
 WORD_SETS = frozenset({"flags", "doc_flags"})
 
@@ -215,6 +218,15 @@ def documents() -> dict[str, dict[str, Any]]:
     """docs.json: what COMMAND DOCS says of each command and subcommand, by full name."""
     loaded: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("docs.json").read_text())
     return loaded
+
+
+def newer_commands() -> frozenset[bytes]:
+    """Names of the commands that Redis 7.0 lacks: of later releases, and minikv's own."""
+    return frozenset(
+        name.encode()
+        for name, told in documents().items()
+        if tuple(map(int, told["since"].split(".")[:2])) > (7, 0) or name.partition("|")[0] in OWN_CONTAINERS
+    )
 
 
 def as_reply(fields: dict[str, Any]) -> dict[bytes, object]:

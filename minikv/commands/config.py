@@ -18,6 +18,8 @@ CONFIG = container("CONFIG", arity=-2)
 
 FLAGS = ADMIN | NOSCRIPT | LOADING | STALE
 
+NOT_WHILE_LOADING = {b"appendonly", b"dir", b"repl-diskless-load"}
+
 HELP = [
     "GET <pattern> [<pattern> ...]",
     "    Settings whose names match one of the glob patterns, with their values.",
@@ -55,6 +57,8 @@ def config_get(ctx: "Client", *patterns: bytes) -> dict[bytes, bytes]:
 def config_set(ctx: "Client", *words: bytes) -> SimpleString:
     if len(words) % 2:
         raise CommandError(SYNTAX_ERROR)
+    if ctx.server.loading and not NOT_WHILE_LOADING.isdisjoint(word.lower() for word in words[::2]):
+        raise CommandError("LOADING Redis is loading the dataset in memory")
     texts = [word.decode("utf-8", "surrogateescape") for word in words]
     try:
         ctx.server.config.set_many(list(zip(texts[::2], texts[1::2], strict=True)), local=ctx.is_local())
@@ -84,7 +88,7 @@ def config_resetstat(ctx: "Client") -> SimpleString:
     server.snapshots.status.counters = Counters()
     keyspace = server.keyspace
     keyspace.forget_freed_objects()
-    keyspace.hits = keyspace.misses = keyspace.expired_keys = keyspace.evicted_keys = 0
+    keyspace.hits = keyspace.misses = keyspace.expired_keys = keyspace.expired_fields = keyspace.evicted_keys = 0
     server.table.reset_stats()
     return OK
 

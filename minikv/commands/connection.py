@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from minikv import REDIS_VERSION
+from minikv.acl.log import AUTH, MULTI, TOPLEVEL
 from minikv.commands.help import help_lines
 from minikv.commands.roster import chosen_clients, client_line
 from minikv.dispatch.arguments import INT32_MAX, INT32_MIN, SYNTAX_ERROR, integer, integer_between
@@ -66,7 +67,7 @@ def select(ctx: Client, number: bytes) -> SimpleString:
 def auth(ctx: Client, *words: bytes) -> SimpleString:
     if len(words) > 2:
         raise CommandError(SYNTAX_ERROR)
-    if len(words) == 1 and not ctx.server.config.requirepass:
+    if len(words) == 1 and ctx.server.users.default.nopass:
         raise CommandError(
             "ERR AUTH <password> called without any password configured for the default user. "
             "Are you sure your configuration is correct?"
@@ -77,27 +78,39 @@ def auth(ctx: Client, *words: bytes) -> SimpleString:
 
 def log_in(ctx: Client, username: bytes, password: bytes) -> None:
     """Authenticate the client or raise."""
-    if not ctx.server.authenticate(username, password):
-        raise CommandError(WRONG_PASSWORD)
-    ctx.trust()
+    user = ctx.server.users.authenticate(username, password)
+    if user is None:
+        raise LoginError(ctx, username)
+    ctx.log_in(user)
+
+
+class LoginError(NamingError):
+    """A wrong password, or no such user; ACL LOG names the command as the client spelled it."""
+
+    def __init__(self, client: Client, username: bytes) -> None:
+        super().__init__(WRONG_PASSWORD)
+        self.client = client
+        self.username = username
+
+    def named(self, name: bytes) -> CommandError:
+        context = MULTI if self.client.in_exec else TOPLEVEL
+        self.client.server.acl_log.note(self.client, AUTH, context, name, self.username)
+        return CommandError(WRONG_PASSWORD)
 
 
 @command("HELLO", arity=-1, flags=ANYTIME | NOSCRIPT | FAST | NO_AUTH | ALLOW_BUSY)
 def hello(ctx: Client, *words: bytes) -> dict[bytes, object]:
     resp = ctx.resp
-    name = None
     if words:
         resp = integer(words[0], "ERR Protocol version is not an integer or out of range")
         if resp not in (2, 3):
             raise CommandError("NOPROTO unsupported protocol version")
-        name = read_hello_options(ctx, words[1:])
+        obey_hello_options(ctx, words[1:])
     if not ctx.authenticated:
         raise CommandError(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> "
             "option can be used to authenticate the client and select the RESP protocol version at the same time"
         )
-    if name is not None:
-        ctx.name = name
     ctx.resp = resp
     return {
         b"server": b"redis",
@@ -110,9 +123,8 @@ def hello(ctx: Client, *words: bytes) -> dict[bytes, object]:
     }
 
 
-def read_hello_options(ctx: Client, words: Sequence[bytes]) -> bytes | None:
-    """Obey AUTH; the name that SETNAME gives, or None."""
-    name = None
+def obey_hello_options(ctx: Client, words: Sequence[bytes]) -> None:
+    """AUTH and SETNAME, each at once: what comes before an error has happened."""
     place = 0
     while place < len(words):
         option = words[place].lower()
@@ -120,12 +132,11 @@ def read_hello_options(ctx: Client, words: Sequence[bytes]) -> bytes | None:
             log_in(ctx, words[place + 1], words[place + 2])
             place += 3
         elif option == b"setname" and place + 1 < len(words):
-            name = checked_name(words[place + 1])
+            ctx.name = checked_name(words[place + 1])
             place += 2
         else:
             shown = words[place].decode("utf-8", "surrogateescape")
             raise CommandError(f"ERR Syntax error in HELLO option '{shown}'")
-    return name
 
 
 def checked_name(name: bytes, what: str = "Client names") -> bytes:
@@ -146,8 +157,7 @@ def reset(ctx: Client) -> SimpleString:
     ctx.name = b""
     ctx.reply_mode = REPLY_ON
     ctx.no_evict = False
-    if ctx.server.config.requirepass:
-        ctx.distrust()
+    ctx.log_out()
     return SimpleString(b"RESET")
 
 
@@ -306,14 +316,14 @@ def client_kill(ctx: Client, *words: bytes) -> SimpleString | int:
         raise CommandError(SYNTAX_ERROR)
     wanted: dict[bytes, object] = {b"skipme": True}
     for option, value in zip(words[::2], words[1::2], strict=True):
-        wanted[option.lower()] = filter_value(option.lower(), value)
+        wanted[option.lower()] = filter_value(ctx, option.lower(), value)
     found = chosen_clients(ctx, wanted)
     if found:
         ctx.server.kill(found)
     return len(found)
 
 
-def filter_value(word: bytes, value: bytes) -> object:
+def filter_value(ctx: Client, word: bytes, value: bytes) -> object:
     """What CLIENT KILL asks of a client, by the word of the option."""
     if word == b"id":
         return kill_id(value)
@@ -322,9 +332,10 @@ def filter_value(word: bytes, value: bytes) -> object:
     if word == b"type":
         return checked_type(value)
     if word == b"user":
-        if value != b"default":
+        user = ctx.server.users.get(value)
+        if user is None:
             raise CommandError(f"ERR No such user '{value.decode('utf-8', 'surrogateescape')}'")
-        return value
+        return user
     if word == b"skipme" and value.lower() in (b"yes", b"no"):
         return value.lower() == b"yes"
     raise CommandError(SYNTAX_ERROR)

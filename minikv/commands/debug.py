@@ -5,9 +5,9 @@ COMMAND INFO knows DEBUG as one command, so its subcommands are chosen here.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import secrets
-import signal
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,17 +20,20 @@ from minikv.commands.serialized import length_len, serialized_len
 from minikv.dispatch.arguments import NO_SUCH_KEY, STRING_TOO_LONG, integer
 from minikv.dispatch.client import Client
 from minikv.dispatch.spec import ADMIN, LOADING, NOSCRIPT, PROTECTED, STALE, command
-from minikv.errors import CommandError, DataLost, RdbError, SaveError
+from minikv.errors import CommandError, ConfigError, DataLost, RdbError, SaveError
 from minikv.keyspace import Database
+from minikv.keyspace.glob import glob_match
 from minikv.keyspace.hash import Hash
 from minikv.keyspace.list import List
 from minikv.keyspace.set import Set
 from minikv.protocol.reply import OK, Raw, SimpleString, Verbatim
-from minikv.settings import memory_bytes
+from minikv.settings import NO_APPEND_ONLY_FILE, memory_bytes
 
 NOT_POSITIVE = "ERR value is out of range, must be positive"
 RELOAD_OPTIONS = {b"merge", b"noflush", b"nosave"}
 MAX_PACKED_THRESHOLD = 4 << 30
+NOWHERE = 8  # an address that no process has
+STRINGMATCH_TESTS = 100_000
 LONGEST_SLEEP_S = 1e9  # longer than any server runs, and still a time that the system accepts
 
 
@@ -78,7 +81,7 @@ def populate(ctx: Client, count: bytes, prefix: bytes = b"key", size: bytes = b"
         key = b"%s:%d" % (prefix, number)
         if was_empty or database.lookup(key, False, False) < 0:
             value = b"value:%d" % number
-            database.set(key, value[:value_len].ljust(value_len, b"\0") if value_len else value)
+            database.write(key, value[:value_len].ljust(value_len, b"\0") if value_len else value)
     keyspace.dirty = dirty
     return OK
 
@@ -100,7 +103,7 @@ def reload(ctx: Client, *options: bytes) -> SimpleString:
 
 
 def set_active_expire(ctx: Client, setting: bytes) -> SimpleString:
-    ctx.keyspace.active_expire = setting.strip()[:1] not in (b"0", b"") and setting.strip()[:1].isdigit()
+    ctx.keyspace.active_expire = is_on(setting)
     return OK
 
 
@@ -141,6 +144,17 @@ def htstats(ctx: Client, number: bytes, *full: bytes) -> Verbatim:
     database = ctx.keyspace.databases[place]
     lines = [f"[Database {place}]", f" keys: {len(database)}", f" keys with an expiry: {database.expires}"]
     lines += ["[All databases]", *(f" {name}: {value}" for name, value in ctx.keyspace.stats().items())]
+    return Verbatim(b"txt", ("\n".join(lines) + "\n").encode())
+
+
+def htstats_key(ctx: Client, key: bytes, *full: bytes) -> Verbatim:
+    """Of a collection that Redis keeps in a hash table."""
+    found = encoding_of(ctx.db, key, ctx.server.config)
+    if found is None:
+        raise CommandError(NO_SUCH_KEY)
+    if found not in (b"hashtable", b"skiplist"):
+        raise CommandError("ERR The value stored at the specified key is not represented using an hash table")
+    lines = [f"[{found.decode()}]", f" bytes in a dump: {ctx.db.dumped_len(key, False)}"]
     return Verbatim(b"txt", ("\n".join(lines) + "\n").encode())
 
 
@@ -192,13 +206,107 @@ def log(ctx: Client, message: bytes) -> SimpleString:
 
 
 def segfault(ctx: Client) -> SimpleString:
-    """End as a crash would end it: nothing is saved, nothing is removed."""
-    os.kill(os.getpid(), signal.SIGSEGV)
+    """End as a crash does: nothing is saved, nothing is removed."""
+    ctypes.memset(NOWHERE, 0, 1)
     return OK
 
 
 def panic(ctx: Client) -> SimpleString:
+    log = ctx.server.log
+    log.warning("------------------------------------------------")
+    log.warning("!!! Software Failure. Press left mouse button to continue")
+    log.warning(f"Guru Meditation: DEBUG PANIC called at Unix time {int(time.time())}")
     os.abort()
+
+
+def assert_(ctx: Client) -> SimpleString:
+    log = ctx.server.log
+    log.warning("=== ASSERTION FAILED ===")
+    log.warning("==> debug.py '1 == 2' is not true")
+    os.abort()
+
+
+# switches
+
+
+def is_on(setting: bytes) -> bool:
+    """As C's atoi reads it: anything but a number is 0."""
+    digits = setting.strip()
+    return digits[:1].isdigit() and int(digits[:1]) > 0
+
+
+def set_skip_checksum_validation(ctx: Client, setting: bytes) -> SimpleString:
+    ctx.server.switches.checksums_skipped = ctx.server.snapshots.loader.skips_checksums = is_on(setting)
+    return OK
+
+
+def pause_cron(ctx: Client, setting: bytes) -> SimpleString:
+    ctx.server.switches.cron_paused = is_on(setting)
+    return OK
+
+
+def set_disable_deny_scripts(ctx: Client, setting: bytes) -> SimpleString:
+    ctx.server.table.allows_noscript = is_on(setting)
+    return OK
+
+
+def config_rewrite_force_all(ctx: Client) -> SimpleString:
+    try:
+        ctx.server.config.rewrite(force_all=True)
+    except ConfigError as error:
+        raise CommandError(f"ERR CONFIG-REWRITE-FORCE-ALL failed: {error}") from None
+    return OK
+
+
+def replybuffer(ctx: Client, name: bytes, setting: bytes) -> SimpleString:
+    """Read as Redis reads it; replies of all clients share one buffer here."""
+    if name.lower() == b"peak-reset-time":
+        if setting.lower() not in (b"never", b"reset"):
+            integer(setting)
+    elif name.lower() != b"resizing":
+        raise CommandError("ERR unknown subcommand or wrong number of arguments for 'REPLYBUFFER'. Try DEBUG HELP.")
+    return OK
+
+
+def without_effect(ctx: Client, *arguments: bytes) -> SimpleString:
+    return OK
+
+
+def refused(reason: str) -> Callable[..., SimpleString]:
+    """The handler of a subcommand for something that is not there."""
+
+    def refuse(ctx: Client, *arguments: bytes) -> SimpleString:
+        raise CommandError(f"ERR {reason}")
+
+    return refuse
+
+
+def stringmatch_test(ctx: Client) -> SimpleString:
+    """Match random patterns with random strings; the server is still there if there is a reply."""
+    for _ in range(STRINGMATCH_TESTS):
+        pattern, text = secrets.token_bytes(16), secrets.token_bytes(16)
+        glob_match(bytes(byte & 127 for byte in pattern), bytes(byte & 127 for byte in text))
+    return SimpleString(b"Apparently Redis did not crash: test passed")
+
+
+def listpack(ctx: Client, key: bytes) -> SimpleString:
+    return printed(ctx, key, b"listpack", b"Listpack")
+
+
+def quicklist(ctx: Client, key: bytes, detail: bytes = b"0") -> SimpleString:
+    return printed(ctx, key, b"quicklist", b"Quicklist")
+
+
+def printed(ctx: Client, key: bytes, encoding: bytes, title: bytes) -> SimpleString:
+    """Write the elements of a collection that Redis gives this encoding to the log."""
+    found = encoding_of(ctx.db, key, ctx.server.config)
+    if found is None:
+        raise CommandError(NO_SUCH_KEY)
+    if found != encoding:
+        raise CommandError(f"ERR Not a {encoding.decode()} encoded object.")
+    size = ctx.db.dumped_len(key, False)
+    ctx.server.log.write_raw(f"{{{title.decode()} of {key!r}: {size} bytes in a dump}}\n")
+    return SimpleString(title + b" structure printed on stdout")
 
 
 def protocol(ctx: Client, kind: bytes) -> object:
@@ -244,9 +352,13 @@ def help_(ctx: Client) -> list[SimpleString]:
         "DEBUG",
         [
             "ASSERT",
-            "    End the server by abort().",
+            "    End the server by abort(), as an assertion that fails; the log gets a crash report.",
             "CHANGE-REPL-ID",
             "    Draw another replication id.",
+            "CLIENT-EVICTION",
+            "    Figures of the clients that may be evicted.",
+            "CONFIG-REWRITE-FORCE-ALL",
+            "    Like CONFIG REWRITE, with every setting.",
             "DIGEST",
             "    One number for the whole data set, the same as a redis-server's with the same data.",
             "DIGEST-VALUE <key> [<key> ...]",
@@ -259,17 +371,27 @@ def help_(ctx: Client) -> list[SimpleString]:
             "    Reply with this error.",
             "HTSTATS <dbid>",
             "    Figures of a database and of the index.",
+            "HTSTATS-KEY <key>",
+            "    Figures of a large set, hash or sorted set.",
+            "LISTPACK <key>",
+            "    Write figures of a small collection to the log.",
+            "LOADAOF",
+            "    Refused: there is no append only file.",
             "LOG <message>",
             "    Write a line into the log.",
             "OBJECT <key>",
             "    How a value is stored.",
             "PANIC",
-            "    End the server by abort().",
+            "    End the server by abort(); the log gets a crash report.",
+            "PAUSE-CRON <0|1>",
+            "    Stop what is done regularly: expiry, tidying, save points.",
             "POPULATE <count> [<prefix>] [<size>]",
             "    Create keys named <prefix>:<number> (key:<number>) with values of <size> bytes.",
             "PROTOCOL <type>",
             "    Reply with a value of this type: string, integer, double, bignum, null, array,",
             "    set, map, attrib, push, verbatim, true, false.",
+            "QUICKLIST <key> [<0|1>]",
+            "    Write figures of a list to the log.",
             "QUICKLIST-PACKED-THRESHOLD <size>",
             "    Accepted without effect.",
             "RELOAD [option ...]",
@@ -277,19 +399,31 @@ def help_(ctx: Client) -> list[SimpleString]:
             "    * MERGE: keys of the dump replace those that exist.",
             "    * NOFLUSH: keep the data set while loading.",
             "    * NOSAVE: load the dump that exists.",
+            "REPLYBUFFER <PEAK-RESET-TIME <NEVER|RESET|ms>|RESIZING <0|1>>",
+            "    Accepted without effect.",
             "SEGFAULT",
-            "    End the server by SIGSEGV.",
+            "    End the server by SIGSEGV; the log gets a crash report.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    Whether expired keys are removed before anybody asks for them.",
+            "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+            "    Whether dumps and payloads are accepted with any checksum.",
             "SLEEP <seconds>",
             "    Hold up the server.",
+            "STRINGMATCH-TEST",
+            "    Match random patterns.",
         ],
     )
 
 
+NO_JEMALLOC = "minikv has no jemalloc: its data lies in an arena (DEBUG ENGINE-STATS)"
+
 SUBCOMMANDS: dict[bytes, Subcommand] = {
-    b"assert": Subcommand(panic),
+    b"aof-flush-sleep": Subcommand(refused(NO_APPEND_ONLY_FILE), 1, 1),
+    b"assert": Subcommand(assert_),
     b"change-repl-id": Subcommand(change_repl_id),
+    b"client-eviction": Subcommand(refused("maxmemory-clients is disabled.")),
+    b"config-rewrite-force-all": Subcommand(config_rewrite_force_all),
+    b"dict-resizing": Subcommand(without_effect, 1, 1),
     b"digest": Subcommand(digest),
     b"digest-value": Subcommand(digest_value, 0, None),
     b"engine-check": Subcommand(engine_check),
@@ -297,14 +431,25 @@ SUBCOMMANDS: dict[bytes, Subcommand] = {
     b"error": Subcommand(error, 1, 1),
     b"help": Subcommand(help_),
     b"htstats": Subcommand(htstats, 1, 2),
+    b"htstats-key": Subcommand(htstats_key, 1, 2),
+    b"listpack": Subcommand(listpack, 1, 1),
+    b"loadaof": Subcommand(refused(NO_APPEND_ONLY_FILE)),
     b"log": Subcommand(log, 1, 1),
+    b"mallctl": Subcommand(refused(NO_JEMALLOC), 1, 2),
+    b"mallctl-str": Subcommand(refused(NO_JEMALLOC), 1, 2),
     b"object": Subcommand(object_, 1, 1),
     b"panic": Subcommand(panic),
+    b"pause-cron": Subcommand(pause_cron, 1, 1),
     b"populate": Subcommand(populate, 1, 3),
     b"protocol": Subcommand(protocol, 1, 1),
+    b"quicklist": Subcommand(quicklist, 1, 2),
     b"quicklist-packed-threshold": Subcommand(quicklist_packed_threshold, 1, 1),
     b"reload": Subcommand(reload, 0, None),
+    b"replybuffer": Subcommand(replybuffer, 2, 2),
     b"segfault": Subcommand(segfault),
     b"set-active-expire": Subcommand(set_active_expire, 1, 1),
+    b"set-disable-deny-scripts": Subcommand(set_disable_deny_scripts, 1, 1),
+    b"set-skip-checksum-validation": Subcommand(set_skip_checksum_validation, 1, 1),
     b"sleep": Subcommand(sleep, 1, 1),
+    b"stringmatch-test": Subcommand(stringmatch_test),
 }

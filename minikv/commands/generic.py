@@ -228,7 +228,7 @@ def rename(ctx: Client, key: bytes, new_key: bytes) -> SimpleString:
     ],
 )
 def renamenx(ctx: Client, key: bytes, new_key: bytes) -> int:
-    if ctx.db.lookup(new_key, False, False) != MISSING and ctx.db.lookup(key, False, False) != MISSING:
+    if ctx.db.lookup(key, False, False) != MISSING and ctx.db.lookup(new_key, False, False) != MISSING:
         return 0
     rename_key(ctx, key, new_key)
     return 1
@@ -338,16 +338,26 @@ def randomkey(ctx: Client) -> bytes | None:
 OBJECT = container("OBJECT", arity=-2)
 
 
+def is_there(ctx: Client, key: bytes) -> bool:
+    """Counts a hit or a miss, which is no event."""
+    found = ctx.db.lookup(key, False, False) != MISSING
+    if found:
+        ctx.keyspace.hits += 1
+    else:
+        ctx.keyspace.misses += 1
+    return found
+
+
 @command("OBJECT|ENCODING", arity=3, flags=READONLY, keys=(2, 2, 1), key_flags="RO", tips=["nondeterministic_output"])
 def object_encoding(ctx: Client, key: bytes) -> bytes | None:
-    if ctx.db.lookup(key, True, False) == MISSING:
+    if not is_there(ctx, key):
         return None
     return encoding_of(ctx.db, key, ctx.server.config)
 
 
 @command("OBJECT|REFCOUNT", arity=3, flags=READONLY, keys=(2, 2, 1), key_flags="RO", tips=["nondeterministic_output"])
 def object_refcount(ctx: Client, key: bytes) -> int | None:
-    if ctx.db.lookup(key, True, False) == MISSING:
+    if not is_there(ctx, key):
         return None
     if ctx.db.encoding(key) == b"int" and shares_integers(ctx):
         text = ctx.db.get_range(key, 0, len(b"%d" % SHARED_INTEGERS))
@@ -364,7 +374,7 @@ def shares_integers(ctx: Client) -> bool:
 
 @command("OBJECT|IDLETIME", arity=3, flags=READONLY, keys=(2, 2, 1), key_flags="RO", tips=["nondeterministic_output"])
 def object_idletime(ctx: Client, key: bytes) -> int | None:
-    if ctx.db.lookup(key, True, False) == MISSING:
+    if not is_there(ctx, key):
         return None
     if counts_frequency(ctx):
         raise CommandError(
@@ -376,7 +386,7 @@ def object_idletime(ctx: Client, key: bytes) -> int | None:
 
 @command("OBJECT|FREQ", arity=3, flags=READONLY, keys=(2, 2, 1), key_flags="RO", tips=["nondeterministic_output"])
 def object_freq(ctx: Client, key: bytes) -> int | None:
-    if ctx.db.lookup(key, True, False) == MISSING:
+    if not is_there(ctx, key):
         return None
     if not counts_frequency(ctx):
         raise CommandError(

@@ -138,6 +138,7 @@ class Search:
         self.any = False
         self.destination: bytes | None = None
         self.stores_distances = False
+        self.event = b"georadiusstore"
 
     def take_radius(self, radius: bytes, unit: bytes) -> None:
         self.lengths = (length_of(radius, "radius"),)
@@ -182,7 +183,7 @@ class Search:
             (member, distance / self.metres if self.stores_distances else score)
             for member, score, distance, _, _ in found
         ]
-        replace_sorted_set(ctx.db, self.destination, pairs)
+        replace_sorted_set(ctx.db, self.destination, pairs, self.event)
         ctx.keyspace.dirty += max(len(pairs) - 1, 0)  # each member counts as a change
         return len(pairs)
 
@@ -298,6 +299,7 @@ class ShapeSearch(Search):
     def __init__(self, source: SortedSet | None, destination: bytes | None):
         super().__init__(source)
         self.destination = destination
+        self.event = b"geosearchstore"
         self.origin = b""  # the option that said where from
         self.form = b""  # the option that said how far
 

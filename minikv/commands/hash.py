@@ -53,21 +53,33 @@ def set_pairs(ctx: Client, key: bytes, pairs: tuple[bytes, ...]) -> int:
     """How many of the fields are new."""
     hash_: Hash = Hash.to_write(ctx.db, key)
     if len(pairs) == 2:
-        return 1 if hash_.set(pairs[0], pairs[1]) else 0
-    ctx.db.make_sure_of_all(pairs)
-    return sum([hash_.set(pairs[i], pairs[i + 1]) for i in range(0, len(pairs), 2)])
+        added = 1 if hash_.set(pairs[0], pairs[1]) else 0
+    else:
+        ctx.db.make_sure_of_all(pairs)
+        added = sum([hash_.set(pairs[i], pairs[i + 1]) for i in range(0, len(pairs), 2)])
+    hash_.notify(b"hset")
+    return added
 
 
 @command("HSETNX", arity=4, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def hsetnx(ctx: Client, key: bytes, field: bytes, value: bytes) -> int:
     hash_ = Hash.to_write(ctx.db, key)
-    return 0 if hash_.contains(field) else int(hash_.set(field, value))
+    if hash_.contains(field):
+        return 0
+    hash_.set(field, value)
+    hash_.notify(b"hset")
+    return 1
 
 
 @command("HDEL", arity=-3, flags=WRITE | FAST, key_flags="RW delete")
 def hdel(ctx: Client, key: bytes, *fields: bytes) -> int:
     hash_: Hash | None = Hash.at(ctx.db, key, False)
-    return 0 if hash_ is None else sum([hash_.delete(field) for field in fields])
+    if hash_ is None:
+        return 0
+    deleted = sum([hash_.delete(field) for field in fields])
+    if deleted:
+        hash_.notify_taken(b"hdel")
+    return deleted
 
 
 @command("HINCRBY", arity=4, flags=WRITE | DENYOOM | FAST, key_flags="RW access update")
@@ -78,7 +90,8 @@ def hincrby(ctx: Client, key: bytes, field: bytes, increment: bytes) -> int:
     number = amount if text is None else integer(text, "ERR hash value is not an integer") + amount
     if not INT64_MIN <= number <= INT64_MAX:
         raise CommandError("ERR increment or decrement would overflow")
-    hash_.set(field, b"%d" % number)
+    hash_.keep_expiry(field, b"%d" % number)
+    hash_.notify(b"hincrby")
     return number
 
 
@@ -98,7 +111,8 @@ def hincrbyfloat(ctx: Client, key: bytes, field: bytes, increment: bytes) -> byt
     if not total.is_finite():
         raise CommandError("ERR increment would produce NaN or Infinity")
     value = total.text()
-    hash_.set(field, value)
+    hash_.keep_expiry(field, value)
+    hash_.notify(b"hincrbyfloat")
     return value
 
 
@@ -159,7 +173,8 @@ def hrandfield(ctx: Client, key: bytes, *options: bytes) -> object:
     if options:
         return random_fields(ctx, key, *options)
     hash_ = Hash.at(ctx.db, key)
-    return None if hash_ is None else hash_.sample(1, True)[0]
+    found = [] if hash_ is None else hash_.sample(1, True)
+    return found[0] if found else None
 
 
 def random_fields(ctx: Client, key: bytes, count: bytes, *options: bytes) -> list[bytes] | list[list[bytes]]:

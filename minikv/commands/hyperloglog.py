@@ -16,7 +16,10 @@ command = in_category("hyperloglog")
 
 @command("PFADD", arity=-2, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def pfadd(ctx: Client, key: bytes, *elements: bytes) -> int:
-    changes = HyperLogLog.to_write(ctx.db, key).add(elements, ctx.server.config.hll_sparse_max_bytes)
+    sketch = HyperLogLog.to_write(ctx.db, key)
+    changes = sketch.add(elements, ctx.server.config.hll_sparse_max_bytes)
+    if changes:
+        sketch.notify(b"pfadd")
     return 1 if changes else 0
 
 
@@ -40,7 +43,9 @@ def pfcount(ctx: Client, *keys: bytes) -> int:
 )
 def pfmerge(ctx: Client, destination: bytes, *sources: bytes) -> SimpleString:
     values, dense = merged(ctx, (destination, *sources))
-    HyperLogLog.to_write(ctx.db, destination).raise_to(values, dense, ctx.server.config.hll_sparse_max_bytes)
+    sketch = HyperLogLog.to_write(ctx.db, destination)
+    sketch.raise_to(values, dense, ctx.server.config.hll_sparse_max_bytes)
+    sketch.notify(b"pfadd")
     return OK
 
 

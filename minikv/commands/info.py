@@ -25,6 +25,7 @@ from minikv.dispatch.client import Client
 from minikv.dispatch.histogram import percentiles_us
 from minikv.dispatch.spec import LOADING, STALE, command
 from minikv.dispatch.table import Command
+from minikv.keyspace import Database
 from minikv.protocol.reply import Verbatim
 from minikv.snapshot.info import persistence_fields
 
@@ -291,6 +292,7 @@ def stats_section(ctx: Client) -> Fields:
         "sync_partial_ok": 0,
         "sync_partial_err": 0,
         "expired_keys": keyspace.expired_keys,
+        "expired_subkeys": keyspace.expired_fields,
         "expired_stale_perc": 0.0,
         "expired_time_cap_reached_count": 0,
         "evicted_keys": keyspace.evicted_keys,
@@ -389,11 +391,13 @@ def cluster_section(ctx: Client) -> Fields:
 
 
 def keyspace_section(ctx: Client) -> Fields:
-    return {
-        f"db{database.number}": f"keys={len(database)},expires={database.expires},avg_ttl={database.average_ttl_ms()}"
-        for database in ctx.keyspace.databases
-        if len(database)
-    }
+    return {f"db{database.number}": contents(database) for database in ctx.keyspace.databases if len(database)}
+
+
+def contents(database: Database) -> str:
+    """What is in a database, in one line; hashes with fields that expire, which 7.0 does not have, if there are any."""
+    line = f"keys={len(database)},expires={database.expires},avg_ttl={database.average_ttl_ms()}"
+    return f"{line},subexpiry={database.hashes_with_ttls}" if database.hashes_with_ttls else line
 
 
 SECTIONS: dict[str, Callable[[Client], Fields]] = {

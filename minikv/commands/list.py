@@ -46,25 +46,31 @@ def side(word: bytes) -> bool:
 @command("LPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def lpush(ctx: Client, key: bytes, *values: bytes) -> int:
     list_: List = List.to_write(ctx.db, key)
-    return list_.push_all(values, True)
+    return push_all(list_, values, True)
 
 
 @command("RPUSH", arity=-3, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def rpush(ctx: Client, key: bytes, *values: bytes) -> int:
     list_: List = List.to_write(ctx.db, key)
-    return list_.push_all(values, False)
+    return push_all(list_, values, False)
 
 
 @command("LPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def lpushx(ctx: Client, key: bytes, *values: bytes) -> int:
     list_: List | None = List.at(ctx.db, key, False)
-    return 0 if list_ is None else list_.push_all(values, True)
+    return 0 if list_ is None else push_all(list_, values, True)
 
 
 @command("RPUSHX", arity=-3, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def rpushx(ctx: Client, key: bytes, *values: bytes) -> int:
     list_: List | None = List.at(ctx.db, key, False)
-    return 0 if list_ is None else list_.push_all(values, False)
+    return 0 if list_ is None else push_all(list_, values, False)
+
+
+def push_all(list_: List, values: tuple[bytes, ...], left: bool) -> int:
+    length = list_.push_all(values, left)
+    list_.notify(b"lpush" if left else b"rpush")
+    return length
 
 
 # Taking from the ends
@@ -75,7 +81,7 @@ def lpop(ctx: Client, key: bytes, *options: bytes) -> object:
     if options:
         return pop_many(ctx, "lpop", key, options, True)
     list_: List | None = List.at(ctx.db, key, False)
-    return None if list_ is None else list_.pop(True)
+    return None if list_ is None else pop(list_, True)
 
 
 @command("RPOP", arity=-2, flags=WRITE | FAST, key_flags="RW access delete")
@@ -83,7 +89,20 @@ def rpop(ctx: Client, key: bytes, *options: bytes) -> object:
     if options:
         return pop_many(ctx, "rpop", key, options, False)
     list_: List | None = List.at(ctx.db, key, False)
-    return None if list_ is None else list_.pop(False)
+    return None if list_ is None else pop(list_, False)
+
+
+def pop(list_: List, left: bool) -> bytes:
+    value = list_.pop(left)
+    list_.notify_taken(b"lpop" if left else b"rpop")
+    return value
+
+
+def pop_up_to(list_: List, count: int, left: bool) -> list[bytes]:
+    values = list_.pop_many(count, left)
+    if values:
+        list_.notify_taken(b"lpop" if left else b"rpop")
+    return values
 
 
 def pop_many(ctx: Client, name: str, key: bytes, options: Sequence[bytes], left: bool) -> object:
@@ -93,7 +112,7 @@ def pop_many(ctx: Client, name: str, key: bytes, options: Sequence[bytes], left:
     if count < 0:
         raise CommandError(NOT_POSITIVE)
     list_ = List.at(ctx.db, key, False)
-    return NULL_ARRAY if list_ is None else list_.pop_many(count, left)
+    return NULL_ARRAY if list_ is None else pop_up_to(list_, count, left)
 
 
 @command(
@@ -113,7 +132,7 @@ def many_of_first(words: Sequence[bytes]) -> tuple[Sequence[bytes], Serve]:
 
     def pop(ctx: Client, key: bytes) -> object:
         list_ = List.at(ctx.db, key, False)
-        return POSTPONED if list_ is None else [key, list_.pop_many(count, left)]
+        return POSTPONED if list_ is None else [key, pop_up_to(list_, count, left)]
 
     return keys, pop
 
@@ -146,6 +165,8 @@ def move(ctx: Client, source: bytes, destination: bytes, from_left: bool, to_lef
     else:
         from_list.remove(1 if from_left else len(from_list) - 2)
     ctx.keyspace.dirty -= 1  # it counts as one change
+    to_list.notify(b"lpush" if to_left else b"rpush")
+    from_list.notify_taken(b"lpop" if from_left else b"rpop")
     return value
 
 
@@ -178,6 +199,7 @@ def lset(ctx: Client, key: bytes, index: bytes, value: bytes) -> SimpleString:
         raise CommandError(NO_SUCH_KEY)
     if not list_.set(integer(index), value):
         raise CommandError("ERR index out of range")
+    list_.notify(b"lset")
     return OK
 
 
@@ -192,6 +214,7 @@ def linsert(ctx: Client, key: bytes, where: bytes, pivot: bytes, value: bytes) -
     if not found:
         return -1
     list_.insert(found[0] + (where.upper() == b"AFTER"), value)
+    list_.notify(b"linsert")
     return len(list_)
 
 
@@ -208,6 +231,7 @@ def ltrim(ctx: Client, key: bytes, start: bytes, stop: bytes) -> SimpleString:
             list_.remove(0, begin)
         if end - begin == size:
             ctx.db.break_watches(key)  # as Redis
+        list_.notify_taken(b"ltrim")
     return OK
 
 
@@ -218,7 +242,12 @@ def ltrim(ctx: Client, key: bytes, start: bytes, stop: bytes) -> SimpleString:
 def lrem(ctx: Client, key: bytes, count: bytes, value: bytes) -> int:
     limit = integer(count)
     list_ = List.at(ctx.db, key, False)
-    return 0 if list_ is None else list_.remove_equal(value, min(abs(limit), INT64_MAX), limit < 0)
+    if list_ is None:
+        return 0
+    removed = list_.remove_equal(value, min(abs(limit), INT64_MAX), limit < 0)
+    if removed:
+        list_.notify_taken(b"lrem")
+    return removed
 
 
 @command("LPOS", arity=-3, flags=READONLY, key_flags="RO access")

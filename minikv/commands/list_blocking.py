@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from minikv.commands.encoding import LIST
-from minikv.commands.list import MOVES, many_of_first, move, side
+from minikv.commands.list import MOVES, many_of_first, move, pop, side
 from minikv.dispatch.blocking import first_ready, timeout_in_seconds
 from minikv.dispatch.client import Client
 from minikv.dispatch.spec import BLOCKING, DENYOOM, MOVABLEKEYS, NOSCRIPT, WRITE, KeySpec, in_category
@@ -26,12 +26,12 @@ def brpop(ctx: Client, *words: bytes) -> object:
 
 def pop_left(ctx: Client, key: bytes) -> object:
     list_ = List.at(ctx.db, key, False)
-    return POSTPONED if list_ is None else [key, list_.pop(True)]
+    return POSTPONED if list_ is None else [key, pop(list_, True)]
 
 
 def pop_right(ctx: Client, key: bytes) -> object:
     list_ = List.at(ctx.db, key, False)
-    return POSTPONED if list_ is None else [key, list_.pop(False)]
+    return POSTPONED if list_ is None else [key, pop(list_, False)]
 
 
 @command(

@@ -19,6 +19,24 @@ EXPIRED = -1  # a time that has passed
 FREQUENCY_MAX = 255
 
 
+# How values are laid out in payloads, by type; Redis's words in the log.
+LAYOUTS = {
+    9: "Zipmap",
+    10: "List ziplist",
+    11: "Intset",
+    12: "Zset ziplist",
+    13: "Hash ziplist",
+    14: "Quicklist ziplist",
+    15: "Stream listpack",
+    16: "Hash listpack",
+    17: "Zset listpack",
+    18: "Quicklist listpack",
+    19: "Stream listpack",
+    20: "Set listpack",
+    21: "Stream listpack",
+}
+
+
 @command(
     "DUMP", arity=2, flags=READONLY, key_flags="RO access", categories="keyspace", tips=["nondeterministic_output"]
 )
@@ -36,16 +54,15 @@ def restore(ctx: Client, key: bytes, ttl: bytes, data: bytes, *options: bytes) -
     if not replace and ctx.db.lookup(key, False, True) != MISSING:
         raise CommandError("BUSYKEY Target key name already exists.")
     expire_at_ms = restored_time(ctx, ttl, absolute)
-    if not payload.is_sound(data):
+    if not payload.is_sound(data, not ctx.server.switches.checksums_skipped):
         raise CommandError("ERR DUMP payload version or checksum are wrong")
-    drop_field_ttls = ctx.server.config.load_field_ttls == "drop"
     try:
-        alive = payload.restore(ctx.db, key, data, expire_at_ms, idle_s, frequency, drop_field_ttls)
+        alive = payload.restore(ctx.db, key, data, expire_at_ms, idle_s, frequency)
     except RdbError as error:
-        ctx.server.log.verbose(f"RESTORE was refused a payload: {error}")
+        ctx.server.log.verbose(f"RESTORE: {LAYOUTS.get(data[0], 'Value')} integrity check failed: {error}")
         raise CommandError("ERR Bad data format") from error
     if not alive:
-        ctx.db.delete(key)
+        ctx.db.discard(key)
     return OK
 
 

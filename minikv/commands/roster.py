@@ -52,7 +52,19 @@ def client_line(client: Client) -> bytes:
     end: bytes = text[: snprintf(text, 512, b" redir=%lld resp=%d\n", redirect, client.resp)]
     name: bytes = client.last_command.full_name if client.last_command is not None else b"NULL"
     return b"".join(
-        (start, client.addr, b" laddr=", client.laddr, middle, client.name, rest, name, b" user=", client.user, end)
+        (
+            start,
+            client.addr,
+            b" laddr=",
+            client.laddr,
+            middle,
+            client.name,
+            rest,
+            name,
+            b" user=",
+            client.user.name,
+            end,
+        )
     )
 
 
@@ -94,7 +106,7 @@ def chosen_clients(ctx: Client, wanted: dict) -> list:
         return []  # there are no replicas
     addr: bytes = wanted.get(b"addr")
     laddr: bytes = wanted.get(b"laddr")
-    logged_in: cython.bint = b"user" in wanted
+    user = wanted.get(b"user")
     skip_own: cython.bint = wanted[b"skipme"]
     found: list = []
     client: Client
@@ -105,7 +117,7 @@ def chosen_clients(ctx: Client, wanted: dict) -> list:
             continue
         if kind is not None and (client.subscriptions is not None) != (kind == b"pubsub"):
             continue
-        if (logged_in and not client.authenticated) or (skip_own and client is ctx):
+        if (user is not None and client.user is not user) or (skip_own and client is ctx):
             continue
         found.append(client)
     return found

@@ -38,15 +38,24 @@ def stored(destination_flags: str) -> list[KeySpec]:
 def sadd(ctx: Client, key: bytes, *members: bytes) -> int:
     set_: Set = Set.to_write(ctx.db, key)
     if len(members) == 1:
-        return 1 if set_.add(members[0]) else 0
-    ctx.db.make_sure_of_all(members)
-    return sum([set_.add(member) for member in members])
+        added = 1 if set_.add(members[0]) else 0
+    else:
+        ctx.db.make_sure_of_all(members)
+        added = sum([set_.add(member) for member in members])
+    if added:
+        set_.notify(b"sadd")
+    return added
 
 
 @command("SREM", arity=-3, flags=WRITE | FAST, key_flags="RW delete")
 def srem(ctx: Client, key: bytes, *members: bytes) -> int:
     set_: Set | None = Set.at(ctx.db, key, False)
-    return 0 if set_ is None else sum([set_.remove(member) for member in members])
+    if set_ is None:
+        return 0
+    removed = sum([set_.remove(member) for member in members])
+    if removed:
+        set_.notify_taken(b"srem")
+    return removed
 
 
 @command("SISMEMBER", arity=3, flags=READONLY | FAST, key_flags="RO")
@@ -86,6 +95,7 @@ def smembers(ctx: Client, key: bytes) -> reply.Set:
 def smove(ctx: Client, source: bytes, destination: bytes, member: bytes) -> int:
     from_set = Set.at(ctx.db, source, False)
     if from_set is None:
+        ctx.db.lookup(destination, False)  # it may have expired
         return 0
     to_set = Set.to_write(ctx.db, destination)
     if not from_set.contains(member):
@@ -93,7 +103,10 @@ def smove(ctx: Client, source: bytes, destination: bytes, member: bytes) -> int:
     if source != destination:
         ctx.db.make_sure_of_all((member,))  # nothing is lost if there is no room for it
         from_set.remove(member)
-        to_set.add(member)
+        is_new = to_set.add(member)
+        from_set.notify_taken(b"srem")
+        if is_new:
+            to_set.notify(b"sadd")
     return 1
 
 
@@ -118,7 +131,11 @@ def spop(ctx: Client, key: bytes, *options: bytes) -> bytes | reply.Set | None:
     if options:
         return pop_many(ctx, key, *options)
     set_: Set | None = Set.at(ctx.db, key, False)
-    return None if set_ is None else set_.pop()
+    if set_ is None:
+        return None
+    member = set_.pop()
+    set_.notify_taken(b"spop")
+    return member
 
 
 def pop_many(ctx: Client, key: bytes, count: bytes, *rest: bytes) -> reply.Set:
@@ -133,6 +150,8 @@ def pop_many(ctx: Client, key: bytes, count: bytes, *rest: bytes) -> reply.Set:
     popped = set_.sample(wanted, True)
     for member in popped:
         set_.remove(member)
+    if popped:
+        set_.notify_taken(b"spop")
     return reply.Set(popped)
 
 
@@ -167,7 +186,7 @@ def sinter(ctx: Client, *keys: bytes) -> reply.Set:
 
 @command("SINTERSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(1, -1, 1), keyspecs=stored("RW update"))
 def sinterstore(ctx: Client, destination: bytes, *keys: bytes) -> int:
-    return replace_set(ctx.db, destination, intersection(ctx, keys))
+    return replace_set(ctx.db, destination, intersection(ctx, keys), b"sinterstore")
 
 
 @command(
@@ -215,7 +234,7 @@ def sunion(ctx: Client, *keys: bytes) -> set[bytes]:
 
 @command("SUNIONSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(1, -1, 1), keyspecs=stored("OW update"))
 def sunionstore(ctx: Client, destination: bytes, *keys: bytes) -> int:
-    return replace_set(ctx.db, destination, union(ctx, keys))
+    return replace_set(ctx.db, destination, union(ctx, keys), b"sunionstore")
 
 
 def union(ctx: Client, keys: tuple[bytes, ...]) -> set[bytes]:
@@ -230,7 +249,7 @@ def sdiff(ctx: Client, *keys: bytes) -> reply.Set:
 
 @command("SDIFFSTORE", arity=-3, flags=WRITE | DENYOOM, keys=(1, -1, 1), keyspecs=stored("OW update"))
 def sdiffstore(ctx: Client, destination: bytes, *keys: bytes) -> int:
-    return replace_set(ctx.db, destination, difference(ctx, keys))
+    return replace_set(ctx.db, destination, difference(ctx, keys), b"sdiffstore")
 
 
 def difference(ctx: Client, keys: tuple[bytes, ...]) -> list[bytes]:

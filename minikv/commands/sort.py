@@ -7,10 +7,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from minikv.acl.user import ACCESS_READ
 from minikv.commands.encoding import LIST, SET, SORTED_SET
 from minikv.commands.sort_order import by_numbers, by_texts
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer
 from minikv.dispatch.client import Client
+from minikv.dispatch.script_client import ScriptClient
 from minikv.dispatch.spec import DENYOOM, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
 from minikv.errors import CommandError, WrongTypeError
 from minikv.keyspace import Database
@@ -33,11 +35,11 @@ STORED_KEY = KeySpec("OW update", ("unknown",), ("unknown",))
     categories="set sortedset list dangerous",
 )
 def sort(ctx: Client, key: bytes, *words: bytes) -> int | list[bytes | None]:
-    wanted = Sorting(words, may_store=True)
+    wanted = Sorting(words, True, isinstance(ctx, ScriptClient), may_read_all(ctx, b"sort", key, *words))
     values = wanted.values(ctx.db, wanted.elements(ctx.db, key))
     if wanted.destination is None:
         return values
-    stored = replace_list(ctx.db, wanted.destination, [value or b"" for value in values])
+    stored = replace_list(ctx.db, wanted.destination, [value or b"" for value in values], b"sortstore")
     ctx.keyspace.dirty += max(stored - 1, 0)  # each element counts, and one has been counted
     return stored
 
@@ -51,8 +53,16 @@ def sort(ctx: Client, key: bytes, *words: bytes) -> int | list[bytes | None]:
     categories="set sortedset list dangerous",
 )
 def sort_ro(ctx: Client, key: bytes, *words: bytes) -> list[bytes | None]:
-    wanted = Sorting(words, may_store=False)
+    wanted = Sorting(words, False, isinstance(ctx, ScriptClient), may_read_all(ctx, b"sort_ro", key, *words))
     return wanted.values(ctx.db, wanted.elements(ctx.db, key))
+
+
+def may_read_all(ctx: Client, *request: bytes) -> bool:
+    """Whether the user may read whatever keys BY and GET lead to."""
+    if ctx.unrestricted:
+        return True
+    found = ctx.server.table.lookup(request[0])
+    return found is not None and found.requirements.has_unrestricted_keys(ctx.user, request, ACCESS_READ)
 
 
 class Sorting:
@@ -62,7 +72,9 @@ class Sorting:
     over a BY with one, whatever their order. gets: the patterns of the values to show.
     """
 
-    def __init__(self, words: Sequence[bytes], may_store: bool):
+    def __init__(self, words: Sequence[bytes], may_store: bool, for_script: bool, may_read_all: bool):
+        self.for_script = for_script
+        self.may_read_all = may_read_all
         self.descending = self.alphabetic = self.unsorted = False
         self.by: Pattern | None = None
         self.gets: list[Pattern] = []
@@ -90,7 +102,11 @@ class Sorting:
         elif word == b"by" and more:
             self.by = Pattern(words[place + 1])
             self.unsorted = self.unsorted or self.by.is_constant
+            if not self.by.is_constant and not self.may_read_all:
+                raise CommandError("ERR BY option of SORT denied due to insufficient ACL permissions.")
         elif word == b"get" and more:
+            if not self.may_read_all:
+                raise CommandError("ERR GET option of SORT denied due to insufficient ACL permissions.")
             self.gets.append(Pattern(words[place + 1]))
         else:
             raise CommandError(SYNTAX_ERROR)
@@ -102,8 +118,8 @@ class Sorting:
         if view is None:
             return []
         start, stop = self.range_of(len(view))
-        # What is stored must not depend on chance, so a set is always sorted for it.
-        if self.unsorted and not (isinstance(view, Set) and self.destination is not None):
+        # What is stored or seen by a script must not depend on chance, so a set is always sorted for it.
+        if self.unsorted and not (isinstance(view, Set) and (self.destination is not None or self.for_script)):
             return in_own_order(view, start, stop, self.descending)
         return self.in_order_of_weights(db, in_own_order(view, 0, len(view), False), start, stop)
 

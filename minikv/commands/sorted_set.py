@@ -62,7 +62,10 @@ def zadd(ctx: Client, key: bytes, *words: bytes) -> int | float | None:
     score = parse_double(words[0])
     if score is not None and len(words) == 2:
         set_: SortedSet = SortedSet.to_write(ctx.db, key)
-        return 1 if set_.set(words[1], score) else 0
+        added = 1 if set_.set(words[1], score) else 0
+        if set_.has_changed:
+            set_.notify(b"zadd")
+        return added
     return add(ctx, key, words, 0)
 
 
@@ -98,6 +101,8 @@ def add_pairs(
     if not options:
         for place in range(len(scores)):
             added += set_.set(members[place], scores[place])
+        if set_.has_changed:
+            set_.notify(b"zadd")
         return added
     score: float | None = None
     for member, number in zip(members, scores, strict=True):
@@ -107,6 +112,8 @@ def add_pairs(
             set_.set(member, score)
             added += old is None
             updated += old is not None
+    if set_.has_changed:
+        set_.notify(b"zincr" if options & INCR else b"zadd")
     if options & INCR:
         return score
     return added + updated if options & CH else added
@@ -146,7 +153,12 @@ def score_of(text: bytes, error: str = NOT_A_FLOAT) -> float:
 @command("ZREM", arity=-3, flags=WRITE | FAST, key_flags="RW delete")
 def zrem(ctx: Client, key: bytes, *members: bytes) -> int:
     set_: SortedSet | None = SortedSet.at(ctx.db, key, False)
-    return 0 if set_ is None else sum([set_.remove(member) for member in members])
+    if set_ is None:
+        return 0
+    removed = sum([set_.remove(member) for member in members])
+    if removed:
+        set_.notify_taken(b"zrem")
+    return removed
 
 
 @command("ZCARD", arity=2, flags=READONLY | FAST, key_flags="RO")
@@ -342,7 +354,7 @@ def zrangestore(ctx: Client, destination: bytes, source: bytes, *words: bytes) -
     wanted = Range(words, store=True)
     set_ = SortedSet.at(ctx.db, source)
     pairs = [] if set_ is None else set_.by_rank(*wanted.ranks_in(set_), wanted.reverse)
-    return replace_sorted_set(ctx.db, destination, pairs)
+    return replace_sorted_set(ctx.db, destination, pairs, b"zrangestore")
 
 
 class Range:
@@ -422,24 +434,26 @@ def reply_ranks(ctx: Client, key: bytes, first: int, last: int) -> list[bytes]:
 
 @command("ZREMRANGEBYRANK", arity=4, flags=WRITE, key_flags="RW delete")
 def zremrangebyrank(ctx: Client, key: bytes, first: bytes, last: bytes) -> int:
-    return remove_range(ctx, key, by_rank(first, last))
+    return remove_range(ctx, key, by_rank(first, last), b"zremrangebyrank")
 
 
 @command("ZREMRANGEBYSCORE", arity=4, flags=WRITE, key_flags="RW delete")
 def zremrangebyscore(ctx: Client, key: bytes, low: bytes, high: bytes) -> int:
-    return remove_range(ctx, key, by_score(low, high))
+    return remove_range(ctx, key, by_score(low, high), b"zremrangebyscore")
 
 
 @command("ZREMRANGEBYLEX", arity=4, flags=WRITE, key_flags="RW delete")
 def zremrangebylex(ctx: Client, key: bytes, low: bytes, high: bytes) -> int:
-    return remove_range(ctx, key, by_member(low, high))
+    return remove_range(ctx, key, by_member(low, high), b"zremrangebylex")
 
 
-def remove_range(ctx: Client, key: bytes, ranks: Ranks) -> int:
+def remove_range(ctx: Client, key: bytes, ranks: Ranks, event: bytes) -> int:
     set_ = SortedSet.at(ctx.db, key, False)
     if set_ is None:
         return 0
     found = set_.by_rank(*ranks(set_))
     for member, _ in found:
         set_.remove(member)
+    if found:
+        set_.notify_taken(event)
     return len(found)

@@ -197,16 +197,16 @@ def zintercard(ctx: Client, numkeys: bytes, *words: bytes) -> int:
 @command("ZUNIONSTORE", arity=-4, flags=WRITE | DENYOOM | MOVABLEKEYS, keys=(1, 1, 1), keyspecs=STORED)
 def zunionstore(ctx: Client, destination: bytes, numkeys: bytes, *words: bytes) -> int:
     scores = Request(ctx, "zunionstore", numkeys, words, COMBINING).union()
-    return replace_sorted_set(ctx.db, destination, list(scores.items()))
+    return replace_sorted_set(ctx.db, destination, list(scores.items()), b"zunionstore")
 
 
 @command("ZINTERSTORE", arity=-4, flags=WRITE | DENYOOM | MOVABLEKEYS, keys=(1, 1, 1), keyspecs=STORED)
 def zinterstore(ctx: Client, destination: bytes, numkeys: bytes, *words: bytes) -> int:
-    return replace_sorted_set(
-        ctx.db, destination, Request(ctx, "zinterstore", numkeys, words, COMBINING).intersection()
-    )
+    pairs = Request(ctx, "zinterstore", numkeys, words, COMBINING).intersection()
+    return replace_sorted_set(ctx.db, destination, pairs, b"zinterstore")
 
 
 @command("ZDIFFSTORE", arity=-4, flags=WRITE | DENYOOM | MOVABLEKEYS, keys=(1, 1, 1), keyspecs=STORED)
 def zdiffstore(ctx: Client, destination: bytes, numkeys: bytes, *words: bytes) -> int:
-    return replace_sorted_set(ctx.db, destination, Request(ctx, "zdiffstore", numkeys, words, set()).difference())
+    pairs = Request(ctx, "zdiffstore", numkeys, words, set()).difference()
+    return replace_sorted_set(ctx.db, destination, pairs, b"zdiffstore")

@@ -48,6 +48,8 @@ def take(set_: SortedSet, count: int, highest: bool) -> Pairs:
     found = set_.by_rank(0, min(count, len(set_)), highest)
     for member, _ in found:
         set_.remove(member)
+    if found:
+        set_.notify_taken(b"zpopmax" if highest else b"zpopmin")
     return found
 
 

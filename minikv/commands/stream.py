@@ -155,8 +155,9 @@ def xadd(ctx: Client, key: bytes, *words: bytes) -> bytes | None:
         id = next_id(stream.last_id, id, given)
         stream.add(id, parts, config.stream_node_max_bytes, config.stream_node_max_entries)
         text = format_id(id)
-    if trim is not None:
-        trim.apply(stream)
+    stream.notify(b"xadd")
+    if trim is not None and trim.apply(stream):
+        stream.notify(b"xtrim")
     return text
 
 
@@ -190,6 +191,7 @@ def xtrim(ctx: Client, key: bytes, *words: bytes) -> int:
         removed = trim.apply(stream)
         if removed:
             stream.mark_trimmed(removed)
+            stream.notify(b"xtrim")
     return removed
 
 
@@ -206,6 +208,7 @@ def xdel(ctx: Client, key: bytes, *texts: bytes) -> int:
     finally:
         if deleted:
             stream.deleted(deleted)
+            stream.notify(b"xdel")
     return len(deleted)
 
 
@@ -258,6 +261,7 @@ def xsetid(ctx: Client, key: bytes, text: bytes, *options: bytes) -> SimpleStrin
             raise CommandError("ERR The entries_added specified in XSETID is smaller than the target stream length")
     stream.set_numbers(id, max_deleted or stream.max_deleted_id, stream.entries_added if added is None else added)
     ctx.db.keyspace.dirty += 1
+    stream.notify(b"xsetid")
     return OK
 
 

@@ -126,6 +126,7 @@ def xgroup_create(ctx: Client, key: bytes, name: bytes, text: bytes, *options: b
     if exists and stream.last_delivered(name, cython.address(read_to)):
         raise CommandError(GROUP_EXISTS)
     stream.create_group(name, new_group(name, id, reads))
+    stream.notify(b"xgroup-create")
     return OK
 
 
@@ -145,6 +146,7 @@ def xgroup_setid(ctx: Client, key: bytes, name: bytes, text: bytes, *options: by
     group.reads = reads
     group.store()
     ctx.db.keyspace.dirty += 1
+    group.stream.notify(b"xgroup-setid")
     return OK
 
 
@@ -154,6 +156,7 @@ def xgroup_destroy(ctx: Client, key: bytes, name: bytes) -> int:
     if not stream.put_group(name, None):
         return 0
     ctx.db.keyspace.dirty += 1
+    stream.notify(b"xgroup-destroy")
     ctx.db.note_ready(key)
     return 1
 
@@ -177,6 +180,7 @@ def xgroup_delconsumer(ctx: Client, key: bytes, name: bytes, consumer: bytes) ->
     pending = group.drop(number)
     group.store()
     ctx.db.keyspace.dirty += 1
+    group.stream.notify(b"xgroup-delconsumer")
     return pending
 
 

@@ -10,6 +10,7 @@ from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
 from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.minikv.commands.stream_id import read_id
 from cython.cimports.minikv.dispatch.client import Client
+from cython.cimports.minikv.dispatch.script_client import ScriptClient
 from cython.cimports.minikv.keyspace.database import Keyspace
 from cython.cimports.minikv.keyspace.stream import Stream, StreamNumbers, find_stream
 from cython.cimports.minikv.keyspace.stream_group import NO_CONSUMER, Entry, Group, group_of, next_id
@@ -19,7 +20,7 @@ from minikv.commands.encoding import STREAM
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer
 from minikv.dispatch.blocking import block
 from minikv.dispatch.spec import BLOCKING, MOVABLEKEYS, READONLY, WRITE, KeySpec, command
-from minikv.errors import CommandError
+from minikv.errors import CommandError, NamingError
 from minikv.protocol.reply import NULL_ARRAY, POSTPONED, Raw, encode
 
 # A client that has waited gets at most this many entries, unless COUNT says otherwise.
@@ -28,6 +29,7 @@ BAD_TIMEOUT = "ERR timeout is not an integer or out of range"
 NEGATIVE_TIMEOUT = "ERR timeout is negative"
 UNBALANCED = "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified."
 ONLY_XREADGROUP = "ERR The {} option is only supported by XREADGROUP. You called XREAD instead."
+NO_BLOCK_IN_SCRIPT = "ERR {} command is not allowed with BLOCK option from scripts"
 NO_GROUP_OPTION = "ERR Missing GROUP option for XREADGROUP"
 NEW_WITHOUT_GROUP = (
     "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option."
@@ -54,7 +56,7 @@ class Request:
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def read(self, words: tuple, with_group: cython.bint) -> cython.int:
+    def read(self, words: tuple, with_group: cython.bint, in_script: cython.bint) -> cython.int:
         place: cython.Py_ssize_t
         more: cython.Py_ssize_t
         self.group = self.consumer = b""
@@ -65,6 +67,8 @@ class Request:
             word: bytes = cython.cast(bytes, words[place]).upper()
             more = len(words) - 1 - place
             if word == b"BLOCK" and more:
+                if in_script:
+                    raise NamingError(NO_BLOCK_IN_SCRIPT)
                 self.timeout_ms = integer(words[place + 1], BAD_TIMEOUT)
                 if self.timeout_ms < 0:
                     raise CommandError(NEGATIVE_TIMEOUT)
@@ -122,7 +126,7 @@ def as_reply(ctx: Client, found: list) -> object:
 )
 def xread(ctx: Client, *words: bytes) -> object:
     request: Request = Request.__new__(Request)
-    request.read(words, False)
+    request.read(words, False, isinstance(ctx, ScriptClient))
     last_ids = bytearray(len(request.keys) * cython.sizeof(StreamId))
     lasts: cython.pointer[StreamId] = cython.cast(cython.pointer[StreamId], PyByteArray_AS_STRING(last_ids))
     last: StreamId
@@ -198,7 +202,7 @@ def largest_id() -> StreamId:
 )
 def xreadgroup(ctx: Client, *words: bytes) -> object:
     request: Request = Request.__new__(Request)
-    request.read(words, True)
+    request.read(words, True, isinstance(ctx, ScriptClient))
     keyspace: Keyspace = ctx.db.keyspace
     stream: Stream
     group: Group
@@ -267,7 +271,9 @@ def wait_as_consumer(ctx: Client, request: Request) -> object:
 @cython.exceptval(0xFFFFFFFF, check=False)
 def see_consumer(keyspace: Keyspace, group: Group, name: bytes) -> uint32_t:
     """The consumer that the client acts for; a new one is a change."""
-    keyspace.dirty += group.consumer_of(name) == NO_CONSUMER
+    if group.consumer_of(name) == NO_CONSUMER:
+        keyspace.dirty += 1
+        group.stream.notify(b"xgroup-createconsumer")
     return group.see(name, keyspace.now_ms)
 
 

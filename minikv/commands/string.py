@@ -20,6 +20,7 @@ from minikv.dispatch.client import Client
 from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, in_category
 from minikv.errors import CommandError, WrongTypeError
 from minikv.keyspace import AUTO, EMBSTR, NO_EXPIRY
+from minikv.keyspace.events import EVENT_GENERIC, EVENT_STRING
 from minikv.protocol.reply import OK, SimpleString
 
 command = in_category("string")
@@ -66,6 +67,8 @@ def set_with_options(ctx: Client, key: bytes, value: bytes, options: tuple[bytes
     if condition and (ctx.db.lookup(key, False, False) == MISSING) != (condition == b"NX"):
         return old
     ctx.db.set(key, value, expire_at_ms, keep_ttl)
+    if unit:
+        ctx.db.notify(EVENT_GENERIC, b"expire", key)
     return old if returns_old else OK
 
 
@@ -80,12 +83,14 @@ def setnx(ctx: Client, key: bytes, value: bytes) -> int:
 @command("SETEX", arity=4, flags=WRITE | DENYOOM, key_flags="OW update")
 def setex(ctx: Client, key: bytes, seconds: bytes, value: bytes) -> SimpleString:
     ctx.db.set(key, value, expiry_time(b"EX", seconds, ctx.keyspace.now_ms, "setex"))
+    ctx.db.notify(EVENT_GENERIC, b"expire", key)
     return OK
 
 
 @command("PSETEX", arity=4, flags=WRITE | DENYOOM, key_flags="OW update")
 def psetex(ctx: Client, key: bytes, milliseconds: bytes, value: bytes) -> SimpleString:
     ctx.db.set(key, value, expiry_time(b"PX", milliseconds, ctx.keyspace.now_ms, "psetex"))
+    ctx.db.notify(EVENT_GENERIC, b"expire", key)
     return OK
 
 
@@ -202,7 +207,9 @@ def setrange(ctx: Client, key: bytes, offset: bytes, data: bytes) -> int:
         if data:
             raise CommandError(STRING_TOO_LONG)
         return length
-    return ctx.db.set_range(key, start, data)
+    length = ctx.db.set_range(key, start, data)
+    ctx.db.notify(EVENT_STRING, b"setrange", key)
+    return length
 
 
 @command("SUBSTR", arity=4, flags=READONLY, key_flags="RO access")
@@ -266,7 +273,8 @@ def incrbyfloat(ctx: Client, key: bytes, increment: bytes) -> bytes:
     if not total.is_finite():
         raise CommandError("ERR increment would produce NaN or Infinity")
     value = total.text()
-    ctx.db.set(key, value, NO_EXPIRY, True, AUTO if b"." in value else EMBSTR)
+    ctx.db.write(key, value, AUTO if b"." in value else EMBSTR)
+    ctx.db.notify(EVENT_STRING, b"incrbyfloat", key)
     return value
 
 

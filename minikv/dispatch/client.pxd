@@ -1,5 +1,6 @@
 from cpython.object cimport PyObject
 
+from minikv.acl.user cimport User
 from minikv.dispatch.tracking cimport Tracker
 from minikv.keyspace.database cimport Database
 
@@ -34,8 +35,9 @@ cdef class Client:
     cdef public Database db
     cdef public long long id
     cdef public int resp, fd
-    cdef public bytes name, lib_name, lib_ver, user, addr, laddr
-    cdef public bint authenticated, is_unix, is_monitor, no_evict, no_touch, in_exec
+    cdef public bytes name, lib_name, lib_ver, addr, laddr
+    cdef public User user
+    cdef public bint authenticated, unrestricted, must_log_in, is_unix, is_monitor, no_evict, no_touch, in_exec
     cdef public long long created_ns, last_interaction_ns
     cdef public Transaction transaction
     cdef public object watch, last_command, subscriptions

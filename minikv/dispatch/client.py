@@ -15,6 +15,7 @@ from cython.cimports.cpython.mem import PyMem_Free, PyMem_Realloc
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
 
+from minikv.acl.user import User
 from minikv.protocol.reply import Transcript
 
 # Values of Client.reply_mode (CLIENT REPLY).
@@ -22,6 +23,9 @@ REPLY_ON = 0
 REPLY_OFF = 1
 REPLY_SKIP_NEXT = 2  # the command after this one is not answered
 REPLY_SKIP = 3  # the current command is not answered
+
+# The user of a client that has no server with users.
+ANYBODY = User(b"default")
 
 # Memory of a connection that does nothing.
 CLIENT_BYTES = 800
@@ -127,6 +131,9 @@ class Client:
     Watch token while keys are watched. last_command: the table's Command last looked up. blocked: the command that
     waits for a key. paused: a command waits for the end of CLIENT PAUSE. subscriptions: None without any. tracker: None
     before CLIENT TRACKING.
+
+    user: whose rights it has. authenticated: it has logged in, or need not when it came. must_log_in: it may do nothing
+    else now. unrestricted: it may do everything, so nothing about its user has to be checked.
     """
 
     def __init__(self, server: object, client_id: int = 0):
@@ -137,9 +144,10 @@ class Client:
         self.resp = 2
         self.fd = -1
         self.name = self.lib_name = self.lib_ver = b""
-        self.user = b"default"
         self.addr = self.laddr = b""
-        self.authenticated = True
+        users = getattr(server, "users", None)
+        self.user = ANYBODY if users is None else users.default
+        self.authenticated = self.unrestricted = True
         self.created_ns = self.last_interaction_ns = time.monotonic_ns()
 
     def discard_transaction(self) -> None:
@@ -155,13 +163,22 @@ class Client:
             for database in self.keyspace.databases:
                 database.unwatch(token)
 
-    def trust(self) -> None:
-        """The client has authenticated."""
+    def log_in(self, user: User) -> None:
+        """The client has authenticated as this user."""
+        self.user = user
         self.authenticated = True
+        self.review()
 
-    def distrust(self) -> None:
-        """The client has to authenticate again."""
-        self.authenticated = False
+    def log_out(self) -> None:
+        """Back to the default user, as a new connection has it."""
+        self.user = self.server.users.default
+        self.authenticated = self.user.is_open
+        self.review()
+
+    def review(self) -> None:
+        """The user has changed, or the user's rights have."""
+        self.must_log_in = not self.authenticated and not self.server.users.default.is_open
+        self.unrestricted = self.user.unrestricted and not self.must_log_in
 
     def resume(self) -> None:
         """Execute what had to wait."""

@@ -23,28 +23,38 @@ def key_flags(spec: KeySpec) -> list[str]:
     return [flag for flag in KEY_FLAGS if flag.lower() in given]
 
 
+def real_specs(spec: CommandSpec) -> list[KeySpec]:
+    """The key specifications without those that only say where a request belongs (SPUBLISH's channel)."""
+    return [keyspec for keyspec in spec.keyspecs if "not_key" not in keyspec.flags]
+
+
 def has_keys(spec: CommandSpec) -> bool:
     """Whether any argument of the command can be a key."""
-    return bool(spec.keyspecs)
+    return bool(real_specs(spec))
 
 
 def find_keys(spec: CommandSpec, request: Sequence[bytes]) -> list[tuple[bytes, list[str]]]:
-    """The keys of a request (names included) with the flags of each.
+    """The keys of a request (names included) with the flags of each; see find_places."""
+    return [(request[place], flags) for place, flags in find_places(spec, request)]
+
+
+def find_places(spec: CommandSpec, request: Sequence[bytes]) -> list[tuple[int, list[str]]]:
+    """Positions of the keys in a request, with the flags of each.
 
     Keys that a bad request lacks are left out; a wrong count of keys gives none.
     """
     if spec.name == "SORT":
-        return sort_keys(request)
+        return sort_places(request)
     if spec.name == "MIGRATE":
-        return migrate_keys(spec, request)
+        return migrate_places(spec, request)
     decide = VARIABLE_FLAGS.get(spec.name)
-    found = []
-    for keyspec in spec.keyspecs:
+    found: list[tuple[int, list[str]]] = []
+    for keyspec in real_specs(spec):
         flags = decide(request) if decide else key_flags(keyspec)
         places = key_places(keyspec, request)
         if places is None:
             return []
-        found += [(request[place], flags) for place in places]
+        found += [(place, flags) for place in places]
     return found
 
 
@@ -90,26 +100,26 @@ def last_place(begin: int, last: int, limit: int, count: int) -> int:
     return count + last
 
 
-def migrate_keys(spec: CommandSpec, request: Sequence[bytes]) -> list[tuple[bytes, list[str]]]:
+def migrate_places(spec: CommandSpec, request: Sequence[bytes]) -> list[tuple[int, list[str]]]:
     """The key, or those after KEYS."""
     flags = key_flags(spec.keyspecs[0])
     at = 6
     while at < len(request):
         word = request[at].lower()
         if word == b"keys":
-            return [] if request[3] else [(key, flags) for key in request[at + 1 :]]
+            return [] if request[3] else [(place, flags) for place in range(at + 1, len(request))]
         at += {b"auth": 2, b"auth2": 3}.get(word, 1)
-    return [(request[3], flags)] if len(request) > 3 else []
+    return [(3, flags)] if len(request) > 3 else []
 
 
-def sort_keys(request: Sequence[bytes]) -> list[tuple[bytes, list[str]]]:
+def sort_places(request: Sequence[bytes]) -> list[tuple[int, list[str]]]:
     """SORT's own, and the one after the last STORE, which may be anywhere among the options."""
-    found = [(request[1], ["RO", "access"])]
+    found = [(1, ["RO", "access"])]
     place = 2
     while place < len(request):
         word = request[place].lower()
         if word == b"store" and place + 1 < len(request):
-            found[1:] = [(request[place + 1], ["OW", "update"])]
+            found[1:] = [(place + 1, ["OW", "update"])]
         place += {b"limit": 3, b"by": 2, b"get": 2}.get(word, 1)
     return found
 
@@ -125,9 +135,10 @@ def bitfield_flags(request: Sequence[bytes]) -> list[str]:
     place = 2
     while place < len(request):
         operation = request[place].lower()
-        if operation == b"get":
+        left = len(request) - place - 1
+        if operation == b"get" and left > 1:
             place += 3
-        elif operation == b"overflow":
+        elif operation == b"overflow" and left > 0:
             place += 2
         else:
             return ["RW", "access", "update"]

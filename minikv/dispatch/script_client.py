@@ -11,9 +11,9 @@ from minikv.dispatch.client import Client
 class ScriptClient(Client):
     """What a script's commands see in place of the client whose script it is, and what holds for the script.
 
-    read_only: commands that write are refused. allow_oom: the memory limit does not hold. out_of_memory: it was
-    exceeded when the script began. wrote: a command that writes was called; from then on nothing is refused.
-    caller: the client whose script it is.
+    caller: whose script it is. read_only: commands that write are refused. allow_oom: the memory limit does not hold.
+    out_of_memory: it was exceeded when the script began. wrote: a command that writes was called; from then on nothing
+    is refused.
     """
 
     def __init__(self, server: object):
@@ -26,6 +26,7 @@ class ScriptClient(Client):
         self.caller = caller
         self.db = caller.db
         self.user = caller.user
+        self.unrestricted = caller.unrestricted
         self.name = caller.name
         self.resp = 2
         self.read_only = read_only

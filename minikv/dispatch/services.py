@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from minikv.acl.log import AclLog
+from minikv.acl.users import Users
 from minikv.config import Config
+from minikv.dispatch.switches import Switches
 from minikv.keyspace import Keyspace
 from minikv.latency import LatencyMonitor
 from minikv.log import Log
@@ -44,9 +47,12 @@ class Services(Protocol):
     functions: Any  # minikv.scripting.functions.Functions
     snapshots: SnapshotController
     saves: ForegroundSaves
+    switches: Switches
     slowlog: SlowLog
     latency: LatencyMonitor
     log: Log
+    users: Users
+    acl_log: AclLog
     startup_bytes: int
     run_id: str
     replication_id: str
@@ -108,10 +114,6 @@ class Services(Protocol):
 
     def forget(self, client: Client) -> None:
         """Remove the client from the monitors."""
-        ...
-
-    def authenticate(self, username: bytes, password: bytes) -> bool:
-        """Whether the name and password are right."""
         ...
 
     def request_shutdown(self, *, save: bool | None, now: bool, force: bool) -> None:

@@ -37,8 +37,12 @@ from cython.cimports.minikv.dispatch.spec import (
 )
 from cython.cimports.minikv.dispatch.tracking import CACHING
 
+from minikv.acl.log import MULTI, SCRIPT, TOPLEVEL
+from minikv.acl.log import REASONS as REASON_NAMES
+from minikv.acl.user import DENIED_COMMAND
 from minikv.dispatch.histogram import Histogram
 from minikv.dispatch.keys import find_keys
+from minikv.dispatch.permissions import Requirements
 from minikv.dispatch.spec import CommandSpec
 from minikv.dispatch.tracking import Tracking
 from minikv.errors import ArenaFull, CommandError, CountedError, NamingError
@@ -68,6 +72,10 @@ READ_ONLY_SCRIPT = cython.declare(cython.int, READONLY | NOSCRIPT | SKIP_MONITOR
 
 TOUCHES_KEYS = cython.declare(cython.int, WRITE | READONLY)
 HIDDEN_FROM_MONITOR = cython.declare(cython.int, SKIP_MONITOR | ADMIN)
+# The flags that only EVAL, FCALL and their like have.
+RUNS_SCRIPT = cython.declare(cython.int, NOSCRIPT | SKIP_MONITOR | MOVABLEKEYS)
+# What does not let a script pass without a look at what its first line promises.
+ASKS_SCRIPTS = cython.declare(cython.int, GATE_MISCONF | GATE_MEMORY | GATE_PAUSE_WRITES)
 
 # Command.role: the few commands that the checks below treat by name.
 ROLE_ORDINARY = cython.declare(cython.int, 0)
@@ -97,6 +105,29 @@ MISCONF = (
 ONLY_LISTENS = (
     "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
 )
+# By reason: DENIED_COMMAND, DENIED_KEY, DENIED_CHANNEL.
+REASONS = (
+    "",
+    "NOPERM this user has no permissions to run the '{}' command",
+    "NOPERM this user has no permissions to access one of the keys used as arguments",
+    "NOPERM this user has no permissions to access one of the channels used as arguments",
+)
+CHANGED_RIGHTS = (
+    "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. "
+    "This command is no longer allowed for the following reason: {}"
+)
+REASONS_IN_EXEC = (
+    "",
+    "no permission to execute the command or subcommand",
+    "no permission to touch the specified keys",
+    "no permission to access one of the channels used as arguments",
+)
+REASONS_IN_SCRIPT = (
+    "",
+    "ERR The user executing the script can't run this command or subcommand",
+    "ERR The user executing the script can't access at least one of the keys mentioned in the command arguments",
+    "ERR The user executing the script can't publish to the channel mentioned in the command",
+)
 LOADING_ERROR = "LOADING Redis is loading the dataset in memory"
 
 
@@ -111,7 +142,7 @@ class Command:
 
     calls, usec, rejected, failed: as INFO commandstats. histogram: of the calls' durations. depth: how many words the
     name has. subcommands: by lower-case word, for a container; else None. replies: what describes the command to
-    clients, encoded and kept by commands/command.py.
+    clients, encoded and kept by commands/command.py. requirements: what a user needs to run it.
     """
 
     def __init__(self, spec: CommandSpec, handler: object):
@@ -147,7 +178,8 @@ class CommandTable:
     """All commands by lower-case name, and dispatch.
 
     slow_us: slowlog-log-slower-than (-1: off). latency_us: latency-monitor-threshold in microseconds (0: off).
-    keeps_histograms: latency-tracking.
+    keeps_histograms: latency-tracking. allows_noscript: scripts may call every command (DEBUG). called_name: of the
+    request whose handler was called last, as the client has written it; borrowed.
     """
 
     def __init__(self, services: object, stats: Stats):
@@ -183,6 +215,9 @@ class CommandTable:
             if parent.subcommands is None:
                 parent.subcommands = {}
             parent.subcommands[word] = child
+        command: Command
+        for number, command in enumerate(table):
+            command.requirements = Requirements(command.spec, number)
         return table
 
     def __iter__(self):
@@ -272,9 +307,28 @@ class CommandTable:
         try:
             if command is None:
                 return self.execute(client, argv, argc)
-            return self.call(client, command, argv, argc)
+            return self.call_queued(client, command, argv, argc)
         finally:
             PyMem_Free(argv)
+
+    @cython.cfunc
+    def call_queued(
+        self,
+        client: Client,
+        command: Command,
+        argv: cython.pointer[cython.pointer[PyObject]],
+        argc: cython.Py_ssize_t,
+    ) -> object:
+        """Call a command that MULTI has queued, if the user may still run it."""
+        if not client.unrestricted:
+            found: cython.long = self.denial(client, command, argv, argc, MULTI)
+            if found:
+                text = CHANGED_RIGHTS.format(REASONS_IN_EXEC[found & 3])
+                self.stats.count_error(text)
+                return CommandError(text)
+        if self.gates & GATE_MONITORS:
+            self.show_script(client, command, argv, argc)
+        return self.call(client, command, argv, argc)
 
     @cython.cfunc
     @cython.exceptval(check=False)
@@ -305,7 +359,7 @@ class CommandTable:
         if (
             self.gates
             or client.transaction is not None
-            or not client.authenticated
+            or not client.unrestricted
             or client.subscriptions is not None
             or command.flags & PROTECTED
         ):
@@ -346,12 +400,13 @@ class CommandTable:
         # The client takes the slot of the (sub)command's name for the length of the call.
         place: cython.Py_ssize_t = command.depth - 1
         name: cython.pointer[PyObject] = argv[place]
+        self.called_name = name
         argv[place] = cython.cast(cython.pointer[PyObject], client)
         try:
             value = PyObject_Vectorcall(command.handler, argv + place, argc - place, cython.NULL)
         except CommandError as error:
             if isinstance(error, NamingError):
-                error = CommandError(str(error).format(cython.cast(bytes, name).decode()))
+                error = error.named(cython.cast(bytes, name))
             value = self.failed(command, error)
         except ArenaFull as error:
             value = self.failed(command, CommandError(f"OOM {error}"))
@@ -483,17 +538,24 @@ class CommandTable:
         flags: cython.int = command.flags
         if client.tracker is not None and client.tracker.flags & CACHING and client.transaction is None:
             client.tracker.next_command(command.full_name.startswith(b"client|"))
+        if flags & RUNS_SCRIPT == RUNS_SCRIPT and (gates & ASKS_SCRIPTS or client.transaction is not None):
+            flags = self.flags_of_script(command, argv, argc)
         always: cython.int = flags  # flags that this and all commands queued for EXEC have
         if command.role == ROLE_EXEC and client.transaction is not None:
             flags |= client.transaction.flags
             always &= client.transaction.common_flags
         if flags & PROTECTED and not is_enabled(self.services.config, command.full_name, client):
             return self.refuse(client, command, protected_text(command.full_name))
-        if not client.authenticated and not flags & NO_AUTH:
+        if client.must_log_in and not command.flags & NO_AUTH:
             return self.refuse(client, command, NOAUTH)
         in_multi: cython.bint = client.transaction is not None
         if in_multi and flags & NO_MULTI:
             return self.refuse(client, command, "ERR Command not allowed inside a transaction")
+        if not client.unrestricted:
+            found: cython.long = self.denial(client, command, argv, argc, MULTI if in_multi else TOPLEVEL)
+            if found:
+                name = command.full_name.decode()
+                return self.refuse(client, command, REASONS[found & 3].format(name))
         if client.is_monitor and flags & TOUCHES_KEYS:
             return self.refuse(client, command, "ERR Replica can't interact with the keyspace")
         if gates & GATE_MEMORY:
@@ -518,14 +580,43 @@ class CommandTable:
             self.services.postponed.add(client)
             return POSTPONED
         if in_multi and (command.role == ROLE_ORDINARY or command.role == ROLE_PING):
-            client.transaction.add(command, command.flags, argv, argc)
+            client.transaction.add(command, flags, argv, argc)
             return QUEUED
         if gates & GATE_NO_TOUCH:
             self.services.keyspace.keep_clocks(client.no_touch and command.full_name != b"touch")
-        if gates & GATE_MONITORS and flags & NOSCRIPT and flags & SKIP_MONITOR and flags & MOVABLEKEYS:
-            # A script: shown before what it calls.
-            feed_monitors(self.services.monitors, client, argv_list(argv, argc))
+        if gates & GATE_MONITORS:
+            self.show_script(client, command, argv, argc)
         return None
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def show_script(
+        self,
+        client: Client,
+        command: Command,
+        argv: cython.pointer[cython.pointer[PyObject]],
+        argc: cython.Py_ssize_t,
+    ) -> cython.int:
+        """Show monitors a script, before what it calls."""
+        if command.flags & RUNS_SCRIPT == RUNS_SCRIPT:
+            feed_monitors(self.services.monitors, client, argv_list(argv, argc))
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def flags_of_script(
+        self, command: Command, argv: cython.pointer[cython.pointer[PyObject]], argc: cython.Py_ssize_t
+    ) -> cython.int:
+        """The flags of EVAL, FCALL and their like, of which a script that says what it does replaces some."""
+        flags: cython.int = command.flags
+        services = self.services
+        library = services.functions if command.full_name.startswith(b"fcall") else services.scripts
+        promised = library.promises(command.full_name, cython.cast(bytes, argv[1]))
+        if promised is None:
+            return flags
+        may_write, may_fill = promised
+        flags &= ~(WRITE | DENYOOM | MAY_REPLICATE)
+        return flags | WRITE * may_write | DENYOOM * may_fill
 
     @cython.cfunc
     def call_from_script(
@@ -538,8 +629,10 @@ class CommandTable:
             refusal = "ERR Unknown Redis command called from script"
         elif argc != command.arity if command.arity > 0 else argc < -command.arity:
             refusal = "ERR Wrong number of args calling Redis command from script"
-        elif command.flags & NOSCRIPT:
+        elif command.flags & NOSCRIPT and not self.allows_noscript:
             refusal = "ERR This Redis command is not allowed from script"
+        elif not client.unrestricted and self.denial(client, command, argv, argc, SCRIPT):
+            refusal = REASONS_IN_SCRIPT[self.denied & 3]
         elif client.read_only and command.flags & (WRITE | MAY_REPLICATE):
             refusal = "ERR Write commands are not allowed from read-only scripts."
         elif self.gates & GATE_MISCONF and command.flags & WRITE and not client.wrote:
@@ -556,6 +649,25 @@ class CommandTable:
         client.last_command = command
         self.begin_batch()
         return self.call(client, command, argv, argc)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def denial(
+        self,
+        client: Client,
+        command: Command,
+        argv: cython.pointer[cython.pointer[PyObject]],
+        argc: cython.Py_ssize_t,
+        context: bytes,
+    ) -> cython.long:
+        """What the client's user lacks for a command (Requirements), which goes into the ACL log; 0: nothing."""
+        found: cython.long = command.requirements.check(client.user, argv, argc)
+        self.denied = found
+        if found:
+            reason: cython.long = found & 3
+            refused = command.full_name if reason == DENIED_COMMAND else cython.cast(bytes, argv[found >> 2])
+            self.services.acl_log.note(client, REASON_NAMES[reason], context, refused, client.user.name)
+        return found
 
     @cython.cfunc
     def refuse(self, client: Client, command: Command, text: str) -> object:
@@ -602,7 +714,7 @@ class CommandTable:
     ) -> cython.void:
         """After a command above slow_gate_us: refresh the clock, and log the command where the settings ask for it."""
         services = self.services
-        if elapsed_us >= STALE_CLOCK_US:
+        if elapsed_us >= STALE_CLOCK_US and not client.in_exec:  # time stands still in scripts and transactions
             services.keyspace.tick()
         if 0 <= self.slow_us <= elapsed_us and not command.flags & SKIP_SLOWLOG:
             services.slowlog.add(client, args, elapsed_us)

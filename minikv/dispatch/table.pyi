@@ -3,6 +3,7 @@ from types import ModuleType
 
 from minikv.dispatch.client import Client, Waiting
 from minikv.dispatch.histogram import Histogram
+from minikv.dispatch.permissions import Requirements
 from minikv.dispatch.services import Services
 from minikv.dispatch.spec import CommandSpec
 from minikv.dispatch.stats import Stats
@@ -20,6 +21,7 @@ class Command:
     failed: int
     histogram: Histogram
     subcommands: dict[bytes, Command] | None
+    requirements: Requirements
     replies: dict[tuple[str, int], bytes]
     def __init__(self, spec: CommandSpec, handler: Callable[..., object] | None) -> None: ...
     def reset_stats(self) -> None: ...
@@ -29,6 +31,7 @@ class CommandTable:
     stats: Stats
     tracking: Tracking
     keeps_histograms: bool
+    allows_noscript: bool
     def __init__(self, services: Services, stats: Stats) -> None: ...
     @staticmethod
     def build(modules: Iterable[ModuleType], services: Services, stats: Stats) -> CommandTable: ...

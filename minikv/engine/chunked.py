@@ -29,8 +29,6 @@ from cython.cimports.minikv.engine.record import (
     CHUNKED_MARK,
     CHUNKED_ROOT,
     CHUNKED_ROOT_FIRST,
-    TYPE_HASH,
-    TYPE_SET,
     Bytes,
     ConstBytes,
     Root,
@@ -42,6 +40,7 @@ from cython.cimports.minikv.engine.record import (
     entry_key,
     entry_place,
     entry_size,
+    has_buckets,
     make_entry,
     record_expire_at,
     record_payload,
@@ -63,7 +62,7 @@ def begin_chunked(store: KeyStore, key: Key, slot: cython.pointer[uint64_t], kin
     payload: uint8_t[CHUNKED_ROOT_FIRST]
     root.mark = CHUNKED_MARK
     root.elements = root.nbytes = root.tail = 0
-    root.chunks = 1 if kind in (TYPE_HASH, TYPE_SET) else 0
+    root.chunks = 1 if has_buckets(kind) else 0
     root.number = store.stores.chunks.create(store.number, key.hash)
     memcpy(payload, cython.address(root), CHUNKED_ROOT)
     memcpy(payload + CHUNKED_ROOT, cython.address(entry), CHUNK_ENTRY)

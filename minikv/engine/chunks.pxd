@@ -7,6 +7,7 @@ from libc.string cimport memcpy
 from minikv.engine.arena cimport Arena
 from minikv.engine.member_index cimport MemberIndex, MemberIndexes
 from minikv.engine.memory cimport BlockPool
+from minikv.engine.ordered cimport OrderedState, OrderedTrees
 from minikv.engine.record cimport CHUNKED_ROOT, TYPE_LIST, Root
 from minikv.engine.table cimport Tables, TableState
 
@@ -23,7 +24,7 @@ cdef enum:
 cdef struct Owner:                  # parent-only: whose chunks these are
     uint64_t hash                   # of the key
     uint32_t store_number           # that the key is in
-    uint32_t next_free              # number of the next free owner, while this one is free
+    uint32_t next_free              # number of the next free owner, while this one is free; else 1: its fields expire
     uint32_t generation             # when the collection came into being; 0: the owner is free
     MemberIndex index               # a large sorted set's
 
@@ -65,6 +66,8 @@ cdef class Chunks:
     cdef Arena arena
     cdef Tables tables
     cdef MemberIndexes indexes
+    cdef OrderedTrees expiry_trees  # of (expire_at_ms, hash of the field), of chunked and spread hashes
+    cdef OrderedState *expiries     # by number; untouched where no field expires
     cdef Owner *owners
     cdef readonly uint32_t databases
     cdef uint32_t capacity
@@ -92,6 +95,9 @@ cdef class Chunks:
     cdef bint next_member(self, const uint8_t *payload, MemberWalk *walk) noexcept nogil
     cdef bint build_index(self, const uint8_t *payload) noexcept nogil
     cdef void index_member(self, const uint8_t *payload, uint64_t hash_, int64_t order) noexcept nogil
+    cdef OrderedState *expiries_of(self, const uint8_t *payload) noexcept nogil
+    cdef int order_expiries(self, const uint8_t *payload) except -1
+    cdef object check_expiries(self, const uint8_t *payload)
     cdef object check_index(self, const uint8_t *payload)
     cdef tuple check(self, uint32_t kind, const uint8_t *payload, uint32_t store_number, uint64_t hash_)
     cpdef object count(self, uint32_t kind, uint64_t place)

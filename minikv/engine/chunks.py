@@ -15,7 +15,7 @@ leaves the old ones to the child, which follows the root that it knows. So one w
 the collection holds, and a collection costs no more than the root and 40 bytes here. The chunks of all collections of
 a database lie in one store (2 * databases + that of the keys), whose segments the child is done with when it is done
 with the keys. A sorted set of more than INDEXED_MIN members has an index (member_index.py), made when a member is
-looked for.
+looked for. A hash whose fields expire has a tree of their expiries.
 
 Which elements are in which chunk is the business of chunked.py. Here is what concerns chunks as records: their room,
 and their owners. A chunk holds its collection's number; the number gives the key's hash, and that leads to the root.
@@ -25,7 +25,8 @@ Invariants (proved by `check`):
   1. each chunk is live, holds the number of its root, and has as many elements and bytes as root and entry say
   2. the owner of a root's number has the hash of the root's key and its store
   3. an index has the members of its sorted set and no others
-  4. the chunks of all roots of a database are the live records of its chunk store (Stores.check)
+  4. the tree of a hash's expiries has the fields that expire, and no others
+  5. the chunks of all roots of a database are the live records of its chunk store (Stores.check)
 """
 
 import cython
@@ -36,7 +37,7 @@ from cython.cimports.minikv.engine.arena import Arena
 from cython.cimports.minikv.engine.chunks import MemberWalk, Owner
 from cython.cimports.minikv.engine.member_index import MemberIndex, MemberIndexes
 from cython.cimports.minikv.engine.memory import BLOCK_SIZE, BlockPool, reserve, unmap
-from cython.cimports.minikv.engine.ordered import order_of_score
+from cython.cimports.minikv.engine.ordered import OrderedState, OrderedTrees, Probe, at_pair, order_of_score
 from cython.cimports.minikv.engine.record import (
     CHUNK_ENTRY,
     CHUNK_HEADER,
@@ -45,6 +46,7 @@ from cython.cimports.minikv.engine.record import (
     NODE_HEADER,
     SCORE_SIZE,
     TYPE_CHUNK,
+    TYPE_HASH_TTL,
     TYPE_STREAM,
     Bytes,
     ConstBytes,
@@ -54,13 +56,16 @@ from cython.cimports.minikv.engine.record import (
     chunk_size,
     chunk_used,
     entry_elements,
+    entry_key,
     entry_place,
     entry_size,
+    field_expire_at,
     make_entry,
     read_length,
     record_payload,
     string_size,
     write_chunk_header,
+    write_field_expiry,
 )
 from cython.cimports.minikv.engine.table import Tables, TableState, hash_key, slot_offset
 
@@ -86,6 +91,11 @@ class Chunks:
             cython.pointer[Owner],
             reserve(cython.cast(cython.size_t, self.capacity) * cython.sizeof(Owner), False),
         )
+        self.expiry_trees = OrderedTrees(pool)
+        self.expiries = cython.cast(
+            cython.pointer[OrderedState],
+            reserve(cython.cast(cython.size_t, self.capacity) * cython.sizeof(OrderedState), False),
+        )
         self.dropped = cython.cast(cython.pointer[uint32_t], calloc(databases, cython.sizeof(uint32_t)))
         if self.dropped == cython.NULL:
             raise MemoryError
@@ -98,6 +108,10 @@ class Chunks:
         unmap(
             cython.cast(Bytes, self.owners),
             cython.cast(cython.size_t, self.capacity) * cython.sizeof(Owner),
+        )
+        unmap(
+            cython.cast(Bytes, self.expiries),
+            cython.cast(cython.size_t, self.capacity) * cython.sizeof(OrderedState),
         )
 
     # Owners
@@ -114,6 +128,7 @@ class Chunks:
             return self.create(store_number, hash_)
         else:
             raise ArenaFull(BLOCKS_FULL)
+        self.owners[number].next_free = 0
         self.owners[number].hash = hash_
         self.owners[number].store_number = store_number
         self.owners[number].generation = self.generation
@@ -122,6 +137,8 @@ class Chunks:
     def release(self, number: uint32_t) -> cython.void:
         """The collection is gone; the caller disposes of its chunks."""
         self.indexes.clear(cython.address(self.owners[number].index))
+        if self.owners[number].next_free:
+            self.expiry_trees.clear(cython.address(self.expiries[number]))
         self.owners[number].generation = 0
         self.owners[number].next_free = self.free_head
         self.free_head = number
@@ -308,6 +325,70 @@ class Chunks:
                     break
         return None
 
+    # The fields of a hash that expire
+
+    def expiries_of(self, payload: ConstBytes) -> cython.pointer[OrderedState]:
+        """The tree of a hash's expiries, for whoever adds some."""
+        number: uint32_t = root_of(payload).number
+        self.owners[number].next_free = 1
+        return cython.address(self.expiries[number])
+
+    def order_expiries(self, payload: ConstBytes) -> cython.int:
+        """Make the tree of a new hash. Of two fields with one hash and one expiry, the second gets the next expiry."""
+        root: Root = root_of(payload)
+        order: cython.pointer[OrderedState] = self.expiries_of(payload)
+        number: uint32_t
+        at: Bytes
+        end: Bytes
+        name: Bytes
+        name_len: uint64_t = 0
+        expire_at_ms: int64_t
+        probe: Probe
+        for number in range(root.chunks):
+            if chunk_entry(payload, number) == 0:
+                continue
+            at = self.arena.base + entry_place(chunk_entry(payload, number))
+            end = at + CHUNK_HEADER + chunk_used(at)
+            at += CHUNK_HEADER
+            while at < end:
+                expire_at_ms = field_expire_at(at)
+                if expire_at_ms:
+                    name = entry_key(TYPE_HASH_TTL, at, cython.address(name_len))
+                    probe = at_pair(expire_at_ms, hash_key(name, name_len))
+                    while not self.expiry_trees.insert(order, cython.address(probe), probe.ref):
+                        probe.order += 1
+                    write_field_expiry(at, probe.order)
+                at += entry_size(TYPE_HASH_TTL, at)
+        return 0
+
+    def check_expiries(self, payload: ConstBytes) -> object:
+        """Prove that the tree of a hash's expiries has all fields that expire, and no others."""
+        root: Root = root_of(payload)
+        order: cython.pointer[OrderedState] = cython.address(self.expiries[root.number])
+        timed: uint64_t = 0
+        number: uint32_t
+        at: Bytes
+        end: Bytes
+        name: Bytes
+        name_len: uint64_t = 0
+        probe: Probe
+        assert self.owners[root.number].next_free == 1
+        self.expiry_trees.check(order)
+        for number in range(root.chunks):
+            if chunk_entry(payload, number) == 0:
+                continue
+            at = self.arena.base + entry_place(chunk_entry(payload, number))
+            end = at + CHUNK_HEADER + chunk_used(at)
+            at += CHUNK_HEADER
+            while at < end:
+                if field_expire_at(at):
+                    name = entry_key(TYPE_HASH_TTL, at, cython.address(name_len))
+                    probe = at_pair(field_expire_at(at), hash_key(name, name_len))
+                    assert self.expiry_trees.contains(order, cython.address(probe)), "an expiry is not in its tree"
+                    timed += 1
+                at += entry_size(TYPE_HASH_TTL, at)
+        assert timed == order.count > 0, f"{order.count} expiries in the tree, {timed} fields that expire"
+
     # Evacuation
 
     def moved(self, table: cython.pointer[TableState], old: uint64_t, new: uint64_t) -> cython.void:
@@ -357,6 +438,8 @@ class Chunks:
         assert (elements, nbytes) == (root.elements, root.nbytes), f"{elements}, {nbytes} but root says otherwise"
         assert root.tail == 0 or kind == TYPE_STREAM
         self.check_index(payload)
+        if kind == TYPE_HASH_TTL:
+            self.check_expiries(payload)
         return chunks, used
 
     @cython.ccall

@@ -14,6 +14,7 @@ cdef class KeyStore:
     cdef Tables tables
     cdef TableState *table
     cdef readonly OrderedIndex expiry       # (expire_at_ms, hash of the key)
+    cdef readonly OrderedIndex field_expiry # hashes whose fields expire: (first expiry, hash of the key)
     cdef readonly uint32_t number
 
     cdef uint64_t *find(self, const uint8_t *key, uint64_t key_len, uint64_t hash_) noexcept nogil
@@ -30,9 +31,13 @@ cdef class KeyStore:
     cdef void remove(self, uint64_t *slot, uint64_t hash_, bint lazily=*) noexcept nogil
     cdef void remove_root(self, uint64_t *slot, uint64_t hash_) noexcept nogil
     cdef uint64_t *find_due(self, int64_t now_ms, uint64_t *hash_) noexcept nogil
+    cdef uint64_t *find_fields_due(self, int64_t now_ms, uint64_t *hash_) noexcept nogil
+    cdef int note_fields(self, uint64_t *slot, uint64_t hash_) except -1
+    cdef void forget_fields(self, uint64_t *slot, uint64_t hash_) noexcept nogil
     cdef void clear(self, bint lazily) noexcept nogil
 
     cdef uint64_t _place(self, uint64_t hash_, uint64_t *slot, uint64_t size, int64_t expire_at_ms) except 0
     cdef uint64_t _place_for_chunked(self, uint64_t *slot, uint64_t size) except 0
     cdef int _move_expiry(self, uint64_t hash_, int64_t old_ms, int64_t new_ms) except -1
+    cdef void _remove_record(self, uint64_t *slot, uint64_t hash_) noexcept nogil
     cdef int _make_jumbo(self, uint64_t *slot, uint64_t hash_, int64_t at_ms) except -1

@@ -16,6 +16,7 @@ A `slot` is an entry of the table: NULL for a key that is not there, good until 
 Invariants (proved by KeyStore.check):
   1. the table holds one entry for each live record of the store, and no other
   2. the expiry index holds (time, hash) of each record with a time, and no other
+  3. the index of fields holds (time, hash) of each hash whose fields expire, by the first of them, and no other
 """
 
 import cython
@@ -31,6 +32,7 @@ from cython.cimports.minikv.engine.record import (
     RECORD_MAX,
     SPREAD_MARK,
     SPREAD_PAYLOAD,
+    TYPE_HASH_TTL,
     TYPE_STRING,
     Bytes,
     ConstBytes,
@@ -62,6 +64,7 @@ class KeyStore:
         self.number = number
         self.table = cython.address(stores.indexes[self.number].table)
         self.expiry = OrderedIndex(stores.pool)
+        self.field_expiry = OrderedIndex(stores.pool)
 
     def find(self, key: ConstBytes, key_len: uint64_t, hash_: uint64_t) -> cython.pointer[uint64_t]:
         return self.tables.find(self.table, key, key_len, hash_)
@@ -229,16 +232,24 @@ class KeyStore:
         old_ms: int64_t = 0
         offset: uint64_t
         spread: uint32_t = 0
+        first_ms: int64_t = 0
         record: Bytes
         if slot != cython.NULL:
             record = self.arena.base + slot_offset(slot)
             old_ms = record_expire_at(record)
-            spread = spread_of(skip_expiry(record)[0], record_payload(record))
-            if is_chunked(skip_expiry(record)[0], record_payload(record)):
-                offset = self._place_for_chunked(slot, size)
-                self._move_expiry(hash_, old_ms, expire_at_ms)
-                return offset
+            if skip_expiry(record)[0] != TYPE_STRING:
+                spread = spread_of(skip_expiry(record)[0], record_payload(record))
+                if skip_expiry(record)[0] == TYPE_HASH_TTL:
+                    first_ms = self.stores.first_field_expiry(record)
+                if is_chunked(skip_expiry(record)[0], record_payload(record)):
+                    offset = self._place_for_chunked(slot, size)
+                    self._move_expiry(hash_, old_ms, expire_at_ms)
+                    if first_ms:
+                        self.field_expiry.remove(first_ms, hash_)
+                    return offset
         offset = self.stores.place(self.number, hash_, slot, size)
+        if first_ms:
+            self.field_expiry.remove(first_ms, hash_)
         if spread:
             self.stores.drop(spread, self.stores.replaces_lazily)
         self._move_expiry(hash_, old_ms, expire_at_ms)
@@ -268,14 +279,19 @@ class KeyStore:
         """Delete the key of a slot, with all its elements. lazily: a store of theirs is freed later."""
         record: Bytes = self.record(slot)
         spread: uint32_t = spread_of(skip_expiry(record)[0], record_payload(record))
+        self.forget_fields(slot, hash_)
         if is_chunked(skip_expiry(record)[0], record_payload(record)):
             self.stores.chunks.drop(record_payload(record))
-        self.remove_root(slot, hash_)
+        self._remove_record(slot, hash_)
         if spread:
             self.stores.drop(spread, lazily)
 
     def remove_root(self, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.void:
         """Delete the key of a slot; the elements of a chunked or spread collection stay, for another root."""
+        self.forget_fields(slot, hash_)
+        self._remove_record(slot, hash_)
+
+    def _remove_record(self, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.void:
         offset: uint64_t = slot_offset(slot)
         record: Bytes = self.arena.base + offset
         expire_at_ms: int64_t = record_expire_at(record)
@@ -286,6 +302,7 @@ class KeyStore:
 
     def clear(self, lazily: cython.bint) -> cython.void:
         """Drop everything: whole segments at a time. lazily: they are freed later."""
+        self.field_expiry.clear()
         self.stores.drop_database(self.number, cython.address(self.expiry.state), lazily)
 
     # Parts of records
@@ -431,6 +448,36 @@ class KeyStore:
             # Two keys with one hash and one time share an entry; it goes with the first of them.
             self.expiry.remove(entry.order, entry.ref)
 
+    def find_fields_due(self, now_ms: int64_t, hash_: cython.pointer[uint64_t]) -> cython.pointer[uint64_t]:
+        """The same for a hash with a field whose time lies before now_ms."""
+        cursor: Cursor
+        entry: Entry
+        slot: cython.pointer[uint64_t]
+        while True:
+            cursor = self.field_expiry.seek_first()
+            if cursor.leaf == 0:
+                return cython.NULL
+            entry = self.field_expiry.entry(cursor)
+            if entry.order >= now_ms:
+                return cython.NULL
+            hash_[0] = entry.ref
+            slot = self.tables.find_hash_ttl(self.table, entry.ref)
+            if slot != cython.NULL and self.stores.first_field_expiry(self.record(slot)) == entry.order:
+                return slot
+            # Two hashes whose keys have one hash and whose fields one time share an entry.
+            self.field_expiry.remove(entry.order, entry.ref)
+
+    def note_fields(self, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.int:
+        """Put the key of a slot into the index of fields, if it is a hash whose fields expire."""
+        if skip_expiry(self.record(slot))[0] == TYPE_HASH_TTL:
+            self.field_expiry.insert(self.stores.first_field_expiry(self.record(slot)), hash_)
+        return 0
+
+    def forget_fields(self, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.void:
+        """Take it out again, before its fields change."""
+        if skip_expiry(self.record(slot))[0] == TYPE_HASH_TTL:
+            self.field_expiry.remove(self.stores.first_field_expiry(self.record(slot)), hash_)
+
     # Proof
 
     def check(self) -> tuple[int, int]:
@@ -441,6 +488,7 @@ class KeyStore:
         self.tables.check(self.table)
         self.expiry.check()
         timed: set = set()
+        with_timed_fields: set = set()
         cursor: uint64_t = 0
         offsets: uint64_t[336]
         found: uint32_t = 0
@@ -461,6 +509,11 @@ class KeyStore:
                     timed.add((expire_at_ms, hash_key(key, key_len)))
                     assert self.expiry.contains(expire_at_ms, hash_key(key, key_len))
                 record = self.arena.base + offsets[index]
+                if skip_expiry(record)[0] == TYPE_HASH_TTL:
+                    expire_at_ms = self.stores.first_field_expiry(record)
+                    with_timed_fields.add((expire_at_ms, hash_key(key, key_len)))
+                    assert expire_at_ms, "no field of a hash expires"
+                    assert self.field_expiry.contains(expire_at_ms, hash_key(key, key_len))
                 if is_chunked(skip_expiry(record)[0], key + key_len):
                     found_chunks, found_bytes = self.stores.chunks.check(
                         skip_expiry(record)[0], key + key_len, self.number, hash_key(key, key_len)
@@ -471,4 +524,5 @@ class KeyStore:
                 break
         assert records == self.table.used
         assert cython.cast(uint64_t, len(timed)) == self.expiry.count
+        assert cython.cast(uint64_t, len(with_timed_fields)) == self.field_expiry.count
         return chunks, chunk_bytes

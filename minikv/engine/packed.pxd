@@ -3,12 +3,13 @@
 #     size: 4 B LE | count: 2 B, the two-byte form of an RDB length | element | element | ...
 #                  |<------------------------- size --------------------------------------->|
 #
-# An element is a string (list, set), two strings (hash: field, value), or a string and a score (sorted set).
+# An element is a string (list, set), two strings (hash: field, value), with an expiry before them in a hash whose fields
+# expire, or a string and a score (sorted set).
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from minikv.engine.record cimport entry_size, read_length, write_length
+from minikv.engine.record cimport TYPE_HASH_TTL, entry_key, entry_size, read_length, write_length
 
 cdef enum:
     PACKED_START = 6                # first element, from the payload's first byte
@@ -34,12 +35,26 @@ cdef inline uint8_t *packed_end(uint8_t *payload) noexcept nogil:
     return payload + 4 + size
 
 
+cdef inline uint8_t *find_timed_element(uint8_t *at, uint8_t *end, const uint8_t *name, uint64_t name_len) noexcept nogil:
+    """The same in a hash whose fields expire."""
+    cdef uint8_t *data
+    cdef uint64_t length
+    while at < end:
+        data = entry_key(TYPE_HASH_TTL, at, &length)
+        if length == name_len and memcmp(data, name, name_len) == 0:
+            return at
+        at += entry_size(TYPE_HASH_TTL, at)
+    return NULL
+
+
 cdef inline uint8_t *find_element(
     uint32_t kind, uint8_t *at, uint8_t *end, const uint8_t *name, uint64_t name_len
 ) noexcept nogil:
     """The element from `at` to `end` whose first string is `name`; NULL if there is none."""
     cdef uint8_t *data
     cdef uint64_t length
+    if kind == TYPE_HASH_TTL:
+        return find_timed_element(at, end, name, name_len)
     while at < end:
         data = read_length(at, &length)
         if length == name_len and memcmp(data, name, name_len) == 0:

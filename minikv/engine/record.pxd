@@ -25,6 +25,12 @@
 #
 #     number of the collection: 4 B | bytes used: 22 bits, spare granules: 10 bits | element | element | ... | spare
 #
+# A hash with a field that expires is of the type hash_ttl. A field that expires has its time before it, in the nine-byte form of
+# an RDB length; no other element begins with that form. In the file a field without a time has a 0 there, and the writer
+# adds it, so that one expiry changes nothing but one element and the type:
+#
+#     [0x81  expiry + 1: 8 B, big endian]  field  value
+#
 # Two liberties of the format are used. The length of a string of at most 44 bytes has the two-byte form if OBJECT
 # ENCODING has to say raw, in the five-byte form if it has to say embstr of what looks like an integer. A jumbo record (in
 # pages, not in a record segment) always has the expiry prefix, 0 meaning none,
@@ -57,10 +63,13 @@ cdef enum:
     TYPE_HASH = 4
     TYPE_ZSET = 5                   # zset_2: scores are 8-byte doubles
     TYPE_STREAM = 19                # stream_2
+    TYPE_HASH_TTL = 24              # a hash with at least one field that expires
     TYPE_PART = 200                 # private: a table of a spread stream, see stream_tail.pxd
     TYPE_CHUNK = 201                # private: kind of the chunks of a database's collections
     KEYS = 0                        # kind of a database's own entries; those of a collection are of its type
     SCORE_SIZE = 8
+    FIELD_EXPIRY_MARK = 0x81
+    FIELD_EXPIRY_SIZE = 9
     PACKED_HEADER = 4               # size of the bytes that follow
     SPREAD_PAYLOAD = 8              # SPREAD_MARK, number of the store that holds the elements
     SPREAD_MARK = 0xFFFFFFFFu
@@ -95,6 +104,15 @@ cdef struct Root:                   # payload of a chunked collection, at any ad
 cdef inline bint is_chain(uint32_t kind) noexcept nogil:
     """Whether the elements are a chain, without names."""
     return kind == TYPE_LIST or kind == TYPE_PART
+
+
+cdef inline bint is_hash(uint32_t kind) noexcept nogil:
+    return kind == TYPE_HASH or kind == TYPE_HASH_TTL
+
+
+cdef inline bint has_buckets(uint32_t kind) noexcept nogil:
+    """Whether the hash of an element's name says which chunk it is in."""
+    return kind == TYPE_SET or is_hash(kind)
 
 
 cdef inline uint32_t length_size(uint64_t length) noexcept nogil:
@@ -267,10 +285,31 @@ cdef inline uint64_t record_size(uint8_t *record) noexcept nogil:
     return <uint64_t>(payload - record) + payload_size(skip_expiry(record)[0], payload)
 
 
+cdef inline uint32_t field_expiry_size(const uint8_t *element) noexcept nogil:
+    """Bytes before the field of a hash's element."""
+    return FIELD_EXPIRY_SIZE if element[0] == FIELD_EXPIRY_MARK else 0
+
+
+cdef inline int64_t field_expire_at(const uint8_t *element) noexcept nogil:
+    """Unix milliseconds; 0 for none."""
+    cdef uint64_t eight
+    if element[0] != FIELD_EXPIRY_MARK:
+        return 0
+    memcpy(&eight, element + 1, 8)
+    return <int64_t>(minikv_swap64(eight) - 1)
+
+
+cdef inline uint8_t *write_field_expiry(uint8_t *at, int64_t expire_at_ms) noexcept nogil:
+    """Write what stands before a field; returns where the field goes."""
+    return write_length(at, <uint64_t>expire_at_ms + 1, FIELD_EXPIRY_SIZE) if expire_at_ms else at
+
+
 cdef inline uint8_t *entry_key(uint32_t kind, uint8_t *entry, uint64_t *key_len) noexcept nogil:
     """What a table finds an entry by: a record's key, or an element (the field of a hash, the member of a set)."""
     if kind == KEYS:
         return record_key(entry, key_len)
+    if kind == TYPE_HASH_TTL:
+        entry += field_expiry_size(entry)
     return read_length(entry, key_len)
 
 
@@ -280,11 +319,16 @@ cdef inline uint64_t entry_size(uint32_t kind, uint8_t *entry) noexcept nogil:
     cdef uint32_t capacity
     if kind == KEYS:
         return record_size(entry)
-    if kind == TYPE_CHUNK:
-        return chunk_size(entry)
-    if kind == TYPE_STREAM:
-        memcpy(&capacity, entry + NODE_NAME, 4)
-        return capacity
+    if kind >= TYPE_STREAM:
+        if kind == TYPE_CHUNK:
+            return chunk_size(entry)
+        if kind == TYPE_STREAM:
+            memcpy(&capacity, entry + NODE_NAME, 4)
+            return capacity
+        if kind == TYPE_HASH_TTL:
+            size = field_expiry_size(entry)
+            size += string_size(entry + size)
+            return size + string_size(entry + size)
     size = string_size(entry)
     if kind == TYPE_HASH:
         size += string_size(entry + size)

@@ -11,7 +11,7 @@ from minikv.engine.table cimport Tables, TableState
 
 cdef struct Index:                  # parent-only: what leads to the entries of a store
     TableState table
-    OrderedState order              # sorted set: by (score, member); stream: by ID
+    OrderedState order              # sorted set: by (score, member); stream: by ID; hash: by (expiry, hash of the field)
     Chain chain                     # list: its elements
     uint64_t serial                 # no other store ever has it: for what is remembered beside a collection
     uint32_t next_part              # stream: its first part; part: the next one; 0: none
@@ -57,6 +57,10 @@ cdef class Stores:
     cdef int add(self, uint32_t store_number, uint8_t *entry) except -1
     cdef int order_entry(self, uint32_t store_number, uint64_t offset) except -1
     cdef int forget_order(self, uint32_t store_number, uint64_t offset) except -1
+    cdef int order_expiry(self, uint32_t store_number, uint8_t *element) except -1
+    cdef void become(self, uint32_t store_number, uint32_t kind) noexcept nogil
+    cdef OrderedState *field_order(self, uint8_t *payload) noexcept nogil
+    cdef int64_t first_field_expiry(self, uint8_t *record) noexcept nogil
     cdef int rescore(self, uint32_t store_number, uint64_t *slot, double score) except -1
     cdef uint32_t create(self, uint32_t kind, uint32_t owner) except 0
     cdef uint32_t clone(self, uint32_t source, uint32_t owner) except 0
@@ -88,6 +92,7 @@ cdef class Stores:
     cdef object check_waiting(self)
     cdef object check_chain(self, uint32_t store_number, dict pages)
     cdef object check_order(self, uint32_t store_number)
+    cdef object check_expiries(self, uint32_t store_number)
     cdef Probe _at_entry(self, uint32_t kind, uint64_t offset) noexcept nogil
 
 

@@ -54,12 +54,15 @@ from cython.cimports.minikv.engine.ordered import (
     OrderedTrees,
     Probe,
     at_member,
+    at_pair,
     order_of_id,
     order_of_score,
 )
+from cython.cimports.minikv.engine.packed import packed_end, packed_first
 from cython.cimports.minikv.engine.record import (
     RECORD_MAX,
     SCORE_SIZE,
+    TYPE_HASH_TTL,
     TYPE_LIST,
     TYPE_PART,
     TYPE_STREAM,
@@ -67,10 +70,14 @@ from cython.cimports.minikv.engine.record import (
     Bytes,
     entry_key,
     entry_size,
+    field_expire_at,
     is_chain,
+    is_chunked,
     read_length,
+    record_payload,
+    write_field_expiry,
 )
-from cython.cimports.minikv.engine.stores import Index
+from cython.cimports.minikv.engine.stores import Index, spread_of
 from cython.cimports.minikv.engine.stream_tail import (
     GROUPS_AT,
     TABLES,
@@ -234,7 +241,54 @@ class Stores:
         if is_ordered(kind):
             probe = self._at_entry(kind, offset)
             self.trees.insert(cython.address(self.indexes[store_number].order), cython.address(probe), offset)
+        elif kind == TYPE_HASH_TTL:
+            self.order_expiry(store_number, self.arena.base + offset)
         return 0
+
+    def order_expiry(self, store_number: uint32_t, element: Bytes) -> cython.int:
+        """Tell the tree of a field that expires. If another of its hash has the same expiry, it gets the next."""
+        probe: Probe
+        name_len: uint64_t = 0
+        name: Bytes
+        if field_expire_at(element):
+            name = entry_key(TYPE_HASH_TTL, element, cython.address(name_len))
+            probe = at_pair(field_expire_at(element), hash_key(name, name_len))
+            while not self.chunks.expiry_trees.insert(
+                cython.address(self.indexes[store_number].order), cython.address(probe), probe.ref
+            ):
+                probe.order += 1
+            write_field_expiry(element, probe.order)
+        return 0
+
+    def become(self, store_number: uint32_t, kind: uint32_t) -> cython.void:
+        """Let a spread hash be one with fields that expire, or again one without; the caller changes its root."""
+        self.indexes[store_number].table.kind = kind
+        self.arena.heaps[store_number].kind = kind
+        self.arena.spreads[store_number].kind = kind
+
+    def field_order(self, payload: Bytes) -> cython.pointer[OrderedState]:
+        """The tree of the expiries of a hash's fields; NULL for a packed hash, which has none."""
+        spread: uint32_t = spread_of(TYPE_HASH_TTL, payload)
+        if spread:
+            return cython.address(self.indexes[spread].order)
+        return self.chunks.expiries_of(payload) if is_chunked(TYPE_HASH_TTL, payload) else cython.NULL
+
+    def first_field_expiry(self, record: Bytes) -> int64_t:
+        """When the first field of a hash expires; 0: none does. Looks through a packed hash."""
+        payload: Bytes = record_payload(record)
+        order: cython.pointer[OrderedState] = self.field_order(payload)
+        first_ms: int64_t = 0
+        expire_at_ms: int64_t
+        at: Bytes
+        if order != cython.NULL:
+            return self.trees.entry(self.trees.seek_first(order)).order if order.count else 0
+        at = packed_first(payload)
+        while at < packed_end(payload):
+            expire_at_ms = field_expire_at(at)
+            if expire_at_ms and (first_ms == 0 or expire_at_ms < first_ms):
+                first_ms = expire_at_ms
+            at += entry_size(TYPE_HASH_TTL, at)
+        return first_ms
 
     def forget_order(self, store_number: uint32_t, offset: uint64_t) -> cython.int:
         """Tell the tree of an element that is about to go; nothing if there is no tree."""
@@ -598,6 +652,8 @@ class Stores:
             assert self.indexes[store_number].table.used == self.arena.spreads[store_number].count
             if is_ordered(self.indexes[store_number].table.kind):
                 self.check_order(store_number)
+            elif self.indexes[store_number].table.kind == TYPE_HASH_TTL:
+                self.check_expiries(store_number)
 
         self.check_waiting()
         if self.arena.segments[0].kind == NODES and not self.arena.heaps[self.arena.segments[0].store_number].retired:
@@ -629,6 +685,32 @@ class Stores:
         )
         assert self.arena.spreads[store_number].count == chain.nodes.elements
         assert self.arena.spreads[store_number].head == chain.first
+
+    def check_expiries(self, store_number: uint32_t) -> object:
+        """Prove that the tree of a hash has the fields that expire, and no others."""
+        cursor: uint64_t = 0
+        offsets: uint64_t[336]
+        found: uint32_t = 0
+        at: uint32_t
+        timed: uint64_t = 0
+        name: Bytes
+        name_len: uint64_t = 0
+        probe: Probe
+        order: cython.pointer[OrderedState] = cython.address(self.indexes[store_number].order)
+        self.chunks.expiry_trees.check(order)
+        while True:
+            cursor = self.tables.scan_home(
+                cython.address(self.indexes[store_number].table), cursor, offsets, cython.address(found)
+            )
+            for at in range(found):
+                if field_expire_at(self.arena.base + offsets[at]):
+                    name = entry_key(TYPE_HASH_TTL, self.arena.base + offsets[at], cython.address(name_len))
+                    probe = at_pair(field_expire_at(self.arena.base + offsets[at]), hash_key(name, name_len))
+                    assert self.chunks.expiry_trees.contains(order, cython.address(probe))
+                    timed += 1
+            if cursor == 0:
+                break
+        assert timed == order.count > 0, f"{order.count} expiries in the tree, {timed} fields that expire"
 
     def check_order(self, store_number: uint32_t) -> object:
         cursor: uint64_t = 0

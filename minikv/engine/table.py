@@ -37,13 +37,15 @@ from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.minikv.engine.arena import GRANULE_SHIFT, Arena
 from cython.cimports.minikv.engine.memory import BLOCK_SHIFT, BLOCK_SIZE, BlockPool, try_reserve, unmap
 from cython.cimports.minikv.engine.record import (
+    KEYS,
+    TYPE_HASH_TTL,
     Bytes,
     ConstBytes,
     chunk_owner,
     entry_key,
+    field_expire_at,
     is_chunked,
     record_expire_at,
-    record_key,
     record_payload,
     skip_expiry,
 )
@@ -59,6 +61,8 @@ ONES = cython.declare(uint64_t, 0x0101010101010101)
 HIGH_BITS = cython.declare(uint64_t, 0x0080808080808080)
 TAG_MASK = cython.declare(uint64_t, (1 << 28) - 1)
 PREFIX_MASK = cython.declare(uint64_t, (1 << 22) - 1)
+# In the place of an expiry: any, of a field.
+FIELDS_EXPIRE = cython.declare(int64_t, -1)
 OVERFLOW_STUCK = cython.declare(uint64_t, 255)
 
 
@@ -195,8 +199,12 @@ class Tables:
     def find_expiring(
         self, table: cython.pointer[TableState], hash_: uint64_t, expire_at_ms: int64_t
     ) -> cython.pointer[uint64_t]:
-        """The entry of a record with this expiry time, given its key's hash."""
+        """The entry of a record, or of a hash's element, with this expiry time, given its key's hash."""
         return self._find_where(table, hash_, 0, expire_at_ms)
+
+    def find_hash_ttl(self, table: cython.pointer[TableState], hash_: uint64_t) -> cython.pointer[uint64_t]:
+        """The entry of a hash whose fields expire, given its key's hash."""
+        return self._find_where(table, hash_, 0, FIELDS_EXPIRE)
 
     def _find_where(
         self, table: cython.pointer[TableState], hash_: uint64_t, offset: uint64_t, expire_at_ms: int64_t
@@ -223,8 +231,13 @@ class Tables:
                         return bucket + slot
                 else:
                     record = self.arena.base + slot_offset(bucket + slot)
-                    if record_expire_at(record) == expire_at_ms:
-                        key = record_key(record, cython.address(key_len))
+                    if (
+                        skip_expiry(record)[0] == TYPE_HASH_TTL
+                        if expire_at_ms == FIELDS_EXPIRE
+                        else (record_expire_at(record) if table.kind == KEYS else field_expire_at(record))
+                        == expire_at_ms
+                    ):
+                        key = entry_key(table.kind, record, cython.address(key_len))
                         if hash_key(key, key_len) == hash_:
                             return bucket + slot
             if bucket[0] >> 56 == 0:

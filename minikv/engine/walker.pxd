@@ -59,10 +59,10 @@ cdef struct Walk:                   # inherited, as is all that it points to
     uint64_t end                    # of the item's segment; of the elements in a list's node
     uint64_t node                   # list: the next node, 0: there is none
     StreamTail tail                 # stream: what the file has behind its nodes
-    # In a chunked collection, whose record `at` is
+    # In a chunked collection, or a packed hash whose fields expire, whose record `at` is
     uint8_t *root                   # its payload; NULL: in none
     uint32_t chunk_kind             # its type
-    uint32_t chunk                  # next entry
+    uint32_t chunk                  # next entry; a packed hash's: 0 before its elements
     uint8_t *element                # next element of the chunk at hand
     uint8_t *chunk_end
     # Where the bytes go
@@ -98,6 +98,8 @@ cdef void put_record(Walk *walk, uint8_t *record) noexcept nogil
 cdef void put_element(Walk *walk, uint32_t kind, uint8_t *entry) noexcept nogil
 cdef void begin_chunks(Walk *walk, uint8_t kind, uint8_t *payload) noexcept nogil
 cdef void put_chunk(Walk *walk) noexcept nogil
+cdef void put_packed_hash(Walk *walk) noexcept nogil
+cdef uint8_t *put_base(uint8_t *out) noexcept nogil
 cdef void end_chunks(Walk *walk) noexcept nogil
 cdef void prefetch_chunks(const Walk *walk) noexcept nogil
 cdef void prefetch_chunk(const Walk *walk, uint32_t number) noexcept nogil

@@ -7,7 +7,8 @@ A walk goes through the items that Arena.plan laid down and finds the live entri
 of a chunked collection it finds by its root, wherever they lie, and their items are passed when the database's keys
 are done. A list of many nodes it goes along from node to node, and its items are passed when it is done. Entries are
 copied as they are, except for what is private to the arena: an empty expiry prefix, the size of a packed collection,
-the root of a spread one. With `compress`, strings are replaced by their LZF form.
+the root of a spread one. What a hash whose fields expire leaves out is added: the time that the others are relative to,
+always 0, and a 0 before each field without one. With `compress`, strings are replaced by their LZF form.
 
     SELECTDB 0, RESIZEDB, record, record ...    SELECTDB 1 ...    [SELECTDB n,] key, count, element, element ...   ...
 
@@ -27,7 +28,7 @@ import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
 from cython.cimports.libc.errno import EINVAL, ENOMEM
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
-from cython.cimports.libc.string import memcpy, memmove
+from cython.cimports.libc.string import memcpy, memmove, memset
 from cython.cimports.minikv.engine.arena import (
     BITMAP_PER_SEGMENT,
     GRANULE,
@@ -45,6 +46,7 @@ from cython.cimports.minikv.engine.chunked import Span, span_of
 from cython.cimports.minikv.engine.chunks import root_of
 from cython.cimports.minikv.engine.lzf import Lzf, lzf_compress
 from cython.cimports.minikv.engine.memory import give_back, grow, reserve, unmap, unmap_all, use_huge_pages
+from cython.cimports.minikv.engine.packed import packed_count, packed_end, packed_first
 from cython.cimports.minikv.engine.progress import KEYS_DONE, RANK_PASSED
 from cython.cimports.minikv.engine.record import (
     CHUNK_ENTRY,
@@ -58,6 +60,7 @@ from cython.cimports.minikv.engine.record import (
     RECORD_MAX,
     SPREAD_STREAM,
     TYPE_HASH,
+    TYPE_HASH_TTL,
     TYPE_LIST,
     TYPE_PART,
     TYPE_STREAM,
@@ -70,6 +73,7 @@ from cython.cimports.minikv.engine.record import (
     entry_elements,
     entry_place,
     entry_size,
+    field_expiry_size,
     is_chunked,
     length_size,
     payload_size,
@@ -105,6 +109,7 @@ COMPRESSED_ELEMENT = cython.declare(int64_t, 128)
 PREFETCHED = cython.declare(uint32_t, 8)  # chunks
 PREFETCHED_LINES = cython.declare(cython.int, 6)  # of the cache, of each chunk
 LENGTH_MAX = cython.declare(uint64_t, 9)  # bytes of an RDB length
+BASE_SIZE = cython.declare(uint64_t, 8)  # bytes of the time before a hash whose fields expire
 VALUE_BUFFER = cython.declare(uint64_t, 1 << 20)  # bytes of a collection copied at a time for one value
 
 
@@ -289,14 +294,19 @@ def keep(
     count: uint64_t = walk.spreads[number].count
     if not (
         grow(cython.address(walk.places), walk.spread_end * cython.sizeof(uint64_t))
-        and grow(cython.address(walk.kept), place + cython.sizeof(Kept) + header + LENGTH_MAX + tail + GRANULE)
+        and grow(
+            cython.address(walk.kept), place + cython.sizeof(Kept) + header + BASE_SIZE + LENGTH_MAX + tail + GRANULE
+        )
     ):
         walk.error = ENOMEM
         return
     kept = cython.cast(cython.pointer[Kept], walk.kept.start + place)
     start = walk.kept.start + place + cython.sizeof(Kept)
     memcpy(start, record, header)
-    end = write_length(start + header, count, length_size(count))
+    end = start + header
+    if walk.spreads[number].kind == TYPE_HASH_TTL:
+        end = put_base(end)
+    end = write_length(end, count, length_size(count))
     memcpy(end, record + header + SPREAD_STREAM, tail)
     kept.header = end - start
     kept.tail = tail
@@ -356,7 +366,7 @@ def put_record(walk: cython.pointer[Walk], record: Bytes) -> cython.void:
         record += EXPIRY_SIZE
         nbytes -= EXPIRY_SIZE
     header = cython.cast(uint64_t, payload - record)
-    if is_chunked(kind, payload):
+    if is_chunked(kind, payload) or (kind == TYPE_HASH_TTL and spread == 0):
         walk.keys += 1
         put(walk, record, header)
         begin_chunks(walk, kind, payload)
@@ -377,19 +387,26 @@ def put_record(walk: cython.pointer[Walk], record: Bytes) -> cython.void:
 
 
 def begin_chunks(walk: cython.pointer[Walk], kind: uint8_t, payload: Bytes) -> cython.void:
-    """Take up a chunked collection, whose key has been written: its elements come next."""
+    """Take up a chunked collection, or a packed hash whose fields expire: its key has been written."""
     walk.root = payload
     walk.chunk_kind = kind
     walk.chunk = 0
     walk.element = walk.chunk_end = cython.NULL
-    prefetch_chunks(walk)
+    if is_chunked(kind, payload):
+        prefetch_chunks(walk)
 
 
 def put_chunk(walk: cython.pointer[Walk]) -> cython.void:
     """The number of elements; then what there is room for of the next chunk; behind the last what a stream has."""
-    root: Root = root_of(walk.root)
+    root: Root
     span: Span
+    if not is_chunked(cython.cast(uint8_t, walk.chunk_kind), walk.root):
+        put_packed_hash(walk)
+        return
+    root = root_of(walk.root)
     if walk.chunk == 0:
+        if walk.chunk_kind == TYPE_HASH_TTL:
+            walk.out = put_base(walk.out)
         walk.out = write_length(walk.out, root.elements, length_size(root.elements))
     if walk.element == walk.chunk_end:
         if walk.chunk == root.chunks:
@@ -402,8 +419,8 @@ def put_chunk(walk: cython.pointer[Walk]) -> cython.void:
         if walk.chunk + PREFETCHED <= root.chunks:
             prefetch_chunk(walk, walk.chunk + PREFETCHED - 1)
     # What is short is not worth the time that compression takes. The whole chunk decides, wherever a buffer ends.
-    if not walk.compress or (
-        walk.chunk_kind != TYPE_STREAM
+    if (walk.chunk_kind != TYPE_HASH_TTL and not walk.compress) or (
+        walk.chunk_kind not in (TYPE_STREAM, TYPE_HASH_TTL)
         and walk.chunk_end - span_of(walk.base, walk.root, walk.chunk - 1).start
         < COMPRESSED_ELEMENT * cython.cast(int64_t, entry_elements(chunk_entry(walk.root, walk.chunk - 1)))
     ):
@@ -420,9 +437,37 @@ def put_chunk(walk: cython.pointer[Walk]) -> cython.void:
             put_element(walk, walk.chunk_kind, span.start)
 
 
+def put_packed_hash(walk: cython.pointer[Walk]) -> cython.void:
+    """The same for a packed hash whose fields expire."""
+    element: Bytes
+    if walk.chunk == 0:
+        walk.chunk = 1
+        walk.element = packed_first(walk.root)
+        walk.chunk_end = packed_end(walk.root)
+        walk.out = write_length(put_base(walk.out), packed_count(walk.root), 2)
+    if walk.element == walk.chunk_end:
+        end_chunks(walk)
+    while (
+        walk.root != cython.NULL
+        and walk.element < walk.chunk_end
+        and walk.pending.nbytes == 0
+        and walk.out + BUFFER_MIN <= walk.out_end
+    ):
+        element = walk.element
+        walk.element += entry_size(TYPE_HASH_TTL, element)
+        put_element(walk, TYPE_HASH_TTL, element)
+
+
+def put_base(out: Bytes) -> Bytes:
+    """The time that those of the fields are relative to: 0."""
+    memset(out, 0, BASE_SIZE)
+    return out + BASE_SIZE
+
+
 def end_chunks(walk: cython.pointer[Walk]) -> cython.void:
-    root: Root = root_of(walk.root)
+    root: Root
     if walk.chunk_kind == TYPE_STREAM:
+        root = root_of(walk.root)
         put(walk, walk.root + CHUNKED_ROOT + CHUNK_ENTRY * cython.cast(uint64_t, root.chunks), root.tail)
     walk.root = cython.NULL
     if walk.at:
@@ -445,7 +490,15 @@ def prefetch_chunk(walk: cython.pointer[cython.const[Walk]], number: uint32_t) -
 
 def put_element(walk: cython.pointer[Walk], kind: uint32_t, entry: Bytes) -> cython.void:
     size: uint64_t
-    name_size: uint64_t = string_size(entry)
+    name_size: uint64_t
+    if kind == TYPE_HASH_TTL:
+        size = field_expiry_size(entry)
+        walk.out[0] = 0
+        memcpy(walk.out, entry, size)
+        walk.out += max(size, 1)
+        entry += size
+        kind = TYPE_HASH
+    name_size = string_size(entry)
     if kind == TYPE_STREAM:
         put(walk, entry, name_size)
         put_string(walk, entry + name_size + NODE_CAPACITY)
@@ -608,7 +661,7 @@ def value_bytes(stores: Stores, record: Bytes, compress: cython.bint) -> bytes:
     payload: Bytes = record_payload(record)
     size: uint64_t = payload_size(kind, payload)
     type_byte: bytes = bytes_at(skip_expiry(record), 1)
-    if spread_of(kind, payload) or is_chunked(kind, payload):
+    if spread_of(kind, payload) or is_chunked(kind, payload) or kind == TYPE_HASH_TTL:
         return type_byte + elements_bytes(stores, kind, payload, compress)
     if kind == TYPE_STRING:
         return type_byte + string_bytes(payload, compress)
@@ -646,6 +699,8 @@ def elements_bytes(stores: Stores, kind: uint8_t, payload: Bytes, compress: cyth
     walk.kind = kind
     walk.spread = walk.spread_end
     if spread:
+        if kind == TYPE_HASH_TTL:
+            parts.append(bytes(BASE_SIZE))
         parts.append(length_bytes(stores.arena.spreads[spread].count))
     if spread == 0:
         begin_chunks(walk, kind, payload)

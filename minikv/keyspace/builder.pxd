@@ -18,6 +18,7 @@ cdef class Builder:
     cdef uint32_t kind
     cdef uint32_t spread            # store of the elements; 0: they are in the buffer
     cdef uint64_t offset            # of the last element there
+    cdef int64_t expire_at_ms       # of the next element, a field; 0: none
     cdef uint8_t *buffer
     cdef uint64_t capacity          # bytes of it
     cdef uint64_t size              # in use
@@ -31,12 +32,14 @@ cdef class Builder:
 
     cdef void begin(self, Database database, uint32_t kind) noexcept
     cdef bint element(self, const uint8_t *name, uint64_t name_len, const uint8_t *value, uint64_t value_len) except -1
+    cdef bint timed(self, const uint8_t *name, uint64_t name_len, const uint8_t *value, uint64_t value_len,
+                    int64_t expire_at_ms) except -1
     cdef bint scored(self, const uint8_t *name, uint64_t name_len, double score) except -1
     cdef bint add(self, bytes name, object value) except -1
     cdef int take(self, uint8_t *start, uint8_t *end) except -1
     cdef int take_chain(self, uint32_t store) except -1
     cdef int finish(self, Key key, uint64_t *slot, int64_t expire_at_ms, bint chunked=*) except -1
-    cdef int put(self, bytes key) except -1
+    cdef int put(self, bytes key, bytes event) except -1
     cdef int replace(self, bytes key, uint64_t hash_, uint64_t *slot, bint chunked) except -1
     cdef void abandon(self) noexcept
 
@@ -54,4 +57,4 @@ cdef class Builder:
     cdef int put_chunk(self, uint8_t *payload, Root *root, const uint32_t *numbers, uint32_t count, uint64_t size) except -1
 
 
-cdef Py_ssize_t replace_with_names(Database database, bytes key, uint32_t kind, object names) except -1
+cdef Py_ssize_t replace_with_names(Database database, bytes key, uint32_t kind, object names, bytes event) except -1

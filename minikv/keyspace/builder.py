@@ -26,24 +26,30 @@ from cython.cimports.minikv.engine.record import (
     CHUNK_HEADER,
     CHUNKED_MARK,
     CHUNKED_ROOT,
+    FIELD_EXPIRY_SIZE,
     SCORE_SIZE,
     TYPE_HASH,
+    TYPE_HASH_TTL,
     TYPE_LIST,
-    TYPE_SET,
     TYPE_ZSET,
     Bytes,
     ConstBytes,
     Root,
     entry_key,
     entry_size,
+    field_expiry_size,
+    has_buckets,
+    is_hash,
     length_size,
     make_entry,
     read_length,
     record_expire_at,
+    write_field_expiry,
     write_length,
 )
 from cython.cimports.minikv.engine.table import Key, hash_key
 from cython.cimports.minikv.keyspace.database import Database, key_of
+from cython.cimports.minikv.keyspace.events import EVENT_NEW, event_class_of
 
 from minikv.errors import ArenaFull
 
@@ -70,6 +76,7 @@ class Builder:
         self.kind = kind
         self.spread = self.count = 0
         self.size = 0
+        self.expire_at_ms = 0
         self.in_order = self.in_reverse = True
         self.name_slots = 0
 
@@ -96,13 +103,29 @@ class Builder:
 
     def element(self, name: ConstBytes, name_len: uint64_t, value: ConstBytes, value_len: uint64_t) -> cython.bint:
         """Add an element, with a hash's value (else NULL); False if there is one of this name."""
-        has_value: cython.bint = self.kind == TYPE_HASH
+        has_value: cython.bint = is_hash(self.kind)
         at: Bytes = self.room(name, name_len, length_size(value_len) + value_len if has_value else 0)
         if at == cython.NULL:
             return False
         if has_value:
             memcpy(write_length(at, value_len, length_size(value_len)), value, value_len)
         return True
+
+    def timed(
+        self, name: ConstBytes, name_len: uint64_t, value: ConstBytes, value_len: uint64_t, expire_at_ms: int64_t
+    ) -> cython.bint:
+        """Add a field that expires, of a hash; False if there is one of this name."""
+        added: cython.bint
+        if self.kind == TYPE_HASH:
+            self.kind = TYPE_HASH_TTL
+            if self.spread:
+                self.database.store.stores.become(self.spread, TYPE_HASH_TTL)
+        self.expire_at_ms = expire_at_ms
+        added = self.element(name, name_len, value, value_len)
+        self.expire_at_ms = 0
+        if added and self.spread:
+            self.database.store.stores.order_entry(self.spread, self.offset)
+        return added
 
     def scored(self, name: ConstBytes, name_len: uint64_t, score: cython.double) -> cython.bint:
         """Add a member of a sorted set; False if there is one of this name."""
@@ -124,7 +147,7 @@ class Builder:
 
     def room(self, name: ConstBytes, name_len: uint64_t, more: uint64_t) -> Bytes:
         """Write a new element's name; returns where the `more` bytes behind it go. NULL: there is one of this name."""
-        size: uint64_t = length_size(name_len) + name_len + more
+        size: uint64_t = length_size(name_len) + name_len + more + (FIELD_EXPIRY_SIZE if self.expire_at_ms else 0)
         hash_: uint64_t = 0 if self.kind == TYPE_LIST else hash_key(name, name_len)
         at: Bytes
         if self.spread == 0 and self.size + size > CHUNKED_MAX:
@@ -136,6 +159,8 @@ class Builder:
         at = self.gather(hash_, size)
         if self.kind != TYPE_LIST:
             self.index_name(hash_)
+        if self.expire_at_ms:
+            at = write_field_expiry(at, self.expire_at_ms)
         at = write_length(at, name_len, length_size(name_len))
         memcpy(at, name, name_len)
         return at + name_len
@@ -148,7 +173,7 @@ class Builder:
         hash_: uint64_t = 0
         while start < end:
             size = entry_size(self.kind, start)
-            if self.kind in (TYPE_HASH, TYPE_SET):
+            if has_buckets(self.kind):
                 name = entry_key(self.kind, start, cython.address(name_len))
                 hash_ = hash_key(name, name_len)
             memcpy(self.gather(hash_, size), start, size)
@@ -254,7 +279,8 @@ class Builder:
         ):
             return cython.NULL
         self.offset = store.stores.place(self.spread, hash_, cython.NULL, size)
-        at = write_length(store.arena.base + self.offset, name_len, length_size(name_len))
+        at = write_field_expiry(store.arena.base + self.offset, self.expire_at_ms)
+        at = write_length(at, name_len, length_size(name_len))
         memcpy(at, name, name_len)
         store.arena.spreads[self.spread].count += 1
         return at + name_len
@@ -270,12 +296,16 @@ class Builder:
 
     # The key
 
-    def put(self, key: bytes) -> cython.int:
-        """Make the collection the value of a key, which then has no expiry."""
+    def put(self, key: bytes, event: bytes) -> cython.int:
+        """Make the collection the value of a key, which then has no expiry; observers get the event."""
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.database.find(key, cython.address(hash_))
+        is_new: cython.bint = slot == cython.NULL
         self.finish(key_of(key, hash_), slot, 0)
-        return self.database.changed(key)
+        self.database.changed(key)
+        if is_new:
+            self.database.notify(EVENT_NEW, b"new", key)
+        return self.database.notify(event_class_of(self.kind), event, key)
 
     def replace(self, key: bytes, hash_: uint64_t, slot: cython.pointer[uint64_t], chunked: cython.bint) -> cython.int:
         """Make the collection the value of a key in place of one that has these elements; its expiry stays."""
@@ -358,7 +388,7 @@ class Builder:
         buckets: uint64_t = 0
         most: uint64_t = self.count + 1
         payload: Bytes
-        if self.kind in (TYPE_HASH, TYPE_SET):
+        if has_buckets(self.kind):
             most = buckets = bucket_count(self.size, self.count)
         payload = cython.cast(Bytes, malloc(CHUNKED_ROOT + CHUNK_ENTRY * most))
         if payload == cython.NULL:
@@ -378,6 +408,8 @@ class Builder:
             else:
                 self.lay_out_in_order(payload, cython.address(root))
             memcpy(payload, cython.address(root), CHUNKED_ROOT)
+            if self.kind == TYPE_HASH_TTL:
+                chunks.order_expiries(payload)
         except BaseException:
             memcpy(payload, cython.address(root), CHUNKED_ROOT)
             chunks.drop(payload)
@@ -468,7 +500,9 @@ class Builder:
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
-def replace_with_names(database: Database, key: bytes, kind: uint32_t, names: object) -> cython.Py_ssize_t:
+def replace_with_names(
+    database: Database, key: bytes, kind: uint32_t, names: object, event: bytes
+) -> cython.Py_ssize_t:
     """Make the key a set or list of these elements, whatever it was; without elements it is deleted.
 
     Returns their number. One change, or ArenaFull and none.
@@ -476,13 +510,13 @@ def replace_with_names(database: Database, key: bytes, kind: uint32_t, names: ob
     name: bytes
     builder: Builder
     if not names:
-        database.delete(key)
+        database.discard(key)
         return 0
     builder = Builder(database, kind)
     try:
         for name in names:
             builder.add(name, None)
-        builder.put(key)
+        builder.put(key, event)
     except BaseException:
         builder.abandon()
         raise
@@ -494,7 +528,7 @@ def replace_with_names(database: Database, key: bytes, kind: uint32_t, names: ob
 @cython.exceptval(check=False)
 def has_this_name(element: Bytes, name: ConstBytes, name_len: uint64_t) -> cython.bint:
     length: uint64_t = 0
-    data: Bytes = read_length(element, cython.address(length))
+    data: Bytes = read_length(element + field_expiry_size(element), cython.address(length))
     return length == name_len and memcmp(data, name, length) == 0
 
 

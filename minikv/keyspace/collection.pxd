@@ -17,6 +17,8 @@ cdef class Collection:
     cdef uint64_t changes           # TableState.changes when slot was looked up
     cdef uint32_t kind
     cdef bint chunked               # the elements are in chunks
+    cdef readonly bint has_changed  # an element has come, gone or changed
+    cdef bint is_new                # the key was not there, and no event has said yet that it has come
     cdef uint32_t spread            # store of the elements; 0: packed, or chunked
 
     cdef bint open(self, Database database, bytes key, uint32_t kind, bint stats, bint touch=*) except -1
@@ -35,6 +37,7 @@ cdef class Collection:
     cdef int shrink_chunked(self, uint32_t number, uint8_t *at, uint64_t size, uint32_t count) except -1
     cdef int make_smaller(self) except -1
     cdef uint8_t *place_spread(self, uint64_t hash_, uint64_t *slot, uint64_t size) except NULL
+    cdef int take_out(self, bytes name, uint8_t *entry) except -1
     cdef int shrink(self, bytes name, uint8_t *entry) except -1
     cdef void vanish(self) noexcept
     cdef void vanish_if_empty(self) noexcept
@@ -44,6 +47,8 @@ cdef class Collection:
     cdef int spread_out(self) except -1
     cdef uint64_t bytes_now(self) noexcept
     cdef int changed(self) except -1
+    cpdef int notify(self, bytes event) except -1
+    cpdef int notify_taken(self, bytes event) except -1
     cdef list entries_of(self)
     cdef list gather_by_prefix(self, uint64_t *cursor, Py_ssize_t wanted)
     cdef list gather_buckets(self, uint64_t *cursor, Py_ssize_t wanted)

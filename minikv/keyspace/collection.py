@@ -53,14 +53,15 @@ from cython.cimports.minikv.engine.packed import (
 )
 from cython.cimports.minikv.engine.record import (
     TYPE_HASH,
+    TYPE_HASH_TTL,
     TYPE_LIST,
-    TYPE_SET,
     Bytes,
     Root,
     bytes_at,
     chunk_entry,
     entry_elements,
     entry_size,
+    has_buckets,
     is_chunked,
     length_size,
     read_length,
@@ -73,6 +74,7 @@ from cython.cimports.minikv.engine.stores import spread_of
 from cython.cimports.minikv.engine.table import PREFIX_BITS, hash_key, slot_offset
 from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.database import Database, key_of
+from cython.cimports.minikv.keyspace.events import EVENT_GENERIC, EVENT_NEW, WATCHED, event_class_of
 
 from minikv.errors import ArenaFull, WrongTypeError
 
@@ -106,10 +108,13 @@ class Collection:
         self.slot = database.read(key, cython.address(self.hash_), stats, touch)
         self.changes = database.store.table.changes
         if self.slot == cython.NULL:
+            self.is_new = True
             return False
         record: Bytes = database.store.record(self.slot)
         if skip_expiry(record)[0] != kind:
-            raise WrongTypeError
+            if kind != TYPE_HASH or skip_expiry(record)[0] != TYPE_HASH_TTL:
+                raise WrongTypeError
+            self.kind = TYPE_HASH_TTL
         self.spread = spread_of(cython.cast(uint8_t, kind), record_payload(record))
         self.chunked = is_chunked(cython.cast(uint8_t, kind), record_payload(record))
         return True
@@ -130,7 +135,25 @@ class Collection:
         return record_payload(self.database.store.record(self.at_slot()))
 
     def changed(self) -> cython.int:
+        self.has_changed = True
         return self.database.changed(self.key)
+
+    def notify(self, event: bytes) -> cython.int:
+        """Tell observers what a command has done to the collection; before it, that the key is new."""
+        if self.database.observed & ~WATCHED:
+            if self.is_new:
+                self.is_new = False
+                self.database.notify(EVENT_NEW, b"new", self.key)
+            return self.database.notify(event_class_of(self.kind), event, self.key)
+        return 0
+
+    def notify_taken(self, event: bytes) -> cython.int:
+        """The same for a command that has taken something out; behind it, that the key is gone."""
+        if self.database.observed & ~WATCHED:
+            self.database.notify(event_class_of(self.kind), event, self.key)
+            if self.at_slot() == cython.NULL:
+                return self.database.notify(EVENT_GENERIC, b"del", self.key)
+        return 0
 
     def __len__(self) -> int:
         if self.at_slot() == cython.NULL:
@@ -298,7 +321,7 @@ class Collection:
         store: KeyStore = self.database.store
         payload: Bytes = self.payload()
         span: Span = span_of(store.arena.base, payload, number)
-        ordered: cython.bint = self.kind not in (TYPE_HASH, TYPE_SET)
+        ordered: cython.bint = not has_buckets(self.kind)
         if ordered and size == cython.cast(uint64_t, span.end - span.start):
             remove_chunk(store, self.slot, number)
         else:
@@ -329,6 +352,11 @@ class Collection:
 
     def shrink(self, name: bytes, entry: Bytes) -> cython.int:
         """Take out the element that `find_entry` gave for a name; the last one takes the key with it."""
+        self.take_out(name, entry)
+        return self.changed()
+
+    def take_out(self, name: bytes, entry: Bytes) -> cython.int:
+        """The same, and nobody is told."""
         store: KeyStore = self.database.store
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t]
@@ -353,7 +381,7 @@ class Collection:
             count = packed_count(self.payload()) - 1
             place = cython.cast(uint64_t, entry - self.payload())
             set_packed_count(store.splice(self.slot, place, size, 0) - place, count)
-        return self.changed()
+        return 0
 
     def vanish(self) -> cython.void:
         """Delete the key."""
@@ -507,7 +535,7 @@ class Collection:
         prefix: uint64_t = cursor[0] >> CURSOR_PREFIX
         whole: cython.bint = cursor[0] == 0 and cython.cast(uint64_t, wanted) >= root.elements
         span: Span
-        if self.kind not in (TYPE_HASH, TYPE_SET):
+        if not has_buckets(self.kind):
             if root.elements > PACKED_COUNT // 4 and not whole:
                 return self.gather_by_prefix(cursor, wanted)
             whole = True

@@ -46,7 +46,7 @@ cdef class Keyspace:
     cdef uint64_t random_state
     cdef public int64_t now_ms
     cdef public int64_t dirty
-    cdef public int64_t hits, misses, expired_keys, evicted_keys
+    cdef public int64_t hits, misses, expired_keys, expired_fields, evicted_keys
     cdef public bint active_expire, keeps_expired
     cdef bint frees_expired_lazily
     cdef public bint lfu
@@ -55,9 +55,12 @@ cdef class Keyspace:
     cdef public int lfu_log_factor
     cdef public int lfu_decay_time
     cdef uint64_t peak
+    cdef list observers             # (classes, reader) of each
+    cdef int event_classes          # that any of them wants
 
     cpdef void tick(self)
     cpdef int keep_clocks(self, bint keep) except -1
+    cdef int tell(self, int event_class, bytes event, int number, bytes key) except -1
     cdef list walk_parts(self, bint relocate, bint opening)
     cdef uint64_t random(self) noexcept nogil
     cdef uint32_t aged_frequency(self, uint32_t clock) noexcept nogil
@@ -69,13 +72,15 @@ cdef class Database:
     cdef readonly int number
     cdef KeyStore store
     cdef dict watchers              # key: list of Watch
-    cdef bint watched               # somebody has to know of changes: there are watchers, or there is a listener
+    cdef int observed               # see events.pxd
 
     cpdef bytes get(self, bytes key)
     cpdef bytes get_for_write(self, bytes key)
     cpdef set(self, bytes key, bytes value, int64_t expire_at_ms=*, bint keep_ttl=*, int encoding=*)
+    cpdef write(self, bytes key, bytes value, int encoding=*)
     cpdef bint delete(self, bytes key) except -1
     cpdef bint unlink(self, bytes key) except -1
+    cpdef bint discard(self, bytes key) except -1
     cdef bint remove_lazily(self, bytes key, uint64_t *slot, uint64_t hash_) except -1
     cpdef int set_all(self, tuple pairs) except -1
     cpdef list get_all(self, tuple keys)
@@ -91,17 +96,28 @@ cdef class Database:
     cdef uint64_t *find_hashed(self, bytes key, uint64_t hash_) except? NULL
     cdef void prefetch(self, tuple keys, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step, uint64_t *hashes) noexcept
     cdef int put(self, bytes key, bytes value, uint64_t hash_, uint64_t *slot, int64_t expire_at_ms, int encoding) except -1
+    cdef int put_observed(self, bytes key, bytes value, uint64_t hash_, uint64_t *slot, int64_t expire_at_ms,
+                          int encoding) except -1
+    cdef inline int put_string(self, bytes key, bytes value, uint64_t hash_, uint64_t *slot, int64_t expire_at_ms,
+                        int encoding) except -1
     cdef uint64_t *read(self, bytes key, uint64_t *hash_, bint stats, bint touch) except? NULL
-    cdef void note_read(self, const uint64_t *slot, bint stats, bint touch) noexcept
+    cdef int note_miss(self, bytes key, bint stats) except -1
+    cdef void note_hit(self, const uint64_t *slot, bint stats, bint touch) noexcept
     cdef bytes string_at(self, const uint64_t *slot, uint64_t start, uint64_t stop)
     cdef void touch_clock(self, const uint64_t *slot) noexcept
     cdef int drop_expired(self, bytes key, uint64_t *slot, uint64_t hash_) except -1
+    cdef bint has_expired(self, bytes key) noexcept
+    cdef int64_t time_of(self, bytes key) noexcept
+    cpdef int notify(self, int event_class, bytes event, bytes key) except -1
+    cdef int fields_expired(self, bytes key, int count) except -1
     cdef int changed(self, bytes key) except -1
+    cdef void drop_watchers(self, bytes key) noexcept
+    cdef void update_watched(self) noexcept
     cpdef int break_watches(self, bytes key) except -1
     cdef int note_change(self, bytes key, bint wakes) except -1
-    cdef int update_watched(self) except -1
+    cdef uint64_t field_expiry_bytes(self, uint8_t *payload) noexcept
     cdef bint is_roomy(self, uint64_t count) noexcept
-    cdef list collect(self, uint64_t *cursor, Py_ssize_t count)
+    cdef list collect(self, uint64_t *cursor, Py_ssize_t count, bint drop)
     cdef int copy_record(self, bytes key, Database target, bytes new_key, bint move) except -1
     cdef int copy_chunked(self, uint8_t *record, Database target, Key new_key, uint64_t *new_slot, bint move) except -1
     cdef int move_record(self, bytes key, Database target, bytes new_key) except -1

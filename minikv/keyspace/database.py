@@ -5,8 +5,8 @@
 
 A Keyspace is one arena with a store for each numbered database, the clock, and the counters. A Database turns keys
 into records: it deletes a key whose time has passed before anything sees it, keeps the access clock, counts hits and
-misses and changes, and breaks the watches of keys that change. Keys and values are bytes; times are Unix
-milliseconds, 0 for none.
+misses and changes, breaks the watches of keys that change, and tells observers what has happened (keyspace/events.py).
+Keys and values are bytes; times are Unix milliseconds, 0 for none.
 
 Every method that changes something raises ArenaFull before it has changed anything. A time of 0 or below is not a time:
 callers delete the key instead.
@@ -27,6 +27,7 @@ from cython.cimports.minikv.engine.chunks import root_of
 from cython.cimports.minikv.engine.int64 import INT64_DIGITS, format_int64, parse_int64
 from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.memory import BlockPool
+from cython.cimports.minikv.engine.ordered import OrderedState
 from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, packed_count
 from cython.cimports.minikv.engine.populate import Populator
 from cython.cimports.minikv.engine.progress import RANK_PASSED
@@ -36,6 +37,8 @@ from cython.cimports.minikv.engine.record import (
     ENCODING_EMBSTR,
     ENCODING_RAW,
     SPREAD_STREAM,
+    TYPE_HASH,
+    TYPE_HASH_TTL,
     TYPE_LIST,
     TYPE_STREAM,
     TYPE_STRING,
@@ -56,6 +59,14 @@ from cython.cimports.minikv.engine.stores import Stores, spread_of
 from cython.cimports.minikv.engine.table import Key, hash_key, make_key, slot_offset
 from cython.cimports.minikv.engine.walker import Walker, value_bytes
 from cython.cimports.minikv.keyspace.database import key_of
+from cython.cimports.minikv.keyspace.events import (
+    EVENT_EXPIRED,
+    EVENT_GENERIC,
+    EVENT_MISSED,
+    EVENT_NEW,
+    EVENT_STRING,
+    WATCHED,
+)
 from cython.cimports.posix.time import CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
 from minikv.engine.segment_map import SegmentMap
@@ -64,6 +75,7 @@ from minikv.keyspace.arena_size import GIB, default_arena_bytes
 
 NO_EXPIRY = 0
 MISSING = -1
+C_MISSING = cython.declare(int64_t, MISSING)
 AUTO = ENCODING_AUTO
 EMBSTR = ENCODING_EMBSTR
 RAW = ENCODING_RAW
@@ -111,11 +123,10 @@ class Watch:
     @property
     def broken(self) -> bool:
         """True for good after the first change."""
-        hash_: uint64_t = 0
         database: Database
         if not self._broken:
             for database, key in self.keys:
-                database.find(key, cython.address(hash_))
+                self._broken |= database.has_expired(key)
         return self._broken
 
 
@@ -152,6 +163,7 @@ class Keyspace:
         self.awaited = Watch()
         self.listener = None
         self.keeps_clocks = False
+        self.observers = []
         self.tick()
 
     # Clock
@@ -203,6 +215,27 @@ class Keyspace:
         periods: uint32_t = minutes // cython.cast(uint32_t, self.lfu_decay_time) if self.lfu_decay_time > 0 else 0
         return counter - periods if counter > periods else 0
 
+    # Events
+
+    def observe(self, reader: object, classes: cython.int) -> None:
+        """From now on call reader(class, event, database number, key) for events of these classes; 0: for none."""
+        database: Database
+        # Another list, for the one before may be gone through at this moment.
+        self.observers = [pair for pair in self.observers if pair[1] is not reader]
+        if classes:
+            self.observers.append((classes, reader))
+        self.event_classes = 0
+        for wanted, _ in self.observers:
+            self.event_classes |= wanted
+        for database in self.databases:
+            database.observed = self.event_classes | (database.observed & WATCHED)
+
+    def tell(self, event_class: cython.int, event: bytes, number: cython.int, key: bytes) -> cython.int:
+        for classes, reader in self.observers:
+            if classes & event_class:
+                reader(event_class, event, number, key)
+        return 0
+
     # Everything at once
 
     def swap(self, a: int, b: int) -> None:
@@ -247,7 +280,7 @@ class Keyspace:
                 if slot == cython.NULL:
                     break
                 key = record_key(database.store.record(slot), cython.address(key_len))
-                database.drop_expired(bytes_at(key, key_len) if database.watched else b"", slot, hash_)
+                database.drop_expired(bytes_at(key, key_len) if database.observed else b"", slot, hash_)
                 done += 1
         return done
 
@@ -398,6 +431,7 @@ class Keyspace:
             assert live.get(chunk_store, (0, 0)) == chunks, f"database {number}: other chunks than its keys lead to"
             for watchers in database.watchers.values():
                 assert watchers
+            assert (database.observed & WATCHED != 0) == (len(database.watchers) > 0 or self.listener is not None)
 
     def set_debug(self, poison: bool = False, segment_limit: int = 0) -> None:
         """For tests: fill freed memory with a pattern; limit the arena to `segment_limit` segments."""
@@ -406,6 +440,11 @@ class Keyspace:
         self.arena.segment_limit = segment_limit or self.arena.segment_count
 
     # Snapshot
+
+    @property
+    def has_field_ttls(self) -> bool:
+        """Whether a field of any hash expires."""
+        return sum([database.hashes_with_ttls for database in self.databases]) > 0
 
     def snapshot_open(self, relocate: bool) -> None:
         """Freeze what is there, right before the fork. relocate: writes go elsewhere; else the kernel copies pages."""
@@ -471,14 +510,18 @@ class Keyspace:
 
 
 class Database:
-    """One numbered database."""
+    """One numbered database.
+
+    observed: the classes of events that somebody wants to know of, and WATCHED if `watchers` is not empty or there
+    is a listener.
+    """
 
     def __init__(self, keyspace: Keyspace, number: int) -> None:
         self.keyspace = keyspace
         self.number = number
         self.store = KeyStore(keyspace.stores, number)
         self.watchers = {}
-        self.watched = False
+        self.observed = keyspace.event_classes
 
     # What every method uses
 
@@ -528,19 +571,24 @@ class Database:
         self, key: bytes, hash_: cython.pointer[uint64_t], stats: cython.bint, touch: cython.bint
     ) -> cython.pointer[uint64_t]:
         slot: cython.pointer[uint64_t] = self.find(key, hash_)
-        self.note_read(slot, stats, touch)
+        if slot == cython.NULL:
+            self.note_miss(key, stats)
+        else:
+            self.note_hit(slot, stats, touch)
         return slot
 
-    def note_read(
+    def note_miss(self, key: bytes, stats: cython.bint) -> cython.int:
+        self.keyspace.misses += stats
+        if self.observed & EVENT_MISSED and stats:
+            self.keyspace.tell(EVENT_MISSED, b"keymiss", self.number, key)
+        return 0
+
+    def note_hit(
         self, slot: cython.pointer[cython.const[uint64_t]], stats: cython.bint, touch: cython.bint
     ) -> cython.void:
-        """A key was read, or missed."""
-        if slot == cython.NULL:
-            self.keyspace.misses += stats
-        else:
-            self.keyspace.hits += stats
-            if touch:
-                self.touch_clock(slot)
+        self.keyspace.hits += stats
+        if touch:
+            self.touch_clock(slot)
 
     def touch_clock(self, slot: cython.pointer[cython.const[uint64_t]]) -> cython.void:
         keyspace: Keyspace = self.keyspace
@@ -561,6 +609,32 @@ class Database:
     def drop_expired(self, key: bytes, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.int:
         self.store.remove(slot, hash_, self.keyspace.frees_expired_lazily)
         self.keyspace.expired_keys += 1
+        self.break_watches(key)
+        return self.notify(EVENT_EXPIRED, b"expired", key)
+
+    def has_expired(self, key: bytes) -> cython.bint:
+        """Whether a key is there whose time has passed; it is left alone."""
+        at_ms: int64_t = self.time_of(key)
+        return at_ms > 0 and self.keyspace.now_ms > at_ms
+
+    def time_of(self, key: bytes) -> int64_t:
+        """The key's expiry, which may have passed; 0: none, MISSING: no such key."""
+        data: Bytes = cython.cast(Bytes, PyBytes_AS_STRING(key))
+        length: uint64_t = PyBytes_GET_SIZE(key)
+        slot: cython.pointer[uint64_t] = self.store.find(data, length, hash_key(data, length))
+        return C_MISSING if slot == cython.NULL else record_expire_at(self.store.record(slot))
+
+    # Events
+
+    def notify(self, event_class: cython.int, event: bytes, key: bytes) -> cython.int:
+        """Tell those who observe this class of events."""
+        if self.observed & event_class:
+            self.keyspace.tell(event_class, event, self.number, key)
+        return 0
+
+    def fields_expired(self, key: bytes, count: cython.int) -> cython.int:
+        """Fields of a hash have expired and are deleted; perhaps the key went with the last one."""
+        self.keyspace.expired_fields += count
         return self.break_watches(key)
 
     def changed(self, key: bytes) -> cython.int:
@@ -569,12 +643,12 @@ class Database:
 
     def break_watches(self, key: bytes) -> cython.int:
         """For what counts as a change only to those who watch the key."""
-        return self.note_change(key, True) if self.watched else 0
+        return self.note_change(key, True) if self.observed & WATCHED else 0
 
     def shrunk(self, key: bytes) -> None:
         """The key's value has lost something: one change, which is no reason to wake who waits for it."""
         self.keyspace.dirty += 1
-        if self.watched:
+        if self.observed & WATCHED:
             self.note_change(key, False)
 
     def note_change(self, key: bytes, wakes: cython.bint) -> cython.int:
@@ -596,13 +670,10 @@ class Database:
 
     def break_all_watches(self, incoming: Database) -> None:
         """For keys that are here or come in: their values change."""
-        hash_: uint64_t = 0
         watch: Watch
-        for key in list(self.watchers):
-            if self.find(key, cython.address(hash_)) != cython.NULL or (
-                incoming.find(key, cython.address(hash_)) != cython.NULL
-            ):
-                for watch in self.watchers.get(key, ()):
+        for key in self.watchers:
+            if self.time_of(key) != C_MISSING or incoming.time_of(key) != C_MISSING:
+                for watch in self.watchers[key]:
                     if watch is self.keyspace.awaited:
                         self.keyspace.ready[self.number, key] = None
                     else:
@@ -633,6 +704,11 @@ class Database:
         """Keys with a time."""
         return self.store.expiry.count
 
+    @property
+    def hashes_with_ttls(self) -> int:
+        """Hashes with fields that expire."""
+        return self.store.field_expiry.count
+
     def average_ttl_ms(self) -> int:
         """Estimated from keys at even distances in the order of their times."""
         count = self.store.expiry.count
@@ -645,12 +721,14 @@ class Database:
     # Reads
 
     def lookup(self, key: bytes, stats: cython.bint = True, touch: cython.bint = True) -> cython.int:
-        """The RDB type of the key's value, or -1."""
+        """The RDB type of the key's value, or -1. A hash is of one type, whether fields of it expire or not."""
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), stats, touch)
+        kind: uint8_t
         if slot == cython.NULL:
             return -1
-        return skip_expiry(self.store.record(slot))[0]
+        kind = skip_expiry(self.store.record(slot))[0]
+        return TYPE_HASH if kind == TYPE_HASH_TTL else kind
 
     def get(self, key: bytes) -> bytes:
         """A string's value; None if there is no such key. Raises WrongTypeError."""
@@ -722,7 +800,7 @@ class Database:
         keep_ttl: cython.bint = False,
         encoding: cython.int = ENCODING_AUTO,
     ) -> None:
-        """Make the key a string, whatever it was.
+        """Make the key a string, whatever it was: the event `set`.
 
         encoding: what OBJECT ENCODING says of a short value: AUTO, EMBSTR (even if it looks like an integer) or RAW.
         """
@@ -731,6 +809,13 @@ class Database:
         if slot != cython.NULL and keep_ttl:
             expire_at_ms = record_expire_at(self.store.record(slot))
         self.put(key, value, hash_, slot, expire_at_ms, encoding)
+
+    def write(self, key: bytes, value: bytes, encoding: cython.int = ENCODING_AUTO) -> None:
+        """The same for a change of another name, whose event is the caller's; the key keeps its expiry."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        expire_at_ms: int64_t = 0 if slot == cython.NULL else record_expire_at(self.store.record(slot))
+        self.put_observed(key, value, hash_, slot, expire_at_ms, encoding)
 
     def set_all(self, pairs: tuple) -> cython.int:
         """Make keys strings, from alternating keys and values: all of them, or ArenaFull and none."""
@@ -764,15 +849,51 @@ class Database:
             stop = min(start + PREFETCHED, len(keys))
             self.prefetch(keys, start, stop, 1, hashes)
             for index in range(start, stop):
-                slot = self.find_hashed(cython.cast(bytes, keys[index]), hashes[index - start])
-                self.note_read(slot, True, True)
-                if slot == cython.NULL or skip_expiry(self.store.record(slot))[0] != TYPE_STRING:
+                key: bytes = cython.cast(bytes, keys[index])
+                slot = self.find_hashed(key, hashes[index - start])
+                if slot == cython.NULL:
+                    self.note_miss(key, True)
+                    values.append(None)
+                    continue
+                self.note_hit(slot, True, True)
+                if skip_expiry(self.store.record(slot))[0] != TYPE_STRING:
                     values.append(None)
                 else:
                     values.append(self.string_at(slot, 0, ~cython.cast(uint64_t, 0)))
         return values
 
     def put(
+        self,
+        key: bytes,
+        value: bytes,
+        hash_: uint64_t,
+        slot: cython.pointer[uint64_t],
+        expire_at_ms: int64_t,
+        encoding: cython.int,
+    ) -> cython.int:
+        if self.observed:
+            self.put_observed(key, value, hash_, slot, expire_at_ms, encoding)
+            return self.notify(EVENT_STRING, b"set", key)
+        self.put_string(key, value, hash_, slot, expire_at_ms, encoding)
+        self.keyspace.dirty += 1
+        return 0
+
+    def put_observed(
+        self,
+        key: bytes,
+        value: bytes,
+        hash_: uint64_t,
+        slot: cython.pointer[uint64_t],
+        expire_at_ms: int64_t,
+        encoding: cython.int,
+    ) -> cython.int:
+        """The same without the event `set`, where somebody watches or observes."""
+        is_new: cython.bint = slot == cython.NULL
+        self.put_string(key, value, hash_, slot, expire_at_ms, encoding)
+        self.changed(key)
+        return self.notify(EVENT_NEW, b"new", key) if is_new else 0
+
+    def put_string(
         self,
         key: bytes,
         value: bytes,
@@ -795,10 +916,13 @@ class Database:
             PyBytes_AS_STRING(value),
             value_len,
         )
-        return self.changed(key)
+        return 0
 
     def set_range(self, key: bytes, offset: int, data: bytes) -> int:
-        """Overwrite bytes of a string from `offset` on, which may lie behind its end; returns the new length."""
+        """Overwrite bytes of a string from `offset` on, which may lie behind its end; returns the new length.
+
+        The event is the caller's.
+        """
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), False, True)
         length: uint64_t = 0
@@ -807,7 +931,7 @@ class Database:
         if slot == cython.NULL:
             if data_len == 0:
                 return 0
-            self.set(key, bytes(offset) + data, 0, False, ENCODING_RAW)
+            self.write(key, bytes(offset) + data, ENCODING_RAW)
             return at + data_len
         if skip_expiry(self.store.record(slot))[0] != TYPE_STRING:
             raise WrongTypeError
@@ -824,7 +948,8 @@ class Database:
         slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), False, True)
         length: uint64_t = 0
         if slot == cython.NULL:
-            self.set(key, data)
+            self.write(key, data)
+            self.notify(EVENT_STRING, b"append", key)
             return PyBytes_GET_SIZE(data)
         if skip_expiry(self.store.record(slot))[0] != TYPE_STRING:
             raise WrongTypeError
@@ -836,6 +961,7 @@ class Database:
             PyBytes_GET_SIZE(data),
         )
         self.changed(key)
+        self.notify(EVENT_STRING, b"append", key)
         return length + PyBytes_GET_SIZE(data)
 
     def increment(self, key: bytes, amount: int64_t) -> int:
@@ -881,6 +1007,10 @@ class Database:
             )
         memcpy(data, cython.address(text[INT64_DIGITS - length]), length)
         self.changed(key)
+        if self.observed:
+            if payload == cython.NULL:
+                self.notify(EVENT_NEW, b"new", key)
+            self.notify(EVENT_STRING, b"incrby", key)
         return number
 
     def make_raw(self, key: bytes) -> None:
@@ -914,6 +1044,19 @@ class Database:
         else:
             self.store.remove(slot, hash_)
         self.changed(key)
+        self.notify(EVENT_GENERIC, b"del", key)
+        return True
+
+    def discard(self, key: bytes) -> cython.bint:
+        """The same for a key whose place was wanted: even if its time has passed it is deleted, and does not expire."""
+        data: Bytes = cython.cast(Bytes, PyBytes_AS_STRING(key))
+        hash_: uint64_t = hash_key(data, PyBytes_GET_SIZE(key))
+        slot: cython.pointer[uint64_t] = self.store.find(data, PyBytes_GET_SIZE(key), hash_)
+        if slot == cython.NULL:
+            return False
+        self.store.remove(slot, hash_, self.keyspace.stores.replaces_lazily)
+        self.changed(key)
+        self.notify(EVENT_GENERIC, b"del", key)
         return True
 
     def unlink(self, key: bytes) -> cython.bint:
@@ -924,6 +1067,7 @@ class Database:
             return False
         self.remove_lazily(key, slot, hash_)
         self.changed(key)
+        self.notify(EVENT_GENERIC, b"del", key)
         return True
 
     def remove_lazily(self, key: bytes, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.bint:
@@ -964,6 +1108,7 @@ class Database:
             return False
         self.store.set_expire(slot, hash_, at_ms)
         self.changed(key)
+        self.notify(EVENT_GENERIC, b"expire", key)
         return True
 
     def persist(self, key: bytes) -> bool:
@@ -974,6 +1119,7 @@ class Database:
             return False
         self.store.set_expire(slot, hash_, 0)
         self.changed(key)
+        self.notify(EVENT_GENERIC, b"persist", key)
         return True
 
     # Whole values
@@ -988,6 +1134,10 @@ class Database:
             self.note_ready(new_key)  # who waits for it comes first, who listens hears of the old key first
             self.changed(key)
             self.break_watches(new_key)
+            if self.observed:
+                self.notify(EVENT_NEW, b"new", new_key)
+                self.notify(EVENT_GENERIC, b"rename_from", key)
+                self.notify(EVENT_GENERIC, b"rename_to", new_key)
         return True
 
     def copy_to(self, key: bytes, target: Database, new_key: bytes, replace: bool) -> bool:
@@ -999,6 +1149,8 @@ class Database:
             return False
         self.copy_record(key, target, new_key, False)
         target.changed(new_key)
+        target.notify(EVENT_NEW, b"new", new_key)
+        target.notify(EVENT_GENERIC, b"copy_to", new_key)
         return True
 
     def move_to(self, key: bytes, target: Database) -> bool:
@@ -1011,6 +1163,9 @@ class Database:
         self.move_record(key, target, key)
         target.break_watches(key)
         self.changed(key)
+        target.notify(EVENT_NEW, b"new", key)
+        self.notify(EVENT_GENERIC, b"move_from", key)
+        target.notify(EVENT_GENERIC, b"move_to", key)
         return True
 
     def copy_record(self, key: bytes, target: Database, new_key: bytes, move: cython.bint) -> cython.int:
@@ -1023,7 +1178,8 @@ class Database:
         spread: uint32_t = spread_of(kind, record_payload(record))
         payload: Bytes
         if is_chunked(kind, record_payload(record)):
-            return self.copy_chunked(record, target, key_of(new_key, new_hash), new_slot, move)
+            self.copy_chunked(record, target, key_of(new_key, new_hash), new_slot, move)
+            return target.store.note_fields(target.find(new_key, cython.address(new_hash)), new_hash)
         if spread and not move:
             spread = self.keyspace.stores.clone(spread, target.store.number)
         elif spread and target is not self:
@@ -1043,6 +1199,8 @@ class Database:
                 # What it has just left is still free.
                 self.keyspace.stores.rehome(spread, self.store.number)
             raise
+        if kind == TYPE_HASH_TTL:
+            return target.store.note_fields(target.find(new_key, cython.address(new_hash)), new_hash)
         return 0
 
     def copy_chunked(
@@ -1059,6 +1217,8 @@ class Database:
         try:
             if not stays:
                 payload = self.keyspace.stores.chunks.clone(payload, target.store.number, new_key.hash)
+                if skip_expiry(record)[0] == TYPE_HASH_TTL:
+                    self.keyspace.stores.chunks.order_expiries(payload)
             target.store.put_chunked(
                 new_key,
                 new_slot,
@@ -1128,20 +1288,21 @@ class Database:
                 return found
 
     def keys(self) -> list[bytes]:
-        """Every key that has not expired, in SCAN's order."""
+        """Every key that has not expired, in SCAN's order. Expired ones are left alone."""
         cursor: uint64_t = 0
-        return self.collect(cython.address(cursor), cython.cast(cython.Py_ssize_t, self.store.table.used) + 1)
+        return self.collect(cython.address(cursor), cython.cast(cython.Py_ssize_t, self.store.table.used) + 1, False)
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """Go on from a cursor (0: the beginning) for about `count` keys; returns the next cursor (0: done), the keys.
 
-        A key that is there from the first call to the last is returned; some may be returned twice.
+        A key that is there from the first call to the last is returned; some may be returned twice. Expired ones are
+        removed.
         """
         at: uint64_t = cursor
-        keys: list = self.collect(cython.address(at), min(max(count, 1), 0x7FFFFFFFFFFFFFFF))
+        keys: list = self.collect(cython.address(at), min(max(count, 1), 0x7FFFFFFFFFFFFFFF), True)
         return at, keys
 
-    def collect(self, cursor: cython.pointer[uint64_t], count: cython.Py_ssize_t) -> list:
+    def collect(self, cursor: cython.pointer[uint64_t], count: cython.Py_ssize_t, drop: cython.bint) -> list:
         offsets: uint64_t[336]
         found: uint32_t = 0
         index: uint32_t
@@ -1160,7 +1321,8 @@ class Database:
                 key = record_key(record, cython.address(key_len))
                 at_ms = record_expire_at(record)
                 if at_ms != 0 and self.keyspace.now_ms > at_ms:
-                    expired.append(bytes_at(key, key_len))
+                    if drop:
+                        expired.append(bytes_at(key, key_len))
                 else:
                     keys.append(bytes_at(key, key_len))
             seen += found
@@ -1224,10 +1386,18 @@ class Database:
         size += self.store.table.blocks * 4096 // self.store.table.used
         if record_expire_at(self.store.record(slot)):
             size += self.store.expiry.blocks * 4096 // self.store.expiry.count
+        if skip_expiry(self.store.record(slot))[0] == TYPE_HASH_TTL:
+            size += self.field_expiry_bytes(record_payload(self.store.record(slot)))
         spread = spread_of(skip_expiry(self.store.record(slot))[0], record_payload(self.store.record(slot)))
         if is_chunked(skip_expiry(self.store.record(slot))[0], record_payload(self.store.record(slot))):
             size += self.keyspace.stores.chunks.memory_of(record_payload(self.store.record(slot)))
         return size + (self.keyspace.stores.memory_of(spread) if spread else 0)
+
+    def field_expiry_bytes(self, payload: Bytes) -> uint64_t:
+        """What the trees take in which a hash's fields are, and it is, by expiry."""
+        order: cython.pointer[OrderedState] = self.keyspace.stores.field_order(payload)
+        blocks: uint64_t = 0 if order == cython.NULL else order.blocks
+        return 4096 * blocks + self.store.field_expiry.blocks * 4096 // self.store.field_expiry.count
 
     # Type and value in a file's form
 
@@ -1255,10 +1425,10 @@ class Database:
         hash_: uint64_t = 0
         self.find(key, cython.address(hash_))
         watchers: list = self.watchers.setdefault(key, [])
+        self.observed |= WATCHED
         if token not in watchers:
             watchers.append(token)
             token.keys.append((self, key))
-        self.watched = True
 
     def unwatch(self, token: Watch) -> None:
         """Forget the token's keys of this database."""
@@ -1266,25 +1436,30 @@ class Database:
             if database is self:
                 self.watchers[key].remove(token)
                 if not self.watchers[key]:
-                    del self.watchers[key]
+                    self.drop_watchers(key)
         token.keys = [pair for pair in token.keys if pair[0] is not self]
-        self.update_watched()
 
     def wait_for(self, key: bytes) -> None:
         """Let every change of the key, its expiry too, put (database number, key) into keyspace.ready, until forget."""
         self.watchers.setdefault(key, []).append(self.keyspace.awaited)
-        self.watched = True
+        self.observed |= WATCHED
 
     def forget(self, key: bytes) -> None:
         """End what wait_for began."""
         self.watchers[key].remove(self.keyspace.awaited)
         if not self.watchers[key]:
-            del self.watchers[key]
+            self.drop_watchers(key)
+
+    def drop_watchers(self, key: bytes) -> cython.void:
+        """Nobody watches the key any more."""
+        del self.watchers[key]
         self.update_watched()
 
-    def update_watched(self) -> cython.int:
-        self.watched = len(self.watchers) > 0 or self.keyspace.listener is not None
-        return 0
+    def update_watched(self) -> cython.void:
+        if self.watchers or self.keyspace.listener is not None:
+            self.observed |= WATCHED
+        else:
+            self.observed &= ~WATCHED
 
     # Loading
 

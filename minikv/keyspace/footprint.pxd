@@ -25,7 +25,7 @@ cdef class Footprint:
 
     cdef void begin(self, uint32_t kind, uint64_t key_len, bint has_expiry) noexcept
     cdef void string(self, uint64_t value_len) noexcept
-    cdef void add(self, uint64_t name_len, uint64_t value_len) noexcept
+    cdef void add(self, uint64_t name_len, uint64_t value_len, bint expires=*) noexcept
     cdef void node(self, uint64_t pack_len) noexcept
     cdef void tail(self, uint64_t tail_len, uint64_t groups) noexcept
     cdef object large_group(self, uint64_t pending, list names)

@@ -22,6 +22,7 @@ from cython.cimports.minikv.engine.record import (
     CHUNK_HEADER,
     CHUNKED_ROOT,
     EXPIRY_SIZE,
+    FIELD_EXPIRY_SIZE,
     JUMBO_LENGTH_SIZE,
     NODE_CAPACITY,
     NODE_HEADER,
@@ -72,11 +73,14 @@ class Footprint:
         """Give it the value of a string."""
         self.value_len = value_len
 
-    def add(self, name_len: uint64_t, value_len: uint64_t) -> cython.void:
-        """Add an element, by the lengths of its strings; only a hash has values, a sorted set's scores are known."""
+    def add(self, name_len: uint64_t, value_len: uint64_t, expires: cython.bint = False) -> cython.void:
+        """Add an element, by the lengths of its strings; only a hash has values, a sorted set's scores are known.
+
+        expires: it is a field with an expiry.
+        """
         size: uint64_t = length_size(name_len) + name_len
         if self.kind == TYPE_HASH:
-            size += length_size(value_len) + value_len
+            size += length_size(value_len) + value_len + (FIELD_EXPIRY_SIZE if expires else 0)
         elif self.kind == TYPE_ZSET:
             size += SCORE_SIZE
         self.count += 1

@@ -8,10 +8,12 @@ string length, whatever the pattern, without recursion.
 
 Redis's corner cases are kept (all seen on a real server): bytes in a range compare as signed, a range may be written
 backwards, `[a-]` is a range up to `]`, an unclosed class ends with the pattern, an empty string matches the empty
-pattern alone.
+pattern alone. So is its limit: a pattern matches nothing beyond the 1,000th `*` that it comes to, unless that ends it.
 """
 
 import cython
+
+MAX_STARS = cython.declare(cython.int, 1000)
 
 
 @cython.cfunc
@@ -95,6 +97,7 @@ def glob_match(pattern: bytes, string: bytes, nocase: cython.bint = False) -> cy
     retry_p: cython.Py_ssize_t = -1
     retry_s: cython.Py_ssize_t = 0
     next_p: cython.Py_ssize_t
+    stars: cython.int = 0
     element: cython.int
     byte: cython.int
     fits: cython.bint
@@ -109,8 +112,13 @@ def glob_match(pattern: bytes, string: bytes, nocase: cython.bint = False) -> cy
             byte = string[s]
             next_p = p + 1
             if element == 42:
+                while next_p < pattern_end and pattern[next_p] == 42:
+                    next_p += 1
                 if next_p == pattern_end:
                     return True
+                stars += 1
+                if stars > MAX_STARS:
+                    return False
                 retry_p, retry_s = next_p, s
                 p = next_p
                 continue

@@ -24,6 +24,7 @@ from cython.cimports.minikv.engine.record import (
     skip_expiry,
 )
 from cython.cimports.minikv.keyspace.database import Database, key_of
+from cython.cimports.minikv.keyspace.events import EVENT_NEW, EVENT_STRING
 from cython.cimports.minikv.keyspace.registers import (
     DENSE,
     REGISTER_VALUES,
@@ -125,6 +126,12 @@ class HyperLogLog:
     def changed(self, changes: int64_t) -> cython.int:
         self.database.keyspace.dirty += changes - 1
         return self.database.changed(self.key)
+
+    def notify(self, event: bytes) -> cython.int:
+        """Tell observers what a command has done; before it, that the key is new."""
+        if self.slot == cython.NULL:
+            self.database.notify(EVENT_NEW, b"new", self.key)
+        return self.database.notify(EVENT_STRING, event, self.key)
 
     def make_raw(self) -> None:
         """Let OBJECT ENCODING say raw, as of every string that a HyperLogLog command might change."""

@@ -524,12 +524,12 @@ class List:
         return 0
 
 
-def replace_list(database: Database, key: bytes, values: object) -> int:
+def replace_list(database: Database, key: bytes, values: object, event: bytes) -> int:
     """Make the key a list of these values, whatever it was before; without values it is deleted.
 
     Returns their number. One change, or ArenaFull and none.
     """
-    return replace_with_names(database, key, TYPE_LIST, values)
+    return replace_with_names(database, key, TYPE_LIST, values, event)
 
 
 @cython.cfunc

@@ -116,9 +116,9 @@ class Set:
         return b"intset"
 
 
-def replace_set(database: Database, key: bytes, members: object) -> int:
+def replace_set(database: Database, key: bytes, members: object, event: bytes) -> int:
     """Make the key a set of these members, all different, whatever it was before; without members it is deleted.
 
     Returns their number. One change, or ArenaFull and none.
     """
-    return replace_with_names(database, key, TYPE_SET, members)
+    return replace_with_names(database, key, TYPE_SET, members, event)

@@ -485,7 +485,7 @@ class SortedSet:
         return b"listpack"
 
 
-def replace_sorted_set(database: Database, key: bytes, pairs: object) -> int:
+def replace_sorted_set(database: Database, key: bytes, pairs: object, event: bytes) -> int:
     """Make the key a sorted set of (member, score) pairs, all members different, whatever it was before.
 
     Without pairs it is deleted. Returns their number. One change, or ArenaFull and none.
@@ -493,13 +493,13 @@ def replace_sorted_set(database: Database, key: bytes, pairs: object) -> int:
     member: bytes
     builder: Builder
     if not pairs:
-        database.delete(key)
+        database.discard(key)
         return 0
     builder = Builder(database, TYPE_ZSET)
     try:
         for member, score in pairs:
             builder.add(member, float(score))
-        builder.put(key)
+        builder.put(key, event)
     except BaseException:
         builder.abandon()
         raise

@@ -10,3 +10,5 @@ cdef class Message:
 cdef class Registry:
     cdef readonly dict channels, shard, patterns, lengths, clients
     cdef readonly Py_ssize_t pattern_count
+
+    cpdef object publish(self, bytes channel, bytes data)

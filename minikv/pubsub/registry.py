@@ -168,7 +168,7 @@ class Registry:
 
     # -- messages
 
-    def publish(self, channel: bytes, data: bytes) -> int:
+    def publish(self, channel: bytes, data: bytes) -> object:
         """How many clients get it; once for each of their patterns that match."""
         count = 0
         subscribers: dict = self.channels.get(channel)

@@ -10,21 +10,22 @@ from cython.cimports.minikv.rdb.target import DIRECT_LEN, LoadTarget
 @cython.final
 @cython.cclass
 class CheckTarget(LoadTarget):
-    """Accepts everything; fields that expire only if their expiries may be dropped.
+    """Accepts everything.
 
     Memory: one element, or a piece of a large string.
     """
 
     _scratch: cython.pointer[uint8_t]
-    _drop_field_ttls: cython.bint
+    functions = cython.declare(list, visibility="readonly")  # libraries, encoded
 
-    def __init__(self, drop_field_ttls=True):
-        self._drop_field_ttls = drop_field_ttls
+    def __init__(self):
+        self.functions = []
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def field_expiry(self, at_ms: int64_t) -> cython.int:
-        return self._drop_field_ttls
+    def function(self, code: bytes, encoded: bytes) -> cython.int:
+        self.functions.append(encoded)
+        return 0
 
     def __cinit__(self):
         self._scratch = cython.cast(cython.pointer[uint8_t], malloc(DIRECT_LEN))

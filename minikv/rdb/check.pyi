@@ -1,4 +1,5 @@
 from minikv.rdb.target import LoadTarget
 
 class CheckTarget(LoadTarget):
-    def __init__(self, drop_field_ttls: bool = True) -> None: ...
+    functions: list[bytes]
+    def __init__(self) -> None: ...

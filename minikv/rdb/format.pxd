@@ -3,6 +3,7 @@
 cpdef enum:                         # the header, and versions
     HEADER_LEN = 9                  # magic and digits
     VERSION_WRITTEN = 10            # Redis 7.0; every later one reads it
+    VERSION_WITH_FIELD_TTLS = 12    # Redis 7.4: what a file or payload with fields that expire is written as
     OLDEST_VERSION = 1
     NEWEST_VERSION = 15             # Redis 8.10
     VALKEY_VERSION = 80             # Valkey 9.0; from here on versions are Valkey's

@@ -116,6 +116,6 @@ def encode_aux(name: str, value: str | int) -> bytes:
     return bytes((OP_AUX,)) + encode_string(name.encode()) + encode_string(str(value).encode())
 
 
-def header() -> bytes:
-    """The first bytes of a file."""
-    return MAGIC + b"%04d" % VERSION_WRITTEN
+def header(has_field_ttls: bool = False) -> bytes:
+    """The first bytes of a file. has_field_ttls: fields of hashes in it expire."""
+    return MAGIC + b"%04d" % (VERSION_WITH_FIELD_TTLS if has_field_ttls else VERSION_WRITTEN)

@@ -4,7 +4,7 @@
 
 import cython
 from cython.cimports.libc.stdint import int64_t, uint64_t
-from cython.cimports.minikv.engine.record import TYPE_STREAM, bytes_at
+from cython.cimports.minikv.engine.record import TYPE_HASH_TTL, TYPE_STREAM, bytes_at
 from cython.cimports.minikv.engine.table import hash_key, make_key
 from cython.cimports.minikv.keyspace.builder import Builder
 from cython.cimports.minikv.keyspace.database import Database, Keyspace
@@ -21,15 +21,13 @@ SMALL_TAIL = 4096  # bytes: no group in it is large
 class EngineTarget(LoadTarget):
     """Puts records into the databases of a keyspace.
 
-    merge: an existing key is replaced once its new value is complete. drop_field_ttls: fields that expire
-    are loaded without their expiries, instead of being refused.
+    merge: an existing key is replaced once its new value is complete.
     functions: libraries as in the file, each once. modules: numbers of skipped keys and other data, by type.
     """
 
     _keyspace: Keyspace
     _database: Database
     _merge: cython.bint
-    _drop_field_ttls: cython.bint
     _builder: Builder  # of the collection at hand
     _stream: StreamLoader  # of the stream at hand
     _key: ConstBytes  # its key
@@ -38,14 +36,13 @@ class EngineTarget(LoadTarget):
     _slot: cython.pointer[uint64_t]  # its slot when the collection began
     _changes: uint64_t  # TableState.changes then
     _expire_at_ms: int64_t
+    _field_expire_at_ms: int64_t  # of the next element
     functions = cython.declare(list, visibility="readonly")
     modules = cython.declare(dict, visibility="readonly")
-    field_ttls_dropped = cython.declare(uint64_t, visibility="readonly")
 
-    def __init__(self, keyspace: Keyspace, merge=False, drop_field_ttls=False):
+    def __init__(self, keyspace: Keyspace, merge=False):
         self._keyspace = keyspace
         self._merge = merge
-        self._drop_field_ttls = drop_field_ttls
         self._database = keyspace.databases[0]
         self._builder = Builder(self._database, 0)
         self.functions = []
@@ -84,6 +81,10 @@ class EngineTarget(LoadTarget):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def element(self, name: ConstBytes, name_len: uint64_t, value: ConstBytes, value_len: uint64_t) -> cython.int:
+        expire_at_ms: int64_t = self._field_expire_at_ms
+        if expire_at_ms:
+            self._field_expire_at_ms = 0
+            return self._builder.timed(name, name_len, value, value_len, expire_at_ms)
         return self._builder.element(name, name_len, value, value_len)
 
     @cython.cfunc
@@ -112,8 +113,8 @@ class EngineTarget(LoadTarget):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def field_expiry(self, at_ms: int64_t) -> cython.int:
-        self.field_ttls_dropped += self._drop_field_ttls
-        return self._drop_field_ttls
+        self._field_expire_at_ms = at_ms
+        return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -121,13 +122,17 @@ class EngineTarget(LoadTarget):
         if self._changes != self._database.store.table.changes:
             self._slot = self._database.store.find(self._key, self._key_len, self._hash)
         self._builder.finish(make_key(self._key, self._key_len, self._hash), self._slot, self._expire_at_ms)
+        if self._builder.kind == TYPE_HASH_TTL:
+            self._database.store.note_fields(
+                self._database.store.find(self._key, self._key_len, self._hash), self._hash
+            )
         return self._break_watches(self._key, self._key_len)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def _break_watches(self, key: ConstBytes, key_len: uint64_t) -> cython.int:
         """Clients can watch keys only if a running server loads."""
-        return self._database.break_watches(bytes_at(key, key_len)) if self._database.watched else 0
+        return self._database.break_watches(bytes_at(key, key_len)) if self._database.observed else 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

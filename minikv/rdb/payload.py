@@ -12,12 +12,15 @@ import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.minikv.keyspace.database import Database
+from cython.cimports.minikv.keyspace.events import EVENT_GENERIC, EVENT_NEW
 from cython.cimports.minikv.rdb.format import (
     CHECKSUM_LEN,
     FIRST_VERSION_WITH_UNSEALED_PAYLOADS,
     OP_KEY_METADATA,
     PAYLOAD_VERSION_LEN,
+    TYPE_HASH_TTL,
     VALKEY_VERSION,
+    VERSION_WITH_FIELD_TTLS,
     VERSION_WRITTEN,
 )
 from cython.cimports.minikv.rdb.input import RdbInput, memory_input
@@ -35,17 +38,20 @@ TO_THE_END = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)
 
 def seal(value: bytes) -> bytes:
     """The payload of a value that begins with its type."""
-    body = value + VERSION_WRITTEN.to_bytes(PAYLOAD_VERSION_LEN, "little")
+    version = VERSION_WITH_FIELD_TTLS if value[0] == TYPE_HASH_TTL else VERSION_WRITTEN
+    body = value + version.to_bytes(PAYLOAD_VERSION_LEN, "little")
     return body + checksum(body).to_bytes(CHECKSUM_LEN, "little")
 
 
-def is_sound(payload: bytes) -> bool:
-    """Whether the version is readable and the checksum is right."""
+def is_sound(payload: bytes, check: bool = True) -> bool:
+    """Whether the version is readable and, if that is to be checked, the checksum is right."""
     if len(payload) < FOOTER_LEN:
         return False
     version = version_of(payload)
     if not rdb_format.is_readable(version, is_valkey(version)):
         return False
+    if not check:
+        return True
     stored = int.from_bytes(payload[-CHECKSUM_LEN:], "little")
     if stored == 0 and version >= FIRST_VERSION_WITH_UNSEALED_PAYLOADS and not is_valkey(version):
         return True
@@ -78,7 +84,6 @@ def restore(
     expire_at_ms: int64_t = 0,
     idle_s: int64_t = 0,
     frequency: cython.int = -1,
-    drop_field_ttls: bool = False,
 ) -> bool:
     """Set the key to the value of a sound payload; False, with nothing changed, if it has expired.
 
@@ -87,7 +92,7 @@ def restore(
     RdbError or ArenaFull, with nothing changed.
     """
     source: RdbInput = memory_input(payload, 0, len(payload) - FOOTER_LEN)
-    target: LoadTarget = EngineTarget(database.keyspace, True, drop_field_ttls)
+    target: LoadTarget = EngineTarget(database.keyspace, True)
     values: ValueReader = ValueReader(source, target, database.keyspace.now_ms)
     type: cython.int
     target.select(database.number)
@@ -115,4 +120,6 @@ def restore(
     if values.outcome != LOADED:
         return False
     database.changed(key)
+    database.notify(EVENT_NEW, b"new", key)
+    database.notify(EVENT_GENERIC, b"restore", key)
     return True

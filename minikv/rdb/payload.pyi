@@ -1,7 +1,7 @@
 from minikv.keyspace.database import Database
 
 def seal(value: bytes) -> bytes: ...
-def is_sound(payload: bytes) -> bool: ...
+def is_sound(payload: bytes, check: bool = True) -> bool: ...
 def restore(
     database: Database,
     key: bytes,
@@ -9,5 +9,4 @@ def restore(
     expire_at_ms: int = 0,
     idle_s: int = 0,
     frequency: int = -1,
-    drop_field_ttls: bool = False,
 ) -> bool: ...

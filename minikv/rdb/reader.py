@@ -328,7 +328,8 @@ class RdbReader:
             stored = source.little_endian(CHECKSUM_LEN)
             self.unchecked = stored == 0
             if source.verify and not self.unchecked and stored != source.checksum:
-                source.fail(f"Wrong RDB checksum expected: ({stored:x}) but got ({source.checksum:x}). Aborting now.")
+                found = f"expected: ({stored:x}) but got ({source.checksum:x})"
+                source.fail(f"Wrong RDB checksum {found}: RDB CRC error. Aborting now.")
         self.trailing = source.left()
         if self.trailing and (not source.verify or self.unchecked or self.version < FIRST_VERSION_WITH_CHECKSUM):
             source.fail(f"{source.left()} bytes follow the end of the data")

@@ -38,5 +38,6 @@ cdef class RecordTarget(LoadTarget):
     cdef object _elements       # dict of a hash or a sorted set, set of a set, list of a list
     cdef object _value
     cdef uint64_t _database
+    cdef int64_t _field_expire_at_ms    # of the next element
 
     cdef int _flush(self) except -1

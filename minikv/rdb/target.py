@@ -54,8 +54,8 @@ class LoadTarget:
         return 0
 
     def field_expiry(self, at_ms):
-        """The next element, a hash's, expires at at_ms; 0 if the target cannot keep that, so the file is refused."""
-        return 1
+        """The next element, a hash's, expires at at_ms."""
+        return 0
 
     def collection_end(self):
         """The collection is complete and not empty."""
@@ -87,11 +87,16 @@ class RecordTarget(LoadTarget):
     """Hands each record to `receive(database, key, value, expire_at_ms)` as Python objects. Memory: one record.
 
     The value of a string is bytes, of a list a list, of a set a set, of a hash a dict, of a sorted set a dict with the
-    scores. Times of fields are dropped.
+    scores. The value of a field that expires is (value, Unix ms).
     """
 
     def __init__(self, receive):
         self._receive = receive
+        self._field_expire_at_ms = 0
+
+    def field_expiry(self, at_ms):
+        self._field_expire_at_ms = at_ms
+        return 0
 
     def select(self, number):
         self._flush()
@@ -123,6 +128,9 @@ class RecordTarget(LoadTarget):
             self._elements.add(element)
         else:
             self._elements[element] = bytes_at(value, value_len)
+            if self._field_expire_at_ms:
+                self._elements[element] = (self._elements[element], self._field_expire_at_ms)
+                self._field_expire_at_ms = 0
         return 1
 
     def scored(self, name, name_len, score):

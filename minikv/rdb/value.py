@@ -416,11 +416,7 @@ class ValueReader:
             if at_ms < self.now_ms:
                 self.fields_expired += 1
                 return 0
-            if not self.into.field_expiry(at_ms):
-                self.refuse(
-                    "{} is a hash whose fields expire, which minikv does not keep; with 'load-field-ttls drop' it"
-                    " loads them without their times"
-                )
+            self.into.field_expiry(at_ms)
         if not self.opened:
             self.open()
         if not self.into.element(name, name_len, value, value_len):

@@ -19,4 +19,5 @@ cdef bint read_private_dirty(uint64_t *found) noexcept nogil
 cdef void log_figures(Save *save, int level) noexcept nogil
 cdef bint verify(Save *save) noexcept nogil
 cdef void write_line(Save *save, int level, const char *message) noexcept nogil
+cdef char *put_head(char *at, const char *role, int64_t utc_offset_s, int level) noexcept nogil
 cdef void civil_date(int64_t days, int *day, int *month, int *year) noexcept nogil

@@ -348,20 +348,33 @@ def verify(save: SaveP) -> cython.bint:
 def write_line(save: SaveP, level: cython.int, message: cython.p_const_char) -> cython.void:
     """A line of log.py's form, in one write."""
     line: cython.char[20480]
+    fd: cython.int
+    at: cython.p_char = line
+    if level < save.log.threshold:
+        return
+    at = put_head(at, b":C ", save.log.utc_offset_s, level)
+    at = put_text(put_text(at, message), b"\n")
+    fd = save.log.fd
+    if save.log.path[0]:
+        fd = open(save.log.path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, cython.cast(cython.int, 0o644))
+    if fd >= 0:
+        write(fd, line, at - cython.cast(cython.p_char, line))
+    if save.log.path[0] and fd >= 0:
+        close(fd)
+
+
+def put_head(at: cython.p_char, role: cython.p_const_char, utc_offset_s: int64_t, level: cython.int) -> cython.p_char:
+    """What a line of the log begins with, before its message: process, role, time, level."""
     now: timespec
     day: cython.int = 0
     month: cython.int = 0
     year: cython.int = 0
     seconds: int64_t
-    fd: cython.int
-    at: cython.p_char = line
-    if level < save.log.threshold:
-        return
     clock_gettime(CLOCK_REALTIME, cython.address(now))
-    seconds = now.tv_sec + save.log.utc_offset_s
+    seconds = now.tv_sec + utc_offset_s
     civil_date(seconds // DAY_S, cython.address(day), cython.address(month), cython.address(year))
     seconds %= DAY_S
-    at = put_text(put_number(at, getpid()), b":C ")
+    at = put_text(put_number(at, getpid()), role)
     at = put_text(put_digits(at, day, 2), b" ")
     memcpy(at, cython.cast(cython.p_const_char, b"JanFebMarAprMayJunJulAugSepOctNovDec") + 3 * (month - 1), 3)
     at = put_text(put_digits(put_text(at + 3, b" "), year, 4), b" ")
@@ -370,14 +383,7 @@ def write_line(save: SaveP, level: cython.int, message: cython.p_const_char) -> 
     at = put_text(put_digits(at, seconds % 60, 2), b".")
     at = put_text(put_digits(at, now.tv_nsec // 1_000_000, 3), b" ")
     at[0] = cython.cast(cython.p_const_char, b".-*#")[level]
-    at = put_text(put_text(put_text(at + 1, b" "), message), b"\n")
-    fd = save.log.fd
-    if save.log.path[0]:
-        fd = open(save.log.path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, cython.cast(cython.int, 0o644))
-    if fd >= 0:
-        write(fd, line, at - cython.cast(cython.p_char, line))
-    if save.log.path[0] and fd >= 0:
-        close(fd)
+    return put_text(at + 1, b" ")
 
 
 def civil_date(

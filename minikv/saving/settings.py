@@ -30,9 +30,12 @@ class SaveSettings:
     verify: bool = False  # read it back before it replaces the old dump
     functions: tuple[bytes, ...] = ()  # libraries, as strings of the format
     used_memory: int = 0  # bytes, for the AUX field
+    has_field_ttls: bool = False  # fields of hashes expire
 
     @classmethod
-    def of(cls, config: Any, functions: tuple[bytes, ...] = (), used_memory: int = 0) -> SaveSettings:
+    def of(
+        cls, config: Any, functions: tuple[bytes, ...] = (), used_memory: int = 0, *, has_field_ttls: bool = False
+    ) -> SaveSettings:
         """The current settings."""
         return cls(
             directory=config.dir,
@@ -44,6 +47,7 @@ class SaveSettings:
             verify=config.rdb_verify,
             functions=functions,
             used_memory=used_memory,
+            has_field_ttls=has_field_ttls,
         )
 
     def head(self) -> bytes:
@@ -59,7 +63,7 @@ class SaveSettings:
         opcode = bytes((rdb_format.OP_FUNCTION2,))
         return b"".join(
             (
-                rdb_format.header(),
+                rdb_format.header(self.has_field_ttls),
                 *(rdb_format.encode_aux(name, value) for name, value in fields),
                 *(opcode + library for library in self.functions),
             )

@@ -1,16 +1,17 @@
 from minikv.scripting.lua cimport lua_State
 
 
-cdef class Json:
-    cdef public int encode_depth, decode_depth, precision, sparse_ratio, sparse_safe, encode_invalid
-    cdef public bint sparse_convert, decode_invalid, keep_buffer
+cdef struct JsonSettings:
+    int encode_depth, decode_depth, precision, sparse_ratio, sparse_safe, encode_invalid
+    bint sparse_convert, decode_invalid, keep_buffer
 
-    cdef int add_to(self, lua_State *L) except -1
+
+cdef int add_cjson(lua_State *L) except -1
 
 
 cdef class Writer:
     cdef lua_State *L
-    cdef Json settings
+    cdef JsonSettings *settings
     cdef bytearray out
     cdef bytes error
 
@@ -24,7 +25,7 @@ cdef class Writer:
 
 cdef class Reader:
     cdef lua_State *L
-    cdef Json settings
+    cdef JsonSettings *settings
     cdef const char *data
     cdef Py_ssize_t at, length
     cdef int depth, kind

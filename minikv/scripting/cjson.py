@@ -20,10 +20,12 @@ from cython.cimports.minikv.scripting.lua import (
     LUA_NUMBER,
     LUA_STRING,
     LUA_TABLE,
+    LUA_UPVALUE_2,
     lua_checkstack,
     lua_createtable,
     lua_gettop,
     lua_isnumber,
+    lua_newuserdata,
     lua_next,
     lua_pushboolean,
     lua_pushlightuserdata,
@@ -44,7 +46,7 @@ from cython.cimports.minikv.scripting.lua import (
     minikv_lua,
     minikv_lua_of,
 )
-from cython.cimports.minikv.scripting.stack import add, bad_argument, raise_where, set_field, wrong_argument
+from cython.cimports.minikv.scripting.stack import add, add_with, bad_argument, raise_where, set_field, wrong_argument
 from cython.cimports.minikv.scripting.values import bytes_at, push_bytes
 
 # A table that holds another many times may be longer in JSON than memory.
@@ -83,39 +85,39 @@ PLAIN = bytes(not escape for escape in ESCAPES)
 UNESCAPES = {34: 34, 92: 92, 47: 47, 98: 8, 102: 12, 110: 10, 114: 13, 116: 9}
 
 
-@cython.cclass
-class Json:
-    """The settings of an interpreter's cjson."""
-
-    def __init__(self):
-        self.encode_depth = self.decode_depth = 1000
-        self.precision = 14
-        self.sparse_ratio = 2
-        self.sparse_safe = 10
-        self.decode_invalid = True
-        self.keep_buffer = True
-
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
-    def add_to(self, L: cython.pointer[lua_State]) -> cython.int:
-        """The library, as a field of the table on top."""
-        push_library(L)
-        return set_field(L, b"cjson")
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def add_cjson(L: cython.pointer[lua_State]) -> cython.int:
+    """The library, as a field of the table on top."""
+    push_library(L)
+    return set_field(L, b"cjson")
 
 
 @cython.cfunc
 @cython.exceptval(-1, check=False)
 def push_library(L: cython.pointer[lua_State]) -> cython.int:
+    """A library with settings of its own, which its functions keep alive."""
     lua_createtable(L, 0, 16)
-    add(L, b"encode", encode_body)
-    add(L, b"decode", decode_body)
-    add(L, b"encode_sparse_array", sparse_array_body)
-    add(L, b"encode_max_depth", encode_depth_body)
-    add(L, b"decode_max_depth", decode_depth_body)
-    add(L, b"encode_number_precision", precision_body)
-    add(L, b"encode_keep_buffer", keep_buffer_body)
-    add(L, b"encode_invalid_numbers", encode_invalid_body)
-    add(L, b"decode_invalid_numbers", decode_invalid_body)
+    settings: cython.pointer[JsonSettings] = cython.cast(
+        cython.pointer[JsonSettings], lua_newuserdata(L, cython.sizeof(JsonSettings))
+    )
+    settings.encode_depth = settings.decode_depth = 1000
+    settings.precision = 14
+    settings.sparse_ratio = 2
+    settings.sparse_safe = 10
+    settings.decode_invalid = settings.keep_buffer = True
+    settings.sparse_convert = False
+    settings.encode_invalid = 0
+    add_with(L, b"encode", encode_body)
+    add_with(L, b"decode", decode_body)
+    add_with(L, b"encode_sparse_array", sparse_array_body)
+    add_with(L, b"encode_max_depth", encode_depth_body)
+    add_with(L, b"decode_max_depth", decode_depth_body)
+    add_with(L, b"encode_number_precision", precision_body)
+    add_with(L, b"encode_keep_buffer", keep_buffer_body)
+    add_with(L, b"encode_invalid_numbers", encode_invalid_body)
+    add_with(L, b"decode_invalid_numbers", decode_invalid_body)
+    lua_settop(L, -2)
     add(L, b"new", new_body)
     lua_pushlightuserdata(L, cython.NULL)
     set_field(L, b"null")
@@ -127,8 +129,11 @@ def push_library(L: cython.pointer[lua_State]) -> cython.int:
 
 
 @cython.cfunc
-def settings_of(owner: cython.p_void) -> Json:
-    return cython.cast(object, owner).json_settings
+@cython.inline
+@cython.exceptval(check=False)
+def settings_of(L: cython.pointer[lua_State]) -> cython.pointer[JsonSettings]:
+    """Those of the library whose function runs."""
+    return cython.cast(cython.pointer[JsonSettings], lua_touserdata(L, LUA_UPVALUE_2))
 
 
 # -- encoding ----------------------------------------------------------------------------------------------------------
@@ -142,7 +147,7 @@ def encode_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.in
     try:
         writer: Writer = Writer()
         writer.L = L
-        writer.settings = settings_of(owner)
+        writer.settings = settings_of(L)
         writer.out = bytearray()
         if not writer.write(0):
             error: bytes = writer.error
@@ -225,7 +230,7 @@ class Writer:
     def array_length(self) -> cython.int:
         """The length of an array; -1 for an object."""
         L: cython.pointer[lua_State] = self.L
-        settings: Json = self.settings
+        settings: cython.pointer[JsonSettings] = self.settings
         most: cython.double = 0
         count: cython.longlong = 0
         number: cython.double
@@ -312,7 +317,7 @@ def decode_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.in
     try:
         reader: Reader = Reader()
         reader.L = L
-        reader.settings = settings_of(owner)
+        reader.settings = settings_of(L)
         reader.data = lua_tolstring(L, 1, cython.address(length))
         reader.length = length
         if length >= 2 and (reader.data[0] == 0 or reader.data[1] == 0):
@@ -649,28 +654,28 @@ def one_integer(
 @cython.cfunc
 @cython.exceptval(check=False)
 def encode_depth_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
-    settings: Json = settings_of(owner)
+    settings: cython.pointer[JsonSettings] = settings_of(L)
     return one_integer(L, b"encode_max_depth", cython.address(settings.encode_depth), 1, 2147483647)
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
 def decode_depth_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
-    settings: Json = settings_of(owner)
+    settings: cython.pointer[JsonSettings] = settings_of(L)
     return one_integer(L, b"decode_max_depth", cython.address(settings.decode_depth), 1, 2147483647)
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
 def precision_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
-    settings: Json = settings_of(owner)
+    settings: cython.pointer[JsonSettings] = settings_of(L)
     return one_integer(L, b"encode_number_precision", cython.address(settings.precision), 1, 14)
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
 def sparse_array_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
-    settings: Json = settings_of(owner)
+    settings: cython.pointer[JsonSettings] = settings_of(L)
     if lua_gettop(L) > 3:
         return raise_where(L, wrong_argument(4, b"encode_sparse_array", b"found too many arguments"))
     boolean_option(L, cython.address(settings.sparse_convert))
@@ -687,7 +692,7 @@ def sparse_array_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cyt
 @cython.cfunc
 @cython.exceptval(check=False)
 def keep_buffer_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
-    settings: Json = settings_of(owner)
+    settings: cython.pointer[JsonSettings] = settings_of(L)
     boolean_option(L, cython.address(settings.keep_buffer))
     lua_pushboolean(L, settings.keep_buffer)
     return 1
@@ -696,7 +701,7 @@ def keep_buffer_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cyth
 @cython.cfunc
 @cython.exceptval(check=False)
 def encode_invalid_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
-    settings: Json = settings_of(owner)
+    settings: cython.pointer[JsonSettings] = settings_of(L)
     if lua_gettop(L) >= 1 and lua_type(L, 1) != LUA_NIL:
         if lua_type(L, 1) == LUA_STRING:
             word: bytes = bytes_at(L, 1)
@@ -715,7 +720,7 @@ def encode_invalid_body(L: cython.pointer[lua_State], owner: cython.p_void) -> c
 @cython.cfunc
 @cython.exceptval(check=False)
 def decode_invalid_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
-    settings: Json = settings_of(owner)
+    settings: cython.pointer[JsonSettings] = settings_of(L)
     boolean_option(L, cython.address(settings.decode_invalid))
     lua_pushboolean(L, settings.decode_invalid)
     return 1

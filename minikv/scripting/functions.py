@@ -2,8 +2,9 @@
 # distutils: extra_compile_args = -O3
 """The functions of FUNCTION LOAD: libraries, how they are kept, and how a function is run.
 
-A library is known by the name in its first line, a function by its own; both names are unique on a server. Libraries
-belong to the data: they are saved and loaded with it, in the order of their names.
+A library is known by the name in its first line, a function by its own; both names are unique on a server, where case
+does not matter to a function's. Libraries belong to the data: they are saved and loaded with it, in the order of their
+names.
 """
 
 import re
@@ -19,6 +20,7 @@ from minikv.protocol.request import split_words
 from minikv.rdb import format as rdb_format
 from minikv.rdb import payload
 from minikv.scripting.flags import FLAGS
+from minikv.scripting.scripts import promises_of
 
 NAME = re.compile(rb"[A-Za-z0-9_]+")
 BAD_NAME = (
@@ -82,7 +84,7 @@ class Functions:
 
     def fcall(self, caller: Client, name: bytes, numkeys: bytes, arguments: tuple, read_only: bool = False) -> object:
         """FCALL and FCALL_RO."""
-        found = self.functions.get(name)
+        found = self.functions.get(name.lower())
         if found is None:
             raise CommandError(NOT_FOUND)
         function: Function = found
@@ -93,6 +95,11 @@ class Functions:
             return self.interpreter.run(function.reference, function.name, arguments, keys, False, caller.resp)
         finally:
             scripts.end()
+
+    def promises(self, command: bytes, name: bytes) -> tuple[bool, bool] | None:
+        """Whether a function may write, and fill the memory; None if there is none of that name."""
+        found = self.functions.get(name.lower())
+        return None if found is None else promises_of(found.flags)
 
     # -- libraries -----------------------------------------------------------------------------------------------------
 
@@ -151,25 +158,26 @@ class Functions:
 
     def add(self, new: list, old: list) -> None:
         """Put libraries in the place of others; CommandError, with nothing changed, if a function's name is taken."""
-        taken = {name for library in self.libraries.values() if library not in old for name in library.functions}
+        others = [library for library in self.libraries.values() if library not in old]
+        taken = {name.lower() for library in others for name in library.functions}
         for library in new:
             for name in library.functions:
-                if name in taken:
+                if name.lower() in taken:
                     for refused in new:
                         self.forget(refused)
                     raise CommandError(f"ERR Function {name.decode()} already exists")
-                taken.add(name)
+            taken.update(name.lower() for name in library.functions)
         for library in old:
             self.remove(library)
         for library in new:
             self.libraries[library.name] = library
-            self.functions.update(library.functions)
+            self.functions.update((name.lower(), function) for name, function in library.functions.items())
         self.changed()
 
     def remove(self, library: Library) -> None:
         del self.libraries[library.name]
         for name in library.functions:
-            del self.functions[name]
+            self.functions.pop(name.lower(), None)
         self.forget(library)
 
     def forget(self, library: Library) -> None:

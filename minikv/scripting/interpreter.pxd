@@ -1,6 +1,5 @@
 from minikv.dispatch.script_client cimport ScriptClient
 from minikv.dispatch.table cimport CommandTable
-from minikv.scripting.cjson cimport Json
 from minikv.scripting.lua cimport lua_State, minikv_lua
 
 
@@ -15,7 +14,6 @@ cdef class Interpreter:
     cdef int runs
     cdef bint killed, is_library
     cdef object register
-    cdef readonly Json json_settings
 
     cdef int compile(self, bytes source, bytes name) except -2
     cdef object run(self, int reference, bytes name, tuple arguments, int keys, bint as_globals, int caller_resp)

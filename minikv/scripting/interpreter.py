@@ -22,7 +22,7 @@ from cython.cimports.libc.math import floor
 from cython.cimports.minikv.dispatch.script_client import ScriptClient
 from cython.cimports.minikv.dispatch.table import CommandTable
 from cython.cimports.minikv.scripting.bit import add_bit
-from cython.cimports.minikv.scripting.cjson import Json
+from cython.cimports.minikv.scripting.cjson import add_cjson
 from cython.cimports.minikv.scripting.cmsgpack import add_cmsgpack
 from cython.cimports.minikv.scripting.lua import (
     LUA_COLLECT,
@@ -43,6 +43,7 @@ from cython.cimports.minikv.scripting.lua import (
     lua_getstack,
     lua_gettop,
     lua_insert,
+    lua_isnumber,
     lua_next,
     lua_pcall,
     lua_pushboolean,
@@ -75,6 +76,7 @@ from cython.cimports.minikv.scripting.stack import add, raise_where, set_field
 from cython.cimports.minikv.scripting.struct import add_struct
 from cython.cimports.minikv.scripting.values import bytes_at, number_text, push_bytes, push_value, value_at
 
+from minikv.acl.user import ALLOWED
 from minikv.errors import CommandError, CountedError
 from minikv.saving.settings import REDIS_VERSION
 
@@ -140,8 +142,7 @@ class Interpreter:
         lua_createtable(L, 0, 0)
         self.add_redis()
         add_bit(L)
-        self.json_settings = Json()
-        self.json_settings.add_to(L)
+        add_cjson(L)
         add_cmsgpack(L)
         add_struct(L)
         lua_createtable(L, 0, 0)
@@ -153,7 +154,11 @@ class Interpreter:
             add(L, b"register_function", register_body)
             add(L, b"log", log_body)
             add_numbers(L, LEVELS)
+            add_version(L)
             set_field(L, b"load")
+        if self.table.services.config.lua_enable_deprecated_api:
+            lua_createtable(L, 0, 0)
+            set_field(L, b"deprecated")
         if lua_pcall(L, 1, 4, 0):
             raise Bug(bytes_at(L, -1))
         # 1 the globals, 2 the table behind them, 3 their metatable, 4 those of a library that is loaded
@@ -192,10 +197,7 @@ class Interpreter:
         add(L, b"acl_check_cmd", acl_check_cmd_body)
         add_numbers(L, LEVELS)
         add_numbers(L, REPLICATION)
-        lua_pushnumber(L, version_number())
-        set_field(L, b"REDIS_VERSION_NUM")
-        push_bytes(L, REDIS_VERSION.encode())
-        set_field(L, b"REDIS_VERSION")
+        add_version(L)
         set_field(L, b"redis")
 
     @property
@@ -497,12 +499,24 @@ class Interpreter:
             if not self.killed:
                 self.killed = self.on_busy()
             if self.killed:
+                if self.register is not None:
+                    return raise_text(L, b"ERR FUNCTION LOAD timeout")
                 return raise_text(L, b"ERR Error running script: Script killed by user with SCRIPT KILL.")
             return 0
         except BaseException as error:
             self.bug = error
             self.killed = True
             return raise_text(L, b"ERR internal error")
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def add_version(L: cython.pointer[lua_State]) -> cython.int:
+    """Redis's version, as fields of the table on top."""
+    lua_pushnumber(L, version_number())
+    set_field(L, b"REDIS_VERSION_NUM")
+    push_bytes(L, REDIS_VERSION.encode())
+    return set_field(L, b"REDIS_VERSION")
 
 
 @cython.cfunc
@@ -637,17 +651,17 @@ def log_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
     i: cython.int
     if argc < 2:
         return raise_text(L, b"ERR redis.log() requires two arguments or more.")
-    if lua_type(L, 1) != LUA_NUMBER:
+    if not lua_isnumber(L, 1):
         return raise_text(L, b"ERR First argument must be a number (log level).")
     level: cython.double = lua_tonumber(L, 1)
-    if not 0 <= level < 4:
+    if not -1 < level < 4:
         return raise_text(L, b"ERR Invalid debug level.")
-    parts: list = []
+    line: bytes = b""
     for i in range(2, argc + 1):
         if lua_type(L, i) == LUA_STRING or lua_type(L, i) == LUA_NUMBER:
-            parts.append(bytes_at(L, i))
+            line += bytes_at(L, i) if i == 2 else b" " + bytes_at(L, i)
     try:
-        text = b" ".join(parts).decode("utf-8", "backslashreplace")
+        text = line.partition(b"\0")[0].decode("utf-8", "backslashreplace")
         getattr(cython.cast(Interpreter, owner).log, LOG_LEVELS[int(level)])(text)
     except Exception as error:
         return cython.cast(Interpreter, owner).stop(L, error)
@@ -738,7 +752,7 @@ def debug_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int
 @cython.cfunc
 @cython.exceptval(check=False)
 def acl_check_cmd_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cython.int:
-    """Whether the user may run the command: there is one user, who may run all."""
+    """redis.acl_check_cmd: whether the script's user may run a command."""
     argc: cython.int = lua_gettop(L)
     i: cython.int
     if argc == 0:
@@ -748,10 +762,18 @@ def acl_check_cmd_body(L: cython.pointer[lua_State], owner: cython.p_void) -> cy
         if lua_type(L, i) != LUA_STRING and lua_type(L, i) != LUA_NUMBER:
             return raise_text(L, b"ERR Lua redis lib command arguments must be strings or integers")
         words.append(bytes_at(L, i))
-    if cython.cast(Interpreter, owner).table.lookup(*words[:1]) is None:
-        return raise_text(L, b"ERR Invalid command passed to redis.acl_check_cmd()")
-    lua_pushboolean(L, True)
-    return 1
+    interpreter: Interpreter = cython.cast(Interpreter, owner)
+    try:
+        found = interpreter.table.lookup(*words[:1])
+        if found is not None and found.subcommands and argc > 1:
+            found = interpreter.table.lookup(*words[:2])
+        if found is None:
+            return raise_text(L, b"ERR Invalid command passed to redis.acl_check_cmd()")
+        client: ScriptClient = interpreter.client
+        lua_pushboolean(L, client.unrestricted or found.requirements.refusal(client.user, words)[0] == ALLOWED)
+        return 1
+    except BaseException as error:
+        return interpreter.stop(L, error)
 
 
 @cython.cfunc

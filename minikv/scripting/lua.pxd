@@ -47,6 +47,7 @@ cdef extern from *:
     extern size_t lua_objlen(lua_State *, int);
     extern lua_CFunction lua_tocfunction(lua_State *, int);
     extern void *lua_touserdata(lua_State *, int);
+    extern void *lua_newuserdata(lua_State *, size_t);
     extern const void *lua_topointer(lua_State *, int);
     extern void lua_pushnil(lua_State *);
     extern void lua_pushnumber(lua_State *, double);
@@ -142,6 +143,14 @@ cdef extern from *:
         lua_pushcclosure(L, minikv_lua_enter, 1);
     }
 
+    /* The same with a second upvalue, which is on top of the stack. */
+    static inline void minikv_lua_push_body_with(lua_State *L, minikv_body body)
+    {
+        lua_pushlightuserdata(L, (void *) body);
+        lua_insert(L, -2);
+        lua_pushcclosure(L, minikv_lua_enter, 2);
+    }
+
     static void minikv_lua_count(lua_State *L, lua_Debug *record)
     {
         minikv_lua *lua = minikv_lua_of(L);
@@ -201,6 +210,19 @@ cdef extern from *:
         lua_CFunction original = (lua_CFunction) lua_touserdata(L, LUA_UPVALUE_1);
         if (minikv_lua_push_backing(L, 1))
             lua_replace(L, 1);
+        return original(L);
+    }
+
+    /* unpack: Lua 5.1 counts in int, and a range of 2^31 places or more would overflow it. */
+    static int minikv_lua_unpack(lua_State *L)
+    {
+        lua_CFunction original = (lua_CFunction) lua_touserdata(L, LUA_UPVALUE_1);
+        if (lua_type(L, 3) == LUA_NUMBER || lua_type(L, 3) == LUA_STRING) {
+            int first = lua_gettop(L) > 1 && lua_type(L, 2) != LUA_NIL ? (int) (long long) lua_tonumber(L, 2) : 1;
+            int last = (int) (long long) lua_tonumber(L, 3);
+            if (first <= last && (unsigned) last - (unsigned) first >= 0x7fffffffU)
+                return luaL_error(L, "too many results to unpack");
+        }
         return original(L);
     }
 
@@ -317,6 +339,7 @@ cdef extern from *:
         lua_pushlightuserdata(L, (void *) lua_tocfunction(L, 2));
         lua_pushcclosure(L, !strcmp(kind, "writer") ? minikv_lua_writer
                           : !strcmp(kind, "reader") ? minikv_lua_reader
+                          : !strcmp(kind, "unpack") ? minikv_lua_unpack
                           : !strcmp(kind, "getmetatable") ? minikv_lua_getmetatable : minikv_lua_loadstring, 1);
         return 1;
     }
@@ -367,13 +390,14 @@ cdef extern from *:
     ctypedef int (*minikv_body)(lua_State *L, void *owner) noexcept
     enum:
         LUA_NIL, LUA_BOOLEAN, LUA_LIGHTUSERDATA, LUA_NUMBER, LUA_STRING, LUA_TABLE, LUA_FUNCTION, LUA_USERDATA, LUA_THREAD
-        LUA_REGISTRY, LUA_GLOBALS
+        LUA_REGISTRY, LUA_GLOBALS, LUA_UPVALUE_2
         LUA_RAISE
         LUA_COLLECT, LUA_STEP
 
     lua_State *minikv_lua_new(minikv_lua *lua)
     minikv_lua *minikv_lua_of(lua_State *L)
     void minikv_lua_push_body(lua_State *L, minikv_body body)
+    void minikv_lua_push_body_with(lua_State *L, minikv_body body)
     void minikv_lua_watch(lua_State *L, int instructions)
     void minikv_lua_unwatch(lua_State *L)
     bint minikv_lua_push_backing(lua_State *L, int index)
@@ -393,6 +417,7 @@ cdef extern from *:
     const char *lua_tolstring(lua_State *L, int index, size_t *length)
     size_t lua_objlen(lua_State *L, int index)
     void *lua_touserdata(lua_State *L, int index)
+    void *lua_newuserdata(lua_State *L, size_t size)
     const void *lua_topointer(lua_State *L, int index)
     void lua_pushnil(lua_State *L)
     void lua_pushnumber(lua_State *L, double number)

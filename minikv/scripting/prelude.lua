@@ -18,9 +18,10 @@ local function pick(from, names)
 end
 
 local base = pick(_G, [[
-  _VERSION assert collectgarbage error gcinfo ipairs rawequal select tonumber tostring type unpack
+  _VERSION assert collectgarbage error gcinfo ipairs rawequal select tonumber tostring type
 ]])
 base.next = wrap("reader", next)
+base.unpack = wrap("unpack", unpack)
 base.rawget = wrap("reader", rawget)
 base.rawset = wrap("writer", rawset)
 base.setmetatable = wrap("writer", setmetatable)
@@ -29,6 +30,11 @@ base.pairs = wrap("pairs", plain_next, base.next)
 base.pcall = wrap("pcall")
 base.xpcall = wrap("xpcall")
 base.loadstring = wrap("loadstring", loadstring)
+
+if libraries.deprecated then
+  base.getfenv, base.setfenv, base.newproxy = getfenv, setfenv, newproxy
+  libraries.deprecated = nil
+end
 
 local concat, raw_error, raw_pcall, raw_type, parse = table.concat, error, pcall, type, base.loadstring
 function base.load(reader, name)

@@ -19,6 +19,7 @@ cdef class Scripts:
     cdef readonly object running
     cdef readonly bint is_busy
     cdef bint killed
+    cdef bytes called_name
     cdef tuple arguments
     cdef int keys
     cdef readonly long long began_ns

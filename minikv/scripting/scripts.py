@@ -27,6 +27,9 @@ NO_SCRIPT = "NOSCRIPT No matching script. Please use EVAL."
 SCRIPT_BYTES = 200
 
 
+EVALS = (b"eval", b"eval_ro")  # called with the script's text
+
+
 @cython.cclass
 class Script:
     """A script that has been compiled. flags: see minikv.scripting.flags."""
@@ -95,6 +98,18 @@ class Scripts:
         self.kept_bytes += 2 * len(body) + SCRIPT_BYTES
         return script
 
+    def promises(self, command: bytes, text: bytes) -> tuple[bool, bool] | None:
+        """Whether a script of EVAL or EVALSHA may write, and fill the memory; None if it does not say."""
+        by_sha: cython.bint = command.startswith(b"evalsha")
+        found = self.by_sha.get(text.lower()) if by_sha else self.by_body.get(text)
+        if found is None and by_sha:
+            return None
+        try:
+            flags: cython.int = split_shebang(text)[0] if found is None else found.flags
+        except CommandError:
+            return None
+        return None if flags & COMPATIBLE else promises_of(flags)
+
     def flush(self) -> None:
         """Forget all scripts, with the state that they ran in."""
         self.by_sha = {}
@@ -123,11 +138,8 @@ class Scripts:
     @property
     def request(self) -> tuple:
         """The command that has called the script that runs."""
-        if isinstance(self.running, Script):
-            head = (b"EVAL", cython.cast(Script, self.running).body)
-        else:
-            head = (b"FCALL", self.running.name)
-        return (*head, b"%d" % self.keys, *self.arguments)
+        name = self.running.name if self.called_name.lower() not in EVALS else cython.cast(Script, self.running).body
+        return (self.called_name, name, b"%d" % self.keys, *self.arguments)
 
     def declared_keys(self) -> tuple:
         """The keys of the script that runs."""
@@ -157,6 +169,7 @@ class Scripts:
             out_of_memory,
         )
         self.running = script
+        self.called_name = cython.cast(bytes, self.table.called_name)
         self.arguments = arguments
         self.keys = keys
         return 0
@@ -213,6 +226,11 @@ class Scripts:
                 "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
             )
         return out_of_memory
+
+
+def promises_of(flags: int) -> tuple[bool, bool]:
+    """Whether a script of these flags may write, and fill the memory."""
+    return not flags & NO_WRITES, not flags & (NO_WRITES | ALLOW_OOM)
 
 
 @cython.cfunc

@@ -10,6 +10,7 @@ from cython.cimports.minikv.scripting.lua import (
     lua_getinfo,
     lua_getstack,
     lua_gettop,
+    lua_insert,
     lua_isnumber,
     lua_pushvalue,
     lua_rawset,
@@ -20,6 +21,7 @@ from cython.cimports.minikv.scripting.lua import (
     lua_typename,
     minikv_body,
     minikv_lua_push_body,
+    minikv_lua_push_body_with,
 )
 from cython.cimports.minikv.scripting.values import push_bytes
 
@@ -30,6 +32,18 @@ def add(L: cython.pointer[lua_State], name: bytes, body: minikv_body) -> cython.
     """A function of ours as a field of the table on top."""
     minikv_lua_push_body(L, body)
     set_field(L, name)
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def add_with(L: cython.pointer[lua_State], name: bytes, body: minikv_body) -> cython.int:
+    """The same for a function whose second upvalue is what lies on the table."""
+    lua_pushvalue(L, -1)
+    minikv_lua_push_body_with(L, body)
+    push_bytes(L, name)
+    lua_insert(L, -2)
+    lua_rawset(L, -4)
     return 0
 
 

@@ -205,7 +205,12 @@ class SnapshotController:
             raise self._not_started(cause, f"Can't save in background: {'; '.join(finding.reasons)}", "refused")
         self.status.counters.saves += 1
         before = AtFork.of(self._keyspace, cause, finding, began)
-        settings = SaveSettings.of(self._config, self.loader.functions, self._keyspace.used_bytes)
+        settings = SaveSettings.of(
+            self._config,
+            self.loader.functions,
+            self._keyspace.used_bytes,
+            has_field_ttls=self._keyspace.has_field_ttls,
+        )
         # Done before the fork: after it, the kernel copies each page that is written to.
         running = RunningSnapshot(
             before,

@@ -72,7 +72,12 @@ class ForegroundSaves:
         snapshots, keyspace = self._snapshots, self._keyspace
         if snapshots.in_progress:  # it could not be killed
             raise SaveError(IN_PROGRESS)
-        settings = SaveSettings.of(self._config, snapshots.loader.functions, keyspace.used_bytes)
+        settings = SaveSettings.of(
+            self._config,
+            snapshots.loader.functions,
+            keyspace.used_bytes,
+            has_field_ttls=keyspace.has_field_ttls,
+        )
         try:
             foreground.save(snapshots.job, keyspace.walker(), settings)
         except MinikvError as error:

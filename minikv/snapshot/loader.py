@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from minikv.errors import DataLost, MinikvError
+from minikv.errors import DataLost, MinikvError, RdbError
 from minikv.rdb.check import CheckTarget
 from minikv.rdb.keyspace_target import EngineTarget
 from minikv.rdb.reader import RdbReader
@@ -53,6 +53,7 @@ class Loader:
         self._used_memory = 0  # of the dump's writer
         self.keys_loaded = 0
         self.keys_expired = 0
+        self.skips_checksums = False  # DEBUG SET-SKIP-CHECKSUM-VALIDATION
         self.functions: tuple[bytes, ...] = ()  # libraries of the dump, verbatim, for the next save
         self.on_change: Callable[[], None] | None = None  # called when loading begins or ends
         self.on_functions: Callable[[tuple[bytes, ...]], None] | None = None  # these libraries were loaded
@@ -86,7 +87,10 @@ class Loader:
         flush: empty the keyspace first. merge: keys of the dump replace existing ones, which are an error
         otherwise.
         """
-        self._check()
+        checked = self._check()
+        if not (flush or merge) and set(checked.functions) & set(self.functions):
+            self._log.warning("Can't load the DB: a library of functions is there already")
+            raise RdbError("a library of functions is there already", 0)
         dirty = self._keyspace.dirty
         if flush:
             self._keyspace.flush_all()
@@ -101,22 +105,28 @@ class Loader:
             raise DataLost(str(error)) from error
         self._keyspace.dirty = dirty
 
-    def _check(self) -> None:
+    def _check(self) -> CheckTarget:
         """Read the dump without storing it. RdbError, OSError, both logged."""
         config, path = self._config, self._path
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                target = CheckTarget(config.load_field_ttls == "drop")
+                target = CheckTarget()
                 now_ms = int(self._clock() * 1000)
-                reader = RdbReader(fd, target, config.databases, now_ms, config.rdbchecksum)
+                reader = RdbReader(fd, target, config.databases, now_ms, self._verifies)
                 while reader.step(AT_ONCE_BYTES):
                     pass
             finally:
                 os.close(fd)
+            return target
         except (MinikvError, OSError) as error:
             self._log.warning(f"Can't load the DB from {path}: {error}")
             raise
+
+    @property
+    def _verifies(self) -> bool:
+        """Whether checksums of dumps are compared."""
+        return self._config.rdbchecksum and not self.skips_checksums
 
     @property
     def _path(self) -> str:
@@ -138,7 +148,7 @@ class Loader:
             self._log.warning(f"Fatal error: can't open the RDB file {path} for reading: {error.strerror}")
             raise
         began = time.monotonic()
-        target = EngineTarget(self._keyspace, merge, self._config.load_field_ttls == "drop")
+        target = EngineTarget(self._keyspace, merge)
         try:
             reader = self._start(fd, target)
             with self._memory_made_ready(reader.size):
@@ -173,10 +183,6 @@ class Loader:
                 f"Data of a type that minikv does not have was left out: {name.decode()!r}, {keys} keys,"
                 f" {others} auxiliary fields"
             )
-        if target.field_ttls_dropped:
-            self._log.warning(
-                f"{target.field_ttls_dropped} fields of hashes have lost the times at which they were to expire"
-            )
         if target.functions:
             self._log.notice(f"{len(target.functions)} function libraries in the dump")
 
@@ -204,7 +210,7 @@ class Loader:
             target,
             self._config.databases,
             int(self._began_at * 1000),
-            self._config.rdbchecksum,
+            self._verifies,
             self._on_aux,
         )
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)

@@ -98,7 +98,7 @@ class Checker(Visitor):
         for remark in self._reader.remarks:
             say(f"[info] {in_a_line(remark.encode())}")
         if self._timed_fields:
-            say(f"[info] {self._timed_fields} fields that expire: loaded with 'load-field-ttls drop' only")
+            say(f"[info] {self._timed_fields} fields that expire")
         if self._last_database >= DEFAULT_DATABASES:
             say(f"[info] needs a server with 'databases {self._last_database + 1}' or more")
 

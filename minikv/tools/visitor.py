@@ -171,9 +171,9 @@ class VisitorTarget(LoadTarget):
         value: cython.pointer[cython.const[uint8_t]],
         value_len: uint64_t,
     ) -> cython.int:
-        self._count(name_len, value_len)
         at_ms: int64_t = self._field_expiry_ms
         self._field_expiry_ms = 0
+        self._count(name_len, value_len, at_ms != 0)
         if not (self._wanted and self._takes_elements):
             return 1
         if value == cython.NULL:
@@ -187,17 +187,17 @@ class VisitorTarget(LoadTarget):
     def scored(
         self, name: cython.pointer[cython.const[uint8_t]], name_len: uint64_t, score: cython.double
     ) -> cython.int:
-        self._count(name_len, 0)
+        self._count(name_len, 0, False)
         if self._wanted and self._takes_elements:
             return self._visitor.element(bytes_at(name, name_len), score) is not False
         return 1
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def _count(self, name_len: uint64_t, value_len: uint64_t) -> cython.int:
+    def _count(self, name_len: uint64_t, value_len: uint64_t, expires: cython.bint) -> cython.int:
         self._record.elements += 1
         self._record.largest = max(self._record.largest, max(name_len, value_len))
-        self._footprint.add(name_len, value_len)
+        self._footprint.add(name_len, value_len, expires)
         return 0
 
     @cython.cfunc

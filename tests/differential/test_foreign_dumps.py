@@ -36,7 +36,7 @@ DUMPS = {
     **{
         name: rdb(b"".join(named(value, b"k%d" % number) for number in range(3)))
         for name, value in VALUES.items()
-        if value[0] not in (20, 21, 24)  # types of later releases
+        if value[0] not in (20, 21, 22, 23, 24, 25)  # types of later releases
     },
     **{f"stale length {form} {n}": rdb(named(stale_stream(form, n))) for form in (15, 19) for n in (0, 1, 130, 2**40)},
     **{

@@ -16,7 +16,6 @@ OWN = {
     "arena-size",
     "bgsave-preflight",
     "bgsave-stall-timeout",
-    "load-field-ttls",
     "rdb-verify",
     "snapshot-writes",
 }

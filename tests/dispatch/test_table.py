@@ -190,7 +190,7 @@ def test_an_error_of_ours_goes_up_and_leaves_dispatch_usable(client: Client) -> 
 
 
 def test_a_stranger_may_call_little(client: Client) -> None:
-    client.authenticated = False
+    client.must_log_in, client.unrestricted = True, False
     assert call(client, b"READ", b"a") == b"-NOAUTH Authentication required.\r\n"
     assert call(client, b"nope").startswith(b"-ERR unknown command")
     assert client.server.table.dispatch(client, [b"ANYWAY"]) is client

@@ -40,7 +40,8 @@ class Watch:
     def broken(self) -> bool:
         """True for good after the first change of a watched key; its expiry is one."""
         for db, key in self.keys:
-            db.find(key)
+            entry = db.entries.get(key)
+            self.was_broken |= entry is not None and db.is_expired(entry)
         return self.was_broken
 
 
@@ -368,8 +369,7 @@ class Database:
         return random.choice(list(self.entries)) if self.entries else None
 
     def keys(self) -> list[bytes]:
-        self.drop_all_expired()
-        return list(self.entries)
+        return [key for key, entry in self.entries.items() if not self.is_expired(entry)]
 
     def scan(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         self.drop_all_expired()

@@ -154,3 +154,26 @@ def test_nothing_is_lost_while_clients_come_and_go(start_minikv: StartServer, rn
     assert read + left <= added <= read + left + lost_at_most + len(waiting)
     assert blocked(server) == 0
     assert "Traceback" not in server.log()
+
+
+def test_listeners_that_the_event_of_their_own_service_throws_out(start_minikv: StartServer) -> None:
+    """All wait for one key and listen to everything, with room for less than one message."""
+    server = start_minikv(
+        notify_keyspace_events="KEA",
+        client_output_buffer_limit=["pubsub", "64", "0", "0"],
+        enable_debug_command="yes",
+    )
+    waiting = [server.connect() for _ in range(5)]
+    for client in waiting:
+        client.call("HELLO 3")
+        client.call("PSUBSCRIBE *")
+        client.send("BLPOP k 0")
+    wait_until(lambda: blocked(server) == 5, "all wait")
+    pushed = server.connect()
+    assert pushed.call("RPUSH k 1 2 3 4 5 6 7") == b":7\r\n"
+    wait_until(lambda: connected_clients(server) == 2, "all listeners are closed")
+    assert blocked(server) == 0
+    assert pushed.call("DEBUG ENGINE-CHECK") == b"+OK\r\n"
+    assert "Traceback" not in server.log()
+    for client in waiting:
+        client.close()

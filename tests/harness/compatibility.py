@@ -58,7 +58,6 @@ GAPS = (
 # Features that are no command of their own.
 ABSENT = (
     ("scripts", "no debugger (SCRIPT DEBUG is refused)"),
-    ("keyspace notifications", "`notify-keyspace-events` is refused at start; the rest of pub/sub works"),
     ("ACL", "one user, `default`; AUTH and `requirepass` work; `aclfile` and other users are refused at start"),
     ("TLS", "`tls-port` is refused at start; put a TLS proxy in front"),
     ("eviction", "only `maxmemory-policy noeviction`: above `maxmemory` writes get the OOM error"),
@@ -105,6 +104,7 @@ DIFFERENT = {
     "shutdown": "Never waits for replicas; ABORT finds nothing to abort.",
     "sort": "ALPHA compares bytes; Redis uses the locale of its process unless there is a STORE.",
     "unlink": "The same as DEL: freeing never takes long.",
+    "watch": "A watched key that has expired already is removed at once, and its event comes then.",
     "wait": "Returns 0 at once: there are no replicas.",
     "xtrim": "`~` removes whole nodes, which are shorter if a snapshot was open: it may remove more or less.",
 }
@@ -118,6 +118,11 @@ OWN_DEBUG = {
 OWN_COMMANDS = {
     "client|no-touch": "of Redis 7.2",
     "client|setinfo": "of Redis 7.2; client libraries send it unasked",
+    **dict.fromkeys(
+        ("hexpire", "hpexpire", "hexpireat", "hpexpireat", "httl", "hpttl", "hexpiretime", "hpexpiretime", "hpersist"),
+        "of Redis 7.4: fields of hashes expire",
+    ),
+    **dict.fromkeys(("hgetdel", "hgetex", "hsetex"), "of Redis 8.0"),
     "snapshot": "HISTORY, MAP, ADVISE, RESET: what snapshots cost",
     "waitaof": "of Redis 7.2; answers as a server without append-only file and replicas",
 }

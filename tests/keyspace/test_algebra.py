@@ -39,14 +39,14 @@ def some_names(rng: random.Random, length: int) -> list[bytes]:
 
 
 def a_set(database: Database, key: bytes, names: list[bytes]) -> Set:
-    replace_set(database, key, names)
+    replace_set(database, key, names, b"sunionstore")
     view = Set.at(database, key)
     assert view is not None
     return view
 
 
 def a_sorted_set(database: Database, key: bytes, scores: dict[bytes, float]) -> SortedSet:
-    replace_sorted_set(database, key, list(scores.items()))
+    replace_sorted_set(database, key, list(scores.items()), b"zunionstore")
     view = SortedSet.at(database, key)
     assert view is not None
     return view

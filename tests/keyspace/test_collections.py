@@ -203,7 +203,7 @@ class Views(RuleBasedStateMachine):
     def replace(self, number: int, key: bytes, seed: int, count: int) -> None:
         members = set(names(seed, count))
         try:
-            assert replace_set(self.database(number), key, members) == len(members)
+            assert replace_set(self.database(number), key, members, b"sunionstore") == len(members)
         except ArenaFull:
             return
         self.contents[number, key] = (members, 0)
@@ -449,10 +449,10 @@ def test_a_full_arena_refuses_whole_changes(keyspace: Keyspace, change: Callable
 
 def test_a_result_that_does_not_fit_leaves_the_key_as_it_was(keyspace: Keyspace) -> None:
     database = keyspace.databases[0]
-    replace_set(database, b"s", [b"old"])
+    replace_set(database, b"s", [b"old"], b"sunionstore")
     keyspace.set_debug(poison=True, segment_limit=6)
     with pytest.raises(ArenaFull):
-        replace_set(database, b"s", [b"%d" % n * 20 for n in range(120_000)])
+        replace_set(database, b"s", [b"%d" % n * 20 for n in range(120_000)], b"sunionstore")
     view = Set.at(database, b"s")
     assert view is not None and view.members() == [b"old"]
     keyspace.check()

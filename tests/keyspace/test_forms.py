@@ -24,6 +24,7 @@ from tests.rdb.rdb_files import rdb, read
 from tests.stateful.test_keyspace import Child
 
 KEY = b"key"
+LATER, LATEST = 4_000_000_000_000, (1 << 46) - 1  # Unix ms
 BEYOND = 1_300_000  # bytes of elements: more than a chunked collection holds
 NODE_BYTES, NODE_ENTRIES = 4096, 100
 
@@ -78,6 +79,49 @@ class Hashes(Collection):
         items = Hash.to_write(self.database, KEY).items()
         assert all(Hash.to_write(self.database, KEY).get(field) == self.expected.get(field) for field in items[::17])
         return dict(zip(items[::2], items[1::2], strict=True))
+
+
+class TimedHashes(Collection):
+    """Most fields expire, far from now, in no order."""
+
+    def at_ms(self) -> int:
+        return self.source.choice([0, self.source.randrange(LATER, LATER + 1000), self.source.randrange(LATER, LATEST)])
+
+    def put(self, field: bytes, is_new: bool) -> None:
+        value, at_ms = self.text(), self.at_ms()
+        assert Hash.to_write(self.database, KEY).set_until(field, value, at_ms) is is_new
+        self.expected[field] = (value, at_ms)
+        self.nbytes += len(field) + len(value) + 9
+
+    def add(self) -> None:
+        self.number += 1
+        self.put(b"field:%d" % self.number, True)
+
+    def change(self) -> None:
+        field = self.source.choice(list(self.expected))
+        value, at_ms = self.expected[field]
+        action = self.source.randrange(3)
+        if action == 0:
+            self.nbytes -= len(field) + len(value) + 9
+            self.put(field, False)
+        elif action == 1:
+            assert not Hash.to_write(self.database, KEY).keep_expiry(field, value[::-1])
+            self.expected[field] = (value[::-1], at_ms)
+        else:
+            assert not Hash.to_write(self.database, KEY).set(field, value)
+            self.expected[field] = (value, 0)
+
+    def remove(self) -> None:
+        field = self.source.choice(list(self.expected))
+        assert Hash.to_write(self.database, KEY).delete(field)
+        self.nbytes -= len(field) + len(self.expected.pop(field)[0]) + 9
+
+    def actual(self) -> Any:
+        view = Hash.to_write(self.database, KEY)
+        items = view.items()
+        assert all(view.get(field) == self.expected[field][0] for field in items[::34])
+        assert self.database.hashes_with_ttls == any(at_ms for _, at_ms in self.expected.values())
+        return {field: (value, view.expire_at(field)) for field, value in zip(items[::2], items[1::2], strict=True)}
 
 
 class Sets(Collection):
@@ -187,7 +231,7 @@ class Streams(Collection):
         return dict(view.range(0, (1 << 128) - 1)) if view.exists else {}
 
 
-KINDS = [Hashes, Sets, SortedSets, Lists, Streams]
+KINDS = [Hashes, TimedHashes, Sets, SortedSets, Lists, Streams]
 
 
 def scan_all(view: Any) -> list[Any]:
@@ -338,12 +382,14 @@ def test_an_element_of_any_size_among_small_ones(keyspace: Keyspace, key: bytes,
             keyspace.snapshot_open(True)
         large = b"x" * size
         Hash.to_write(db, b"h" + key).set(b"field", large)
+        Hash.to_write(db, b"t" + key).set_until(b"field", large, LATER)
         Set.to_write(db, b"s" + key).add(large)
         SortedSet.to_write(db, b"z" + key).set(large, -1.0)
         List.to_write(db, b"l" + key).insert(0, large)
         for number in range(30):
             small = b"%d" % number * 10
             Hash.to_write(db, b"h" + key).set(small, small)
+            Hash.to_write(db, b"t" + key).set_until(small, small, LATER if number % 2 else 0)
             Set.to_write(db, b"s" + key).add(small)
             SortedSet.to_write(db, b"z" + key).set(small, float(number))
             List.to_write(db, b"l" + key).push(small, False)
@@ -355,6 +401,8 @@ def test_an_element_of_any_size_among_small_ones(keyspace: Keyspace, key: bytes,
         hash_, set_ = Hash.to_write(db, b"h" + key), Set.to_write(db, b"s" + key)
         sorted_set, list_ = SortedSet.to_write(db, b"z" + key), List.to_write(db, b"l" + key)
         assert hash_.get(b"field") == large and len(hash_) == 31
+        timed = Hash.to_write(db, b"t" + key)
+        assert timed.get(b"field") == large and timed.expire_at(b"field") == LATER and len(timed) == 31
         assert set_.contains(large) and len(set_) == 31
         assert sorted_set.by_rank(8, 9) == [(large, 7.5)]
         assert list_.get(0) == list_.get(3) == large
@@ -362,6 +410,9 @@ def test_an_element_of_any_size_among_small_ones(keyspace: Keyspace, key: bytes,
         assert list_.remove_equal(large, 0, True) == 2
         list_.remove(0, len(list_))
     contents = values_in(walked(keyspace))
+    assert contents[0, b"t" + key] == {b"field": (b"", LATER)} | {
+        b"%d" % n * 10: (b"%d" % n * 10, LATER) if n % 2 else b"%d" % n * 10 for n in range(30)
+    }
     assert contents[0, b"h" + key] == {b"field": b""} | {b"%d" % n * 10: b"%d" % n * 10 for n in range(30)}
 
 

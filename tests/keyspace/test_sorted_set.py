@@ -98,7 +98,7 @@ def test_replacing_makes_it_whole(keyspace: Keyspace, count: int) -> None:
     database.set(b"key", b"a string")
     for number in (3, 2000, count):
         model = {b"%d" % n: rng.choice(SCORES) for n in range(number)}
-        assert replace_sorted_set(database, b"key", list(model.items())) == number
+        assert replace_sorted_set(database, b"key", list(model.items()), b"zunionstore") == number
         assert_same(database, b"key", model, rng)
         keyspace.check()
 
@@ -147,7 +147,7 @@ def test_a_full_arena_changes_nothing(keyspace: Keyspace) -> None:
 def test_flushing_and_expiry_give_everything_back(keyspace: Keyspace) -> None:
     database = keyspace.databases[0]
     for name in (b"a", b"b", b"c"):
-        replace_sorted_set(database, name, [(b"%d" % n, float(n)) for n in range(3000)])
+        replace_sorted_set(database, name, [(b"%d" % n, float(n)) for n in range(3000)], b"zunionstore")
     database.delete(b"a")
     database.set(b"b", b"x")
     keyspace.check()

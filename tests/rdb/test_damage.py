@@ -33,7 +33,7 @@ def load(keyspace: Keyspace, data: bytes, verify: bool = True) -> None:
     """Into the empty keyspace; an error leaves nothing there."""
     keyspace.flush_all()
     with open_bytes(data) as fd:
-        reader = RdbReader(fd, EngineTarget(keyspace, drop_field_ttls=True), 2, 1000, verify)
+        reader = RdbReader(fd, EngineTarget(keyspace), 2, 1000, verify)
         try:
             while reader.step(1 << 20):
                 pass

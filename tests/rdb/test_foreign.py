@@ -185,21 +185,42 @@ TIMED_FILES = {
 
 
 @pytest.mark.parametrize("data", TIMED_FILES.values(), ids=TIMED_FILES)
-def test_times_of_fields_are_refused_or_dropped(bench: Bench, data: bytes) -> None:
-    with pytest.raises(RdbError) as caught:
-        bench.load(data)
-    assert caught.value.reason == (
-        "key 'k' in DB 0 is a hash whose fields expire, which minikv does not keep; with 'load-field-ttls drop' it"
-        " loads them without their times"
-    )
-    assert caught.value.offset == 9
-    bench.keyspace.flush_all()
-    bench.config.load_field_ttls = "drop"
+def test_fields_are_loaded_with_their_times(bench: Bench, data: bytes) -> None:
     bench.load(data)
     hash_ = Hash.at(bench.keyspace.databases[0], b"k")
     assert hash_ is not None
-    assert dict(zip(hash_.fields(), hash_.values(), strict=True)) == {b"a": b"1", b"b": b"2", b"c": b"3"}
-    assert "# 2 fields of hashes have lost the times at which they were to expire" in bench.log.messages
+    found = {field: (hash_.get(field), hash_.expire_at(field)) for field in hash_.fields()}
+    assert found == {b"a": (b"1", 0), b"b": (b"2", LATER), b"c": (b"3", LATER + 499)}
+
+
+@pytest.mark.parametrize("data", TIMED_FILES.values(), ids=TIMED_FILES)
+def test_a_dump_has_the_version_that_its_hashes_need(bench: Bench, data: bytes) -> None:
+    bench.load(data)
+    saved(bench)
+    assert bench.path.read_bytes().startswith(b"REDIS0012")
+    assert read(bench.path.read_bytes()).records == read(data).records
+    hash_ = Hash.to_write(bench.keyspace.databases[0], b"k")
+    for field in (b"b", b"c"):
+        hash_.set(field, b"v")
+    saved(bench)
+    assert bench.path.read_bytes().startswith(b"REDIS0010")
+
+
+def saved(bench: Bench) -> None:
+    settings = SaveSettings.of(bench.config, has_field_ttls=bench.keyspace.has_field_ttls)
+    save(SaveJob(), bench.keyspace.walker(), settings)
+
+
+def test_the_bytes_of_a_hash_with_times(bench: Bench) -> None:
+    """As Redis 7.4 reads them: a base of 0, and each expiry plus one."""
+    bench.load(TIMED_FILES["table"])
+    saved(bench)
+    wide = b"\x81" + (LATER + 1).to_bytes(8, "big"), b"\x81" + (LATER + 500).to_bytes(8, "big")
+    expected = FIELD_TTL + plain(b"k") + bytes(8) + struct.pack(">H", 0x4003)
+    expected += (
+        b"\0" + plain(b"a") + plain(b"1") + wide[0] + plain(b"b") + plain(b"2") + wide[1] + plain(b"c") + plain(b"3")
+    )
+    assert expected in bench.path.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -210,7 +231,7 @@ def test_times_of_fields_are_refused_or_dropped(bench: Bench, data: bytes) -> No
         valkey(FIELD_TTL_PRE_GA + plain(b"k") + b"\1" + plain(b"a") + plain(b"1") + struct.pack("<q", -1)),
     ],
 )
-def test_a_hash_without_times_needs_no_permission(bench: Bench, data: bytes) -> None:
+def test_a_hash_of_such_a_type_without_times(bench: Bench, data: bytes) -> None:
     bench.load(data)
     hash_ = Hash.at(bench.keyspace.databases[0], b"k")
     assert hash_ is not None

@@ -57,6 +57,8 @@ def stream(form: int) -> bytes:
 
 
 MEMBERS = [b"member:%d" % number for number in range(700)]
+LATER = 4_000_000_000_000  # Unix ms
+
 # Type and value of what has a form of its own, named; the forms of hashes and sets are those of files, less the key.
 VALUES: dict[str, bytes] = {
     "string": b"\x00\x05hello",
@@ -78,6 +80,12 @@ VALUES: dict[str, bytes] = {
     "stream 3": stream(21),
     "compressed listpack": b"\x10" + packed(listpack(*[word for i in range(8) for word in (b"f%d" % i, b"v" * 20)])),
     "hash with times": b"\x18" + struct.pack("<q", 5) + b"\x02\x00\x01a\x01b\x00\x01c\x01d",
+    "hash whose fields expire": b"\x18"
+    + struct.pack("<q", LATER)
+    + b"\x03\x01\x01a\x01b\x00\x01c\x01d\x40\xff\x01e\x01f",
+    "listpack whose fields expire": b"\x19" + bytes(8) + encode_string(listpack(b"a", b"b", LATER, b"c", b"d", 0)),
+    "such a hash of before 7.4": b"\x16\x02\x81" + struct.pack(">q", LATER) + b"\x01a\x01b\x00\x01c\x01d",
+    "such a listpack of before 7.4": b"\x17" + encode_string(listpack(b"a", b"b", LATER, b"c", b"d", 0)),
 } | {name: record[:1] + record[3:] for name, (record, _, _) in zip(IDS, FORMS, strict=True)}
 
 

@@ -271,7 +271,9 @@ def test_a_wrong_checksum_names_both() -> None:
     right = struct.unpack("<Q", crc(data[:-8]))[0]
     with pytest.raises(RdbError) as caught:
         read(data)
-    assert caught.value.reason == f"Wrong RDB checksum expected: (abc) but got ({right:x}). Aborting now."
+    assert (
+        caught.value.reason == f"Wrong RDB checksum expected: (abc) but got ({right:x}): RDB CRC error. Aborting now."
+    )
 
 
 @pytest.mark.parametrize(

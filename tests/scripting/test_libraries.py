@@ -201,6 +201,29 @@ def test_a_table_that_holds_itself(resp2_pair: ClientPair) -> None:
     evaluate(resp2_pair, "local t = {} for i = 1, 1100 do t = {t} end return cjson.encode(t)")
 
 
+JSON = {
+    "settings of its own": "local c = cjson.new() c.encode_max_depth(1) return {pcall(c.encode, {{1}}) and 1 or 0, "
+    "pcall(cjson.encode, {{1}}) and 1 or 0}",
+    "defaults": "cjson.encode_number_precision(3) local c = cjson.new() local a, b = c.encode(1/3), cjson.encode(1/3) "
+    "cjson.encode_number_precision(14) return {a, b}",
+    "every setting": "local c = cjson.new() local d = c.new() "
+    "c.encode_sparse_array(true, 3, 4) c.decode_max_depth(2) c.encode_keep_buffer(false) "
+    "c.encode_invalid_numbers('null') c.decode_invalid_numbers(false) local out = {} "
+    "for _, lib in ipairs({c, d, cjson}) do for _, name in ipairs({'encode_sparse_array', 'decode_max_depth', "
+    "'encode_keep_buffer', 'encode_invalid_numbers', 'decode_invalid_numbers', 'encode_max_depth'}) do "
+    "for _, value in ipairs({lib[name]()}) do out[#out + 1] = tostring(value) end end end return out",
+    "functions alone": "local function parts() local c = cjson.new() return c.encode, c.encode_max_depth end "
+    "local encode, depth = parts() depth(1) collectgarbage() return {pcall(encode, {{1}}) and 1 or 0, encode({1})}",
+    "many": "for i = 1, 10000 do local c = cjson.new() c.encode_max_depth(i) end return cjson.encode({{{1}}})",
+    "names": "local c = cjson.new() return {c._NAME, c._VERSION, tostring(c.null == cjson.null)}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", JSON)
+def test_cjson_new(resp2_pair: ClientPair, name: str) -> None:
+    resp2_pair.assert_same(["EVAL", JSON[name], "0"], ["EVAL", JSON[name], "0"])
+
+
 # -- cmsgpack ----------------------------------------------------------------------------------------------------------
 
 LUA_VALUES = [

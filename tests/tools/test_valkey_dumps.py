@@ -12,7 +12,6 @@ import pytest
 
 from minikv.tools import rdb as tool
 from tests.harness import Server
-from tests.harness.process import ServerFailed
 from tests.tools.test_rdb import content_of
 from tests.tools.test_real_dumps import FAR_MS, SETTINGS, Content, fill, held, our_check
 from tests.tools.test_text import original
@@ -59,10 +58,11 @@ def test_minikv_loads_what_valkey_holds(filled: Server, start_minikv: Callable[.
     assert held(start_minikv(directory=filled.directory)) == held(filled)
 
 
-def test_fields_that_expire_need_a_setting(timed: Server, start_minikv: Callable[..., Server]) -> None:
-    with pytest.raises(ServerFailed, match="load-field-ttls"):
-        start_minikv(directory=timed.directory)
-    assert held(start_minikv(directory=timed.directory, load_field_ttls="drop")) == held(timed)
+def test_fields_that_expire_are_loaded(timed: Server, start_minikv: Callable[..., Server]) -> None:
+    minikv = start_minikv(directory=timed.directory)
+    assert held(minikv) == held(timed)
+    for key in TIMED:
+        assert times_of(minikv, key) == times_of(timed, key)
 
 
 def test_valkey_loads_what_minikv_saves(filled: Server, start_minikv: Callable[..., Server]) -> None:
@@ -78,13 +78,15 @@ def test_valkey_loads_what_minikv_saves(filled: Server, start_minikv: Callable[.
 
 
 def test_payloads_of_valkey_are_restored(timed: Server, start_minikv: Callable[..., Server]) -> None:
-    minikv = start_minikv(load_field_ttls="drop")
+    minikv = start_minikv()
     with timed.redis() as source, minikv.redis() as target:
         for key in source.scan_iter(count=1000):
             at_ms = source.pexpiretime(key)
             target.execute_command("RESTORE", key, max(at_ms, 0), source.dump(key), "ABSTTL")
     theirs = {key: value for key, value in held(timed).items() if key[0] == 0}
     assert held(minikv) == theirs
+    for key in TIMED:
+        assert times_of(minikv, key) == times_of(timed, key)
 
 
 def test_the_tools_find_what_valkey_holds(timed: Server) -> None:
@@ -93,7 +95,7 @@ def test_the_tools_find_what_valkey_holds(timed: Server) -> None:
     assert times == {(0, key): times_of(timed, key) for key in TIMED}
     code, lines = our_check(timed.dump_path)
     assert code == 0
-    assert f"[info] {sum(TIMED.values())} fields that expire: loaded with 'load-field-ttls drop' only" in lines
+    assert f"[info] {sum(TIMED.values())} fields that expire" in lines
 
 
 def found(server: Server) -> tuple[Content, Times]:

@@ -1,0 +1,1 @@
+"""Access control lists: users, what each may do, and who was refused what."""

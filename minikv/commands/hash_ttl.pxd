@@ -1,0 +1,2 @@
+from minikv.dispatch.client cimport Client
+from minikv.keyspace.hash cimport Hash

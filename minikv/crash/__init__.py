@@ -1,0 +1,1 @@
+"""What the log says when the server crashes, or when it does not answer."""

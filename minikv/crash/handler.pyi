@@ -1,0 +1,9 @@
+"""The handler of fatal signals; its contract is in handler.py."""
+
+from collections.abc import Callable
+
+def install(
+    log_fd: int, log_path: bytes, report_fd: int, traceback_signal: int, utc_offset_s: int, report: Callable[[], object]
+) -> None: ...
+def remove() -> None: ...
+def exit_on_panic(wanted: bool) -> None: ...

@@ -1,0 +1,13 @@
+from collections.abc import Sequence
+
+from minikv.acl.user import User
+from minikv.dispatch.spec import CommandSpec
+
+class Requirements:
+    number: int
+    spec: CommandSpec
+    def __init__(self, spec: CommandSpec, number: int) -> None: ...
+    def refusal(self, user: User, request: Sequence[bytes]) -> tuple[int, int]: ...
+    def has_unrestricted_keys(self, user: User, request: Sequence[bytes], access: int) -> bool: ...
+
+def access_of(flags: Sequence[str]) -> int: ...

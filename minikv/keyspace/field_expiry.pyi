@@ -1,0 +1,3 @@
+from minikv.keyspace.database import Keyspace
+
+def expire_fields(keyspace: Keyspace, limit: int) -> int: ...
