@@ -66,6 +66,7 @@ class Config:
     hz: int
     key_load_delay: int
     latency_monitor_threshold: int
+    tracking_table_max_keys: int
     latency_tracking: bool
     latency_tracking_info_percentiles: tuple[float, ...]
     logfile: str

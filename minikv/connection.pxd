@@ -51,7 +51,7 @@ cdef class Hub(Sink):
     cdef bytearray input
     cdef bytes laddr
     cdef list unsent, pending
-    cdef Connection serving
+    cdef readonly Connection serving
     # Where the replies of the connection that is being served begin.
     cdef Py_ssize_t start
     # Bytes of large requests and replies that the allocator may still have.

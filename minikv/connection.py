@@ -173,6 +173,8 @@ class Hub(Sink):
             else:
                 self.handle_listener(owner)
         self.poller.done()
+        if self.table.tracking.has_broadcasts:
+            self.table.tracking.broadcast()
         if self.pending:
             pending: list = self.pending
             self.pending = []
@@ -181,7 +183,7 @@ class Hub(Sink):
         if self.unsent:
             self.send_unsent()
         self.in_round = False
-        if self.pending:
+        if self.pending or self.table.tracking.has_broadcasts:
             self.call_soon()
 
     def serve_others(self) -> None:
@@ -238,6 +240,10 @@ class Hub(Sink):
             self.is_called = True
             self.loop.call_soon(self.run_pending)
         return 0
+
+    def ask_for_round(self) -> None:
+        """There is something to do at the end of a round: of the present one, or of one that comes soon."""
+        self.call_soon()
 
     # -- what clients hold ---------------------------------------------------------------------------------------------
 
@@ -711,6 +717,16 @@ class Connection(Client):
     def args_bytes(self) -> int:
         return self.reader.args_bytes
 
+    def query_bytes(self) -> int:
+        parsed: cython.Py_ssize_t = self.reader.parsed_bytes() if self.hub.serving is self else 0
+        return self.reader.held_bytes() - self.reader.args_bytes + self.held_len + parsed
+
+    def reply_bytes(self) -> int:
+        return self.hub.replies.size - self.hub.start if self.hub.serving is self else self.reply_len
+
+    def reply_pieces(self) -> int:
+        return len(self.backlog) if self.backlog_len > 0 else 0
+
     def output_bytes(self) -> int:
         return self.unread()
 
@@ -827,6 +843,8 @@ class Connection(Client):
                 hub.released_bytes += reader.args_bytes
             reader.release()
             if value is POSTPONED:
+                if self.pushed_len > 0:
+                    self.add_pushed()
                 return True
             if mode == C_REPLY_ON or self.reply_mode == C_REPLY_ON:
                 sure_size: cython.Py_ssize_t = replies.size

@@ -123,6 +123,8 @@ class Server:
         self.memory_limit.on_unfinished = self._evict_soon
         self.table = CommandTable.build(command_modules(), self, self.stats)
         self.table.memory_limit = self.memory_limit
+        self.tracking = self.table.tracking
+        self.tracking.on_broadcast = self._ask_for_round
         self.users = users_of(config, self.table, log)
         self.config.user_lines = self._user_lines
         self.acl_log = AclLog(config, client_line, clock)
@@ -133,6 +135,7 @@ class Server:
         self._take_event = self._events.take
         self.scripts = Scripts(self, self.table, log)
         self.postponed: set[Client] = set()
+        self.no_touch: set[Client] = set()
         self.switches = Switches()
         self._watchdog = Watchdog(config, log)
         self._held_signal: tuple[str, str] | None = None  # came while the cron was paused
@@ -306,6 +309,7 @@ class Server:
             (("maxmemory", "maxmemory-policy"), self._set_memory_limit),
             (("maxmemory", "maxmemory-clients"), self._set_client_limit),
             (("lazyfree-lazy-expire", "lazyfree-lazy-server-del"), self._set_lazy_freeing),
+            (("tracking-table-max-keys",), self._set_tracking),
             (("notify-keyspace-events",), self._set_events),
         ):
             for name in names:
@@ -393,6 +397,9 @@ class Server:
     def _set_lazy_freeing(self) -> None:
         self.keyspace.free_lazily(self.config.lazyfree_lazy_expire, self.config.lazyfree_lazy_server_del)
 
+    def _set_tracking(self) -> None:
+        self.tracking.max_keys = self.config.tracking_table_max_keys
+
     def _set_events(self) -> None:
         self.keyspace.observe(self._take_event, self._events.choose(self.config.notify_keyspace_events))
 
@@ -460,6 +467,23 @@ class Server:
         for client in postponed:
             client.resume()
 
+    @property
+    def serving(self) -> Client | None:
+        """The client whose request is being executed."""
+        return self._hub.serving
+
+    def _ask_for_round(self) -> None:
+        self._hub.ask_for_round()
+
+    def set_no_touch(self, client: Client, no_touch: bool) -> None:
+        """Whether the client's reads leave the access clocks alone."""
+        client.no_touch = no_touch
+        if no_touch:
+            self.no_touch.add(client)
+        else:
+            self.no_touch.discard(client)
+        self.table.set_no_touch(bool(self.no_touch))
+
     def serve_others(self) -> bool:
         """Serve other clients while a command runs; False if the server is to stop."""
         self._hub.serve_others()
@@ -508,6 +532,9 @@ class Server:
         """Forget a client that has disconnected."""
         self.blocking.forget(client)
         self.pubsub.forget(client)
+        self.tracking.turn_off(client)
+        if client.no_touch:
+            self.set_no_touch(client, False)
         self.postponed.discard(client)
         if client in self.monitors:
             self.monitors.discard(client)
@@ -535,6 +562,7 @@ class Server:
             (name, setting), self._held_signal = self._held_signal, None
             self._on_signal(name, setting)
         self._look_after_clients()
+        self.tracking.limit()
         if self.snapshots.loading:
             return  # a value may be half-read into its place
         self.keyspace.tick()

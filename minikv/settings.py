@@ -575,7 +575,7 @@ SETTINGS = (
     _unused("active-defrag-threshold-lower", Integer(0, 1000), 10),
     _unused("active-defrag-threshold-upper", Integer(0, 1000), 100),
     Setting("notify-keyspace-events", EventClasses(), ""),
-    _unused("tracking-table-max-keys", COUNT, 1000000),
+    Setting("tracking-table-max-keys", COUNT, 1000000),
     # the memory and the snapshots of minikv itself
     Setting("arena-size", MEMORY, 0, mutable=False),
     Setting("arena-huge-pages", Choice("auto", "yes", "no"), "auto", mutable=False),

@@ -190,7 +190,7 @@ def clients_section(ctx: Client) -> Fields:
         "client_recent_max_input_buffer": census.input_peak,
         "client_recent_max_output_buffer": census.output_peak,
         "blocked_clients": server.blocking.count + len(server.postponed),
-        "tracking_clients": 0,
+        "tracking_clients": server.tracking.clients,
         "clients_in_timeout_table": server.blocking.timeouts,
     }
 
@@ -310,7 +310,9 @@ def stats_section(ctx: Client) -> Fields:
         "latest_fork_usec": snapshots.status.counters.fork_us,
         "total_forks": snapshots.status.counters.forks,
         "migrate_cached_sockets": 0,
-        "tracking_total_keys": 0,
+        "tracking_total_keys": ctx.server.tracking.keys,
+        "tracking_total_items": ctx.server.tracking.items,
+        "tracking_total_prefixes": ctx.server.tracking.prefix_count,
         "unexpected_error_replies": stats.unexpected_error_replies,
         "total_error_replies": stats.error_replies,
         "dump_payload_sanitizations": 0,

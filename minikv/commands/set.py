@@ -97,9 +97,9 @@ def smove(ctx: Client, source: bytes, destination: bytes, member: bytes) -> int:
     if not from_set.contains(member):
         return 0
     if source != destination:
-        # In this order, so that nothing is lost if there is no room for it.
-        is_new = to_set.add(member)
+        ctx.db.make_sure_of_all((member,))  # nothing is lost if there is no room for it
         from_set.remove(member)
+        is_new = to_set.add(member)
         from_set.notify_taken(b"srem")
         if is_new:
             to_set.notify(b"sadd")

@@ -132,7 +132,8 @@ class Client:
     resp: 2 or 3. addr, laddr: b"127.0.0.1:6379", or b"/path:0" for a Unix socket. created_ns, last_interaction_ns:
     monotonic. transaction: between MULTI and EXEC. in_exec: EXEC is running the queue. watch: the keyspace's
     Watch token while keys are watched. last_command: the table's Command last looked up. blocked: the command that
-    waits for a key. paused: a command waits for the end of CLIENT PAUSE. subscriptions: None without any.
+    waits for a key. paused: a command waits for the end of CLIENT PAUSE. subscriptions: None without any. tracker: None
+    before CLIENT TRACKING.
 
     user: whose rights it has. authenticated: it has logged in, or need not when it came. must_log_in: it may do nothing
     else now. unrestricted: it may do everything, so nothing about its user has to be checked.
@@ -238,6 +239,18 @@ class Client:
 
     def args_bytes(self) -> int:
         """Those of them that are arguments already."""
+        return 0
+
+    def query_bytes(self) -> int:
+        """Bytes of requests that are no arguments yet, with all of the batch that is being served."""
+        return 0
+
+    def reply_bytes(self) -> int:
+        """Bytes of replies that have not left yet because the round is not over."""
+        return 0
+
+    def reply_pieces(self) -> int:
+        """Objects that output_bytes counts."""
         return 0
 
     def output_bytes(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from minikv.acl.user import User
 from minikv.dispatch.services import Services
 from minikv.dispatch.table import Command
+from minikv.dispatch.tracking import Tracker
 from minikv.errors import CommandError
 from minikv.keyspace import Database, Keyspace, Watch
 from minikv.protocol.reply import Marker, Transcript
@@ -63,6 +64,7 @@ class Client:
     is_unix: bool
     is_monitor: bool
     no_evict: bool
+    no_touch: bool
     in_exec: bool
     created_ns: int
     last_interaction_ns: int
@@ -70,6 +72,7 @@ class Client:
     watch: Watch | None
     last_command: Command | None
     blocked: Waiting | None
+    tracker: Tracker | None
     close_after_reply: bool
     paused: bool
     subscriptions: Subscriptions | None
@@ -92,6 +95,9 @@ class Client:
     def is_local(self) -> bool: ...
     def input_bytes(self) -> int: ...
     def args_bytes(self) -> int: ...
+    def query_bytes(self) -> int: ...
+    def reply_bytes(self) -> int: ...
+    def reply_pieces(self) -> int: ...
     def output_bytes(self) -> int: ...
     def queued_bytes(self) -> int: ...
     def entries_bytes(self) -> int: ...

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from minikv.dispatch.memory_limit import MemoryLimit
     from minikv.dispatch.stats import Stats
     from minikv.dispatch.table import CommandTable
+    from minikv.dispatch.tracking import Tracking
 
 
 class Services(Protocol):
@@ -45,6 +46,7 @@ class Services(Protocol):
     postponed: set[Client]
     monitors: set[Client]
     pubsub: Registry
+    tracking: Tracking
     scripts: Any  # minikv.scripting.scripts.Scripts
     functions: Any  # minikv.scripting.functions.Functions
     snapshots: SnapshotController
@@ -68,6 +70,11 @@ class Services(Protocol):
     @property
     def loading(self) -> bool:
         """A dump is being read."""
+        ...
+
+    @property
+    def serving(self) -> Client | None:
+        """The client whose request is being executed."""
         ...
 
     @property
@@ -101,6 +108,10 @@ class Services(Protocol):
 
     def unpause(self) -> None:
         """CLIENT UNPAUSE: postponed commands run now."""
+        ...
+
+    def set_no_touch(self, client: Client, no_touch: bool) -> None:
+        """CLIENT NO-TOUCH."""
         ...
 
     def serve_others(self) -> bool:

@@ -19,6 +19,11 @@ cdef inline Key key_of(bytes key, uint64_t hash_) noexcept:
     return make_key(<const uint8_t *> PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), hash_)
 
 
+cdef class ChangeListener:
+    cdef int key_changed(self, bytes key) except -1
+    cdef int emptied(self) except -1
+
+
 @cython.final
 cdef class Watch:
     cdef bint _broken
@@ -37,6 +42,7 @@ cdef class Keyspace:
     cdef public object is_compact   # (database, key): whether Redis keeps a collection in one piece, which is freed at once
     cdef public dict ready          # (database number, key) of awaited keys that have changed, in that order: None
     cdef Watch awaited              # among a key's watchers: somebody waits for it
+    cdef ChangeListener listener
     cdef uint64_t random_state
     cdef public int64_t now_ms
     cdef public int64_t dirty
@@ -44,6 +50,8 @@ cdef class Keyspace:
     cdef public bint active_expire, keeps_expired
     cdef bint frees_expired_lazily
     cdef public bint lfu
+    cdef bint keeps_clocks          # reads leave the access clocks as they are
+    cdef bint is_plain_lru          # neither of the two
     cdef public int lfu_log_factor
     cdef public int lfu_decay_time
     cdef uint64_t peak
@@ -53,6 +61,7 @@ cdef class Keyspace:
     cdef int event_classes          # that any of them wants
 
     cpdef void tick(self)
+    cpdef int keep_clocks(self, bint keep) except -1
     cdef int tell(self, int event_class, bytes event, int number, bytes key) except -1
     cdef uint64_t claimed(self) noexcept
     cdef void measure_slack(self) noexcept
@@ -105,7 +114,9 @@ cdef class Database:
     cdef int fields_expired(self, bytes key, int count) except -1
     cdef int changed(self, bytes key) except -1
     cdef void drop_watchers(self, bytes key) noexcept
+    cdef void update_watched(self) noexcept
     cpdef int break_watches(self, bytes key) except -1
+    cdef int note_change(self, bytes key, bint wakes) except -1
     cdef uint64_t field_expiry_bytes(self, uint8_t *payload) noexcept
     cdef bint is_roomy(self, uint64_t count) noexcept
     cdef list collect(self, uint64_t *cursor, Py_ssize_t count, bint drop)

@@ -103,6 +103,18 @@ LIST_NODE_BYTES = cython.declare(uint64_t, 8192)
 TTL_SAMPLES = 16
 
 
+class ChangeListener:
+    """Hears of the keys of all databases that change. It may send messages, but must not touch the data."""
+
+    def key_changed(self, key: bytes) -> cython.int:
+        """A key has changed, expired or been evicted."""
+        raise NotImplementedError
+
+    def emptied(self) -> cython.int:
+        """One or all databases were emptied."""
+        raise NotImplementedError
+
+
 class Watch:
     """What a client watches; `broken` once one of the keys has changed or expired."""
 
@@ -150,6 +162,8 @@ class Keyspace:
         self.is_compact = None
         self.ready = {}
         self.awaited = Watch()
+        self.listener = None
+        self.keeps_clocks = False
         self.observers = []
         self.tick()
 
@@ -171,10 +185,17 @@ class Keyspace:
         else:
             clock_gettime(CLOCK_REALTIME, cython.address(time))
             self.now_ms = cython.cast(int64_t, time.tv_sec) * 1000 + time.tv_nsec // 1000000
+        self.is_plain_lru = not self.lfu and not self.keeps_clocks
         if self.lfu:
             self.arena.new_clock = cython.cast(uint32_t, (self.now_ms // 60000) & 0xFFFF) << 8 | LFU_NEW_KEY
         else:
             self.arena.new_clock = cython.cast(uint32_t, self.now_ms // 1000) & CLOCK_MASK
+
+    def keep_clocks(self, keep: cython.bint) -> cython.int:
+        """Whether reads leave the access clocks as they are (CLIENT NO-TOUCH)."""
+        self.keeps_clocks = keep
+        self.is_plain_lru = not keep and not self.lfu
+        return 0
 
     def set_clock(self, clock) -> None:
         """Take the time from clock() -> Unix ms instead; None for the system's."""
@@ -230,7 +251,20 @@ class Keyspace:
 
     def flush_all(self, lazily: bool = False) -> int:
         """Empty every database; returns the number of keys removed. lazily: their memory is freed later."""
-        return sum([database.flush(lazily) for database in self.databases])
+        database: Database
+        removed = sum([database.empty(lazily) for database in self.databases])
+        if self.listener is not None:
+            self.listener.emptied()
+        return removed
+
+    def listen(self, listener: ChangeListener | None) -> None:
+        """Report every change from now on; None: to nobody."""
+        database: Database
+        if listener is self.listener:
+            return
+        self.listener = listener
+        for database in self.databases:
+            database.update_watched()
 
     def expire_cycle(self, limit: int) -> int:
         """Delete up to `limit` keys whose time has passed, the longest overdue of a database first."""
@@ -416,7 +450,7 @@ class Keyspace:
             assert live.get(chunk_store, (0, 0)) == chunks, f"database {number}: other chunks than its keys lead to"
             for watchers in database.watchers.values():
                 assert watchers
-            assert (database.observed & WATCHED != 0) == (len(database.watchers) > 0)
+            assert (database.observed & WATCHED != 0) == (len(database.watchers) > 0 or self.listener is not None)
 
     def set_debug(self, poison: bool = False, segment_limit: int = 0) -> None:
         """For tests: fill freed memory with a pattern; limit the arena to `segment_limit` segments."""
@@ -497,7 +531,8 @@ class Keyspace:
 class Database:
     """One numbered database.
 
-    observed: the classes of events that somebody wants to know of, and WATCHED if `watchers` is not empty.
+    observed: the classes of events that somebody wants to know of, and WATCHED if `watchers` is not empty or there
+    is a listener.
     """
 
     def __init__(self, keyspace: Keyspace, number: int) -> None:
@@ -574,8 +609,10 @@ class Database:
         keyspace: Keyspace = self.keyspace
         counter: uint32_t
         above: uint32_t
-        if not keyspace.lfu:
+        if keyspace.is_plain_lru:
             self.store.tables.set_clock(slot, keyspace.arena.new_clock)
+            return
+        if keyspace.keeps_clocks:
             return
         counter = keyspace.aged_frequency(self.store.tables.get_clock(slot))
         above = counter - LFU_NEW_KEY if counter > LFU_NEW_KEY else 0
@@ -632,22 +669,25 @@ class Database:
 
     def break_watches(self, key: bytes) -> cython.int:
         """For what counts as a change only to those who watch the key."""
-        watch: Watch
-        if self.observed & WATCHED:
-            for watch in self.watchers.get(key, ()):
-                if watch is self.keyspace.awaited:
-                    self.keyspace.ready[self.number, key] = None
-                else:
-                    watch._broken = True
-        return 0
+        return self.note_change(key, True) if self.observed & WATCHED else 0
 
     def shrunk(self, key: bytes) -> None:
         """The key's value has lost something: one change, which is no reason to wake who waits for it."""
-        watch: Watch
         self.keyspace.dirty += 1
         if self.observed & WATCHED:
-            for watch in self.watchers.get(key, ()):
-                watch._broken |= watch is not self.keyspace.awaited
+            self.note_change(key, False)
+
+    def note_change(self, key: bytes, wakes: cython.bint) -> cython.int:
+        """Pass a change on to those who watch the key, wait for it (if it wakes them), or listen to all changes."""
+        watch: Watch
+        for watch in self.watchers.get(key, ()):
+            if watch is not self.keyspace.awaited:
+                watch._broken = True
+            elif wakes:
+                self.keyspace.ready[self.number, key] = None
+        if self.keyspace.listener is not None:
+            self.keyspace.listener.key_changed(key)
+        return 0
 
     def note_ready(self, key: bytes) -> None:
         """Wake who waits for a key, although its value does not change."""
@@ -656,9 +696,14 @@ class Database:
 
     def break_all_watches(self, incoming: Database) -> None:
         """For keys that are here or come in: their values change."""
+        watch: Watch
         for key in self.watchers:
             if self.time_of(key) != C_MISSING or incoming.time_of(key) != C_MISSING:
-                self.break_watches(key)
+                for watch in self.watchers[key]:
+                    if watch is self.keyspace.awaited:
+                        self.keyspace.ready[self.number, key] = None
+                    else:
+                        watch._broken = True
 
     def string_at(self, slot: cython.pointer[cython.const[uint64_t]], start: uint64_t, stop: uint64_t) -> bytes:
         """Bytes start to stop of a string, both clamped to its length."""
@@ -1104,8 +1149,9 @@ class Database:
         self.touch_clock(slot)
         if key != new_key:
             self.move_record(key, self, new_key)
-            self.break_watches(new_key)
+            self.note_ready(new_key)  # who waits for it comes first, who listens hears of the old key first
             self.changed(key)
+            self.break_watches(new_key)
             if self.observed:
                 self.notify(EVENT_NEW, b"new", new_key)
                 self.notify(EVENT_GENERIC, b"rename_from", key)
@@ -1229,6 +1275,13 @@ class Database:
 
     def flush(self, lazily: bool = False) -> int:
         """Remove every key, whole segments at a time; returns how many there were. lazily: memory is freed later."""
+        removed: int = self.empty(lazily)
+        if self.keyspace.listener is not None:
+            self.keyspace.listener.emptied()
+        return removed
+
+    def empty(self, lazily: cython.bint) -> int:
+        """The same, which the listener does not hear of."""
         removed: int = self.store.table.used
         self.break_all_watches(self)
         self.store.clear(lazily)
@@ -1418,7 +1471,12 @@ class Database:
     def drop_watchers(self, key: bytes) -> cython.void:
         """Nobody watches the key any more."""
         del self.watchers[key]
-        if not self.watchers:
+        self.update_watched()
+
+    def update_watched(self) -> cython.void:
+        if self.watchers or self.keyspace.listener is not None:
+            self.observed |= WATCHED
+        else:
             self.observed &= ~WATCHED
 
     # Loading

@@ -26,8 +26,6 @@ LEFT_OUT = {
     "slave_expires_tracked_keys",
     "total_net_repl_input_bytes",
     "total_net_repl_output_bytes",
-    "tracking_total_items",
-    "tracking_total_prefixes",
 }
 # What 7.0.15 shows only at times, and what later releases have.
 NOT_OF_7_0 = ("minikv_", "used_memory_lua", "errorstat_", "expired_subkeys")

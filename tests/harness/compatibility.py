@@ -48,7 +48,6 @@ class Gap(NamedTuple):
 
 GAPS = (
     Gap("append-only file", frozenset({"bgrewriteaof"}), "Not there yet: minikv persists by RDB snapshots."),
-    Gap("client-side caching", frozenset({"client"}), "Not there yet: tracking is always off."),
 )
 
 # Features that are no command of their own.
@@ -71,6 +70,10 @@ ABSENT = (
 DIFFERENT = {
     "acl|list": "Names single commands in the order of COMMAND LIST, Redis in that of a hash table.",
     "bgsave": "Also takes CANCEL, as in Valkey 8.1.",
+    "client|list": "rbs, rbp and qbuf-free are 0: clients share their buffers.",
+    "client|tracking": "NOLOOP with BCAST reports a key that another client has changed in the same round, too. "
+    "`tracking_total_items` may be lower: clients that have gone are left out earlier.",
+    "client|unblock": "0 for a client that CLIENT PAUSE holds, as since Redis 7.2.",
     "config|set": "Refuses what minikv does not do; see the settings below.",
     "debug": "Some subcommands are missing, two are its own: see below.",
     "flushall": "ASYNC and SYNC do the same: whole segments are dropped.",
@@ -105,6 +108,7 @@ OWN_DEBUG = {
 }
 
 OWN_COMMANDS = {
+    "client|no-touch": "of Redis 7.2",
     "client|setinfo": "of Redis 7.2; client libraries send it unasked",
     **dict.fromkeys(
         ("hexpire", "hpexpire", "hexpireat", "hpexpireat", "httl", "hpttl", "hexpiretime", "hpexpiretime", "hpersist"),
