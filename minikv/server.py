@@ -250,7 +250,8 @@ class Server:
         """End `serve`, without saving."""
         self.exit_code = exit_code
         self.snapshots.stop_loading()
-        self._close_tcp()  # before the client of SHUTDOWN sees its connection close
+        for port in (self._plain, self._secure):
+            port.close()  # before the client of SHUTDOWN sees its connection close
         if not self._stopped.done():
             self._stopped.set_result(None)
 
