@@ -90,6 +90,7 @@ class Port:
         self._listeners = [self._hub.listen(sock, self._newcomer) for sock in sockets]
 
     def close(self) -> None:
+        """Stop listening."""
         for listener in self._listeners:
             self._hub.stop_listening(listener)
         self._listeners = []
