@@ -7,10 +7,8 @@
     *-random          each key is as likely as any other
     *-lru, *-lfu      the best of a pool of candidates, kept between calls, into which each call puts a sample
 
-A sample is `samples` keys side by side in a random block of a hash table, whose access clocks lie side by side, too: a
-few cache lines, and no records. Larger samples would be no better where a cache changes within seconds: clocks count
-seconds, and what is new would stay in the place of what is read often but not yet in this second. Of volatile keys it
-is as many single ones, picked by rank in the expiry index, because neighbours there were often made together.
+A sample is `samples` keys, each as likely as the others: single places of the hash table, whose access clocks lie beside
+the entries, so no record is read; of volatile keys, single ranks in the expiry index.
 
 A candidate goes only if it is still what it was: an access since then has changed its clock, a change may have moved
 its record. So a pool that is stale does no harm; it is emptied as it is used.
@@ -23,8 +21,8 @@ from cython.cimports.minikv.engine.record import Bytes, bytes_at, record_expire_
 from cython.cimports.minikv.engine.table import slot_hash, slot_offset
 from cython.cimports.minikv.keyspace.database import Database, Keyspace
 
-# A sample never is more than a block of a table, of 48 buckets with 7 entries.
-BUCKETS_MAX = cython.declare(cython.int, 48)
+# More than so many keys are not looked at for one eviction.
+SAMPLES_MAX = cython.declare(cython.int, 1000)
 # Keys that share an expiry and a hash with another one are not found by their place; each try is another place.
 TRIES = cython.declare(cython.int, 16)
 CLOCK_MASK = cython.declare(uint32_t, 0xFFFFFF)
@@ -171,20 +169,15 @@ class Evictor:
 
     def fill(self, database: Database) -> cython.void:
         """Put a sample of a database's keys into the pool."""
-        slots: cython.pointer[uint64_t][336]
         slot: cython.pointer[uint64_t]
-        index: uint32_t
-        _index: uint32_t
-        count: uint32_t = cython.cast(uint32_t, min(self.samples, BUCKETS_MAX))
-        if self.is_volatile:
-            for _index in range(count):
+        _index: cython.int
+        for _index in range(min(self.samples, SAMPLES_MAX)):
+            if self.is_volatile:
                 slot = self.timed_slot(database, self.keyspace.random() % database.store.expiry.state.count)
-                if slot != cython.NULL:
-                    self.consider(database, slot)
-            return
-        count = database.store.tables.sample(database.store.table, self.keyspace.random(), count, slots)
-        for index in range(min(count, cython.cast(uint32_t, self.samples))):
-            self.consider(database, slots[index])
+            else:
+                slot = database.store.tables.random_slot(database.store.table, self.keyspace.random())
+            if slot != cython.NULL:
+                self.consider(database, slot)
 
     def consider(self, database: Database, slot: cython.pointer[cython.const[uint64_t]]) -> cython.void:
         """Put a key into the pool if it has room, or if the key should go sooner than one that is there."""
