@@ -7,8 +7,8 @@
     *-random          each key is as likely as any other
     *-lru, *-lfu      the best of a pool of candidates, kept between calls, into which each call puts a sample
 
-A sample is `samples` keys, each as likely as the others: single places of the hash table, whose access clocks lie beside
-the entries, so no record is read; of volatile keys, single ranks in the expiry index.
+A sample is `samples` keys, each as likely as the others: single places of the hash table, whose access clocks lie
+beside the entries, so no record is read; of volatile keys, single ranks in the expiry index.
 
 A candidate goes only if it is still what it was: an access since then has changed its clock, a change may have moved
 its record. So a pool that is stale does no harm; it is emptied as it is used.
