@@ -96,7 +96,9 @@ def expire(
     fields = fields_of(options[1:] if has_condition else options, COUNT_TOO_SMALL)
     if hash_ is None:
         return [NO_FIELD] * len(fields)
-    return [expire_field(ctx, hash_, field, at_ms, condition if has_condition else b"") for field in fields]
+    done = [expire_field(ctx, hash_, field, at_ms, condition if has_condition else b"") for field in fields]
+    notify_expiries(hash_, done)
+    return done
 
 
 def expire_field(ctx: Client, hash_: Any, field: bytes, at_ms: int, condition: bytes = b"") -> int:
@@ -114,6 +116,14 @@ def expire_field(ctx: Client, hash_: Any, field: bytes, at_ms: int, condition: b
     return IS_SET
 
 
+def notify_expiries(hash_: Any, done: Sequence[int]) -> None:
+    """Tell observers what `expire_field` has done with fields of a hash; all have been given the same time."""
+    if IS_SET in done:
+        hash_.notify(b"hexpire")
+    elif IS_DELETED in done:
+        hash_.notify_taken(b"hdel")
+
+
 def allows(condition: bytes, old_ms: int, at_ms: int) -> bool:
     """Whether the expiry may be changed; none (0) is later than any."""
     if condition == b"NX":
@@ -129,7 +139,17 @@ def allows(condition: bytes, old_ms: int, at_ms: int) -> bool:
 def hpersist(ctx: Client, key: bytes, *words: bytes) -> list[int]:
     hash_ = Hash.at(ctx.db, key, False)
     fields = fields_of(words)
-    return [NO_FIELD if hash_ is None else persist_field(hash_, field) for field in fields]
+    if hash_ is None:
+        return [NO_FIELD] * len(fields)
+    return persist_fields(hash_, fields)
+
+
+def persist_fields(hash_: Any, fields: Sequence[bytes]) -> list[int]:
+    """What was done with each field."""
+    done = [persist_field(hash_, field) for field in fields]
+    if PERSISTED in done:
+        hash_.notify(b"hpersist")
+    return done
 
 
 def persist_field(hash_: Any, field: bytes) -> int:
@@ -192,13 +212,15 @@ def hgetex(ctx: Client, key: bytes, *words: bytes) -> list[bytes | None]:
         words = words[1:]
     fields = fields_of(words)
     values: list[bytes | None] = []
+    done = []
     for field in fields:
         value = None if hash_ is None else hash_.get(field)
         values.append(value)
-        if value is not None and option == b"PERSIST":
-            persist_field(hash_, field)
-        elif value is not None and option in EXPIRY_UNITS:
-            expire_field(ctx, hash_, field, at_ms)
+        if value is not None and option in EXPIRY_UNITS:
+            done.append(expire_field(ctx, hash_, field, at_ms))
+    if hash_ is not None and option == b"PERSIST":
+        persist_fields(hash_, fields)
+    notify_expiries(hash_, done)
     return values
 
 
@@ -212,6 +234,8 @@ def hgetdel(ctx: Client, key: bytes, *words: bytes) -> list[bytes | None]:
         values.append(value)
         if hash_ is not None and value is not None:
             hash_.delete(field)
+    if any(value is not None for value in values):
+        hash_.notify_taken(b"hdel")
     return values
 
 
@@ -225,6 +249,7 @@ def hsetex(ctx: Client, key: bytes, *words: bytes) -> int:
             if hash_.contains(field) != wanted:
                 return 0
     ctx.db.make_sure_of_all(tuple(pairs))
+    done = []
     for field, value in zip(pairs[::2], pairs[1::2], strict=True):
         if expiry == b"KEEPTTL":
             hash_.keep_expiry(field, value)
@@ -232,9 +257,12 @@ def hsetex(ctx: Client, key: bytes, *words: bytes) -> int:
             hash_.set(field, value)
         elif at_ms > ctx.keyspace.now_ms:
             hash_.set_until(field, value, at_ms)
+            done.append(IS_SET)
         else:
             hash_.set(field, value)
-            expire_field(ctx, hash_, field, at_ms)
+            done.append(expire_field(ctx, hash_, field, at_ms))
+    hash_.notify(b"hset")
+    notify_expiries(hash_, done)
     return 1
 
 

@@ -15,7 +15,7 @@ EVENT_EVICTED. What nobody observes costs one test, together with that for watch
 
 import cython
 from cython.cimports.libc.stdint import uint32_t
-from cython.cimports.minikv.engine.record import TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STREAM
+from cython.cimports.minikv.engine.record import TYPE_HASH, TYPE_HASH_TTL, TYPE_LIST, TYPE_SET, TYPE_STREAM
 
 
 @cython.cfunc
@@ -27,6 +27,6 @@ def event_class_of(kind: uint32_t) -> cython.int:
         return EVENT_LIST
     if kind == TYPE_SET:
         return EVENT_SET
-    if kind == TYPE_HASH:
+    if kind == TYPE_HASH or kind == TYPE_HASH_TTL:
         return EVENT_HASH
     return EVENT_STREAM if kind == TYPE_STREAM else EVENT_SORTED_SET

@@ -254,6 +254,7 @@ class Hash:
             self.end_change()
         if done:
             self.database.fields_expired(self.key, done)
+            self.notify_taken(b"hexpired")
         return done
 
     def find_live(self, field: bytes) -> Bytes:
@@ -272,6 +273,7 @@ class Hash:
             with contextlib.suppress(ArenaFull):
                 self.take_field(field, entry)
                 self.database.fields_expired(self.key, 1)
+                self.notify_taken(b"hexpired")
         return cython.NULL
 
     def is_expired(self, entry: Bytes) -> cython.bint:

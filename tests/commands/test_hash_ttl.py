@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness import Server, WireClient, Words, parse, plain
+from tests.harness import Server, WireClient, Words, parse, plain, split
 
 FAR_MS = 4_000_000_000_000
 FAR_S = FAR_MS // 1000
@@ -372,3 +372,44 @@ def test_memory_and_digest(client: WireClient) -> None:
     client.value(f"HPEXPIREAT h {FAR_MS} FIELDS 1 a")
     assert client.value("MEMORY USAGE h") > plain
     assert client.call("DEBUG DIGEST-VALUE h") == digest
+
+
+EVENTS = [
+    (f"HEXPIREAT h {FAR_S} FIELDS 2 a b", [b"hexpire"]),
+    (f"HEXPIREAT h {FAR_S} FIELDS 1 none", []),
+    (f"HEXPIREAT h {FAR_S} XX FIELDS 1 a", []),
+    ("HEXPIREAT h 1 FIELDS 2 a b", [b"hdel"]),
+    ("HPEXPIREAT h 1 FIELDS 3 a b c", [b"hdel", b"del"]),
+    ("HPERSIST h FIELDS 2 a c", []),
+    ("HGETEX h FIELDS 1 a", []),
+    ("HGETEX h EX 100 FIELDS 2 a none", [b"hexpire"]),
+    ("HGETEX h PXAT 1 FIELDS 3 a b c", [b"hdel", b"del"]),
+    ("HGETDEL h FIELDS 2 a none", [b"hdel"]),
+    ("HGETDEL h FIELDS 1 none", []),
+    ("HGETDEL h FIELDS 3 a b c", [b"hdel", b"del"]),
+    ("HSETEX h FIELDS 1 a 2", [b"hset"]),
+    ("HSETEX h EX 100 FIELDS 1 a 2", [b"hset", b"hexpire"]),
+    ("HSETEX new PXAT 1 FIELDS 1 a 2", [b"new", b"hset", b"hdel", b"del"]),
+    ("HSETEX h FNX EX 100 FIELDS 1 a 2", []),
+    (f"HSETEX h PXAT {FAR_MS} FIELDS 1 a 2 ; HPERSIST h FIELDS 1 a", [b"hset", b"hexpire", b"hpersist"]),
+    (f"HSETEX h PXAT {FAR_MS} FIELDS 1 a 2 ; HGETEX h PERSIST FIELDS 1 a", [b"hset", b"hexpire", b"hpersist"]),
+    ("HPEXPIRE h 1 FIELDS 1 a ; DEBUG SLEEP 0.002 ; HGET h a", [b"hexpire", b"hexpired"]),
+    ("HPEXPIRE h 1 FIELDS 3 a b c ; DEBUG SLEEP 0.002 ; HMGET h a b c", [b"hexpire", *[b"hexpired"] * 3, b"del"]),
+]
+
+
+@pytest.mark.parametrize(("commands", "wanted"), EVENTS)
+def test_events(minikv: Server, client: WireClient, commands: str, wanted: list[bytes]) -> None:
+    client.call("CONFIG SET notify-keyspace-events KAn")
+    client.call("DEBUG SET-ACTIVE-EXPIRE 0")
+    try:
+        with minikv.connect() as listener:
+            listener.call("PSUBSCRIBE __keyspace*__:*")
+            for command in commands.split(" ; "):
+                client.call(command)
+            minikv.barrier()
+            heard = [plain(parse(message))[-1] for message in split(listener.read_available()[0])]
+        assert heard == wanted
+    finally:
+        client.call("CONFIG SET notify-keyspace-events ''")
+        client.call("DEBUG SET-ACTIVE-EXPIRE 1")
