@@ -9,6 +9,7 @@ Benchmarks: minikv and redis-server in turns, in one run, one question per file:
     load         how long does a start with a dump take?
     collections  what do hashes, lists, sets and sorted sets cost?
     medium       what do many collections of 20 to some thousand elements cost, in everything?
+    eviction     how good is a cache that holds a tenth of the keys?
     churn        does memory stay flat while elements of collections come and go?
     startup      what does an empty server cost, and when does it answer?
 

@@ -21,6 +21,7 @@ from benchmarks import (
     collections,
     commands,
     compare,
+    eviction,
     growth,
     load,
     mechanisms,
@@ -68,6 +69,7 @@ BENCHMARKS = {
     "commands": Benchmark(commands.run, commands.__doc__, commands.add_arguments, ("only",)),
     "medium": Benchmark(medium.run, medium.__doc__, medium.add_arguments, ("parts",), rounds=3),
     "churn": Benchmark(churn.run, churn.__doc__, churn.add_arguments, ("seconds",), rounds=1),
+    "eviction": Benchmark(eviction.run, eviction.__doc__, rounds=3),
     "startup": Benchmark(startup.run, startup.__doc__),
 }
 

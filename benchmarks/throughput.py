@@ -41,22 +41,26 @@ TRANSACTIONS_READY = 1000  # made before the clock starts
 class Workload:
     """One call of redis-benchmark. `requests` is chosen to run for about two seconds on redis-server.
 
-    A transaction counts as one request.
+    A transaction counts as one request. tracks: all clients say CLIENT TRACKING ON first, so that the server remembers
+    who has read which key.
     """
 
     test: str
     pipeline: int
     requests: int
     value_len: int = 100
+    tracks: bool = False
 
     @property
     def name(self) -> str:
         size = "" if self.value_len == 100 else f" of {self.value_len} B"
-        return f"{self.test.upper()}{size}, pipeline {self.pipeline}"
+        tracks = " tracked" if self.tracks else ""
+        return f"{self.test.upper()}{size}{tracks}, pipeline {self.pipeline}"
 
     @property
     def arguments(self) -> list[str]:
-        return COMMANDS.get(self.test) or ["-t", self.test]
+        tracking = ["--enable-tracking"] if self.tracks else []
+        return [*tracking, *(COMMANDS.get(self.test) or ["-t", self.test])]
 
 
 WORKLOADS = (
@@ -66,6 +70,8 @@ WORKLOADS = (
     Workload("set", 16, 1_200_000),
     Workload("get", 64, 2_000_000),
     Workload("set", 64, 1_600_000),
+    Workload("get", 1, 150_000, tracks=True),
+    Workload("get", 16, 1_000_000, tracks=True),
     Workload("incr", 16, 1_200_000),
     Workload("lpush", 16, 1_200_000),
     Workload("mset", 1, 100_000),

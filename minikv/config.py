@@ -66,6 +66,7 @@ class Config:
     hz: int
     key_load_delay: int
     latency_monitor_threshold: int
+    tracking_table_max_keys: int
     latency_tracking: bool
     latency_tracking_info_percentiles: tuple[float, ...]
     logfile: str
@@ -73,8 +74,12 @@ class Config:
     lua_enable_deprecated_api: bool
     maxclients: int
     maxmemory: int
+    maxmemory_clients: int
+    maxmemory_eviction_tenacity: int
     maxmemory_policy: str
+    maxmemory_samples: int
     lfu_log_factor: int
+    lazyfree_lazy_eviction: bool
     lazyfree_lazy_expire: bool
     lazyfree_lazy_server_del: bool
     lazyfree_lazy_user_del: bool
@@ -105,10 +110,31 @@ class Config:
     supervised: str
     tcp_backlog: int
     tcp_keepalive: int
+    tls_auth_clients: str
+    tls_ca_cert_dir: str
+    tls_ca_cert_file: str
+    tls_cert_file: str
+    tls_ciphers: str
+    tls_ciphersuites: str
+    tls_client_cert_file: str
+    tls_client_key_file: str
+    tls_client_key_file_pass: str
+    tls_cluster: bool
+    tls_dh_params_file: str
+    tls_key_file: str
+    tls_key_file_pass: str
+    tls_port: int
+    tls_prefer_server_ciphers: bool
+    tls_protocols: str
+    tls_replication: bool
+    tls_session_cache_size: int
+    tls_session_cache_timeout: int
+    tls_session_caching: bool
     timeout: int
     unixsocket: str
     unixsocketperm: int
     use_exit_on_panic: bool
+    watchdog_period: int
 
     def __init__(self) -> None:
         """Every setting at its default."""
@@ -311,7 +337,7 @@ class Config:
             setattr(self, setting.attribute, value)
         told: list[Setting] = []
         for (name, setting, value), (_, old) in zip(changes, before, strict=True):
-            if value == old:
+            if value == old and not setting.renewable:
                 continue
             told.append(setting)
             try:

@@ -1,6 +1,7 @@
 from cpython.object cimport PyObject
 
 from minikv.dispatch.client cimport Client
+from minikv.dispatch.memory_limit cimport MemoryLimit
 from minikv.dispatch.stats cimport Stats
 from minikv.dispatch.table cimport CommandTable
 from minikv.protocol.reply cimport ReplyBuffer, Sink
@@ -18,6 +19,13 @@ cdef extern from * nogil:
     #endif
     """
     int give_free_memory_back()
+    int __builtin_clzll(unsigned long long)
+
+
+# Results of `receive`; `transmit` has the second.
+cdef enum:
+    NOTHING_YET = -1
+    BROKEN = -2
 
 
 cdef class Hub(Sink):
@@ -30,17 +38,26 @@ cdef class Hub(Sink):
     cdef public long long pubsub_hard_limit, pubsub_soft_limit, pubsub_soft_seconds
     cdef public int keepalive_seconds
     cdef public bint password_needed, new_are_unrestricted, local_only
+    # maxmemory-clients in bytes, 0: there is no limit.
+    cdef public long long client_limit
+    cdef public object on_crowded
+    cdef MemoryLimit memory_limit
+    # Clients that hold more than a little, by the number of bits of how many bytes it is.
+    cdef list heavy
+    cdef bint is_crowded
     cdef Poller poller
     cdef list listeners
     cdef ReplyBuffer replies
     cdef bytearray input
     cdef bytes laddr
     cdef list unsent, pending
-    cdef Connection serving
+    cdef readonly Connection serving
     # Where the replies of the connection that is being served begin.
     cdef Py_ssize_t start
     # Bytes of large requests and replies that the allocator may still have.
     cdef Py_ssize_t released_bytes
+    # Steps of handshakes in this round.
+    cdef int handshakes
     # is_called: the event loop will call run_pending.
     cdef bint in_round, is_called
 
@@ -49,9 +66,10 @@ cdef class Hub(Sink):
     cpdef run(self)
     cpdef serve_others(self)
     cdef int call_soon(self) except -1
+    cdef int check_clients(self) except -1
     cdef int handle_listener(self, Listener listener) except -1
     cdef int accept_from(self, Listener listener) except -1
-    cdef int admit(self, int fd, bytes addr, bytes laddr, bint is_unix) except -1
+    cdef int admit(self, int fd, Listener listener, bytes addr, bytes laddr) except -1
     cdef int rest_from_accepting(self, Listener listener, str reason) except -1
 
 
@@ -75,6 +93,9 @@ cdef class Connection(Client):
     cdef object backlog
     cdef Py_ssize_t backlog_at, backlog_len, pushed_len
     cdef long long soft_since_ns
+    # counted: of the bytes that it holds, those that the hub has counted. noted_above: held input above which they are counted anew after a batch.
+    cdef long long counted
+    cdef Py_ssize_t noted_above
 
     cpdef object begin_array(self, Py_ssize_t count)
     cdef object run_item(self, object array, object command, PyObject **argv, Py_ssize_t argc)
@@ -104,6 +125,8 @@ cdef class Connection(Client):
     cdef int send_backlog(self) except -1
     cdef int pass_piece(self, Py_ssize_t length) except -1
     cdef int drop_backlog(self) except -1
+    cdef int note_input(self) except -1
+    cdef int recount(self) except -1
     cdef int end(self) except -1
     cdef Py_ssize_t unread(self) except -1
     cdef bint over_limits(self, Py_ssize_t more) except -1

@@ -27,7 +27,7 @@ The end has two forms. QUIT, a protocol error and the peer's end of input let th
 then the client is listed, counted and can be killed. CLIENT KILL and the limits drop them (`close`). A connection that
 is closed has left `hub.clients`, and its descriptor is free.
 
-What another transport (TLS) has to replace is `receive` and `transmit`; they alone touch the bytes of the socket.
+`receive` and `transmit` alone touch the bytes of the socket; tls_connection.py has others.
 """
 
 import collections
@@ -62,7 +62,7 @@ from cython.cimports.minikv.sockets import (
     sockaddr_storage,
 )
 
-from minikv.dispatch.client import REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT, Client
+from minikv.dispatch.client import CLIENT_BYTES, REPLY_ON, REPLY_SKIP, REPLY_SKIP_NEXT, Client
 from minikv.errors import ProtocolError
 from minikv.protocol.reply import NO_REPLY, ReplyBuffer, Sink, encode
 from minikv.protocol.request import Limits, RequestReader
@@ -83,6 +83,8 @@ PIECE_BYTES = cython.declare(cython.Py_ssize_t, 64)
 GIVE_BACK_BYTES = cython.declare(cython.Py_ssize_t, 32 * 1024 * 1024)
 # Arguments of a request that count as large.
 LARGE_BYTES = cython.declare(cython.Py_ssize_t, 64 * 1024)
+# What a client may hold without being counted.
+NOTED_ABOVE = cython.declare(cython.Py_ssize_t, 4 * 1024)
 # How long a stranger may hold half a request, unread replies, or a place that another client wants.
 STRANGER_NS = cython.declare(cython.longlong, 5 * 1000 * 1000 * 1000)
 # Bytes of waiting requests above which nothing is read.
@@ -93,9 +95,6 @@ TURN_NS = cython.declare(cython.longlong, 5 * 1000 * 1000)
 MAX_ACCEPTS = cython.declare(cython.int, 1000)
 # When the kernel has no descriptor or memory for a connection, we ask again after this time.
 ACCEPT_AGAIN_S = 0.1
-# Results of `receive`.
-NOTHING_YET = cython.declare(cython.Py_ssize_t, -1)
-BROKEN = cython.declare(cython.Py_ssize_t, -2)
 
 C_REPLY_ON = cython.declare(cython.int, REPLY_ON)
 C_REPLY_SKIP = cython.declare(cython.int, REPLY_SKIP)
@@ -119,7 +118,8 @@ class Hub(Sink):
     have a part of them. pending: those that have something to do at the end of the round (Connection.go_on). tick:
     reads the keyspace's clock. strangers: clients that have yet to authenticate, the oldest first.
     hard_limit, soft_limit, soft_seconds: client-output-buffer-limit of normal clients; those with pubsub_: of
-    clients that are subscribed to something. local_only: protected mode.
+    clients that are subscribed to something. local_only: protected mode. client_limit: maxmemory-clients in bytes.
+    on_crowded: called between rounds when clients hold more than that.
     """
 
     def __init__(self, server: object, table: CommandTable, stats: Stats, loop: object, log: object):
@@ -133,6 +133,8 @@ class Hub(Sink):
         self.unsent = []
         self.pending = []
         self.listeners = []
+        self.heavy = [{} for _ in range(64)]
+        self.memory_limit = server.memory_limit
         self.poller = Poller()
         self.limits = Limits()
         self.replies = ReplyBuffer(self)
@@ -161,6 +163,7 @@ class Hub(Sink):
         Polling again at once, or waiting here for a millisecond, costs more than a pass through the loop (measured).
         """
         self.in_round = True
+        self.handshakes = 0
         count: cython.int = self.poller.wait()
         i: cython.int
         for i in range(count):
@@ -170,6 +173,8 @@ class Hub(Sink):
             else:
                 self.handle_listener(owner)
         self.poller.done()
+        if self.table.tracking.has_broadcasts:
+            self.table.tracking.broadcast()
         if self.pending:
             pending: list = self.pending
             self.pending = []
@@ -178,7 +183,7 @@ class Hub(Sink):
         if self.unsent:
             self.send_unsent()
         self.in_round = False
-        if self.pending:
+        if self.pending or self.table.tracking.has_broadcasts:
             self.call_soon()
 
     def serve_others(self) -> None:
@@ -202,6 +207,7 @@ class Hub(Sink):
             serving.reader.hold()
         self.serving = None
         self.replies.reset()
+        self.handshakes = 0
         try:
             for i in range(poller.wait()):
                 owner = poller.owner(i)
@@ -235,11 +241,51 @@ class Hub(Sink):
             self.loop.call_soon(self.run_pending)
         return 0
 
+    def ask_for_round(self) -> None:
+        """There is something to do at the end of a round: of the present one, or of one that comes soon."""
+        self.call_soon()
+
+    # -- what clients hold ---------------------------------------------------------------------------------------------
+
+    @property
+    def client_bytes(self) -> int:
+        """What all clients hold, with the fixed part of each."""
+        return self.memory_limit.client_bytes + CLIENT_BYTES * len(self.clients)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def check_clients(self) -> cython.int:
+        """Report soon if they hold too much."""
+        if (
+            self.client_limit
+            and not self.is_crowded
+            and self.on_crowded is not None
+            and self.memory_limit.client_bytes + CLIENT_BYTES * len(self.clients) > self.client_limit
+        ):
+            self.is_crowded = True
+            self.loop.call_soon(self.report_crowd)
+        return 0
+
+    def report_crowd(self) -> None:
+        self.is_crowded = False
+        self.on_crowded()
+
+    def by_size(self) -> object:
+        """All clients, those that hold most first, as far as powers of two tell; while it goes on they may close."""
+        for clients in reversed(self.heavy):
+            yield from list(clients.values())
+        for client in list(self.clients.values()):
+            if cython.cast(Connection, client).counted == 0:
+                yield client
+
     # -- newcomers -----------------------------------------------------------------------------------------------------
 
-    def listen(self, sock: object) -> object:
-        """Accept connections from a listening socket, which is the hub's from now on: a Listener."""
-        listener: Listener = Listener(sock)
+    def listen(self, sock: object, newcomer: object = None) -> object:
+        """Accept connections from a listening socket, which is the hub's from now on: a Listener.
+
+        newcomer: makes a connection of the hub and a number, of peers that shake hands first.
+        """
+        listener: Listener = Listener(sock, newcomer)
         self.poller.add(listener.fd, EPOLLIN, listener)
         self.listeners.append(listener)
         return listener
@@ -272,9 +318,9 @@ class Hub(Sink):
             fd: cython.int = listener.accept(cython.address(peer))
             if fd >= 0:
                 if listener.unix_name:
-                    self.admit(fd, listener.unix_name, listener.unix_name, True)
+                    self.admit(fd, listener, listener.unix_name, listener.unix_name)
                 else:
-                    self.admit(fd, address_text(cython.address(peer)), own_name(fd), False)
+                    self.admit(fd, listener, address_text(cython.address(peer)), own_name(fd))
             elif errno == EAGAIN:
                 listener.is_crowded = False
                 return 0
@@ -284,11 +330,16 @@ class Hub(Sink):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
-    def admit(self, fd: cython.int, addr: bytes, laddr: bytes, is_unix: cython.bint) -> cython.int:
+    def admit(self, fd: cython.int, listener: Listener, addr: bytes, laddr: bytes) -> cython.int:
         """A peer has connected: accept it, or reply why not and close."""
         self.stats.connections_received += 1
         self.last_id += 1
-        connection: Connection = Connection(self, self.last_id)
+        connection: Connection
+        if listener.newcomer is None:
+            connection = Connection(self, self.last_id)
+        else:
+            connection = listener.newcomer(self, self.last_id)
+        is_unix: cython.bint = bool(listener.unix_name)
         connection.addr = addr
         connection.is_unix = is_unix
         if laddr == self.laddr:
@@ -310,8 +361,9 @@ class Hub(Sink):
         connection.fd = fd
         connection.mask = EPOLLIN
         self.clients[connection.id] = connection
-        if connection.must_log_in:
+        if connection.must_log_in or listener.newcomer is not None:
             self.strangers[connection.id] = connection
+        self.check_clients()
         if not is_unix:
             send_at_once(fd)
             if self.keepalive_seconds > 0:
@@ -374,7 +426,7 @@ class Hub(Sink):
         for connection in list(self.strangers.values()):
             if time.monotonic_ns() - connection.created_ns < STRANGER_NS:
                 return
-            if connection.input_bytes() > 0 or connection.output_bytes() > 0:
+            if connection.is_suspect():
                 self.log.verbose(f"Closing client that does not authenticate: {connection.describe()}")
                 connection.close()
 
@@ -422,6 +474,7 @@ class Connection(Client):
         self.authenticated = self.reader.trusted = not hub.password_needed
         self.must_log_in = hub.password_needed
         self.unrestricted = hub.new_are_unrestricted
+        self.noted_above = NOTED_ABOVE
 
     # -- the socket ----------------------------------------------------------------------------------------------------
 
@@ -628,6 +681,7 @@ class Connection(Client):
             close_socket(self.fd)
             self.fd = -1
             self.drop_backlog()
+            self.recount()
             self.forget()
 
     def resume(self) -> None:
@@ -653,14 +707,36 @@ class Connection(Client):
             self.serve()
         return 0
 
+    def is_suspect(self) -> bool:
+        """Whether a stranger keeps us busy with half of something."""
+        return self.input_bytes() > 0 or self.output_bytes() > 0
+
     def input_bytes(self) -> int:
         return self.reader.held_bytes() + self.held_len
 
     def args_bytes(self) -> int:
         return self.reader.args_bytes
 
+    def query_bytes(self) -> int:
+        parsed: cython.Py_ssize_t = self.reader.parsed_bytes() if self.hub.serving is self else 0
+        return self.reader.held_bytes() - self.reader.args_bytes + self.held_len + parsed
+
+    def reply_bytes(self) -> int:
+        return self.hub.replies.size - self.hub.start if self.hub.serving is self else self.reply_len
+
+    def reply_pieces(self) -> int:
+        return len(self.backlog) if self.backlog_len > 0 else 0
+
     def output_bytes(self) -> int:
         return self.unread()
+
+    def note_memory(self) -> None:
+        self.noted_above = -1
+
+    @property
+    def held_bytes(self) -> int:
+        """What the hub has counted: all that it holds beyond the fixed part, 0 if that is little."""
+        return self.counted
 
     def check_output(self) -> None:
         if not self.closing and self.backlog_len > 0 and self.over_limits(0):
@@ -719,9 +795,34 @@ class Connection(Client):
             self.update_mask()
         elif self.reading_paused:
             self.set_reading(True)
-        if self.reader.unparsed_bytes() > hub.limits.query_buffer_limit:
-            self.close_for_input()
+        if self.reader.held_bytes() > self.noted_above:
+            return self.note_input()
         return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def note_input(self) -> cython.int:
+        """After a batch that leaves more than a little, or of a client that has held more before."""
+        if self.reader.unparsed_bytes() > self.hub.limits.query_buffer_limit:
+            self.close_for_input()
+            return 0
+        return self.recount()
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def recount(self) -> cython.int:
+        """Count what the client holds beyond the fixed part; between its commands, whenever that has changed."""
+        hub: Hub = self.hub
+        held: cython.longlong = 0 if self.closing else max(0, self.memory_bytes() - CLIENT_BYTES)
+        if held != self.counted:
+            if self.counted:
+                hub.heavy[64 - __builtin_clzll(self.counted)].pop(self.id, None)
+            if held:
+                hub.heavy[64 - __builtin_clzll(held)][self.id] = self
+            hub.memory_limit.client_bytes += held - self.counted
+            self.counted = held
+        self.noted_above = -1 if held else NOTED_ABOVE
+        return hub.check_clients()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -742,6 +843,8 @@ class Connection(Client):
                 hub.released_bytes += reader.args_bytes
             reader.release()
             if value is POSTPONED:
+                if self.pushed_len > 0:
+                    self.add_pushed()
                 return True
             if mode == C_REPLY_ON or self.reply_mode == C_REPLY_ON:
                 sure_size: cython.Py_ssize_t = replies.size
@@ -786,7 +889,8 @@ class Connection(Client):
             self.set_reading(False)
         if self.held_len > self.hub.limits.query_buffer_limit:
             self.close_for_input()
-        return 0
+            return 0
+        return self.recount()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -886,7 +990,7 @@ class Connection(Client):
         self.backlog_len += len(data) - at
         if self.backlog_len > MAX_UNSENT:
             self.choked = self.waiting = True
-        return 0
+        return self.recount()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -917,7 +1021,7 @@ class Connection(Client):
             self.backlog_at = 0
         if self.backlog_len == 0:
             self.backlog = None
-        return 0
+        return self.recount()
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -1009,6 +1113,7 @@ class Connection(Client):
         self.waiting = False
         self.held = None
         self.held_len = 0
+        self.recount()
         self.leave()
         if self.backlog_len == 0:
             self.close()

@@ -20,7 +20,6 @@ import os
 import pkgutil
 import secrets
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -41,9 +40,11 @@ from minikv.commands.lookahead import KeyLookahead, largest
 from minikv.commands.roster import client_line
 from minikv.config import Config
 from minikv.connection import Hub
+from minikv.crash.watchdog import Watchdog
 from minikv.dispatch.blocking import Blocking
 from minikv.dispatch.census import Census
-from minikv.dispatch.client import Client
+from minikv.dispatch.client import CLIENT_BYTES, Client
+from minikv.dispatch.memory_limit import MemoryLimit
 from minikv.dispatch.sessions import Sessions
 from minikv.dispatch.spec import CATEGORIES
 from minikv.dispatch.stats import Stats
@@ -55,6 +56,7 @@ from minikv.host.oom_score import OomScore
 from minikv.keyspace import Keyspace
 from minikv.keyspace.field_expiry import expire_fields
 from minikv.latency import LatencyMonitor
+from minikv.listening import Port, open_unix
 from minikv.log import Log
 from minikv.pubsub.keyspace_events import KeyspaceEvents
 from minikv.pubsub.registry import Registry
@@ -65,7 +67,8 @@ from minikv.settings import LONG_MAX
 from minikv.slowlog import SlowLog
 from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.foreground_saves import ForegroundSaves
-from minikv.sockets import Listener
+from minikv.tls import TLS_SETTINGS, Tls
+from minikv.tls_connection import TlsConnection
 
 # One run of the cron removes expired keys in portions, for at most this share of its period.
 EXPIRE_PORTION = 200
@@ -73,6 +76,8 @@ EXPIRE_SHARE = 0.25
 # Time for moving records out of sparse segments, each run of the cron.
 EVACUATE_US = 1000
 EVACUATE_AGAIN_S = 0.01
+# maxmemory-clients is at least this: below, nobody could say anything.
+CLIENT_LIMIT_MIN = 128 * 1024
 QUIET_OPS_PER_SEC = 1000  # below, there is time to be thorough
 SAMPLE_MS = 100
 # Clients visited whenever INFO asks what they hold; the cron visits all others once a second.
@@ -83,13 +88,15 @@ GIVE_BACK_LEAST = 1024 * 1024
 # Collections are rare: almost nothing here makes cycles. Objects made before the start are frozen.
 GC_THRESHOLDS = (20_000, 50, 100)
 
+CANNOT_LISTEN = "Unable to listen on this port. Check server logs."
+
 
 class Server:
     """Everything that runs: the Services of the command handlers, and the owner of their lifetimes.
 
     clock: Unix time in seconds. on_listening: called with `port` before the dump is loaded. on_ready: called when
-    clients are served. port: of the first TCP socket, 0 without one.
-    startup_bytes: private memory of the process without the keyspace's.
+    clients are served. startup_bytes: what used_memory is of an empty
+    server. interpreter_bytes: private memory of the process at the start, without the keyspace's.
     """
 
     def __init__(
@@ -112,7 +119,12 @@ class Server:
         self.on_listening = on_listening
         self.on_ready = on_ready
         self.stats = Stats()
+        self.memory_limit = MemoryLimit(keyspace)
+        self.memory_limit.on_unfinished = self._evict_soon
         self.table = CommandTable.build(command_modules(), self, self.stats)
+        self.table.memory_limit = self.memory_limit
+        self.tracking = self.table.tracking
+        self.tracking.on_broadcast = self._ask_for_round
         self.users = users_of(config, self.table, log)
         self.config.user_lines = self._user_lines
         self.acl_log = AclLog(config, client_line, clock)
@@ -123,10 +135,15 @@ class Server:
         self._take_event = self._events.take
         self.scripts = Scripts(self, self.table, log)
         self.postponed: set[Client] = set()
+        self.no_touch: set[Client] = set()
         self.switches = Switches()
+        self._watchdog = Watchdog(config, log)
         self._held_signal: tuple[str, str] | None = None  # came while the cron was paused
         self.slowlog = SlowLog(config, clock)
         self.latency = LatencyMonitor(config, clock)
+        self.memory_limit.on_delay = self.latency.add
+        self.tls = Tls(config, log)
+        self._ports: tuple[Port, ...] = ()
         self._oom_score = OomScore()
         self._lookahead = KeyLookahead()
         self.snapshots = snapshots or SnapshotController(
@@ -141,21 +158,22 @@ class Server:
         self.saves = ForegroundSaves(config, keyspace, log, self.snapshots)
         self.run_id = secrets.token_hex(20)
         self.replication_id = secrets.token_hex(20)
-        self.startup_bytes = private_bytes() - keyspace.used_bytes
+        self.startup_bytes = keyspace.claimed_bytes
+        self.interpreter_bytes = private_bytes() - keyspace.used_bytes
         self._started_at = time.monotonic()
         self.executable = sys.executable
         self.config_file = config.file
-        self.port = 0
         self.pause_until_ms = 0
         self.pause_writes_only = False
         self.exit_code = 0
         self.clients: dict[int, Client] = {}
         self._census = Census(self.clients)
         self._measured_ns = self._resident_bytes = 0
-        self._listening: tuple[tuple[str, ...], int] | None = None  # the bind and port that TCP listens on
-        self._tcp_listeners: list[Listener] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._unix_path = ""
+        self._ready = False  # the dump is loaded
+        self._evicts = False  # a call of _evict is on its way
+        self._clients_hold_on = False  # those that may not be evicted hold more than maxmemory-clients
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -168,8 +186,8 @@ class Server:
         try:
             await self.start()
         except OSError as error:
-            self.log.warning(str(error))
-            self.log.warning(f"Failed listening on port {self.config.port} (TCP), aborting.")
+            for line in str(error).split("\n"):
+                self.log.warning(line)
             return 1
         await self.serve()
         return self.exit_code
@@ -181,20 +199,20 @@ class Server:
         self._hub = Hub(self, self.table, self.stats, self._loop, self.log)
         self.clients = self._hub.clients
         self._census = Census(self.clients)
+        self._hub.on_crowded = self.evict_clients
+        self._listen()
         self._follow_config()
-        self._accept_tcp(self._open_tcp())
-        if self.config.unixsocket:
-            self._hub.listen(self._open_unix(self.config.unixsocket, self.config.unixsocketperm))
         self._hub.open()
         self._handle_signals()
         if self.on_listening is not None:
-            self.on_listening(self.port)
+            self.on_listening(self.tcp_port)
         self.log.warning("Server initialized")
         await self._load()
         if self._stopped.done():
             return
         self.snapshots.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
+        self._ready = True
         self._cron()
         self._sample()
         self._give_back()
@@ -233,101 +251,41 @@ class Server:
         """End `serve`, without saving."""
         self.exit_code = exit_code
         self.snapshots.stop_loading()
-        self._close_tcp()  # before the client of SHUTDOWN sees its connection close
+        for port in self._ports:
+            port.close()  # before the client of SHUTDOWN sees its connection close
         if not self._stopped.done():
             self._stopped.set_result(None)
 
     # -- sockets -------------------------------------------------------------------------------------------------------
 
-    def _open_tcp(self) -> list[socket.socket]:
-        """Listen on every address of `bind`; all have one port, which the system chooses if `port` is 0."""
+    def _listen(self) -> None:
+        """Listen on every socket of the settings. OSError, with a line for each thing to log."""
         config = self.config
-        sockets: list[socket.socket] = []
-        port = config.port
         try:
-            if port or not config.unixsocket:
-                for word in config.bind or ("*", "-::*"):
-                    sock = self._open_address(word, port)
-                    if sock is not None:
-                        sockets.append(sock)
-                        port = sock.getsockname()[1]
-        except OSError:
-            for sock in sockets:
-                sock.close()
-            raise
-        self.port = port
-        self._listening = (config.bind, config.port)
-        return sockets
+            if self.tls.is_wanted:
+                self.tls.configure()
+        except ConfigError:
+            raise OSError("Failed to configure TLS. Check logs for more info.") from None
+        self._plain = Port(config, self._hub, self.log, "port")
+        self._secure = Port(config, self._hub, self.log, "tls-port", functools.partial(TlsConnection, self.tls))
+        self._ports = (self._plain, self._secure)
+        for port in self._ports:
+            port.open()
+        if config.unixsocket:
+            sock = open_unix(config.unixsocket, config.unixsocketperm, config.tcp_backlog)
+            self._unix_path = os.path.abspath(config.unixsocket)
+            self._hub.listen(sock)
 
-    def _accept_tcp(self, sockets: list[socket.socket]) -> None:
-        self._tcp_listeners = [self._hub.listen(sock) for sock in sockets]
+    def _move_secure_port(self) -> None:
+        """CONFIG SET tls-port."""
+        if self.tls.server is None:
+            self.tls.configure()
+        self._secure.move(CANNOT_LISTEN)
 
-    def _close_tcp(self) -> None:
-        for listener in self._tcp_listeners:
-            self._hub.stop_listening(listener)
-        self._tcp_listeners = []
-
-    def _listen_anew(self, failure: str) -> None:
-        """CONFIG SET port, bind: ConfigError if that fails; calling it with the old values restores them.
-
-        A new port is opened before the old one is closed. Other addresses of one port may overlap with those before
-        (127.0.0.1, then *), so there the old sockets are closed first.
-        """
-        before = self._listening
-        if before == (self.config.bind, self.config.port):
-            return
-        if before is None or before[1] == self.config.port:
-            self._close_tcp()
-            self._listening = None
-        try:
-            sockets = self._open_tcp()
-        except OSError as error:
-            self.log.warning(str(error))
-            raise ConfigError(failure) from None
-        self._close_tcp()
-        self._accept_tcp(sockets)
-
-    def _open_address(self, word: str, port: int) -> socket.socket | None:
-        """One address of `bind`; a leading dash means that it may be missing on this machine."""
-        may_fail = word.startswith("-")
-        host = word.removeprefix("-")
-        host = {"*": "0.0.0.0", "::*": "::"}.get(host, host)
-        sock = None
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-            sock = socket.socket(family, kind, protocol)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.setblocking(False)
-            sock.bind(address)
-            sock.listen(self.config.tcp_backlog)
-        except OSError as error:
-            if sock is not None:
-                sock.close()
-            reason = error.strerror or str(error)
-            missing = isinstance(error, socket.gaierror) or error.errno in UNAVAILABLE
-            if may_fail and missing:
-                return None
-            raise OSError(f"Could not create server TCP listening socket {host}:{port}: bind: {reason}") from None
-        return sock
-
-    def _open_unix(self, path: str, permissions: int) -> socket.socket:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-        sock = socket.socket(socket.AF_UNIX)
-        try:
-            sock.setblocking(False)
-            sock.bind(path)
-            sock.listen(self.config.tcp_backlog)
-            if permissions:
-                os.chmod(path, permissions)
-        except OSError as error:
-            sock.close()
-            reason = error.strerror or str(error)
-            raise OSError(f"Failed opening Unix socket: bind: {reason}") from None
-        self._unix_path = os.path.abspath(path)
-        return sock
+    def _move_ports(self) -> None:
+        """CONFIG SET bind."""
+        for port in self._ports:
+            port.move("Failed to bind to specified addresses.")
 
     @property
     def loading(self) -> bool:
@@ -337,7 +295,7 @@ class Server:
     @property
     def tcp_port(self) -> int:
         """The port of INFO."""
-        return self.port
+        return self._plain.number or self._secure.number
 
     # -- settings ------------------------------------------------------------------------------------------------------
 
@@ -349,7 +307,12 @@ class Server:
             (("slowlog-log-slower-than", "latency-monitor-threshold", "latency-tracking"), self._set_slow_limits),
             (("maxmemory", "save", "stop-writes-on-bgsave-error"), self.refresh_gates),
             (("maxmemory-policy", "lfu-log-factor", "lfu-decay-time"), self._set_access_clock),
+            (("maxmemory-policy", "maxmemory-samples", "lazyfree-lazy-eviction"), self._set_evictor),
+            (("maxmemory-eviction-tenacity",), self._set_tenacity),
+            (("maxmemory", "maxmemory-policy"), self._set_memory_limit),
+            (("maxmemory", "maxmemory-clients"), self._set_client_limit),
             (("lazyfree-lazy-expire", "lazyfree-lazy-server-del"), self._set_lazy_freeing),
+            (("tracking-table-max-keys",), self._set_tracking),
             (("notify-keyspace-events",), self._set_events),
         ):
             for name in names:
@@ -357,11 +320,14 @@ class Server:
             apply()
         self.users.follower = Sessions(self, self._set_access)
         self.config.on_change("requirepass", self.users.set_default_password)
-        for name, failure in (
-            ("port", "Unable to listen on this port. Check server logs."),
-            ("bind", "Failed to bind to specified addresses."),
+        for name, move in (
+            ("port", functools.partial(self._plain.move, CANNOT_LISTEN)),
+            ("tls-port", self._move_secure_port),
+            ("bind", self._move_ports),
         ):
-            self.config.on_change(name, ignoring_value(functools.partial(self._listen_anew, failure)))
+            self.config.on_change(name, ignoring_value(move))
+        for name in TLS_SETTINGS:
+            self.config.on_change(name, ignoring_value(self.tls.reconfigure))
         for name in ("oom-score-adj", "oom-score-adj-values"):
             self.config.on_change(name, ignoring_value(self._set_oom_score))
         with contextlib.suppress(ConfigError):  # the log says it; no reason not to serve
@@ -402,8 +368,40 @@ class Server:
         keyspace.lfu_decay_time = config.lfu_decay_time
         keyspace.tick()
 
+    def _set_evictor(self) -> None:
+        evictor, config = self.memory_limit.evictor, self.config
+        evictor.set_policy(config.maxmemory_policy)
+        evictor.samples = config.maxmemory_samples
+        evictor.lazily = config.lazyfree_lazy_eviction
+
+    def _set_tenacity(self) -> None:
+        self.memory_limit.set_tenacity(self.config.maxmemory_eviction_tenacity)
+
+    def _set_memory_limit(self) -> None:
+        limit = self.memory_limit
+        lowered = self.config.maxmemory != limit.limit
+        limit.limit = self.config.maxmemory
+        if self._ready and limit.is_exceeded:
+            if lowered:
+                self.log.warning(
+                    f"WARNING: the new maxmemory value set via CONFIG SET ({limit.limit}) is smaller than the current "
+                    f"memory usage ({limit.used_bytes}). This will result in key eviction and/or the inability to "
+                    "accept new write commands depending on the maxmemory-policy."
+                )
+            self._evict_soon()
+
+    def _set_client_limit(self) -> None:
+        limit, maxmemory = self.config.maxmemory_clients, self.config.maxmemory
+        if limit < 0:
+            limit = maxmemory * -limit // 100
+        self._hub.client_limit = max(limit, CLIENT_LIMIT_MIN) if limit else 0
+        self.evict_clients()
+
     def _set_lazy_freeing(self) -> None:
         self.keyspace.free_lazily(self.config.lazyfree_lazy_expire, self.config.lazyfree_lazy_server_del)
+
+    def _set_tracking(self) -> None:
+        self.tracking.max_keys = self.config.tracking_table_max_keys
 
     def _set_events(self) -> None:
         self.keyspace.observe(self._take_event, self._events.choose(self.config.notify_keyspace_events))
@@ -422,9 +420,14 @@ class Server:
         return time.monotonic() - self._started_at
 
     def count_clients(self) -> Census:
-        """The memory that all clients together hold; exact if they are few."""
+        """The largest input and output of a client; exact if they are few."""
         self._census.go_on(COUNTED_AT_ONCE)
         return self._census
+
+    def count_memory(self) -> int:
+        """What maxmemory limits, counted at this moment."""
+        self.memory_limit.script_bytes = self.scripts.kept_bytes + self.functions.kept_bytes()
+        return self.memory_limit.used_bytes
 
     def resident_bytes(self) -> int:
         """Resident memory of the process, at most a tenth of a second old."""
@@ -467,6 +470,23 @@ class Server:
         for client in postponed:
             client.resume()
 
+    @property
+    def serving(self) -> Client | None:
+        """The client whose request is being executed."""
+        return self._hub.serving
+
+    def _ask_for_round(self) -> None:
+        self._hub.ask_for_round()
+
+    def set_no_touch(self, client: Client, no_touch: bool) -> None:
+        """Whether the client's reads leave the access clocks alone."""
+        client.no_touch = no_touch
+        if no_touch:
+            self.no_touch.add(client)
+        else:
+            self.no_touch.discard(client)
+        self.table.set_no_touch(bool(self.no_touch))
+
     def serve_others(self) -> bool:
         """Serve other clients while a command runs; False if the server is to stop."""
         self._hub.serve_others()
@@ -492,10 +512,32 @@ class Server:
         """The client whose request is being executed, and the request (Hub.served)."""
         return self._hub.served()
 
+    def evict_clients(self) -> None:
+        """Close those that hold most until all together hold no more than maxmemory-clients."""
+        limit, held = self._hub.client_limit, self._hub.client_bytes
+        if not limit:
+            return
+        for client in self._hub.by_size():
+            if held <= limit:
+                break
+            if client.no_evict or client.close_after_reply:
+                continue
+            held -= client.held_bytes + CLIENT_BYTES
+            line = client_line(client).decode("utf-8", "surrogateescape").rstrip("\n")
+            self.log.notice(f"Evicting client: {line}")
+            self.stats.evicted_clients += 1
+            self.kill([client])
+        if held > limit and not self._clients_hold_on:
+            self.log.warning("Over client maxmemory after evicting all evictable clients")
+        self._clients_hold_on = held > limit
+
     def forget(self, client: Client) -> None:
         """Forget a client that has disconnected."""
         self.blocking.forget(client)
         self.pubsub.forget(client)
+        self.tracking.turn_off(client)
+        if client.no_touch:
+            self.set_no_touch(client, False)
         self.postponed.discard(client)
         if client in self.monitors:
             self.monitors.discard(client)
@@ -516,18 +558,22 @@ class Server:
     def _cron(self) -> None:
         period = 1 / self.config.hz
         self._later("cron", period, self._cron)
+        self._watchdog.feed()
         if self.switches.cron_paused:
             return
         if self._held_signal is not None:
             (name, setting), self._held_signal = self._held_signal, None
             self._on_signal(name, setting)
         self._look_after_clients()
+        self.tracking.limit()
         if self.snapshots.loading:
             return  # a value may be half-read into its place
         self.keyspace.tick()
         if self.keyspace.active_expire and not self.keyspace.keeps_expired:
             self._expire(period * EXPIRE_SHARE)
         self._evacuate()
+        if self.count_memory() > self.memory_limit.limit > 0:
+            self.memory_limit.make_room()
         self.snapshots.cron(time.monotonic())
 
     def _expire(self, seconds: float) -> None:
@@ -541,6 +587,19 @@ class Server:
             pass
         self.blocking.wake()
         self.latency.add("expire-cycle", int((time.monotonic() - began_at) * 1000))
+
+    def _evict_soon(self) -> None:
+        """Evict more keys once others have been served."""
+        if not self._evicts:
+            self._evicts = True
+            self._later("evict", 0, self._evict)
+
+    def _evict(self) -> None:
+        self._evicts = False
+        if not self.snapshots.loading:
+            self.keyspace.tick()
+            self.memory_limit.make_room()
+            self.blocking.wake()
 
     def _evacuate(self) -> None:
         """Tidy the arena: more often while there is much to do, more thoroughly while clients ask for little."""
@@ -636,10 +695,6 @@ class Server:
         self._held_signal = None
         self.log.warning("Shutdown manually aborted.")
         return True
-
-
-# Addresses that this machine does not have or know, by errno.
-UNAVAILABLE = (97, 99)  # EAFNOSUPPORT, EADDRNOTAVAIL
 
 
 def ignoring_value(callback: Callable[[], None]) -> Callable[[object], None]:

@@ -390,6 +390,7 @@ class Setting:
     mutable: CONFIG SET may change it. protected: only if enable-protected-configs allows it.
     effect: it changes something in minikv. hidden: CONFIG GET shows it only by its exact name.
     refusal: why any value but the default is refused. caution: logged for any value but the default.
+    renewable: it names a file, which CONFIG SET reads again even if the name is the same.
     """
 
     __slots__ = (
@@ -404,6 +405,7 @@ class Setting:
         "name",
         "protected",
         "refusal",
+        "renewable",
     )
 
     def __init__(
@@ -417,6 +419,7 @@ class Setting:
         effect: bool = True,
         hidden: bool = False,
         refusal: str = "",
+        renewable: bool = False,
         caution: str = "",
     ) -> None:
         self.name = name
@@ -429,6 +432,7 @@ class Setting:
         self.effect = effect
         self.hidden = hidden
         self.refusal = refusal
+        self.renewable = renewable
         self.caution = caution if effect else "is accepted and has no effect in minikv"
 
     def read(self, words: Sequence[str], current: Value) -> Value:
@@ -465,8 +469,6 @@ DANGEROUS = Choice("no", "yes", "local")
 NO_APPEND_ONLY_FILE = "minikv has no append only file, it persists by RDB snapshots"
 NO_CLUSTER = "minikv has no cluster mode"
 NO_REPLICATION = "minikv does not replicate"
-NO_TLS = "minikv does not speak TLS"
-NO_EVICTION = "minikv does not evict keys, above maxmemory it refuses writes (noeviction)"
 
 DEFAULT_OUTPUT_LIMITS = OutputLimits(
     normal=OutputLimit(0, 0, 0),
@@ -489,7 +491,7 @@ SETTINGS = (
     Setting("proto-max-bulk-len", Memory(1 << 20), 512 << 20),
     Setting("client-query-buffer-limit", Memory(1 << 20), 1 << 30),
     Setting("client-output-buffer-limit", BufferLimits(), DEFAULT_OUTPUT_LIMITS),
-    _unused("maxmemory-clients", MemoryOrPercent(), 0),
+    Setting("maxmemory-clients", MemoryOrPercent(), 0),
     _unused("bind-source-addr", TEXT, ""),
     _unused("socket-mark-id", Integer(0, 2**32 - 1), 0, mutable=False),
     _unused("io-threads", Integer(1, 128), 1, mutable=False),
@@ -514,7 +516,7 @@ SETTINGS = (
     Setting("crash-log-enabled", YES_NO, True),
     _unused("crash-memcheck-enabled", YES_NO, True),
     Setting("use-exit-on-panic", YES_NO, False, hidden=True),
-    _unused("watchdog-period", NUMBER, 0, hidden=True),
+    Setting("watchdog-period", NUMBER, 0, hidden=True),
     _unused("ignore-warnings", TEXT, ""),
     _unused("disable-thp", YES_NO, True, mutable=False),
     Setting("oom-score-adj", Choice("no", "yes", "relative", "absolute", relative="yes"), "no"),
@@ -543,9 +545,8 @@ SETTINGS = (
             "noeviction",
         ),
         "noeviction",
-        refusal=NO_EVICTION,
     ),
-    _unused("maxmemory-samples", FROM_ONE, 5),
+    Setting("maxmemory-samples", FROM_ONE, 5),
     Setting("lfu-log-factor", NUMBER, 10),
     Setting("lfu-decay-time", NUMBER, 1),
     Setting("hash-max-listpack-entries", COUNT, 512, "hash-max-ziplist-entries"),
@@ -558,8 +559,8 @@ SETTINGS = (
     Setting("stream-node-max-entries", COUNT, 100),
     Setting("hll-sparse-max-bytes", MEMORY, 3000),
     _unused("list-compress-depth", NUMBER, 0),
-    _unused("maxmemory-eviction-tenacity", Integer(0, 100), 10),
-    _unused("lazyfree-lazy-eviction", YES_NO, False),
+    Setting("maxmemory-eviction-tenacity", Integer(0, 100), 10),
+    Setting("lazyfree-lazy-eviction", YES_NO, False),
     Setting("lazyfree-lazy-expire", YES_NO, False),
     Setting("lazyfree-lazy-server-del", YES_NO, False),
     Setting("lazyfree-lazy-user-del", YES_NO, False),
@@ -574,7 +575,7 @@ SETTINGS = (
     _unused("active-defrag-threshold-lower", Integer(0, 1000), 10),
     _unused("active-defrag-threshold-upper", Integer(0, 1000), 100),
     Setting("notify-keyspace-events", EventClasses(), ""),
-    _unused("tracking-table-max-keys", COUNT, 1000000),
+    Setting("tracking-table-max-keys", COUNT, 1000000),
     # the memory and the snapshots of minikv itself
     Setting("arena-size", MEMORY, 0, mutable=False),
     Setting("arena-huge-pages", Choice("auto", "yes", "no"), "auto", mutable=False),
@@ -665,24 +666,24 @@ SETTINGS = (
     _unused("cluster-replica-validity-factor", NUMBER, 10, "cluster-slave-validity-factor"),
     _unused("cluster-require-full-coverage", YES_NO, True),
     # TLS
-    _refused("tls-port", PORT, 0, NO_TLS, mutable=True),
-    _refused("tls-cluster", YES_NO, False, NO_TLS, mutable=True),
-    _refused("tls-replication", YES_NO, False, NO_TLS, mutable=True),
-    _unused("tls-auth-clients", Choice("no", "yes", "optional"), "yes"),
-    _unused("tls-ca-cert-dir", TEXT, ""),
-    _unused("tls-ca-cert-file", TEXT, ""),
-    _unused("tls-cert-file", TEXT, ""),
-    _unused("tls-ciphers", TEXT, ""),
-    _unused("tls-ciphersuites", TEXT, ""),
-    _unused("tls-client-cert-file", TEXT, ""),
-    _unused("tls-client-key-file", TEXT, ""),
-    _unused("tls-client-key-file-pass", TEXT, ""),
-    _unused("tls-dh-params-file", TEXT, ""),
-    _unused("tls-key-file", TEXT, ""),
-    _unused("tls-key-file-pass", TEXT, ""),
-    _unused("tls-prefer-server-ciphers", YES_NO, False),
-    _unused("tls-protocols", TEXT, ""),
-    _unused("tls-session-cache-size", NUMBER, 20480),
-    _unused("tls-session-cache-timeout", NUMBER, 300),
-    _unused("tls-session-caching", YES_NO, True),
+    Setting("tls-port", PORT, 0),
+    Setting("tls-auth-clients", Choice("no", "yes", "optional"), "yes"),
+    Setting("tls-ca-cert-dir", TEXT, "", renewable=True),
+    Setting("tls-ca-cert-file", TEXT, "", renewable=True),
+    Setting("tls-cert-file", TEXT, "", renewable=True),
+    Setting("tls-ciphers", TEXT, ""),
+    Setting("tls-ciphersuites", TEXT, ""),
+    Setting("tls-client-cert-file", TEXT, "", renewable=True),
+    Setting("tls-client-key-file", TEXT, "", renewable=True),
+    Setting("tls-client-key-file-pass", TEXT, ""),
+    Setting("tls-cluster", YES_NO, False),
+    Setting("tls-dh-params-file", TEXT, "", renewable=True),
+    Setting("tls-key-file", TEXT, "", renewable=True),
+    Setting("tls-key-file-pass", TEXT, ""),
+    Setting("tls-prefer-server-ciphers", YES_NO, False),
+    Setting("tls-protocols", TEXT, ""),
+    Setting("tls-replication", YES_NO, False),
+    Setting("tls-session-cache-size", NUMBER, 20480),
+    Setting("tls-session-cache-timeout", NUMBER, 300),
+    Setting("tls-session-caching", YES_NO, True),
 )

@@ -93,7 +93,7 @@ cdef class Listener:
     cdef readonly int fd
     cdef readonly bytes unix_name
     cdef bint is_crowded
-    cdef object socket
+    cdef object socket, newcomer
 
     cdef int accept(self, sockaddr_storage *peer) noexcept
 

@@ -106,11 +106,13 @@ class Poller:
 class Listener:
     """A listening socket, which is closed with it. unix_name: as clients show it; empty for TCP.
 
-    is_crowded: the kernel had no room for a connection, and peers are still waiting.
+    newcomer: makes the connection of a peer, if it is not the usual one. is_crowded: the kernel had no room for a
+    connection, and peers are still waiting.
     """
 
-    def __init__(self, sock: object):
+    def __init__(self, sock: object, newcomer: object = None):
         self.socket = sock
+        self.newcomer = newcomer
         self.fd = sock.fileno()
         name = sock.getsockname()
         if isinstance(name, tuple):

@@ -4,11 +4,12 @@
 in turn, both servers empty. Tests that change settings start their own servers with `start_minikv`, `start_redis` or
 `fresh_pair`; whatever they start is gone when they end.
 
-Three tiers, by marker. `server`: a minikv or a redis-server is started; whoever uses a fixture that starts one has the
+Tiers, by marker. `server`: a minikv or a redis-server is started; whoever uses a fixture that starts one has the
 marker, a test that starts one by hand wears it, and without it no test can. `slow`: a fault that takes its time.
 
     pytest -m "not server and not slow"    pure logic, within a minute; hypothesis tries fewer examples
     pytest                                 all that is not slow: what a change needs
+    pytest -m programs                     programs of others on a minikv; installs them (tests/programs)
     pytest -m ""                           everything, as CI runs it
 
 The oracle is a redis-server 7.0 of the distribution. Without it the run stops, unless `--no-oracle` says that this is
@@ -36,6 +37,7 @@ import pytest
 pytest.register_assert_rewrite("tests.harness")
 
 from tests.harness import MINIKV, ClientPair, Server  # noqa: E402 (after register_assert_rewrite)
+from tests.harness.certificates import Certificates  # noqa: E402
 
 ORACLE_VERSION = "7.0."
 # Each server that a test starts would compile its modules anew, which is half of its start.
@@ -309,6 +311,18 @@ def module_servers(
             for command in (subject_command, oracle_command)
         ]
         yield lambda **settings: (starts[0](**settings), starts[1](**settings))
+
+
+@pytest.fixture(scope="module")
+def module_minikv(request: pytest.FixtureRequest, subject_command: tuple[str, ...]) -> Iterator[StartServer]:
+    """Starts a minikv that the tests of a module share."""
+    yield from _starter(request.config, subject_command)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority, certificates of servers and clients, and wrong ones."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture

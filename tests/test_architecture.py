@@ -21,6 +21,8 @@ ROOMS = [
     "tools",
     "server",
     "crash",
+    "listening",
+    "tls_connection",
     "connection",
     "sockets",
     "commands",
@@ -29,6 +31,7 @@ ROOMS = [
     "pubsub",
     "acl",
     "protocol",
+    "tls",
     "snapshot",
     "saving",
     "rdb",
@@ -48,7 +51,7 @@ FOUNDATIONS = {
     "slowlog",
     "latency",
 }  # everybody may use them
-ONLY_FOUNDATIONS = {"sockets", "protocol", "algorithms", "host"}
+ONLY_FOUNDATIONS = {"sockets", "protocol", "tls", "algorithms", "host"}
 
 # A process has one address space, and a signal's handler no argument: what they need is state of the process.
 OF_THE_PROCESS = {

@@ -185,13 +185,7 @@ def test_old_names_and_any_case() -> None:
         (["--appendonly", "yes"], "--appendonly yes: minikv has no append only file, it persists by RDB snapshots"),
         (["--cluster-enabled", "yes"], "--cluster-enabled yes: minikv has no cluster mode"),
         (["--replicaof", "a", "1"], "--replicaof a 1: minikv does not replicate"),
-        (["--tls-port", "1"], "--tls-port 1: minikv does not speak TLS"),
         (["--loadmodule", "x.so"], "--loadmodule x.so: minikv loads no modules"),
-        (
-            ["--maxmemory-policy", "allkeys-lru"],
-            "--maxmemory-policy allkeys-lru: minikv does not evict keys, above maxmemory it refuses writes"
-            " (noeviction)",
-        ),
         (
             ["--maxmemmory", "1"],
             "--maxmemmory 1: Bad directive or wrong number of arguments; did you mean 'maxmemory'?",
@@ -217,7 +211,7 @@ def test_an_error_in_a_file_names_file_and_line(config_path: Path) -> None:
 
 def test_all_that_is_refused_is_listed_at_once(config_path: Path) -> None:
     other = config_path.with_name("other.conf")
-    other.write_text("tls-port 1\n")
+    other.write_text("cluster-enabled yes\n")
     config_path.write_text(
         f"appendonly yes\nport 1\ntimout 5\ninclude {other}\nhz 'x\ninclude nowhere.conf\nloadmodule a.so\n"
     )
@@ -225,7 +219,7 @@ def test_all_that_is_refused_is_listed_at_once(config_path: Path) -> None:
     assert errors == [
         f"{config_path}:1: appendonly yes: minikv has no append only file, it persists by RDB snapshots",
         f"{config_path}:3: timout 5: Bad directive or wrong number of arguments; did you mean 'timeout'?",
-        f"{other}:1: tls-port 1: minikv does not speak TLS",
+        f"{other}:1: cluster-enabled yes: minikv has no cluster mode",
         f"{config_path}:5: hz 'x: Unbalanced quotes in configuration line",
         f"{config_path}:6: include nowhere.conf: can't open config file 'nowhere.conf': No such file or directory",
         f"{config_path}:7: loadmodule a.so: minikv loads no modules",
@@ -305,7 +299,7 @@ def test_the_file_of_the_distribution_is_accepted() -> None:
 
 
 def test_refused_settings_are_accepted_at_their_default() -> None:
-    options = ["--appendonly", "no", "--cluster-enabled", "no", "--slaveof", "no", "one", "--tls-port", "0"]
+    options = ["--appendonly", "no", "--cluster-enabled", "no", "--slaveof", "no", "one"]
     assert Config.load(options).get("replicaof") == ()
 
 
@@ -374,10 +368,6 @@ def test_all_or_none() -> None:
         (["databases", "3"], failed("databases", "can't set immutable config")),
         (["Timeout", "1", "timeout", "2"], failed("timeout", "duplicate parameter")),
         (["dir", "/tmp"], failed("dir", "can't set protected config")),
-        (
-            ["maxmemory-policy", "allkeys-lru"],
-            failed("maxmemory-policy", "minikv does not evict keys, above maxmemory it refuses writes (noeviction)"),
-        ),
         (["appendonly", "yes"], failed("appendonly", "minikv has no append only file, it persists by RDB snapshots")),
         (["slave-priority", "x"], failed("slave-priority", "argument couldn't be parsed into an integer")),
     ],

@@ -76,14 +76,11 @@ def command_list(ctx: Client, *options: bytes) -> list[bytes]:
 @command("COMMAND|DOCS", arity=-2, flags=LOADING | STALE, tips=[ORDER_TIP])
 def command_docs(ctx: Client, *names: bytes) -> Raw:
     table, resp = ctx.server.table, ctx.resp
-    if names:
-        found = {each.full_name: each for each in map(by_full_name(ctx), names) if each is not None}
-    else:
-        found = table.commands
-    if any((DOCS, resp) not in each.replies for each in found.values()):
+    found = [each for each in map(by_full_name(ctx), names) if each is not None] if names else table.commands.values()
+    if any((DOCS, resp) not in each.replies for each in found):
         keep_documentation(table, resp)
     head = b"%%%d\r\n" % len(found) if resp > 2 else b"*%d\r\n" % (2 * len(found))
-    return Raw(b"".join([head, *(each.replies[DOCS, resp] for each in found.values())]))
+    return Raw(b"".join([head, *(each.replies[DOCS, resp] for each in found)]))
 
 
 @command("COMMAND|GETKEYS", arity=-4, flags=LOADING | STALE)

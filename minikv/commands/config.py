@@ -89,6 +89,7 @@ def config_resetstat(ctx: "Client") -> SimpleString:
     keyspace = server.keyspace
     keyspace.forget_freed_objects()
     keyspace.hits = keyspace.misses = keyspace.expired_keys = keyspace.expired_fields = keyspace.evicted_keys = 0
+    server.memory_limit.reset_stats()
     server.table.reset_stats()
     return OK
 

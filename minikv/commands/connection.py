@@ -201,10 +201,12 @@ OWN = ANYTIME | NOSCRIPT
 OTHERS = OWN | ADMIN
 
 HELP = """\
+CACHING (YES|NO)
+    Track the keys of the next command, or do not (OPTIN, OPTOUT).
 GETNAME
     The name of this connection.
 GETREDIR
-    The connection that tracking reports to: always -1.
+    The connection that tracking reports to: 0 for this one, -1 without tracking.
 ID
     The number of this connection.
 INFO
@@ -223,6 +225,8 @@ LIST [TYPE <type> | ID <client-id> ...]
     A line for each connection.
 NO-EVICT (ON|OFF)
     Keep this connection from being evicted.
+NO-TOUCH (ON|OFF)
+    Let the reads of this connection leave the keys' access times and frequencies as they are.
 PAUSE <milliseconds> [WRITE|ALL]
     Let commands, or only those that write, wait.
 REPLY (ON|OFF|SKIP)
@@ -231,8 +235,10 @@ SETINFO (LIB-NAME|LIB-VER) <value>
     Say which client library this is.
 SETNAME <name>
     Give this connection a name.
+TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> ...] [OPTIN] [OPTOUT] [NOLOOP]
+    Tell this connection, or another one, of the keys that change.
 TRACKINGINFO
-    Whether this connection is told of changed keys: never.
+    How this connection tracks keys.
 UNBLOCK <client-id> [TIMEOUT|ERROR]
     Wake the connection out of a blocking command.
 UNPAUSE
@@ -370,6 +376,7 @@ def client_unpause(ctx: Client) -> SimpleString:
 
 @command("CLIENT|UNBLOCK", arity=-3, flags=OTHERS)
 def client_unblock(ctx: Client, number: bytes, *reason: bytes) -> int:
+    """As since Redis 7.2, what CLIENT PAUSE holds goes on waiting; 7.0 answers it and runs it all the same."""
     if len(reason) > 1:
         raise NamingError("ERR unknown subcommand or wrong number of arguments for '{}'. Try CLIENT HELP.")
     if reason and reason[0].lower() not in (b"timeout", b"error"):
@@ -403,17 +410,18 @@ def client_no_evict(ctx: Client, mode: bytes) -> SimpleString:
     if word not in (b"on", b"off"):
         raise CommandError(SYNTAX_ERROR)
     ctx.no_evict = word == b"on"
+    ctx.note_memory()
     return OK
 
 
-@command("CLIENT|GETREDIR", arity=2, flags=OWN)
-def client_getredir(ctx: Client) -> int:
-    return -1
-
-
-@command("CLIENT|TRACKINGINFO", arity=2, flags=OWN)
-def client_trackinginfo(ctx: Client) -> dict[bytes, object]:
-    return {b"flags": {b"off"}, b"redirect": -1, b"prefixes": []}
+@command("CLIENT|NO-TOUCH", arity=3, flags=OWN)
+def client_no_touch(ctx: Client, mode: bytes) -> SimpleString:
+    """Redis has it since 7.2."""
+    word = mode.lower()
+    if word not in (b"on", b"off"):
+        raise CommandError(SYNTAX_ERROR)
+    ctx.server.set_no_touch(ctx, word == b"on")
+    return OK
 
 
 @command("CLIENT|HELP", arity=2, flags=ANYTIME)

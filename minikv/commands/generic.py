@@ -130,7 +130,7 @@ def set_expire(
     at_ms = scaled + base_ms
     if overflows(scaled) or overflows(at_ms):
         raise invalid_expire_time(name)
-    current = ctx.db.expire_at(key)
+    current = ctx.db.expire_at(key, True)
     if current == MISSING or not conditions_hold(conditions, current, at_ms):
         return 0
     if at_ms <= ctx.keyspace.now_ms:

@@ -52,11 +52,7 @@ def hmset(ctx: Client, key: bytes, *pairs: bytes) -> SimpleString:
 def set_pairs(ctx: Client, key: bytes, pairs: tuple[bytes, ...]) -> int:
     """How many of the fields are new."""
     hash_: Hash = Hash.to_write(ctx.db, key)
-    if len(pairs) == 2:
-        added = 1 if hash_.set(pairs[0], pairs[1]) else 0
-    else:
-        ctx.db.make_sure_of_all(pairs)
-        added = sum([hash_.set(pairs[i], pairs[i + 1]) for i in range(0, len(pairs), 2)])
+    added = (1 if hash_.set(pairs[0], pairs[1]) else 0) if len(pairs) == 2 else hash_.set_all(pairs)
     hash_.notify(b"hset")
     return added
 
@@ -76,7 +72,7 @@ def hdel(ctx: Client, key: bytes, *fields: bytes) -> int:
     hash_: Hash | None = Hash.at(ctx.db, key, False)
     if hash_ is None:
         return 0
-    deleted = sum([hash_.delete(field) for field in fields])
+    deleted = hash_.delete_all(fields)
     if deleted:
         hash_.notify_taken(b"hdel")
     return deleted

@@ -234,7 +234,7 @@ def hgetdel(ctx: Client, key: bytes, *words: bytes) -> list[bytes | None]:
         values.append(value)
         if hash_ is not None and value is not None:
             hash_.delete(field)
-    if any(value is not None for value in values):
+    if hash_ is not None and any(value is not None for value in values):
         hash_.notify_taken(b"hdel")
     return values
 

@@ -190,7 +190,7 @@ def clients_section(ctx: Client) -> Fields:
         "client_recent_max_input_buffer": census.input_peak,
         "client_recent_max_output_buffer": census.output_peak,
         "blocked_clients": server.blocking.count + len(server.postponed),
-        "tracking_clients": 0,
+        "tracking_clients": server.tracking.clients,
         "clients_in_timeout_table": server.blocking.timeouts,
     }
 
@@ -222,7 +222,7 @@ def script_fields(ctx: Client) -> Fields:
 def memory_section(ctx: Client) -> Fields:
     config = ctx.server.config
     memory = measure(ctx)
-    used, allocated, resident = memory.used, memory.allocated, memory.resident
+    used, active, resident, own = memory.used, memory.active, memory.resident, memory.own_resident
     engine = ctx.keyspace.stats()
     return {
         "used_memory": used,
@@ -236,9 +236,9 @@ def memory_section(ctx: Client) -> Fields:
         "used_memory_startup": memory.startup,
         "used_memory_dataset": memory.dataset,
         "used_memory_dataset_perc": f"{memory.dataset_percent:.2f}%",
-        "allocator_allocated": allocated,
-        "allocator_active": used,
-        "allocator_resident": resident,
+        "allocator_allocated": used,
+        "allocator_active": active,
+        "allocator_resident": own,
         "total_system_memory": memory.machine,
         "total_system_memory_human": human(memory.machine),
         **script_fields(ctx),
@@ -246,11 +246,11 @@ def memory_section(ctx: Client) -> Fields:
         "maxmemory_human": human(config.maxmemory),
         "maxmemory_policy": config.maxmemory_policy,
         "allocator_frag_ratio": memory.fragmentation_ratio,
-        "allocator_frag_bytes": used - allocated,
-        "allocator_rss_ratio": resident / max(used, 1),
-        "allocator_rss_bytes": resident - used,
-        "rss_overhead_ratio": 1.0,
-        "rss_overhead_bytes": 0,
+        "allocator_frag_bytes": active - used,
+        "allocator_rss_ratio": own / max(active, 1),
+        "allocator_rss_bytes": own - active,
+        "rss_overhead_ratio": resident / max(own, 1),
+        "rss_overhead_bytes": resident - own,
         "mem_fragmentation_ratio": memory.resident_ratio,
         "mem_fragmentation_bytes": resident - used,
         "mem_not_counted_for_evict": memory.not_counted,
@@ -265,7 +265,9 @@ def memory_section(ctx: Client) -> Fields:
         "minikv_arena_used_bytes": memory.arena_used,
         "minikv_arena_segments_used": engine["segments_used"],
         "minikv_arena_huge_pages": "yes" if engine["huge_pages"] else "no",
+        "minikv_interpreter_bytes": memory.interpreter,
         "minikv_live_bytes": memory.live,
+        "minikv_deferred_bytes": memory.deferred,
         "minikv_index_bytes": memory.index,
         "minikv_keyspace_bytes": memory.keyspace,
         "minikv_keyspace_peak_bytes": memory.keyspace_peak,
@@ -279,6 +281,7 @@ def persistence_section(ctx: Client) -> Fields:
 
 def stats_section(ctx: Client) -> Fields:
     stats, keyspace, snapshots = ctx.server.stats, ctx.keyspace, ctx.server.snapshots
+    limit = ctx.server.memory_limit
     return {
         "total_connections_received": stats.connections_received,
         "total_commands_processed": stats.commands_processed,
@@ -297,6 +300,8 @@ def stats_section(ctx: Client) -> Fields:
         "expired_time_cap_reached_count": 0,
         "evicted_keys": keyspace.evicted_keys,
         "evicted_clients": stats.evicted_clients,
+        "total_eviction_exceeded_time": (limit.exceeded_ns + limit.current_exceeded_ns) // 1_000_000,
+        "current_eviction_exceeded_time": limit.current_exceeded_ns // 1_000_000,
         "keyspace_hits": keyspace.hits,
         "keyspace_misses": keyspace.misses,
         "pubsub_channels": len(ctx.server.pubsub.channels),
@@ -305,7 +310,9 @@ def stats_section(ctx: Client) -> Fields:
         "latest_fork_usec": snapshots.status.counters.fork_us,
         "total_forks": snapshots.status.counters.forks,
         "migrate_cached_sockets": 0,
-        "tracking_total_keys": 0,
+        "tracking_total_keys": ctx.server.tracking.keys,
+        "tracking_total_items": ctx.server.tracking.items,
+        "tracking_total_prefixes": ctx.server.tracking.prefix_count,
         "unexpected_error_replies": stats.unexpected_error_replies,
         "total_error_replies": stats.error_replies,
         "dump_payload_sanitizations": 0,

@@ -13,7 +13,7 @@ from minikv.dispatch.spec import ADMIN, LOADING, NOSCRIPT, STALE, command, conta
 from minikv.dispatch.table import Command
 from minikv.errors import CommandError
 from minikv.latency import Event
-from minikv.protocol.reply import SimpleString, Verbatim
+from minikv.protocol.reply import Raw, SimpleString, Verbatim, encode
 
 LATENCY = container("LATENCY", arity=-2)
 
@@ -88,12 +88,16 @@ def age_label(seconds: int) -> str:
 
 
 @command("LATENCY|HISTOGRAM", arity=-2, flags=FLAGS, tips=TIPS)
-def latency_histogram(ctx: Client, *names: bytes) -> dict[bytes, object]:
-    return {
-        found.full_name: {b"calls": found.histogram.total, b"histogram_usec": cumulative(found.histogram)}
+def latency_histogram(ctx: Client, *names: bytes) -> Raw:
+    """A map in which a command that is named twice comes twice."""
+    pairs = [
+        encode(found.full_name)
+        + encode({b"calls": found.histogram.total, b"histogram_usec": cumulative(found.histogram)}, ctx.resp)
         for found in (with_subcommands(ctx, names) if names else ctx.server.table)
         if found.histogram.total
-    }
+    ]
+    head = b"%%%d\r\n" % len(pairs) if ctx.resp > 2 else b"*%d\r\n" % (2 * len(pairs))
+    return Raw(b"".join([head, *pairs]))
 
 
 def with_subcommands(ctx: Client, names: Iterable[bytes]) -> Iterable[Command]:

@@ -42,7 +42,7 @@ def memory_usage(ctx: Client, key: bytes, *options: bytes) -> int | None:
 @command("MEMORY|STATS", arity=2, tips=TIPS)
 def memory_stats(ctx: Client) -> dict[bytes, object]:
     memory = measure(ctx)
-    used, allocated, resident = memory.used, memory.allocated, memory.resident
+    used, active, resident, own = memory.used, memory.active, memory.resident, memory.own_resident
     keys = sum(len(database) for database in ctx.keyspace.databases)
     return {
         b"peak.allocated": memory.peak,
@@ -62,15 +62,15 @@ def memory_stats(ctx: Client) -> dict[bytes, object]:
         b"dataset.bytes": memory.dataset,
         b"dataset.percentage": memory.dataset_percent,
         b"peak.percentage": memory.peak_percent,
-        b"allocator.allocated": allocated,
-        b"allocator.active": used,
-        b"allocator.resident": resident,
+        b"allocator.allocated": used,
+        b"allocator.active": active,
+        b"allocator.resident": own,
         b"allocator-fragmentation.ratio": memory.fragmentation_ratio,
-        b"allocator-fragmentation.bytes": used - allocated,
-        b"allocator-rss.ratio": resident / max(used, 1),
-        b"allocator-rss.bytes": resident - used,
-        b"rss-overhead.ratio": 1.0,
-        b"rss-overhead.bytes": 0,
+        b"allocator-fragmentation.bytes": active - used,
+        b"allocator-rss.ratio": own / max(active, 1),
+        b"allocator-rss.bytes": own - active,
+        b"rss-overhead.ratio": resident / max(own, 1),
+        b"rss-overhead.bytes": resident - own,
         b"fragmentation": memory.resident_ratio,
         b"fragmentation.bytes": resident - used,
     }
@@ -105,14 +105,14 @@ def diagnosis(memory: MemoryFigures, clients: int, overcommit: Callable[[], int]
             f"The peak was {human(memory.peak)}, now {human(memory.used)} are used. Whole segments were given back to "
             "the system; sparse ones follow as records are moved together."
         )
-    if memory.fragmentation_ratio > 1.4 and memory.used - memory.allocated > WORTH_BYTES:
+    if memory.fragmentation_ratio > 1.4 and memory.active - memory.used > WORTH_BYTES:
         findings.append(
-            f"Segments hold {human(memory.used)} for {human(memory.allocated)} of live data. Deleted and overwritten "
+            f"Segments hold {human(memory.active)} for {human(memory.used)} of live data. Deleted and overwritten "
             "records leave gaps, which are filled again or evacuated; MEMORY PURGE does that at once."
         )
-    if memory.resident_ratio > 1.4 and memory.resident - memory.used > WORTH_BYTES:
+    if memory.own_resident > 1.4 * memory.active and memory.own_resident - memory.active > WORTH_BYTES:
         findings.append(
-            f"The process has {human(memory.resident)} resident for {human(memory.used)} used: the interpreter, or "
+            f"The process has {human(memory.resident)} resident for {human(memory.active)} in use: the interpreter, or "
             "buffers that were large, have not given memory back."
         )
     if clients and memory.clients // clients > BIG_CLIENT_BYTES:

@@ -1,31 +1,39 @@
 # cython: language_level=3
 """Where the process's memory is, in bytes: what INFO memory and the MEMORY commands report.
 
-    used = startup       the interpreter, its modules and the compiled code, measured before any data came
-         + keyspace      what of the arena and of the indexes is resident: records, the gaps between them, free blocks
-         + clients       requests and replies on their way
+    used = live      records and their indexes, and what a large collection has beside its elements
+         + deferred  what is deleted, or written elsewhere, and waits for a snapshot's child
+         + clients   requests and replies on their way, and the fixed part of each client
+         + scripts   the texts of scripts and libraries
 
-maxmemory limits the keyspace alone, and of that only Keyspace.claimed_bytes; `not_counted` is the rest.
+    resident = used + gaps between records, free blocks + the interpreter with its modules
+
+maxmemory limits `used` without what `not_counted` is. dispatch/memory_limit.py, docs/memory.md.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minikv.dispatch.client import Client
+from minikv.dispatch.client import CLIENT_BYTES, Client
 from minikv.host.memory import machine_bytes
 
 
 @dataclass(slots=True)
 class MemoryFigures:
-    """All in bytes; keyspace_peak is the largest that the keyspace has been."""
+    """All in bytes; keyspace is what arena and indexes have resident, keyspace_peak the largest that this has been."""
 
     startup: int
+    interpreter: int
+    claimed: int
+    deferred: int
     keyspace: int
     keyspace_peak: int
     live: int
     index: int
     clients: int
+    fixed: int
+    scripts: int
     arena_reserved: int
     arena_used: int
     resident: int
@@ -33,16 +41,16 @@ class MemoryFigures:
 
     @property
     def used(self) -> int:
-        return self.startup + self.keyspace + self.clients
+        return self.claimed + self.deferred + self.clients + self.scripts
 
     @property
     def peak(self) -> int:
-        return max(self.startup + self.keyspace_peak, self.used)
+        return max(self.keyspace_peak + self.clients + self.scripts, self.used)
 
     @property
     def overhead(self) -> int:
         """What is used for anything but keys and values."""
-        return self.startup + self.index + self.clients
+        return self.startup + self.index + self.clients + self.scripts
 
     @property
     def dataset(self) -> int:
@@ -59,17 +67,22 @@ class MemoryFigures:
 
     @property
     def not_counted(self) -> int:
-        """What maxmemory does not count."""
-        return self.startup + self.clients
+        """What maxmemory does not limit: no key that goes would make it less."""
+        return self.deferred + self.fixed
 
     @property
-    def allocated(self) -> int:
-        """Bytes that hold something."""
-        return self.startup + self.live + self.index + self.clients
+    def active(self) -> int:
+        """What is used, with the gaps between it."""
+        return max(self.keyspace + self.clients + self.scripts, self.used)
 
     @property
     def fragmentation_ratio(self) -> float:
-        return self.used / max(self.allocated, 1)
+        return self.active / max(self.used, 1)
+
+    @property
+    def own_resident(self) -> int:
+        """What is resident without the interpreter."""
+        return max(self.resident - self.interpreter, self.active)
 
     @property
     def resident_ratio(self) -> float:
@@ -79,13 +92,21 @@ class MemoryFigures:
 def measure(ctx: Client) -> MemoryFigures:
     """The figures of this moment."""
     server, keyspace = ctx.server, ctx.keyspace
+    limit = server.memory_limit
+    server.count_memory()
+    fixed = CLIENT_BYTES * len(server.clients)
     return MemoryFigures(
         startup=server.startup_bytes,
+        interpreter=server.interpreter_bytes,
+        claimed=keyspace.claimed_bytes,
+        deferred=keyspace.deferred_bytes,
         keyspace=keyspace.used_bytes,
         keyspace_peak=keyspace.peak_bytes,
         live=keyspace.live_bytes,
         index=keyspace.index_bytes,
-        clients=server.count_clients().memory_bytes,
+        clients=limit.client_bytes + fixed,
+        fixed=fixed,
+        scripts=limit.script_bytes,
         arena_reserved=keyspace.arena_bytes,
         arena_used=keyspace.arena_used_bytes,
         resident=server.resident_bytes(),

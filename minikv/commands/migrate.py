@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from minikv.errors import CommandError
 from minikv.keyspace import NO_EXPIRY
 from minikv.protocol.reply import OK, SimpleString
 from minikv.rdb import payload
+from minikv.tls import Tls
 
 if TYPE_CHECKING:
     from minikv.dispatch.client import Client
@@ -65,7 +67,8 @@ def migrate(
     if not requests:
         return SimpleString(b"NOKEY")
     timeout_s = min(timeout_ms if timeout_ms > 0 else DEFAULT_TIMEOUT_MS, LONGEST_TIMEOUT_MS) / 1000
-    with Peer(host, port, timeout_s) as peer:
+    tls = ctx.server.tls if ctx.server.config.tls_cluster else None
+    with Peer(host, port, timeout_s, tls) as peer:
         before = [(b"AUTH", *options.credentials)] if options.credentials else []
         before.append((b"SELECT", b"%d" % database))
         peer.send([*before, *requests.values()])
@@ -123,12 +126,14 @@ def restore_requests(ctx: Client, options: Options) -> dict[bytes, tuple[bytes, 
 
 
 class Peer:
-    """The other server, spoken to for a limited time each way. Errors are MIGRATE's."""
+    """The other server, spoken to for a limited time each way, by TLS if `tls-cluster` is on. Errors are MIGRATE's."""
 
-    def __init__(self, host: bytes, port: bytes, timeout_s: float) -> None:
+    def __init__(self, host: bytes, port: bytes, timeout_s: float, tls: Tls | None) -> None:
         try:
             self._socket = socket.create_connection((host.decode(), port_number(port)), timeout_s)
-        except (TimeoutError, socket.gaierror, ValueError):
+            if tls is not None:
+                self._socket = tls.connect(self._socket)
+        except (TimeoutError, socket.gaierror, ssl.SSLError, ValueError):
             raise CommandError("IOERR error or timeout connecting to the client") from None
         except OSError:
             raise CommandError(NOT_WRITTEN) from None  # Redis notices a refused connection only then

@@ -59,7 +59,9 @@ def restore(ctx: Client, key: bytes, ttl: bytes, data: bytes, *options: bytes) -
     try:
         alive = payload.restore(ctx.db, key, data, expire_at_ms, idle_s, frequency)
     except RdbError as error:
-        ctx.server.log.verbose(f"RESTORE: {LAYOUTS.get(data[0], 'Value')} integrity check failed: {error}")
+        layout = LAYOUTS.get(data[0], "Value")
+        what = "with dup elements" if error.reason.startswith("Duplicate element") else "integrity check failed"
+        ctx.server.log.verbose(f"RESTORE: {layout} {what}: {error}")
         raise CommandError("ERR Bad data format") from error
     if not alive:
         ctx.db.discard(key)

@@ -72,6 +72,7 @@ def sunsubscribe(ctx: Client, *channels: bytes) -> Marker:
 def confirm(kind: bytes, ctx: Client, names: Iterable[bytes], act: Callable[[Client, bytes], int]) -> Marker:
     for name in names:
         send(ctx, kind, name, act(ctx, name))
+    ctx.note_memory()
     return NO_REPLY
 
 

@@ -4,6 +4,7 @@
 
 import cython
 from cython.cimports.libc.stdio import snprintf
+from cython.cimports.minikv.dispatch.tracking import TRACKING
 
 from minikv.dispatch.client import Client
 from minikv.pubsub.registry import Subscriptions
@@ -26,7 +27,7 @@ def client_line(client: Client) -> bytes:
             text,
             512,
             b" age=%lld idle=%lld flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d qbuf=%lld qbuf-free=0 argv-mem=%lld "
-            b"multi-mem=%lld rbs=0 rbp=0 obl=0 oll=%d omem=%lld tot-mem=%lld events=%s cmd=",
+            b"multi-mem=%lld rbs=0 rbp=0 obl=%lld oll=%lld omem=%lld tot-mem=%lld events=%s cmd=",
             (now_ns - client.created_ns) // 1000000000,
             (now_ns - client.last_interaction_ns) // 1000000000,
             cython.cast(cython.p_char, flags),
@@ -35,16 +36,20 @@ def client_line(client: Client) -> bytes:
             cython.cast(cython.int, len(own.patterns) if own is not None else 0),
             cython.cast(cython.int, len(own.shard) if own is not None else 0),
             cython.cast(cython.int, len(client.transaction.queued) if client.transaction is not None else -1),
-            cython.cast(cython.longlong, client.input_bytes() - args_bytes),
+            cython.cast(cython.longlong, client.query_bytes()),
             args_bytes,
             cython.cast(cython.longlong, client.queued_bytes()),
-            1 if output_bytes else 0,
+            cython.cast(cython.longlong, client.reply_bytes()),
+            cython.cast(cython.longlong, client.reply_pieces()),
             output_bytes,
             cython.cast(cython.longlong, client.memory_bytes()),
             cython.cast(cython.p_char, b"rw" if output_bytes else b"r"),
         )
     ]
-    end: bytes = text[: snprintf(text, 512, b" redir=-1 resp=%d\n", client.resp)]
+    redirect: cython.longlong = -1
+    if client.tracker is not None and client.tracker.flags & TRACKING:
+        redirect = client.tracker.redirect
+    end: bytes = text[: snprintf(text, 512, b" redir=%lld resp=%d\n", redirect, client.resp)]
     name: bytes = client.last_command.full_name if client.last_command is not None else b"NULL"
     return b"".join(
         (
@@ -75,6 +80,8 @@ def flags_of(client: Client) -> bytes:
         flags += b"x"
     if client.paused or client.blocked is not None:
         flags += b"b"
+    if client.tracker is not None:
+        flags += client.tracker.letters
     if client.watch is not None and client.watch.broken:
         flags += b"d"
     if client.close_after_reply:
@@ -83,6 +90,8 @@ def flags_of(client: Client) -> bytes:
         flags += b"U"
     if client.no_evict:
         flags += b"e"
+    if client.no_touch:
+        flags += b"T"
     return flags or b"N"
 
 

@@ -37,11 +37,7 @@ def stored(destination_flags: str) -> list[KeySpec]:
 @command("SADD", arity=-3, flags=WRITE | DENYOOM | FAST, key_flags="RW insert")
 def sadd(ctx: Client, key: bytes, *members: bytes) -> int:
     set_: Set = Set.to_write(ctx.db, key)
-    if len(members) == 1:
-        added = 1 if set_.add(members[0]) else 0
-    else:
-        ctx.db.make_sure_of_all(members)
-        added = sum([set_.add(member) for member in members])
+    added = (1 if set_.add(members[0]) else 0) if len(members) == 1 else set_.add_all(members)
     if added:
         set_.notify(b"sadd")
     return added
@@ -52,7 +48,7 @@ def srem(ctx: Client, key: bytes, *members: bytes) -> int:
     set_: Set | None = Set.at(ctx.db, key, False)
     if set_ is None:
         return 0
-    removed = sum([set_.remove(member) for member in members])
+    removed = set_.remove_all(members)
     if removed:
         set_.notify_taken(b"srem")
     return removed
@@ -67,7 +63,7 @@ def sismember(ctx: Client, key: bytes, member: bytes) -> int:
 @command("SMISMEMBER", arity=-3, flags=READONLY | FAST, key_flags="RO access")
 def smismember(ctx: Client, key: bytes, *members: bytes) -> list[int]:
     set_: Set | None = Set.at(ctx.db, key)
-    return [0] * len(members) if set_ is None else [int(set_.contains(member)) for member in members]
+    return [0] * len(members) if set_ is None else set_.contains_each(members)
 
 
 @command("SCARD", arity=2, flags=READONLY | FAST, key_flags="RO")
@@ -101,9 +97,9 @@ def smove(ctx: Client, source: bytes, destination: bytes, member: bytes) -> int:
     if not from_set.contains(member):
         return 0
     if source != destination:
-        # In this order, so that nothing is lost if there is no room for it.
-        is_new = to_set.add(member)
+        ctx.db.make_sure_of_all((member,))  # nothing is lost if there is no room for it
         from_set.remove(member)
+        is_new = to_set.add(member)
         from_set.notify_taken(b"srem")
         if is_new:
             to_set.notify(b"sadd")

@@ -95,15 +95,14 @@ def add_pairs(
     set_ = SortedSet.at(ctx.db, key, False) if options & XX else SortedSet.to_write(ctx.db, key)
     if set_ is None:
         return None if options & INCR else 0
+    if not options:
+        count = set_.set_all(members, scores)
+        if set_.has_changed:
+            set_.notify(b"zadd")
+        return count
     if len(members) > 1:
         ctx.db.make_sure_of_all(members)
     added = updated = 0
-    if not options:
-        for place in range(len(scores)):
-            added += set_.set(members[place], scores[place])
-        if set_.has_changed:
-            set_.notify(b"zadd")
-        return added
     score: float | None = None
     for member, number in zip(members, scores, strict=True):
         old = set_.score(member)

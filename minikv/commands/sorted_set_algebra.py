@@ -109,7 +109,9 @@ class Request:
         if not self.limit:
             return count_members_in(smallest.collection, [each for other, _ in others if (each := other.collection)])
         everywhere = (
-            member for member, _ in smallest.pieces() if all(other.score(member) is not None for other, _ in others)
+            member
+            for member, _ in smallest.pieces(self.limit)
+            if all(other.score(member) is not None for other, _ in others)
         )
         return sum(1 for _ in islice(everywhere, self.limit))
 
@@ -137,18 +139,23 @@ class Source:
             return self.scored.by_rank(0, len(self.scored))
         return [(member, 1.0) for member in self.plain.members()] if self.plain is not None else []
 
-    def pieces(self) -> Iterator[tuple[bytes, float]]:
-        """The same, not all at once."""
+    def pieces(self, first: int) -> Iterator[tuple[bytes, float]]:
+        """The same, not all at once: `first` members, then more and more of them."""
+        size = min(first, PIECE)
         if self.scored is not None:
-            for start in range(0, len(self.scored), PIECE):
-                yield from self.scored.by_rank(start, start + PIECE)
+            start = 0
+            while start < len(self.scored):
+                yield from self.scored.by_rank(start, start + size)
+                start += size
+                size = min(2 * size, PIECE)
         elif self.plain is not None:
-            cursor, members = self.plain.scan(0, PIECE)
+            cursor, members = self.plain.scan(0, size)
             while True:
                 yield from ((member, 1.0) for member in members)
                 if not cursor:
                     break
-                cursor, members = self.plain.scan(cursor, PIECE)
+                size = min(2 * size, PIECE)
+                cursor, members = self.plain.scan(cursor, size)
 
     def score(self, member: bytes) -> float | None:
         if self.scored is not None:

@@ -64,7 +64,7 @@ def set_with_options(ctx: Client, key: bytes, value: bytes, options: tuple[bytes
             raise CommandError(SYNTAX_ERROR)
     expire_at_ms = expiry_time(unit, amount, ctx.keyspace.now_ms, "set") if unit else NO_EXPIRY
     old = ctx.db.get(key) if returns_old else None
-    if condition and (ctx.db.lookup(key, False, False) == MISSING) != (condition == b"NX"):
+    if condition and (ctx.db.lookup(key, False, condition == b"NX") == MISSING) != (condition == b"NX"):
         return old
     ctx.db.set(key, value, expire_at_ms, keep_ttl)
     if unit:
@@ -74,7 +74,7 @@ def set_with_options(ctx: Client, key: bytes, value: bytes, options: tuple[bytes
 
 @command("SETNX", arity=3, flags=WRITE | DENYOOM | FAST, key_flags="OW insert")
 def setnx(ctx: Client, key: bytes, value: bytes) -> int:
-    if ctx.db.lookup(key, False, False) != MISSING:
+    if ctx.db.lookup(key, False, True) != MISSING:
         return 0
     ctx.db.set(key, value)
     return 1
@@ -174,7 +174,7 @@ def msetnx(ctx: Client, *pairs: bytes) -> int:
     if len(pairs) % 2:
         raise CommandError("ERR wrong number of arguments for 'msetnx' command")
     for i in range(0, len(pairs), 2):
-        if ctx.db.lookup(pairs[i], False, False) != MISSING:
+        if ctx.db.lookup(pairs[i], False, True) != MISSING:
             return 0
     ctx.db.set_all(pairs)
     return 1

@@ -72,6 +72,7 @@ def watch(ctx: Client, *keys: bytes) -> object:
         ctx.watch = Watch()
     for key in keys:
         ctx.db.watch(key, ctx.watch)
+    ctx.note_memory()
     return OK
 
 

@@ -227,14 +227,17 @@ class Blocking:
     def serve(self, waiting: Waiting, key: bytes) -> bool:
         """Let one client's command look at the key; False if there is nothing for it."""
         client = waiting.client
+        tracking = self.table.tracking
+        tracking.begin_serving(client)
         try:
             value = self.table.call_again(waiting, key)
+            if value is not POSTPONED:
+                self.answer(waiting, value)
         except Exception as error:
             # A bug in that command must not hit the client whose command is being executed.
             client.fail(error)
             client.close()
             return True
-        if value is POSTPONED:
-            return False
-        self.answer(waiting, value)
-        return True
+        finally:
+            tracking.end_serving()
+        return value is not POSTPONED

@@ -1,6 +1,7 @@
 from cpython.object cimport PyObject
 
 from minikv.acl.user cimport User
+from minikv.dispatch.tracking cimport Tracker
 from minikv.keyspace.database cimport Database
 
 
@@ -36,11 +37,12 @@ cdef class Client:
     cdef public int resp, fd
     cdef public bytes name, lib_name, lib_ver, addr, laddr
     cdef public User user
-    cdef public bint authenticated, unrestricted, must_log_in, is_unix, is_monitor, no_evict, in_exec
+    cdef public bint authenticated, unrestricted, must_log_in, is_unix, is_monitor, no_evict, no_touch, in_exec
     cdef public long long created_ns, last_interaction_ns
     cdef public Transaction transaction
     cdef public object watch, last_command, subscriptions
     cdef public Waiting blocked
+    cdef public Tracker tracker
     cdef public bint close_after_reply, paused
     cdef public int reply_mode
 

@@ -14,6 +14,7 @@ from cython.cimports.cpython.bytes import PyBytes_GET_SIZE
 from cython.cimports.cpython.mem import PyMem_Free, PyMem_Realloc
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
+from cython.cimports.minikv.keyspace.database import Watch
 
 from minikv.acl.user import User
 from minikv.protocol.reply import Transcript
@@ -29,6 +30,8 @@ ANYBODY = User(b"default")
 
 # Memory of a connection that does nothing.
 CLIENT_BYTES = 800
+# What a watched key or a subscription takes beside its name, about.
+ENTRY_BYTES = cython.declare(cython.longlong, 128)
 
 # Arguments that a transaction has room for at first.
 FIRST_ROOM = cython.declare(cython.Py_ssize_t, 24)
@@ -129,7 +132,8 @@ class Client:
     resp: 2 or 3. addr, laddr: b"127.0.0.1:6379", or b"/path:0" for a Unix socket. created_ns, last_interaction_ns:
     monotonic. transaction: between MULTI and EXEC. in_exec: EXEC is running the queue. watch: the keyspace's
     Watch token while keys are watched. last_command: the table's Command last looked up. blocked: the command that
-    waits for a key. paused: a command waits for the end of CLIENT PAUSE. subscriptions: None without any.
+    waits for a key. paused: a command waits for the end of CLIENT PAUSE. subscriptions: None without any. tracker: None
+    before CLIENT TRACKING.
 
     user: whose rights it has. authenticated: it has logged in, or need not when it came. must_log_in: it may do nothing
     else now. unrestricted: it may do everything, so nothing about its user has to be checked.
@@ -181,6 +185,9 @@ class Client:
 
     def resume(self) -> None:
         """Execute what had to wait."""
+
+    def note_memory(self) -> None:
+        """The command that runs has changed what the client holds: it is to be counted anew after it."""
 
     def check_output(self) -> None:
         """Close the connection if it has been over the soft output limit for too long."""
@@ -234,6 +241,18 @@ class Client:
         """Those of them that are arguments already."""
         return 0
 
+    def query_bytes(self) -> int:
+        """Bytes of requests that are no arguments yet, with all of the batch that is being served."""
+        return 0
+
+    def reply_bytes(self) -> int:
+        """Bytes of replies that have not left yet because the round is not over."""
+        return 0
+
+    def reply_pieces(self) -> int:
+        """Objects that output_bytes counts."""
+        return 0
+
     def output_bytes(self) -> int:
         """Bytes of replies that the peer has not taken yet."""
         return 0
@@ -242,6 +261,17 @@ class Client:
         """Bytes of the commands that MULTI has collected."""
         return self.transaction.queued_bytes if self.transaction is not None else 0
 
+    def entries_bytes(self) -> int:
+        """About what its watched keys and its subscriptions take."""
+        count: cython.longlong = 0
+        own = self.subscriptions
+        if self.watch is not None:
+            count = len(cython.cast(Watch, self.watch).keys)
+        if own is not None:
+            count += len(own.channels) + len(own.patterns) + len(own.shard)
+        return ENTRY_BYTES * count
+
     def memory_bytes(self) -> int:
         """All memory that the client takes."""
-        return CLIENT_BYTES + self.input_bytes() + self.output_bytes() + self.queued_bytes()
+        total: cython.longlong = CLIENT_BYTES + self.input_bytes() + self.output_bytes() + self.queued_bytes()
+        return total + self.entries_bytes() if self.watch is not None or self.subscriptions is not None else total

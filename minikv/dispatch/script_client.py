@@ -23,8 +23,8 @@ class ScriptClient(Client):
 
     def begin(self, caller: Client, read_only: cython.bint, allow_oom: cython.bint, out_of_memory: cython.bint) -> None:
         """A script of this client's begins."""
-        self.db = caller.db
         self.caller = caller
+        self.db = caller.db
         self.user = caller.user
         self.unrestricted = caller.unrestricted
         self.name = caller.name

@@ -16,42 +16,50 @@ from minikv.pubsub.registry import Registry
 from minikv.slowlog import SlowLog
 from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.foreground_saves import ForegroundSaves
+from minikv.tls import Tls
 
 if TYPE_CHECKING:
     from minikv.dispatch.blocking import Blocking
     from minikv.dispatch.census import Census
     from minikv.dispatch.client import Client
+    from minikv.dispatch.memory_limit import MemoryLimit
     from minikv.dispatch.stats import Stats
     from minikv.dispatch.table import CommandTable
+    from minikv.dispatch.tracking import Tracking
 
 
 class Services(Protocol):
     """The running server, as handlers see it.
 
     clients: by number. monitors: those that said MONITOR. postponed: those whose command waits for the end of a
-    pause. startup_bytes: private memory at the start. pause_until_ms: monotonic, 0 without a CLIENT PAUSE.
+    pause. startup_bytes: what used_memory is of an empty server. interpreter_bytes: private memory of the process at
+    the start, without the keyspace's. pause_until_ms: monotonic, 0 without a CLIENT PAUSE.
     """
 
     config: Config
     table: CommandTable
     keyspace: Keyspace
+    memory_limit: MemoryLimit
     stats: Stats
     clients: dict[int, Client]
     blocking: Blocking
     postponed: set[Client]
     monitors: set[Client]
     pubsub: Registry
+    tracking: Tracking
     scripts: Any  # minikv.scripting.scripts.Scripts
     functions: Any  # minikv.scripting.functions.Functions
     snapshots: SnapshotController
     saves: ForegroundSaves
     switches: Switches
     slowlog: SlowLog
+    tls: Tls
     latency: LatencyMonitor
     log: Log
     users: Users
     acl_log: AclLog
     startup_bytes: int
+    interpreter_bytes: int
     run_id: str
     replication_id: str
     executable: str
@@ -65,6 +73,11 @@ class Services(Protocol):
         ...
 
     @property
+    def serving(self) -> Client | None:
+        """The client whose request is being executed."""
+        ...
+
+    @property
     def tcp_port(self) -> int:
         """The port that clients connect to, 0 without TCP."""
         ...
@@ -74,7 +87,11 @@ class Services(Protocol):
         ...
 
     def count_clients(self) -> Census:
-        """The memory that all clients together hold."""
+        """The largest input and output of a client."""
+        ...
+
+    def count_memory(self) -> int:
+        """What maxmemory limits, counted at this moment."""
         ...
 
     def resident_bytes(self) -> int:
@@ -91,6 +108,10 @@ class Services(Protocol):
 
     def unpause(self) -> None:
         """CLIENT UNPAUSE: postponed commands run now."""
+        ...
+
+    def set_no_touch(self, client: Client, no_touch: bool) -> None:
+        """CLIENT NO-TOUCH."""
         ...
 
     def serve_others(self) -> bool:

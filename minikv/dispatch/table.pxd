@@ -2,9 +2,11 @@ from cpython.object cimport PyObject
 
 from minikv.dispatch.client cimport Client, Waiting
 from minikv.dispatch.histogram cimport Histogram
+from minikv.dispatch.memory_limit cimport MemoryLimit
 from minikv.dispatch.permissions cimport Requirements
 from minikv.dispatch.script_client cimport ScriptClient
 from minikv.dispatch.stats cimport Stats
+from minikv.dispatch.tracking cimport Tracker, Tracking
 
 
 cdef extern from "Python.h":
@@ -31,12 +33,16 @@ cdef class Command:
     cdef public Requirements requirements
     cdef public Histogram histogram
     cdef int role, depth
+    # Where the keys are, if it takes no more than this to say: the first (0: it does), the last (negative: from the end), the step.
+    cdef int first_key, last_key, key_step
 
 
 cdef class CommandTable:
     cdef public dict commands
     cdef public Stats stats
+    cdef public Tracking tracking
     cdef public object services
+    cdef public MemoryLimit memory_limit
     cdef public int gates
     cdef public bint keeps_histograms
     cdef public long long slow_us, latency_us, slow_gate_us
@@ -58,6 +64,10 @@ cdef class CommandTable:
     cpdef object count_unblocked(self, Waiting waiting, object value)
     cdef object count_answered(self, Waiting waiting, long long elapsed_ns)
     cpdef object set_waiting(self, bint waiting)
+    cpdef object set_tracking(self, bint tracking)
+    cpdef object set_no_touch(self, bint no_touch)
+    cdef int remember_keys(self, Client client, Command command, PyObject **argv, Py_ssize_t argc) except -1
+    cdef bint make_room(self)
     cdef object failed(self, Command command, object error)
     cdef int show_script(self, Client client, Command command, PyObject **argv, Py_ssize_t argc) except -1
     cdef int flags_of_script(self, Command command, PyObject **argv, Py_ssize_t argc) except -1

@@ -35,13 +35,16 @@ from cython.cimports.minikv.dispatch.spec import (
     SKIP_SLOWLOG,
     WRITE,
 )
+from cython.cimports.minikv.dispatch.tracking import CACHING
 
 from minikv.acl.log import MULTI, SCRIPT, TOPLEVEL
 from minikv.acl.log import REASONS as REASON_NAMES
 from minikv.acl.user import DENIED_COMMAND
 from minikv.dispatch.histogram import Histogram
+from minikv.dispatch.keys import find_keys
 from minikv.dispatch.permissions import Requirements
 from minikv.dispatch.spec import CommandSpec
+from minikv.dispatch.tracking import Tracking
 from minikv.errors import ArenaFull, CommandError, CountedError, NamingError
 from minikv.protocol.reply import NO_REPLY, POSTPONED, QUEUED, Raw
 from minikv.slowlog import redacted
@@ -54,8 +57,18 @@ GATE_PAUSE_ALL = cython.declare(cython.int, 8)
 GATE_PAUSE_WRITES = cython.declare(cython.int, 16)
 GATE_MONITORS = cython.declare(cython.int, 32)
 GATE_BUSY = cython.declare(cython.int, 128)
-# Not a reason to stop: a client waits for a key, which the command may change.
+# Not reasons to stop: a client waits for a key, which the command may change; clients track keys; reads of some clients
+# do not count.
 GATE_WAITING = cython.declare(cython.int, 64)
+GATE_TRACKING = cython.declare(cython.int, 256)
+GATE_NO_TOUCH = cython.declare(cython.int, 512)
+# Bits that their own methods set, and set_gates leaves alone.
+OWN_GATES = cython.declare(cython.int, GATE_WAITING | GATE_BUSY | GATE_TRACKING | GATE_NO_TOUCH)
+# What makes more to do after a command.
+AFTERWARDS = cython.declare(cython.int, GATE_MONITORS | GATE_TRACKING)
+
+# Scripts that only read; their commands are what reads keys.
+READ_ONLY_SCRIPT = cython.declare(cython.int, READONLY | NOSCRIPT | SKIP_MONITOR | MOVABLEKEYS)
 
 TOUCHES_KEYS = cython.declare(cython.int, WRITE | READONLY)
 HIDDEN_FROM_MONITOR = cython.declare(cython.int, SKIP_MONITOR | ADMIN)
@@ -77,6 +90,8 @@ LISTENING = frozenset(b"subscribe psubscribe ssubscribe unsubscribe punsubscribe
 # Spellings of names ("Get", "GET") that are cached; more than well-behaved clients use.
 MAX_SPELLINGS = cython.declare(cython.Py_ssize_t, 1024)
 
+# Bytes of queued commands above which the client's memory is counted.
+NOTED_ABOVE = cython.declare(cython.longlong, 4096)
 # After a command that took this long, the cached clock is refreshed.
 STALE_CLOCK_US = cython.declare(cython.longlong, 500)
 LONGEST_US = (1 << 63) - 1
@@ -140,6 +155,12 @@ class Command:
         self.flags = spec.flags
         self.depth = 1 if spec.parent is None else 2
         self.role = ROLES.get(self.full_name, ROLE_ORDINARY)
+        if len(spec.keyspecs) == 1 and spec.keyspecs[0].begin[0] == "index" and spec.keyspecs[0].find[0] == "range":
+            _, self.first_key = spec.keyspecs[0].begin
+            _, last, self.key_step, limit = spec.keyspecs[0].find
+            self.last_key = last if last < 0 else self.first_key + last
+            if limit:
+                self.first_key = 0
         self.subcommands = None
         self.replies = {}
         self.histogram = Histogram()
@@ -159,13 +180,15 @@ class CommandTable:
     """All commands by lower-case name, and dispatch.
 
     slow_us: slowlog-log-slower-than (-1: off). latency_us: latency-monitor-threshold in microseconds (0: off).
-    keeps_histograms: latency-tracking. allows_noscript: scripts may call every command (DEBUG). called_name: of the
-    request whose handler was called last, as the client has written it; borrowed.
+    keeps_histograms: latency-tracking. memory_limit: asked before each command while there is a limit. allows_noscript:
+    scripts may call every command (DEBUG). called_name: of the request whose handler was called last, as the client has
+    written it; borrowed.
     """
 
     def __init__(self, services: object, stats: Stats):
         self.services = services
         self.stats = stats
+        self.tracking = Tracking(services)
         self.commands = {}
         self.spellings = {}
         self.gates = 0
@@ -240,7 +263,7 @@ class CommandTable:
     ) -> None:
         """Set which reasons to look closer at a command hold now."""
         self.gates = (
-            self.gates & (GATE_WAITING | GATE_BUSY)
+            self.gates & OWN_GATES
             | GATE_LOADING * loading
             | GATE_MISCONF * misconf
             | GATE_MEMORY * limited_memory
@@ -252,6 +275,15 @@ class CommandTable:
     def set_waiting(self, waiting: cython.bint) -> object:
         """Whether any client waits for a key."""
         self.gates = self.gates | GATE_WAITING if waiting else self.gates & ~GATE_WAITING
+
+    def set_tracking(self, tracking: cython.bint) -> object:
+        """Whether any client tracks keys."""
+        self.gates = self.gates | GATE_TRACKING if tracking else self.gates & ~GATE_TRACKING
+
+    def set_no_touch(self, no_touch: cython.bint) -> object:
+        """Whether any client has said CLIENT NO-TOUCH."""
+        self.gates = self.gates | GATE_NO_TOUCH if no_touch else self.gates & ~GATE_NO_TOUCH
+        self.services.keyspace.keep_clocks(False)
 
     def set_busy(self, error: object) -> object:
         """A script runs for so long that other clients get this error; None: no more."""
@@ -401,9 +433,43 @@ class CommandTable:
             if elapsed_us >= self.slow_gate_us:
                 event = "fast-command" if command.flags & FAST else "command"
                 self.note_slow(client, command, argv_list(argv, argc), elapsed_us, event)
-        if self.gates & GATE_MONITORS and not command.flags & HIDDEN_FROM_MONITOR:
-            feed_monitors(self.services.monitors, client, argv_list(argv, argc))
+        if self.gates & AFTERWARDS:
+            if self.gates & GATE_MONITORS and not command.flags & HIDDEN_FROM_MONITOR:
+                feed_monitors(self.services.monitors, client, argv_list(argv, argc))
+            if self.gates & GATE_TRACKING and command.flags & READONLY:
+                self.remember_keys(client, command, argv, argc)
         return value
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def remember_keys(
+        self,
+        client: Client,
+        command: Command,
+        argv: cython.pointer[cython.pointer[PyObject]],
+        argc: cython.Py_ssize_t,
+    ) -> cython.int:
+        """A command has read: a client that tracks may keep its keys. A script's command counts for all of its keys."""
+        tracker: Tracker = client.tracker
+        place: cython.Py_ssize_t = command.first_key
+        last: cython.Py_ssize_t = command.last_key
+        if type(client) is ScriptClient:
+            tracker = cython.cast(ScriptClient, client).caller.tracker
+            if tracker is not None and tracker.remembers():
+                for key in self.services.scripts.declared_keys():
+                    self.tracking.add(tracker, key)
+            return 0
+        if tracker is None or not tracker.remembers():
+            return 0
+        if place > 0:
+            last = min(last if last >= 0 else argc + last, argc - 1)
+            while place <= last:
+                self.tracking.add(tracker, cython.cast(bytes, argv[place]))
+                place += command.key_step
+        elif command.spec.keyspecs and command.flags & READ_ONLY_SCRIPT != READ_ONLY_SCRIPT:
+            for key, _ in find_keys(command.spec, argv_list(argv, argc)):
+                self.tracking.add(tracker, key)
+        return 0
 
     @cython.cfunc
     def failed(self, command: Command, error: object) -> object:
@@ -473,6 +539,8 @@ class CommandTable:
         """None if the command may run now; else what to answer instead."""
         gates: cython.int = self.gates
         flags: cython.int = command.flags
+        if client.tracker is not None and client.tracker.flags & CACHING and client.transaction is None:
+            client.tracker.next_command(command.full_name.startswith(b"client|"))
         if flags & RUNS_SCRIPT == RUNS_SCRIPT and (gates & ASKS_SCRIPTS or client.transaction is not None):
             flags = self.flags_of_script(command, argv, argc)
         always: cython.int = flags  # flags that this and all commands queued for EXEC have
@@ -493,12 +561,17 @@ class CommandTable:
                 return self.refuse(client, command, REASONS[found & 3].format(name))
         if client.is_monitor and flags & TOUCHES_KEYS:
             return self.refuse(client, command, "ERR Replica can't interact with the keyspace")
-        if gates & GATE_MEMORY:
+        # While a dump is loaded, or others wait for a script, nothing is evicted: the data is not complete, or in use.
+        if gates & GATE_MEMORY and not gates & (GATE_LOADING | GATE_BUSY):
             needs_memory: cython.bint = (flags & DENYOOM) != 0
             if in_multi and command.role != ROLE_EXEC and command.role != ROLE_LEAVE:
                 needs_memory = True
-            if needs_memory and not self.services.keyspace.make_room(self.services.config.maxmemory):
+            if not self.make_room() and needs_memory:
                 return self.refuse(client, command, OOM)
+        if gates & GATE_TRACKING:
+            self.tracking.outside_call = True
+            self.tracking.limit()
+            self.tracking.outside_call = False
         if gates & GATE_MISCONF and (flags & WRITE or command.role == ROLE_PING):
             return self.refuse(client, command, MISCONF)
         if client.subscriptions is not None and client.resp == 2 and command.full_name not in LISTENING:
@@ -512,7 +585,11 @@ class CommandTable:
             return POSTPONED
         if in_multi and (command.role == ROLE_ORDINARY or command.role == ROLE_PING):
             client.transaction.add(command, flags, argv, argc)
+            if client.transaction.queued_bytes > NOTED_ABOVE:
+                client.note_memory()
             return QUEUED
+        if gates & GATE_NO_TOUCH:
+            self.services.keyspace.keep_clocks(client.no_touch and command.full_name != b"touch")
         if gates & GATE_MONITORS:
             self.show_script(client, command, argv, argc)
         return None
@@ -601,6 +678,8 @@ class CommandTable:
     @cython.cfunc
     def refuse(self, client: Client, command: Command, text: str) -> object:
         """The error for a command that is not executed; an open transaction will abort."""
+        if client.tracker is not None and client.transaction is None:
+            client.tracker.is_spent = True
         if command is not None:
             command.rejected += 1
         if command is not None and command.role == ROLE_EXEC:
@@ -648,10 +727,18 @@ class CommandTable:
         if 0 < self.latency_us <= elapsed_us:
             services.latency.add(event, elapsed_us // 1000)
 
+    @cython.cfunc
+    def make_room(self) -> cython.bint:
+        """Evict what is too much; False if more than maxmemory is left."""
+        self.tracking.outside_call = True
+        try:
+            return self.memory_limit.make_room()
+        finally:
+            self.tracking.outside_call = False
+
     def out_of_memory(self) -> cython.bint:
         """Whether the memory limit is exceeded, whatever was evicted."""
-        services = self.services
-        return self.gates & GATE_MEMORY != 0 and not services.keyspace.make_room(services.config.maxmemory)
+        return self.gates & GATE_MEMORY != 0 and not self.make_room()
 
     def writes_refused(self) -> cython.bint:
         """Whether a failed save forbids commands that write."""

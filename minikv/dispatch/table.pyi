@@ -3,10 +3,12 @@ from types import ModuleType
 
 from minikv.dispatch.client import Client, Waiting
 from minikv.dispatch.histogram import Histogram
+from minikv.dispatch.memory_limit import MemoryLimit
 from minikv.dispatch.permissions import Requirements
 from minikv.dispatch.services import Services
 from minikv.dispatch.spec import CommandSpec
 from minikv.dispatch.stats import Stats
+from minikv.dispatch.tracking import Tracking
 
 class Command:
     spec: CommandSpec
@@ -28,6 +30,8 @@ class Command:
 class CommandTable:
     commands: dict[bytes, Command]
     stats: Stats
+    memory_limit: MemoryLimit
+    tracking: Tracking
     keeps_histograms: bool
     allows_noscript: bool
     def __init__(self, services: Services, stats: Stats) -> None: ...
@@ -48,6 +52,8 @@ class CommandTable:
         monitors: bool,
     ) -> None: ...
     def set_waiting(self, waiting: bool) -> None: ...
+    def set_tracking(self, tracking: bool) -> None: ...
+    def set_no_touch(self, no_touch: bool) -> None: ...
     def set_busy(self, error: str | None) -> None: ...
     def call_again(self, waiting: Waiting, key: bytes) -> object: ...
     def count_unblocked(self, waiting: Waiting, value: object) -> None: ...

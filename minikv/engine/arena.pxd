@@ -61,6 +61,7 @@ cdef struct Heap:                   # parent-only; one for each store
     uint64_t vain_pages             # live_pages when evacuation gained nothing
     uint32_t kind                   # of the records: KEYS, or the type of the collection whose elements they are
     uint32_t first_segment          # its number plus 1; 0: none
+    uint64_t deferred_bytes         # of deaths that wait for the child
     bint retired                    # nothing leads to its segments any more; they wait to be freed
     uint32_t next_retired           # store; 0: none
     uint32_t walk_first             # items of the plan
@@ -107,6 +108,7 @@ cdef class Arena:
     cdef readonly uint64_t resident_pages   # of segments: those that have memory
     cdef readonly uint32_t marked_segments
     cdef readonly uint64_t deferred_deaths
+    cdef readonly uint64_t deferred_bytes   # of live_bytes: deaths that wait for the child
     cdef readonly uint64_t relocated_records    # since the snapshot was opened: written elsewhere because they were frozen
     cdef readonly uint64_t relocated_bytes
     cdef public uint32_t segment_limit      # tests: fewer segments than reserved
@@ -171,6 +173,7 @@ cdef class Arena:
     cdef void _make_huge(self, uint32_t number) noexcept nogil
     cdef uint64_t _allocate_run(self, uint32_t store_number, uint64_t nbytes) noexcept nogil
     cdef void _free_run(self, uint32_t number) noexcept nogil
+    cdef uint64_t _rounded(self, Segment *segment, uint64_t nbytes) noexcept nogil
     cdef void _free_now(self, uint64_t offset, uint64_t nbytes) noexcept nogil
     cdef void _forget_deaths(self, Segment *segment) noexcept nogil
     cdef bint _is_walked(self, uint32_t number) noexcept nogil

@@ -733,6 +733,14 @@ class Arena:
         self.deaths.links[link].next = segment.deferred
         segment.deferred = link
         self.deferred_deaths += 1
+        nbytes = self._rounded(segment, nbytes)
+        self.heaps[segment.store_number].deferred_bytes += nbytes
+        self.deferred_bytes += nbytes
+
+    def _rounded(self, segment: cython.pointer[Segment], nbytes: uint64_t) -> uint64_t:
+        """What a record of `nbytes` takes in a segment."""
+        unit: uint64_t = GRANULE if segment.kind == RECORDS else 4096
+        return (nbytes + unit - 1) & ~(unit - 1)
 
     def _free_now(self, offset: uint64_t, nbytes: uint64_t) -> cython.void:
         number: uint32_t = cython.cast(uint32_t, offset >> SEGMENT_SHIFT)
@@ -781,6 +789,8 @@ class Arena:
         """Every segment of the store at once; a child keeps its own view of them."""
         heap: cython.pointer[Heap] = cython.address(self.heaps[store_number])
         self.live_bytes -= self.heap_bytes(store_number)
+        self.deferred_bytes -= heap.deferred_bytes
+        heap.deferred_bytes = 0
         while heap.first_segment:
             self._drop_segment(heap.first_segment - 1)
         self.forget_store(store_number)
@@ -799,6 +809,8 @@ class Arena:
         """Drop a store's records now and free its segments later, in the order in which stores are retired."""
         heap: cython.pointer[Heap] = cython.address(self.heaps[store_number])
         self.live_bytes -= self.heap_bytes(store_number)
+        self.deferred_bytes -= heap.deferred_bytes
+        heap.deferred_bytes = 0
         heap.bump = heap.bump_end = heap.gap = heap.gap_end = heap.sweep_end = 0
         heap.live_granules = heap.live_pages = 0
         heap.retired = True
@@ -952,6 +964,7 @@ class Arena:
         done: uint64_t = 0
         link: uint32_t
         number: uint32_t
+        size: uint64_t
         death: Link
         segment: cython.pointer[Segment]
         while self.drained < self.walk_len and self.drained < self.progress[RANK_PASSED]:
@@ -967,7 +980,10 @@ class Arena:
                 self.deaths.free(link)
                 self.deferred_deaths -= 1
                 if not self.heaps[segment.store_number].retired:
-                    self._free_now(death.offset, cython.cast(uint64_t, death.granules) << GRANULE_SHIFT)
+                    size = cython.cast(uint64_t, death.granules) << GRANULE_SHIFT
+                    self.heaps[segment.store_number].deferred_bytes -= self._rounded(segment, size)
+                    self.deferred_bytes -= self._rounded(segment, size)
+                    self._free_now(death.offset, size)
                 done += 1
             # The segment that was being filled at the fork may never have held a record.
             self._leave(segment_end(number))
@@ -1204,12 +1220,21 @@ class Arena:
         marked: uint32_t = 0
         retired: uint32_t = 0
         resident: uint64_t = 0
+        deferred: uint64_t = 0
+        link: uint32_t
         for number in range(self.segments_checked()):
             segment = cython.address(self.segments[number])
             used += segment.kind != FREE
+            link = 0 if self.heaps[segment.store_number].retired else segment.deferred
+            while link:
+                deferred += self._rounded(
+                    segment, cython.cast(uint64_t, self.deaths.links[link].granules) << GRANULE_SHIFT
+                )
+                link = self.deaths.links[link].next
             marked += segment.marked
             resident += resident_of(segment)
             retired += segment.kind != FREE and self.heaps[segment.store_number].retired
+        assert deferred == self.deferred_bytes, f"{deferred} bytes wait for the child, {self.deferred_bytes} counted"
         assert used == self.segments_used
         assert retired == self.retired_segments
         assert marked == self.marked_segments

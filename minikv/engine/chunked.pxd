@@ -38,7 +38,7 @@ cdef int begin_chunked(KeyStore store, Key key, uint64_t *slot, uint8_t kind) ex
 cdef uint8_t *edit_chunk(KeyStore store, uint64_t *slot, uint32_t number, uint64_t at, uint64_t removed, uint64_t inserted,
                          int change, uint64_t spare) except NULL
 cdef uint8_t *insert_chunk(KeyStore store, uint64_t *slot, uint32_t number, uint64_t size, uint64_t spare) except NULL
-cdef int remove_chunk(KeyStore store, uint64_t *slot, uint32_t number) except -1
+cdef int remove_chunks(KeyStore store, uint64_t *slot, uint32_t number, uint32_t count) except -1
 cdef int trim_chunk(KeyStore store, uint64_t *slot, uint32_t number) except -1
 cdef int split_chunk(KeyStore store, uint64_t *slot, uint32_t number, uint64_t at, uint32_t left) except -1
 cdef int join_chunks(KeyStore store, uint64_t *slot, uint32_t number) except -1

@@ -19,6 +19,7 @@ A slot stays good through all of these.
 
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcpy, memmove
 from cython.cimports.minikv.engine.chunks import Chunks, chunk_bytes, root_of
 from cython.cimports.minikv.engine.key_store import KeyStore
@@ -96,7 +97,7 @@ def edit_chunk(
     """Replace `removed` bytes, `at` bytes into the elements of a chunk, by `inserted` ones; `change` elements more.
 
     Returns where the caller writes them before any other call. spare: room to grow, should the chunk be written anew.
-    A bucket may be empty before, and after; an ordered chunk that becomes empty is the business of remove_chunk.
+    A bucket may be empty before, and after; an ordered chunk that becomes empty is the business of remove_chunks.
     """
     chunks: Chunks = store.stores.chunks
     base: Bytes = store.arena.base
@@ -261,17 +262,27 @@ def insert_element(
     return edit_chunk(store, slot, place.number, place.at, 0, size, 1, spare)
 
 
-def remove_chunk(store: KeyStore, slot: cython.pointer[uint64_t], number: uint32_t) -> cython.int:
-    """Take out an ordered chunk with all of its elements."""
+def remove_chunks(store: KeyStore, slot: cython.pointer[uint64_t], number: uint32_t, count: uint32_t) -> cython.int:
+    """Take out ordered chunks with all of their elements."""
     at: uint64_t = CHUNKED_ROOT + CHUNK_ENTRY * cython.cast(uint64_t, number)
-    entry: uint64_t = chunk_entry(record_payload(store.record(slot)), number)
-    count_root(
-        store.rewrite(slot, at, CHUNK_ENTRY, 0) - at,
-        -cython.cast(cython.int, entry_elements(entry)),
-        -cython.cast(cython.int, chunk_used(store.arena.base + entry_place(entry))),
-        -1,
-    )
-    store.stores.chunks.discard(entry_place(entry))
+    payload: Bytes = record_payload(store.record(slot))
+    entries: cython.pointer[uint64_t] = cython.cast(cython.pointer[uint64_t], malloc(CHUNK_ENTRY * count))
+    elements: cython.int = 0
+    nbytes: cython.int = 0
+    index: uint32_t
+    if entries == cython.NULL:
+        raise MemoryError
+    for index in range(count):
+        entries[index] = chunk_entry(payload, number + index)
+        elements += cython.cast(cython.int, entry_elements(entries[index]))
+        nbytes += cython.cast(cython.int, chunk_used(store.arena.base + entry_place(entries[index])))
+    try:
+        payload = store.rewrite(slot, at, CHUNK_ENTRY * cython.cast(uint64_t, count), 0) - at
+        count_root(payload, -elements, -nbytes, -cython.cast(cython.int, count))
+        for index in range(count):
+            store.stores.chunks.discard(entry_place(entries[index]))
+    finally:
+        free(entries)
     return 0
 
 

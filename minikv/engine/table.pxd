@@ -1,5 +1,5 @@
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 from minikv.engine.arena cimport GRANULE_SHIFT, Arena
 from minikv.engine.memory cimport BlockPool
@@ -57,6 +57,16 @@ cdef inline uint64_t slot_offset(const uint64_t *slot) noexcept nogil:
     return slot[0] >> TAG_BITS << GRANULE_SHIFT
 
 
+cdef inline uint64_t slot_hash(const uint64_t *slot) noexcept nogil:
+    """A hash with the bits that a table knows of its entry's: it leads to the entry as the whole hash would."""
+    cdef uint64_t tag = slot[0] & ((<uint64_t>1 << TAG_BITS) - 1)
+    cdef uint64_t home = tag >> PREFIX_BITS
+    cdef uint64_t fingerprint = (<const uint8_t *> (<uintptr_t> slot & ~<uintptr_t> (BUCKET_SIZE - 1)))[
+        ((<uintptr_t> slot >> 3) & 7) - 1
+    ]
+    return tag << (64 - PREFIX_BITS) | ((home << 16) + BUCKETS - 1) // BUCKETS << 8 | fingerprint
+
+
 cdef inline void move_slot(uint64_t *slot, uint64_t offset) noexcept nogil:
     slot[0] = (slot[0] & ((<uint64_t>1 << TAG_BITS) - 1)) | (offset >> GRANULE_SHIFT << TAG_BITS)
 
@@ -93,6 +103,9 @@ cdef class Tables:
     cdef void set_clock(self, const uint64_t *slot, uint32_t clock) noexcept nogil
     cdef uint64_t scan_home(self, TableState *table, uint64_t cursor, uint64_t *offsets, uint32_t *found) noexcept nogil
     cdef uint64_t random_offset(self, TableState *table, uint64_t random) noexcept nogil
+    cdef uint64_t *random_slot(self, TableState *table, uint64_t random) noexcept nogil
+    cdef uint32_t sample(self, TableState *table, uint64_t random, uint32_t buckets, uint64_t **slots) noexcept nogil
+    cdef uint64_t *find_tag(self, TableState *table, uint64_t hash_) noexcept nogil
     cdef void clear(self, TableState *table) noexcept nogil
     cdef bint clear_some(self, TableState *table, uint32_t *place, uint32_t limit) noexcept nogil
     cdef void check(self, TableState *table) except *
@@ -103,4 +116,5 @@ cdef class Tables:
     cdef bint _double_directory(self, TableState *table) noexcept nogil
     cdef bint _split(self, TableState *table, uint32_t index) noexcept nogil
     cdef void _merge(self, TableState *table, uint32_t prefix) noexcept nogil
+    cdef uint8_t *_random_block(self, TableState *table, uint64_t *random) noexcept nogil
     cdef uint64_t _first_from(self, TableState *table, uint64_t random) noexcept nogil

@@ -245,6 +245,34 @@ class Tables:
             home = 0 if home + 1 == BUCKETS else home + 1
         return cython.NULL
 
+    def find_tag(self, table: cython.pointer[TableState], hash_: uint64_t) -> cython.pointer[uint64_t]:
+        """An entry of which the table knows what it would know of a key of this hash, most likely that key's; or NULL.
+
+        No record is read.
+        """
+        bucket: cython.pointer[uint64_t]
+        tag: uint64_t = tag_of(hash_)
+        home: uint64_t = tag >> PREFIX_BITS
+        matches: uint64_t
+        slot: cython.int
+        _step: cython.int
+        block: Bytes
+        if table.used == 0:
+            return cython.NULL
+        block = self._block(table.directory[(tag & PREFIX_MASK) >> (PREFIX_BITS - table.depth)])
+        for _step in range(BUCKETS):
+            bucket = bucket_of(block, home)
+            matches = matches_in(bucket[0], hash_ & 0xFF)
+            while matches:
+                slot = 1 + (__builtin_ctzll(matches) >> 3)
+                matches &= matches - 1
+                if (bucket[slot] & TAG_MASK) == tag and bucket[slot] > TAG_MASK:
+                    return bucket + slot
+            if bucket[0] >> 56 == 0:
+                return cython.NULL
+            home = 0 if home + 1 == BUCKETS else home + 1
+        return cython.NULL
+
     def find_chunked(
         self, table: cython.pointer[TableState], hash_: uint64_t, number: uint32_t
     ) -> cython.pointer[uint64_t]:
@@ -555,6 +583,76 @@ class Tables:
             # The multiplier of Knuth's MMIX generator spreads the bits for the next try.
             random = random * cython.cast(uint64_t, 6364136223846793005) + cython.cast(uint64_t, 1442695040888963407)
         return self._first_from(table, random)
+
+    def _random_block(self, table: cython.pointer[TableState], random: cython.pointer[uint64_t]) -> Bytes:
+        """One of a table's blocks, each as likely as any other; the random bits are used up and replaced.
+
+        A block that fills several places of the directory counts at the first of them only.
+        """
+        _try: cython.int
+        block: Bytes = cython.NULL
+        place: uint64_t
+        for _try in range(64):
+            # The multiplier of Knuth's MMIX generator spreads the bits for the next try.
+            random[0] = random[0] * cython.cast(uint64_t, 6364136223846793005) + cython.cast(
+                uint64_t, 1442695040888963407
+            )
+            place = (random[0] >> 42) >> (PREFIX_BITS - table.depth)
+            block = self._block(table.directory[place])
+            if place & ((1 << (table.depth - header_of(block).depth)) - 1) == 0:
+                break
+        return block
+
+    def random_slot(self, table: cython.pointer[TableState], random: uint64_t) -> cython.pointer[uint64_t]:
+        """An entry chosen by 64 random bits, each as likely as any other; NULL if there is none."""
+        _try: cython.int
+        block: Bytes
+        place: uint64_t
+        slot: cython.pointer[uint64_t] = cython.NULL
+        slots: cython.pointer[uint64_t][336]
+        if table.used == 0:
+            return cython.NULL
+        for _try in range(256):
+            block = self._random_block(table, cython.address(random))
+            place = ((random >> 8) & 0xFFFF) * BLOCK_ENTRIES >> 16
+            slot = bucket_of(block, place // ENTRIES) + 1 + place % ENTRIES
+            if slot[0]:
+                return slot
+        self.sample(table, random, BUCKETS, slots)
+        return slots[0]
+
+    def sample(
+        self,
+        table: cython.pointer[TableState],
+        random: uint64_t,
+        buckets: uint32_t,
+        slots: cython.pointer[cython.pointer[uint64_t]],
+    ) -> uint32_t:
+        """The entries of up to 48 neighbouring buckets into `slots`, at most 7 of each; how many there are.
+
+        Keys are spread by their hashes, so neighbours are as good a sample as any, and near in memory.
+        """
+        block: Bytes
+        bucket: cython.pointer[uint64_t]
+        at: uint64_t
+        found: uint32_t = 0
+        slot: cython.int
+        _step: uint32_t
+        if table.used == 0:
+            return 0
+        if table.used < BLOCK_ENTRIES // 8:
+            buckets = BUCKETS
+        while found == 0:
+            block = self._random_block(table, cython.address(random))
+            at = ((random >> 8) & 0xFFFF) * BUCKETS >> 16
+            for _step in range(buckets):
+                bucket = bucket_of(block, at)
+                for slot in range(1, ENTRIES + 1):
+                    if bucket[slot]:
+                        slots[found] = bucket + slot
+                        found += 1
+                at = 0 if at + 1 == BUCKETS else at + 1
+        return found
 
     def _first_from(self, table: cython.pointer[TableState], random: uint64_t) -> uint64_t:
         """The first record at or behind a random place of a sparse table."""

@@ -25,7 +25,7 @@ The value of a single key (value_bytes, for DUMP) is the parent's own work. It f
 """
 
 import cython
-from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
+from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cython.cimports.libc.errno import EINVAL, ENOMEM
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memmove, memset
@@ -688,7 +688,7 @@ def elements_bytes(stores: Stores, kind: uint8_t, payload: Bytes, compress: cyth
     spread: uint32_t = spread_of(kind, payload)
     walker: Walker = Walker(stores.arena, [])
     walk: cython.pointer[Walk] = walker.walk
-    buffer: bytearray = bytearray(VALUE_BUFFER)
+    buffer: bytearray = PyByteArray_FromStringAndSize(cython.NULL, VALUE_BUFFER)  # not filled: only what is used costs
     start: Bytes = cython.cast(Bytes, PyByteArray_AS_STRING(buffer))
     offsets: uint64_t[BLOCK_ENTRIES]
     found: uint32_t = 0

@@ -8,6 +8,10 @@ cdef bytes string_at(uint8_t *at)
 cdef uint8_t *write_string(uint8_t *at, bytes text, uint64_t length) except NULL
 
 
+cdef enum:
+    BUILT_AT_ONCE = 5               # elements of one command that make a new collection by a Builder
+
+
 @cython.no_gc
 cdef class Collection:
     cdef readonly Database database
@@ -29,6 +33,7 @@ cdef class Collection:
     cdef uint8_t *find_chunked(self, bytes name, uint32_t *number) noexcept
     cdef uint64_t *find_spread(self, bytes name, uint64_t *hash_) noexcept
     cdef uint8_t *find_entry(self, bytes name) noexcept
+    cdef Py_ssize_t build(self, tuple names, object values) except -1
     cdef uint8_t *grow_packed(self, uint8_t *before, uint64_t size) except NULL
     cdef uint8_t *room_in_bucket(self, bytes name, uint64_t size) except NULL
     cdef uint8_t *room_in_order(self, ChunkPlace place, uint64_t size, uint64_t spare) except NULL

@@ -33,7 +33,7 @@ from cython.cimports.minikv.engine.chunked import (
     insert_element,
     join_bucket,
     join_if_sparse,
-    remove_chunk,
+    remove_chunks,
     seek_element,
     span_of,
     split_bucket,
@@ -235,6 +235,32 @@ class Collection:
             self.vanish_if_empty()
             raise
 
+    def build(self, names: tuple, values: object) -> cython.Py_ssize_t:
+        """Make the collection, whose key is not there, of all these elements; returns how many are different.
+
+        values: a hash's or sorted set's, one for each name; then it returns 0 and has done nothing if a name comes
+        twice. A change for each element, or ArenaFull and none.
+        """
+        place: cython.Py_ssize_t
+        count: cython.Py_ssize_t = 0
+        builder: Builder = Builder(self.database, self.kind)
+        try:
+            for place in range(len(names)):
+                if builder.add(names[place], None if values is None else values[place]):
+                    count += 1
+                elif values is not None:
+                    builder.abandon()
+                    return 0
+            builder.finish(key_of(self.key, self.hash_), self.at_slot(), 0)
+        except BaseException:
+            builder.abandon()
+            raise
+        self.spread = spread_of(cython.cast(uint8_t, self.kind), self.payload())
+        self.chunked = is_chunked(cython.cast(uint8_t, self.kind), self.payload())
+        self.database.keyspace.dirty += count - 1
+        self.changed()
+        return count
+
     def chunk_out(self) -> cython.int:
         """Put the elements of a packed collection, or of a new one, into chunks."""
         store: KeyStore = self.database.store
@@ -323,7 +349,7 @@ class Collection:
         span: Span = span_of(store.arena.base, payload, number)
         ordered: cython.bint = not has_buckets(self.kind)
         if ordered and size == cython.cast(uint64_t, span.end - span.start):
-            remove_chunk(store, self.slot, number)
+            remove_chunks(store, self.slot, number, 1)
         else:
             edit_chunk(store, self.slot, number, at - span.start, size, 0, -cython.cast(cython.int, count), 0)
         root: Root = root_of(self.payload())

@@ -19,6 +19,11 @@ cdef inline Key key_of(bytes key, uint64_t hash_) noexcept:
     return make_key(<const uint8_t *> PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), hash_)
 
 
+cdef class ChangeListener:
+    cdef int key_changed(self, bytes key) except -1
+    cdef int emptied(self) except -1
+
+
 @cython.final
 cdef class Watch:
     cdef bint _broken
@@ -37,6 +42,7 @@ cdef class Keyspace:
     cdef public object is_compact   # (database, key): whether Redis keeps a collection in one piece, which is freed at once
     cdef public dict ready          # (database number, key) of awaited keys that have changed, in that order: None
     cdef Watch awaited              # among a key's watchers: somebody waits for it
+    cdef ChangeListener listener
     cdef uint64_t random_state
     cdef public int64_t now_ms
     cdef public int64_t dirty
@@ -44,14 +50,21 @@ cdef class Keyspace:
     cdef public bint active_expire, keeps_expired
     cdef bint frees_expired_lazily
     cdef public bint lfu
+    cdef bint keeps_clocks          # reads leave the access clocks as they are
+    cdef bint is_plain_lru          # neither of the two
     cdef public int lfu_log_factor
     cdef public int lfu_decay_time
     cdef uint64_t peak
+    cdef uint64_t slack             # resident bytes that serve neither live records nor new ones; see claimed
+    cdef uint64_t slack_pages       # the arena's resident pages when slack was measured
     cdef list observers             # (classes, reader) of each
     cdef int event_classes          # that any of them wants
 
     cpdef void tick(self)
+    cpdef int keep_clocks(self, bint keep) except -1
     cdef int tell(self, int event_class, bytes event, int number, bytes key) except -1
+    cdef uint64_t claimed(self) noexcept
+    cdef void measure_slack(self) noexcept
     cdef list walk_parts(self, bint relocate, bint opening)
     cdef uint64_t random(self) noexcept nogil
     cdef uint32_t aged_frequency(self, uint32_t clock) noexcept nogil
@@ -87,15 +100,13 @@ cdef class Database:
     cdef uint64_t *find_hashed(self, bytes key, uint64_t hash_) except? NULL
     cdef void prefetch(self, tuple keys, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step, uint64_t *hashes) noexcept
     cdef int put(self, bytes key, bytes value, uint64_t hash_, uint64_t *slot, int64_t expire_at_ms, int encoding) except -1
-    cdef int put_observed(self, bytes key, bytes value, uint64_t hash_, uint64_t *slot, int64_t expire_at_ms,
-                          int encoding) except -1
-    cdef inline int put_string(self, bytes key, bytes value, uint64_t hash_, uint64_t *slot, int64_t expire_at_ms,
-                        int encoding) except -1
+    cdef int note_put(self, bytes key, bint is_new) except -1
     cdef uint64_t *read(self, bytes key, uint64_t *hash_, bint stats, bint touch) except? NULL
     cdef int note_miss(self, bytes key, bint stats) except -1
     cdef void note_hit(self, const uint64_t *slot, bint stats, bint touch) noexcept
     cdef bytes string_at(self, const uint64_t *slot, uint64_t start, uint64_t stop)
     cdef void touch_clock(self, const uint64_t *slot) noexcept
+    cdef int evict(self, uint64_t *slot, bint lazily) except -1
     cdef int drop_expired(self, bytes key, uint64_t *slot, uint64_t hash_) except -1
     cdef bint has_expired(self, bytes key) noexcept
     cdef int64_t time_of(self, bytes key) noexcept
@@ -103,7 +114,9 @@ cdef class Database:
     cdef int fields_expired(self, bytes key, int count) except -1
     cdef int changed(self, bytes key) except -1
     cdef void drop_watchers(self, bytes key) noexcept
+    cdef void update_watched(self) noexcept
     cpdef int break_watches(self, bytes key) except -1
+    cdef int note_change(self, bytes key, bint wakes) except -1
     cdef uint64_t field_expiry_bytes(self, uint8_t *payload) noexcept
     cdef bint is_roomy(self, uint64_t count) noexcept
     cdef list collect(self, uint64_t *cursor, Py_ssize_t count, bint drop)

@@ -60,6 +60,7 @@ from cython.cimports.minikv.engine.table import Key, hash_key, make_key, slot_of
 from cython.cimports.minikv.engine.walker import Walker, value_bytes
 from cython.cimports.minikv.keyspace.database import key_of
 from cython.cimports.minikv.keyspace.events import (
+    EVENT_EVICTED,
     EVENT_EXPIRED,
     EVENT_GENERIC,
     EVENT_MISSED,
@@ -100,6 +101,18 @@ LAZY_PARTS = cython.declare(uint64_t, 64)
 LIST_NODE_BYTES = cython.declare(uint64_t, 8192)
 # Expiry times looked at for an average.
 TTL_SAMPLES = 16
+
+
+class ChangeListener:
+    """Hears of the keys of all databases that change. It may send messages, but must not touch the data."""
+
+    def key_changed(self, key: bytes) -> cython.int:
+        """A key has changed, expired or been evicted."""
+        raise NotImplementedError
+
+    def emptied(self) -> cython.int:
+        """One or all databases were emptied."""
+        raise NotImplementedError
 
 
 class Watch:
@@ -149,6 +162,8 @@ class Keyspace:
         self.is_compact = None
         self.ready = {}
         self.awaited = Watch()
+        self.listener = None
+        self.keeps_clocks = False
         self.observers = []
         self.tick()
 
@@ -170,10 +185,17 @@ class Keyspace:
         else:
             clock_gettime(CLOCK_REALTIME, cython.address(time))
             self.now_ms = cython.cast(int64_t, time.tv_sec) * 1000 + time.tv_nsec // 1000000
+        self.is_plain_lru = not self.lfu and not self.keeps_clocks
         if self.lfu:
             self.arena.new_clock = cython.cast(uint32_t, (self.now_ms // 60000) & 0xFFFF) << 8 | LFU_NEW_KEY
         else:
             self.arena.new_clock = cython.cast(uint32_t, self.now_ms // 1000) & CLOCK_MASK
+
+    def keep_clocks(self, keep: cython.bint) -> cython.int:
+        """Whether reads leave the access clocks as they are (CLIENT NO-TOUCH)."""
+        self.keeps_clocks = keep
+        self.is_plain_lru = not keep and not self.lfu
+        return 0
 
     def set_clock(self, clock) -> None:
         """Take the time from clock() -> Unix ms instead; None for the system's."""
@@ -229,7 +251,20 @@ class Keyspace:
 
     def flush_all(self, lazily: bool = False) -> int:
         """Empty every database; returns the number of keys removed. lazily: their memory is freed later."""
-        return sum([database.flush(lazily) for database in self.databases])
+        database: Database
+        removed = sum([database.empty(lazily) for database in self.databases])
+        if self.listener is not None:
+            self.listener.emptied()
+        return removed
+
+    def listen(self, listener: ChangeListener | None) -> None:
+        """Report every change from now on; None: to nobody."""
+        database: Database
+        if listener is self.listener:
+            return
+        self.listener = listener
+        for database in self.databases:
+            database.update_watched()
 
     def expire_cycle(self, limit: int) -> int:
         """Delete up to `limit` keys whose time has passed, the longest overdue of a database first."""
@@ -276,13 +311,6 @@ class Keyspace:
         """Whether the memory of large collections is freed later: of keys that expire, of what others replace."""
         self.frees_expired_lazily = expired
         self.stores.replaces_lazily = replaced
-
-    def make_room(self, limit: int) -> bool:
-        """True if no more than `limit` bytes are claimed, once what waits has been freed as far as needed."""
-        while self.claimed_bytes > limit:
-            if not self.stores.free_step() and self.pool.trim(BLOCKS_PER_CALL) == 0:
-                return False
-        return True
 
     # Figures
 
@@ -334,20 +362,45 @@ class Keyspace:
 
     @property
     def claimed_bytes(self) -> int:
-        """What maxmemory limits: used_bytes without the gaps that the databases' next records fill.
+        """What maxmemory limits: used_bytes without what new records fill, and without what waits for the child.
 
         A gap is as good as free memory: a write that goes there adds nothing to used_bytes. So after a deletion writes
         go on at once, although it may take until later that evacuation gives whole segments back. Gaps in the segments
-        of a large collection serve that collection only, and count as used until they are evacuated.
+        of a large collection serve that collection only, and count as used until they are evacuated. So does what a
+        snapshot's child still reads not count: it goes with the snapshot, and no deletion makes it go earlier.
         """
-        claimed: uint64_t = self.used_bytes
+        self.measure_slack()
+        return self.claimed()
+
+    @property
+    def deferred_bytes(self) -> int:
+        """What is deleted, or written elsewhere, and waits for a snapshot's child."""
+        return self.arena.deferred_bytes
+
+    def claimed(self) -> uint64_t:
+        """claimed_bytes, in a few instructions as long as the arena has the same pages."""
+        arena: Arena = self.arena
+        if arena.resident_pages != self.slack_pages:
+            self.measure_slack()
+        return (
+            arena.live_bytes
+            - arena.deferred_bytes
+            + self.slack
+            + cython.cast(uint64_t, self.pool.used) * 4096
+            + self.stores.resident_bytes()
+        )
+
+    def measure_slack(self) -> cython.void:
+        """Measure what of the resident pages is neither live nor a gap that any record of a database may fill."""
         gaps: uint64_t = 0
+        held: uint64_t = self.arena.resident_bytes()
         database: Database
         for database in self.databases:
             gaps += self.arena.gap_bytes(database.store.number)
             gaps += self.arena.gap_bytes(2 * len(self.databases) + database.store.number)
         # In small pages what a segment could still hold has no memory yet.
-        return max(claimed - min(gaps, claimed), self.arena.live_bytes + cython.cast(uint64_t, self.pool.used) * 4096)
+        self.slack = max(held - min(gaps, held), self.arena.live_bytes) - self.arena.live_bytes
+        self.slack_pages = self.arena.resident_pages
 
     @property
     def peak_bytes(self) -> int:
@@ -397,7 +450,7 @@ class Keyspace:
             assert live.get(chunk_store, (0, 0)) == chunks, f"database {number}: other chunks than its keys lead to"
             for watchers in database.watchers.values():
                 assert watchers
-            assert (database.observed & WATCHED != 0) == (len(database.watchers) > 0)
+            assert (database.observed & WATCHED != 0) == (len(database.watchers) > 0 or self.listener is not None)
 
     def set_debug(self, poison: bool = False, segment_limit: int = 0) -> None:
         """For tests: fill freed memory with a pattern; limit the arena to `segment_limit` segments."""
@@ -478,7 +531,8 @@ class Keyspace:
 class Database:
     """One numbered database.
 
-    observed: the classes of events that somebody wants to know of, and WATCHED if `watchers` is not empty.
+    observed: the classes of events that somebody wants to know of, and WATCHED if `watchers` is not empty or there
+    is a listener.
     """
 
     def __init__(self, keyspace: Keyspace, number: int) -> None:
@@ -500,13 +554,9 @@ class Database:
         slot: cython.pointer[uint64_t] = self.store.find(
             cython.cast(Bytes, PyBytes_AS_STRING(key)), PyBytes_GET_SIZE(key), hash_
         )
-        at_ms: int64_t
         if slot != cython.NULL:
-            at_ms = record_expire_at(self.store.record(slot))
-            # A key lives through the whole of its last millisecond.
-            if at_ms != 0 and self.keyspace.now_ms > at_ms:
-                if not self.keyspace.keeps_expired:
-                    self.drop_expired(key, slot, hash_)
+            at_ms: int64_t = record_expire_at(self.store.record(slot))
+            if at_ms != 0 and expires(self, key, slot, hash_, at_ms):
                 return cython.NULL
         return slot
 
@@ -559,8 +609,10 @@ class Database:
         keyspace: Keyspace = self.keyspace
         counter: uint32_t
         above: uint32_t
-        if not keyspace.lfu:
+        if keyspace.is_plain_lru:
             self.store.tables.set_clock(slot, keyspace.arena.new_clock)
+            return
+        if keyspace.keeps_clocks:
             return
         counter = keyspace.aged_frequency(self.store.tables.get_clock(slot))
         above = counter - LFU_NEW_KEY if counter > LFU_NEW_KEY else 0
@@ -595,6 +647,17 @@ class Database:
             self.keyspace.tell(event_class, event, self.number, key)
         return 0
 
+    def evict(self, slot: cython.pointer[uint64_t], lazily: cython.bint) -> cython.int:
+        """Delete a key because memory is short. Not a change: nobody has made it."""
+        key_len: uint64_t = 0
+        data: Bytes = record_key(self.store.record(slot), cython.address(key_len))
+        hash_: uint64_t = hash_key(data, key_len)
+        key: bytes = bytes_at(data, key_len) if self.observed else b""
+        self.store.remove(slot, hash_, lazily)
+        self.keyspace.evicted_keys += 1
+        self.break_watches(key)
+        return self.notify(EVENT_EVICTED, b"evicted", key)
+
     def fields_expired(self, key: bytes, count: cython.int) -> cython.int:
         """Fields of a hash have expired and are deleted; perhaps the key went with the last one."""
         self.keyspace.expired_fields += count
@@ -606,22 +669,25 @@ class Database:
 
     def break_watches(self, key: bytes) -> cython.int:
         """For what counts as a change only to those who watch the key."""
-        watch: Watch
-        if self.observed & WATCHED:
-            for watch in self.watchers.get(key, ()):
-                if watch is self.keyspace.awaited:
-                    self.keyspace.ready[self.number, key] = None
-                else:
-                    watch._broken = True
-        return 0
+        return self.note_change(key, True) if self.observed & WATCHED else 0
 
     def shrunk(self, key: bytes) -> None:
         """The key's value has lost something: one change, which is no reason to wake who waits for it."""
-        watch: Watch
         self.keyspace.dirty += 1
         if self.observed & WATCHED:
-            for watch in self.watchers.get(key, ()):
-                watch._broken |= watch is not self.keyspace.awaited
+            self.note_change(key, False)
+
+    def note_change(self, key: bytes, wakes: cython.bint) -> cython.int:
+        """Pass a change on to those who watch the key, wait for it (if it wakes them), or listen to all changes."""
+        watch: Watch
+        for watch in self.watchers.get(key, ()):
+            if watch is not self.keyspace.awaited:
+                watch._broken = True
+            elif wakes:
+                self.keyspace.ready[self.number, key] = None
+        if self.keyspace.listener is not None:
+            self.keyspace.listener.key_changed(key)
+        return 0
 
     def note_ready(self, key: bytes) -> None:
         """Wake who waits for a key, although its value does not change."""
@@ -630,9 +696,14 @@ class Database:
 
     def break_all_watches(self, incoming: Database) -> None:
         """For keys that are here or come in: their values change."""
+        watch: Watch
         for key in self.watchers:
             if self.time_of(key) != C_MISSING or incoming.time_of(key) != C_MISSING:
-                self.break_watches(key)
+                for watch in self.watchers[key]:
+                    if watch is self.keyspace.awaited:
+                        self.keyspace.ready[self.number, key] = None
+                    else:
+                        watch._broken = True
 
     def string_at(self, slot: cython.pointer[cython.const[uint64_t]], start: uint64_t, stop: uint64_t) -> bytes:
         """Bytes start to stop of a string, both clamped to its length."""
@@ -770,7 +841,15 @@ class Database:
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
         expire_at_ms: int64_t = 0 if slot == cython.NULL else record_expire_at(self.store.record(slot))
-        self.put_observed(key, value, hash_, slot, expire_at_ms, encoding)
+        length: uint64_t = PyBytes_GET_SIZE(value)
+        memcpy(
+            self.store.put_string(key_of(key, hash_), slot, length, encoding, expire_at_ms),
+            PyBytes_AS_STRING(value),
+            length,
+        )
+        self.changed(key)
+        if slot == cython.NULL:
+            self.notify(EVENT_NEW, b"new", key)
 
     def set_all(self, pairs: tuple) -> cython.int:
         """Make keys strings, from alternating keys and values: all of them, or ArenaFull and none."""
@@ -826,39 +905,8 @@ class Database:
         expire_at_ms: int64_t,
         encoding: cython.int,
     ) -> cython.int:
-        if self.observed:
-            self.put_observed(key, value, hash_, slot, expire_at_ms, encoding)
-            return self.notify(EVENT_STRING, b"set", key)
-        self.put_string(key, value, hash_, slot, expire_at_ms, encoding)
-        self.keyspace.dirty += 1
-        return 0
-
-    def put_observed(
-        self,
-        key: bytes,
-        value: bytes,
-        hash_: uint64_t,
-        slot: cython.pointer[uint64_t],
-        expire_at_ms: int64_t,
-        encoding: cython.int,
-    ) -> cython.int:
-        """The same without the event `set`, where somebody watches or observes."""
-        is_new: cython.bint = slot == cython.NULL
-        self.put_string(key, value, hash_, slot, expire_at_ms, encoding)
-        self.changed(key)
-        return self.notify(EVENT_NEW, b"new", key) if is_new else 0
-
-    def put_string(
-        self,
-        key: bytes,
-        value: bytes,
-        hash_: uint64_t,
-        slot: cython.pointer[uint64_t],
-        expire_at_ms: int64_t,
-        encoding: cython.int,
-    ) -> cython.int:
         value_len: uint64_t = PyBytes_GET_SIZE(value)
-        if slot != cython.NULL and not self.keyspace.lfu:
+        if slot != cython.NULL:
             self.touch_clock(slot)
         memcpy(
             self.store.put_string(
@@ -871,7 +919,15 @@ class Database:
             PyBytes_AS_STRING(value),
             value_len,
         )
-        return 0
+        self.keyspace.dirty += 1
+        return self.note_put(key, slot == cython.NULL) if self.observed else 0
+
+    def note_put(self, key: bytes, is_new: cython.bint) -> cython.int:
+        """Tell those who watch the key, or observe."""
+        self.break_watches(key)
+        if is_new:
+            self.notify(EVENT_NEW, b"new", key)
+        return self.notify(EVENT_STRING, b"set", key)
 
     def set_range(self, key: bytes, offset: int, data: bytes) -> int:
         """Overwrite bytes of a string from `offset` on, which may lie behind its end; returns the new length.
@@ -898,9 +954,9 @@ class Database:
         return max(length, at + data_len)
 
     def append(self, key: bytes, data: bytes) -> int:
-        """Add bytes to the end of a string; returns the new length."""
+        """Add bytes to the end of a string, which the caller has accessed; returns the new length."""
         hash_: uint64_t = 0
-        slot: cython.pointer[uint64_t] = self.read(key, cython.address(hash_), False, True)
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
         length: uint64_t = 0
         if slot == cython.NULL:
             self.write(key, data)
@@ -1049,10 +1105,12 @@ class Database:
 
     # Expiry
 
-    def expire_at(self, key: bytes) -> int:
-        """Unix ms; 0: the key has no time; -1: there is no such key."""
+    def expire_at(self, key: bytes, touch: cython.bint = False) -> int:
+        """Unix ms; 0: the key has no time; -1: there is no such key. touch: this is an access."""
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        if slot != cython.NULL and touch:
+            self.touch_clock(slot)
         return MISSING if slot == cython.NULL else record_expire_at(self.store.record(slot))
 
     def set_expire(self, key: bytes, at_ms: int) -> bool:
@@ -1070,7 +1128,10 @@ class Database:
         """Clear the key's expiry; False if there was none."""
         hash_: uint64_t = 0
         slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
-        if slot == cython.NULL or record_expire_at(self.store.record(slot)) == 0:
+        if slot == cython.NULL:
+            return False
+        self.touch_clock(slot)
+        if record_expire_at(self.store.record(slot)) == 0:
             return False
         self.store.set_expire(slot, hash_, 0)
         self.changed(key)
@@ -1082,12 +1143,15 @@ class Database:
     def rename(self, key: bytes, new_key: bytes) -> bool:
         """Value and time go to new_key, overwriting it; False if there is no such key."""
         hash_: uint64_t = 0
-        if self.find(key, cython.address(hash_)) == cython.NULL:
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        if slot == cython.NULL:
             return False
+        self.touch_clock(slot)
         if key != new_key:
             self.move_record(key, self, new_key)
-            self.break_watches(new_key)
+            self.note_ready(new_key)  # who waits for it comes first, who listens hears of the old key first
             self.changed(key)
+            self.break_watches(new_key)
             if self.observed:
                 self.notify(EVENT_NEW, b"new", new_key)
                 self.notify(EVENT_GENERIC, b"rename_from", key)
@@ -1211,6 +1275,13 @@ class Database:
 
     def flush(self, lazily: bool = False) -> int:
         """Remove every key, whole segments at a time; returns how many there were. lazily: memory is freed later."""
+        removed: int = self.empty(lazily)
+        if self.keyspace.listener is not None:
+            self.keyspace.listener.emptied()
+        return removed
+
+    def empty(self, lazily: cython.bint) -> int:
+        """The same, which the listener does not hear of."""
         removed: int = self.store.table.used
         self.break_all_watches(self)
         self.store.clear(lazily)
@@ -1400,7 +1471,12 @@ class Database:
     def drop_watchers(self, key: bytes) -> cython.void:
         """Nobody watches the key any more."""
         del self.watchers[key]
-        if not self.watchers:
+        self.update_watched()
+
+    def update_watched(self) -> cython.void:
+        if self.watchers or self.keyspace.listener is not None:
+            self.observed |= WATCHED
+        else:
             self.observed &= ~WATCHED
 
     # Loading
@@ -1433,3 +1509,19 @@ class Database:
         elif idle_s > 0:
             clock = cython.cast(uint32_t, clock - idle_s) & CLOCK_MASK
         self.store.tables.set_clock(self.store.find(key, key_len, hash_key(key, key_len)), clock)
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=False)
+def expires(
+    database: Database, key: bytes, slot: cython.pointer[uint64_t], hash_: uint64_t, at_ms: int64_t
+) -> cython.int:
+    """Whether a key's time has passed: it is deleted then, or hidden. Apart, so that the way to the others stays short.
+
+    A key lives through the whole of its last millisecond.
+    """
+    if database.keyspace.now_ms <= at_ms:
+        return 0
+    if not database.keyspace.keeps_expired:
+        database.drop_expired(key, slot, hash_)
+    return 1

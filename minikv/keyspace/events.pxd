@@ -3,7 +3,7 @@
 from libc.stdint cimport uint32_t
 
 cdef enum:
-    WATCHED = 1                 # no class: somebody watches a key, or waits for one
+    WATCHED = 1                 # no class: somebody watches a key, waits for one, or listens to all changes
 
 cpdef enum:
     EVENT_GENERIC = 1 << 2      # del, expire, rename_from ...: of any type

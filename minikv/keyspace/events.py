@@ -27,6 +27,6 @@ def event_class_of(kind: uint32_t) -> cython.int:
         return EVENT_LIST
     if kind == TYPE_SET:
         return EVENT_SET
-    if kind == TYPE_HASH or kind == TYPE_HASH_TTL:
+    if kind in (TYPE_HASH, TYPE_HASH_TTL):
         return EVENT_HASH
     return EVENT_STREAM if kind == TYPE_STREAM else EVENT_SORTED_SET

@@ -7,6 +7,8 @@ cdef class Hash(Collection):
     cpdef bint contains(self, bytes field) except -1
     cpdef bint delete(self, bytes field) except -1
     cpdef bint set(self, bytes field, bytes value) except -1
+    cpdef Py_ssize_t set_all(self, tuple pairs) except -1
+    cpdef Py_ssize_t delete_all(self, tuple fields) except -1
 
     cpdef bint set_until(self, bytes field, bytes value, int64_t expire_at_ms) except -1
     cpdef bint keep_expiry(self, bytes field, bytes value) except -1

@@ -43,7 +43,7 @@ from cython.cimports.minikv.engine.record import (
     write_field_expiry,
 )
 from cython.cimports.minikv.engine.table import hash_key, slot_offset
-from cython.cimports.minikv.keyspace.collection import string_at, write_string
+from cython.cimports.minikv.keyspace.collection import BUILT_AT_ONCE, string_at, write_string
 from cython.cimports.minikv.keyspace.database import Database
 
 from minikv.errors import ArenaFull
@@ -119,6 +119,26 @@ class Hash:
         write_string(write_string(entry, field, field_len), value, value_len)
         self.changed()
         return True
+
+    def set_all(self, pairs: tuple) -> cython.Py_ssize_t:
+        """How many of the fields, each before its value, are new."""
+        count: cython.Py_ssize_t = 0
+        place: cython.Py_ssize_t
+        is_new: cython.bint = len(pairs) >= 2 * BUILT_AT_ONCE and self.at_slot() == cython.NULL
+        if is_new and self.build(pairs[::2], pairs[1::2]):
+            return len(pairs) // 2
+        self.database.make_sure_of_all(pairs)
+        for place in range(0, len(pairs), 2):
+            count += self.set(pairs[place], pairs[place + 1])
+        return count
+
+    def delete_all(self, fields: tuple) -> cython.Py_ssize_t:
+        """How many of the fields were there."""
+        field: bytes
+        count: cython.Py_ssize_t = 0
+        for field in fields:
+            count += self.delete(field)
+        return count
 
     def must_grow_by(self, old_size: uint64_t, size: uint64_t) -> cython.bint:
         """Whether a value of another size is too much for the form that the hash has; its field is there."""

@@ -19,6 +19,7 @@ cdef class List(Collection):
     cdef ChunkPlace chunk_place(self, uint64_t position) noexcept
     cdef uint8_t *room_for_other(self, int64_t index, uint8_t *entry, uint64_t old_size, uint64_t size) except NULL
     cdef int fill_from_chunks(self, list values, int64_t start) except -1
+    cdef uint64_t remove_whole(self, uint32_t number, uint64_t most) except 0
     cdef int remove_chunked(self, uint64_t index, uint64_t count) except -1
     cdef uint64_t remove_equal_chunked(self, bytes value, uint64_t limit, bint from_end) except? 0
     cdef uint32_t drop_equal(self, uint32_t number, bytes value, uint64_t limit, bint from_end) except? 0

@@ -7,6 +7,8 @@ All forms are looked through in runs: a packed list is one, a chunked list has o
 node.
 """
 
+import contextlib
+
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -20,7 +22,7 @@ from cython.cimports.minikv.engine.chunked import (
     Span,
     edit_chunk,
     join_if_sparse,
-    remove_chunk,
+    remove_chunks,
     seek_element,
     span_of,
 )
@@ -44,7 +46,7 @@ from cython.cimports.minikv.engine.record import (
     string_size,
 )
 from cython.cimports.minikv.keyspace.builder import replace_with_names
-from cython.cimports.minikv.keyspace.collection import string_at, write_string
+from cython.cimports.minikv.keyspace.collection import BUILT_AT_ONCE, string_at, write_string
 from cython.cimports.minikv.keyspace.database import Database
 
 from minikv.errors import ArenaFull
@@ -164,6 +166,8 @@ class List:
     def push_all(self, values: tuple, left: cython.bint) -> object:
         """Add elements one after another; the new length."""
         value: bytes
+        if len(values) >= BUILT_AT_ONCE and self.at_slot() == cython.NULL:
+            return self.build(values[::-1] if left else values, None)
         if len(values) > 1:
             self.database.make_sure_of_all(values)
         for value in values:
@@ -351,12 +355,29 @@ class List:
             end = span.start + place.at
             end += string_size(end)
             taken = min(count, cython.cast(uint64_t, place.index) + 1)
+            if taken == entry_elements(chunk_entry(self.payload(), place.number)):
+                count -= self.remove_whole(place.number, count)
+                continue
             start = span.start
             for number in range(place.index + 1 - taken):
                 start += string_size(start)
             self.shrink_chunked(place.number, start, end - start, cython.cast(uint32_t, taken))
             count -= taken
         return self.make_smaller()
+
+    def remove_whole(self, number: uint32_t, most: uint64_t) -> uint64_t:
+        """Take out a chunk and those before it, with `most` elements together; returns how many elements that were."""
+        store: KeyStore = self.database.store
+        payload: Bytes = self.payload()
+        first: uint32_t = number
+        taken: uint64_t = entry_elements(chunk_entry(payload, number))
+        while first and taken + entry_elements(chunk_entry(payload, first - 1)) <= most:
+            first -= 1
+            taken += entry_elements(chunk_entry(payload, first))
+        remove_chunks(store, self.slot, first, number + 1 - first)
+        with contextlib.suppress(ArenaFull):  # it can wait
+            join_if_sparse(store, self.slot, TYPE_LIST, first)
+        return taken
 
     # By value
 
@@ -464,7 +485,7 @@ class List:
         if not matches:
             return 0
         if len(matches) == elements:
-            remove_chunk(self.database.store, self.slot, number)
+            remove_chunks(self.database.store, self.slot, number, 1)
             return elements
         gone: set = set(matches)
         for position in range(elements):

@@ -9,7 +9,7 @@ from cython.cimports.libc.stdint import uint64_t
 from cython.cimports.minikv.engine.int64 import is_int64
 from cython.cimports.minikv.engine.record import TYPE_SET, Bytes, length_size
 from cython.cimports.minikv.keyspace.builder import replace_with_names
-from cython.cimports.minikv.keyspace.collection import write_string
+from cython.cimports.minikv.keyspace.collection import BUILT_AT_ONCE, write_string
 from cython.cimports.minikv.keyspace.database import Database
 
 # Members that are taken out of a table before they are looked up elsewhere, since a limit may end it all.
@@ -65,6 +65,29 @@ class Set:
         write_string(at, member, member_len)
         self.changed()
         return True
+
+    def add_all(self, members: tuple) -> cython.Py_ssize_t:
+        """How many of the members are new."""
+        member: bytes
+        count: cython.Py_ssize_t = 0
+        if len(members) >= BUILT_AT_ONCE and self.at_slot() == cython.NULL:
+            return self.build(members, None)
+        self.database.make_sure_of_all(members)
+        for member in members:
+            count += self.add(member)
+        return count
+
+    def remove_all(self, members: tuple) -> cython.Py_ssize_t:
+        """How many of the members were there."""
+        member: bytes
+        count: cython.Py_ssize_t = 0
+        for member in members:
+            count += self.remove(member)
+        return count
+
+    def contains_each(self, members: tuple) -> list:
+        """1 for each member that is there, 0 for each that is not."""
+        return [1 if self.find_entry(member) != cython.NULL else 0 for member in members]
 
     def remove(self, member: bytes) -> cython.bint:
         """True if the member was there; the last one takes the key with it."""

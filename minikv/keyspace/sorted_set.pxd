@@ -8,6 +8,7 @@ from minikv.keyspace.collection cimport Collection
 cdef class SortedSet(Collection):
     cpdef object score(self, bytes member)
     cpdef bint set(self, bytes member, double score) except -1
+    cpdef Py_ssize_t set_all(self, tuple members, list scores) except -1
     cpdef bint remove(self, bytes member) except -1
     cpdef object rank(self, bytes member)
 

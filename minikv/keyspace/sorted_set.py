@@ -38,7 +38,7 @@ from cython.cimports.minikv.engine.packed import PACKED_START, find_element, pac
 from cython.cimports.minikv.engine.record import SCORE_SIZE, TYPE_ZSET, Bytes, length_size, read_length, string_size
 from cython.cimports.minikv.engine.table import hash_key, slot_offset
 from cython.cimports.minikv.keyspace.builder import Builder
-from cython.cimports.minikv.keyspace.collection import string_at, write_string
+from cython.cimports.minikv.keyspace.collection import BUILT_AT_ONCE, string_at, write_string
 from cython.cimports.minikv.keyspace.database import Database
 
 from minikv.errors import ArenaFull
@@ -71,6 +71,19 @@ class SortedSet:
         return None if entry == cython.NULL else score_at(entry)
 
     # Changing
+
+    def set_all(self, members: tuple, scores: list) -> cython.Py_ssize_t:
+        """Give members scores, one after another; how many of them are new."""
+        count: cython.Py_ssize_t = 0
+        place: cython.Py_ssize_t
+        is_new: cython.bint = len(members) >= BUILT_AT_ONCE and self.at_slot() == cython.NULL
+        if is_new and self.build(members, scores):
+            return len(members)
+        if len(members) > 1:
+            self.database.make_sure_of_all(members)
+        for place in range(len(members)):
+            count += self.set(members[place], scores[place])
+        return count
 
     def set(self, member: bytes, score: cython.double) -> cython.bint:
         """Give a member a score, which is not NaN. True if the member is new; an equal score changes nothing."""

@@ -30,7 +30,7 @@ from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringA
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcmp, memcpy
-from cython.cimports.minikv.engine.chunked import edit_chunk, insert_chunk, remove_chunk, span_of, trim_chunk
+from cython.cimports.minikv.engine.chunked import edit_chunk, insert_chunk, remove_chunks, span_of, trim_chunk
 from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, root_of
 from cython.cimports.minikv.engine.key_store import KeyStore
 from cython.cimports.minikv.engine.listpack import pack_size, write_integer
@@ -827,7 +827,7 @@ class Stream:
         if self.chunked:
             if self.nodes() == 1:
                 return self.put_packed(b"", 0, self.tail_now(), record_expire_at(store.record(self.slot)))
-            return remove_chunk(store, self.at_slot(), index)
+            return remove_chunks(store, self.at_slot(), index, 1)
         if not self.spread:
             place = node - self.payload()
             payload = (

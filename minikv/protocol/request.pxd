@@ -43,6 +43,7 @@ cdef class RequestReader:
     cdef PyObject *bulk
     cdef Py_ssize_t bulk_filled, bulk_capacity
     cdef int skip
+    cdef const char *window
     cdef const char *at
     cdef const char *end
     cdef const char *looked_to
@@ -60,6 +61,7 @@ cdef class RequestReader:
     cdef void release(self) noexcept
     cdef Py_ssize_t held_bytes(self) noexcept
     cdef Py_ssize_t unparsed_bytes(self) noexcept
+    cdef Py_ssize_t parsed_bytes(self) noexcept
     cdef bint direct(self) except -1
     cdef int direct_filled(self, Py_ssize_t length) except -1
 

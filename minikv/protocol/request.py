@@ -126,7 +126,7 @@ class RequestReader:
     @cython.exceptval(check=False)
     def load(self, data: cython.p_const_char, length: cython.Py_ssize_t) -> cython.void:
         """Show the next window. It is borrowed until `next` says NEED_MORE or `hold` is called."""
-        self.at = self.looked_to = data
+        self.window = self.at = self.looked_to = data
         self.end = data + length
 
     @cython.cfunc
@@ -231,6 +231,12 @@ class RequestReader:
     def unparsed_bytes(self) -> cython.Py_ssize_t:
         """Those of them that are no whole arguments yet: what client-query-buffer-limit counts."""
         return self.bulk_filled + self.kept_len + (self.end - self.at)
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def parsed_bytes(self) -> cython.Py_ssize_t:
+        """Bytes of the window that requests were made of; while its batch is served."""
+        return self.at - self.window
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -281,6 +281,8 @@ def next_of_zipmap(compact: CompactAt, element: ElementAt) -> cython.int:
     if length == WIDE_LENGTH:
         head = 5
         length = little_endian(at + 1, 4) if left >= head else 0
+        if length < WIDE_LENGTH:  # as Redis: a length has one form only
+            return wrong(compact, b"a zipmap with a short length in five bytes")
     if compact.value_next:
         head += 1
         free = at[head - 1] if left >= head else 0

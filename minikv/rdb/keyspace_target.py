@@ -132,7 +132,7 @@ class EngineTarget(LoadTarget):
     @cython.exceptval(-1, check=False)
     def _break_watches(self, key: ConstBytes, key_len: uint64_t) -> cython.int:
         """Clients can watch keys only if a running server loads."""
-        return self._database.break_watches(bytes_at(key, key_len)) if self._database.watchers else 0
+        return self._database.break_watches(bytes_at(key, key_len)) if self._database.observed else 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -242,8 +242,10 @@ class StreamReader:
             # Most often the next ID is the next one pending.
             if place >= entries or memcmp(table + place * PENDING_SIZE, at, ID_SIZE) != 0:
                 place = rows_below(table, entries, PENDING_SIZE, at)
-            if place == entries or memcmp(table + place * PENDING_SIZE, at, ID_SIZE) != 0 or taken[place]:
-                source.fail("Consumer entry not found in group global PEL, or found twice")
+            if place == entries or memcmp(table + place * PENDING_SIZE, at, ID_SIZE) != 0:
+                source.fail("Consumer entry not found in group global PEL")
+            if taken[place]:
+                source.fail("Stream consumer PEL entry already has a consumer assigned")
             taken[place] = 1
             place += 1
             at += ID_SIZE

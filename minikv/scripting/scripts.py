@@ -141,6 +141,10 @@ class Scripts:
         name = self.running.name if self.called_name.lower() not in EVALS else cython.cast(Script, self.running).body
         return (self.called_name, name, b"%d" % self.keys, *self.arguments)
 
+    def declared_keys(self) -> tuple:
+        """The keys of the script that runs."""
+        return self.arguments[: self.keys]
+
     # -- running -------------------------------------------------------------------------------------------------------
 
     @cython.cfunc

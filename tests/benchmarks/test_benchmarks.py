@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import commands, load, processes, startup
+from benchmarks import commands, eviction, load, processes, startup
 from benchmarks.datasets import DataSet
 from benchmarks.mixed import LARGE, MIXED, Collections, mixed
 from benchmarks.options import Options
@@ -171,6 +172,13 @@ def test_sweep_measures_requests_that_need_preparing(options: Options) -> None:
 
 
 @needs_redis
+def test_eviction_measures_hits_of_every_policy(options: Options) -> None:
+    report = eviction.run(dataclasses.replace(options, scale=0.01))
+    hits = {figure.name: figure.samples for figure in report.figures if figure.unit == "%"}
+    assert len(hits) == len(eviction.POLICIES) + 1
+    assert all(20 < sample < 95 for samples in hits.values() for values in samples.values() for sample in values)
+
+
 def test_startup_takes_a_sample_of_every_server(options: Options) -> None:
     report = startup.run(options)
     for figure in report.figures:

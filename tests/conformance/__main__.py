@@ -18,9 +18,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -53,11 +55,15 @@ FAST = {
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
-    try:
-        return run()
-    finally:
-        kill_all()
+    signal.signal(signal.SIGTERM, give_up)
+    signal.signal(signal.SIGINT, give_up)
+    return run()
+
+
+def give_up(number: int, frame: object) -> None:
+    """End at once, with all that was started; the threads would finish their units first."""
+    kill_all()
+    os._exit(1)
 
 
 def run() -> int:
@@ -66,6 +72,9 @@ def run() -> int:
         suite = suite_directory()
     except SuiteMissing as reason:
         print(f"NO CONFORMANCE RUN: {reason}", file=sys.stderr)
+        return 2
+    if options.write and (options.units or options.tests or options.fast or options.mode):
+        print("--write needs a whole run", file=sys.stderr)
         return 2
     exceptions = Exceptions.read()
     jobs = _jobs(options, suite, exceptions)
@@ -79,10 +88,11 @@ def run() -> int:
     known = {} if options.baseline else _read_baseline()
     if options.subject == "minikv" and not (options.tests or options.baseline or options.no_baseline):
         missing = [replace(job, subject="redis-server") for job in jobs if (job.mode, job.unit) not in known]
-        known |= _measured(_run_all(missing, suite, options))
+        _run_all(missing, suite, options)
+        known = _read_baseline()
     results = _run_all(jobs, suite, options)
     if options.baseline:
-        known = _measured(results)
+        known = _read_baseline()
     comparisons = [compare(result, known.get((result.mode, result.unit)), exceptions) for result in results]
     print(summary(comparisons, verbose=options.verbose))
     print(f"{time.monotonic() - began:.0f} s")
@@ -142,9 +152,13 @@ def _has_tls() -> bool:
 
 def _run_all(jobs: Sequence[Job], suite: Path, options: argparse.Namespace) -> list[Outcome]:
     """Run the units, some at a time; those in which something fails run again, alone."""
+    keeping = threading.Lock()
 
     def run(job: Job) -> Outcome:
         outcome = run_unit(job, suite, options.output)
+        if job.subject == "redis-server" and not job.tests:
+            with keeping:
+                _keep([outcome])
         _tell(outcome)
         return outcome
 
@@ -177,12 +191,11 @@ def _read_baseline() -> dict[tuple[str, str], Outcome]:
     return {(entry["mode"], entry["unit"]): Outcome(**entry) for entry in stored}
 
 
-def _measured(outcomes: Iterable[Outcome]) -> dict[tuple[str, str], Outcome]:
+def _keep(outcomes: Iterable[Outcome]) -> None:
     """Keep these outcomes of redis-server beside those that are known."""
     known = _read_baseline() | {(outcome.mode, outcome.unit): outcome for outcome in outcomes}
     text = json.dumps([asdict(outcome) for outcome in known.values()], indent=1)
     (cache_directory() / "baseline.json").write_text(text)
-    return known
 
 
 if __name__ == "__main__":

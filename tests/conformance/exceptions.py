@@ -34,7 +34,12 @@ class Exceptions:
             content = tomllib.load(file)
         units = {name: group["reason"] for group in content.get("units", []) for name in group["names"]}
         tags = {name: group["reason"] for group in content.get("tags", []) for name in group["names"]}
-        return cls(units, tags, [Excepted(**entry) for entry in content.get("tests", [])])
+        tests = [
+            Excepted(group["unit"], name, group["reason"], group.get("awaits", ""), group.get("modes", []))
+            for group in content.get("tests", [])
+            for name in group["names"]
+        ]
+        return cls(units, tags, tests)
 
     def of(self, mode: str, unit: str) -> dict[str, Excepted]:
         """The tests of a unit that do not apply, by name."""

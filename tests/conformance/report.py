@@ -15,7 +15,7 @@ class Comparison:
     """One unit in one mode. Lists hold names of tests.
 
     failed, not_reached: without those that are excepted or that redis-server fails, too.
-    stale: excepted tests that pass.
+    stale: excepted tests that pass. is_cut: the unit did not come to its end, and nobody knows what it did not reach.
     """
 
     outcome: Outcome
@@ -24,16 +24,17 @@ class Comparison:
     excepted: list[Excepted] = field(default_factory=list)
     redis_fails: list[str] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
+    is_cut: bool = False
 
     @property
     def wrong(self) -> bool:
-        return bool(self.failed or self.not_reached or self.stale)
+        return bool(self.failed or self.not_reached or self.stale or self.is_cut)
 
 
 def compare(outcome: Outcome, baseline: Outcome | None, exceptions: Exceptions) -> Comparison:
     """Judge one outcome. baseline: redis-server's, None if it is not known: then nothing counts as not reached."""
     known = exceptions.of(outcome.mode, outcome.unit)
-    result = Comparison(outcome)
+    result = Comparison(outcome, is_cut=bool(outcome.aborted) and baseline is None)
     result.redis_fails = [name for name in outcome.failed if baseline and name in baseline.failed]
     missing = Counter(baseline.passed if baseline else ()) - Counter(outcome.reached)
     for name in outcome.failed:

@@ -29,13 +29,14 @@ MODES = ("external", "spawning", "tls")
 SUBJECTS = ("minikv", "redis-server")
 LINE = re.compile(r"^\[(ok|err|skip|ignore|exception|testing|TIMEOUT)\]: ?(.*)$")
 PASSED = re.compile(r"^(.*) \(\d+ ms\)$", re.DOTALL)
+OUTSIDE = "(outside of any test)"
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 STARTED = re.compile(r"### Starting test (.*) in tests/")
 # Below the range from which the system gives ports: the suite takes each port with the one 10,000 above.
 FIRST_PORTS = range(11_000, 21_000, 500)
 MEETING, SERVERS = 18, 50  # in a range: where the suite's own processes meet, and where ports of servers begin
 PORTS = 400
-RUNNING = set[int]()  # process groups of suites that run now
+RUNNING = set[int]()  # process groups of suites and servers that run now
 EXTERNAL_SETTINGS = ("--save", "", "--enable-debug-command", "yes", "--enable-protected-configs", "yes")
 START_TIMEOUT_S = 30.0
 
@@ -111,7 +112,10 @@ def parse(text: str, job: Job) -> Outcome:
         elif kind == "err":
             name, _, details = message.partition("\n")
             where = f" in tests/{job.unit}.tcl"
-            outcome.failed[name.removesuffix(where)] = details
+            if name.endswith(where):
+                outcome.failed[name.removesuffix(where)] = details
+            else:  # what stands around the tests, as the start of a server
+                outcome.failed[OUTSIDE] = f"{outcome.failed.get(OUTSIDE, '')}{message}\n"
         elif kind in ("exception", "TIMEOUT"):
             outcome.aborted = message
         elif kind == "done":
@@ -261,12 +265,15 @@ def _external_server(job: Job, work: Path) -> Iterator[tuple[str, int] | None]:
         port = probe.getsockname()[1]
     command = [str(work / "src" / "redis-server"), "--port", str(port), "--dir", str(directory), *EXTERNAL_SETTINGS]
     with (directory / "stdout").open("wb") as log:
-        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment())
+        server = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment(), start_new_session=True
+        )
+    RUNNING.add(server.pid)
     try:
         _wait_for(server, port)
         yield "127.0.0.1", port
     finally:
-        server.kill()
+        _kill(server.pid)
         server.wait()
 
 

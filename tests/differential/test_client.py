@@ -163,8 +163,10 @@ def client_fields(line: bytes) -> list[tuple[bytes, bytes]]:
         ("WATCH a b", "MULTI"),
         ("CLIENT NO-EVICT ON",),
         ("WATCH a",),
+        ("CLIENT TRACKING ON",),
+        ("CLIENT TRACKING ON BCAST PREFIX a",),
     ],
-    ids=["plain", "named", "multi", "watching multi", "no evict", "watching"],
+    ids=["plain", "named", "multi", "watching multi", "no evict", "watching", "tracking", "broadcasts"],
 )
 def test_client_info_and_list_have_redis_fields(pair: ClientPair, before: tuple[str, ...]) -> None:
     watched = pair.another()
@@ -224,6 +226,20 @@ def test_a_pause_of_writes_holds_them_until_unpause(fresh_pair) -> None:  # type
     assert paused.subject.read() == paused.oracle.read()
     assert with_counts.subject.read() == with_counts.oracle.read()
     pair.assert_same("GET a")
+
+
+def test_a_paused_client_cannot_be_unblocked(start_minikv) -> None:  # type: ignore[no-untyped-def]
+    """Redis does the same since 7.2; 7.0 answers the client, and still executes its command afterwards."""
+    server = start_minikv()
+    control, paused = server.connect(), server.connect()
+    number = paused.value("CLIENT ID")
+    control.call("CLIENT PAUSE 60000 WRITE")
+    paused.send("SET a 1")
+    wait_until(lambda: b" flags=b" in control.call(f"CLIENT LIST ID {number}"), "the client waits")
+    for reason in ("", "TIMEOUT", "ERROR"):
+        assert control.call(f"CLIENT UNBLOCK {number} {reason}") == b":0\r\n"
+    control.call("CLIENT UNPAUSE")
+    assert paused.read() == b"+OK\r\n"
 
 
 @pytest.mark.parametrize("mode", ["", "ALL", "WRITE"])

@@ -103,6 +103,24 @@ def test_an_unknown_subcommand_gives_the_same_error(pair: ClientPair, names: lis
         pair.assert_same([container, "nonesuch"], [container, "NoneSuch", "x"], [container, ""], [container, "a\r\nb"])
 
 
+def test_command_list_is_filtered_as_in_redis(minikv: Server, oracle: Server) -> None:
+    """By every category and some patterns: the same of those commands that both have."""
+    both = listed(minikv) & listed(oracle)
+    categories = [element.payload.decode() for element in parse(oracle.call("ACL CAT")).payload]
+    patterns = ["*", "get*", "GET*", "*|*", "client|*", "[xz]*", "?et", "nonesuch", "", "config", "s?????"]
+    filters = [("ACLCAT", name) for name in [*categories, "READ", "@read", "nonesuch", ""]]
+    filters += [("PATTERN", pattern) for pattern in patterns] + [("MODULE", "x"), ("module", "")]
+    for kind, value in filters:
+        ours, theirs = (
+            {
+                element.payload.decode()
+                for element in parse(server.call(["COMMAND", "LIST", "FILTERBY", kind, value])).payload
+            }
+            for server in (minikv, oracle)
+        )
+        assert ours & both == theirs & both, (kind, value)
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -112,6 +130,11 @@ def test_an_unknown_subcommand_gives_the_same_error(pair: ClientPair, names: lis
         "COMMAND DOCS nonesuch",
         "COMMAND LIST FILTERBY",
         "COMMAND LIST FILTERBY MODULE x",
+        "COMMAND LIST FILTERBY ACLCAT",
+        "COMMAND LIST FILTERBY PATTERN x y",
+        "COMMAND LIST x",
+        "COMMAND INFO get get GET",
+        "COMMAND INFO config|get CONFIG|GET config|nonesuch get|x",
         "COMMAND LIST FILTERBY nonesuch x",
         "COMMAND GETKEYS",
         "COMMAND GETKEYS get",
@@ -135,6 +158,14 @@ def test_an_unknown_subcommand_gives_the_same_error(pair: ClientPair, names: lis
 )
 def test_command_subcommands(pair: ClientPair, command: str) -> None:
     pair.assert_same(command)
+
+
+def test_docs_name_a_command_as_often_as_it_is_asked_for(pair: ClientPair) -> None:
+    replies = [
+        parse(client.call("COMMAND DOCS get GET config|get x")).payload for client in (pair.subject, pair.oracle)
+    ]
+    assert replies[0][::2] == replies[1][::2]
+    assert len(replies[0]) == 6
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,15 @@ def test_the_histogram_counts_calls(pair: ClientPair) -> None:
         assert ours == theirs, command
 
 
+def test_the_histogram_names_a_command_as_often_as_it_is_asked_for(pair: ClientPair) -> None:
+    pair.assert_same("CONFIG RESETSTAT", "SET a 1")
+    names = []
+    for client in (pair.subject, pair.oracle):
+        reply = parse(client.call("LATENCY HISTOGRAM set SET get config|resetstat"))
+        names.append((reply.kind, [name.payload for name in reply.payload[::2]]))
+    assert names[0] == names[1]
+
+
 def flat_histogram(reply: bytes) -> dict[bytes, int]:
     """Calls by command; each histogram's last bucket holds them all, and the buckets are those of Redis."""
     items = plain(parse(reply))

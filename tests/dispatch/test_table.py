@@ -9,6 +9,7 @@ import pytest
 
 from minikv.commands.transaction import exec_, multi
 from minikv.dispatch.client import Client
+from minikv.dispatch.memory_limit import MemoryLimit
 from minikv.dispatch.spec import (
     ADMIN,
     DENYOOM,
@@ -91,12 +92,9 @@ class Clock:
     """A keyspace as far as dispatch knows one."""
 
     def __init__(self) -> None:
-        self.databases = Keyspace(1, 4 << 20, huge_pages=False).databases
-        self.claimed_bytes = 100
+        self.real = Keyspace(1, 4 << 20, huge_pages=False)
+        self.databases = self.real.databases
         self.ticks = 0
-
-    def make_room(self, limit: int) -> bool:
-        return self.claimed_bytes <= limit
 
     def tick(self) -> None:
         self.ticks += 1
@@ -112,9 +110,10 @@ class SlowLog:
 
 @pytest.fixture
 def services() -> Any:
+    clock = Clock()
     services = SimpleNamespace(
-        keyspace=Clock(),
-        config=SimpleNamespace(maxmemory=0, enable_debug_command="no"),
+        keyspace=clock,
+        config=SimpleNamespace(enable_debug_command="no"),
         stats=Stats(),
         slowlog=SlowLog(),
         monitors=set(),
@@ -123,6 +122,7 @@ def services() -> Any:
     transactions = ModuleType(multi.__module__)
     transactions.__dict__.update(multi=multi, exec_=exec_)
     services.table = CommandTable.build([this_module(), transactions], services, services.stats)
+    services.table.memory_limit = MemoryLimit(clock.real)
     return services
 
 
@@ -205,7 +205,7 @@ def test_a_stranger_may_call_little(client: Client) -> None:
     ],
 )
 def test_gates(client: Client, gate: str, stopped: list[list[bytes]], code: bytes) -> None:
-    client.server.config.maxmemory = 50
+    client.server.table.memory_limit.limit = 1
     gates(client.server, **{gate: True})
     for request in ([b"READ", b"a"], [b"WRITE", b"a"], [b"STORE", b"a", b"b"], [b"ANYWAY"]):
         refused = isinstance(client.server.table.dispatch(client, request), CommandError)
@@ -215,7 +215,7 @@ def test_gates(client: Client, gate: str, stopped: list[list[bytes]], code: byte
 
 
 def test_enough_memory_opens_the_gate(client: Client) -> None:
-    client.server.config.maxmemory = 100
+    client.server.table.memory_limit.limit = 1 << 20
     gates(client.server, limited_memory=True)
     assert call(client, b"WRITE", b"a") == b":1\r\n"
 

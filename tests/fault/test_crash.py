@@ -84,6 +84,20 @@ def test_a_report_goes_where_the_log_is_after_a_rotation(start_minikv: StartServ
         assert START not in file.read()
 
 
+def test_the_watchdog_shows_what_a_server_does_that_does_not_answer(start_minikv: StartServer) -> None:
+    server = start_minikv(hz="100")
+    server.call("CONFIG SET watchdog-period 30")
+    wait_until(lambda: sleeps(server), "the watch begins with the next run of the cron")
+    server.call("CONFIG SET watchdog-period 0")
+    assert "commands/debug.py" in server.log()
+
+
+def sleeps(server: Server) -> bool:
+    """Whether the log shows that the server was found asleep, after it was."""
+    server.call("DEBUG SLEEP 0.1")
+    return " in sleep\n" in server.log()
+
+
 def test_a_crash_of_the_report_itself_ends_it(start_minikv: StartServer, tmp_path: Path) -> None:
     """The report goes to a pipe that nobody reads, so it hangs in the middle; the second signal finds it there."""
     pipe = tmp_path / "log"

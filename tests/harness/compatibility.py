@@ -46,22 +46,12 @@ class Gap(NamedTuple):
     reason: str
 
 
-GAPS = (
-    Gap(
-        "access control lists",
-        frozenset({"acl"}),
-        "There is one user, `default`, who may do everything once authenticated. Set `requirepass`.",
-    ),
-    Gap("append-only file", frozenset({"bgrewriteaof"}), "Not there yet: minikv persists by RDB snapshots."),
-    Gap("client-side caching", frozenset({"client"}), "Not there yet: tracking is always off."),
-)
+GAPS = (Gap("append-only file", frozenset({"bgrewriteaof"}), "Not there yet: minikv persists by RDB snapshots."),)
 
 # Features that are no command of their own.
 ABSENT = (
     ("scripts", "no debugger (SCRIPT DEBUG is refused)"),
-    ("ACL", "one user, `default`; AUTH and `requirepass` work; `aclfile` and other users are refused at start"),
-    ("TLS", "`tls-port` is refused at start; put a TLS proxy in front"),
-    ("eviction", "only `maxmemory-policy noeviction`: above `maxmemory` writes get the OOM error"),
+    ("eviction", "all policies; [memory.md](memory.md) says what `maxmemory` counts, and what differs"),
     (
         "replication",
         "`replicaof` is refused at start, REPLICAOF allows only NO ONE; INFO and ROLE show a lone master. MIGRATE "
@@ -76,9 +66,12 @@ ABSENT = (
 
 # What minikv has and does differently, by command.
 DIFFERENT = {
-    "acl|list": "Shows the one user.",
-    "auth": "Knows the user `default` only.",
+    "acl|list": "Names single commands in the order of COMMAND LIST, Redis in that of a hash table.",
     "bgsave": "Also takes CANCEL, as in Valkey 8.1.",
+    "client|list": "rbs, rbp and qbuf-free are 0: clients share their buffers.",
+    "client|tracking": "NOLOOP with BCAST reports a key that another client has changed in the same round, too. "
+    "`tracking_total_items` may be lower: clients that have gone are left out earlier.",
+    "client|unblock": "0 for a client that CLIENT PAUSE holds, as since Redis 7.2.",
     "config|set": "Refuses what minikv does not do; see the settings below.",
     "debug": "Some subcommands are missing, two are its own: see below.",
     "flushall": "ASYNC and SYNC do the same: whole segments are dropped.",
@@ -113,6 +106,7 @@ OWN_DEBUG = {
 }
 
 OWN_COMMANDS = {
+    "client|no-touch": "of Redis 7.2",
     "client|setinfo": "of Redis 7.2; client libraries send it unasked",
     **dict.fromkeys(
         ("hexpire", "hpexpire", "hexpireat", "hpexpireat", "httl", "hpttl", "hexpiretime", "hpexpiretime", "hpersist"),
@@ -159,7 +153,8 @@ FILES = """\
   [Dumps of other servers](dumps.md#dumps-of-other-servers).
 - **DUMP and RESTORE**: payloads of every type go both ways.
 - **Protocol**: RESP2, RESP3 and inline requests, with Redis's limits and error texts.
-- **INFO**: Redis's sections and fields in Redis's order. `used_memory` is what data and indexes have resident."""
+- **INFO**: Redis's sections and fields in Redis's order. `used_memory` is what is in use, without the interpreter
+  ([memory.md](memory.md))."""
 
 
 # -- what a server has

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from typing import Any, NamedTuple
 
 Word = bytes | str | int | float
@@ -127,14 +128,18 @@ def _parse_at(reply: bytes, start: int) -> tuple[Value, int]:
 
 
 class WireClient:
-    """One connection to a server."""
+    """One connection to a server, encrypted if there is a context."""
 
-    def __init__(self, address: str | tuple[str, int], timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, address: str | tuple[str, int], timeout_s: float = TIMEOUT_S, context: ssl.SSLContext | None = None
+    ) -> None:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.settimeout(timeout_s)
         try:
             self.socket.connect(address)
+            if context is not None:
+                self.socket = context.wrap_socket(self.socket)
         except BaseException:
             self.socket.close()
             raise

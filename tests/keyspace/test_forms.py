@@ -486,3 +486,24 @@ def test_in_a_full_arena_a_member_has_one_score(seed: int) -> None:
         view = SortedSet.to_write(db, KEY)
         assert view.by_rank(0, 100) == sorted(expected.items(), key=lambda pair: (pair[1], pair[0]))
     keyspace.check()
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_range_of_a_list_goes_with_its_chunks(keyspace: Keyspace, seed: int, frozen: bool) -> None:
+    source = random.Random(seed)
+    expected = [source.randbytes(source.choice([3, 30, 100, 900])) for _ in range(3000)]
+    database = keyspace.databases[0]
+    assert List.to_write(database, KEY).push_all(tuple(expected), False) == len(expected)
+    if frozen:
+        keyspace.snapshot_open(True)
+    while len(expected) > 20:
+        start = source.randrange(len(expected) - 1)
+        count = source.randrange(1, min(len(expected) - start, len(expected) - 1) + 1)
+        List.to_write(database, KEY).remove(start, count)
+        del expected[start : start + count]
+        keyspace.check()
+        assert List.to_write(database, KEY).range(0, 1 << 40) == expected
+    if frozen:
+        keyspace.snapshot_close()
+        keyspace.check()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from minikv.dispatch.memory_limit import MemoryLimit
 from minikv.errors import ArenaFull
 from minikv.keyspace import Keyspace
 from minikv.keyspace.database import Database
@@ -268,11 +269,12 @@ def test_what_a_string_replaces_or_time_ends_can_be_freed_later(
 def test_room_for_a_limit_is_made_of_what_waits(keyspace: Keyspace) -> None:
     database = keyspace.databases[0]
     database.set(b"k", b"x")
-    limit = keyspace.claimed_bytes + (1 << 20)
+    limit = MemoryLimit(keyspace)
+    limit.limit = keyspace.claimed_bytes + (1 << 20)
     fill_sorted_set(database, b"z")
-    assert not keyspace.make_room(limit)
+    assert not limit.make_room()
     database.unlink(b"z")
-    assert keyspace.make_room(limit)
+    assert limit.make_room()
 
 
 def test_evacuation_leaves_a_store_that_is_dropped(keyspace: Keyspace) -> None:
