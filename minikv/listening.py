@@ -52,14 +52,14 @@ class Port:
         if before == wanted:
             return
         if before is None or before[1] == wanted[1]:
-            self._close()
+            self.close()
             self._listening = None
         try:
             sockets = self._bind()
         except OSError as error:
             self._log.warning(str(error))
             raise ConfigError(failure) from None
-        self._close()
+        self.close()
         self._accept(sockets)
 
     def _wanted(self) -> tuple[tuple[str, ...], int]:
@@ -89,7 +89,8 @@ class Port:
     def _accept(self, sockets: list[socket.socket]) -> None:
         self._listeners = [self._hub.listen(sock, self._newcomer) for sock in sockets]
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Stop listening."""
         for listener in self._listeners:
             self._hub.stop_listening(listener)
         self._listeners = []

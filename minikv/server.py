@@ -143,6 +143,7 @@ class Server:
         self.latency = LatencyMonitor(config, clock)
         self.memory_limit.on_delay = self.latency.add
         self.tls = Tls(config, log)
+        self._ports: tuple[Port, ...] = ()
         self._oom_score = OomScore()
         self._lookahead = KeyLookahead()
         self.snapshots = snapshots or SnapshotController(
@@ -250,7 +251,8 @@ class Server:
         """End `serve`, without saving."""
         self.exit_code = exit_code
         self.snapshots.stop_loading()
-        self._close_tcp()  # before the client of SHUTDOWN sees its connection close
+        for port in self._ports:
+            port.close()  # before the client of SHUTDOWN sees its connection close
         if not self._stopped.done():
             self._stopped.set_result(None)
 
@@ -266,8 +268,9 @@ class Server:
             raise OSError("Failed to configure TLS. Check logs for more info.") from None
         self._plain = Port(config, self._hub, self.log, "port")
         self._secure = Port(config, self._hub, self.log, "tls-port", functools.partial(TlsConnection, self.tls))
-        self._plain.open()
-        self._secure.open()
+        self._ports = (self._plain, self._secure)
+        for port in self._ports:
+            port.open()
         if config.unixsocket:
             sock = open_unix(config.unixsocket, config.unixsocketperm, config.tcp_backlog)
             self._unix_path = os.path.abspath(config.unixsocket)
@@ -281,7 +284,7 @@ class Server:
 
     def _move_ports(self) -> None:
         """CONFIG SET bind."""
-        for port in (self._plain, self._secure):
+        for port in self._ports:
             port.move("Failed to bind to specified addresses.")
 
     @property

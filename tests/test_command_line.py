@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from minikv import REDIS_VERSION, __version__
-from minikv.command_line import enter_directory
+from minikv.command_line import enter_directory, secret_arguments
 from minikv.errors import ConfigError
 from minikv.host.overcommit import WARNING
 from tests.harness import MINIKV, Server, WireClient, wait_until
@@ -335,3 +335,15 @@ def test_an_empty_server_is_small_and_starts_fast_enough_to_not_be_noticed(start
     server = start_minikv()
     assert time.monotonic() - started < 10
     assert server.rss_bytes() < 60 << 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "secrets"),
+    [
+        (["--requirepass", "p", "--port", "0"], ["p"]),
+        (["--requirepass p", "--user", "a", "on", ">p", "(~x", "+get)"], ["--requirepass p", ">p"]),
+        (["--user a on >p", "--dir", ">"], ["--user a on >p"]),
+    ],
+)
+def test_arguments_that_the_process_list_hides(arguments: list[str], secrets: list[str]) -> None:
+    assert secret_arguments(arguments) == secrets

@@ -73,6 +73,8 @@ def test_long_requests_are_shortened(args: list[bytes], kept: list[bytes]) -> No
             [b"config", b"set", b"hz", b"5", b"RequirePass", b"p"],
             [b"config", b"set", b"hz", b"5", b"RequirePass", REDACTED],
         ),
+        ([b"acl", b"SetUser", b"u", b">p"], [b"acl", b"SetUser", REDACTED, REDACTED]),
+        ([b"ACL", b"DRYRUN", b"u", b"GET"], [b"ACL", b"DRYRUN", b"u", b"GET"]),
         ([b"CONFIG", b"SET", b"requirepass"], [b"CONFIG", b"SET", b"requirepass"]),
         ([b"CONFIG", b"GET", b"requirepass"], [b"CONFIG", b"GET", b"requirepass"]),
         ([b"SET", b"auth", b"p"], [b"SET", b"auth", b"p"]),

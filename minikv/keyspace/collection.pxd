@@ -8,11 +8,11 @@ cdef bytes string_at(uint8_t *at)
 cdef uint8_t *write_string(uint8_t *at, bytes text, uint64_t length) except NULL
 
 
-@cython.no_gc
 cdef enum:
     BUILT_AT_ONCE = 5               # elements of one command that make a new collection by a Builder
 
 
+@cython.no_gc
 cdef class Collection:
     cdef readonly Database database
     cdef readonly bytes key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -583,3 +584,55 @@ def test_secrets_are_not_in_the_slow_log(acl: ClientPair) -> None:
         assert [b"ACL", b"SETUSER", *[b"(redacted)"] * 3] in requests
         assert not any(b"secret" in word for request in requests for word in request)
     acl.assert_same("CONFIG SET slowlog-log-slower-than 10000")
+
+
+# -- the file
+
+FILE = b"user default on nopass ~* &* +@all\nuser kept on nopass ~a &b -@all +get +acl\n"
+BAD_FILES = [
+    b"user x on\nuser y +none -@none x\nuser z (~a\n",
+    b"user x on\nuser x off\n",
+    b"nonsense\n\nuser\n",
+    b"user a\tb on\n",
+    b"user x on >p <q !abc\n",
+    b"user x  on   nopass\n\n   user y on (~a  +get)  \r\nuser z ",
+    b"user x on +@all -config ~k (%R~b +@read) +select|0\n",
+    b"",
+]
+
+
+def test_the_file_of_users(
+    tmp_path: Path, start_minikv: Callable[..., Server], start_redis: Callable[..., Server]
+) -> None:
+    starts = {"ours": start_minikv, "theirs": start_redis}
+    paths = [tmp_path / name / "users.acl" for name in starts]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_bytes(FILE)
+    ours, theirs = (start(directory=tmp_path / name, aclfile="users.acl") for name, start in starts.items())
+    pair = ClientPair(ours, theirs)
+    try:
+        pair.assert_same("ACL LIST", "CONFIG GET aclfile", "CONFIG SET aclfile x", compare=same_rules)
+        for text in BAD_FILES:
+            scene = Scene(pair)
+            for name, user in (("kept", "kept"), ("gone", "gone"), ("stays", "default")):
+                pair.assert_same(f"ACL SETUSER {user} on nopass +ping")
+                scene.do(name, f"AUTH {user} x")
+            for path in paths:
+                path.write_bytes(text)
+            scene.do("admin", "ACL LOAD", "ACL USERS")
+            scene.do("stays", "PING")
+            pair.assert_same("ACL LIST", compare=same_rules)
+            pair.assert_same("ACL SAVE")
+            left, right = (sorted(map(rules_sorted, path.read_bytes().splitlines())) for path in paths)
+            assert left == right
+            pair.assert_same("ACL LOAD", "ACL DELUSER kept gone")
+        for path in paths:
+            path.unlink()
+        pair.assert_same("ACL LOAD", "ACL WHOAMI")
+        assert [sorted(entry.name for entry in path.parent.iterdir() if "acl" in entry.name) for path in paths] == [
+            [],
+            [],
+        ]
+    finally:
+        pair.close()

@@ -45,7 +45,7 @@ def refused(directory: Path, data: bytes) -> Server:
 
 
 def listens(server: Server) -> bool:
-    """Whether connections are accepted. The path of the socket is there before: bind(2) makes it, listen(2) comes next."""
+    """Whether connections are accepted: bind(2) makes the path, listen(2) comes later."""
     try:
         server.connect().close()
     except OSError:

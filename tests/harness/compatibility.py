@@ -46,9 +46,7 @@ class Gap(NamedTuple):
     reason: str
 
 
-GAPS = (
-    Gap("append-only file", frozenset({"bgrewriteaof"}), "Not there yet: minikv persists by RDB snapshots."),
-)
+GAPS = (Gap("append-only file", frozenset({"bgrewriteaof"}), "Not there yet: minikv persists by RDB snapshots."),)
 
 # Features that are no command of their own.
 ABSENT = (

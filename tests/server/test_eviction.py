@@ -78,7 +78,7 @@ def test_memory_stays_below_the_limit_under_writes_of_all_types(
     if held and (policy, lazily) != ("allkeys-lru", "no"):
         pytest.skip("the snapshot does not depend on it")
     random = Random(5)
-    limit = 20 * MB
+    limit = 4 * MB
     client.call(f"CONFIG SET maxmemory-policy {policy} lazyfree-lazy-eviction {lazily} maxmemory-eviction-tenacity 100")
     client.call(f"CONFIG SET maxmemory {limit}")
     for step in range(12):
@@ -91,7 +91,7 @@ def test_memory_stays_below_the_limit_under_writes_of_all_types(
         assert counted(client) <= limit + MB
     stats = info(client, "stats")
     assert int(stats["evicted_keys"]) > 0
-    assert counted(client) > 0.8 * limit  # it has not run away
+    assert counted(client) > 0.5 * limit  # it has not run away
     if held:
         client.call("BGSAVE CANCEL")
         wait_until(lambda: info(client, "persistence")["rdb_bgsave_in_progress"] == "0", "the save has ended")
