@@ -7,10 +7,10 @@
     *-random          each key is as likely as any other
     *-lru, *-lfu      the best of a pool of candidates, kept between calls, into which each call puts a sample
 
-A sample is `samples` buckets side by side in a random block of a hash table, about five keys for each, whose access
-clocks lie side by side, too: a few cache lines, no records, and more keys than as many single picks would give. Of
-volatile keys it is as many single ones, picked by rank in the expiry index, because neighbours there were often made
-together.
+A sample is `samples` keys side by side in a random block of a hash table, whose access clocks lie side by side, too: a
+few cache lines, and no records. Larger samples would be no better where a cache changes within seconds: clocks count
+seconds, and what is new would stay in the place of what is read often but not yet in this second. Of volatile keys it
+is as many single ones, picked by rank in the expiry index, because neighbours there were often made together.
 
 A candidate goes only if it is still what it was: an access since then has changed its clock, a change may have moved
 its record. So a pool that is stale does no harm; it is emptied as it is used.
@@ -183,7 +183,7 @@ class Evictor:
                     self.consider(database, slot)
             return
         count = database.store.tables.sample(database.store.table, self.keyspace.random(), count, slots)
-        for index in range(count):
+        for index in range(min(count, cython.cast(uint32_t, self.samples))):
             self.consider(database, slots[index])
 
     def consider(self, database: Database, slot: cython.pointer[cython.const[uint64_t]]) -> cython.void:
