@@ -295,7 +295,7 @@ class Server:
     @property
     def tcp_port(self) -> int:
         """The port of INFO."""
-        return self._plain.number or self._secure.number
+        return next((port.number for port in self._ports if port.number), 0)
 
     # -- settings ------------------------------------------------------------------------------------------------------
 

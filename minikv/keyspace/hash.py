@@ -292,6 +292,7 @@ class Hash:
             # It can wait should there be no room.
             with contextlib.suppress(ArenaFull):
                 self.take_field(field, entry)
+                self.is_new = self.at_slot() == cython.NULL
                 self.database.fields_expired(self.key, 1)
                 self.notify_taken(b"hexpired")
         return cython.NULL

@@ -119,7 +119,7 @@ def _table(chosen: Sequence[Comparison], known: Mapping[tuple[str, str], Outcome
     return [
         "| unit | Redis | passed | failed | not reached | excepted |",
         "|---|---|---|---|---|---|",
-        *(f"| {unit} | {' | '.join(map(str, figures))} |" for unit, figures in rows),
+        *(f"| {unit} | {figures[0] or '-'} | {' | '.join(map(str, figures[1:]))} |" for unit, figures in rows),
     ]
 
 

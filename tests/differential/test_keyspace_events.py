@@ -401,6 +401,24 @@ def test_active_expiry(listening: Listening) -> None:
             server.call("DEBUG SET-ACTIVE-EXPIRE 0")
 
 
+def test_eviction(listening: Listening) -> None:
+    """Of the only key that may go; when exactly, Redis leaves open, so the order beside requests is not compared."""
+    both = listening.sender
+    for request in ("SET a 1", "SET v 1 EX 100", "CONFIG SET maxmemory-policy volatile-ttl", "CONFIG SET maxmemory 1"):
+        listening.send(request)
+    try:
+        for request in ("SET a 2", "EXISTS v", "GET v"):
+            listening.send(request)
+        for server in listening.pair.servers:
+            server.barrier()
+        ours, theirs = (heard(client) for client in (listening.listener.subject, listening.listener.oracle))
+        ours, theirs = ([line for line in lines if not line.startswith(b"sent ")] for lines in (ours, theirs))
+        assert ours == theirs
+        assert b"__keyevent@0__:evicted v" in ours
+    finally:
+        both.assert_same("CONFIG SET maxmemory 0 maxmemory-policy noeviction")
+
+
 any_command = st.one_of(
     command,
     string_command,
