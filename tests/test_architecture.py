@@ -116,7 +116,7 @@ def declared_imports_of(module: str) -> Iterator[Import]:
     pattern = re.compile(r"^\s*from\s+(minikv[\w.]*)\s+cimport\s+(.+)$")
     for line, text in enumerate(DECLARATIONS[module].read_text().splitlines(), 1):
         if match := pattern.match(text):
-            first = match[2].strip("( ").split(",")[0].split()[0]
+            first = match[2].split(",")[0].split()[0]  # "(": the names follow on lines of their own
             if imported := own_module(f"{match[1]}.{first}"):
                 yield Import(module, imported, line, False)
 

@@ -31,7 +31,7 @@ GIVEN = {"save", "port", "unixsocket", "dir", "enable-debug-command", "enable-pr
 REDIS_ALONE = {"watchdog-period", "activedefrag", "maxmemory-clients"}
 
 # Changing these at run time does more than change a value: it listens, it counts files, it locks the test out.
-NOT_PROBED = {"bind", "port", "maxclients", "requirepass", "dir", "tls-port"}
+NOT_PROBED = {"bind", "port", "maxclients", "requirepass", "dir", "tls-port", "tls-cluster", "tls-replication"}
 
 VALUES = [
     "",

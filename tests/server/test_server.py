@@ -163,9 +163,9 @@ def test_client_list_tells_arguments_from_input_that_is_none_yet(start_minikv: S
     idle = int(server.info("memory")["mem_clients_normal"])
     with server.connect() as client:
         number = client.value("CLIENT ID")
-        client.send_raw(b"*3\r\n$3\r\nSET\r\n$1000\r\n%b\r\n$100\r\nabc" % (b"k" * 1000))
+        client.send_raw(b"*3\r\n$3\r\nSET\r\n$9000\r\n%b\r\n$100\r\nabc" % (b"k" * 9000))
         server.barrier()
         line = server.control.value(f"CLIENT LIST ID {number}")
-        assert b" argv-mem=1003 " in line
+        assert b" argv-mem=9003 " in line
         assert 0 < int(line.split(b" qbuf=")[1].split()[0]) <= 256
-        assert int(server.info("memory")["mem_clients_normal"]) > idle + 800 + 1003
+        assert int(server.info("memory")["mem_clients_normal"]) > idle + 800 + 9003

@@ -509,6 +509,7 @@ def test_a_save_without_address_space_is_an_error(bench: Bench) -> None:
 
     class Full:
         used_bytes = 0
+        has_field_ttls = False
         walker = staticmethod(full)
 
     saves = ForegroundSaves(bench.config, Full(), bench.log, bench.controller)
