@@ -25,6 +25,7 @@ def client_tracking(ctx: Client, status: bytes, *words: bytes) -> SimpleString:
         ctx.server.tracking.turn_off(ctx)
     else:
         raise CommandError(SYNTAX_ERROR)
+    ctx.note_memory()
     return OK
 
 

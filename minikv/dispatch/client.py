@@ -262,16 +262,18 @@ class Client:
         return self.transaction.queued_bytes if self.transaction is not None else 0
 
     def entries_bytes(self) -> int:
-        """About what its watched keys and its subscriptions take."""
+        """About what its watched keys, its subscriptions and the prefixes that it tracks take."""
         count: cython.longlong = 0
         own = self.subscriptions
         if self.watch is not None:
             count = len(cython.cast(Watch, self.watch).keys)
         if own is not None:
             count += len(own.channels) + len(own.patterns) + len(own.shard)
-        return ENTRY_BYTES * count
+        return ENTRY_BYTES * count + (self.tracker.prefix_bytes if self.tracker is not None else 0)
 
     def memory_bytes(self) -> int:
         """All memory that the client takes."""
         total: cython.longlong = CLIENT_BYTES + self.input_bytes() + self.output_bytes() + self.queued_bytes()
-        return total + self.entries_bytes() if self.watch is not None or self.subscriptions is not None else total
+        if self.watch is not None or self.subscriptions is not None or self.tracker is not None:
+            total += self.entries_bytes()
+        return total

@@ -13,7 +13,7 @@ cpdef enum:
 
 
 cdef class Tracker:
-    cdef readonly long long id, redirect
+    cdef readonly long long id, redirect, prefix_bytes
     cdef public int flags
     # The command that CLIENT CACHING was for has come.
     cdef public bint is_spent

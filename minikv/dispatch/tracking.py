@@ -32,6 +32,8 @@ MESSAGE = b"*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n"
 # million, and the next one another million.
 EFFORT = cython.declare(cython.Py_ssize_t, 100)
 EFFORT_SHARE = cython.declare(cython.Py_ssize_t, 8)
+# About what a prefix takes beside its text.
+PREFIX_BYTES = cython.declare(cython.longlong, 128)
 OPTIONS = cython.declare(cython.int, BROADCAST | OPT_IN | OPT_OUT | NO_LOOP)
 # Trackers of a key that are a tuple; more are a set.
 TUPLE_MAX = cython.declare(cython.Py_ssize_t, 7)
@@ -45,7 +47,8 @@ OVERLAP = "ERR Prefix '{}' overlaps with {} prefix '{}'. Prefixes for a single c
 
 @cython.cclass
 class Tracker:
-    """How one client tracks. flags: see tracking.pxd. redirect: a client's number, or 0. prefixes: of BCAST.
+    """How one client tracks. flags: see tracking.pxd. redirect: a client's number, or 0. prefixes: of BCAST, which
+    take prefix_bytes.
 
     is_spent: the command that CLIENT CACHING was for has come.
     """
@@ -169,7 +172,9 @@ class Tracking(ChangeListener):
             prefix = self.prefixes[name] = Prefix()
             self.lengths[len(name)] = self.lengths.get(len(name), 0) + 1
         prefix.trackers[tracker.id] = tracker
-        tracker.prefixes[name] = None
+        if name not in tracker.prefixes:
+            tracker.prefixes[name] = None
+            tracker.prefix_bytes += PREFIX_BYTES + len(name)
 
     def turn_off(self, client: object) -> None:
         """CLIENT TRACKING OFF; also the end of a client."""
@@ -187,6 +192,7 @@ class Tracking(ChangeListener):
                 if self.lengths[len(name)] == 0:
                     del self.lengths[len(name)]
         tracker.prefixes = {}
+        tracker.prefix_bytes = 0
         self.update()
 
     def update(self) -> cython.int:

@@ -44,3 +44,20 @@ def test_redis_py_caches_and_is_told_of_changes(
     assert caching.hgetall("h") == {}
     caching.close()
     other.close()
+
+
+def test_prefixes_are_part_of_what_a_client_holds(minikv: Server) -> None:
+    """maxmemory-clients must see them: a client can ask for any number."""
+
+    def held() -> int:
+        line = client.value("CLIENT INFO")
+        return int(line.split(b" tot-mem=")[1].split()[0])
+
+    with minikv.connect() as client:
+        idle = held()
+        for number in range(10):
+            prefixes = [word for place in range(100) for word in ("PREFIX", f"{number:03}:{place:0100}")]
+            client.value(["CLIENT", "TRACKING", "ON", "BCAST", *prefixes])
+        assert idle + 1000 * 100 < held() < idle + 1000 * 1000
+        client.value("CLIENT TRACKING OFF")
+        assert held() == idle
