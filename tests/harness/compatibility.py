@@ -51,7 +51,6 @@ GAPS = (Gap("append-only file", frozenset({"bgrewriteaof"}), "Not there yet: min
 # Features that are no command of their own.
 ABSENT = (
     ("scripts", "no debugger (SCRIPT DEBUG is refused)"),
-    ("eviction", "all policies; [memory.md](memory.md) says what `maxmemory` counts, and what differs"),
     (
         "replication",
         "`replicaof` is refused at start, REPLICAOF allows only NO ONE; INFO and ROLE show a lone master. MIGRATE "
