@@ -95,6 +95,7 @@ cdef class Connection(Client):
     cdef long long soft_since_ns
     # counted: of the bytes that it holds, those that the hub has counted. noted_above: held input above which they are counted anew after a batch.
     cdef long long counted
+    cdef long long stranger_since_ns
     cdef Py_ssize_t noted_above
 
     cpdef object begin_array(self, Py_ssize_t count)

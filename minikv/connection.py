@@ -362,6 +362,7 @@ class Hub(Sink):
         connection.mask = EPOLLIN
         self.clients[connection.id] = connection
         if connection.must_log_in or listener.newcomer is not None:
+            connection.stranger_since_ns = connection.created_ns
             self.strangers[connection.id] = connection
         self.check_clients()
         if not is_unix:
@@ -424,7 +425,7 @@ class Hub(Sink):
         """Close those who have kept half a request or unread replies for too long."""
         connection: Connection
         for connection in list(self.strangers.values()):
-            if time.monotonic_ns() - connection.created_ns < STRANGER_NS:
+            if time.monotonic_ns() - connection.stranger_since_ns < STRANGER_NS:
                 return
             if connection.is_suspect():
                 self.log.verbose(f"Closing client that does not authenticate: {connection.describe()}")
@@ -436,7 +437,7 @@ class Hub(Sink):
             return True
         connection: Connection
         for connection in self.strangers.values():
-            if time.monotonic_ns() - connection.created_ns < STRANGER_NS:
+            if time.monotonic_ns() - connection.stranger_since_ns < STRANGER_NS:
                 return False
             self.log.verbose(f"Closing client that does not authenticate: {connection.describe()}")
             connection.close()
@@ -745,10 +746,11 @@ class Connection(Client):
     def review(self) -> None:
         Client.review(self)
         self.reader.trusted = not self.must_log_in
-        if self.must_log_in:
-            self.hub.strangers[self.id] = self
-        else:
+        if not self.must_log_in:
             self.hub.strangers.pop(self.id, None)
+        elif self.id not in self.hub.strangers:
+            self.stranger_since_ns = time.monotonic_ns()
+            self.hub.strangers[self.id] = self
 
     # -- one batch -----------------------------------------------------------------------------------------------------
 

@@ -426,7 +426,9 @@ class Server:
 
     def count_memory(self) -> int:
         """What maxmemory limits, counted at this moment."""
-        self.memory_limit.script_bytes = self.scripts.kept_bytes + self.functions.kept_bytes()
+        self.memory_limit.other_bytes = (
+            self.scripts.kept_bytes + self.functions.kept_bytes() + self.tracking.table_bytes
+        )
         return self.memory_limit.used_bytes
 
     def resident_bytes(self) -> int:

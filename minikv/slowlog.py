@@ -19,7 +19,9 @@ MAX_ARGUMENTS = 32
 MAX_ARGUMENT_BYTES = 128
 
 REDACTED = b"(redacted)"
-SECRET_SETTINGS = frozenset({b"requirepass", b"masterauth", b"masteruser", b"tls-key-file-pass"})
+SECRET_SETTINGS = frozenset(
+    {b"requirepass", b"masterauth", b"masteruser", b"tls-key-file-pass", b"tls-client-key-file-pass"}
+)
 
 
 class Caller(Protocol):
@@ -96,11 +98,11 @@ def redacted(args: Sequence[bytes]) -> Sequence[bytes]:
     if name == b"auth":
         return [args[0], *[REDACTED] * (len(args) - 1)]
     if name == b"hello":
-        return redacted_after(args, b"auth", 2)
+        return redacted_options(args, 2, {b"auth": 2}, {b"setname": 1})
     if name == b"acl" and len(args) > 2 and args[1].lower() == b"setuser":
         return [*args[:2], *[REDACTED] * (len(args) - 2)]
     if name == b"migrate":
-        return redacted_after(redacted_after(args, b"auth", 1), b"auth2", 2)
+        return redacted_options(args, 6, {b"auth": 1, b"auth2": 2}, {b"keys": len(args)})
     if name == b"config" and len(args) > 3 and args[1].lower() == b"set":
         shown = list(args)
         for place in range(3, len(args), 2):
@@ -110,11 +112,22 @@ def redacted(args: Sequence[bytes]) -> Sequence[bytes]:
     return args
 
 
-def redacted_after(args: Sequence[bytes], option: bytes, count: int) -> list[bytes]:
-    """The request with the `count` arguments after an option hidden."""
-    shown = list(args)
-    for place, argument in enumerate(args):
-        if argument.lower() == option:
-            shown[place + 1 : place + 1 + count] = [REDACTED] * len(args[place + 1 : place + 1 + count])
-            break
-    return shown
+def redacted_options(
+    args: Sequence[bytes], start: int, hidden: dict[bytes, int], shown: dict[bytes, int]
+) -> list[bytes]:
+    """The request without the arguments of some options, the first of which is at `start`.
+
+    hidden, shown: how many arguments an option has. What is in neither is an option without arguments.
+    """
+    result = list(args)
+    place = start
+    while place < len(args):
+        option = args[place].lower()
+        if option in hidden:
+            last = min(place + hidden[option], len(args) - 1)
+            result[place + 1 : last + 1] = [REDACTED] * (last - place)
+            place = last
+        elif option in shown:
+            place += shown[option]
+        place += 1
+    return result

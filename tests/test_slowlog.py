@@ -59,6 +59,9 @@ def test_long_requests_are_shortened(args: list[bytes], kept: list[bytes]) -> No
     assert shortened(args) == kept
 
 
+MIGRATE_AUTH = [b"MIGRATE", b"h", b"1", b"auth", b"0", b"9"]  # a key of this name
+
+
 @pytest.mark.parametrize(
     ("request_", "shown"),
     [
@@ -67,6 +70,18 @@ def test_long_requests_are_shortened(args: list[bytes], kept: list[bytes]) -> No
         (
             [b"HELLO", b"3", b"auth", b"u", b"p", b"SETNAME", b"n"],
             [b"HELLO", b"3", b"auth", *[REDACTED] * 2, b"SETNAME", b"n"],
+        ),
+        (
+            [b"HELLO", b"3", b"SETNAME", b"auth", b"AUTH", b"u", b"p", b"AUTH", b"u", b"q"],
+            [b"HELLO", b"3", b"SETNAME", b"auth", b"AUTH", *[REDACTED] * 2, b"AUTH", *[REDACTED] * 2],
+        ),
+        (
+            [*MIGRATE_AUTH, b"AUTH", b"auth2", b"AUTH2", b"u", b"p", b"KEYS", b"auth", b"k"],
+            [*MIGRATE_AUTH, b"AUTH", REDACTED, b"AUTH2", REDACTED, REDACTED, b"KEYS", b"auth", b"k"],
+        ),
+        (
+            [b"config", b"set", b"tls-client-key-file-pass", b"p"],
+            [b"config", b"set", b"tls-client-key-file-pass", REDACTED],
         ),
         ([b"HELLO", b"3", b"AUTH", b"u"], [b"HELLO", b"3", b"AUTH", REDACTED]),
         (

@@ -7,6 +7,8 @@ matter; by `mix` the result is hashed once more, so it does.
     string: mixed        set: members stirred              hash: field and value mixed, each pair stirred
     list: elements mixed                                   sorted set: the same with member and score
     stream: IDs, fields and values mixed
+
+Of a key or field that expires it is known that it does, not when.
 """
 
 from __future__ import annotations
@@ -41,11 +43,13 @@ def mix(digest: int, data_hash: int) -> int:
 NUMBERS = {STRING: 0, LIST: 1, SET: 2, SORTED_SET: 3, HASH: 4, STREAM: 6}
 TYPES = {kind: hashed(number.to_bytes(4)) for kind, number in NUMBERS.items()}
 EXPIRY = hashed(b"!!expire!!")
+FIELD_EXPIRY = hashed(b"!!hexpire!!")
 
 
-def pair_digest(name: bytes, value: bytes) -> int:
+def pair_digest(name: bytes, value: bytes, expires: bool = False) -> int:
     """The hash of a field with its value, or of a member with its score, to be stirred."""
-    return hashed(mix(mix(0, hashed(name)), hashed(value)).to_bytes(DIGEST_LEN))
+    digest = mix(mix(0, hashed(name)), hashed(value))
+    return hashed((stir(digest, FIELD_EXPIRY) if expires else digest).to_bytes(DIGEST_LEN))
 
 
 def value_digest(database: Any, key: bytes, start: int = 0) -> int:
@@ -65,7 +69,7 @@ def value_digest(database: Any, key: bytes, start: int = 0) -> int:
     elif kind == HASH and (fields := Hash.peek(database, key)) is not None:
         items = fields.items()
         for field, value in zip(items[::2], items[1::2], strict=True):
-            digest = stir(digest, pair_digest(field, value))
+            digest = stir(digest, pair_digest(field, value, fields.expire_at(field) > 0))
     elif kind == SORTED_SET and (scored := SortedSet.peek(database, key)) is not None:
         for member, score in scored.by_rank(0, len(scored)):
             digest = stir(digest, pair_digest(member, b"%.17g" % score))

@@ -96,6 +96,7 @@ def expire(
     fields = fields_of(options[1:] if has_condition else options, COUNT_TOO_SMALL)
     if hash_ is None:
         return [NO_FIELD] * len(fields)
+    ctx.db.make_sure_of_all(tuple(fields))
     done = [expire_field(ctx, hash_, field, at_ms, condition if has_condition else b"") for field in fields]
     notify_expiries(hash_, done)
     return done

@@ -106,7 +106,7 @@ def measure(ctx: Client) -> MemoryFigures:
         index=keyspace.index_bytes,
         clients=limit.client_bytes + fixed,
         fixed=fixed,
-        scripts=limit.script_bytes,
+        scripts=limit.other_bytes,
         arena_reserved=keyspace.arena_bytes,
         arena_used=keyspace.arena_used_bytes,
         resident=server.resident_bytes(),

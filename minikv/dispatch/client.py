@@ -30,6 +30,8 @@ ANYBODY = User(b"default")
 
 # Memory of a connection that does nothing.
 CLIENT_BYTES = 800
+# What a queued argument takes beside its bytes.
+ARGUMENT_BYTES = cython.declare(cython.Py_ssize_t, 41)
 # What a watched key or a subscription takes beside its name, about.
 ENTRY_BYTES = cython.declare(cython.longlong, 128)
 
@@ -75,7 +77,7 @@ class Transaction:
         for i in range(argc):
             Py_INCREF(cython.cast(object, argv[i]))
             self.argv[self.argc + i] = argv[i]
-            self.queued_bytes += PyBytes_GET_SIZE(cython.cast(bytes, argv[i]))
+            self.queued_bytes += ARGUMENT_BYTES + PyBytes_GET_SIZE(cython.cast(bytes, argv[i]))
         self.argc += argc
         self.flags |= flags
         self.common_flags &= flags

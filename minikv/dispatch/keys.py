@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 
 from minikv.dispatch.spec import CommandSpec, KeySpec
 
-# What C's atoi reads.
-LEADING_NUMBER = re.compile(rb"[ \t\n\v\f\r]*[+-]?[0-9]+")
+# What C's atoi reads as a positive number; the group is without leading zeros.
+LEADING_NUMBER = re.compile(rb"[ \t\n\v\f\r]*\+?0*([1-9][0-9]*)")
+COUNT_DIGITS = 10  # no request has more keys
 # The order in which Redis lists the flags of a key specification.
 KEY_FLAGS = ["RO", "RW", "OW", "RM", "access", "insert", "update", "delete", "not_key", "incomplete", "variable_flags"]
 
@@ -72,7 +73,7 @@ def key_places(spec: KeySpec, request: Sequence[bytes]) -> Sequence[int] | None:
         count_index, first, step = numbers
         count = request[begin + count_index] if begin + count_index < len(request) else b""
         number = LEADING_NUMBER.match(count)
-        keys = int(number[0]) if number else 0
+        keys = int(number[1]) if number and len(number[1]) <= COUNT_DIGITS else 0
         if keys <= 0:
             return None
         places = range(begin + first, begin + first + keys * step, step)

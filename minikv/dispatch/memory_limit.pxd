@@ -16,7 +16,7 @@ cdef class MemoryLimit:
     cdef readonly Keyspace keyspace
     cdef readonly Evictor evictor
     cdef public uint64_t limit
-    cdef public int64_t client_bytes, script_bytes
+    cdef public int64_t client_bytes, other_bytes
     cdef public object on_unfinished, on_delay
     cdef public int64_t exceeded_ns
     cdef int64_t slice_ns

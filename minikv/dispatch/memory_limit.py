@@ -5,7 +5,7 @@
 
     used = Keyspace.claimed_bytes     live records and their indexes
          + client_bytes               requests and replies that clients hold
-         + script_bytes               Lua's states, and the texts of scripts and libraries
+         + other_bytes                texts of scripts and libraries, keys that clients track
 
 What the process itself takes is not in it, nor are gaps that new records fill. docs/memory.md explains the figures.
 
@@ -78,7 +78,7 @@ class MemoryLimit:
     @cython.cfunc
     @cython.exceptval(check=False)
     def used(self) -> uint64_t:
-        return self.keyspace.claimed() + cython.cast(uint64_t, self.client_bytes + self.script_bytes)
+        return self.keyspace.claimed() + cython.cast(uint64_t, self.client_bytes + self.other_bytes)
 
     def make_room(self) -> cython.bint:
         """Evict what has to go. False: the limit is exceeded, and no key may go."""

@@ -8,7 +8,7 @@ class MemoryLimit:
     evictor: Evictor
     limit: int
     client_bytes: int
-    script_bytes: int
+    other_bytes: int
     on_unfinished: Callable[[], object] | None
     on_delay: Callable[[str, int], object] | None
     exceeded_ns: int

@@ -36,6 +36,7 @@ cdef class Tracking(ChangeListener):
     cdef object receiver
     cdef public bint outside_call, has_broadcasts
     cdef readonly Py_ssize_t clients, items
+    cdef readonly long long table_bytes
     cdef Py_ssize_t hand
 
     cdef int add(self, Tracker tracker, bytes key) except -1

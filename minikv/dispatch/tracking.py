@@ -32,7 +32,8 @@ MESSAGE = b"*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n"
 # million, and the next one another million.
 EFFORT = cython.declare(cython.Py_ssize_t, 100)
 EFFORT_SHARE = cython.declare(cython.Py_ssize_t, 8)
-# About what a prefix takes beside its text.
+# About what a key in the table takes beside its name, and a prefix beside its text.
+KEY_BYTES = cython.declare(cython.longlong, 128)
 PREFIX_BYTES = cython.declare(cython.longlong, 128)
 OPTIONS = cython.declare(cython.int, BROADCAST | OPT_IN | OPT_OUT | NO_LOOP)
 # Trackers of a key that are a tuple; more are a set.
@@ -124,7 +125,8 @@ class Prefix:
 class Tracking(ChangeListener):
     """All trackers of a server.
 
-    clients: how many track. max_keys: tracking-table-max-keys. items: pairs of key and client in the table.
+    clients: how many track. max_keys: tracking-table-max-keys. items: pairs of key and client in the table, which
+    takes table_bytes.
     on_broadcast: called when there is something for the end of the round. outside_call: keys change, but not because of
     a command. receiver: the blocked client that is being served.
     """
@@ -216,6 +218,7 @@ class Tracking(ChangeListener):
         if found is None:
             self.table[key] = tracker
             self.items += 1
+            self.table_bytes += KEY_BYTES + len(key)
             return 0
         return self.add_second(tracker, key, found)
 
@@ -281,6 +284,7 @@ class Tracking(ChangeListener):
         tracker: Tracker
         payload: bytes = b""
         self.items -= len(trackers)
+        self.table_bytes -= KEY_BYTES + len(key)
         current = self.current()
         for tracker in trackers:
             if tracker.flags & (TRACKING | BROADCAST) != TRACKING:
@@ -300,7 +304,7 @@ class Tracking(ChangeListener):
             if tracker is not None and tracker.flags & TRACKING:
                 self.send(tracker, b"_\r\n" if client.resp > 2 else b"$-1\r\n")
         self.table = {}
-        self.items = 0
+        self.items = self.table_bytes = 0
         self.hand = 0
         if self.clients == 0:
             self.update()
@@ -392,7 +396,9 @@ class Tracking(ChangeListener):
         )
         if client is self.receiver:
             self.after_answer.append((target, data))
-        elif target is self.services.serving and not self.outside_call and (client is target or is_nested):
+        elif target is self.services.serving and (
+            target.in_exec or (not self.outside_call and (client is target or is_nested))
+        ):
             target.push(Raw(data))
         else:
             target.push_wire(data)
@@ -421,8 +427,9 @@ def check_options(tracker: Tracker, options: cython.int, prefixes: list) -> None
 
 def check_prefixes(tracker: Tracker, prefixes: list) -> None:
     """CommandError if a key could begin with two of the client's prefixes."""
+    existing: list = sorted(tracker.prefixes)
     for place, prefix in enumerate(prefixes):
-        for other in sorted(tracker.prefixes):
+        for other in existing:
             if overlap(prefix, other):
                 raise CommandError(OVERLAP.format(shown(prefix), "an existing", shown(other)))
         for other in prefixes[place + 1 :]:

@@ -29,6 +29,7 @@ class Tracking(ChangeListener):
     max_keys: int
     clients: int
     items: int
+    table_bytes: int
     outside_call: bool
     has_broadcasts: bool
     def __init__(self, services: Services) -> None: ...

@@ -371,6 +371,8 @@ def test_memory_and_digest(client: WireClient) -> None:
     plain, digest = client.value("MEMORY USAGE h"), client.call("DEBUG DIGEST-VALUE h")
     client.value(f"HPEXPIREAT h {FAR_MS} FIELDS 1 a")
     assert client.value("MEMORY USAGE h") > plain
+    assert client.call("DEBUG DIGEST-VALUE h") != digest
+    client.value("HPERSIST h FIELDS 1 a")
     assert client.call("DEBUG DIGEST-VALUE h") == digest
 
 

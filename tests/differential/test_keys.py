@@ -405,3 +405,10 @@ def test_scan_of_a_tiny_database_needs_one_call(pair: ClientPair, count: int) ->
 @pytest.mark.parametrize("number", ["2147483647", "2147483648", "-2147483649", "9223372036854775808", "x"])
 def test_numbers_of_databases_beyond_a_c_int(pair: ClientPair, number: str) -> None:
     pair.assert_same(f"SELECT {number}", f"SWAPDB {number} 0", f"SWAPDB 0 {number}", f"COPY a b DB {number}")
+
+
+@pytest.mark.parametrize("count", ["9" * 5000, "+" + "9" * 11, "0" * 5000 + "1", "-" + "9" * 5000, "0" * 50])
+def test_counts_of_keys_that_are_long(pair: ClientPair, count: str) -> None:
+    pair(f"COMMAND GETKEYS ZUNION {count} a")
+    pair(f"COMMAND GETKEYS EVAL x {count} a")
+    pair(f"ZUNION {count} a")

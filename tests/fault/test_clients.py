@@ -6,6 +6,7 @@ import contextlib
 import random
 import socket
 import struct
+import time
 from collections.abc import Callable
 
 import psutil
@@ -412,7 +413,9 @@ def test_strangers_cannot_take_every_descriptor(start_minikv: StartServer) -> No
 def test_strangers_who_say_nothing_make_room(start_minikv: StartServer) -> None:
     server = start_minikv(requirepass="secret", maxclients=10)
     server.barrier()
-    strangers = [server.connect() for _ in range(9)]
+    strangers = [server.connect() for _ in range(8)]
+    old = server.connect()
+    assert old.call("AUTH secret") == b"+OK\r\n"
 
     def comes_in() -> bool:
         with server.connect() as guest, contextlib.suppress(OSError, AssertionError):
@@ -422,6 +425,11 @@ def test_strangers_who_say_nothing_make_room(start_minikv: StartServer) -> None:
     assert not comes_in()
     wait_until(comes_in, "a stranger has had time enough to authenticate")
     assert connected_clients(server) <= 10
+    assert old.call("RESET") == b"+RESET\r\n"
+    old.send_raw(b"*2\r\n$4\r\nAUTH\r\n$6\r\nse")
+    time.sleep(0.3)  # the cron looks for those whose time is over
+    old.send_raw(b"cret\r\n")
+    assert old.read() == b"+OK\r\n", "the time of a stranger counts from the moment that it became one"
     for stranger in strangers:
         stranger.close()
 
