@@ -319,6 +319,12 @@ def module_minikv(request: pytest.FixtureRequest, subject_command: tuple[str, ..
     yield from _starter(request.config, subject_command)
 
 
+@pytest.fixture(scope="module")
+def module_redis(request: pytest.FixtureRequest, oracle_command: tuple[str, ...]) -> Iterator[StartServer]:
+    """Starts a redis-server that the tests of a module share."""
+    yield from _starter(request.config, oracle_command)
+
+
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """An authority, certificates of servers and clients, and wrong ones."""

@@ -381,7 +381,7 @@ def test_large_streams(pair: ClientPair, rng: random.Random, size: int) -> None:
 def test_large_groups(pair: ClientPair, rng: random.Random) -> None:
     """Thousands of pending entries of several consumers in two groups, and what becomes of them in every way."""
     about: list[Words] = ["XINFO GROUPS s", "XPENDING s g", "XPENDING s h", "XINFO CONSUMERS s g"]
-    pair.assert_same(*[f"XADD s {n}-1 a {n}" for n in range(1, 3001)])
+    pair.assert_same_pipeline(*[f"XADD s {n}-1 a {n}" for n in range(1, 3001)])
     pair.assert_same("XGROUP CREATE s g 0", "XGROUP CREATE s h 0", "XGROUP CREATE s small 0")
     for number in range(25):
         pair.assert_same(f"XREADGROUP GROUP g reader{number % 7} COUNT 100 STREAMS s >")

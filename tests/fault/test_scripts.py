@@ -15,6 +15,12 @@ def server(start_minikv) -> Server:  # type: ignore[no-untyped-def]
     return start_minikv(busy_reply_threshold=10)
 
 
+@pytest.fixture(scope="module")
+def shared(module_minikv) -> Server:  # type: ignore[no-untyped-def]
+    """A server that no script ends."""
+    return module_minikv(busy_reply_threshold=0)
+
+
 def start(server: Server, command: list[str]) -> WireClient:
     """A client whose script runs for so long that the others are told."""
     client = server.connect()
@@ -139,9 +145,8 @@ def test_the_script_of_a_client_that_is_gone_ends_too(server: Server) -> None:
         "local s = '[],' for i = 1, 24 do s = s .. s end return cjson.decode('[' .. s .. '[]]')",
     ],
 )
-def test_a_script_that_wants_all_memory_gets_an_error(start_minikv, body: str) -> None:  # type: ignore[no-untyped-def]
-    server = start_minikv(busy_reply_threshold=0)
-    client = server.connect()
+def test_a_script_that_wants_all_memory_gets_an_error(shared: Server, body: str) -> None:
+    client = shared.connect()
     assert client.call(["EVAL", body, "0"]).startswith(b"-ERR")
     assert client.call(["EVAL", "return 1", "0"]) == b":1\r\n"
 

@@ -178,7 +178,7 @@ class ClientPair:
     def __init__(self, subject: Server, oracle: Server, resp: int = 2) -> None:
         self.servers = (subject, oracle)
         self.resp = resp
-        self._history: deque[str] = deque(maxlen=HISTORY)
+        self._history: deque[tuple[Words | bytes, bytes]] = deque(maxlen=HISTORY)  # with the oracle's replies
         self._queued: list[Words] = []  # commands since MULTI: EXEC's reply holds theirs
         self._others: list[ClientPair] = []
         self.subject: WireClient = subject.connect()
@@ -205,7 +205,7 @@ class ClientPair:
     def _follow_transaction(self, command: Words, reply: bytes) -> None:
         if reply == b"+QUEUED\r\n":
             self._queued.append(command)
-        elif words(command)[:1] != [b"WATCH"]:
+        elif self._queued and words(command)[:1] != [b"WATCH"]:
             self._queued = []
 
     def _read(self, client: WireClient, command: Words) -> bytes:
@@ -229,10 +229,10 @@ class ClientPair:
     def _compare_next(self, command: Words, compare: Comparison | None) -> bytes:
         __tracebackhide__ = True
         expected, actual = self._read(self.oracle, command), self._read(self.subject, command)
-        if not (compare or self._comparison_for(command))(actual, expected):
+        if (compare or actual != expected) and not (compare or self._comparison_for(command))(actual, expected):
             raise AssertionError(self._difference(repr(command), actual, expected))
         self._follow_transaction(command, expected)
-        self._history.append(f"{command!r} -> {_shortened(expected)}")
+        self._history.append((command, expected))
         return actual
 
     def assert_same_raw(self, *chunks: bytes) -> Outcome:
@@ -246,7 +246,7 @@ class ClientPair:
             expected = with_late_close(self.oracle, expected)
         if actual != expected:
             raise AssertionError(self._difference(f"raw {_shortened(b''.join(chunks))}", actual, expected))
-        self._history.append(f"raw {_shortened(b''.join(chunks))} -> {_shortened(expected.received)}")
+        self._history.append((b"".join(chunks), expected.received))
         return actual
 
     def another(self, resp: int | None = None) -> ClientPair:
@@ -262,7 +262,7 @@ class ClientPair:
         self.oracle.close()
 
     def _difference(self, what: str, actual: object, expected: object) -> str:
-        before = "".join(f"    {line}\n" for line in self._history)
+        before = "".join(f"    {_shortened(sent)} -> {_shortened(reply)}\n" for sent, reply in self._history)
         return (
             f"the replies differ (RESP{self.resp})\n  before:\n{before}  command: {what}\n"
             f"    subject ({self.servers[0].name}): {_shortened(actual)}\n"

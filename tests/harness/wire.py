@@ -17,6 +17,9 @@ Words = str | tuple[Word, ...] | list[Word]
 TIMEOUT_S = 20.0  # generous: two busy cores; a server that does not answer at all is a failure, not a slow one
 AGGREGATES = {b"*": 1, b"~": 1, b">": 1, b"%": 2, b"|": 2}  # kind -> values for each counted element
 BLOBS = b"$=!"
+BLOB = -1
+KINDS = [BLOB if byte in BLOBS else AGGREGATES.get(bytes([byte]), 0) for byte in range(256)]  # by the first byte
+ATTRIBUTE = ord("|")
 CHUNK = 1 << 20
 
 
@@ -56,9 +59,8 @@ class ReplySplitter:
 
     def next_reply(self) -> bytes | None:
         """The bytes of the next whole reply, or None if more bytes are needed."""
-        while self._missing:
-            if not self._skip_value():
-                return None
+        if not self._skip_values():
+            return None
         reply = bytes(self._buffer[: self._position])
         del self._buffer[: self._position]
         self._position, self._missing = 0, 1
@@ -68,25 +70,30 @@ class ReplySplitter:
         """What is left behind the last whole reply."""
         return bytes(self._buffer)
 
-    def _skip_value(self) -> bool:
-        line_end = self._buffer.find(b"\r\n", self._position)
-        if line_end < 0:
-            return False
-        kind = bytes(self._buffer[self._position : self._position + 1])
-        end = line_end + 2
-        more = 0
-        if kind in AGGREGATES:
-            count = int(self._buffer[self._position + 1 : line_end])
-            more = max(count, 0) * AGGREGATES[kind] + (kind == b"|")  # an attribute stands before its value
-        elif kind in BLOBS:
-            length = int(self._buffer[self._position + 1 : line_end])
-            if length >= 0:
-                end += length + 2
-            if len(self._buffer) < end:
-                return False
-        self._position = end
-        self._missing += more - 1
-        return True
+    def _skip_values(self) -> bool:
+        """Moves the position behind what is there of the current reply; whether that is all of it."""
+        buffer, position, missing = self._buffer, self._position, self._missing
+        find, length = buffer.find, len(buffer)
+        while missing:
+            line_end = find(b"\r\n", position)
+            if line_end < 0:
+                break
+            kind = KINDS[buffer[position]]
+            end = line_end + 2
+            if kind == BLOB:
+                size = int(buffer[position + 1 : line_end])
+                if size >= 0:
+                    end += size + 2
+                if length < end:
+                    break
+            elif kind:
+                missing += max(int(buffer[position + 1 : line_end]), 0) * kind
+                if buffer[position] == ATTRIBUTE:
+                    missing += 1  # it stands before its value
+            position = end
+            missing -= 1
+        self._position, self._missing = position, missing
+        return not missing
 
 
 def split(replies: bytes) -> list[bytes]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import random
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,10 +27,17 @@ Times = dict[tuple[int, bytes], dict[bytes, int]]
 VALKEY = (str(binary.get_binary_path()),)
 
 
-@pytest.fixture(params=SETTINGS)
-def filled(request: pytest.FixtureRequest, rng: random.Random) -> Iterator[Server]:
-    """A Valkey with values of every type and size, saved."""
-    server = Server(VALKEY, SETTINGS[request.param]).start()
+@pytest.fixture(scope="module", params=SETTINGS)
+def encoding(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def filled(request: pytest.FixtureRequest, encoding: str) -> Iterator[Server]:
+    """A Valkey with values of every type and size, saved; a test must not change them, nor its directory."""
+    server = Server(VALKEY, SETTINGS[encoding]).start()
+    rng = random.Random(f"{request.config.option.seed} {encoding}")
     for number in (0, 3, 15):
         with server.redis(db=number) as client:
             pipe = client.pipeline(transaction=False)
@@ -40,58 +49,83 @@ def filled(request: pytest.FixtureRequest, rng: random.Random) -> Iterator[Serve
     server.dispose()
 
 
-@pytest.fixture
-def timed(filled: Server) -> Server:
-    """Some fields of some hashes expire."""
-    with filled.redis() as client:
+@pytest.fixture(scope="module")
+def content(filled: Server) -> Content:
+    return held(filled)
+
+
+@pytest.fixture(scope="module")
+def timed(filled: Server, encoding: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Another one with the same values, but that some fields of some hashes expire."""
+    server = Server(VALKEY, SETTINGS[encoding], directory=copied(filled, tmp_path_factory.mktemp("timed"))).start()
+    with server.redis() as client:
         client.hset("all", mapping={"a": 1, "b": 2})
         for key, count in TIMED.items():
             fields = client.hkeys(key)[:count]
             for place, field in enumerate(fields):
                 client.execute_command("HPEXPIREAT", key, FAR_MS + place, "FIELDS", 1, field)
         client.save()
-    return filled
+    yield server
+    server.dispose()
 
 
-def test_minikv_loads_what_valkey_holds(filled: Server, start_minikv: Callable[..., Server]) -> None:
+@pytest.fixture(scope="module")
+def timed_content(timed: Server) -> Content:
+    return held(timed)
+
+
+def copied(server: Server, directory: Path) -> Path:
+    """The directory, with the server's dump."""
+    shutil.copy(server.dump_path, directory)
+    return directory
+
+
+def test_minikv_loads_what_valkey_holds(
+    filled: Server, content: Content, start_minikv: Callable[..., Server], tmp_path: Path
+) -> None:
     assert filled.dump_path.read_bytes().startswith(b"VALKEY080")
-    assert held(start_minikv(directory=filled.directory)) == held(filled)
+    assert held(start_minikv(directory=copied(filled, tmp_path))) == content
 
 
-def test_fields_that_expire_are_loaded(timed: Server, start_minikv: Callable[..., Server]) -> None:
-    minikv = start_minikv(directory=timed.directory)
-    assert held(minikv) == held(timed)
+def test_fields_that_expire_are_loaded(
+    timed: Server, timed_content: Content, start_minikv: Callable[..., Server], tmp_path: Path
+) -> None:
+    minikv = start_minikv(directory=copied(timed, tmp_path))
+    assert held(minikv) == timed_content
     for key in TIMED:
         assert times_of(minikv, key) == times_of(timed, key)
 
 
-def test_valkey_loads_what_minikv_saves(filled: Server, start_minikv: Callable[..., Server]) -> None:
-    minikv = start_minikv(directory=filled.directory)
-    expected = held(minikv)
+def test_valkey_loads_what_minikv_saves(
+    filled: Server, content: Content, start_minikv: Callable[..., Server], tmp_path: Path
+) -> None:
+    minikv = start_minikv(directory=copied(filled, tmp_path))
     with minikv.redis() as client:
         client.save()
-    again = Server(VALKEY, directory=filled.directory)
+    assert minikv.dump_path.read_bytes().startswith(b"REDIS")
+    again = Server(VALKEY, directory=tmp_path)
     try:
-        assert held(again.start()) == expected
+        assert held(again.start()) == content
     finally:
         again.dispose()
 
 
-def test_payloads_of_valkey_are_restored(timed: Server, start_minikv: Callable[..., Server]) -> None:
+def test_payloads_of_valkey_are_restored(
+    timed: Server, timed_content: Content, start_minikv: Callable[..., Server]
+) -> None:
     minikv = start_minikv()
     with timed.redis() as source, minikv.redis() as target:
         for key in source.scan_iter(count=1000):
             at_ms = source.pexpiretime(key)
             target.execute_command("RESTORE", key, max(at_ms, 0), source.dump(key), "ABSTTL")
-    theirs = {key: value for key, value in held(timed).items() if key[0] == 0}
-    assert held(minikv) == theirs
+    assert held(minikv) == {key: value for key, value in timed_content.items() if key[0] == 0}
     for key in TIMED:
         assert times_of(minikv, key) == times_of(timed, key)
 
 
-def test_the_tools_find_what_valkey_holds(timed: Server) -> None:
+def test_the_tools_find_what_valkey_holds(timed: Server, timed_content: Content) -> None:
     content, times = found(timed)
-    assert content == held(timed)
+    assert content == timed_content
     assert times == {(0, key): times_of(timed, key) for key in TIMED}
     code, lines = our_check(timed.dump_path)
     assert code == 0
