@@ -11,13 +11,17 @@ PATH = Path(__file__).with_name("exceptions.toml")
 
 @dataclass
 class Excepted:
-    """A test that does not apply. awaits: the feature that it needs, if that is planned and this is why."""
+    """A test that does not apply. awaits: the feature that it needs, if that is planned and this is why.
+
+    ends_unit: what it leaves behind stops the tests after it, so it is left out.
+    """
 
     unit: str
     test: str
     reason: str
     awaits: str = ""
     modes: list[str] = field(default_factory=list)
+    ends_unit: bool = False
 
 
 @dataclass
@@ -35,7 +39,14 @@ class Exceptions:
         units = {name: group["reason"] for group in content.get("units", []) for name in group["names"]}
         tags = {name: group["reason"] for group in content.get("tags", []) for name in group["names"]}
         tests = [
-            Excepted(group["unit"], name, group["reason"], group.get("awaits", ""), group.get("modes", []))
+            Excepted(
+                group["unit"],
+                name,
+                group["reason"],
+                group.get("awaits", ""),
+                group.get("modes", []),
+                group.get("ends_unit", False),
+            )
             for group in content.get("tests", [])
             for name in group["names"]
         ]

@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 MODES = ("external", "spawning", "tls")
 SUBJECTS = ("minikv", "redis-server")
 LINE = re.compile(r"^\[(ok|err|skip|ignore|exception|testing|TIMEOUT)\]: ?(.*)$")
-PASSED = re.compile(r"^(.*) \(\d+ ms\)$", re.DOTALL)
+PASSED = re.compile(r"(.*?) \(\d+ ms\)$", re.DOTALL | re.MULTILINE)  # lines of a log may follow
 OUTSIDE = "(outside of any test)"
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 STARTED = re.compile(r"### Starting test (.*) in tests/")
@@ -64,7 +64,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Job:
-    """What to run. tests: only these, by name or, after a slash, by pattern. denied_tags: of tests to leave out."""
+    """What to run. tests: only these, by name or, after a slash, by pattern.
+
+    denied_tags: of tests to leave out. left_out: tests, by name.
+    """
 
     subject: str
     mode: str
@@ -72,6 +75,7 @@ class Job:
     timeout_s: float
     tests: tuple[str, ...] = ()
     denied_tags: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def run_unit(job: Job, suite: Path, output: Path | None = None) -> Outcome:
@@ -84,6 +88,9 @@ def run_unit(job: Job, suite: Path, output: Path | None = None) -> Outcome:
         for part in ("tests", "utils"):
             shutil.copytree(suite / part, work / part)
         _shorten_waits(work / "tests" / "support" / "server.tcl")
+        if job.subject == "minikv":
+            _leave_out_debugger(work / "tests" / "unit" / "scripting.tcl")
+            _leave_out_append_only_file(work / "tests" / "support" / "server.tcl")
         shutil.copy(suite / "redis.conf", work)
         _write_programs(work / "src", job.subject)
         began = time.monotonic()
@@ -155,6 +162,8 @@ def _run_suite(job: Job, work: Path, first: int, address: tuple[str, int] | None
         command += ["--tls"]
     for test in job.tests:
         command += ["--only", test]
+    for test in job.left_out:
+        command += ["--skiptest", test]
     if job.denied_tags:
         command += ["--tags", " ".join(f"-{tag}" for tag in job.denied_tags)]
     with (work / "output").open("wb") as output:
@@ -217,6 +226,25 @@ def _environment() -> dict[str, str]:
 def _shorten_waits(support: Path) -> None:
     """A server that refuses its settings is waited for: two minutes are 20 s now."""
     support.write_text(support.read_text().replace("{120*1000/$checkperiod}", "{20*1000/$checkperiod}"))
+
+
+def _leave_out_append_only_file(support: Path) -> None:
+    """A server that a group of tests wants with the file is one without: the tests that need it fail for themselves."""
+    text = support.read_text()
+    groups = (
+        ("param", "foreach {param val} $overrides {"),
+        ("directive", "foreach {directive arguments} [concat $::global_overrides $overrides] {"),
+    )
+    for variable, head in groups:
+        text = text.replace(head, f'{head}\n if {{${variable} eq "appendonly"}} continue\n')
+    support.write_text(text)
+
+
+def _leave_out_debugger(unit: Path) -> None:
+    """A use of the debugger of scripts outside of any test, at whose error the unit would end."""
+    start = """start_server {tags {"scripting external:skip"}} {\n    r script debug sync\n"""
+    before, _, after = unit.read_text().partition(start)
+    unit.write_text(before + 'start_server {tags {"scripting external:skip"}} {\n' + after if after else before)
 
 
 def _write_programs(directory: Path, subject: str) -> None:

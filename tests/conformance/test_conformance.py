@@ -23,6 +23,8 @@ Expected 'x' to be equal to 'y'
 "r get a"
 [ignore]: three: Not supported on external server
 [ok]: four (0 ms)
+--- LOG CONTENT ---
+of a server that does not start
 [err]: ERR no such setting
 "r config set a b"
 [1/1 done]: unit/a (3 seconds)
