@@ -547,7 +547,7 @@ class CommandTable:
         if command.role == ROLE_EXEC and client.transaction is not None:
             flags |= client.transaction.flags
             always &= client.transaction.common_flags
-        if flags & PROTECTED and not is_enabled(self.services.config, command.full_name, client):
+        if command.flags & PROTECTED and not is_enabled(self.services.config, command.full_name, client):
             return self.refuse(client, command, protected_text(command.full_name))
         if client.must_log_in and not command.flags & NO_AUTH:
             return self.refuse(client, command, NOAUTH)

@@ -695,10 +695,11 @@ class Database:
             self.keyspace.ready[self.number, key] = None
 
     def break_all_watches(self, incoming: Database) -> None:
-        """For keys that are here or come in: their values change."""
+        """For keys that are here or come in: their values change. One that has expired already is none that comes in."""
         watch: Watch
         for key in self.watchers:
-            if self.time_of(key) != C_MISSING or incoming.time_of(key) != C_MISSING:
+            comes_in: cython.bint = incoming.time_of(key) != C_MISSING and not incoming.has_expired(key)
+            if self.time_of(key) != C_MISSING or comes_in:
                 for watch in self.watchers[key]:
                     if watch is self.keyspace.awaited:
                         self.keyspace.ready[self.number, key] = None

@@ -208,3 +208,17 @@ def test_a_client_that_leaves_in_a_transaction_changes_nothing(pair: ClientPair)
     leaving.assert_same("WATCH b", "MULTI", "SET a 1")
     leaving.close()
     pair.assert_same("GET a", "SET b 1")
+
+
+def test_a_command_for_debugging_in_a_transaction(pair: ClientPair) -> None:
+    pair.assert_same("MULTI", "DEBUG SLEEP 0", "EXEC")
+
+
+@pytest.mark.parametrize("here", ["GET watched", "SET watched 1", "SET watched 1 PX 1"])
+@pytest.mark.parametrize("there", ["GET watched", "SET watched 1", "SET watched 1 PX 1"])
+def test_a_key_that_has_expired_does_not_come_in(pair: ClientPair, here: str, there: str) -> None:
+    pair.assert_same("DEBUG SET-ACTIVE-EXPIRE 0", "SELECT 1", there, "SELECT 0", here, "DEBUG SLEEP 0.002")
+    try:
+        pair.assert_same("WATCH watched", "SWAPDB 0 1", "MULTI", "PING", "EXEC")
+    finally:
+        pair.assert_same("DEBUG SET-ACTIVE-EXPIRE 1")
