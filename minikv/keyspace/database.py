@@ -695,11 +695,12 @@ class Database:
             self.keyspace.ready[self.number, key] = None
 
     def break_all_watches(self, incoming: Database) -> None:
-        """For keys that are here or come in: their values change. One that has expired already is none that comes in."""
+        """For keys that are here or come in: their values change. One that has expired comes in no more."""
         watch: Watch
+        hash_: uint64_t = 0
         for key in self.watchers:
-            comes_in: cython.bint = incoming.time_of(key) != C_MISSING and not incoming.has_expired(key)
-            if self.time_of(key) != C_MISSING or comes_in:
+            is_here: cython.bint = self.time_of(key) != C_MISSING
+            if is_here or incoming.find(key, cython.address(hash_)) != cython.NULL:
                 for watch in self.watchers[key]:
                     if watch is self.keyspace.awaited:
                         self.keyspace.ready[self.number, key] = None
