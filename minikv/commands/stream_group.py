@@ -432,11 +432,15 @@ class Claim:
 def xautoclaim(
     ctx: Client, key: bytes, name: bytes, consumer_name: bytes, least_idle: bytes, start: bytes, *options: bytes
 ) -> list[object]:
-    least_idle_ms: int64_t = integer(least_idle, "ERR Invalid min-idle-time argument for XAUTOCLAIM")
     id: StreamId
-    read_start(start, cython.address(id))
     count: uint64_t
-    count, just_id = autoclaim_options(options)
+    try:
+        least_idle_ms: int64_t = integer(least_idle, "ERR Invalid min-idle-time argument for XAUTOCLAIM")
+        read_start(start, cython.address(id))
+        count, just_id = autoclaim_options(options)
+    except CommandError:
+        ctx.db.lookup(key)  # Redis has asked for the key by now, which may be a miss
+        raise
     stream: Stream = find_stream(ctx.db, key, True)
     group: Group = None if stream is None else group_of(stream, name)
     if group is None:

@@ -34,6 +34,11 @@ RULES = [
 
 
 OWN = {name.encode() for name in OWN_COMMANDS}
+NEWER = {b"client|no-touch", b"client|setinfo", b"waitaof"}  # than redis-server 7.0
+
+
+def is_of_redis(name: bytes) -> bool:
+    return name not in NEWER and name.partition(b"|")[0] not in OWN
 
 
 def rules_sorted(text: bytes) -> bytes:
@@ -48,7 +53,7 @@ def rules_sorted(text: bytes) -> bytes:
         if word[:1] in (b"+", b"-") and word[1:2] != b"@":
             run.append(word)
         else:
-            result += [*sorted(each for each in run if each[1:].partition(b"|")[0] not in OWN), word]
+            result += [*sorted(each for each in run if is_of_redis(each[1:])), word]
             run = []
     return b" ".join(result)
 

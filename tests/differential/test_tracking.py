@@ -281,10 +281,10 @@ def test_keys_that_expire_are_invalid(scene: TrackingScene) -> None:
     scene.join("three", 3, "CLIENT TRACKING ON NOLOOP")
     scene.do("writer", "DEBUG SET-ACTIVE-EXPIRE 0")
     for lookup in ("GET a", "EXISTS a b", "INCR a", ("EVAL", "return redis.call('get', KEYS[1])", "1", "a")):
-        scene.do("writer", "SET a 1 PX 5", "SET b 1 PX 5")
+        scene.do("writer", "SET a 1 PX 100", "SET b 1 PX 100")
         scene.do("one", "GET a")
         scene.do("three", "GET a")
-        scene.let_pass(5)
+        scene.let_pass(100)
         scene.do("one", lookup)
         scene.do("three", "GET b", "GET a")
         scene.do("writer", "DEL a b")
