@@ -101,10 +101,10 @@ def test_sources_of_the_distribution_are_asked_for_source_packages(
     suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.conformance.source._codename", lambda: "bookworm")
-    lines = "deb http://deb.debian.org/debian bookworm main\ndeb https://else.where/apt cloud main\n"
+    lines = "deb http://mirror.example/debian bookworm main\ndeb https://else.example/apt cloud main\n"
     stanzas = (
-        "Types: deb\nURIs: http://deb.debian.org/debian\nSuites: bookworm bookworm-updates\nComponents: main\n\n"
-        "Types: deb\nURIs: https://else.where/\nSuites: nodistro\nComponents: main\n"
+        "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\n\n"
+        "Types: deb\nURIs: https://else.example/\nSuites: nodistro\nComponents: main\n"
     )
     text = _with_sources(lines if suffix == ".list" else stanzas, suffix)
-    assert "deb-src" in text and "else.where" not in text
+    assert "deb-src" in text and "else.example" not in text
