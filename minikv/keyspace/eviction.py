@@ -18,7 +18,7 @@ import cython
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.minikv.engine.ordered import Cursor, Entry
 from cython.cimports.minikv.engine.record import Bytes, bytes_at, record_expire_at, record_key
-from cython.cimports.minikv.engine.table import slot_hash, slot_offset
+from cython.cimports.minikv.engine.table import BUCKETS, slot_hash, slot_offset
 from cython.cimports.minikv.keyspace.database import Database, Keyspace
 
 # More than so many keys are not looked at for one eviction.
@@ -168,14 +168,29 @@ class Evictor:
         return False
 
     def fill(self, database: Database) -> cython.void:
-        """Put a sample of a database's keys into the pool."""
+        """Put a sample of a database's keys into the pool; all of them if there are no more than a sample."""
         slot: cython.pointer[uint64_t]
-        _index: cython.int
-        for _index in range(min(self.samples, SAMPLES_MAX)):
-            if self.is_volatile:
-                slot = self.timed_slot(database, self.keyspace.random() % database.store.expiry.state.count)
-            else:
-                slot = database.store.tables.random_slot(database.store.table, self.keyspace.random())
+        slots: cython.pointer[uint64_t][336]
+        eligible: uint64_t = self.eligible(database)
+        samples: uint32_t = min(self.samples, SAMPLES_MAX)
+        is_all: cython.bint = eligible <= samples
+        rank: uint64_t
+        neighbours: uint32_t
+        index: uint32_t
+        _index: uint32_t
+        if self.is_volatile:
+            for index in range(min(samples, eligible)):
+                rank = index if is_all else self.keyspace.random() % eligible
+                slot = self.timed_slot(database, rank)
+                if slot != cython.NULL:
+                    self.consider(database, slot)
+            return
+        if is_all:
+            neighbours = database.store.tables.sample(database.store.table, self.keyspace.random(), BUCKETS, slots)
+            for index in range(neighbours):
+                self.consider(database, slots[index])
+        for _index in range(samples):
+            slot = database.store.tables.random_slot(database.store.table, self.keyspace.random())
             if slot != cython.NULL:
                 self.consider(database, slot)
 

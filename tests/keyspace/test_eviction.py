@@ -234,6 +234,18 @@ def test_more_samples_choose_better() -> None:
     assert ages[1] < ages[0]
 
 
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-lru"])
+def test_of_a_few_keys_the_oldest_goes_always(policy: str) -> None:
+    scene = Scene(policy)
+    for number in range(200):
+        scene.db.set(b"old:%d" % number, b"v", expire_at_ms=START_MS * 2)
+        scene.pass_time(1)
+        for name in (b"a", b"b", b"c"):
+            scene.db.set(name, b"v", expire_at_ms=START_MS * 2)
+        assert scene.evictor.evict()
+        assert scene.keys_of() == {b"a", b"b", b"c"}
+
+
 Fill = Callable[[Database, bytes], object]
 
 
