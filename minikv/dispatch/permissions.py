@@ -14,7 +14,7 @@ from cython.cimports.minikv.dispatch.argv import Argv
 from cython.cimports.minikv.dispatch.spec import NO_AUTH
 
 from minikv.acl.user import ACCESS_READ, ACCESS_WRITE, ALLOWED, DENIED_CHANNEL, DENIED_COMMAND, DENIED_KEY
-from minikv.dispatch.keys import VARIABLE_FLAGS, find_places, key_flags, real_specs
+from minikv.dispatch.keys import VARIABLE_FLAGS, key_flags, places_checked, real_specs
 
 # Requirements.channels
 NO_CHANNELS = cython.declare(cython.int, 0)
@@ -118,7 +118,7 @@ class Requirements:
     ) -> cython.long:
         place: cython.Py_ssize_t
         if not self.is_plain:
-            for place, flags in find_places(self.spec, request_list(argv, argc)):
+            for place, flags in places_checked(self.spec, request_list(argv, argc)):
                 if place < argc and not selector.allows_key(cython.cast(bytes, argv[place]), access_of(flags)):
                     return C_DENIED_KEY | place << 2
             return C_ALLOWED
