@@ -336,6 +336,11 @@ def filter_value(ctx: Client, word: bytes, value: bytes) -> object:
         if user is None:
             raise CommandError(f"ERR No such user '{value.decode('utf-8', 'surrogateescape')}'")
         return user
+    if word == b"maxage":  # since Redis 7.4
+        seconds = integer(value, "ERR maxage is not an integer or out of range")
+        if seconds <= 0:
+            raise CommandError("ERR maxage should be greater than 0")
+        return seconds
     if word == b"skipme" and value.lower() in (b"yes", b"no"):
         return value.lower() == b"yes"
     raise CommandError(SYNTAX_ERROR)

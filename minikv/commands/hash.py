@@ -197,8 +197,21 @@ def hscan(ctx: Client, key: bytes, start: bytes, *options: bytes) -> list[object
     hash_ = Hash.at(ctx.db, key)
     if hash_ is None:
         return [b"0", []]
+    options, with_values = without_novalues(options)
     count, pattern = scan_options(options)
     place, found = hash_.scan(place, count)
     if pattern != b"*":
         found = [part for i in range(0, len(found), 2) if glob_match(pattern, found[i]) for part in found[i : i + 2]]
-    return [b"%d" % place, found]
+    return [b"%d" % place, found if with_values else found[::2]]
+
+
+def without_novalues(options: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], bool]:
+    """The options without NOVALUES of Redis 7.4, which has no value of its own, and whether it was not there."""
+    left: list[bytes] = []
+    with_values = True
+    for option in options:
+        if len(left) % 2 == 0 and option.upper() == b"NOVALUES":
+            with_values = False
+        else:
+            left.append(option)
+    return tuple(left), with_values

@@ -222,7 +222,6 @@ def test_hrandfield_does_not_fill_the_memory(resp2_pair: ClientPair) -> None:
         "COUNT x",
         "COUNT",
         "MATCH",
-        "NOVALUES",
         "TYPE hash",
         "MATCH a MATCH *",
         "COUNT 9223372036854775807",

@@ -118,6 +118,9 @@ OWN_COMMANDS = {
 
 # Commands that take more arguments than in 7.0, and since when.
 NEWER_ARGUMENTS = {
+    "client|kill": "MAXAGE of Redis 7.4",
+    "hscan": "NOVALUES of Redis 7.4",
+    "xread": "the ID `+` of Redis 7.4: the last entry",
     "zrank": "WITHSCORE of Redis 7.2, like ZREVRANK",
     "zrevrank": "",
 }
