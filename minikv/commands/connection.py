@@ -25,7 +25,7 @@ from minikv.dispatch.spec import (
     in_category,
 )
 from minikv.errors import CommandError, NamingError
-from minikv.protocol.reply import NO_REPLY, NULL_ARRAY, OK, PONG, Marker, SimpleString, Verbatim
+from minikv.protocol.reply import NO_REPLY, OK, PONG, Marker, SimpleString, Verbatim
 
 command = in_category("connection")
 
@@ -387,7 +387,7 @@ def client_unblock(ctx: Client, number: bytes, *reason: bytes) -> int:
     if reason and reason[0].lower() not in (b"timeout", b"error"):
         raise CommandError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     client = ctx.server.clients.get(integer(number))
-    outcome: object = NULL_ARRAY
+    outcome: CommandError | None = None
     if reason and reason[0].lower() == b"error":
         outcome = CommandError("UNBLOCKED client unblocked via CLIENT UNBLOCK")
     return int(client is not None and ctx.server.blocking.unblock(client, outcome))

@@ -68,6 +68,10 @@ def test_waitaof_without_an_append_only_file(newer_pair: ClientPair, arguments: 
     newer_pair.assert_same(f"WAITAOF {arguments}", "MULTI", f"WAITAOF {arguments}", "EXEC")
 
 
+def test_waitaof_waits_for_replicas_until_its_time_is_over(newer_pair: ClientPair) -> None:
+    newer_pair.assert_same("WAITAOF 0 1 10", "WAITAOF 0 0 0")
+
+
 def test_the_last_entry_of_a_stream(newer_pair: ClientPair) -> None:
     newer_pair.assert_same("XADD s 1-1 f a", "XADD s 2-1 f b", "XADD s 3-1 f c", "XADD t 7-0 f d")
     newer_pair.assert_same(
