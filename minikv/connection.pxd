@@ -106,6 +106,7 @@ cdef class Connection(Client):
     cdef int set_reading(self, bint wanted) except -1
     cdef int handle(self, unsigned int events) except -1
     cdef int take_input(self) except -1
+    cdef Py_ssize_t take_once(self, bint is_direct) except -1
     cdef int end_input(self) except -1
     cdef bint is_waiting_for_others(self) noexcept
     cdef int lose(self) except -1

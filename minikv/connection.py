@@ -70,6 +70,8 @@ from minikv.sockets import Listener, Poller
 
 # One read of a socket takes at most this much.
 READ_BYTES = 64 * 1024
+# A long bulk string may take this much of one turn.
+MAX_TAKEN = cython.declare(cython.Py_ssize_t, 1024 * 1024)
 # Replies of a batch are sent before its end when they are this long.
 SEND_BYTES = cython.declare(cython.Py_ssize_t, 64 * 1024)
 # Unread replies above which nothing is executed; it goes on when a quarter is left.
@@ -550,28 +552,46 @@ class Connection(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def take_input(self) -> cython.int:
-        """Bytes have come, or the end of the connection."""
+        """Bytes have come, or the end of the connection. Of a long bulk string read all there is, up to MAX_TAKEN."""
+        taken: cython.Py_ssize_t = 0
+        while True:
+            is_direct: cython.bint = not self.waiting and self.reader.direct()
+            size: cython.Py_ssize_t = self.reader.direct_size if is_direct else READ_BYTES
+            length: cython.Py_ssize_t = self.take_once(is_direct)
+            taken += length
+            if length < size or self.closing or self.ending or self.waiting or taken >= MAX_TAKEN:
+                return 0
+            if not self.reader.direct():
+                return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def take_once(self, is_direct: cython.bint) -> cython.Py_ssize_t:
+        """Read once, straight into a long bulk string or not, and serve what has come; how many bytes."""
         hub: Hub = self.hub
-        is_direct: cython.bint = not self.waiting and self.reader.direct()
         length: cython.Py_ssize_t
         if is_direct:
             length = self.receive(self.reader.direct_at, self.reader.direct_size)
         else:
             length = self.receive(PyByteArray_AS_STRING(hub.input), READ_BYTES)
         if length <= 0:
-            if length == NOTHING_YET:
-                return 0
-            return self.end_input() if length == 0 else self.lose()
+            if length == 0:
+                self.end_input()
+            elif length != NOTHING_YET:
+                self.lose()
+            return 0
         hub.stats.reads_processed += 1
         hub.stats.net_input_bytes += length
         if self.waiting:
-            return self.hold_input(length)
+            self.hold_input(length)
+            return length
         if is_direct:
             self.reader.direct_filled(length)
             hub.released_bytes += length
         else:
             self.reader.load(PyByteArray_AS_STRING(hub.input), length)
-        return self.serve()
+        self.serve()
+        return length
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -759,6 +779,10 @@ class Connection(Client):
     def serve(self) -> cython.int:
         """Execute what the reader's window holds; the replies leave at the end of the round, if nothing presses."""
         hub: Hub = self.hub
+        if hub.is_crowded:
+            hub.report_crowd()
+            if self.closing:
+                return 0
         if self.reply_len > 0:
             hub.send_unsent()
         start: cython.Py_ssize_t = hub.replies.size
