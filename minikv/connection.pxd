@@ -120,6 +120,9 @@ cdef class Connection(Client):
     cdef void finish_reply_mode(self) noexcept
     cdef int send_replies(self) except -1
     cdef int send_from(self, Py_ssize_t start, bint more) except -1
+    cdef int send_part(self, Py_ssize_t start, bint more) except -1
+    cdef bint holds_back(self) except -1
+    cdef int hold_back(self, bytes data) except -1
     cdef int send(self, const char *data, Py_ssize_t length, bint more) except -1
     cdef int send_object(self, bytes value) except -1
     cdef Py_ssize_t send_now(self, const char *data, Py_ssize_t length, bint more) except -2

@@ -406,7 +406,7 @@ class Hub(Sink):
         """Send the replies of the connection that is being served before they are complete."""
         self.released_bytes += buffer.size - self.start
         self.give_back(GIVE_BACK_BYTES)
-        return self.serving.send_from(self.start, True)
+        return self.serving.send_part(self.start, True)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -414,7 +414,7 @@ class Hub(Sink):
         """Send them, and this object after them."""
         self.released_bytes += len(value)
         self.give_back(GIVE_BACK_BYTES)
-        self.serving.send_from(self.start, True)
+        self.serving.send_part(self.start, True)
         return self.serving.send_object(value)
 
     def give_back(self, least: cython.Py_ssize_t) -> None:
@@ -885,7 +885,7 @@ class Connection(Client):
             if self.close_after_reply or self.closing:
                 return False
             if replies.size - start >= SEND_BYTES:
-                self.send_from(start, False)
+                self.send_part(start, False)
             if self.choked or self.closing:
                 return True
             if table.mark_ns > turn_ends_ns:
@@ -962,6 +962,40 @@ class Connection(Client):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
+    def send_part(self, start: cython.Py_ssize_t, more: cython.bint) -> cython.int:
+        """The same before the batch has ended: where a hard limit is set, what has been made waits for its end.
+
+        So the limit is for all that a batch makes, however fast the peer reads, and above it none leaves, as in Redis.
+        """
+        replies: ReplyBuffer = self.hub.replies
+        if not self.holds_back():
+            return self.send_from(start, more)
+        length: cython.Py_ssize_t = replies.size - start
+        replies.size = start
+        if length > 0 and not self.closing:
+            return self.hold_back((replies.data + start)[:length])
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def holds_back(self) -> cython.bint:
+        """Whether replies wait for the end of their batch; a stranger's limit is smaller, and looked at elsewhere."""
+        hub: Hub = self.hub
+        limit: cython.longlong = hub.hard_limit if self.subscriptions is None else hub.pubsub_hard_limit
+        return limit > 0 and not self.must_log_in
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def hold_back(self, data: bytes) -> cython.int:
+        """Put a part of a batch's replies into the backlog, unless that exceeds the limit."""
+        self.hub.stats.net_output_bytes += len(data)
+        if self.over_limits(len(data)):
+            self.close_for_output()
+            return 0
+        return self.keep(data, 0)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def send(self, data: cython.p_const_char, length: cython.Py_ssize_t, more: cython.bint) -> cython.int:
         """Give the kernel what it takes, the backlog the rest, unless the peer has too much to read already."""
         sent: cython.Py_ssize_t = self.send_now(data, length, more)
@@ -975,6 +1009,8 @@ class Connection(Client):
         """The same without a copy; more follows."""
         if self.closing:
             return 0
+        if self.holds_back():
+            return self.hold_back(value)
         sent: cython.Py_ssize_t = self.send_now(value, len(value), True)
         if not self.closing and sent < len(value):
             self.keep(value, sent)

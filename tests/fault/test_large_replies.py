@@ -116,6 +116,20 @@ def test_the_output_limit_is_looked_at_while_a_reply_is_made(start_minikv: Start
     assert "overcoming of output buffer limits" in server.log()
 
 
+def test_no_reply_of_a_pipeline_leaves_if_all_together_exceed_the_limit(start_minikv: StartServer) -> None:
+    """As in Redis, what one read of the socket has asked for counts as a whole."""
+    server = start_minikv(client_output_buffer_limit=["normal", "100000", "0", "0"])
+    server.call(("SET", "key", b"x" * 10_000))
+    with server.connect() as client:
+        assert client.call("PING") == b"+PONG\r\n"
+        client.send_raw(encode("GET key") * 15 + encode("SET last 1"))
+        assert client.read_until_closed() == b""
+    assert server.call("GET last") == b"$-1\r\n"
+    with server.connect() as client:
+        client.send_raw(encode("GET key") * 9 + encode("PING"))
+        assert [len(client.read()) for _ in range(10)] == [10_010] * 9 + [7]
+
+
 def test_monitors_obey_the_output_limit(start_minikv: StartServer) -> None:
     server = start_minikv(tcp=True, client_output_buffer_limit=["normal", "4mb", "0", "0"])
     with deaf_client(server) as monitor, server.connect() as busy:
