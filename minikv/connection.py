@@ -78,6 +78,8 @@ SEND_BYTES = cython.declare(cython.Py_ssize_t, 64 * 1024)
 MAX_UNSENT = 16 * 1024 * 1024
 # The same for a peer that has not authenticated: it is closed.
 MAX_UNSENT_TO_STRANGERS = cython.declare(cython.Py_ssize_t, 4 * 1024)
+# Unread bytes above which a reply that has no end, almost, is given up.
+MAX_UNREAD_DRAWS = cython.declare(cython.Py_ssize_t, 256 * 1024 * 1024)
 # What a bytes object in the backlog takes beside its bytes.
 PIECE_BYTES = cython.declare(cython.Py_ssize_t, 64)
 # The allocator gives memory back when this much of large requests and replies may be free; its time is that of the
@@ -416,6 +418,15 @@ class Hub(Sink):
         self.give_back(GIVE_BACK_BYTES)
         self.serving.send_part(self.start, True)
         return self.serving.send_object(value)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def refuses(self, buffer: ReplyBuffer) -> cython.bint:
+        """Whether the client that is being served takes no more of a reply that is made while it leaves."""
+        serving: Connection = self.serving
+        if serving.backlog_len > MAX_UNREAD_DRAWS and not serving.closing:
+            serving.close_for_output()
+        return serving.closing
 
     def give_back(self, least: cython.Py_ssize_t) -> None:
         """Return the memory of large requests and replies to the kernel, if it is this much."""

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from minikv.algorithms.long_double import LongDouble
+from minikv.commands.draws import OUT_OF_RANGE, drawn
 from minikv.commands.scan import scan_options
 from minikv.dispatch.arguments import (
     INT64_MAX,
@@ -24,9 +25,6 @@ from minikv.protocol.reply import OK, SimpleString
 
 command = in_category("hash")
 
-# Fields that one HRANDFIELD with a negative count may ask for: without a limit the reply could fill the memory.
-MOST_RANDOM = 1 << 22
-OUT_OF_RANGE = "ERR value is out of range"
 UNORDERED = ["nondeterministic_output_order"]
 RANDOM = ["nondeterministic_output"]
 
@@ -173,7 +171,7 @@ def hrandfield(ctx: Client, key: bytes, *options: bytes) -> object:
     return found[0] if found else None
 
 
-def random_fields(ctx: Client, key: bytes, count: bytes, *options: bytes) -> list[bytes] | list[list[bytes]]:
+def random_fields(ctx: Client, key: bytes, count: bytes, *options: bytes) -> object:
     """Different fields; with a negative count, that many independent draws. In RESP3 values come in pairs."""
     wanted = integer_between(count, -INT64_MAX, INT64_MAX)
     if len(options) > 1 or (options and options[0].upper() != b"WITHVALUES"):
@@ -183,12 +181,16 @@ def random_fields(ctx: Client, key: bytes, count: bytes, *options: bytes) -> lis
     hash_ = Hash.at(ctx.db, key)
     if hash_ is None:
         return []
-    if wanted < -MOST_RANDOM:
-        raise CommandError(OUT_OF_RANGE)
-    found = hash_.sample(abs(wanted), wanted > 0)
-    if not options:
-        return found[::2]
-    return found if ctx.resp == 2 else [found[i : i + 2] for i in range(0, len(found), 2)]
+
+    def shape(found: list[bytes]) -> list[bytes] | list[list[bytes]]:
+        if not options:
+            return found[::2]
+        return found if ctx.resp == 2 else [found[i : i + 2] for i in range(0, len(found), 2)]
+
+    if wanted >= 0 or not hash_.sample(1, True):
+        return shape(hash_.sample(max(wanted, 0), True))
+    width = 2 if options and ctx.resp == 2 else 1
+    return drawn(ctx, lambda number: shape(hash_.sample(number, False)), -wanted, width)
 
 
 @command("HSCAN", arity=-3, flags=READONLY, key_flags="RO access", tips=RANDOM)
