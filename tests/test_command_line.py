@@ -120,6 +120,8 @@ def test_check_system_reports_and_its_exit_code_tells_of_warnings() -> None:
         (["--nonsense", "1"], "--nonsense 1: Bad directive or wrong number of arguments"),
         (["--port", "x"], "--port x: argument couldn't be parsed into an integer"),
         (["--appendonly", "yes"], "--appendonly yes: minikv has no append only file, it persists by RDB snapshots"),
+        (["--rename-command", "nosuch", "x"], "--rename-command nosuch x: No such command in rename-command"),
+        (["--rename-command", "get", "SET"], "--rename-command get SET: Target command name already exists"),
         (["nowhere.conf"], "can't open config file '{cwd}/nowhere.conf': No such file or directory"),
         (["--dir", "/nowhere"], "--dir /nowhere: No such file or directory"),
         (["--logfile", "/nowhere/log"], "Can't open the log file '/nowhere/log': No such file or directory"),

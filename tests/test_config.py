@@ -197,7 +197,7 @@ def test_old_names_and_any_case() -> None:
             ["--set-max-listpack-entries", "x"],
             "--set-max-listpack-entries x: argument couldn't be parsed into an integer",
         ),
-        (["--rename-command", "a", ""], '--rename-command a "": minikv does not rename commands'),
+        (["--rename-command", "a"], "--rename-command a: Bad directive or wrong number of arguments"),
     ],
 )
 def test_what_is_wrong_is_one_line_that_names_it(arguments: list[str], error: str) -> None:

@@ -58,7 +58,6 @@ ABSENT = (
     ),
     ("AOF", "`appendonly yes` is refused at start"),
     ("cluster", "answers as a Redis whose cluster mode is off"),
-    ("renamed commands", "`rename-command` is refused at start"),
     ("modules", "`loadmodule` is refused at start; module data in a dump is skipped, and the log says so"),
     ("I/O threads", "one thread serves all clients; `io-threads` has no effect"),
 )
