@@ -18,6 +18,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from minikv.errors import HistoryError
@@ -95,11 +96,8 @@ def merge(history: History, after: Point, to: Point) -> Point:
     with new_file(os.path.join(history.directory, file)) as out:
         written, removed = write_merged(history, after, layers, out)
     gone = {point.id for point in layers}
-    made = rewritten(
-        to,
-        LAYER,
-        file,
-        written,
+    made = replace(
+        rewritten(to, LAYER, file, written),
         parent=after.id,
         parent_digest=after.known_as,
         removed=removed,

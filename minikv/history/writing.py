@@ -148,9 +148,7 @@ def name_of(kind: str, id: int, parent: int | None = None) -> str:
     return f"{kind}-{id:010}.rdb" if parent is None else f"{LAYER}-{parent:010}-{id:010}.rdb"
 
 
-def rewritten(point: Point, kind: str, file: str, written: Written, **changes: object) -> Point:
+def rewritten(point: Point, kind: str, file: str, written: Written) -> Point:
     """The point with another file, which its children know as before."""
-    made = replace(
-        point, kind=kind, file=file, keys=written.keys, nbytes=written.nbytes, digest=written.digest, **changes
-    )
+    made = replace(point, kind=kind, file=file, keys=written.keys, nbytes=written.nbytes, digest=written.digest)
     return replace(made, removed=0) if kind == BASE else made

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from minikv.errors import MinikvError
@@ -193,3 +194,72 @@ SAMPLE_STATES: dict[int, dict[tuple[int, bytes], object]] = {
     3: {(3 - number, key): value for (number, key), value in TWO.items()} | {(3, b"a"): b"in 3", (1, b"one"): b"1"},
     4: {(0, b"three"): b"3", (0, b"new"): {b"f": b"1"}, (0, b"b"): b"back", (1, b"one"): b"1"},
 }
+
+
+def random_history(
+    directory: Path, rng: random.Random, points: int, *, timed: bool = True
+) -> dict[int, dict[tuple[int, bytes], object]]:
+    """A history of random operations; what each point holds. timed: fields of hashes expire."""
+    writer = Writer(directory)
+    now: dict[int, dict[bytes, object]] = {number: {} for number in range(3)}
+    writer.base()
+    expected: dict[int, dict[tuple[int, bytes], object]] = {1: {}}
+    for id in range(2, points + 1):
+        origins: dict[int, int | None] = {}
+        if rng.random() < 0.3:
+            order = list(range(3))
+            rng.shuffle(order)
+            origins = {n: None if rng.random() < 0.2 else order[n] for n in range(3)}
+            now = {n: {} if (o := origins[n]) is None else now[o] for n in range(3)}
+        body = b""
+        for number in range(3):
+            body += db(number) + b"".join(random_operations(now[number], rng, timed))
+        writer.layer(body, origins=origins, db_keys=sum(map(len, now.values())))
+        expected[id] = {(n, key): copied(value) for n in range(3) for key, value in now[n].items()}
+    return expected
+
+
+def copied(value: object) -> object:
+    return type(value)(value) if isinstance(value, (dict, set, list)) else value  # type: ignore[call-arg]
+
+
+def random_operations(state: dict[bytes, object], rng: random.Random, timed: bool) -> Iterator[bytes]:
+    for key in rng.sample([b"%d" % n for n in range(6)], rng.randrange(4)):
+        value = state.get(key)
+        choice = rng.random()
+        number = b"%d" % rng.randrange(1000)
+        if choice < 0.2 and value is not None:
+            del state[key]
+            yield deleted(key)
+        elif choice < 0.4 and isinstance(value, (dict, set)) and len(value) > 1:
+            name = rng.choice(sorted(value))
+            if isinstance(value, set):
+                value.discard(name)
+            else:
+                del value[name]
+            yield removed(key, name)
+        elif choice < 0.7 and isinstance(value, set):
+            value.add(number)
+            yield delta(set_record(key, [number]), len(value))
+        elif choice < 0.7 and isinstance(value, dict):
+            if any(isinstance(score, float) for score in value.values()):
+                value[number] = 7.0
+                yield delta(sorted_set_record(key, {number: 7.0}), len(value))
+            elif timed and rng.random() < 0.5:
+                value[number] = (b"t", 2 * FIRST_MS)
+                yield delta(timed_hash_record(key, {number: (b"t", 2 * FIRST_MS)}), len(value))
+            else:
+                value[number] = b"w"
+                yield delta(hash_record(key, {number: b"w"}))
+        else:
+            made, record = rng.choice(
+                [
+                    (number, pair(key, number)),
+                    ([number, number], list_record(key, [number, number])),
+                    ({number, b"m"}, set_record(key, [number, b"m"])),
+                    ({number: b"v", b"f": b"v"}, hash_record(key, {number: b"v", b"f": b"v"})),
+                    ({number: 1.0, b"z": 2.0}, sorted_set_record(key, {number: 1.0, b"z": 2.0})),
+                ]
+            )
+            state[key] = made
+            yield record

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
 from minikv.history.writing import save_keyspace
 from minikv.keyspace import Keyspace
 from tests.rdb.rdb_files import read_fd
+
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None  # nothing there has to be synced
 
 State = dict[tuple[int, bytes], object]
 
@@ -34,10 +37,10 @@ def dump_of(keyspace: Keyspace, directory: str | Path) -> Path:
 
 
 def state_of(keyspace: Keyspace) -> State:
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
         return state_of_dump(dump_of(keyspace, directory))
 
 
 def expiries_of(keyspace: Keyspace) -> dict[tuple[int, bytes], int]:
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
         return expiries_of_dump(dump_of(keyspace, directory))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,12 +24,8 @@ from tests.history.history_files import (
     delta,
     expiring,
     hash_record,
-    list_record,
-    removed,
+    random_history,
     sample,
-    set_record,
-    sorted_set_record,
-    timed_hash_record,
 )
 from tests.history.states import State, state_of
 from tests.rdb.rdb_files import pair
@@ -196,73 +192,6 @@ def test_random_layers_merged_at_random(tmp_path: Path, rng: random.Random) -> N
         keep = {8, *rng.sample(range(1, 8), 3)}
         compaction.thin(opened(directory), keep)
         assert states(directory) == {id: expected[id] for id in keep}
-
-
-def random_history(directory: Path, rng: random.Random, points: int) -> dict[int, State]:
-    """A history of random operations; what each point holds."""
-    writer = Writer(directory)
-    now: dict[int, dict[bytes, object]] = {number: {} for number in range(3)}
-    writer.base()
-    expected: dict[int, State] = {1: {}}
-    for id in range(2, points + 1):
-        origins: dict[int, int | None] = {}
-        if rng.random() < 0.3:
-            order = list(range(3))
-            rng.shuffle(order)
-            origins = {n: None if rng.random() < 0.2 else order[n] for n in range(3)}
-            now = {n: {} if (o := origins[n]) is None else now[o] for n in range(3)}
-        body = b""
-        for number in range(3):
-            body += db(number) + b"".join(random_operations(now[number], rng))
-        writer.layer(body, origins=origins, db_keys=sum(map(len, now.values())))
-        expected[id] = {(n, key): copied(value) for n in range(3) for key, value in now[n].items()}
-    return expected
-
-
-def copied(value: object) -> object:
-    return type(value)(value) if isinstance(value, (dict, set, list)) else value  # type: ignore[call-arg]
-
-
-def random_operations(state: dict[bytes, object], rng: random.Random) -> Iterator[bytes]:
-    for key in rng.sample([b"%d" % n for n in range(6)], rng.randrange(4)):
-        value = state.get(key)
-        choice = rng.random()
-        number = b"%d" % rng.randrange(1000)
-        if choice < 0.2 and value is not None:
-            del state[key]
-            yield deleted(key)
-        elif choice < 0.4 and isinstance(value, (dict, set)) and len(value) > 1:
-            name = rng.choice(sorted(value))
-            if isinstance(value, set):
-                value.discard(name)
-            else:
-                del value[name]
-            yield removed(key, name)
-        elif choice < 0.7 and isinstance(value, set):
-            value.add(number)
-            yield delta(set_record(key, [number]), len(value))
-        elif choice < 0.7 and isinstance(value, dict):
-            if any(isinstance(score, float) for score in value.values()):
-                value[number] = 7.0
-                yield delta(sorted_set_record(key, {number: 7.0}), len(value))
-            elif rng.random() < 0.5:
-                value[number] = (b"t", 2 * FIRST_MS)
-                yield delta(timed_hash_record(key, {number: (b"t", 2 * FIRST_MS)}), len(value))
-            else:
-                value[number] = b"w"
-                yield delta(hash_record(key, {number: b"w"}))
-        else:
-            made, record = rng.choice(
-                [
-                    (number, pair(key, number)),
-                    ([number, number], list_record(key, [number, number])),
-                    ({number, b"m"}, set_record(key, [number, b"m"])),
-                    ({number: b"v", b"f": b"v"}, hash_record(key, {number: b"v", b"f": b"v"})),
-                    ({number: 1.0, b"z": 2.0}, sorted_set_record(key, {number: 1.0, b"z": 2.0})),
-                ]
-            )
-            state[key] = made
-            yield record
 
 
 # A crash at each step
