@@ -55,24 +55,18 @@ def type_word(rdb_type: int) -> str:
 
 def find_in(history: History, point: Point, hashes: tuple[int, ...]) -> tuple[Origins, list[list[int]]]:
     """The origins of a point's databases, and the places of keys in its file, whose index may be made. HistoryError."""
-    path = history.path(point) + SUFFIX
-    with contextlib.suppress(OSError):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    path = f"{history.directory}/{point.file}{SUFFIX}"
+    found = find(path, point.digest, point.nbytes, hashes)
+    if found is None:
+        data = make_index(history, point)
+        with contextlib.suppress(OSError):  # a history that may only be read
+            write_index(path, data)
+        fd = os.memfd_create("index", os.MFD_CLOEXEC)
         try:
-            found = find(fd, point.digest, point.nbytes, hashes)
+            os.write(fd, data)
+            found = find(f"/proc/self/fd/{fd}", point.digest, point.nbytes, hashes)
         finally:
             os.close(fd)
-        if found is not None:
-            return cast(Origins, found[0]), cast("list[list[int]]", list(found[1:]))
-    data = make_index(history, point)
-    with contextlib.suppress(OSError):  # a history that may only be read
-        write_index(path, data)
-    fd = os.memfd_create("index", os.MFD_CLOEXEC)
-    try:
-        os.write(fd, data)
-        found = find(fd, point.digest, point.nbytes, hashes)
-    finally:
-        os.close(fd)
     assert found is not None
     return cast(Origins, found[0]), cast("list[list[int]]", list(found[1:]))
 

@@ -31,6 +31,13 @@ DIGEST_HEX = 16
 BASE, LAYER = "base", "layer"
 ID_MAX = 10**15  # far beyond what a history reaches, and an exact double for whoever reads the JSON
 
+# A line as it is written here; in any other order it is read as well, field by field.
+USUAL_LINE = re.compile(
+    rb"point id=([0-9]{1,15}) parent=([0-9]{1,15}) kind=(base|layer) file=([a-z0-9.-]{1,64}) time=([0-9]{1,15})"
+    rb" digest=([0-9a-f]{16}) parent-digest=([0-9a-f]{16}) keys=([0-9]{1,18}) removed=([0-9]{1,18})"
+    rb" bytes=([0-9]{1,18}) db-keys=([0-9]{1,18}) changes=([0-9]{1,18}) fork-us=([0-9]{1,15}) save-ms=([0-9]{1,15})"
+)
+
 FILE_NAME = re.compile(r"(base|layer)-[0-9]{10,15}(-[0-9]{10,15})?\.rdb")
 
 
@@ -122,13 +129,41 @@ def parse(data: bytes) -> Manifest:
         raise HistoryError("manifest: line 1: no history ID")
     points: list[Point] = []
     for place, line in enumerate(lines[1:], 2):
-        point = point_of(fields_of(line, place, "point"), place)
+        point = usual_point(line) or point_of(fields_of(line, place, "point"), place)
         if points and point.id <= points[-1].id:
             raise HistoryError(f"manifest: line {place}: point {point.id} follows {points[-1].id}")
         if point.parent >= point.id:
             raise HistoryError(f"manifest: line {place}: point {point.id} has parent {point.parent}")
         points.append(point)
     return Manifest(history, tuple(points), len(data) - whole)
+
+
+def usual_point(line: bytes) -> Point | None:
+    """The point of a line as most are, in a tenth of the time; None if it is not, or not right."""
+    body = line[: -len(" checksum=") - DIGEST_HEX]
+    found = USUAL_LINE.fullmatch(body)
+    if found is None or line[len(body) :] != b" checksum=%016x" % checksum(body):
+        return None
+    id, parent, kind, file, time_ms, digest, parent_digest, keys, removed, nbytes, db_keys, *cost = found.groups()
+    own = int(digest, 16)
+    name, is_base = file.decode(), kind == b"base"
+    if not FILE_NAME.fullmatch(name) or not (int(id) and (is_base or int(parent))):
+        return None
+    return Point(
+        int(id),
+        int(parent),
+        BASE if is_base else LAYER,
+        name,
+        int(time_ms),
+        own,
+        int(parent_digest, 16),
+        int(nbytes),
+        int(keys),
+        int(removed),
+        int(db_keys),
+        *map(int, cost),
+        own,
+    )
 
 
 def fields_of(line: bytes, place: int, word: str) -> dict[str, str]:
@@ -255,13 +290,18 @@ def swap(directory: str, manifest: Manifest) -> None:
     """Write the file and rename it into its place; the caller holds the lock."""
     path = os.path.join(directory, MANIFEST)
     temporary = f"{path}{TEMPORARY}"
-    lines = [sealed("history", {"id": manifest.history, "version": VERSION}), *(p.line() for p in manifest.points)]
     with open(temporary, "wb") as file:
-        file.write(b"".join(lines))
+        file.write(encoded(manifest))
         file.flush()
         os.fsync(file.fileno())
     os.rename(temporary, path)
     sync(directory)
+
+
+def encoded(manifest: Manifest) -> bytes:
+    """The bytes of the file."""
+    first = sealed("history", {"id": manifest.history, "version": VERSION})
+    return first + b"".join(point.line() for point in manifest.points)
 
 
 def sync(path: str) -> None:
