@@ -28,15 +28,9 @@ TEMPORARY = ".tmp"  # behind the names of files that are not whole yet
 VERSION = 1
 ID_HEX = 32
 DIGEST_HEX = 16
+NUMBER_DIGITS = 20
 BASE, LAYER = "base", "layer"
 ID_MAX = 10**15  # far beyond what a history reaches, and an exact double for whoever reads the JSON
-
-# A line as it is written here; in any other order it is read as well, field by field.
-USUAL_LINE = re.compile(
-    rb"point id=([0-9]{1,15}) parent=([0-9]{1,15}) kind=(base|layer) file=([a-z0-9.-]{1,64}) time=([0-9]{1,15})"
-    rb" digest=([0-9a-f]{16}) parent-digest=([0-9a-f]{16}) keys=([0-9]{1,18}) removed=([0-9]{1,18})"
-    rb" bytes=([0-9]{1,18}) db-keys=([0-9]{1,18}) changes=([0-9]{1,18}) fork-us=([0-9]{1,15}) save-ms=([0-9]{1,15})"
-)
 
 FILE_NAME = re.compile(r"(base|layer)-[0-9]{10,15}(-[0-9]{10,15})?\.rdb")
 
@@ -129,41 +123,13 @@ def parse(data: bytes) -> Manifest:
         raise HistoryError("manifest: line 1: no history ID")
     points: list[Point] = []
     for place, line in enumerate(lines[1:], 2):
-        point = usual_point(line) or point_of(fields_of(line, place, "point"), place)
+        point = point_of(fields_of(line, place, "point"), place)
         if points and point.id <= points[-1].id:
             raise HistoryError(f"manifest: line {place}: point {point.id} follows {points[-1].id}")
         if point.parent >= point.id:
             raise HistoryError(f"manifest: line {place}: point {point.id} has parent {point.parent}")
         points.append(point)
     return Manifest(history, tuple(points), len(data) - whole)
-
-
-def usual_point(line: bytes) -> Point | None:
-    """The point of a line as most are, in a tenth of the time; None if it is not, or not right."""
-    body = line[: -len(" checksum=") - DIGEST_HEX]
-    found = USUAL_LINE.fullmatch(body)
-    if found is None or line[len(body) :] != b" checksum=%016x" % checksum(body):
-        return None
-    id, parent, kind, file, time_ms, digest, parent_digest, keys, removed, nbytes, db_keys, *cost = found.groups()
-    own = int(digest, 16)
-    name, is_base = file.decode(), kind == b"base"
-    if not FILE_NAME.fullmatch(name) or not (int(id) and (is_base or int(parent))):
-        return None
-    return Point(
-        int(id),
-        int(parent),
-        BASE if is_base else LAYER,
-        name,
-        int(time_ms),
-        own,
-        int(parent_digest, 16),
-        int(nbytes),
-        int(keys),
-        int(removed),
-        int(db_keys),
-        *map(int, cost),
-        own,
-    )
 
 
 def fields_of(line: bytes, place: int, word: str) -> dict[str, str]:
@@ -174,7 +140,7 @@ def fields_of(line: bytes, place: int, word: str) -> dict[str, str]:
     first, *words = body.decode("ascii", "replace").split(" ")
     if first != word:
         raise HistoryError(f"manifest: line {place}: {first!r} where {word!r} is expected")
-    fields = dict(text.partition("=")[::2] for text in words)
+    fields = {name: value for name, _, value in (text.partition("=") for text in words)}
     if len(fields) < len(words):
         raise HistoryError(f"manifest: line {place}: a field occurs twice")
     return fields
@@ -186,7 +152,7 @@ def point_of(fields: dict[str, str], place: int) -> Point:
         raise HistoryError(f"manifest: line {place}: kind {kind!r} is not known")
     if not FILE_NAME.fullmatch(file):
         raise HistoryError(f"manifest: line {place}: {file!r} is no name of a file of a history")
-    digest = number(fields, "digest", place, hexadecimal=True)
+    digest = hexadecimal(fields, "digest", place)
     point = Point(
         id=number(fields, "id", place),
         parent=number(fields, "parent", place),
@@ -194,7 +160,7 @@ def point_of(fields: dict[str, str], place: int) -> Point:
         file=file,
         time_ms=number(fields, "time", place),
         digest=digest,
-        parent_digest=number(fields, "parent-digest", place, hexadecimal=True),
+        parent_digest=hexadecimal(fields, "parent-digest", place),
         nbytes=number(fields, "bytes", place),
         keys=number(fields, "keys", place, 0),
         removed=number(fields, "removed", place, 0),
@@ -202,7 +168,7 @@ def point_of(fields: dict[str, str], place: int) -> Point:
         changes=number(fields, "changes", place, 0),
         fork_us=number(fields, "fork-us", place, 0),
         save_ms=number(fields, "save-ms", place, 0),
-        known_as=number(fields, "known-as", place, digest, hexadecimal=True),
+        known_as=hexadecimal(fields, "known-as", place) if "known-as" in fields else digest,
         others=fields,
     )
     if not 0 < point.id < ID_MAX:
@@ -212,17 +178,22 @@ def point_of(fields: dict[str, str], place: int) -> Point:
     return point
 
 
-def number(
-    fields: dict[str, str], name: str, place: int, default: int | None = None, *, hexadecimal: bool = False
-) -> int:
+def number(fields: dict[str, str], name: str, place: int, default: int | None = None) -> int:
     """Takes the field out."""
     text = fields.pop(name, None)
     if text is None and default is not None:
         return default
-    pattern = f"[0-9a-f]{{{DIGEST_HEX}}}" if hexadecimal else "[0-9]{1,20}"
-    if text is None or not re.fullmatch(pattern, text):
+    if text is None or not (text.isdigit() and text.isascii() and len(text) <= NUMBER_DIGITS):
         raise HistoryError(f"manifest: line {place}: field {name} is missing or no number")
-    return int(text, 16 if hexadecimal else 10)
+    return int(text)
+
+
+def hexadecimal(fields: dict[str, str], name: str, place: int) -> int:
+    """The same for a digest."""
+    text = fields.pop(name, "")
+    if len(text) != DIGEST_HEX or text.strip("0123456789abcdef"):
+        raise HistoryError(f"manifest: line {place}: field {name} is missing or no number")
+    return int(text, 16)
 
 
 # Changes
