@@ -99,6 +99,7 @@ class Config:
     rdbcompression: bool
     requirepass: bytes
     save: tuple[SavePoint, ...]
+    script_memory_limit: int
     set_max_intset_entries: int
     set_proc_title: bool
     shutdown_on_sigint: tuple[str, ...]
