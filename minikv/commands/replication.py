@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from minikv.config_file import split_words
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer
 from minikv.dispatch.client import Client
 from minikv.dispatch.spec import (
@@ -26,7 +27,7 @@ from minikv.errors import CommandError
 from minikv.protocol.reply import NO_REPLY, OK, Marker, SimpleString
 
 NO_MASTER = "ERR minikv does not replicate: only REPLICAOF NO ONE is possible"
-NO_STREAM = "NOMASTERLINK minikv does not replicate: it has no stream to continue, only whole dumps (PSYNC ? -1)"
+NO_STREAM = "NOMASTERLINK minikv does not replicate: it has no stream to continue"
 NO_AOF = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
 HOST_ROOM = 256  # of an ip-address, with a byte behind it
 NOT_POSITIVE = "ERR value is out of range, must be positive"
@@ -52,13 +53,13 @@ def replicaof(ctx: Client, host: bytes, port: bytes) -> SimpleString:
 
 @command("PSYNC", arity=-3, flags=ADMIN | NOSCRIPT | NO_ASYNC_LOADING | NO_MULTI)
 def psync(ctx: Client, replication_id: bytes, offset: bytes, *options: bytes) -> Marker:
-    """A whole dump. A stream cannot be continued: who wants that is told to try later, or else it would ask for the
-    whole dump again and again.
+    """A whole dump. A replica that has one wants the stream after it: it is told to try later, or else it would ask for
+    the whole dump again and again.
     """
     if options and options[0].lower() == b"failover":
         raise CommandError("ERR PSYNC FAILOVER can't be sent to a master.")
-    if replication_id != b"?":
-        integer(offset)
+    integer(offset)
+    if replication_id == ctx.server.replication_id.encode():
         raise CommandError(NO_STREAM)
     return send_copy(ctx, with_id=True)
 
@@ -114,11 +115,12 @@ def replconf(ctx: Client, *words: bytes) -> SimpleString | Marker:
 
 def filtered_content(value: bytes) -> str:
     """Of rdb-filter-only: what the dump has, in any case no keys."""
-    words = value.split()
+    words = split_words(value.decode("utf-8", "surrogateescape"))
+    if words is None:
+        raise CommandError("ERR Missing rdb-filter-only values")
     for word in words:
-        if word.lower() != b"functions":
-            shown = word.decode("utf-8", "surrogateescape")
-            raise CommandError(f"ERR Unsupported rdb-filter-only option: {shown}")
+        if word.lower() != "functions":
+            raise CommandError(f"ERR Unsupported rdb-filter-only option: {word}")
     return "functions" if words else "nothing"
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 256 << 10  # of one read, a few hundred microseconds of the event loop
 PIPE_BYTES = 1 << 20  # the most that an ordinary user may have
 WINDOW_BYTES = 4 << 20
-HOLDS_UP_S = 5.0
+HOLDS_UP_S = 10.0
 
 
 class Peer(Protocol):
@@ -157,14 +157,19 @@ class Transfer:
             reader.on_progress = self.go_on
 
     def begin(self, head: bytes) -> None:
-        for reader in list(self.readers):
+        """Send each reader what comes before the dump."""
+        for reader in self.readers:
             reader.begin(head)
-            reader.send()
+        self._send()
 
     def add(self, chunk: bytes) -> None:
         """Send a chunk to all."""
-        for reader in list(self.readers):
+        for reader in self.readers:
             reader.add(chunk)
+        self._send()
+
+    def _send(self) -> None:
+        for reader in list(self.readers):
             reader.send()
 
     def end(self) -> None:
