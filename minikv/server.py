@@ -157,9 +157,9 @@ class Server:
         )
         self.functions = Functions(self, self.scripts, log, self.snapshots.keep_functions)
         self.saves = ForegroundSaves(config, keyspace, log, self.snapshots)
+        self.replication_id = secrets.token_hex(20)
         self.copies = RemoteCopies(config, keyspace, log, self.snapshots, lambda: self.replication_id)
         self.run_id = secrets.token_hex(20)
-        self.replication_id = secrets.token_hex(20)
         self.startup_bytes = keyspace.claimed_bytes
         self.interpreter_bytes = private_bytes() - keyspace.used_bytes
         self._started_at = time.monotonic()
