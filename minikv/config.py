@@ -103,6 +103,7 @@ class Config:
     repl_timeout: int
     requirepass: bytes
     save: tuple[SavePoint, ...]
+    script_memory_limit: int
     set_max_intset_entries: int
     set_proc_title: bool
     shutdown_on_sigint: tuple[str, ...]

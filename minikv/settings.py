@@ -620,6 +620,7 @@ SETTINGS = (
     Setting("acllog-max-len", COUNT, 128),
     Setting("acl-pubsub-default", Choice("allchannels", "resetchannels"), "resetchannels"),
     Setting("busy-reply-threshold", COUNT, 5000, "lua-time-limit"),
+    Setting("script-memory-limit", Memory(1 << 22), 1 << 30, mutable=False),
     Setting("lua-enable-deprecated-api", YES_NO, False, mutable=False, hidden=True),
     # replication
     _refused("replicaof", Words(), (), NO_REPLICATION, "slaveof"),

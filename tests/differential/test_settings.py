@@ -17,6 +17,7 @@ OWN = {
     "bgsave-preflight",
     "bgsave-stall-timeout",
     "rdb-verify",
+    "script-memory-limit",
     "snapshot-writes",
 }
 

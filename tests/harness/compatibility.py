@@ -302,7 +302,9 @@ def _settings_part(redis: Names) -> Iterable[str]:
     for name, default in different.items():
         yield f"| `{name}` | `{default}` | `{config.text(name)}` | {DIFFERENT_DEFAULTS[name]} |"
     yield ""
-    yield from _wrapped("Only in minikv (see [snapshots.md](snapshots.md#settings))", own, code=True)
+    yield from _wrapped(
+        "Only in minikv (see [snapshots.md](snapshots.md#settings), [memory.md](memory.md#settings))", own, code=True
+    )
     yield ""
     without = {setting.name for setting in SETTINGS if not setting.effect and not setting.refusal}
     yield from _wrapped("Accepted without effect; the log says so if one is not at its default", without, code=True)
