@@ -21,8 +21,8 @@ OWN = {
     "snapshot-writes",
 }
 
-# redis-server listens on all addresses unless its file says otherwise, minikv on loopback; and redis-server lets replicas
-# wait for others.
+# redis-server listens on all addresses unless its file says otherwise, minikv on loopback. redis-server lets replicas
+# wait for each other.
 OTHER_DEFAULTS = {"bind", "repl-diskless-sync-delay"}
 
 # What the tests' server was started with.
