@@ -96,6 +96,10 @@ class Config:
     rdb_verify: bool
     rdbchecksum: bool
     rdbcompression: bool
+    repl_diskless_sync: bool
+    repl_diskless_sync_delay: int
+    repl_diskless_sync_max_replicas: int
+    repl_timeout: int
     requirepass: bytes
     save: tuple[SavePoint, ...]
     script_memory_limit: int

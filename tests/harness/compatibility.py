@@ -85,7 +85,7 @@ DIFFERENT = {
     "module|list": "Empty.",
     "module|load": "Refused, like LOADEX: minikv loads no modules.",
     "object|encoding": "A collection that shrinks gets its compact encoding's name back; Redis keeps the large one.",
-    "psync": "As SYNC and REPLCONF: an error. minikv has no replicas yet.",
+    "psync": "As SYNC: a whole dump and no stream after it; the connection is closed then. See snapshots.md.",
     "replicaof": "As SLAVEOF: only NO ONE.",
     "role": "Always a master without replicas.",
     "scan": "Another order and other cursors, the same guarantees.",
@@ -125,6 +125,7 @@ NEWER_ARGUMENTS = {
 
 DIFFERENT_DEFAULTS = {
     "bind": "without a file redis-server listens on all addresses, minikv on loopback",
+    "repl-diskless-sync-delay": "who asks for a dump gets it at once; replicas that come together are rare here",
 }
 
 HEAD = """\
