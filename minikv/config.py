@@ -422,9 +422,9 @@ def _split_option(word: str) -> list[str]:
 
 def shown_line(line: Line) -> str:
     """The directive with its location, on one line."""
+    if line.place.startswith("--"):  # an option: in the words of Redis, which quotes all of its values
+        return f"'{' '.join([line.place[2:], *map(config_file.quoted, line.words[1:])])}'"
     words = " ".join(map(config_file.quote, line.words[1:]))
-    if line.place.startswith("--"):
-        return f"{line.place} {words}".rstrip()
     return f"{line.place}: {line.words[0]} {words}".rstrip()
 
 
