@@ -67,6 +67,7 @@ from minikv.settings import LONG_MAX
 from minikv.slowlog import SlowLog
 from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.foreground_saves import ForegroundSaves
+from minikv.snapshot.questions import Questions
 from minikv.snapshot.remote_copies import RemoteCopies
 from minikv.tls import TLS_SETTINGS, Tls
 from minikv.tls_connection import TlsConnection
@@ -160,6 +161,7 @@ class Server:
         self.saves = ForegroundSaves(config, keyspace, log, self.snapshots)
         self.replication_id = secrets.token_hex(20)
         self.copies = RemoteCopies(config, keyspace, log, self.snapshots, lambda: self.replication_id)
+        self.questions = Questions(config)
         self.run_id = secrets.token_hex(20)
         self.startup_bytes = keyspace.claimed_bytes
         self.interpreter_bytes = private_bytes() - keyspace.used_bytes
@@ -228,6 +230,7 @@ class Server:
         await self._stopped
         for timer in self._timers.values():
             timer.cancel()
+        self.questions.close()
         self._hub.send_unsent()
         self._hub.close()
         if self._unix_path:

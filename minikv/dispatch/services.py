@@ -16,6 +16,7 @@ from minikv.pubsub.registry import Registry
 from minikv.slowlog import SlowLog
 from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.foreground_saves import ForegroundSaves
+from minikv.snapshot.questions import Questions
 from minikv.snapshot.remote_copies import RemoteCopies
 from minikv.tls import Tls
 
@@ -53,6 +54,7 @@ class Services(Protocol):
     snapshots: SnapshotController
     saves: ForegroundSaves
     copies: RemoteCopies
+    questions: Questions
     switches: Switches
     slowlog: SlowLog
     tls: Tls

@@ -22,6 +22,7 @@ from minikv.history.operations import OP_DEL, OP_RECORD, OperationList
 from minikv.history.writing import encoded_record
 from minikv.keyspace.database import Keyspace
 from minikv.rdb import format as rdb_format
+from minikv.rdb.payload import seal
 from minikv.rdb.reader import RdbReader
 
 STEP_BYTES = 64 << 10
@@ -166,6 +167,13 @@ def value_at(history: History, point: Point, database: int, key: bytes) -> bytes
         if place >= 0:
             break
     return carried_out(history, [each for group in reversed(wanted) for each in group], key)
+
+
+def payload_of(record: bytes, key: bytes) -> bytes:
+    """A record as DUMP has it: without its expiry and key."""
+    start = 9 if record[0] == rdb_format.OP_EXPIRETIME_MS else 0
+    name = len(rdb_format.encode_string(key))
+    return seal(record[start : start + 1] + record[start + 1 + name :])
 
 
 def carried_out(history: History, operations: Iterable[Operation], key: bytes) -> bytes | None:

@@ -22,13 +22,20 @@ from minikv.history import compaction, shipping
 from minikv.history.append_only import write_append_only
 from minikv.history.chain import History, adopt, text_of, total_bytes
 from minikv.history.loading import HistoryReader
-from minikv.history.looking import Operation, changes_between, operations_back, operations_of, type_word, value_at
-from minikv.history.manifest import Point, as_hex
+from minikv.history.looking import (
+    Operation,
+    changes_between,
+    operations_back,
+    operations_of,
+    payload_of,
+    type_word,
+    value_at,
+)
+from minikv.history.manifest import MANIFEST, Point, as_hex
 from minikv.history.operations import OP_DEL, OP_DELTA, OP_RECORD
 from minikv.history.writing import save_keyspace
 from minikv.keyspace.glob import glob_match
 from minikv.rdb import format as rdb_format
-from minikv.rdb.payload import seal
 from minikv.tools import rdb as dumps
 from minikv.tools.filters import Filter
 from minikv.tools.importing import import_dumps, unused
@@ -39,6 +46,7 @@ from minikv.tools.visitor import VisitorTarget
 
 GOOD, FOUND, TROUBLE = 0, 1, 2  # exit codes; FOUND: a difference, damage, or no such key
 STEP_BYTES = 256 << 10
+READING = {"show", "diff", "get", "log", "restore"}  # and write nothing before they have read all
 SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 DESCRIPTION = """\
@@ -210,7 +218,23 @@ def size(text: str) -> int:
 def run(options: argparse.Namespace, out: TextIO) -> int:
     """Run a parsed command line. MinikvError, OSError."""
     command: Callable[[argparse.Namespace, TextIO], int] = COMMANDS[options.command]
-    return command(options, out)
+    if options.command not in READING:
+        return command(options, out)
+    while True:
+        before = manifest_inode(options.history)
+        try:
+            return command(options, out)
+        except HistoryError:
+            if manifest_inode(options.history) == before:
+                raise  # else the history was compacted meanwhile, and a file is gone
+
+
+def manifest_inode(directory: str) -> int:
+    """Another one after the manifest was swapped; 0 without one."""
+    try:
+        return os.stat(os.path.join(directory, MANIFEST)).st_ino
+    except OSError:
+        return 0
 
 
 # Looking
@@ -376,17 +400,11 @@ def get(options: argparse.Namespace, out: TextIO) -> int:
     return GOOD
 
 
-def payload_of(record: bytes, key: bytes) -> bytes:
-    """A record as DUMP has it: without its expiry and key."""
-    start = 9 if record[0] == rdb_format.OP_EXPIRETIME_MS else 0
-    name = len(rdb_format.encode_string(key))
-    return seal(record[start : start + 1] + record[start + 1 + name :])
-
-
 def log(options: argparse.Namespace, out: TextIO) -> int:
     history = History.open(options.history)
     code = FOUND
-    for operations in operations_back(history, history.find("newest"), options.db, options.key):
+    found = list(operations_back(history, history.find("newest"), options.db, options.key))
+    for operations in found:
         code = GOOD
         point, last = operations[-1].point, operations[-1]
         if options.json:

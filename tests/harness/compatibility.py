@@ -110,7 +110,7 @@ OWN_COMMANDS = {
         "of Redis 7.4: fields of hashes expire",
     ),
     **dict.fromkeys(("hgetdel", "hgetex", "hsetex"), "of Redis 8.0"),
-    "snapshot": "HISTORY, MAP, ADVISE, RESET: what snapshots cost",
+    "snapshot": "HISTORY, MAP, ADVISE, RESET: what snapshots cost; LIST, GET, DIFF, RESTORE, VERIFY: their history",
     "waitaof": "of Redis 7.2; answers as a server without append-only file and replicas",
 }
 
