@@ -21,7 +21,7 @@ OWN = {
     "snapshot-writes",
 }
 
-# redis-server listens on all addresses unless its file says otherwise, minikv on loopback; and it lets replicas wait for others.
+# redis-server listens on all addresses unless its file says otherwise, minikv on loopback. Readers of dumps come alone.
 OTHER_DEFAULTS = {"bind", "repl-diskless-sync-delay"}
 
 # What the tests' server was started with.
