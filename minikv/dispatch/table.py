@@ -16,8 +16,8 @@ commands, authentication, commands forbidden in MULTI, memory, failed save, load
 import time
 
 import cython
-from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
 from cython.cimports.cpython.object import PyObject
+from cython.cimports.minikv.dispatch.argv import Argv
 from cython.cimports.minikv.dispatch.spec import (
     ADMIN,
     ALLOW_BUSY,
@@ -297,22 +297,10 @@ class CommandTable:
 
     def run(self, client: Client, command: object, args: object) -> object:
         """Call a command that was checked before (one that MULTI queued), or, with None, find and check it first."""
-        items: tuple = tuple(args)
-        argc: cython.Py_ssize_t = len(items)
-        argv: cython.pointer[cython.pointer[PyObject]] = cython.cast(
-            cython.pointer[cython.pointer[PyObject]], PyMem_Malloc((argc + 1) * cython.sizeof(cython.pointer[PyObject]))
-        )
-        if argv == cython.NULL:
-            raise MemoryError
-        i: cython.Py_ssize_t
-        for i in range(argc):
-            argv[i] = cython.cast(cython.pointer[PyObject], items[i])
-        try:
-            if command is None:
-                return self.execute(client, argv, argc)
-            return self.call_queued(client, command, argv, argc)
-        finally:
-            PyMem_Free(argv)
+        request: Argv = Argv(args)
+        if command is None:
+            return self.execute(client, request.words, request.count)
+        return self.call_queued(client, command, request.words, request.count)
 
     @cython.cfunc
     def call_queued(

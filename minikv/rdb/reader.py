@@ -19,6 +19,8 @@ Guarantees, whatever the file holds:
 
 from __future__ import annotations
 
+import os
+
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.minikv.engine.record import bytes_at
@@ -52,6 +54,9 @@ from minikv.rdb.input import TRUNCATED
 
 NO_EXPIRY = cython.declare(int64_t, -1)  # in the opcode of milliseconds, as Redis reads it
 
+EMPTY_SHOWN = 10  # keys that are named
+SHOWN_LEN = cython.declare(uint64_t, 128)
+
 IDLE_MAX = cython.declare(uint64_t, 0x7FFFFFFFFFFFFFFF)  # seconds: larger values would be negative
 
 
@@ -80,6 +85,7 @@ class RdbReader:
     keys_loaded = cython.declare(uint64_t, visibility="readonly")
     keys_expired = cython.declare(uint64_t, visibility="readonly")
     keys_empty = cython.declare(uint64_t, visibility="readonly")  # collections without elements
+    empty_keys = cython.declare(list, visibility="readonly")  # the first of them, as bytes
     trailing = cython.declare(uint64_t, visibility="readonly")  # bytes after the end
 
     def __init__(self, fd: cython.int, target: LoadTarget, databases, now_ms, verify=True, on_aux=None):
@@ -88,6 +94,7 @@ class RdbReader:
         self._target = target
         self._databases = databases
         self._on_aux = on_aux
+        self.empty_keys = []
         self.code = -1
 
     @property
@@ -139,6 +146,24 @@ class RdbReader:
             else:
                 self._item()
         return not self._done
+
+    def seek(self, offset: uint64_t, database: uint64_t) -> None:
+        """Go on at this offset, where an item of Redis's format begins, as if in that database.
+
+        Not for the end of the file: its checksum is not known any more.
+        """
+        source: RdbInput = self._source
+        os.lseek(source.fd, offset, os.SEEK_SET)
+        source.base = offset
+        source.at = source.tail = source.summed = 0
+        source.verify = False
+        if not self._started:
+            self._started = True
+            self.version = rdb_format.NEWEST_VERSION
+            for type in rdb_format.type_names(False):
+                self._known[type] = True
+        self._values.database = database
+        self._target.select(database)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -321,6 +346,8 @@ class RdbReader:
             self.keys_expired += 1
         elif values.outcome == EMPTY:
             self.keys_empty += 1
+            if len(self.empty_keys) < EMPTY_SHOWN:
+                self.empty_keys.append(bytes_at(self._source.data(values.key), min(values.key.length, SHOWN_LEN)))
         return 0
 
     @cython.cfunc

@@ -9,6 +9,7 @@ class RdbReader:
     keys_loaded: int
     keys_expired: int
     keys_empty: int
+    empty_keys: list[bytes]
     trailing: int
     def __init__(
         self,
@@ -29,4 +30,5 @@ class RdbReader:
     def key(self) -> bytes | None: ...
     @property
     def remarks(self) -> list[str]: ...
+    def seek(self, offset: int, database: int) -> None: ...
     def step(self, budget_bytes: int, max_keys: int = 0) -> bool: ...

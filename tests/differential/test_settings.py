@@ -21,7 +21,8 @@ OWN = {
     "snapshot-writes",
 }
 
-# redis-server listens on all addresses unless its file says otherwise, minikv on loopback. Readers of dumps come alone.
+# redis-server listens on all addresses unless its file says otherwise, minikv on loopback. redis-server lets replicas
+# wait for each other.
 OTHER_DEFAULTS = {"bind", "repl-diskless-sync-delay"}
 
 # What the tests' server was started with.

@@ -94,7 +94,6 @@ DIFFERENT = {
     "sort": "ALPHA compares bytes; Redis uses the locale of its process unless there is a STORE.",
     "unlink": "The same as DEL: freeing never takes long.",
     "watch": "A watched key that has expired already is removed at once, and its event comes then.",
-    "wait": "Returns 0 at once: there are no replicas.",
     "xtrim": "`~` removes whole nodes, which are shorter if a snapshot was open: it may remove more or less.",
 }
 
@@ -118,6 +117,9 @@ OWN_COMMANDS = {
 
 # Commands that take more arguments than in 7.0, and since when.
 NEWER_ARGUMENTS = {
+    "client|kill": "MAXAGE of Redis 7.4",
+    "hscan": "NOVALUES of Redis 7.4",
+    "xread": "the ID `+` of Redis 7.4: the last entry",
     "zrank": "WITHSCORE of Redis 7.2, like ZREVRANK",
     "zrevrank": "",
 }
