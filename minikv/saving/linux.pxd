@@ -32,6 +32,7 @@ cdef extern from "<linux/aio_abi.h>" nogil:
 
 cdef extern from "<sys/syscall.h>" nogil:
     long SYS_clone
+    long SYS_mremap
     long SYS_close_range
     long SYS_io_setup
     long SYS_io_destroy
