@@ -44,6 +44,7 @@ minikv's own:
   --bgsave-preflight warn|refuse|off     what to do before a fork if memory or disk will not do for the snapshot
   --bgsave-stall-timeout SECONDS         kill a saving child that makes no progress; default 60, 0 never
   --rdb-verify yes|no                    read each new dump again before it replaces the old one; default no
+  --script-memory-limit BYTES            what Lua may take for scripts, and again for functions; default 1gb
 
   --check-system                         what this machine does to snapshots and what to change; exit code 1 if anything
   -v, --version                          versions, on one line

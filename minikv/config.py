@@ -97,8 +97,13 @@ class Config:
     rdb_verify: bool
     rdbchecksum: bool
     rdbcompression: bool
+    repl_diskless_sync: bool
+    repl_diskless_sync_delay: int
+    repl_diskless_sync_max_replicas: int
+    repl_timeout: int
     requirepass: bytes
     save: tuple[SavePoint, ...]
+    script_memory_limit: int
     set_max_intset_entries: int
     set_proc_title: bool
     shutdown_on_sigint: tuple[str, ...]

@@ -509,7 +509,7 @@ class Connection(Client):
         mask: cython.uint = EPOLLIN
         if self.reading_paused:
             mask = EPOLLRDHUP if self.is_waiting_for_others() and not self.ending else 0
-        if self.backlog_len > 0:
+        if self.backlog_len > 0 or self.wants_room:
             mask |= EPOLLOUT
         if mask != self.mask and not self.closing:
             self.mask = mask
@@ -577,6 +577,8 @@ class Connection(Client):
     @cython.exceptval(-1, check=False)
     def end_input(self) -> cython.int:
         """The peer sends no more; what it has asked for is done, and what it was sent may still be on its way."""
+        if self.on_room is not None:
+            return self.lose()
         if self.waiting and not self.is_waiting_for_others():
             return self.set_reading(False)  # until the requests that are held have been executed
         if self.reply_len > 0:
@@ -612,6 +614,10 @@ class Connection(Client):
         self.hub.give_back(GIVE_BACK_BYTES)
         if self.ending:
             return self.end()
+        if self.on_room is not None:
+            if self.backlog_len == 0:
+                self.on_room()
+            return 0
         if self.choked and self.backlog_len <= MAX_UNSENT // 4:
             self.choked = False
             return self.serve_held()
@@ -621,7 +627,7 @@ class Connection(Client):
 
     def push(self, value: object) -> None:
         """Send a value that is no reply: after the reply that is being made, if there is one."""
-        if self.closing or self.ending or self.doomed:
+        if self.closing or self.ending or self.doomed or self.on_room is not None:
             return
         if self.pushed_len == 0 and self.hub.serving is not self:
             self.resume()
@@ -630,7 +636,7 @@ class Connection(Client):
             self.doom()
 
     def push_wire(self, data: bytes) -> None:
-        if self.closing or self.ending or self.doomed:
+        if self.closing or self.ending or self.doomed or self.on_room is not None:
             return
         if self.hub.serving is self:
             self.hub.replies.write_bytes(data, len(data))
@@ -643,13 +649,43 @@ class Connection(Client):
 
     def answer(self, value: object) -> None:
         """Send the reply of the command that has blocked; what came after it is executed at the end of the round."""
-        if self.closing or self.ending:
+        if self.closing or self.ending or self.on_room is not None:
             return
         if self.reply_mode == C_REPLY_ON:
             self.add_push(encode(value, self.resp))
         self.finish_reply_mode()
         self.last_interaction_ns = time.monotonic_ns()
         self.resume()
+
+    def begin_feed(self, on_room: object) -> None:
+        """Called by a command, whose reply is the last: from here on the client is only fed.
+
+        What it sends is ignored. on_room: called now, after the reply, and whenever the socket takes more.
+        """
+        self.on_room = on_room
+        self.close_after_reply = True  # ends the batch
+
+    def feed(self, data: bytes, at: cython.Py_ssize_t) -> int:
+        """Send what follows `at` as far as the socket takes it: how many bytes; -1 if the connection is closed.
+
+        Call it again with the rest, and with nothing else, when there is room.
+        """
+        hub: Hub = self.hub
+        length: cython.Py_ssize_t = len(data) - at
+        sent: cython.Py_ssize_t = 0
+        if self.closing:
+            return -1
+        if self.backlog_len == 0 and not self.close_after_reply:
+            start: cython.p_const_char = data
+            sent = self.transmit(start + at, length, False)
+            if sent < 0:
+                self.lose()
+                return -1
+            hub.stats.writes_processed += 1
+            hub.stats.net_output_bytes += sent
+        self.wants_room = sent < length
+        self.update_mask()
+        return sent
 
     def add_push(self, data: bytes) -> None:
         if self.pushed is None:
@@ -704,7 +740,9 @@ class Connection(Client):
     @cython.exceptval(-1, check=False)
     def serve_held(self) -> cython.int:
         """Go on with a batch that had to stop, if there is one that may."""
-        if self.waiting and not self.choked and self.blocked is None and not self.closing and not self.ending:
+        if not self.waiting or self.on_room is not None or self.closing or self.ending:
+            return 0
+        if not self.choked and self.blocked is None:
             self.serve()
         return 0
 
@@ -883,6 +921,8 @@ class Connection(Client):
     @cython.exceptval(-1, check=False)
     def hold_input(self, length: cython.Py_ssize_t) -> cython.int:
         """Keep what was read until the requests before it have been executed."""
+        if self.on_room is not None:
+            return 0
         if self.held is None:
             self.held = collections.deque()
         self.held.append(PyByteArray_AS_STRING(self.hub.input)[:length])
@@ -1111,6 +1151,8 @@ class Connection(Client):
     @cython.exceptval(-1, check=False)
     def end(self) -> cython.int:
         """Close once the replies have left."""
+        if self.on_room is not None and not self.ending:
+            return self.end_requests()
         self.ending = self.close_after_reply = True
         self.waiting = False
         self.held = None
@@ -1121,6 +1163,21 @@ class Connection(Client):
             self.close()
             return 0
         return self.set_reading(False)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def end_requests(self) -> cython.int:
+        """What follows the last reply is fed. The peer is still read: bytes left in the socket would break it."""
+        self.close_after_reply = False
+        self.waiting = True
+        self.held = None
+        self.held_len = 0
+        self.reader.hold()
+        self.set_reading(True)
+        self.recount()
+        if self.backlog_len == 0 and not self.closing:
+            self.on_room()
+        return 0
 
     def refuse_input(self, error: object) -> None:
         """The peer broke RESP: reply the error, then close."""

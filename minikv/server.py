@@ -67,6 +67,7 @@ from minikv.settings import LONG_MAX
 from minikv.slowlog import SlowLog
 from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.foreground_saves import ForegroundSaves
+from minikv.snapshot.remote_copies import RemoteCopies
 from minikv.tls import TLS_SETTINGS, Tls
 from minikv.tls_connection import TlsConnection
 
@@ -156,8 +157,9 @@ class Server:
         )
         self.functions = Functions(self, self.scripts, log, self.snapshots.keep_functions)
         self.saves = ForegroundSaves(config, keyspace, log, self.snapshots)
-        self.run_id = secrets.token_hex(20)
         self.replication_id = secrets.token_hex(20)
+        self.copies = RemoteCopies(config, keyspace, log, self.snapshots, lambda: self.replication_id)
+        self.run_id = secrets.token_hex(20)
         self.startup_bytes = keyspace.claimed_bytes
         self.interpreter_bytes = private_bytes() - keyspace.used_bytes
         self._started_at = time.monotonic()
@@ -235,6 +237,7 @@ class Server:
     async def _load(self) -> None:
         """Load the dump; clients get -LOADING meanwhile."""
         self.snapshots.attach(self._loop)
+        self.copies.attach(self._loop)
         self.snapshots.call_on_change(self.refresh_gates)
         self.snapshots.loader.on_functions = self.functions.take
         self.snapshots.remove_stale_files()
@@ -538,6 +541,7 @@ class Server:
         self.blocking.forget(client)
         self.pubsub.forget(client)
         self.tracking.turn_off(client)
+        self.copies.forget(client)
         if client.no_touch:
             self.set_no_touch(client, False)
         self.postponed.discard(client)
@@ -577,6 +581,7 @@ class Server:
         if self.count_memory() > self.memory_limit.limit > 0:
             self.memory_limit.make_room()
         self.snapshots.cron(time.monotonic())
+        self.copies.cron()
 
     def _expire(self, seconds: float) -> None:
         """Remove expired keys for at most this long."""
@@ -626,6 +631,7 @@ class Server:
                 or client.paused
                 or client.subscriptions is not None
                 or client in self.monitors
+                or self.copies.is_reader(client)
             )
             if timeout_ns and now_ns - client.last_interaction_ns > timeout_ns and not waits:
                 self.log.verbose("Closing idle client")

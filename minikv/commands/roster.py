@@ -72,6 +72,8 @@ def client_line(client: Client) -> bytes:
 def flags_of(client: Client) -> bytes:
     """A letter for each state that is not the usual one."""
     flags: bytes = b""
+    if is_reader(client):
+        flags += b"S"
     if client.is_monitor:
         flags += b"O"
     if client.subscriptions is not None:
@@ -95,6 +97,14 @@ def flags_of(client: Client) -> bytes:
     return flags or b"N"
 
 
+@cython.cfunc
+@cython.exceptval(check=False)
+def is_reader(client: Client) -> cython.bint:
+    """Whether it is sent a copy of the data, as replicas are."""
+    copies = getattr(client.server, "copies", None)
+    return copies is not None and copies.is_reader(client)
+
+
 def chosen_clients(ctx: Client, wanted: dict) -> list:
     """The clients that fulfil everything that is wanted."""
     clients: dict = ctx.server.clients
@@ -102,8 +112,9 @@ def chosen_clients(ctx: Client, wanted: dict) -> list:
         number = wanted[b"id"]
         clients = {number: clients[number]} if number in clients else {}
     kind: bytes = wanted.get(b"type")
-    if kind is not None and kind != b"normal" and kind != b"pubsub":
-        return []  # there are no replicas
+    if kind == b"master":
+        return []  # there is none
+    wants_readers: cython.bint = kind == b"replica" or kind == b"slave"
     addr: bytes = wanted.get(b"addr")
     laddr: bytes = wanted.get(b"laddr")
     user = wanted.get(b"user")
@@ -115,8 +126,11 @@ def chosen_clients(ctx: Client, wanted: dict) -> list:
             continue
         if laddr is not None and client.laddr != laddr:
             continue
-        if kind is not None and (client.subscriptions is not None) != (kind == b"pubsub"):
-            continue
+        if kind is not None:
+            if is_reader(client) != wants_readers:
+                continue
+            if not wants_readers and (client.subscriptions is not None) != (kind == b"pubsub"):
+                continue
         if (user is not None and client.user is not user) or (skip_own and client is ctx):
             continue
         found.append(client)

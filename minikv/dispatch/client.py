@@ -197,6 +197,13 @@ class Client:
     def answer(self, value: object) -> None:
         """Send the reply of the command that has waited, and go on with the requests after it."""
 
+    def begin_feed(self, on_room: object) -> None:
+        """After the reply of the command that runs, send only what `feed` is given."""
+
+    def feed(self, data: bytes, at: cython.Py_ssize_t) -> int:
+        """Send what follows `at`: how many bytes there was room for, -1 if the connection is closed."""
+        return len(data) - at
+
     def begin_array(self, count: cython.Py_ssize_t) -> object:
         """Begin a reply of `count` items that are made one by one: what the command returns after the last one."""
         return Transcript(count, [])

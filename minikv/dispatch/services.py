@@ -16,6 +16,7 @@ from minikv.pubsub.registry import Registry
 from minikv.slowlog import SlowLog
 from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.foreground_saves import ForegroundSaves
+from minikv.snapshot.remote_copies import RemoteCopies
 from minikv.tls import Tls
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Services(Protocol):
     functions: Any  # minikv.scripting.functions.Functions
     snapshots: SnapshotController
     saves: ForegroundSaves
+    copies: RemoteCopies
     switches: Switches
     slowlog: SlowLog
     tls: Tls

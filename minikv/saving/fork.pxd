@@ -6,6 +6,7 @@ from minikv.saving.save cimport Save
 cdef enum:
     REGIONS = 1024
     COPIED_REGIONS = 8
+    CPU_WORDS = 128                 # of a bit for each processor
 
 cdef enum:                          # of a mapping
     SHARED = 1
@@ -26,6 +27,8 @@ cdef struct CopiedData:             # inherited: variables of the C library, of 
     Region regions[COPIED_REGIONS]
     uint8_t *copy
     uint64_t nbytes
+    uint64_t cpus_len               # bytes of the next; 0: the child may run where the thread may
+    uint64_t cpus[CPU_WORDS]        # where it may run
 
 cdef int fork_for(Save *save, unsigned long long *ns, const CopiedData *data) noexcept nogil
 cdef void copy_data(const CopiedData *data) noexcept nogil

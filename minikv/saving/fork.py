@@ -51,6 +51,7 @@ from cython.cimports.minikv.saving.linux import (
     Segment,
     SYS_clone,
     SYS_mremap,
+    SYS_sched_setaffinity,
     dl_iterate_phdr,
     dl_phdr_info,
     getauxval,
@@ -130,6 +131,8 @@ def fork_for(
     if pid == 0:
         if data != cython.NULL:
             restore_data(data)
+            if data.cpus_len:
+                syscall(SYS_sched_setaffinity, 0, data.cpus_len, data.cpus)
         run_child(save)
     error = errno
     ns[0] = monotonic_ns() - began

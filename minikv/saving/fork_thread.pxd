@@ -39,6 +39,7 @@ cdef struct Forking:                # inherited
     int pid                         # of the child; minus errno
     unsigned long long ns           # that the clone took
     int event_fd                    # -1: none
+    long tid                        # of the thread; 0: it has not begun
 
 ctypedef Forking *ForkingP
 
@@ -51,6 +52,7 @@ cdef class ForkThread:
     cdef readonly int event_fd      # readable when a fork is done
 
     cdef void begin(self, Save *save, CloneSetup *clone) noexcept
+    cdef void keep_away(self) noexcept
     cdef bint done(self) noexcept
     cdef void wait(self) noexcept nogil
 

@@ -23,6 +23,7 @@ import os
 
 import cython
 from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.string import memcpy
 from cython.cimports.minikv.engine.memory import (
     CloneSetup,
     is_set,
@@ -34,8 +35,20 @@ from cython.cimports.minikv.engine.memory import (
     wait_while,
     wake,
 )
-from cython.cimports.minikv.saving.fork import copy_data, fork_for, hide_mappings
-from cython.cimports.minikv.saving.linux import MINIKV_SANITIZED
+from cython.cimports.minikv.saving.fork import CPU_WORDS, CopiedData, copy_data, fork_for, hide_mappings
+from cython.cimports.minikv.saving.linux import (
+    MINIKV_SANITIZED,
+    SCHED_BATCH,
+    SCHED_OTHER,
+    SYS_gettid,
+    SYS_sched_getaffinity,
+    SYS_sched_setaffinity,
+    sched_getcpu,
+    sched_getscheduler,
+    sched_param,
+    sched_setscheduler,
+    syscall,
+)
 from cython.cimports.minikv.saving.save import Save
 from cython.cimports.posix.signal import SIG_SETMASK, sigfillset, sigset_t
 from cython.cimports.posix.unistd import usleep, write
@@ -105,8 +118,27 @@ class ForkThread:
     def begin(self, save: cython.pointer[Save], clone: cython.pointer[CloneSetup]) -> cython.void:
         self.state.save = save
         self.state.clone = clone
+        self.keep_away()
         clone.busy = 1
         wake(cython.address(self.state.order), FORK)
+
+    def keep_away(self) -> cython.void:
+        """Let the thread run on another processor than this one: it would have to wait while that one clones."""
+        data: cython.pointer[CopiedData] = cython.address(self.state.data)
+        cpu: cython.int = sched_getcpu()
+        cpus: uint64_t[CPU_WORDS]
+        others: uint64_t = 0
+        word: cython.int
+        length: cython.long = syscall(SYS_sched_getaffinity, 0, cython.sizeof(cpus), data.cpus)
+        data.cpus_len = 0
+        if length <= 0 or not 0 <= cpu < 8 * length or self.state.tid == 0:
+            return
+        memcpy(cpus, data.cpus, length)
+        cpus[cpu >> 6] &= ~(cython.cast(uint64_t, 1) << (cpu & 63))
+        for word in range(length // 8):
+            others |= cpus[word]
+        if others and syscall(SYS_sched_setaffinity, self.state.tid, length, cpus) == 0:
+            data.cpus_len = length
 
     def done(self) -> cython.bint:
         return not is_set(cython.address(self.state.clone.busy))
@@ -120,6 +152,11 @@ class ForkThread:
 @cython.exceptval(check=False)
 def run_forks(argument: cython.p_void) -> cython.p_void:
     state: ForkingP = cython.cast(ForkingP, argument)
+    param: sched_param
+    param.sched_priority = 0
+    if sched_getscheduler(0) == SCHED_OTHER:
+        sched_setscheduler(0, SCHED_BATCH, cython.address(param))  # whoever runs where it wakes goes on
+    state.tid = syscall(SYS_gettid)
     while True:
         wait_while(cython.address(state.order), NOTHING)
         if state.order == END:

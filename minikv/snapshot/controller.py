@@ -23,6 +23,7 @@ import signal
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,6 +38,7 @@ from minikv.snapshot.cost import SnapshotCost, format_end, format_failure
 from minikv.snapshot.cost_meter import ReadRollup
 from minikv.snapshot.history import Entry, History
 from minikv.snapshot.loader import Loader
+from minikv.snapshot.output import SYNC, Output
 from minikv.snapshot.preflight import Estimate, Finding, Room, Verdict
 from minikv.snapshot.process import GENTLE_KILL_S, OOM_SCORE, End
 from minikv.snapshot.running_snapshot import CANCELLED, AtFork, RunningSnapshot
@@ -226,17 +228,22 @@ class SnapshotController:
             return "scheduled"
         return None
 
-    def bgsave(self, cause: str = BY_HAND) -> None:
+    def bgsave(self, cause: str = BY_HAND, output: Output | None = None) -> None:
         """Fork a child that writes the dump; SaveError if there is one already, or it is refused.
 
-        cause: BY_HAND, SCHEDULED, or the save point that is due. Returns before the child is there if a thread makes
-        it; what is saved is the state of this moment nevertheless. A failure is then logged and counted only.
+        cause: BY_HAND, SCHEDULED, or the save point that is due; SYNC if there is an output, to which the child writes
+        instead. Returns before the child is there if a thread makes it; what is saved is the state of this moment
+        nevertheless. A failure is then logged and counted only; an output hears of it.
         """
         if self._running:
             raise SaveError(IN_PROGRESS)
         began = time.perf_counter()
         in_thread = self.fork_mode == "thread"
-        preflight_ = partial(self._preflight, self._needs() if self._config.bgsave_preflight != "off" else None)
+        preflight_ = partial(
+            self._preflight,
+            self._needs() if self._config.bgsave_preflight != "off" else None,
+            needs_disk=output is None or not output.is_pipe,
+        )
         # It takes a while to ask the kernel: after the fork, in a thread, if nothing depends on the answer.
         later = (
             in_thread
@@ -247,7 +254,8 @@ class SnapshotController:
         finding = None if later else preflight_()
         if finding is not None and finding.verdict == Verdict.SHORT and self._config.bgsave_preflight == "refuse":
             raise self._not_started(cause, f"Can't save in background: {'; '.join(finding.reasons)}", "refused")
-        self.status.counters.saves += 1
+        if output is None:
+            self.status.counters.saves += 1
         before = AtFork.of(self._keyspace, cause, finding, began)
         settings = SaveSettings.of(
             self._config,
@@ -255,6 +263,8 @@ class SnapshotController:
             self._keyspace.used_bytes,
             has_field_ttls=self._keyspace.has_field_ttls,
         )
+        if output is not None:
+            settings = settings.into(output.fd, is_pipe=output.is_pipe)
         # Done before the fork: after it, the kernel copies each page that is written to.
         running = RunningSnapshot(
             before,
@@ -265,6 +275,7 @@ class SnapshotController:
             started_at_ms=int(self._clock() * 1000),
             read_rollup=self._read_rollup,
             preflight=preflight_ if later else None,
+            output=output,
         )
         try:
             self._fork(settings, in_thread)
@@ -284,7 +295,11 @@ class SnapshotController:
         if self._latency is not None and not self._forking:  # else nobody has waited
             self._latency.add("fork", fork_us // 1000)
         self._forking = False
-        self._running.follow(pid, fork_us, self._loop, self._reap)  # type: ignore[union-attr]
+        running = self._running
+        assert running is not None
+        running.follow(pid, fork_us, self._loop, self._reap)
+        if running.output is not None:
+            running.output.started()
 
     def _end_fork(self) -> bool:
         """Follow the child that the thread has made; False: not yet."""
@@ -297,6 +312,8 @@ class SnapshotController:
             running.give_up()
             self.scheduled |= running.before.cause == SCHEDULED
             self._fork_failed(running.before.cause, error)
+            if running.output is not None:
+                running.output.ended(False)
             return True
         if forked is None:
             return False
@@ -317,7 +334,7 @@ class SnapshotController:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         return self._not_started(cause, f"Can't save in background: fork: {reason}", f"fork refused: {reason}")
 
-    def _preflight(self, needs: Callable[[], Estimate] | None) -> Finding | None:
+    def _preflight(self, needs: Callable[[], Estimate] | None, *, needs_disk: bool = True) -> Finding | None:
         """Whether the snapshot will fit; None if the preflight is off. Any thread may ask."""
         self._counts_forks = overcommit.read_mode() == overcommit.STRICT
         if (warning := overcommit.warning()) is not None:
@@ -325,7 +342,8 @@ class SnapshotController:
         if needs is None:
             self.finding = None
             return None
-        finding = self.finding = preflight.judge(needs(), self._read_room(self._config.dir))
+        room = self._read_room(self._config.dir)
+        finding = self.finding = preflight.judge(needs(), room if needs_disk else replace(room, disk_bytes=None))
         write = self._log.warning if finding.verdict == Verdict.SHORT else self._log.notice
         for reason in finding.reasons:
             write(f"Preflight: {reason}")
@@ -367,7 +385,8 @@ class SnapshotController:
                 estimate=finding.estimate if finding else None,
             )
         )
-        self.status.failed(cause)
+        if cause != SYNC:
+            self.status.failed(cause)
         return SaveError(text)
 
     def _fork(self, settings: SaveSettings, in_thread: bool) -> None:
@@ -454,30 +473,36 @@ class SnapshotController:
         self._running = None
         self._keyspace.snapshot_close()
         self.status.took(entry.cost)
+        what = "saving" if running.output is None else "RDB transfer"
         if entry.saved:
-            self._log.notice("Background saving terminated with success")
-            self._keyspace.dirty = max(0, self._keyspace.dirty - running.before.dirty)
+            self._log.notice(f"Background {what} terminated with success")
         else:
-            self._remove_temp_file(running)
-            self._log_failure(end, entry.outcome)
+            self._log_failure(end, entry.outcome, what if running.output is None else "transfer")
+        if running.output is None:
+            if entry.saved:
+                self._keyspace.dirty = max(0, self._keyspace.dirty - running.before.dirty)
+            else:
+                self._remove_temp_file(running)
         self._log.notice(format_end(entry.cost) if entry.saved else format_failure(entry.cost))
         if self._hide is not None:
             # Hide what heap.py has not seen. In a thread: the kernel takes a millisecond to list all mappings.
             _thread.start_new_thread(self._hide, ())
         self.history.add(entry)
-        if entry.saved:
+        if running.output is not None:
+            running.output.ended(entry.saved)
+        elif entry.saved:
             self.status.succeeded()
         elif entry.outcome != CANCELLED:
             self.status.failed(entry.cause)
 
-    def _log_failure(self, end: End, outcome: str) -> None:
-        """Log a failure in Redis's words."""
+    def _log_failure(self, end: End, outcome: str, what: str) -> None:
+        """Log a failure in Redis's words. what: "saving" or "transfer"."""
         if outcome == CANCELLED:
-            self._log.warning(f"Background saving terminated by signal {int(signal.SIGUSR1)}")
+            self._log.warning(f"Background {what} terminated by signal {int(signal.SIGUSR1)}")
         elif end.exit_code is not None and end.exit_code < 0:
-            self._log.warning(f"Background saving terminated by signal {-end.exit_code}")
+            self._log.warning(f"Background {what} terminated by signal {-end.exit_code}")
         else:
-            self._log.warning("Background saving error")
+            self._log.warning(f"Background {what} error")
 
     def _remove_temp_file(self, running: RunningSnapshot) -> None:
         with contextlib.suppress(OSError):  # the child has removed it itself, or the directory is gone

@@ -1,7 +1,7 @@
 """What the last snapshots cost, and estimates for the next one.
 
 The estimates use the worst of the newest RECENT successful saves: the slowest save, the fastest growth,
-the largest file.
+the largest file. Copies over a connection are as slow as their reader, and do not count.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from minikv.snapshot.cost import SnapshotCost
+from minikv.snapshot.output import SYNC
 from minikv.snapshot.preflight import OWN_BYTES, Estimate
 
 KEPT = 128  # as in the slow log
@@ -91,7 +92,7 @@ class History:
         self._entries.clear()
 
     def _recent(self) -> Iterator[Entry]:
-        return islice((entry for entry in self._entries if entry.saved), RECENT)
+        return islice((entry for entry in self._entries if entry.saved and entry.cause != SYNC), RECENT)
 
     @property
     def save_bytes_per_s(self) -> int:

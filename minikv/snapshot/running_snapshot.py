@@ -18,6 +18,7 @@ from minikv.snapshot.cost import SnapshotCost, format_progress, megabytes
 from minikv.snapshot.cost_meter import CostMeter, ReadRollup
 from minikv.snapshot.heartbeat import Heartbeat
 from minikv.snapshot.history import SAVED, Entry
+from minikv.snapshot.output import Output
 from minikv.snapshot.preflight import Finding
 from minikv.snapshot.process import ChildProcess, End
 from minikv.snapshot.watchdog import Watchdog
@@ -74,6 +75,7 @@ class RunningSnapshot:
         started_at_ms: int,
         read_rollup: ReadRollup,
         preflight: Callable[[], Finding | None] | None = None,
+        output: Output | None = None,
     ) -> None:
         """preflight: called in the background, for what `before` does not have."""
         self.fork_us = 0
@@ -81,6 +83,7 @@ class RunningSnapshot:
         self.finding = before.finding
         self._preflight = preflight
         self._announced: threading.Event | None = None  # where a thread announces
+        self.output = output  # None: the dump
         self.directory = directory  # of the new file
         self._keyspace = keyspace
         self._page = page
@@ -122,7 +125,8 @@ class RunningSnapshot:
     def _announce(self) -> None:
         if self._preflight is not None:
             self.finding = self._preflight()
-        self._log.notice(f"Background saving started by pid {self.process.pid}")
+        what = "saving" if self.output is None else "RDB transfer"
+        self._log.notice(f"Background {what} started by pid {self.process.pid}")
         self._log.notice(
             f"Snapshot: fork took {self.fork_us} us; {self.before.keys} keys,"
             f" {megabytes(self._keyspace.arena_used_bytes)} of arena in use"
@@ -135,7 +139,9 @@ class RunningSnapshot:
     def look(self, stall_timeout_s: float) -> None:
         """Called by cron while the child lives: log progress, kill a child that hangs or ignores SIGUSR1."""
         self._log_progress()
-        if not self.process.why and self._watchdog.hangs(time.monotonic(), stall_timeout_s):
+        if self.output is not None and self.output.is_full:
+            self._watchdog.excuse(time.monotonic())
+        elif not self.process.why and self._watchdog.hangs(time.monotonic(), stall_timeout_s):
             self._log.warning(
                 f"Background saving: child {self.process.pid} has made no progress for {self._watchdog.idle_s:.0f} s"
                 f" ({self._phase_name}, {self._page.load(progress.KEYS_DONE)} of {self.before.keys} keys)."

@@ -17,11 +17,13 @@ OWN = {
     "bgsave-preflight",
     "bgsave-stall-timeout",
     "rdb-verify",
+    "script-memory-limit",
     "snapshot-writes",
 }
 
-# redis-server listens on all addresses unless its file says otherwise; minikv on loopback.
-OTHER_DEFAULTS = {"bind"}
+# redis-server listens on all addresses unless its file says otherwise, minikv on loopback. redis-server lets replicas
+# wait for each other.
+OTHER_DEFAULTS = {"bind", "repl-diskless-sync-delay"}
 
 # What the tests' server was started with.
 GIVEN = {"save", "port", "unixsocket", "dir", "enable-debug-command", "enable-protected-configs"}

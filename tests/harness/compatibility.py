@@ -86,7 +86,7 @@ DIFFERENT = {
     "module|list": "Empty.",
     "module|load": "Refused, like LOADEX: minikv loads no modules.",
     "object|encoding": "A collection that shrinks gets its compact encoding's name back; Redis keeps the large one.",
-    "psync": "As SYNC and REPLCONF: an error. minikv has no replicas yet.",
+    "psync": "As SYNC: a whole dump and no stream after it; the connection is closed then. See snapshots.md.",
     "replicaof": "As SLAVEOF: only NO ONE.",
     "role": "Always a master without replicas.",
     "scan": "Another order and other cursors, the same guarantees.",
@@ -125,6 +125,7 @@ NEWER_ARGUMENTS = {
 
 DIFFERENT_DEFAULTS = {
     "bind": "without a file redis-server listens on all addresses, minikv on loopback",
+    "repl-diskless-sync-delay": "who asks for a dump gets it at once; replicas that come together are rare here",
 }
 
 HEAD = """\
@@ -302,7 +303,9 @@ def _settings_part(redis: Names) -> Iterable[str]:
     for name, default in different.items():
         yield f"| `{name}` | `{default}` | `{config.text(name)}` | {DIFFERENT_DEFAULTS[name]} |"
     yield ""
-    yield from _wrapped("Only in minikv (see [snapshots.md](snapshots.md#settings))", own, code=True)
+    yield from _wrapped(
+        "Only in minikv (see [snapshots.md](snapshots.md#settings), [memory.md](memory.md#settings))", own, code=True
+    )
     yield ""
     without = {setting.name for setting in SETTINGS if not setting.effect and not setting.refusal}
     yield from _wrapped("Accepted without effect; the log says so if one is not at its default", without, code=True)
