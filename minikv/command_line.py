@@ -16,7 +16,7 @@ from minikv.host import daemon, huge_pages, limits, overcommit, supervisor
 from minikv.host.system_check import check_system, report
 from minikv.keyspace.database import Keyspace
 from minikv.log import Log
-from minikv.server import Server, check_users
+from minikv.server import Server, check_commands
 from minikv.slowlog import SECRET_SETTINGS
 
 DEFAULT_PID_FILE = "/var/run/minikv.pid"  # of a daemon that was given none
@@ -80,7 +80,7 @@ def main() -> int:
         enter_directory(config.dir, saves=bool(config.save))
         log = open_log(config)
         check_supervision(config)
-        check_users(config)
+        check_commands(config)
     except ConfigError as error:
         for line in str(error).splitlines():
             print(f"minikv-server: {line}", file=sys.stderr)

@@ -109,6 +109,7 @@ cdef class Connection(Client):
     cdef int set_reading(self, bint wanted) except -1
     cdef int handle(self, unsigned int events) except -1
     cdef int take_input(self) except -1
+    cdef Py_ssize_t take_once(self, bint is_direct) except -1
     cdef int end_input(self) except -1
     cdef bint is_waiting_for_others(self) noexcept
     cdef int lose(self) except -1
@@ -122,6 +123,9 @@ cdef class Connection(Client):
     cdef void finish_reply_mode(self) noexcept
     cdef int send_replies(self) except -1
     cdef int send_from(self, Py_ssize_t start, bint more) except -1
+    cdef int send_part(self, Py_ssize_t start, bint more) except -1
+    cdef bint holds_back(self) except -1
+    cdef int hold_back(self, bytes data) except -1
     cdef int send(self, const char *data, Py_ssize_t length, bint more) except -1
     cdef int send_object(self, bytes value) except -1
     cdef Py_ssize_t send_now(self, const char *data, Py_ssize_t length, bint more) except -2

@@ -38,7 +38,7 @@ from minikv.commands.encoding import is_compact
 from minikv.commands.info import info
 from minikv.commands.lookahead import KeyLookahead, largest
 from minikv.commands.roster import client_line
-from minikv.config import Config
+from minikv.config import Config, shown_line
 from minikv.connection import Hub
 from minikv.crash.watchdog import Watchdog
 from minikv.dispatch.blocking import Blocking
@@ -128,6 +128,7 @@ class Server:
         self.tracking = self.table.tracking
         self.tracking.on_broadcast = self._ask_for_round
         self.users = users_of(config, self.table, log)
+        rename_commands(config, self.table)
         self.config.user_lines = self._user_lines
         self.acl_log = AclLog(config, client_line, clock)
         self.blocking = Blocking(self.table, keyspace, self._call_later)
@@ -719,11 +720,21 @@ def users_of(config: Config, table: CommandTable, log: Log | None = None) -> Use
     return open_users(config, catalog, log.warning if log else ignore, log.notice if log else ignore)
 
 
-def check_users(config: Config) -> None:
-    """Whether a server could start with these users; ConfigError."""
-    if config.users or config.aclfile:
+def rename_commands(config: Config, table: CommandTable) -> None:
+    """What the settings say of names; ConfigError. Access rules name commands as they were before."""
+    for line in config.renames:
+        wrong = table.rename(*(word.encode("utf-8", "surrogateescape") for word in line.words[1:]))
+        if wrong:
+            raise ConfigError(f"{shown_line(line)}: {wrong}")
+
+
+def check_commands(config: Config) -> None:
+    """Whether a server could start with these users and names of commands; ConfigError."""
+    if config.users or config.aclfile or config.renames:
         nobody: Any = None  # nothing is executed
-        users_of(config, CommandTable.build(command_modules(), nobody, Stats()))
+        table = CommandTable.build(command_modules(), nobody, Stats())
+        users_of(config, table)
+        rename_commands(config, table)
 
 
 def ignore(line: str) -> None:

@@ -268,6 +268,17 @@ class Words(Kind):
         return [self.show(value).split() or [""]]
 
 
+class Master(Words):
+    """Host and port of a server to copy."""
+
+    def check(self, words: tuple[str, ...]) -> tuple[Any, ...]:
+        if words and len(words) != 2:
+            raise ValueError("wrong number of arguments")
+        if words and not (words[1].isascii() and words[1].isdigit() and int(words[1]) <= 65535):
+            raise ValueError("Invalid master port")
+        return words
+
+
 class Addresses(Words):
     """Addresses to listen on; a leading - makes one optional, * means all."""
 
@@ -623,7 +634,7 @@ SETTINGS = (
     Setting("script-memory-limit", Memory(1 << 22), 1 << 30, mutable=False),
     Setting("lua-enable-deprecated-api", YES_NO, False, mutable=False, hidden=True),
     # replication
-    _refused("replicaof", Words(), (), NO_REPLICATION, "slaveof"),
+    _refused("replicaof", Master(), (), NO_REPLICATION, "slaveof"),
     _unused("masterauth", TEXT, ""),
     _unused("masteruser", TEXT, ""),
     _unused("min-replicas-max-lag", NUMBER, 10, "min-slaves-max-lag"),

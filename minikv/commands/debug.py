@@ -111,15 +111,27 @@ def set_active_expire(ctx: Client, setting: bytes) -> SimpleString:
 
 
 def object_(ctx: Client, key: bytes) -> SimpleString:
+    """Also of a key that has expired and is still stored."""
+    keyspace = ctx.keyspace
+    now_ms = keyspace.now_ms
+    keyspace.now_ms = 0  # before everything expires
+    try:
+        return describe(ctx, key, now_ms // 1000)
+    finally:
+        keyspace.now_ms = now_ms
+
+
+def describe(ctx: Client, key: bytes, now_s: int) -> SimpleString:
     database = ctx.db
     encoding = encoding_of(database, key, ctx.server.config)
     if encoding is None:
         raise CommandError(NO_SUCH_KEY)
-    idle_s = database.idle_seconds(key)
+    idle_s = (now_s + database.idle_seconds(key)) & LRU_CLOCK_MASK
     saved_len = saved_value_len(database, key, ctx.server.config.rdbcompression)
-    clock = (int(time.time()) - idle_s) & LRU_CLOCK_MASK
-    line = f"Value at:{id(key):#x} refcount:1 encoding:{encoding.decode()} serializedlength:{saved_len} lru:{clock}"
-    return SimpleString(f"{line} lru_seconds_idle:{idle_s}".encode())
+    clock = (now_s - idle_s) & LRU_CLOCK_MASK
+    place = f"Value at:{database.address(key):#x} refcount:1 encoding:{encoding.decode()}"
+    line = f"{place} serializedlength:{saved_len} lru:{clock} lru_seconds_idle:{idle_s}"
+    return SimpleString(line.encode())
 
 
 def saved_value_len(database: Database, key: bytes, compress: bool) -> int:
@@ -165,6 +177,15 @@ def engine_check(ctx: Client) -> SimpleString:
     except AssertionError as error:
         ctx.server.log.warning(f"DEBUG ENGINE-CHECK: {error}")
         raise CommandError(f"ERR the engine's check failed: {error}") from None
+    return OK
+
+
+def fork_delay(ctx: Client, milliseconds: bytes) -> SimpleString:
+    """Let each fork in a thread take so much longer, which makes what happens meanwhile certain."""
+    thread = ctx.server.snapshots.job.thread
+    if thread is None:
+        raise CommandError("ERR snapshots are not forked in a thread")
+    thread.delay(min(max(integer(milliseconds, NOT_POSITIVE), 0), 60_000) * 1000)
     return OK
 
 
@@ -369,6 +390,8 @@ def help_(ctx: Client) -> list[SimpleString]:
             "    Figures of the arena and the index.",
             "ERROR <string>",
             "    Reply with this error.",
+            "FORK-DELAY <milliseconds>",
+            "    How much longer a thread takes to fork.",
             "HTSTATS <dbid>",
             "    Figures of a database and of the index.",
             "HTSTATS-KEY <key>",
@@ -429,6 +452,7 @@ SUBCOMMANDS: dict[bytes, Subcommand] = {
     b"engine-check": Subcommand(engine_check),
     b"engine-stats": Subcommand(engine_stats),
     b"error": Subcommand(error, 1, 1),
+    b"fork-delay": Subcommand(fork_delay, 1, 1),
     b"help": Subcommand(help_),
     b"htstats": Subcommand(htstats, 1, 2),
     b"htstats-key": Subcommand(htstats_key, 1, 2),

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from minikv.config_file import split_words
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer
+from minikv.dispatch.blocking import wait_for_time
 from minikv.dispatch.client import Client
 from minikv.dispatch.spec import (
     ADMIN,
@@ -153,31 +154,35 @@ def check_failover_options(words: tuple[bytes, ...]) -> None:
         at += 1
 
 
-# There is nothing to wait for, so these answers never change and come at once.
+# Without replicas these answers never change; who asks for one waits until his time is over, as in Redis.
 
 
 @command("WAIT", arity=3, flags=NOSCRIPT, categories="connection", tips=ALL_SHARDS)
-def wait(ctx: Client, replicas: bytes, timeout: bytes) -> int:
+def wait(ctx: Client, replicas: bytes, timeout: bytes) -> object:
     """How many replicas have everything."""
-    integer(replicas)
-    check_timeout(timeout)
-    return 0
+    wanted = integer(replicas)
+    timeout_ms = read_timeout(timeout)
+    return 0 if wanted <= 0 else wait_for_time(ctx, timeout_ms, 0)
 
 
 @command("WAITAOF", arity=4, flags=BLOCKING, categories="connection", tips=ALL_SHARDS)
-def waitaof(ctx: Client, local: bytes, replicas: bytes, timeout: bytes) -> list[int]:
+def waitaof(ctx: Client, local: bytes, replicas: bytes, timeout: bytes) -> object:
     """How many append-only files here, and how many of replicas, have everything on disk. Redis has it since 7.2."""
     wants_local = integer(local)
     if wants_local not in (0, 1):
         raise CommandError("ERR value is out of range, value must between 0 and 1")
-    if integer(replicas, NOT_POSITIVE) < 0:
+    wanted = integer(replicas, NOT_POSITIVE)
+    if wanted < 0:
         raise CommandError(NOT_POSITIVE)
-    check_timeout(timeout)
+    timeout_ms = read_timeout(timeout)
     if wants_local:
         raise CommandError(NO_AOF)
-    return [0, 0]
+    return wait_for_time(ctx, timeout_ms, [0, 0]) if wanted else [0, 0]
 
 
-def check_timeout(text: bytes) -> None:
-    if integer(text, "ERR timeout is not an integer or out of range") < 0:
+def read_timeout(text: bytes) -> int:
+    """Milliseconds, 0 for ever."""
+    timeout_ms = integer(text, "ERR timeout is not an integer or out of range")
+    if timeout_ms < 0:
         raise CommandError("ERR timeout is negative")
+    return timeout_ms

@@ -9,6 +9,9 @@ from cython.cimports.minikv.dispatch.tracking import TRACKING
 from minikv.dispatch.client import Client
 from minikv.pubsub.registry import Subscriptions
 
+# Older than any client.
+OLDEST_S = cython.declare(cython.longlong, 1 << 40)
+
 
 def client_line(client: Client) -> bytes:
     """One connection: `name=value` fields as Redis 7.0 shows them."""
@@ -119,6 +122,9 @@ def chosen_clients(ctx: Client, wanted: dict) -> list:
     laddr: bytes = wanted.get(b"laddr")
     user = wanted.get(b"user")
     skip_own: cython.bint = wanted[b"skipme"]
+    least_age_s: cython.longlong = min(wanted.get(b"maxage", 0), OLDEST_S)
+    now: timespec
+    clock_gettime(CLOCK_MONOTONIC, cython.address(now))
     found: list = []
     client: Client
     for client in clients.values():
@@ -131,6 +137,8 @@ def chosen_clients(ctx: Client, wanted: dict) -> list:
                 continue
             if not wants_readers and (client.subscriptions is not None) != (kind == b"pubsub"):
                 continue
+        if least_age_s and now.tv_sec - client.created_ns // 1000000000 < least_age_s:
+            continue
         if (user is not None and client.user is not user) or (skip_own and client is ctx):
             continue
         found.append(client)

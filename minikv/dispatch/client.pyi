@@ -31,6 +31,7 @@ class Waiting:
     serve: Callable[[Client, bytes], object]
     lost: CommandError | None
     ends_at: float
+    late: object
     timer: TimerHandle | None
     command: Command
     request: list[bytes]
@@ -43,6 +44,8 @@ class Waiting:
         serve: Callable[[Client, bytes], object],
         lost: CommandError | None,
         ends_at: float,
+        interest: object = None,
+        late: object = ...,
     ) -> None: ...
 
 class Client:

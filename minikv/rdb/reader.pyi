@@ -9,6 +9,7 @@ class RdbReader:
     keys_loaded: int
     keys_expired: int
     keys_empty: int
+    empty_keys: list[bytes]
     trailing: int
     def __init__(
         self,
@@ -23,6 +24,8 @@ class RdbReader:
     def size(self) -> int: ...
     @property
     def offset(self) -> int: ...
+    @property
+    def direct_bytes(self) -> int: ...
     @property
     def key(self) -> bytes | None: ...
     @property

@@ -159,6 +159,8 @@ class Loader:
                 self.on_functions(self.functions)
         except (MinikvError, OSError) as error:
             self._tell_what_is_not_there(target)
+            if isinstance(error, RdbError):
+                self._log.warning(f"Internal error in RDB reading offset {error.offset}: {error.reason}")
             self._log.warning(f"Fatal error loading the DB from {path}: {error}")
             raise
         finally:
@@ -167,6 +169,8 @@ class Loader:
             self._changed()
         if reader.unchecked and self._config.rdbchecksum:
             self._log.notice("RDB file was saved with checksum disabled: no check performed.")
+        for key in reader.empty_keys:
+            self._log.notice(f"RDB: skipping empty key: {key.decode('utf-8', 'backslashreplace')}")
         for remark in reader.remarks:
             self._log.warning(f"RDB: {remark}")
         self._tell_what_is_not_there(target)

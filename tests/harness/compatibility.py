@@ -58,7 +58,6 @@ ABSENT = (
     ),
     ("AOF", "`appendonly yes` is refused at start"),
     ("cluster", "answers as a Redis whose cluster mode is off"),
-    ("renamed commands", "`rename-command` is refused at start"),
     ("modules", "`loadmodule` is refused at start; module data in a dump is skipped, and the log says so"),
     ("I/O threads", "one thread serves all clients; `io-threads` has no effect"),
 )
@@ -94,7 +93,6 @@ DIFFERENT = {
     "sort": "ALPHA compares bytes; Redis uses the locale of its process unless there is a STORE.",
     "unlink": "The same as DEL: freeing never takes long.",
     "watch": "A watched key that has expired already is removed at once, and its event comes then.",
-    "wait": "Returns 0 at once: there are no replicas.",
     "xtrim": "`~` removes whole nodes, which are shorter if a snapshot was open: it may remove more or less.",
 }
 
@@ -102,6 +100,7 @@ DIFFERENT = {
 OWN_DEBUG = {
     "ENGINE-CHECK": "prove the engine's invariants",
     "ENGINE-STATS": "figures of the engine",
+    "FORK-DELAY": "how much longer a thread takes to fork",
 }
 
 OWN_COMMANDS = {
@@ -118,6 +117,9 @@ OWN_COMMANDS = {
 
 # Commands that take more arguments than in 7.0, and since when.
 NEWER_ARGUMENTS = {
+    "client|kill": "MAXAGE of Redis 7.4",
+    "hscan": "NOVALUES of Redis 7.4",
+    "xread": "the ID `+` of Redis 7.4: the last entry",
     "zrank": "WITHSCORE of Redis 7.2, like ZREVRANK",
     "zrevrank": "",
 }

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import shutil
-import socket
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +14,6 @@ from minikv.history.chain import History
 from minikv.history.loading import load_history
 from minikv.history.shipping import Progress, Store, pull, push
 from minikv.keyspace import Keyspace
-from tests.harness.process import free_port, wait_until
 from tests.history.history_files import SAMPLE_STATES, db, sample
 from tests.history.states import state_of
 from tests.rdb.rdb_files import pair
@@ -185,119 +179,3 @@ def test_without_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
     with pytest.raises(HistoryError, match=r"pip install minikv\[store\]"):
         Store(str(tmp_path))
-
-
-# An object store, over HTTP
-
-
-@pytest.fixture
-def object_store(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment for an S3-compatible server of this machine."""
-    pytest.importorskip("moto.server")
-    pytest.importorskip("s3fs")
-    port = free_port()
-    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    environment = {
-        **os.environ,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_CONFIG_FILE": str(tmp_path / "none"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    with (tmp_path / "moto.log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-    try:
-        wait_until(lambda: answers(port), "the object store listens", 60)
-        script = "import boto3; boto3.client('s3').create_bucket(Bucket='bucket')"
-        subprocess.run([sys.executable, "-W", "ignore", "-c", script], env=environment, check=True)
-        yield environment
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@pytest.mark.slow
-def test_push_and_pull_with_an_object_store(tmp_path: Path, object_store: dict[str, str]) -> None:
-    writer = sample(tmp_path / "h")
-
-    def tool(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-W", "ignore", "-m", "minikv.tools.history", "--history", str(directory), *words]
-        return subprocess.run(command, env=object_store, capture_output=True, text=True, check=False)
-
-    url = "s3://bucket/histories/one"
-    done = tool(tmp_path / "h", "push", url)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"{url}: 4 files")
-    writer.layer(db(0) + pair(b"k", b"v" * 10_000))
-    compaction.merge(History.open(str(tmp_path / "h")), writer.points[0], writer.points[2])
-    assert tool(tmp_path / "h", "push", url).stdout.startswith(f"{url}: 2 files")
-    assert tool(tmp_path / "h", "push", url).stdout == f"{url}: nothing was lacking\n"
-    done = tool(tmp_path / "back", "pull", url)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"{tmp_path}/back: 4 files")
-    check(tmp_path / "back")
-    missing = tool(tmp_path / "h", "push", "s3://nobucket/one")
-    assert missing.returncode == 2
-    assert missing.stderr.startswith("minikv-history: s3://nobucket/one: ")
-    assert missing.stderr.count("\n") == 1
-
-
-# SFTP, with the distribution's sshd
-
-
-@pytest.fixture
-def sftp_port(tmp_path: Path) -> Iterator[int]:
-    """The port of an sshd of this user, whose key is in the home directory tmp_path/home."""
-    pytest.importorskip("paramiko")
-    sshd = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
-    if sshd is None:
-        pytest.skip("no sshd here (apt-get install openssh-server)")
-    (tmp_path / "home/.ssh").mkdir(parents=True, mode=0o700)
-    for name in (tmp_path / "host_key", tmp_path / "home/.ssh/id_ed25519"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(name)], check=True)
-    port = free_port()
-    (tmp_path / "sshd_config").write_text(
-        f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {tmp_path}/host_key\nPidFile none\nUsePAM no\nStrictModes no\n"
-        f"AuthorizedKeysFile {tmp_path}/home/.ssh/id_ed25519.pub\nPasswordAuthentication no\n"
-        "PermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\n"
-    )
-    if os.getuid() == 0:
-        os.makedirs("/run/sshd", mode=0o755, exist_ok=True)  # where it changes its root to
-    with (tmp_path / "sshd.log").open("wb") as log:
-        server = subprocess.Popen([sshd, "-D", "-e", "-f", str(tmp_path / "sshd_config")], stdout=log, stderr=log)
-    try:
-        wait_until(lambda: answers(port), "sshd listens", 60)
-        yield port
-    finally:
-        server.terminate()
-        server.wait()
-
-
-@pytest.mark.slow
-def test_push_and_pull_by_sftp(tmp_path: Path, sftp_port: int) -> None:
-    writer = sample(tmp_path / "h")
-    environment = {name: value for name, value in os.environ.items() if name != "SSH_AUTH_SOCK"}
-    environment["HOME"] = str(tmp_path / "home")
-
-    def tool(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-W", "ignore", "-m", "minikv.tools.history", "--history", str(directory), *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-    url = f"sftp://{getpass.getuser()}@127.0.0.1:{sftp_port}{tmp_path}/copy"
-    done = tool(tmp_path / "h", "push", url)
-    assert (done.returncode, done.stderr) == (0, "")
-    check(tmp_path / "copy")
-    writer.layer(db(0) + pair(b"k", b"v"))
-    assert tool(tmp_path / "h", "push", url).stdout.startswith(f"{url}: 1 files")
-    done = tool(tmp_path / "back", "pull", url)
-    assert (done.returncode, done.stderr) == (0, "")
-    check(tmp_path / "back")
-    assert {path.name for path in (tmp_path / "copy").iterdir()} == {"manifest", *(p.file for p in writer.points)}
