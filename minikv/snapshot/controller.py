@@ -208,7 +208,9 @@ class SnapshotController:
     @property
     def fork_mode(self) -> str:
         """How the next snapshot is forked: in a "thread", or by the event "loop", which stops meanwhile."""
-        return "thread" if self.job.thread is not None and self._config.snapshot_writes == "relocate" else "loop"
+        if self.job.thread is None or self._config.snapshot_writes != "relocate" or self._counts_forks:
+            return "loop"
+        return "thread"
 
     # -- background saving
 
@@ -238,8 +240,7 @@ class SnapshotController:
         if self._running:
             raise SaveError(IN_PROGRESS)
         began = time.perf_counter()
-        # A kernel that promises memory may refuse, and then the client should hear of it.
-        in_thread = self.fork_mode == "thread" and not self._counts_forks
+        in_thread = self.fork_mode == "thread"
         preflight_ = partial(
             self._preflight,
             self._needs() if self._config.bgsave_preflight != "off" else None,
