@@ -238,19 +238,15 @@ class SnapshotController:
         if self._running:
             raise SaveError(IN_PROGRESS)
         began = time.perf_counter()
-        in_thread = self.fork_mode == "thread"
+        # A kernel that promises memory may refuse, and then the client should hear of it.
+        in_thread = self.fork_mode == "thread" and not self._counts_forks
         preflight_ = partial(
             self._preflight,
             self._needs() if self._config.bgsave_preflight != "off" else None,
             needs_disk=output is None or not output.is_pipe,
         )
         # It takes a while to ask the kernel: after the fork, in a thread, if nothing depends on the answer.
-        later = (
-            in_thread
-            and self._loop is not None
-            and self._config.bgsave_preflight != "refuse"
-            and not self._counts_forks
-        )
+        later = in_thread and self._loop is not None and self._config.bgsave_preflight != "refuse"
         finding = None if later else preflight_()
         if finding is not None and finding.verdict == Verdict.SHORT and self._config.bgsave_preflight == "refuse":
             raise self._not_started(cause, f"Can't save in background: {'; '.join(finding.reasons)}", "refused")
