@@ -42,6 +42,7 @@ class Config:
     arena_huge_pages: str
     arena_size: int
     bgsave_preflight: str
+    bgsave_cpu_share: int
     bgsave_stall_timeout: int
     bind: tuple[str, ...]
     busy_reply_threshold: int

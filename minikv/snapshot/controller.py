@@ -272,6 +272,7 @@ class SnapshotController:
             read_rollup=self._read_rollup,
             preflight=preflight_ if later else None,
             output=output,
+            cpu_share=self._config.bgsave_cpu_share,
         )
         try:
             self._fork(settings, in_thread)

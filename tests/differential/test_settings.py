@@ -14,6 +14,7 @@ from tests.harness import Server, parse
 OWN = {
     "arena-huge-pages",
     "arena-size",
+    "bgsave-cpu-share",
     "bgsave-preflight",
     "bgsave-stall-timeout",
     "rdb-verify",
