@@ -25,6 +25,8 @@ cdef struct Mapping:                # memory of a process that has no other: gro
 
 cdef uint8_t *reserve(size_t nbytes, bint inherited) except NULL
 cdef uint8_t *try_reserve(size_t nbytes, bint inherited) noexcept nogil
+cdef uint8_t *share(size_t nbytes) noexcept nogil
+cdef void unshare(uint8_t *start, size_t nbytes) noexcept nogil
 cdef void give_back(uint8_t *start, size_t nbytes) noexcept nogil
 cdef bint populate(uint8_t *start, size_t nbytes) noexcept nogil
 cdef void unmap(uint8_t *start, size_t nbytes) noexcept nogil
