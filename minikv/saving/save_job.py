@@ -22,6 +22,7 @@ from cython.cimports.minikv.engine.walker import Walker, walk_end
 from cython.cimports.minikv.saving.dump_file import (
     BLOCK_ROOM,
     BLOCKS,
+    CALL_APPEND,
     CALL_CLOSE,
     CALL_FORK,
     CALL_FSYNC,
@@ -38,9 +39,11 @@ from cython.cimports.minikv.saving.fork import fork_for
 from cython.cimports.minikv.saving.save import (
     ERROR_ROOM,
     ERRORS,
+    LINE_ROOM,
     Save,
     Statistic,
     identity,
+    monotonic_ns,
     save_abort,
     save_begin,
     save_commit,
@@ -63,6 +66,7 @@ CALLS_BY_NAME = {
     "rename": CALL_RENAME,
     "unlink": CALL_UNLINK,
     "fork": CALL_FORK,
+    "append": CALL_APPEND,
 }
 
 
@@ -126,6 +130,14 @@ class SaveJob:
         save.head = cython.cast(cython.pointer[uint8_t], self.keep(head))
         save.head_len = len(head)
         self._set_pace(settings.key_delay_us)
+        save.manifest = cython.NULL
+        save.fork_began_ns = save.began_ns = 0
+        if settings.point is not None:
+            if len(settings.point.line) > LINE_ROOM // 2:
+                raise OSError(ENAMETOOLONG, os.strerror(ENAMETOOLONG))
+            save.manifest = self.keep(os.fsencode(settings.point.manifest))
+            save.manifest_lock = self.keep(os.fsencode(settings.point.lock))
+            save.point = self.keep(settings.point.line)
         save.parent = 0
         save.before = identity(save.target)
         save.verifier.arguments = cython.NULL
@@ -231,6 +243,7 @@ class SaveJob:
     def fork(self) -> tuple:
         """The pid of a child that carries it out, and the nanoseconds that the fork took; OSError."""
         ns: cython.ulonglong = 0
+        self.save.fork_began_ns = monotonic_ns()
         pid: cython.int = fork_for(self.save, cython.address(ns))
         if pid < 0:
             raise OSError(-pid, os.strerror(-pid))
@@ -249,6 +262,11 @@ class SaveJob:
     @property
     def nbytes(self) -> int:
         return self.save.file.length
+
+    @property
+    def digest(self) -> int:
+        """The checksum at the end of the file."""
+        return self.save.file.crc
 
     @property
     def errno(self) -> int:
