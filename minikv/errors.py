@@ -68,3 +68,14 @@ class RdbError(MinikvError):
 
 class SaveError(MinikvError):
     """A snapshot was not written; the old dump is untouched. The text says why."""
+
+
+class HistoryError(MinikvError):
+    """A history, or a part of it, is not what it should be; the text names the file or point.
+
+    previous: the newest point that does not need the damaged part; 0 if there is none, or it is not known.
+    """
+
+    def __init__(self, reason: str, previous: int = 0) -> None:
+        super().__init__(reason)
+        self.previous = previous

@@ -33,6 +33,7 @@ ROOMS = [
     "protocol",
     "tls",
     "snapshot",
+    "history",
     "saving",
     "rdb",
     "keyspace",

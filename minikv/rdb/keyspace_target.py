@@ -7,7 +7,7 @@ from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.minikv.engine.record import TYPE_HASH_TTL, TYPE_STREAM, bytes_at
 from cython.cimports.minikv.engine.table import hash_key, make_key
 from cython.cimports.minikv.keyspace.builder import Builder
-from cython.cimports.minikv.keyspace.database import Database, Keyspace
+from cython.cimports.minikv.keyspace.database import Keyspace
 from cython.cimports.minikv.keyspace.stream import Stream, StreamLoader
 from cython.cimports.minikv.keyspace.stream_group import spread_large_groups
 from cython.cimports.minikv.rdb.pointers import ConstBytes
@@ -16,29 +16,12 @@ from cython.cimports.minikv.rdb.target import LoadTarget
 SMALL_TAIL = 4096  # bytes: no group in it is large
 
 
-@cython.final
-@cython.cclass
 class EngineTarget(LoadTarget):
     """Puts records into the databases of a keyspace.
 
     merge: an existing key is replaced once its new value is complete.
     functions: libraries as in the file, each once. modules: numbers of skipped keys and other data, by type.
     """
-
-    _keyspace: Keyspace
-    _database: Database
-    _merge: cython.bint
-    _builder: Builder  # of the collection at hand
-    _stream: StreamLoader  # of the stream at hand
-    _key: ConstBytes  # its key
-    _key_len: uint64_t
-    _hash: uint64_t
-    _slot: cython.pointer[uint64_t]  # its slot when the collection began
-    _changes: uint64_t  # TableState.changes then
-    _expire_at_ms: int64_t
-    _field_expire_at_ms: int64_t  # of the next element
-    functions = cython.declare(list, visibility="readonly")
-    modules = cython.declare(dict, visibility="readonly")
 
     def __init__(self, keyspace: Keyspace, merge=False):
         self._keyspace = keyspace
@@ -48,21 +31,15 @@ class EngineTarget(LoadTarget):
         self.functions = []
         self.modules = {}
 
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
     def select(self, number: uint64_t) -> cython.int:
         self._database = self._keyspace.databases[number]
         return 0
 
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
     def string(self, key: ConstBytes, key_len: uint64_t, value_len: uint64_t, expire_at_ms: int64_t) -> cython.int:
         self.room = self._database.load_string(key, key_len, value_len, expire_at_ms, self._merge)
         self._break_watches(key, key_len)
         return self.room != cython.NULL
 
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
     def collection(self, key: ConstBytes, key_len: uint64_t, kind: cython.int, expire_at_ms: int64_t) -> cython.int:
         self._hash = hash_key(key, key_len)
         self._slot = self._database.store.find(key, key_len, self._hash)
@@ -78,8 +55,6 @@ class EngineTarget(LoadTarget):
             self._builder.begin(self._database, kind)
         return 1
 
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
     def element(self, name: ConstBytes, name_len: uint64_t, value: ConstBytes, value_len: uint64_t) -> cython.int:
         expire_at_ms: int64_t = self._field_expire_at_ms
         if expire_at_ms:
@@ -87,19 +62,13 @@ class EngineTarget(LoadTarget):
             return self._builder.timed(name, name_len, value, value_len, expire_at_ms)
         return self._builder.element(name, name_len, value, value_len)
 
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
     def scored(self, name: ConstBytes, name_len: uint64_t, score: cython.double) -> cython.int:
         return self._builder.scored(name, name_len, score)
 
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
     def node(self, id: bytes, pack: bytes) -> cython.int:
         self._stream.node(id, pack)
         return 0
 
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
     def stream_end(self, tail: bytes) -> cython.int:
         self._stream.finish(tail, self._expire_at_ms)
         self._stream = None
@@ -110,14 +79,10 @@ class EngineTarget(LoadTarget):
                 spread_large_groups(stream)
         return self._break_watches(self._key, self._key_len)
 
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
     def field_expiry(self, at_ms: int64_t) -> cython.int:
         self._field_expire_at_ms = at_ms
         return 0
 
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
     def collection_end(self) -> cython.int:
         if self._changes != self._database.store.table.changes:
             self._slot = self._database.store.find(self._key, self._key_len, self._hash)
@@ -128,34 +93,24 @@ class EngineTarget(LoadTarget):
             )
         return self._break_watches(self._key, self._key_len)
 
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
     def _break_watches(self, key: ConstBytes, key_len: uint64_t) -> cython.int:
         """Clients can watch keys only if a running server loads."""
         return self._database.break_watches(bytes_at(key, key_len)) if self._database.observed else 0
 
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
     def used(self, key: ConstBytes, key_len: uint64_t, idle_s: int64_t, frequency: cython.int) -> cython.int:
         self._database.set_used(key, key_len, idle_s, frequency)
         return 0
 
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
     def function(self, code: bytes, encoded: bytes) -> cython.int:
         if encoded not in self.functions:
             self.functions.append(encoded)
         return 0
 
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
     def module(self, name: bytes, key: object, nbytes: uint64_t) -> cython.int:
         keys, others = self.modules.get(name, (0, 0))
         self.modules[name] = (keys, others + 1) if key is None else (keys + 1, others)
         return 0
 
-    @cython.cfunc
-    @cython.exceptval(-1, check=False)
     def end(self) -> cython.int:
         self._keyspace.load_end()
         return 0

@@ -19,6 +19,8 @@ Guarantees, whatever the file holds:
 
 from __future__ import annotations
 
+import os
+
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
 from cython.cimports.minikv.engine.record import bytes_at
@@ -134,6 +136,24 @@ class RdbReader:
             else:
                 self._item()
         return not self._done
+
+    def seek(self, offset: uint64_t, database: uint64_t) -> None:
+        """Go on at this offset, where an item of Redis's format begins, as if in that database.
+
+        Not for the end of the file: its checksum is not known any more.
+        """
+        source: RdbInput = self._source
+        os.lseek(source.fd, offset, os.SEEK_SET)
+        source.base = offset
+        source.at = source.tail = source.summed = 0
+        source.verify = False
+        if not self._started:
+            self._started = True
+            self.version = rdb_format.NEWEST_VERSION
+            for type in rdb_format.type_names(False):
+                self._known[type] = True
+        self._values.database = database
+        self._target.select(database)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -7,6 +7,7 @@ cdef enum:
 cdef class LoadTarget:
     cdef uint8_t *room      # where the bytes of the last value go; the caller writes them all before the next call
     cdef bint in_pieces     # set by the target: it has no room for strings of DIRECT_LEN, but takes their pieces
+    cdef bint takes_empty   # set by the target: it wants to know of collections without elements
 
     # Of the record at hand, set by the reader before the first call about it.
     cdef uint64_t record_at     # offset in the file of its first byte, opcodes before the type included

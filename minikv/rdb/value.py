@@ -439,6 +439,8 @@ class ValueReader:
         self.state = IDLE
         self.source.release()
         self.only(0)
+        if self.into.takes_empty and not self.opened:
+            self.open()
         if self.opened:
             self.into.collection_end()
             if self.outcome == LOADED and (self.idle_s >= 0 or self.frequency >= 0):

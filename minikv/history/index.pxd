@@ -1,0 +1,15 @@
+from libc.stdint cimport uint64_t
+
+from minikv.history.operations cimport Operations
+from minikv.rdb.pointers cimport ConstBytes
+
+
+cdef struct Entry:
+    uint64_t hash
+    uint64_t place              # offset of the operation, above two bits for what it does
+
+
+cdef class Indexer(Operations):
+    cdef Entry *_entries
+    cdef uint64_t _count
+    cdef uint64_t _capacity
