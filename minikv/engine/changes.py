@@ -132,8 +132,10 @@ class Changes:
         """Room in the log for a string; NULL: the log is full."""
         at: cython.pointer[uint8_t] = self.log + self.log_end
         size: uint64_t = REMOVAL_WORD + length_size(length) + length
-        if self.overflowed or self.log_end - self.handed_end + size > self._limit() or (
-            self.log_end + size > self.log_room
+        if (
+            self.overflowed
+            or self.log_end - self.handed_end + size > self._limit()
+            or (self.log_end + size > self.log_room)
         ):
             self.overflowed = True
             return cython.NULL

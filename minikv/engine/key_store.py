@@ -198,7 +198,9 @@ class KeyStore:
         self.stores.replace(slot, old, size, offset, prefix + new_size)
         return payload + start
 
-    def rewrite_part(self, slot: cython.pointer[uint64_t], at: uint64_t, removed: uint64_t, inserted: uint64_t) -> Bytes:
+    def rewrite_part(
+        self, slot: cython.pointer[uint64_t], at: uint64_t, removed: uint64_t, inserted: uint64_t
+    ) -> Bytes:
         """The same for the root of a chunked collection of which a part changes: those elements are marked, or logged."""
         old: uint64_t = slot_offset(slot)
         whole: cython.bint = (

@@ -421,9 +421,7 @@ class Stores:
         if stream < 3 * self.databases:
             return
         # None leads here yet while a collection is being built; its root will be new.
-        root = self.tables.find_spread(
-            cython.address(self.indexes[owner].table), self.indexes[stream].key_hash, stream
-        )
+        root = self.tables.find_spread(cython.address(self.indexes[owner].table), self.indexes[stream].key_hash, stream)
         if root != cython.NULL:
             mark(self.arena, slot_offset(root) + (GRANULE if has_deltas(self.indexes[stream].table.kind) else 0))
 

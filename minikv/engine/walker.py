@@ -187,9 +187,7 @@ def walk_release(walk: cython.pointer[Walk]) -> cython.void:
 
 def walk_forget(walk: cython.pointer[Walk]) -> cython.void:
     """After a layer is published: what it holds no longer counts as changed."""
-    clear_map(
-        cython.cast(cython.pointer[uint64_t], walk.fresh), cython.cast(Bytes, walk.touched), walk.segments
-    )
+    clear_map(cython.cast(cython.pointer[uint64_t], walk.fresh), cython.cast(Bytes, walk.touched), walk.segments)
 
 
 def walk_end(walk: cython.pointer[Walk]) -> cython.void:
@@ -244,12 +242,11 @@ def begin_database(walk: cython.pointer[Walk], part: cython.pointer[cython.const
 
 def begin_layer(walk: cython.pointer[Walk], part: cython.pointer[cython.const[WalkPart]]) -> cython.void:
     """The same of a layer: a database of which nothing has changed does not appear."""
-    marked: uint64_t = count_marked(walk, walk.item, walk.part_end)
+    walk.expected += count_marked(walk, walk.item, walk.part_end)
     walk.log_at = next_removal(walk, part.removals)
-    walk.expected += marked
-    if marked or walk.log_at < walk.log_end:
-        select(walk, part.database)
     seek(walk)
+    if walk.at or walk.log_at < walk.log_end:
+        select(walk, part.database)
 
 
 def count_marked(walk: cython.pointer[cython.const[Walk]], begin: uint32_t, end: uint32_t) -> uint64_t:
@@ -591,8 +588,10 @@ def is_changed(walk: cython.pointer[cython.const[Walk]], start: ConstBytes, end:
     """Whether any granule of what lies there is marked."""
     at: uint64_t = cython.cast(uint64_t, start - walk.base) & ~cython.cast(uint64_t, GRANULE - 1)
     last: uint64_t = end - walk.base
-    if not walk.touched[at >> SEGMENT_SHIFT] and not walk.touched[(last - 1) >> SEGMENT_SHIFT] and (
-        last - at < SEGMENT_SIZE
+    if (
+        not walk.touched[at >> SEGMENT_SHIFT]
+        and not walk.touched[(last - 1) >> SEGMENT_SHIFT]
+        and (last - at < SEGMENT_SIZE)
     ):
         return False
     while at < last:

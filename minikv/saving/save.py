@@ -229,9 +229,7 @@ def format_line(save: SaveP) -> uint64_t:
     if save.fork_began_ns:
         at = put_number(put_text(at, b" fork-us="), (save.began_ns - save.fork_began_ns) // 1000)
     at = put_number(put_text(at, b" save-ms="), (now - save.began_ns) // 1_000_000)
-    at = put_hex(
-        put_text(at, b" checksum="), crc64(0, cython.cast(cython.pointer[uint8_t], save.line), at - save.line)
-    )
+    at = put_hex(put_text(at, b" checksum="), crc64(0, cython.cast(cython.pointer[uint8_t], save.line), at - save.line))
     return put_text(at, b"\n") - save.line
 
 
