@@ -22,8 +22,10 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from minikv.engine import progress
 from minikv.engine.progress import Progress
 from minikv.errors import MinikvError, SaveError
+from minikv.history.manifest import LAYER
 from minikv.host import overcommit, smaps
 from minikv.saving import fork, heap, interposed, temp_file
 from minikv.saving.save_job import SaveJob
@@ -33,6 +35,7 @@ from minikv.snapshot.cost import SnapshotCost, format_end, format_failure
 from minikv.snapshot.cost_meter import ReadRollup
 from minikv.snapshot.history import Entry, History
 from minikv.snapshot.loader import Loader
+from minikv.snapshot.points import FULL, Plan, Points
 from minikv.snapshot.preflight import Estimate, Finding, Room, Verdict
 from minikv.snapshot.process import GENTLE_KILL_S, OOM_SCORE, End
 from minikv.snapshot.running_snapshot import CANCELLED, AtFork, RunningSnapshot
@@ -91,7 +94,9 @@ class SnapshotController:
         self.finding: Finding | None = None  # of the last preflight
         self.history = History()
         self.status = SaveStatus(log, clock, monotonic)
-        self.loader = Loader(config, keyspace, log, clock=clock)
+        self.points = Points(config, keyspace, log)
+        self.loader = Loader(config, keyspace, log, self.points, clock=clock)
+        config.on_change("snapshot-mode", self._mode_changed)
         self.scheduled = False
 
     # -- what others ask
@@ -125,6 +130,15 @@ class SnapshotController:
         """The libraries of functions have changed: strings of the RDB format, for the next dump."""
         self.loader.functions = libraries
 
+    @property
+    def page(self) -> Progress:
+        """What the last save has published of itself."""
+        return self._progress
+
+    def _mode_changed(self, mode: object) -> None:
+        if mode == FULL:
+            self.points.close()
+
     def call_on_change(self, function: Callable[[], None]) -> None:
         """Have it called when `writes_denied` or `loading` may have changed."""
         self.status.on_change = self.loader.on_change = function
@@ -137,7 +151,11 @@ class SnapshotController:
 
     def remove_stale_files(self) -> None:
         """Remove temporary files of saves that were killed together with their server."""
-        directory = self._config.dir
+        self._remove_stale_files_of(self._config.dir)
+        if self.points.on:
+            self._remove_stale_files_of(self.points.directory)
+
+    def _remove_stale_files_of(self, directory: str) -> None:
         with contextlib.suppress(OSError):  # a missing directory fails at the first save
             for name in temp_file.stale_files(directory):
                 try:
@@ -200,11 +218,15 @@ class SnapshotController:
         began = time.perf_counter()
         if (warning := overcommit.warning()) is not None:
             self._log.warning(warning)
-        finding = self.finding = self._preflight()
+        try:
+            plan = self.points.plan() if self.points.on else None
+        except SaveError as error:
+            raise self._not_started(cause, str(error), str(error)) from error
+        finding = self.finding = self._preflight(plan)
         if finding is not None and finding.verdict == Verdict.SHORT and self._config.bgsave_preflight == "refuse":
             raise self._not_started(cause, f"Can't save in background: {'; '.join(finding.reasons)}", "refused")
         self.status.counters.saves += 1
-        before = AtFork.of(self._keyspace, cause, finding, began)
+        before = AtFork.of(self._keyspace, cause, finding, began, plan.kind if plan else FULL)
         settings = SaveSettings.of(
             self._config,
             self.loader.functions,
@@ -217,12 +239,12 @@ class SnapshotController:
             keyspace=self._keyspace,
             page=self._progress,
             log=self._log,
-            directory=settings.directory,
+            directory=self.points.directory if plan else settings.directory,
             started_at_ms=int(self._clock() * 1000),
             read_rollup=self._read_rollup,
         )
         try:
-            pid, fork_us = self._fork(settings)
+            pid, fork_us = self._fork(settings, plan)
         except (OSError, MinikvError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             text = f"Can't save in background: fork: {reason}"
@@ -234,17 +256,18 @@ class SnapshotController:
         running.follow(pid, fork_us, self._loop, self._reap)
         self._running = running
 
-    def _preflight(self) -> Finding | None:
+    def _preflight(self, plan: Plan | None) -> Finding | None:
         """Whether the snapshot will fit; None if the preflight is off."""
         if self._config.bgsave_preflight == "off":
             return None
-        finding = preflight.judge(self._estimate(), self._read_room(self._config.dir))
+        directory = self._config.dir if plan is None else self.points.directory
+        finding = preflight.judge(self._estimate(plan), self._read_room(directory))
         write = self._log.warning if finding.verdict == Verdict.SHORT else self._log.notice
         for reason in finding.reasons:
             write(f"Preflight: {reason}")
         return finding
 
-    def _estimate(self) -> Estimate:
+    def _estimate(self, plan: Plan | None) -> Estimate:
         keyspace, history = self._keyspace, self.history
         relocates = self._config.snapshot_writes == "relocate"
         return preflight.estimate(
@@ -253,7 +276,7 @@ class SnapshotController:
             network_bytes_per_s=self._input_bytes_per_s(),
             growth_bytes_per_s=history.growth_bytes_per_s,
             save_bytes_per_s=history.save_bytes_per_s,
-            file_share=history.file_share,
+            file_share=history.layer_share if plan is not None and plan.is_layer else history.file_share,
         )
 
     def _not_started(self, cause: str, text: str, outcome: str) -> SaveError:
@@ -272,7 +295,7 @@ class SnapshotController:
         self.status.failed(cause)
         return SaveError(text)
 
-    def _fork(self, settings: SaveSettings) -> tuple[int, int]:
+    def _fork(self, settings: SaveSettings, plan: Plan | None) -> tuple[int, int]:
         """The child's pid and the microseconds that the fork took; SaveError, OSError."""
         log, oom_score = self._log, self._child_oom_score()
         child = ChildSettings(
@@ -285,10 +308,14 @@ class SnapshotController:
         )
         self._keyspace.snapshot_open(self._config.snapshot_writes == "relocate")
         try:
-            self.job.prepare(self._keyspace.walker(), settings, child)
+            if plan is not None:
+                settings = self.points.begin(plan, settings)
+            layer = plan is not None and plan.is_layer
+            self.job.prepare(self._keyspace.walker(True) if layer else self._keyspace.walker(), settings, child)
             pid, fork_ns = self.job.fork()
         except BaseException:
             self._keyspace.snapshot_close()
+            self.points.end(self._progress, saved=False)
             raise
         return pid, fork_ns // 1000
 
@@ -358,6 +385,8 @@ class SnapshotController:
         entry = running.finish(end)
         self._running = None
         self._keyspace.snapshot_close()
+        published = self._progress.load(progress.PHASE) == progress.PHASE_RENAMED
+        self.points.end(self._progress, saved=published, cleared=entry.saved and entry.kind == LAYER)
         self.status.took(entry.cost)
         if entry.saved:
             self._log.notice("Background saving terminated with success")

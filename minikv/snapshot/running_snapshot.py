@@ -16,7 +16,7 @@ from minikv.engine.progress import EXIT_FAILED, EXIT_KILLED_ON_PURPOSE, EXIT_SAV
 from minikv.snapshot.cost import SnapshotCost, format_progress, megabytes
 from minikv.snapshot.cost_meter import CostMeter, ReadRollup
 from minikv.snapshot.heartbeat import Heartbeat
-from minikv.snapshot.history import SAVED, Entry
+from minikv.snapshot.history import FULL, SAVED, Entry
 from minikv.snapshot.preflight import Finding
 from minikv.snapshot.process import ChildProcess, End
 from minikv.snapshot.watchdog import Watchdog
@@ -43,9 +43,10 @@ class AtFork:
     dirty: int
     parent_faults: int  # minor page faults of this process until then
     began: float  # perf_counter, when the save was asked for
+    kind: str = FULL  # of dump: a layer, a base, or an ordinary one
 
     @classmethod
-    def of(cls, keyspace: Any, cause: str, finding: Finding | None, began: float) -> AtFork:
+    def of(cls, keyspace: Any, cause: str, finding: Finding | None, began: float, kind: str = FULL) -> AtFork:
         return cls(
             cause=cause,
             finding=finding,
@@ -54,6 +55,7 @@ class AtFork:
             dirty=keyspace.dirty,
             parent_faults=_own_faults(),
             began=began,
+            kind=kind,
         )
 
 
@@ -180,6 +182,7 @@ class RunningSnapshot:
             started_at_ms=self._started_at_ms,
             cause=before.cause,
             outcome=self._outcome(end),
+            kind=before.kind,
             live_bytes=before.live_bytes,
             cost=self.cost(),
             estimate=before.finding.estimate if before.finding else None,
