@@ -16,7 +16,7 @@ from minikv.host import daemon, huge_pages, limits, overcommit, supervisor
 from minikv.host.system_check import check_system, report
 from minikv.keyspace.database import Keyspace
 from minikv.log import Log
-from minikv.server import Server, check_users
+from minikv.server import Server, check_commands
 from minikv.slowlog import SECRET_SETTINGS
 
 DEFAULT_PID_FILE = "/var/run/minikv.pid"  # of a daemon that was given none
@@ -39,11 +39,13 @@ Every setting of redis-server 7.0 is an option; the few that mean nothing here a
 minikv's own:
   --arena-size BYTES                     address space reserved for data; 0 (default) takes it from the machine
   --arena-huge-pages auto|yes|no         2 MiB pages make forks short; auto (default) tries what this kernel does
+  --snapshot-mode full|layers            layers: a save writes only what has changed, into a history to go back in
   --snapshot-writes relocate|in-place    what a write does to a record that a snapshot still needs: write it anew
                                          elsewhere (default), or change it and let the kernel copy the page
   --bgsave-preflight warn|refuse|off     what to do before a fork if memory or disk will not do for the snapshot
   --bgsave-stall-timeout SECONDS         kill a saving child that makes no progress; default 60, 0 never
   --rdb-verify yes|no                    read each new dump again before it replaces the old one; default no
+  --script-memory-limit BYTES            what Lua may take for scripts, and again for functions; default 1gb
 
   --check-system                         what this machine does to snapshots and what to change; exit code 1 if anything
   -v, --version                          versions, on one line
@@ -79,7 +81,7 @@ def main() -> int:
         enter_directory(config.dir, saves=bool(config.save))
         log = open_log(config)
         check_supervision(config)
-        check_users(config)
+        check_commands(config)
     except ConfigError as error:
         for line in str(error).splitlines():
             print(f"minikv-server: {line}", file=sys.stderr)

@@ -24,13 +24,12 @@ from minikv.settings import SETTINGS, OutputLimits, SavePoint, Setting, Value
 
 _REFUSED_DIRECTIVES = {
     "loadmodule": "minikv loads no modules",
-    "rename-command": "minikv does not rename commands",
     "sentinel": "minikv has no Sentinel mode",
 }
 
 
 # Whoever sets all that CONFIG GET shows, but what Redis refuses, may set these to the value that they have.
-_UNKNOWN_TO_REDIS = {"arena-huge-pages", "arena-size"}
+_UNKNOWN_TO_REDIS = {"arena-huge-pages", "arena-size", "script-memory-limit"}
 
 
 class Config:
@@ -99,8 +98,13 @@ class Config:
     rdb_verify: bool
     rdbchecksum: bool
     rdbcompression: bool
+    repl_diskless_sync: bool
+    repl_diskless_sync_delay: int
+    repl_diskless_sync_max_replicas: int
+    repl_timeout: int
     requirepass: bytes
     save: tuple[SavePoint, ...]
+    script_memory_limit: int
     set_max_intset_entries: int
     set_proc_title: bool
     shutdown_on_sigint: tuple[str, ...]
@@ -145,6 +149,7 @@ class Config:
         self.file = ""  # absolute path of the configuration file, if there is one
         self.given: set[str] = set()  # names of the settings that a file or the command line set
         self.users: list[Line] = []  # the directives `user` of the file and the command line
+        self.renames: list[Line] = []  # the directives `rename-command`
         self.user_lines: Callable[[], list[str]] = list  # those that CONFIG REWRITE writes
         self._settings = {setting.name: setting for setting in SETTINGS}
         self._names = {name: setting.name for setting in SETTINGS for name in (setting.name, *setting.aliases)}
@@ -272,14 +277,17 @@ class Config:
         if name == "user" and words:
             self.users.append(line)
             return
+        if name == "rename-command" and len(words) == 2:
+            self.renames.append(line)
+            return
         if name in _REFUSED_DIRECTIVES:
-            raise ConfigError(f"{_shown(line)}: {_REFUSED_DIRECTIVES[name]}")
+            raise ConfigError(f"{shown_line(line)}: {_REFUSED_DIRECTIVES[name]}")
         if name in OTHER_SETTINGS:
             self._check_other(OTHER_SETTINGS[name], words, line)
         elif name in self._names:
             self._apply_setting(name, words, line)
         else:
-            raise ConfigError(f"{_shown(line)}: {self._unknown(name)}")
+            raise ConfigError(f"{shown_line(line)}: {self._unknown(name)}")
 
     def _unknown(self, name: str) -> str:
         """The error text for a name that no release has."""
@@ -293,7 +301,7 @@ class Config:
         try:
             setting.read(words, setting.default)
         except ValueError as error:
-            raise ConfigError(f"{_shown(line)}: {error}") from None
+            raise ConfigError(f"{shown_line(line)}: {error}") from None
 
     def _apply_setting(self, name: str, words: list[str], line: Line) -> None:
         setting = self._setting(name)
@@ -304,7 +312,7 @@ class Config:
         try:
             value = setting.read(words, self.get(name))
         except ValueError as error:
-            raise ConfigError(f"{_shown(line)}: {error}") from None
+            raise ConfigError(f"{shown_line(line)}: {error}") from None
         if setting.name == "save" and value and "save" in self.given:
             value = self.save + value
         setattr(self, setting.attribute, value)
@@ -416,11 +424,11 @@ def _split_option(word: str) -> list[str]:
     return words
 
 
-def _shown(line: Line) -> str:
+def shown_line(line: Line) -> str:
     """The directive with its location, on one line."""
+    if line.place.startswith("--"):  # an option: in the words of Redis, which quotes all of its values
+        return f"'{' '.join([line.place[2:], *map(config_file.quoted, line.words[1:])])}'"
     words = " ".join(map(config_file.quote, line.words[1:]))
-    if line.place.startswith("--"):
-        return f"{line.place} {words}".rstrip()
     return f"{line.place}: {line.words[0]} {words}".rstrip()
 
 

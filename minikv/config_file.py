@@ -93,6 +93,11 @@ def quote(word: str) -> str:
     """The word as a file may have it: unchanged if it is plain, else in "..."."""
     if re.fullmatch(r"[A-Za-z0-9_.,:;/@%+*=&~^<>()\[\]{}|?!$#-]+", word) and word[0] != "#":
         return word
+    return quoted(word)
+
+
+def quoted(word: str) -> str:
+    """The word in "..."."""
     return '"' + "".join(_quoted_byte(byte) for byte in _bytes(word)) + '"'
 
 

@@ -93,6 +93,9 @@ cdef class Connection(Client):
     cdef object backlog
     cdef Py_ssize_t backlog_at, backlog_len, pushed_len
     cdef long long soft_since_ns
+    # on_room: called when the socket takes more of what `feed` sends, or None while the client sends requests. wants_room: feed waits for that.
+    cdef object on_room
+    cdef bint wants_room
     # counted: of the bytes that it holds, those that the hub has counted. noted_above: held input above which they are counted anew after a batch.
     cdef long long counted
     cdef long long stranger_since_ns
@@ -106,6 +109,7 @@ cdef class Connection(Client):
     cdef int set_reading(self, bint wanted) except -1
     cdef int handle(self, unsigned int events) except -1
     cdef int take_input(self) except -1
+    cdef Py_ssize_t take_once(self, bint is_direct) except -1
     cdef int end_input(self) except -1
     cdef bint is_waiting_for_others(self) noexcept
     cdef int lose(self) except -1
@@ -119,6 +123,9 @@ cdef class Connection(Client):
     cdef void finish_reply_mode(self) noexcept
     cdef int send_replies(self) except -1
     cdef int send_from(self, Py_ssize_t start, bint more) except -1
+    cdef int send_part(self, Py_ssize_t start, bint more) except -1
+    cdef bint holds_back(self) except -1
+    cdef int hold_back(self, bytes data) except -1
     cdef int send(self, const char *data, Py_ssize_t length, bint more) except -1
     cdef int send_object(self, bytes value) except -1
     cdef Py_ssize_t send_now(self, const char *data, Py_ssize_t length, bint more) except -2
@@ -129,6 +136,7 @@ cdef class Connection(Client):
     cdef int note_input(self) except -1
     cdef int recount(self) except -1
     cdef int end(self) except -1
+    cdef int end_requests(self) except -1
     cdef Py_ssize_t unread(self) except -1
     cdef bint over_limits(self, Py_ssize_t more) except -1
     cdef bint is_above(self, Py_ssize_t more, long long hard_limit, long long soft_limit, long long soft_seconds) except -1

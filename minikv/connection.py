@@ -70,12 +70,16 @@ from minikv.sockets import Listener, Poller
 
 # One read of a socket takes at most this much.
 READ_BYTES = 64 * 1024
+# A long bulk string may take this much of one turn.
+MAX_TAKEN = cython.declare(cython.Py_ssize_t, 1024 * 1024)
 # Replies of a batch are sent before its end when they are this long.
 SEND_BYTES = cython.declare(cython.Py_ssize_t, 64 * 1024)
 # Unread replies above which nothing is executed; it goes on when a quarter is left.
 MAX_UNSENT = 16 * 1024 * 1024
 # The same for a peer that has not authenticated: it is closed.
 MAX_UNSENT_TO_STRANGERS = cython.declare(cython.Py_ssize_t, 4 * 1024)
+# Unread bytes above which a reply that has no end, almost, is given up.
+MAX_UNREAD_DRAWS = cython.declare(cython.Py_ssize_t, 256 * 1024 * 1024)
 # What a bytes object in the backlog takes beside its bytes.
 PIECE_BYTES = cython.declare(cython.Py_ssize_t, 64)
 # The allocator gives memory back when this much of large requests and replies may be free; its time is that of the
@@ -404,7 +408,7 @@ class Hub(Sink):
         """Send the replies of the connection that is being served before they are complete."""
         self.released_bytes += buffer.size - self.start
         self.give_back(GIVE_BACK_BYTES)
-        return self.serving.send_from(self.start, True)
+        return self.serving.send_part(self.start, True)
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
@@ -412,8 +416,17 @@ class Hub(Sink):
         """Send them, and this object after them."""
         self.released_bytes += len(value)
         self.give_back(GIVE_BACK_BYTES)
-        self.serving.send_from(self.start, True)
+        self.serving.send_part(self.start, True)
         return self.serving.send_object(value)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def refuses(self, buffer: ReplyBuffer) -> cython.bint:
+        """Whether the client that is being served takes no more of a reply that is made while it leaves."""
+        serving: Connection = self.serving
+        if serving.backlog_len > MAX_UNREAD_DRAWS and not serving.closing:
+            serving.close_for_output()
+        return serving.closing
 
     def give_back(self, least: cython.Py_ssize_t) -> None:
         """Return the memory of large requests and replies to the kernel, if it is this much."""
@@ -509,7 +522,7 @@ class Connection(Client):
         mask: cython.uint = EPOLLIN
         if self.reading_paused:
             mask = EPOLLRDHUP if self.is_waiting_for_others() and not self.ending else 0
-        if self.backlog_len > 0:
+        if self.backlog_len > 0 or self.wants_room:
             mask |= EPOLLOUT
         if mask != self.mask and not self.closing:
             self.mask = mask
@@ -550,33 +563,53 @@ class Connection(Client):
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def take_input(self) -> cython.int:
-        """Bytes have come, or the end of the connection."""
+        """Bytes have come, or the end of the connection. Of a long bulk string read all there is, up to MAX_TAKEN."""
+        taken: cython.Py_ssize_t = 0
+        while True:
+            is_direct: cython.bint = not self.waiting and self.reader.direct()
+            size: cython.Py_ssize_t = self.reader.direct_size if is_direct else READ_BYTES
+            length: cython.Py_ssize_t = self.take_once(is_direct)
+            taken += length
+            if length < size or self.closing or self.ending or self.waiting or taken >= MAX_TAKEN:
+                return 0
+            if not self.reader.direct():
+                return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def take_once(self, is_direct: cython.bint) -> cython.Py_ssize_t:
+        """Read once, straight into a long bulk string or not, and serve what has come; how many bytes."""
         hub: Hub = self.hub
-        is_direct: cython.bint = not self.waiting and self.reader.direct()
         length: cython.Py_ssize_t
         if is_direct:
             length = self.receive(self.reader.direct_at, self.reader.direct_size)
         else:
             length = self.receive(PyByteArray_AS_STRING(hub.input), READ_BYTES)
         if length <= 0:
-            if length == NOTHING_YET:
-                return 0
-            return self.end_input() if length == 0 else self.lose()
+            if length == 0:
+                self.end_input()
+            elif length != NOTHING_YET:
+                self.lose()
+            return 0
         hub.stats.reads_processed += 1
         hub.stats.net_input_bytes += length
         if self.waiting:
-            return self.hold_input(length)
+            self.hold_input(length)
+            return length
         if is_direct:
             self.reader.direct_filled(length)
             hub.released_bytes += length
         else:
             self.reader.load(PyByteArray_AS_STRING(hub.input), length)
-        return self.serve()
+        self.serve()
+        return length
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def end_input(self) -> cython.int:
         """The peer sends no more; what it has asked for is done, and what it was sent may still be on its way."""
+        if self.on_room is not None:
+            return self.lose()
         if self.waiting and not self.is_waiting_for_others():
             return self.set_reading(False)  # until the requests that are held have been executed
         if self.reply_len > 0:
@@ -612,6 +645,10 @@ class Connection(Client):
         self.hub.give_back(GIVE_BACK_BYTES)
         if self.ending:
             return self.end()
+        if self.on_room is not None:
+            if self.backlog_len == 0:
+                self.on_room()
+            return 0
         if self.choked and self.backlog_len <= MAX_UNSENT // 4:
             self.choked = False
             return self.serve_held()
@@ -621,7 +658,7 @@ class Connection(Client):
 
     def push(self, value: object) -> None:
         """Send a value that is no reply: after the reply that is being made, if there is one."""
-        if self.closing or self.ending or self.doomed:
+        if self.closing or self.ending or self.doomed or self.on_room is not None:
             return
         if self.pushed_len == 0 and self.hub.serving is not self:
             self.resume()
@@ -630,7 +667,7 @@ class Connection(Client):
             self.doom()
 
     def push_wire(self, data: bytes) -> None:
-        if self.closing or self.ending or self.doomed:
+        if self.closing or self.ending or self.doomed or self.on_room is not None:
             return
         if self.hub.serving is self:
             self.hub.replies.write_bytes(data, len(data))
@@ -643,13 +680,43 @@ class Connection(Client):
 
     def answer(self, value: object) -> None:
         """Send the reply of the command that has blocked; what came after it is executed at the end of the round."""
-        if self.closing or self.ending:
+        if self.closing or self.ending or self.on_room is not None:
             return
         if self.reply_mode == C_REPLY_ON:
             self.add_push(encode(value, self.resp))
         self.finish_reply_mode()
         self.last_interaction_ns = time.monotonic_ns()
         self.resume()
+
+    def begin_feed(self, on_room: object) -> None:
+        """Called by a command, whose reply is the last: from here on the client is only fed.
+
+        What it sends is ignored. on_room: called now, after the reply, and whenever the socket takes more.
+        """
+        self.on_room = on_room
+        self.close_after_reply = True  # ends the batch
+
+    def feed(self, data: bytes, at: cython.Py_ssize_t) -> int:
+        """Send what follows `at` as far as the socket takes it: how many bytes; -1 if the connection is closed.
+
+        Call it again with the rest, and with nothing else, when there is room.
+        """
+        hub: Hub = self.hub
+        length: cython.Py_ssize_t = len(data) - at
+        sent: cython.Py_ssize_t = 0
+        if self.closing:
+            return -1
+        if self.backlog_len == 0 and not self.close_after_reply:
+            start: cython.p_const_char = data
+            sent = self.transmit(start + at, length, False)
+            if sent < 0:
+                self.lose()
+                return -1
+            hub.stats.writes_processed += 1
+            hub.stats.net_output_bytes += sent
+        self.wants_room = sent < length
+        self.update_mask()
+        return sent
 
     def add_push(self, data: bytes) -> None:
         if self.pushed is None:
@@ -704,7 +771,9 @@ class Connection(Client):
     @cython.exceptval(-1, check=False)
     def serve_held(self) -> cython.int:
         """Go on with a batch that had to stop, if there is one that may."""
-        if self.waiting and not self.choked and self.blocked is None and not self.closing and not self.ending:
+        if not self.waiting or self.on_room is not None or self.closing or self.ending:
+            return 0
+        if not self.choked and self.blocked is None:
             self.serve()
         return 0
 
@@ -759,6 +828,10 @@ class Connection(Client):
     def serve(self) -> cython.int:
         """Execute what the reader's window holds; the replies leave at the end of the round, if nothing presses."""
         hub: Hub = self.hub
+        if hub.is_crowded:
+            hub.report_crowd()
+            if self.closing:
+                return 0
         if self.reply_len > 0:
             hub.send_unsent()
         start: cython.Py_ssize_t = hub.replies.size
@@ -861,7 +934,7 @@ class Connection(Client):
             if self.close_after_reply or self.closing:
                 return False
             if replies.size - start >= SEND_BYTES:
-                self.send_from(start, False)
+                self.send_part(start, False)
             if self.choked or self.closing:
                 return True
             if table.mark_ns > turn_ends_ns:
@@ -883,6 +956,8 @@ class Connection(Client):
     @cython.exceptval(-1, check=False)
     def hold_input(self, length: cython.Py_ssize_t) -> cython.int:
         """Keep what was read until the requests before it have been executed."""
+        if self.on_room is not None:
+            return 0
         if self.held is None:
             self.held = collections.deque()
         self.held.append(PyByteArray_AS_STRING(self.hub.input)[:length])
@@ -938,6 +1013,40 @@ class Connection(Client):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
+    def send_part(self, start: cython.Py_ssize_t, more: cython.bint) -> cython.int:
+        """The same before the batch has ended: where a hard limit is set, what has been made waits for its end.
+
+        So the limit is for all that a batch makes, however fast the peer reads, and above it none leaves, as in Redis.
+        """
+        replies: ReplyBuffer = self.hub.replies
+        if not self.holds_back():
+            return self.send_from(start, more)
+        length: cython.Py_ssize_t = replies.size - start
+        replies.size = start
+        if length > 0 and not self.closing:
+            return self.hold_back((replies.data + start)[:length])
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def holds_back(self) -> cython.bint:
+        """Whether replies wait for the end of their batch; a stranger's limit is smaller, and looked at elsewhere."""
+        hub: Hub = self.hub
+        limit: cython.longlong = hub.hard_limit if self.subscriptions is None else hub.pubsub_hard_limit
+        return limit > 0 and not self.must_log_in
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def hold_back(self, data: bytes) -> cython.int:
+        """Put a part of a batch's replies into the backlog, unless that exceeds the limit."""
+        self.hub.stats.net_output_bytes += len(data)
+        if self.over_limits(len(data)):
+            self.close_for_output()
+            return 0
+        return self.keep(data, 0)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def send(self, data: cython.p_const_char, length: cython.Py_ssize_t, more: cython.bint) -> cython.int:
         """Give the kernel what it takes, the backlog the rest, unless the peer has too much to read already."""
         sent: cython.Py_ssize_t = self.send_now(data, length, more)
@@ -951,6 +1060,8 @@ class Connection(Client):
         """The same without a copy; more follows."""
         if self.closing:
             return 0
+        if self.holds_back():
+            return self.hold_back(value)
         sent: cython.Py_ssize_t = self.send_now(value, len(value), True)
         if not self.closing and sent < len(value):
             self.keep(value, sent)
@@ -1111,6 +1222,8 @@ class Connection(Client):
     @cython.exceptval(-1, check=False)
     def end(self) -> cython.int:
         """Close once the replies have left."""
+        if self.on_room is not None and not self.ending:
+            return self.end_requests()
         self.ending = self.close_after_reply = True
         self.waiting = False
         self.held = None
@@ -1121,6 +1234,21 @@ class Connection(Client):
             self.close()
             return 0
         return self.set_reading(False)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def end_requests(self) -> cython.int:
+        """What follows the last reply is fed. The peer is still read: bytes left in the socket would break it."""
+        self.close_after_reply = False
+        self.waiting = True
+        self.held = None
+        self.held_len = 0
+        self.reader.hold()
+        self.set_reading(True)
+        self.recount()
+        if self.backlog_len == 0 and not self.closing:
+            self.on_room()
+        return 0
 
     def refuse_input(self, error: object) -> None:
         """The peer broke RESP: reply the error, then close."""

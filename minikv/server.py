@@ -38,7 +38,7 @@ from minikv.commands.encoding import is_compact
 from minikv.commands.info import info
 from minikv.commands.lookahead import KeyLookahead, largest
 from minikv.commands.roster import client_line
-from minikv.config import Config
+from minikv.config import Config, shown_line
 from minikv.connection import Hub
 from minikv.crash.watchdog import Watchdog
 from minikv.dispatch.blocking import Blocking
@@ -67,6 +67,8 @@ from minikv.settings import LONG_MAX
 from minikv.slowlog import SlowLog
 from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.foreground_saves import ForegroundSaves
+from minikv.snapshot.questions import Questions
+from minikv.snapshot.remote_copies import RemoteCopies
 from minikv.tls import TLS_SETTINGS, Tls
 from minikv.tls_connection import TlsConnection
 
@@ -126,6 +128,7 @@ class Server:
         self.tracking = self.table.tracking
         self.tracking.on_broadcast = self._ask_for_round
         self.users = users_of(config, self.table, log)
+        rename_commands(config, self.table)
         self.config.user_lines = self._user_lines
         self.acl_log = AclLog(config, client_line, clock)
         self.blocking = Blocking(self.table, keyspace, self._call_later)
@@ -156,8 +159,10 @@ class Server:
         )
         self.functions = Functions(self, self.scripts, log, self.snapshots.keep_functions)
         self.saves = ForegroundSaves(config, keyspace, log, self.snapshots)
-        self.run_id = secrets.token_hex(20)
         self.replication_id = secrets.token_hex(20)
+        self.copies = RemoteCopies(config, keyspace, log, self.snapshots, lambda: self.replication_id)
+        self.questions = Questions(config)
+        self.run_id = secrets.token_hex(20)
         self.startup_bytes = keyspace.claimed_bytes
         self.interpreter_bytes = private_bytes() - keyspace.used_bytes
         self._started_at = time.monotonic()
@@ -225,6 +230,7 @@ class Server:
         await self._stopped
         for timer in self._timers.values():
             timer.cancel()
+        self.questions.close()
         self._hub.send_unsent()
         self._hub.close()
         if self._unix_path:
@@ -235,6 +241,7 @@ class Server:
     async def _load(self) -> None:
         """Load the dump; clients get -LOADING meanwhile."""
         self.snapshots.attach(self._loop)
+        self.copies.attach(self._loop)
         self.snapshots.call_on_change(self.refresh_gates)
         self.snapshots.loader.on_functions = self.functions.take
         self.snapshots.remove_stale_files()
@@ -538,6 +545,7 @@ class Server:
         self.blocking.forget(client)
         self.pubsub.forget(client)
         self.tracking.turn_off(client)
+        self.copies.forget(client)
         if client.no_touch:
             self.set_no_touch(client, False)
         self.postponed.discard(client)
@@ -577,6 +585,7 @@ class Server:
         if self.count_memory() > self.memory_limit.limit > 0:
             self.memory_limit.make_room()
         self.snapshots.cron(time.monotonic())
+        self.copies.cron()
 
     def _expire(self, seconds: float) -> None:
         """Remove expired keys for at most this long."""
@@ -626,6 +635,7 @@ class Server:
                 or client.paused
                 or client.subscriptions is not None
                 or client in self.monitors
+                or self.copies.is_reader(client)
             )
             if timeout_ns and now_ns - client.last_interaction_ns > timeout_ns and not waits:
                 self.log.verbose("Closing idle client")
@@ -710,11 +720,21 @@ def users_of(config: Config, table: CommandTable, log: Log | None = None) -> Use
     return open_users(config, catalog, log.warning if log else ignore, log.notice if log else ignore)
 
 
-def check_users(config: Config) -> None:
-    """Whether a server could start with these users; ConfigError."""
-    if config.users or config.aclfile:
+def rename_commands(config: Config, table: CommandTable) -> None:
+    """What the settings say of names; ConfigError. Access rules name commands as they were before."""
+    for line in config.renames:
+        wrong = table.rename(*(word.encode("utf-8", "surrogateescape") for word in line.words[1:]))
+        if wrong:
+            raise ConfigError(f"{shown_line(line)}: {wrong}")
+
+
+def check_commands(config: Config) -> None:
+    """Whether a server could start with these users and names of commands; ConfigError."""
+    if config.users or config.aclfile or config.renames:
         nobody: Any = None  # nothing is executed
-        users_of(config, CommandTable.build(command_modules(), nobody, Stats()))
+        table = CommandTable.build(command_modules(), nobody, Stats())
+        users_of(config, table)
+        rename_commands(config, table)
 
 
 def ignore(line: str) -> None:

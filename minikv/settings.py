@@ -277,6 +277,17 @@ class Words(Kind):
         return [self.show(value).split() or [""]]
 
 
+class Master(Words):
+    """Host and port of a server to copy."""
+
+    def check(self, words: tuple[str, ...]) -> tuple[Any, ...]:
+        if words and len(words) != 2:
+            raise ValueError("wrong number of arguments")
+        if words and not (words[1].isascii() and words[1].isdigit() and int(words[1]) <= 65535):
+            raise ValueError("Invalid master port")
+        return words
+
+
 class Addresses(Words):
     """Addresses to listen on; a leading - makes one optional, * means all."""
 
@@ -633,9 +644,10 @@ SETTINGS = (
     Setting("acllog-max-len", COUNT, 128),
     Setting("acl-pubsub-default", Choice("allchannels", "resetchannels"), "resetchannels"),
     Setting("busy-reply-threshold", COUNT, 5000, "lua-time-limit"),
+    Setting("script-memory-limit", Memory(1 << 22), 1 << 30, mutable=False),
     Setting("lua-enable-deprecated-api", YES_NO, False, mutable=False, hidden=True),
     # replication
-    _refused("replicaof", Words(), (), NO_REPLICATION, "slaveof"),
+    _refused("replicaof", Master(), (), NO_REPLICATION, "slaveof"),
     _unused("masterauth", TEXT, ""),
     _unused("masteruser", TEXT, ""),
     _unused("min-replicas-max-lag", NUMBER, 10, "min-slaves-max-lag"),
@@ -645,11 +657,11 @@ SETTINGS = (
     _unused("repl-backlog-ttl", COUNT, 3600),
     _unused("repl-disable-tcp-nodelay", YES_NO, False),
     _unused("repl-diskless-load", Choice("disabled", "on-empty-db", "swapdb"), "disabled"),
-    _unused("repl-diskless-sync", YES_NO, True),
-    _unused("repl-diskless-sync-delay", NUMBER, 5),
-    _unused("repl-diskless-sync-max-replicas", NUMBER, 0),
+    Setting("repl-diskless-sync", YES_NO, True),
+    Setting("repl-diskless-sync-delay", NUMBER, 0),
+    Setting("repl-diskless-sync-max-replicas", NUMBER, 0),
     _unused("repl-ping-replica-period", FROM_ONE, 10, "repl-ping-slave-period"),
-    _unused("repl-timeout", FROM_ONE, 60),
+    Setting("repl-timeout", FROM_ONE, 60),
     _unused("replica-announce-ip", TEXT, "", "slave-announce-ip"),
     _unused("replica-announce-port", PORT, 0, "slave-announce-port"),
     _unused("replica-announced", YES_NO, True),

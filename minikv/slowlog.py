@@ -55,11 +55,10 @@ class SlowLog:
     def __len__(self) -> int:
         return len(self.entries)
 
-    def add(self, client: Caller, args: Sequence[bytes], duration_us: int) -> None:
-        """Add a command; the caller has compared its duration with the limit."""
-        entry = SlowEntry(
-            self.next_id, int(self.clock()), duration_us, shortened(redacted(args)), address_of(client), client.name
-        )
+    def add(self, client: Caller, args: Sequence[bytes], duration_us: int, full_name: bytes = b"") -> None:
+        """Add a command; the caller has compared its duration with the limit. full_name: see `redacted`."""
+        shown = shortened(redacted(args, full_name))
+        entry = SlowEntry(self.next_id, int(self.clock()), duration_us, shown, address_of(client), client.name)
         self.next_id += 1
         self.entries.appendleft(entry)
         while len(self.entries) > self.config.slowlog_max_len:
@@ -92,9 +91,12 @@ def shortened_argument(argument: bytes) -> bytes:
     return argument if more <= 0 else argument[:MAX_ARGUMENT_BYTES] + b"... (%d more bytes)" % more
 
 
-def redacted(args: Sequence[bytes]) -> Sequence[bytes]:
-    """The request without secrets: AUTH (of several commands) and passwords in CONFIG SET."""
-    name = args[0].lower()
+def redacted(args: Sequence[bytes], full_name: bytes = b"") -> Sequence[bytes]:
+    """The request without secrets: AUTH (of several commands) and passwords in CONFIG SET.
+
+    full_name: of the command, which may have been renamed; without it, the request has its own name.
+    """
+    name = full_name.partition(b"|")[0] or args[0].lower()
     if name == b"auth":
         return [args[0], *[REDACTED] * (len(args) - 1)]
     if name == b"hello":

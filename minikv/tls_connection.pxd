@@ -17,6 +17,8 @@ cdef class TlsConnection(Connection):
     # until all of them have left.
     cdef bytes unsent
     cdef Py_ssize_t unsent_at, promised
+    # Encrypted bytes behind those which no reply caused.
+    cdef Py_ssize_t own_len
 
     cdef Py_ssize_t fill(self) except -3
     cdef int ask_for_more(self) except -1

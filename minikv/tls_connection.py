@@ -38,6 +38,8 @@ from minikv.tls import INPUT_BYTES, why
 C_INPUT_BYTES = cython.declare(cython.Py_ssize_t, INPUT_BYTES)
 # One send of them: as much is encrypted before the kernel is asked.
 PLAIN_BYTES = cython.declare(cython.Py_ssize_t, 64 * 1024)
+# A few hundred new keys; more than any peer asks for before it reads.
+MAX_OWN_BYTES = cython.declare(cython.Py_ssize_t, 16 * 1024)
 MAX_HANDSHAKES = cython.declare(cython.int, 8)
 
 WantRead = ssl.SSLWantReadError
@@ -96,13 +98,13 @@ class TlsConnection(Connection):
                     break
         except WantRead:
             self.has_more = False
-            if self.send_own() < 0:
-                return BROKEN
         except Closed:
             self.at_end = True
         except ssl.SSLError:
             self.has_more = False
             self.send_own()
+            return BROKEN
+        if self.send_own() < 0:
             return BROKEN
         if filled == 0:
             return 0 if self.at_end else NOTHING_YET
@@ -181,7 +183,7 @@ class TlsConnection(Connection):
         """Send what is encrypted: 1 if all of it has left, 0 if the rest is kept, or BROKEN."""
         if self.unsent is None:
             self.unsent = self.outgoing.read()
-            self.unsent_at = 0
+            self.unsent_at = self.own_len = 0
         data: cython.p_const_char = self.unsent
         length: cython.Py_ssize_t = len(self.unsent)
         while self.unsent_at < length:
@@ -200,10 +202,24 @@ class TlsConnection(Connection):
     @cython.cfunc
     @cython.exceptval(-3, check=False)
     def send_own(self) -> cython.Py_ssize_t:
-        """Send alerts and keys of OpenSSL's own; what the kernel does not take leaves with the next reply."""
-        if self.unsent is None and self.outgoing.pending:
+        """Send alerts and keys of OpenSSL's own; what the kernel does not take leaves with the next reply.
+
+        A peer may ask for keys without end and not read them: they count as unread output.
+        """
+        if not self.outgoing.pending:
+            return 0
+        if self.unsent is None:
             return self.send_encrypted(False)
+        self.own_len = self.outgoing.pending
+        if self.own_len > MAX_OWN_BYTES or self.over_limits(0):
+            self.log_output()
+            return BROKEN
         return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def unread(self) -> cython.Py_ssize_t:
+        return Connection.unread(self) + self.own_len
 
     # -- the beginning and the end -------------------------------------------------------------------------------------
 

@@ -126,7 +126,7 @@ def test_a_directive_without_dashes_may_follow_the_file(config_path: Path) -> No
     config_path.write_text("hz 11\n")
     config = Config.load([str(config_path), "loglevel", "verbose", "--port 0"])
     assert (config.loglevel, config.port, config.hz) == ("verbose", 0, 11)
-    assert load_error(str(config_path), "port", "x") == "--port x: argument couldn't be parsed into an integer"
+    assert load_error(str(config_path), "port", "x") == "'port \"x\"': argument couldn't be parsed into an integer"
 
 
 def test_save_without_value_and_with_an_empty_one_turns_saving_off() -> None:
@@ -166,38 +166,40 @@ def test_old_names_and_any_case() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["--foo", "1"], "--foo 1: Bad directive or wrong number of arguments"),
-        (["--port", "abc"], "--port abc: argument couldn't be parsed into an integer"),
-        (["--port"], "--port: wrong number of arguments"),
-        (["--port", "--hz", "5"], "--port --hz 5: wrong number of arguments"),
-        (["--port", "99999"], "--port 99999: argument must be between 0 and 65535 inclusive"),
-        (["--save", "1"], "--save 1: Invalid save parameters"),
-        (["--dir", "/nowhere"], "--dir /nowhere: No such file or directory"),
-        (["--dir", "/etc/passwd"], "--dir /etc/passwd: Not a directory"),
-        (["--dbfilename", "a/b"], "--dbfilename a/b: dbfilename can't be a path, just a filename"),
-        (["--maxmemory", "12q"], "--maxmemory 12q: argument must be a memory value"),
-        (["--unixsocketperm", "999"], "--unixsocketperm 999: argument couldn't be parsed as an octal number"),
-        (["--unixsocketperm", "7777"], "--unixsocketperm 7777: argument must be between 0 and 777 inclusive"),
+        (["--foo", "1"], "'foo \"1\"': Bad directive or wrong number of arguments"),
+        (["--port", "abc"], "'port \"abc\"': argument couldn't be parsed into an integer"),
+        (["--port"], "'port': wrong number of arguments"),
+        (["--port", "--hz", "5"], '\'port "--hz" "5"\': wrong number of arguments'),
+        (["--port", "99999"], "'port \"99999\"': argument must be between 0 and 65535 inclusive"),
+        (["--save", "1"], "'save \"1\"': Invalid save parameters"),
+        (["--dir", "/nowhere"], "'dir \"/nowhere\"': No such file or directory"),
+        (["--dir", "/etc/passwd"], "'dir \"/etc/passwd\"': Not a directory"),
+        (["--dbfilename", "a/b"], "'dbfilename \"a/b\"': dbfilename can't be a path, just a filename"),
+        (["--maxmemory", "12q"], "'maxmemory \"12q\"': argument must be a memory value"),
+        (["--unixsocketperm", "999"], "'unixsocketperm \"999\"': argument couldn't be parsed as an octal number"),
+        (["--unixsocketperm", "7777"], "'unixsocketperm \"7777\"': argument must be between 0 and 777 inclusive"),
         (["/nowhere.conf"], "can't open config file '/nowhere.conf': No such file or directory"),
         (["--port 'x"], "'--port 'x' is not an option: Unbalanced quotes or no name"),
-        (["--maxmemory 12q"], "--maxmemory 12q: argument must be a memory value"),
+        (["--maxmemory 12q"], "'maxmemory \"12q\"': argument must be a memory value"),
         (["-p", "1"], "'-p' is not an option; settings are given as --name value"),
-        (["--appendonly", "yes"], "--appendonly yes: minikv has no append only file, it persists by RDB snapshots"),
-        (["--cluster-enabled", "yes"], "--cluster-enabled yes: minikv has no cluster mode"),
-        (["--replicaof", "a", "1"], "--replicaof a 1: minikv does not replicate"),
-        (["--loadmodule", "x.so"], "--loadmodule x.so: minikv loads no modules"),
+        (["--appendonly", "yes"], "'appendonly \"yes\"': minikv has no append only file, it persists by RDB snapshots"),
+        (["--cluster-enabled", "yes"], "'cluster-enabled \"yes\"': minikv has no cluster mode"),
+        (["--replicaof", "a", "1"], '\'replicaof "a" "1"\': minikv does not replicate'),
+        (["--replicaof", "a", "x"], '\'replicaof "a" "x"\': Invalid master port'),
+        (["--replicaof", "a"], "'replicaof \"a\"': wrong number of arguments"),
+        (["--loadmodule", "x.so"], "'loadmodule \"x.so\"': minikv loads no modules"),
         (
             ["--maxmemmory", "1"],
-            "--maxmemmory 1: Bad directive or wrong number of arguments; did you mean 'maxmemory'?",
+            "'maxmemmory \"1\"': Bad directive or wrong number of arguments; did you mean 'maxmemory'?",
         ),
-        (["--search-timeout", "5"], "--search-timeout 5: minikv loads no modules"),
-        (["--locale-collate", "de_DE"], "--locale-collate de_DE: minikv sorts by bytes"),
-        (["--import-mode", "yes"], "--import-mode yes: minikv has no import mode"),
+        (["--search-timeout", "5"], "'search-timeout \"5\"': minikv loads no modules"),
+        (["--locale-collate", "de_DE"], "'locale-collate \"de_DE\"': minikv sorts by bytes"),
+        (["--import-mode", "yes"], "'import-mode \"yes\"': minikv has no import mode"),
         (
             ["--set-max-listpack-entries", "x"],
-            "--set-max-listpack-entries x: argument couldn't be parsed into an integer",
+            "'set-max-listpack-entries \"x\"': argument couldn't be parsed into an integer",
         ),
-        (["--rename-command", "a", ""], '--rename-command a "": minikv does not rename commands'),
+        (["--rename-command", "a"], "'rename-command \"a\"': Bad directive or wrong number of arguments"),
     ],
 )
 def test_what_is_wrong_is_one_line_that_names_it(arguments: list[str], error: str) -> None:
@@ -223,7 +225,7 @@ def test_all_that_is_refused_is_listed_at_once(config_path: Path) -> None:
         f"{config_path}:5: hz 'x: Unbalanced quotes in configuration line",
         f"{config_path}:6: include nowhere.conf: can't open config file 'nowhere.conf': No such file or directory",
         f"{config_path}:7: loadmodule a.so: minikv loads no modules",
-        "--replicaof a 1: minikv does not replicate",
+        '\'replicaof "a" "1"\': minikv does not replicate',
     ]
 
 

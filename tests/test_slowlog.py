@@ -97,3 +97,8 @@ MIGRATE_AUTH = [b"MIGRATE", b"h", b"1", b"auth", b"0", b"9"]  # a key of this na
 )
 def test_secrets_are_hidden(request_: list[bytes], shown: list[bytes]) -> None:
     assert list(redacted(request_)) == shown
+
+
+def test_secrets_of_a_renamed_command_are_hidden() -> None:
+    assert list(redacted([b"cfg", b"set", b"requirepass", b"p"], b"config|set"))[3] == REDACTED
+    assert list(redacted([b"auth", b"a", b"b"], b"get")) == [b"auth", b"a", b"b"]

@@ -20,6 +20,9 @@ AUTH = b"auth"
 
 TOPLEVEL, MULTI, SCRIPT = b"toplevel", b"multi", b"lua"
 
+# What is kept of a name and of a client: enough to recognize it. A key may be as long as half a gigabyte.
+NAME_BYTES = 1024
+CLIENT_BYTES = 4096
 GROUPED_MS = 60_000
 # How many of the newest entries may be the same refusal.
 LOOKED_AT = 10
@@ -65,8 +68,9 @@ class AclLog:
 
     def note(self, client: object, reason: bytes, context: bytes, object_: bytes, username: bytes) -> None:
         """Add a refusal; of a script's client, the one whose script it is is shown."""
-        shown = self.show(getattr(client, "caller", None) or client).rstrip(b"\n")
-        entry = LogEntry(1, reason, context, object_, username, self.now_ms(), shown)
+        shown = self.show(getattr(client, "caller", None) or client).rstrip(b"\n")[:CLIENT_BYTES]
+        names = object_[:NAME_BYTES], username[:NAME_BYTES]
+        entry = LogEntry(1, reason, context, *names, self.now_ms(), shown)
         for known in islice(self.entries, LOOKED_AT):
             if known.is_same(entry):
                 self.entries.remove(known)

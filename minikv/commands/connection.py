@@ -25,7 +25,7 @@ from minikv.dispatch.spec import (
     in_category,
 )
 from minikv.errors import CommandError, NamingError
-from minikv.protocol.reply import NO_REPLY, NULL_ARRAY, OK, PONG, Marker, SimpleString, Verbatim
+from minikv.protocol.reply import NO_REPLY, OK, PONG, Marker, SimpleString, Verbatim
 
 command = in_category("connection")
 
@@ -336,6 +336,11 @@ def filter_value(ctx: Client, word: bytes, value: bytes) -> object:
         if user is None:
             raise CommandError(f"ERR No such user '{value.decode('utf-8', 'surrogateescape')}'")
         return user
+    if word == b"maxage":  # since Redis 7.4
+        seconds = integer(value, "ERR maxage is not an integer or out of range")
+        if seconds <= 0:
+            raise CommandError("ERR maxage should be greater than 0")
+        return seconds
     if word == b"skipme" and value.lower() in (b"yes", b"no"):
         return value.lower() == b"yes"
     raise CommandError(SYNTAX_ERROR)
@@ -382,7 +387,7 @@ def client_unblock(ctx: Client, number: bytes, *reason: bytes) -> int:
     if reason and reason[0].lower() not in (b"timeout", b"error"):
         raise CommandError("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")
     client = ctx.server.clients.get(integer(number))
-    outcome: object = NULL_ARRAY
+    outcome: CommandError | None = None
     if reason and reason[0].lower() == b"error":
         outcome = CommandError("UNBLOCKED client unblocked via CLIENT UNBLOCK")
     return int(client is not None and ctx.server.blocking.unblock(client, outcome))

@@ -111,15 +111,27 @@ def set_active_expire(ctx: Client, setting: bytes) -> SimpleString:
 
 
 def object_(ctx: Client, key: bytes) -> SimpleString:
+    """Also of a key that has expired and is still stored."""
+    keyspace = ctx.keyspace
+    now_ms = keyspace.now_ms
+    keyspace.now_ms = 0  # before everything expires
+    try:
+        return describe(ctx, key, now_ms // 1000)
+    finally:
+        keyspace.now_ms = now_ms
+
+
+def describe(ctx: Client, key: bytes, now_s: int) -> SimpleString:
     database = ctx.db
     encoding = encoding_of(database, key, ctx.server.config)
     if encoding is None:
         raise CommandError(NO_SUCH_KEY)
-    idle_s = database.idle_seconds(key)
+    idle_s = (now_s + database.idle_seconds(key)) & LRU_CLOCK_MASK
     saved_len = saved_value_len(database, key, ctx.server.config.rdbcompression)
-    clock = (int(time.time()) - idle_s) & LRU_CLOCK_MASK
-    line = f"Value at:{id(key):#x} refcount:1 encoding:{encoding.decode()} serializedlength:{saved_len} lru:{clock}"
-    return SimpleString(f"{line} lru_seconds_idle:{idle_s}".encode())
+    clock = (now_s - idle_s) & LRU_CLOCK_MASK
+    place = f"Value at:{database.address(key):#x} refcount:1 encoding:{encoding.decode()}"
+    line = f"{place} serializedlength:{saved_len} lru:{clock} lru_seconds_idle:{idle_s}"
+    return SimpleString(line.encode())
 
 
 def saved_value_len(database: Database, key: bytes, compress: bool) -> int:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from minikv.algorithms.long_double import LongDouble
+from minikv.commands.draws import OUT_OF_RANGE, drawn
 from minikv.commands.scan import scan_options
 from minikv.dispatch.arguments import (
     INT64_MAX,
@@ -24,9 +25,6 @@ from minikv.protocol.reply import OK, SimpleString
 
 command = in_category("hash")
 
-# Fields that one HRANDFIELD with a negative count may ask for: without a limit the reply could fill the memory.
-MOST_RANDOM = 1 << 22
-OUT_OF_RANGE = "ERR value is out of range"
 UNORDERED = ["nondeterministic_output_order"]
 RANDOM = ["nondeterministic_output"]
 
@@ -173,7 +171,7 @@ def hrandfield(ctx: Client, key: bytes, *options: bytes) -> object:
     return found[0] if found else None
 
 
-def random_fields(ctx: Client, key: bytes, count: bytes, *options: bytes) -> list[bytes] | list[list[bytes]]:
+def random_fields(ctx: Client, key: bytes, count: bytes, *options: bytes) -> object:
     """Different fields; with a negative count, that many independent draws. In RESP3 values come in pairs."""
     wanted = integer_between(count, -INT64_MAX, INT64_MAX)
     if len(options) > 1 or (options and options[0].upper() != b"WITHVALUES"):
@@ -183,12 +181,16 @@ def random_fields(ctx: Client, key: bytes, count: bytes, *options: bytes) -> lis
     hash_ = Hash.at(ctx.db, key)
     if hash_ is None:
         return []
-    if wanted < -MOST_RANDOM:
-        raise CommandError(OUT_OF_RANGE)
-    found = hash_.sample(abs(wanted), wanted > 0)
-    if not options:
-        return found[::2]
-    return found if ctx.resp == 2 else [found[i : i + 2] for i in range(0, len(found), 2)]
+
+    def shape(found: list[bytes]) -> list[bytes] | list[list[bytes]]:
+        if not options:
+            return found[::2]
+        return found if ctx.resp == 2 else [found[i : i + 2] for i in range(0, len(found), 2)]
+
+    if wanted >= 0 or not hash_.sample(1, True):
+        return shape(hash_.sample(max(wanted, 0), True))
+    width = 2 if options and ctx.resp == 2 else 1
+    return drawn(ctx, lambda number: shape(hash_.sample(number, False)), -wanted, width)
 
 
 @command("HSCAN", arity=-3, flags=READONLY, key_flags="RO access", tips=RANDOM)
@@ -197,8 +199,21 @@ def hscan(ctx: Client, key: bytes, start: bytes, *options: bytes) -> list[object
     hash_ = Hash.at(ctx.db, key)
     if hash_ is None:
         return [b"0", []]
+    options, with_values = without_novalues(options)
     count, pattern = scan_options(options)
     place, found = hash_.scan(place, count)
     if pattern != b"*":
         found = [part for i in range(0, len(found), 2) if glob_match(pattern, found[i]) for part in found[i : i + 2]]
-    return [b"%d" % place, found]
+    return [b"%d" % place, found if with_values else found[::2]]
+
+
+def without_novalues(options: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], bool]:
+    """The options without NOVALUES of Redis 7.4, which has no value of its own, and whether it was not there."""
+    left: list[bytes] = []
+    with_values = True
+    for option in options:
+        if len(left) % 2 == 0 and option.upper() == b"NOVALUES":
+            with_values = False
+        else:
+            left.append(option)
+    return tuple(left), with_values

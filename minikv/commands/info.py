@@ -28,6 +28,7 @@ from minikv.dispatch.table import Command
 from minikv.keyspace import Database
 from minikv.protocol.reply import Verbatim
 from minikv.snapshot.info import persistence_fields
+from minikv.snapshot.transfer import Reader
 
 Fields = dict[str, int | float | str]
 
@@ -291,7 +292,7 @@ def stats_section(ctx: Client) -> Fields:
         "instantaneous_input_kbps": stats.input_kbps,
         "instantaneous_output_kbps": stats.output_kbps,
         "rejected_connections": stats.connections_rejected,
-        "sync_full": 0,
+        "sync_full": snapshots.status.counters.syncs,
         "sync_partial_ok": 0,
         "sync_partial_err": 0,
         "expired_keys": keyspace.expired_keys,
@@ -322,9 +323,11 @@ def stats_section(ctx: Client) -> Fields:
 
 
 def replication_section(ctx: Client) -> Fields:
+    readers = list(ctx.server.copies.readers)
     return {
         "role": "master",
-        "connected_slaves": 0,
+        "connected_slaves": len(readers),
+        **{f"slave{number}": reader_field(reader) for number, reader in enumerate(readers)},
         "master_failover_state": "no-failover",
         "master_replid": ctx.server.replication_id,
         "master_replid2": "0" * 40,
@@ -335,6 +338,12 @@ def replication_section(ctx: Client) -> Fields:
         "repl_backlog_first_byte_offset": 0,
         "repl_backlog_histlen": 0,
     }
+
+
+def reader_field(reader: Reader) -> str:
+    """A client that is sent a copy of the data, in Redis's words for a replica."""
+    ip = reader.name.rpartition(":")[0]
+    return f"ip={ip},port={reader.port},state={reader.state},offset=0,lag=0"
 
 
 def cpu_section(ctx: Client) -> Fields:

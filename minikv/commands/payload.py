@@ -10,6 +10,7 @@ from minikv.errors import CommandError, RdbError
 from minikv.keyspace import NO_EXPIRY
 from minikv.protocol.reply import OK, SimpleString
 from minikv.rdb import payload
+from minikv.rdb.format import layout_name
 
 if TYPE_CHECKING:
     from minikv.dispatch.client import Client
@@ -19,22 +20,8 @@ EXPIRED = -1  # a time that has passed
 FREQUENCY_MAX = 255
 
 
-# How values are laid out in payloads, by type; Redis's words in the log.
-LAYOUTS = {
-    9: "Zipmap",
-    10: "List ziplist",
-    11: "Intset",
-    12: "Zset ziplist",
-    13: "Hash ziplist",
-    14: "Quicklist ziplist",
-    15: "Stream listpack",
-    16: "Hash listpack",
-    17: "Zset listpack",
-    18: "Quicklist listpack",
-    19: "Stream listpack",
-    20: "Set listpack",
-    21: "Stream listpack",
-}
+# Their check finds duplicates in Redis, too; in others they are found later.
+CHECKED_FOR_DUPLICATES = {9, 12, 13}  # zipmaps and ziplists with pairs
 
 
 @command(
@@ -59,13 +46,19 @@ def restore(ctx: Client, key: bytes, ttl: bytes, data: bytes, *options: bytes) -
     try:
         alive = payload.restore(ctx.db, key, data, expire_at_ms, idle_s, frequency)
     except RdbError as error:
-        layout = LAYOUTS.get(data[0], "Value")
-        what = "with dup elements" if error.reason.startswith("Duplicate element") else "integrity check failed"
-        ctx.server.log.verbose(f"RESTORE: {layout} {what}: {error}")
+        ctx.server.log.verbose(f"RESTORE: {what_is_wrong(data[0], error)}")
         raise CommandError("ERR Bad data format") from error
     if not alive:
         ctx.db.discard(key)
     return OK
+
+
+def what_is_wrong(kind: int, error: RdbError) -> str:
+    """The error of a payload as a log line with the words of Redis in it."""
+    if "integrity check failed" in error.reason:
+        return str(error)
+    is_duplicate = error.reason.startswith("Duplicate element") and kind not in CHECKED_FOR_DUPLICATES
+    return f"{layout_name(kind, False)} {'with dup elements' if is_duplicate else 'integrity check failed'}: {error}"
 
 
 def restore_options(options: tuple[bytes, ...]) -> tuple[bool, bool, int, int]:

@@ -9,6 +9,9 @@ from cython.cimports.minikv.dispatch.tracking import TRACKING
 from minikv.dispatch.client import Client
 from minikv.pubsub.registry import Subscriptions
 
+# Older than any client.
+OLDEST_S = cython.declare(cython.longlong, 1 << 40)
+
 
 def client_line(client: Client) -> bytes:
     """One connection: `name=value` fields as Redis 7.0 shows them."""
@@ -72,6 +75,8 @@ def client_line(client: Client) -> bytes:
 def flags_of(client: Client) -> bytes:
     """A letter for each state that is not the usual one."""
     flags: bytes = b""
+    if is_reader(client):
+        flags += b"S"
     if client.is_monitor:
         flags += b"O"
     if client.subscriptions is not None:
@@ -95,6 +100,14 @@ def flags_of(client: Client) -> bytes:
     return flags or b"N"
 
 
+@cython.cfunc
+@cython.exceptval(check=False)
+def is_reader(client: Client) -> cython.bint:
+    """Whether it is sent a copy of the data, as replicas are."""
+    copies = getattr(client.server, "copies", None)
+    return copies is not None and copies.is_reader(client)
+
+
 def chosen_clients(ctx: Client, wanted: dict) -> list:
     """The clients that fulfil everything that is wanted."""
     clients: dict = ctx.server.clients
@@ -102,12 +115,16 @@ def chosen_clients(ctx: Client, wanted: dict) -> list:
         number = wanted[b"id"]
         clients = {number: clients[number]} if number in clients else {}
     kind: bytes = wanted.get(b"type")
-    if kind is not None and kind != b"normal" and kind != b"pubsub":
-        return []  # there are no replicas
+    if kind == b"master":
+        return []  # there is none
+    wants_readers: cython.bint = kind == b"replica" or kind == b"slave"
     addr: bytes = wanted.get(b"addr")
     laddr: bytes = wanted.get(b"laddr")
     user = wanted.get(b"user")
     skip_own: cython.bint = wanted[b"skipme"]
+    least_age_s: cython.longlong = min(wanted.get(b"maxage", 0), OLDEST_S)
+    now: timespec
+    clock_gettime(CLOCK_MONOTONIC, cython.address(now))
     found: list = []
     client: Client
     for client in clients.values():
@@ -115,7 +132,12 @@ def chosen_clients(ctx: Client, wanted: dict) -> list:
             continue
         if laddr is not None and client.laddr != laddr:
             continue
-        if kind is not None and (client.subscriptions is not None) != (kind == b"pubsub"):
+        if kind is not None:
+            if is_reader(client) != wants_readers:
+                continue
+            if not wants_readers and (client.subscriptions is not None) != (kind == b"pubsub"):
+                continue
+        if least_age_s and now.tv_sec - client.created_ns // 1000000000 < least_age_s:
             continue
         if (user is not None and client.user is not user) or (skip_own and client is ctx):
             continue

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from minikv.commands.draws import drawn
 from minikv.commands.scan import scan_options
 from minikv.dispatch.arguments import INT64_MAX, SYNTAX_ERROR, cursor, integer, integer_between
 from minikv.dispatch.client import Client
@@ -16,8 +17,6 @@ from minikv.protocol import reply
 
 command = in_category("set")
 
-# Members that one SRANDMEMBER with a negative count may ask for: without a limit the reply could fill the memory.
-MOST_RANDOM = 1 << 22
 NOT_POSITIVE = "ERR value is out of range, must be positive"
 UNORDERED = ["nondeterministic_output_order"]
 RANDOM = ["nondeterministic_output"]
@@ -152,14 +151,14 @@ def pop_many(ctx: Client, key: bytes, count: bytes, *rest: bytes) -> reply.Set:
 
 
 @command("SRANDMEMBER", arity=-2, flags=READONLY, key_flags="RO access", tips=RANDOM)
-def srandmember(ctx: Client, key: bytes, *options: bytes) -> bytes | list[bytes] | None:
+def srandmember(ctx: Client, key: bytes, *options: bytes) -> object:
     if options:
         return random_members(ctx, key, *options)
     set_ = Set.at(ctx.db, key)
     return None if set_ is None else set_.sample(1, True)[0]
 
 
-def random_members(ctx: Client, key: bytes, count: bytes, *rest: bytes) -> list[bytes]:
+def random_members(ctx: Client, key: bytes, count: bytes, *rest: bytes) -> object:
     """Different members; with a negative count, that many independent draws."""
     if rest:
         raise CommandError(SYNTAX_ERROR)
@@ -167,9 +166,9 @@ def random_members(ctx: Client, key: bytes, count: bytes, *rest: bytes) -> list[
     set_ = Set.at(ctx.db, key)
     if set_ is None:
         return []
-    if wanted < -MOST_RANDOM:
-        raise CommandError("ERR value is out of range")
-    return set_.sample(abs(wanted), wanted > 0)
+    if wanted >= 0:
+        return set_.sample(wanted, True)
+    return drawn(ctx, lambda number: set_.sample(number, False), -wanted)
 
 
 # Several sets

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from minikv.algorithms.double import parse_bound, parse_double
+from minikv.commands.draws import OUT_OF_RANGE, drawn
 from minikv.commands.encoding import encoding_of
 from minikv.commands.scan import scan_options
 from minikv.dispatch.arguments import (
@@ -37,11 +38,8 @@ Ranks = Callable[[SortedSet], tuple[int, int]]
 # Options of ZADD, one bit each.
 NX, XX, GT, LT, CH, INCR = (1 << bit for bit in range(6))
 OPTIONS = {b"NX": NX, b"XX": XX, b"GT": GT, b"LT": LT, b"CH": CH, b"INCR": INCR}
-# Members that one ZRANDMEMBER with a negative count may ask for: without a limit the reply could fill the memory.
-MOST_RANDOM = 1 << 22
 # ZSCAN shows an integral score of a listpack in full up to here, as Redis keeps it as an integer.
 INTEGRAL_MAX = INT64_MAX // 2
-OUT_OF_RANGE = "ERR value is out of range"
 NOT_A_NUMBER = "ERR resulting score is not a number (NaN)"
 BAD_SCORES = "ERR min or max is not a float"
 BAD_MEMBERS = "ERR min or max not valid string range item"
@@ -216,7 +214,7 @@ def zrandmember(ctx: Client, key: bytes, *options: bytes) -> object:
     return None if set_ is None else set_.sample(1, True)[0][0]
 
 
-def random_members(ctx: Client, key: bytes, count: bytes, *options: bytes) -> list[object]:
+def random_members(ctx: Client, key: bytes, count: bytes, *options: bytes) -> object:
     """Different members; with a negative count, that many independent draws."""
     wanted = integer_between(count, -INT64_MAX, INT64_MAX)
     if len(options) > 1 or (options and options[0].upper() != b"WITHSCORES"):
@@ -226,9 +224,11 @@ def random_members(ctx: Client, key: bytes, count: bytes, *options: bytes) -> li
     set_ = SortedSet.at(ctx.db, key)
     if set_ is None:
         return []
-    if wanted < -MOST_RANDOM:
-        raise CommandError(OUT_OF_RANGE)
-    return paired(ctx, set_.sample(abs(wanted), wanted > 0), bool(options))
+    with_scores = bool(options)
+    if wanted >= 0:
+        return paired(ctx, set_.sample(wanted, True), with_scores)
+    width = 2 if options and ctx.resp == 2 else 1
+    return drawn(ctx, lambda number: paired(ctx, set_.sample(number, False), with_scores), -wanted, width)
 
 
 @command("ZSCAN", arity=-3, flags=READONLY, key_flags="RO access", tips=["nondeterministic_output"])

@@ -434,14 +434,11 @@ def xautoclaim(
 ) -> list[object]:
     id: StreamId
     count: uint64_t
-    try:
-        least_idle_ms: int64_t = integer(least_idle, "ERR Invalid min-idle-time argument for XAUTOCLAIM")
-        read_start(start, cython.address(id))
-        count, just_id = autoclaim_options(options)
-    except CommandError:
-        ctx.db.lookup(key)  # Redis has asked for the key by now, which may be a miss
-        raise
-    stream: Stream = find_stream(ctx.db, key, True)
+    ctx.db.lookup(key)  # which may be a miss, before anything is wrong
+    least_idle_ms: int64_t = integer(least_idle, "ERR Invalid min-idle-time argument for XAUTOCLAIM")
+    read_start(start, cython.address(id))
+    count, just_id = autoclaim_options(options)
+    stream: Stream = find_stream(ctx.db, key, False)
     group: Group = None if stream is None else group_of(stream, name)
     if group is None:
         raise no_such_group(key, name)

@@ -35,8 +35,8 @@ NEW_WITHOUT_GROUP = (
     "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option."
 )
 LAST_WITH_GROUP = (
-    "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by "
-    "specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set."
+    "ERR The {0} ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by "
+    "specifying a proper ID, or use the > ID to get new messages. The {0} ID would just return an empty result set."
 )
 GROUP_IS_GONE = "NOGROUP the consumer group this client was blocked on no longer exists"
 STREAM_IS_GONE = CommandError("UNBLOCKED the stream key no longer exists")
@@ -137,7 +137,7 @@ def xread(ctx: Client, *words: bytes) -> object:
         text: bytes = request.ids[place]
         if text == b">":
             raise CommandError(NEW_WITHOUT_GROUP)
-        if text == b"$":
+        if text == b"$" or text == b"+":
             lasts[place] = last_id_of(stream)
         else:
             read_id(text, 0, lasts + place)
@@ -145,9 +145,14 @@ def xread(ctx: Client, *words: bytes) -> object:
     for place in range(len(request.keys)):
         stream = find_stream(ctx.db, request.keys[place], True)
         last = lasts[place]
-        if stream is None or not next_id(cython.address(last)):
+        if stream is None:
             continue
-        entries = stream.between(last, largest_id(), request.count, False, None)
+        if request.ids[place] == b"+":  # since Redis 7.4: the last entry; without one, what comes next
+            entries = stream.between(smallest_id(), largest_id(), 1, True, None)
+        elif next_id(cython.address(last)):
+            entries = stream.between(last, largest_id(), request.count, False, None)
+        else:
+            continue
         if entries:
             found.append((request.keys[place], entries))
     if found:
@@ -187,6 +192,16 @@ def last_id_of(stream: Stream | None) -> StreamId:
 @cython.inline
 @cython.nogil
 @cython.exceptval(check=False)
+def smallest_id() -> StreamId:
+    id: StreamId
+    id.ms = id.sequence = 0
+    return id
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
 def largest_id() -> StreamId:
     id: StreamId
     id.ms = id.sequence = ~cython.cast(uint64_t, 0)
@@ -218,8 +233,8 @@ def xreadgroup(ctx: Client, *words: bytes) -> object:
                 f"NOGROUP No such key '{shown(key)}' or consumer group '{shown(request.group)}'"
                 " in XREADGROUP with GROUP option"
             )
-        if text == b"$":
-            raise CommandError(LAST_WITH_GROUP)
+        if text == b"$" or text == b"+":
+            raise CommandError(LAST_WITH_GROUP.format(text.decode()))
         if text != b">":
             read_id(text, 0, cython.address(id))
         rows += min(request.count or stream.numbers().length, stream.numbers().length)

@@ -18,14 +18,14 @@ from minikv.dispatch.arguments import (
 )
 from minikv.dispatch.client import Client
 from minikv.dispatch.spec import DENYOOM, FAST, READONLY, WRITE, in_category
-from minikv.errors import CommandError, WrongTypeError
+from minikv.errors import CommandError
 from minikv.keyspace import AUTO, EMBSTR, NO_EXPIRY
 from minikv.keyspace.events import EVENT_GENERIC, EVENT_STRING
 from minikv.protocol.reply import OK, SimpleString
 
 command = in_category("string")
 
-MISSING = -1
+MISSING, STRING = -1, 0  # what `lookup` returns
 LCS_CELL = 4  # bytes for each pair of places by which Redis limits LCS
 
 
@@ -283,10 +283,10 @@ def incrbyfloat(ctx: Client, key: bytes, increment: bytes) -> bytes:
 
 @command("LCS", arity=-3, flags=READONLY, keys=(1, 2, 1), key_flags="RO access")
 def lcs(ctx: Client, key1: bytes, key2: bytes, *options: bytes) -> object:
-    try:
-        a, b = ctx.db.get(key1) or b"", ctx.db.get(key2) or b""
-    except WrongTypeError:
-        raise CommandError("ERR The specified keys must contain string values") from None
+    # Both are looked up, which may be misses, before the type of either matters.
+    if {ctx.db.lookup(key1), ctx.db.lookup(key2)} - {MISSING, STRING}:
+        raise CommandError("ERR The specified keys must contain string values")
+    a, b = (ctx.db.get_for_write(key) or b"" for key in (key1, key2))
     wants_length = wants_blocks = with_length = False
     shortest = 0
     words = iter(options)

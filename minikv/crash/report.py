@@ -93,9 +93,10 @@ class CrashReporter:
         client, request = self.server.served()
         if client is None:
             return b"none"
-        name = client.last_command.full_name.split(b"|") if client.last_command is not None else [b"?"]
-        words = [word if isinstance(word, bytes) else name[-1] for word in request]
-        arguments = (b"argv[%d]: %a" % (place, word) for place, word in enumerate(shortened(redacted(words))))
+        full_name = client.last_command.full_name if client.last_command is not None else b""
+        name = full_name.split(b"|")[-1] or b"?"
+        words = shortened(redacted([word if isinstance(word, bytes) else name for word in request], full_name))
+        arguments = (b"argv[%d]: %a" % (place, word) for place, word in enumerate(words))
         return b"\n".join([self.server.client_line(client), *arguments])
 
     def _settings(self) -> bytes:

@@ -17,4 +17,4 @@ cdef class Blocking:
     cdef look_at(self, Database database, bytes key)
     cdef dict queues_of(self, tuple place)
     cdef tell_losers(self, dict queues, kind)
-    cdef serve(self, Waiting waiting, bytes key)
+    cpdef serve(self, Waiting waiting, bytes key)

@@ -38,6 +38,7 @@ Serve = Callable[[Client, bytes], object]
 # Those who wait for a type of a key, the oldest first.
 Queue = OrderedDict[Waiting, None]
 
+NO_KIND = -1
 # The longest that a timer is set for; it is set again when it fires.
 LONGEST_TIMER_S = 24 * 3600.0
 
@@ -52,11 +53,12 @@ def block(
     lost: CommandError | None = None,
     interest: object = None,
     otherwise: object = NULL_ARRAY,
+    late: object = NULL_ARRAY,
 ) -> object:
     """Let the client wait for one of the keys to be a `kind` (RDB type) that has something for it.
 
     A handler returns what this returns: POSTPONED, or `otherwise` where nobody may wait (inside EXEC). timeout_ms: 0
-    for ever; the client gets a null array when it has passed. serve(ctx, key): called after each change of a key that
+    for ever; the client gets `late` when it has passed. serve(ctx, key): called after each change of a key that
     is a `kind`, any change; may raise CommandError, and changes nothing if it returns POSTPONED. lost: the client's
     answer when a key is no longer a `kind`; None: it goes on waiting. interest: when there is nothing for one client,
     there is nothing for the others with an equal interest either, unless it is None.
@@ -64,7 +66,17 @@ def block(
     if ctx.in_exec:
         return otherwise
     ends_at = time.monotonic() + timeout_ms / 1000 if timeout_ms else math.inf
-    ctx.server.blocking.add(Waiting(ctx, list(dict.fromkeys(keys)), kind, serve, lost, ends_at, interest))
+    ctx.server.blocking.add(Waiting(ctx, list(dict.fromkeys(keys)), kind, serve, lost, ends_at, interest, late))
+    return POSTPONED
+
+
+def wait_for_time(ctx: Client, timeout_ms: int, value: object) -> object:
+    """Let the client wait for nothing that could come, and get this value then; at once inside EXEC."""
+    return block(ctx, (), timeout_ms, NO_KIND, nothing, otherwise=value, late=value)
+
+
+def nothing(ctx: Client, key: bytes) -> object:
+    """No key is waited for."""
     return POSTPONED
 
 
@@ -162,10 +174,12 @@ class Blocking:
         waiting.client.answer(value)
 
     def unblock(self, client: Client, value: object) -> bool:
-        """CLIENT UNBLOCK: answer a client with a value or an error; False if it does not wait."""
+        """CLIENT UNBLOCK: answer with an error, or, with None, as at the timeout; False if the client does not wait."""
         waiting = client.blocked
         if waiting is None:
             return False
+        if value is None:
+            value = waiting.late
         self.table.count_unblocked(waiting, value)
         self.answer(waiting, value)
         return True
@@ -182,7 +196,7 @@ class Blocking:
         if time.monotonic() < waiting.ends_at:
             self.set_timer(waiting)
         else:
-            self.answer(waiting, NULL_ARRAY)
+            self.answer(waiting, waiting.late)
 
     # Keys
 

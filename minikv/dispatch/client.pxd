@@ -23,7 +23,7 @@ cdef class Waiting:
     cdef readonly Database database
     cdef readonly list keys
     cdef readonly int kind
-    cdef readonly object serve, lost, interest
+    cdef readonly object serve, lost, interest, late
     cdef readonly double ends_at
     cdef public object timer, command
     cdef public list request

@@ -17,7 +17,7 @@ from cython.cimports.cpython.ref import Py_DECREF, Py_INCREF
 from cython.cimports.minikv.keyspace.database import Watch
 
 from minikv.acl.user import User
-from minikv.protocol.reply import Transcript
+from minikv.protocol.reply import NULL_ARRAY, Transcript
 
 # Values of Client.reply_mode (CLIENT REPLY).
 REPLY_ON = 0
@@ -103,7 +103,7 @@ class Transaction:
 class Waiting:
     """A command that waits for one of several keys (dispatch/blocking.py).
 
-    ends_at: on the monotonic clock, infinite without a timeout. interest: see blocking.block.
+    ends_at: on the monotonic clock, infinite without a timeout. interest, late: see blocking.block.
     command, request, elapsed_ns: of the call that found nothing, for the statistics.
     """
 
@@ -116,6 +116,7 @@ class Waiting:
         lost: object,
         ends_at: float,
         interest: object = None,
+        late: object = NULL_ARRAY,
     ):
         self.client = client
         self.database = client.db
@@ -125,6 +126,7 @@ class Waiting:
         self.lost = lost
         self.ends_at = ends_at
         self.interest = interest
+        self.late = late
 
 
 @cython.cclass
@@ -196,6 +198,13 @@ class Client:
 
     def answer(self, value: object) -> None:
         """Send the reply of the command that has waited, and go on with the requests after it."""
+
+    def begin_feed(self, on_room: object) -> None:
+        """After the reply of the command that runs, send only what `feed` is given."""
+
+    def feed(self, data: bytes, at: cython.Py_ssize_t) -> int:
+        """Send what follows `at`: how many bytes there was room for, -1 if the connection is closed."""
+        return len(data) - at
 
     def begin_array(self, count: cython.Py_ssize_t) -> object:
         """Begin a reply of `count` items that are made one by one: what the command returns after the last one."""

@@ -147,3 +147,58 @@ def bitfield_flags(request: Sequence[bytes]) -> list[str]:
 
 
 VARIABLE_FLAGS: dict[str, Callable[[Sequence[bytes]], list[str]]] = {"SET": set_flags, "BITFIELD": bitfield_flags}
+
+# What find_places overlooks, as Redis 7.0 does: an option's value may look like another option, or an option may come
+# twice. The functions here read options as the commands do.
+
+
+def places_checked(spec: CommandSpec, request: Sequence[bytes]) -> list[tuple[int, list[str]]]:
+    """What find_places finds, and the keys that the command uses besides: a user needs the rights for all of them."""
+    find = USED_PLACES.get(spec.name)
+    found = find_places(spec, request)
+    return found if find is None else found + [place for place in find(request) if place not in found]
+
+
+def place_stored(
+    request: Sequence[bytes], at: int, stores: tuple[bytes, ...], lengths: dict[bytes, int]
+) -> list[tuple[int, list[str]]]:
+    """The key that the last of the options `stores` names, if there is one.
+
+    at: where the options begin. lengths: of options with arguments of their own, how many.
+    """
+    found: list[tuple[int, list[str]]] = []
+    while at < len(request):
+        word = request[at].lower()
+        if word in stores and at + 1 < len(request):
+            found = [(at + 1, ["OW", "update"])]
+            at += 1
+        at += 1 + lengths.get(word, 0)
+    return found
+
+
+def place_sorted_to(request: Sequence[bytes]) -> list[tuple[int, list[str]]]:
+    return place_stored(request, 2, (b"store",), {b"limit": 2, b"by": 1, b"get": 1})
+
+
+def place_of_georadius(request: Sequence[bytes]) -> list[tuple[int, list[str]]]:
+    return place_stored(request, 6, (b"store", b"storedist"), {b"count": 1})
+
+
+def place_of_georadiusbymember(request: Sequence[bytes]) -> list[tuple[int, list[str]]]:
+    return place_stored(request, 5, (b"store", b"storedist"), {b"count": 1})
+
+
+def places_of_xreadgroup(request: Sequence[bytes]) -> list[tuple[int, list[str]]]:
+    """The first half of what follows STREAMS, which may also be the name of a group or consumer."""
+    at = 1
+    while at < len(request) and request[at].lower() != b"streams":
+        at += 1 + {b"group": 2, b"count": 1, b"block": 1}.get(request[at].lower(), 0)
+    return [(place, ["RO", "access"]) for place in range(at + 1, at + 1 + (len(request) - at - 1) // 2)]
+
+
+USED_PLACES: dict[str, Callable[[Sequence[bytes]], list[tuple[int, list[str]]]]] = {
+    "SORT": place_sorted_to,
+    "GEORADIUS": place_of_georadius,
+    "GEORADIUSBYMEMBER": place_of_georadiusbymember,
+    "XREADGROUP": places_of_xreadgroup,
+}

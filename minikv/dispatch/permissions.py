@@ -8,13 +8,13 @@ argument stands furthest to the right. The arity need not be right: DRYRUN's is,
 """
 
 import cython
-from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
 from cython.cimports.cpython.object import PyObject
 from cython.cimports.minikv.acl.user import Selector, User
+from cython.cimports.minikv.dispatch.argv import Argv
 from cython.cimports.minikv.dispatch.spec import NO_AUTH
 
 from minikv.acl.user import ACCESS_READ, ACCESS_WRITE, ALLOWED, DENIED_CHANNEL, DENIED_COMMAND, DENIED_KEY
-from minikv.dispatch.keys import VARIABLE_FLAGS, find_places, key_flags, real_specs
+from minikv.dispatch.keys import VARIABLE_FLAGS, key_flags, places_checked, real_specs
 
 # Requirements.channels
 NO_CHANNELS = cython.declare(cython.int, 0)
@@ -81,22 +81,10 @@ class Requirements:
 
     def check_request(self, user: User, request: object, selector: Selector = None) -> cython.long:
         """A request given as a sequence; by one selector, if there is one."""
-        items: tuple = tuple(request)
-        argc: cython.Py_ssize_t = len(items)
-        argv: cython.pointer[cython.pointer[PyObject]] = cython.cast(
-            cython.pointer[cython.pointer[PyObject]], PyMem_Malloc((argc + 1) * cython.sizeof(cython.pointer[PyObject]))
-        )
-        if argv == cython.NULL:
-            raise MemoryError
-        i: cython.Py_ssize_t
-        for i in range(argc):
-            argv[i] = cython.cast(cython.pointer[PyObject], items[i])
-        try:
-            if selector is not None:
-                return self.check_selector(selector, argv, argc)
-            return self.check(user, argv, argc)
-        finally:
-            PyMem_Free(argv)
+        words: Argv = Argv(request)
+        if selector is not None:
+            return self.check_selector(selector, words.words, words.count)
+        return self.check(user, words.words, words.count)
 
     def check(self, user: User, argv: cython.pointer[cython.pointer[PyObject]], argc: cython.Py_ssize_t) -> cython.long:
         """Whether a user may run a request."""
@@ -130,7 +118,7 @@ class Requirements:
     ) -> cython.long:
         place: cython.Py_ssize_t
         if not self.is_plain:
-            for place, flags in find_places(self.spec, request_list(argv, argc)):
+            for place, flags in places_checked(self.spec, request_list(argv, argc)):
                 if place < argc and not selector.allows_key(cython.cast(bytes, argv[place]), access_of(flags)):
                     return C_DENIED_KEY | place << 2
             return C_ALLOWED

@@ -16,6 +16,8 @@ from minikv.pubsub.registry import Registry
 from minikv.slowlog import SlowLog
 from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.foreground_saves import ForegroundSaves
+from minikv.snapshot.questions import Questions
+from minikv.snapshot.remote_copies import RemoteCopies
 from minikv.tls import Tls
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class Services(Protocol):
     functions: Any  # minikv.scripting.functions.Functions
     snapshots: SnapshotController
     saves: ForegroundSaves
+    copies: RemoteCopies
+    questions: Questions
     switches: Switches
     slowlog: SlowLog
     tls: Tls

@@ -16,8 +16,8 @@ commands, authentication, commands forbidden in MULTI, memory, failed save, load
 import time
 
 import cython
-from cython.cimports.cpython.mem import PyMem_Free, PyMem_Malloc
 from cython.cimports.cpython.object import PyObject
+from cython.cimports.minikv.dispatch.argv import Argv
 from cython.cimports.minikv.dispatch.spec import (
     ADMIN,
     ALLOW_BUSY,
@@ -240,6 +240,22 @@ class CommandTable:
             return found.subcommands.get(words[1].lower()) if found.subcommands else None
         return found
 
+    def rename(self, name: bytes, new_name: bytes) -> str:
+        """Call a command by another name from now on, or, with an empty one, by none. What is wrong, or nothing.
+
+        It keeps its own name in descriptions, statistics, errors and access rules, as in Redis.
+        """
+        found = self.commands.get(name.lower())
+        if found is None:
+            return "No such command in rename-command"
+        if new_name and new_name.lower() in self.commands and new_name.lower() != name.lower():
+            return "Target command name already exists"
+        del self.commands[name.lower()]
+        if new_name:
+            self.commands[new_name.lower()] = found
+        self.spellings.clear()
+        return ""
+
     def set_slow_limits(self, slow_us: int, latency_ms: int) -> None:
         """slowlog-log-slower-than and latency-monitor-threshold."""
         self.slow_us = slow_us
@@ -297,22 +313,10 @@ class CommandTable:
 
     def run(self, client: Client, command: object, args: object) -> object:
         """Call a command that was checked before (one that MULTI queued), or, with None, find and check it first."""
-        items: tuple = tuple(args)
-        argc: cython.Py_ssize_t = len(items)
-        argv: cython.pointer[cython.pointer[PyObject]] = cython.cast(
-            cython.pointer[cython.pointer[PyObject]], PyMem_Malloc((argc + 1) * cython.sizeof(cython.pointer[PyObject]))
-        )
-        if argv == cython.NULL:
-            raise MemoryError
-        i: cython.Py_ssize_t
-        for i in range(argc):
-            argv[i] = cython.cast(cython.pointer[PyObject], items[i])
-        try:
-            if command is None:
-                return self.execute(client, argv, argc)
-            return self.call_queued(client, command, argv, argc)
-        finally:
-            PyMem_Free(argv)
+        request: Argv = Argv(args)
+        if command is None:
+            return self.execute(client, request.words, request.count)
+        return self.call_queued(client, command, request.words, request.count)
 
     @cython.cfunc
     def call_queued(
@@ -435,7 +439,7 @@ class CommandTable:
                 self.note_slow(client, command, argv_list(argv, argc), elapsed_us, event)
         if self.gates & AFTERWARDS:
             if self.gates & GATE_MONITORS and not command.flags & HIDDEN_FROM_MONITOR:
-                feed_monitors(self.services.monitors, client, argv_list(argv, argc))
+                feed_monitors(self.services.monitors, client, command, argv_list(argv, argc))
             if self.gates & GATE_TRACKING and command.flags & READONLY:
                 self.remember_keys(client, command, argv, argc)
         return value
@@ -605,7 +609,7 @@ class CommandTable:
     ) -> cython.int:
         """Show monitors a script, before what it calls."""
         if command.flags & RUNS_SCRIPT == RUNS_SCRIPT:
-            feed_monitors(self.services.monitors, client, argv_list(argv, argc))
+            feed_monitors(self.services.monitors, client, command, argv_list(argv, argc))
         return 0
 
     @cython.cfunc
@@ -723,7 +727,7 @@ class CommandTable:
         if elapsed_us >= STALE_CLOCK_US and not client.in_exec:  # time stands still in scripts and transactions
             services.keyspace.tick()
         if 0 <= self.slow_us <= elapsed_us and not command.flags & SKIP_SLOWLOG:
-            services.slowlog.add(client, args, elapsed_us)
+            services.slowlog.add(client, args, elapsed_us, command.full_name)
         if 0 < self.latency_us <= elapsed_us:
             services.latency.add(event, elapsed_us // 1000)
 
@@ -777,12 +781,12 @@ def protected_text(full_name: bytes) -> str:
     )
 
 
-def feed_monitors(monitors: object, client: Client, args: list) -> None:
+def feed_monitors(monitors: object, client: Client, command: Command, args: list) -> None:
     """Show a request to every MONITOR client, without its passwords."""
     seconds = time.time()
     peer = b"unix:" + client.addr[:-2] if client.is_unix else client.addr
     head = b"+%.6f [%d %s]" % (seconds, client.db.number if client.db is not None else 0, peer)
-    line = Raw(head + b"".join(b" " + quoted(argument) for argument in redacted(args)) + b"\r\n")
+    line = Raw(head + b"".join(b" " + quoted(argument) for argument in redacted(args, command.full_name)) + b"\r\n")
     for monitor in list(monitors):
         monitor.push(line)
 

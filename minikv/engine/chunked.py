@@ -186,7 +186,7 @@ def mark_shift(
 ) -> cython.void:
     """Note that the elements behind a change of a chunk shift, perhaps to a new place: none of them may be marked.
 
-    Those before it stay where they are in the chunk, with their marks. If all this cannot be, the whole chunk is marked.
+    Those before it stay where they are in the chunk, with their marks. Otherwise the whole chunk is marked.
     """
     arena: Arena = store.arena
     granule: uint64_t

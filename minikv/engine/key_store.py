@@ -201,7 +201,7 @@ class KeyStore:
     def rewrite_part(
         self, slot: cython.pointer[uint64_t], at: uint64_t, removed: uint64_t, inserted: uint64_t
     ) -> Bytes:
-        """The same for the root of a chunked collection of which a part changes: those elements are marked, or logged."""
+        """The same for the root of a chunked collection whose elements are marked one by one."""
         old: uint64_t = slot_offset(slot)
         whole: cython.bint = (
             self.arena.fresh == cython.NULL
@@ -475,41 +475,11 @@ class KeyStore:
 
     def find_due(self, now_ms: int64_t, hash_: cython.pointer[uint64_t]) -> cython.pointer[uint64_t]:
         """The slot of a key whose time lies before now_ms, the longest overdue first; NULL if there is none."""
-        cursor: Cursor
-        entry: Entry
-        slot: cython.pointer[uint64_t]
-        while True:
-            cursor = self.expiry.seek_first()
-            if cursor.leaf == 0:
-                return cython.NULL
-            entry = self.expiry.entry(cursor)
-            if entry.order >= now_ms:
-                return cython.NULL
-            hash_[0] = entry.ref
-            slot = self.tables.find_expiring(self.table, entry.ref, entry.order)
-            if slot != cython.NULL:
-                return slot
-            # Two keys with one hash and one time share an entry; it goes with the first of them.
-            self.expiry.remove(entry.order, entry.ref)
+        return first_due(self, self.expiry, False, now_ms, hash_)
 
     def find_fields_due(self, now_ms: int64_t, hash_: cython.pointer[uint64_t]) -> cython.pointer[uint64_t]:
         """The same for a hash with a field whose time lies before now_ms."""
-        cursor: Cursor
-        entry: Entry
-        slot: cython.pointer[uint64_t]
-        while True:
-            cursor = self.field_expiry.seek_first()
-            if cursor.leaf == 0:
-                return cython.NULL
-            entry = self.field_expiry.entry(cursor)
-            if entry.order >= now_ms:
-                return cython.NULL
-            hash_[0] = entry.ref
-            slot = self.tables.find_hash_ttl(self.table, entry.ref)
-            if slot != cython.NULL and self.stores.first_field_expiry(self.record(slot)) == entry.order:
-                return slot
-            # Two hashes whose keys have one hash and whose fields one time share an entry.
-            self.field_expiry.remove(entry.order, entry.ref)
+        return first_due(self, self.field_expiry, True, now_ms, hash_)
 
     def note_fields(self, slot: cython.pointer[uint64_t], hash_: uint64_t) -> cython.int:
         """Put the key of a slot into the index of fields, if it is a hash whose fields expire."""
@@ -570,3 +540,33 @@ class KeyStore:
         assert cython.cast(uint64_t, len(timed)) == self.expiry.count
         assert cython.cast(uint64_t, len(with_timed_fields)) == self.field_expiry.count
         return chunks, chunk_bytes
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def first_due(
+    store: KeyStore, times: OrderedIndex, of_fields: cython.bint, now_ms: int64_t, hash_: cython.pointer[uint64_t]
+) -> cython.pointer[uint64_t]:
+    """The slot of the key that comes first in one of a store's two indexes, if its time there lies before now_ms."""
+    cursor: Cursor
+    entry: Entry
+    slot: cython.pointer[uint64_t]
+    while True:
+        cursor = times.seek_first()
+        if cursor.leaf == 0:
+            return cython.NULL
+        entry = times.entry(cursor)
+        if entry.order >= now_ms:
+            return cython.NULL
+        hash_[0] = entry.ref
+        if of_fields:
+            slot = store.tables.find_hash_ttl(store.table, entry.ref)
+            if slot != cython.NULL and store.stores.first_field_expiry(store.record(slot)) != entry.order:
+                slot = cython.NULL
+        else:
+            slot = store.tables.find_expiring(store.table, entry.ref, entry.order)
+        if slot != cython.NULL:
+            return slot
+        # Two keys with one hash and one time share an entry; it goes with the first of them.
+        times.remove(entry.order, entry.ref)

@@ -65,11 +65,11 @@ from cython.cimports.minikv.engine.packed import packed_end, packed_first
 from cython.cimports.minikv.engine.record import (
     RECORD_MAX,
     SCORE_SIZE,
+    TYPE_CHUNK,
     TYPE_HASH_TTL,
     TYPE_LIST,
     TYPE_PART,
     TYPE_STREAM,
-    TYPE_CHUNK,
     TYPE_ZSET,
     Bytes,
     entry_key,

@@ -16,9 +16,10 @@ from minikv.errors import HistoryError
 from minikv.history.manifest import Point, as_hex
 from minikv.rdb import format as rdb_format
 
-HEAD_MAX = 1 << 20  # bytes that are searched for AUX fields
+FIRST_READ = 4096  # bytes, which most heads fit into
+HEAD_MAX = 4 << 20  # bytes that are searched for AUX fields: there may be functions among them
 HISTORY, POINT, ORIGIN = b"minikv-history", b"minikv-point", b"minikv-origin"
-OF_THE_HEAD = (HISTORY, POINT, ORIGIN)
+OF_THE_HEAD = (HISTORY, POINT, ORIGIN, b"minikv-ver")
 EMPTY = "-"
 NUMBER_DIGITS = 10
 
@@ -57,9 +58,15 @@ class Head:
 
 def read_head(path: str) -> Head:
     """The head of a file; HistoryError names the file, also if it is no RDB file. OSError."""
-    with open(path, "rb") as file:
-        data = file.read(HEAD_MAX)
-    name = os.path.basename(path)
+    with open(path, "rb", buffering=0) as file:
+        return head_of(file.fileno(), os.path.basename(path))
+
+
+def head_of(fd: int, name: str) -> Head:
+    """The same of an open file."""
+    data = os.pread(fd, FIRST_READ, 0)
+    if len(data) == FIRST_READ and not is_whole(data):
+        data = os.pread(fd, HEAD_MAX, 0)
     if not data.startswith(rdb_format.MAGIC):
         raise HistoryError(f"{name}: no RDB file")
     history, point, origins = "", "", {}
@@ -85,7 +92,7 @@ def read_head(path: str) -> Head:
             if database in origins:
                 raise HistoryError(f"{name}: two origins of database {database}")
             origins[database] = origin
-        elif label.startswith(b"minikv-") and label not in (b"minikv-ver",):
+        elif is_operation(label):
             break
     wanted = [origin for origin in origins.values() if origin is not None]
     wanted += [origin for origin in wanted if origin not in origins]
@@ -97,6 +104,28 @@ def read_head(path: str) -> Head:
     if found is None:
         raise HistoryError(f"{name}: no point of a history")
     return Head(history, int(found[1]), int(found[2]), int(found[3], 16), origins, ctime)
+
+
+def is_operation(label: bytes) -> bool:
+    """Whether an AUX field is one of those that come after the head."""
+    return label.startswith(b"minikv-") and label not in OF_THE_HEAD
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether something that belongs to no head is among the first bytes."""
+    at: int | None = rdb_format.HEADER_LEN
+    while at is not None and at < len(data):
+        if data[at] == rdb_format.OP_FUNCTION2:
+            library = string_at(data, at + 1)
+            at = None if library is None else library[1]
+        elif data[at] == rdb_format.OP_AUX:
+            aux = _aux(data, at)
+            if aux is not None and is_operation(aux[0]):
+                return True
+            at = None if aux is None else aux[2]
+        else:
+            return True
+    return False
 
 
 def _origin(name: str, text: str) -> tuple[int, int | None]:

@@ -3,6 +3,10 @@ from libc.stdint cimport uint64_t
 from minikv.history.operations cimport Operations
 from minikv.rdb.pointers cimport ConstBytes
 
+cdef extern from "<fcntl.h>":
+    enum:
+        O_CLOEXEC
+
 
 cdef struct Entry:
     uint64_t hash

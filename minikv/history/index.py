@@ -23,10 +23,13 @@ from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringA
 from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.libc.stdlib import free, qsort, realloc
 from cython.cimports.libc.string import memcmp, memcpy, memset
+from cython.cimports.minikv.history.index import O_CLOEXEC
 from cython.cimports.minikv.history.operations import OP_DELTA
 from cython.cimports.minikv.rdb.crc64 import crc64
 from cython.cimports.minikv.rdb.pointers import Bytes, ConstBytes
-from cython.cimports.posix.unistd import pread
+from cython.cimports.posix.fcntl import O_RDONLY
+from cython.cimports.posix.fcntl import open as open_file
+from cython.cimports.posix.unistd import close, pread
 
 MAGIC = b"MKVIDX01"
 SUFFIX = ".idx"
@@ -128,11 +131,23 @@ def compare_entries(one: cython.p_const_void, other: cython.p_const_void) -> cyt
     return -1 if a.place < b.place else 1 if a.place > b.place else 0
 
 
-def find(fd: cython.int, digest: uint64_t, nbytes: uint64_t, hashes: tuple) -> tuple | None:
-    """(origins, places of the first hash, of the second ...) of an open index; None if it is stale or damaged.
+def find(path: str, digest: uint64_t, nbytes: uint64_t, hashes: tuple) -> tuple | None:
+    """(origins, places of the first hash, of the second ...) of an index; None if it is missing, stale or damaged.
 
-    A place is the offset of an operation << 2 | what it does; they come in the file's order. OSError.
+    A place is the offset of an operation << 2 | what it does; they come in the file's order.
     """
+    name: bytes = os.fsencode(path)
+    fd: cython.int = open_file(PyBytes_AS_STRING(name), O_RDONLY | O_CLOEXEC)
+    if fd < 0:
+        return None
+    try:
+        return find_open(fd, digest, nbytes, hashes)
+    finally:
+        close(fd)
+
+
+@cython.cfunc
+def find_open(fd: cython.int, digest: uint64_t, nbytes: uint64_t, hashes: tuple) -> object:
     first = cython.declare(uint64_t[512])
     words: cython.pointer[uint64_t] = first
     held: bytes = b""

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from minikv.errors import HistoryError, RdbError
 from minikv.history.chain import NEVER_MS, History, total_bytes
-from minikv.history.head import read_head
+from minikv.history.head import head_of
 from minikv.history.layer_target import LayerTarget
 from minikv.history.manifest import Point
 from minikv.keyspace.database import Keyspace
@@ -37,8 +38,8 @@ class Loaded:
 class HistoryReader:
     """One pass from a base to a point, into an empty keyspace; what it tells is what an RdbReader does.
 
-    All files are looked at before the first is read. HistoryError, RdbError, OSError, ArenaFull: the keyspace then
-    holds a part.
+    All files are looked at and opened before the first is read, so compaction may remove them meanwhile. HistoryError,
+    RdbError, OSError, ArenaFull: the keyspace then holds a part.
     """
 
     def __init__(
@@ -52,10 +53,9 @@ class HistoryReader:
         self._keyspace = keyspace
         self._on_aux = on_aux
         self._way = history.path_to(point)
-        for each in self._way:
-            history.check_file(each)
         self._next = 0
-        self._fd = -1
+        self._fds: list[int] = []  # of the first files that are not read yet
+        self._open_most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4
         self._reader: RdbReader | None = None
         self._target: LayerTarget | None = None
         self._done_bytes = 0
@@ -68,6 +68,20 @@ class HistoryReader:
         self.keys_expired = 0
         self.keys_empty = 0
         self.unchecked = False
+        try:
+            for each in self._way:
+                history.check_file(each)
+                if len(self._fds) < self._open_most:
+                    self._fds.append(self._open(each))
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, point: Point) -> int:
+        try:
+            return os.open(self._history.path(point), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise self._history.damage(point, "it is missing") from None
 
     @property
     def files(self) -> int:
@@ -98,15 +112,15 @@ class HistoryReader:
             raise
 
     def _begin(self, point: Point) -> None:
-        path = self._history.path(point)
-        head = read_head(path)
+        if not self._fds:
+            self._fds.append(self._open(point))
+        fd = self._fds[0]
         if point is not self._way[0]:
-            apply_origins(self._keyspace, head.origins, point)
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            apply_origins(self._keyspace, head_of(fd, point.file).origins, point)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         self._target = LayerTarget(self._keyspace, point is not self._way[0], self._on_aux)
         databases = len(self._keyspace.databases)
-        self._reader = RdbReader(self._fd, self._target, databases, NEVER_MS, True, self._target.on_aux)
+        self._reader = RdbReader(fd, self._target, databases, NEVER_MS, True, self._target.on_aux)
 
     def _end(self, point: Point) -> None:
         reader, target = self._reader, self._target
@@ -123,14 +137,12 @@ class HistoryReader:
         self.keys_loaded = keys
         self.functions, self.modules = target.functions, target.modules
         self._reader = None
-        os.close(self._fd)
-        self._fd = -1
+        os.close(self._fds.pop(0))
 
     def close(self) -> None:
         """Give up, if it is not at its end."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        while self._fds:
+            os.close(self._fds.pop())
         if self._target is not None:
             self._target.abandon()
             self._target = None

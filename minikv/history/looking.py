@@ -22,6 +22,7 @@ from minikv.history.operations import OP_DEL, OP_RECORD, OperationList
 from minikv.history.writing import encoded_record
 from minikv.keyspace.database import Keyspace
 from minikv.rdb import format as rdb_format
+from minikv.rdb.payload import seal
 from minikv.rdb.reader import RdbReader
 
 STEP_BYTES = 64 << 10
@@ -55,24 +56,18 @@ def type_word(rdb_type: int) -> str:
 
 def find_in(history: History, point: Point, hashes: tuple[int, ...]) -> tuple[Origins, list[list[int]]]:
     """The origins of a point's databases, and the places of keys in its file, whose index may be made. HistoryError."""
-    path = history.path(point) + SUFFIX
-    with contextlib.suppress(OSError):
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    path = f"{history.directory}/{point.file}{SUFFIX}"
+    found = find(path, point.digest, point.nbytes, hashes)
+    if found is None:
+        data = make_index(history, point)
+        with contextlib.suppress(OSError):  # a history that may only be read
+            write_index(path, data)
+        fd = os.memfd_create("index", os.MFD_CLOEXEC)
         try:
-            found = find(fd, point.digest, point.nbytes, hashes)
+            os.write(fd, data)
+            found = find(f"/proc/self/fd/{fd}", point.digest, point.nbytes, hashes)
         finally:
             os.close(fd)
-        if found is not None:
-            return cast(Origins, found[0]), cast("list[list[int]]", list(found[1:]))
-    data = make_index(history, point)
-    with contextlib.suppress(OSError):  # a history that may only be read
-        write_index(path, data)
-    fd = os.memfd_create("index", os.MFD_CLOEXEC)
-    try:
-        os.write(fd, data)
-        found = find(fd, point.digest, point.nbytes, hashes)
-    finally:
-        os.close(fd)
     assert found is not None
     return cast(Origins, found[0]), cast("list[list[int]]", list(found[1:]))
 
@@ -172,6 +167,13 @@ def value_at(history: History, point: Point, database: int, key: bytes) -> bytes
         if place >= 0:
             break
     return carried_out(history, [each for group in reversed(wanted) for each in group], key)
+
+
+def payload_of(record: bytes, key: bytes) -> bytes:
+    """A record as DUMP has it: without its expiry and key."""
+    start = 9 if record[0] == rdb_format.OP_EXPIRETIME_MS else 0
+    name = len(rdb_format.encode_string(key))
+    return seal(record[start : start + 1] + record[start + 1 + name :])
 
 
 def carried_out(history: History, operations: Iterable[Operation], key: bytes) -> bytes | None:

@@ -28,6 +28,7 @@ TEMPORARY = ".tmp"  # behind the names of files that are not whole yet
 VERSION = 1
 ID_HEX = 32
 DIGEST_HEX = 16
+NUMBER_DIGITS = 20
 BASE, LAYER = "base", "layer"
 ID_MAX = 10**15  # far beyond what a history reaches, and an exact double for whoever reads the JSON
 
@@ -139,7 +140,7 @@ def fields_of(line: bytes, place: int, word: str) -> dict[str, str]:
     first, *words = body.decode("ascii", "replace").split(" ")
     if first != word:
         raise HistoryError(f"manifest: line {place}: {first!r} where {word!r} is expected")
-    fields = dict(text.partition("=")[::2] for text in words)
+    fields = {name: value for name, _, value in (text.partition("=") for text in words)}
     if len(fields) < len(words):
         raise HistoryError(f"manifest: line {place}: a field occurs twice")
     return fields
@@ -151,7 +152,7 @@ def point_of(fields: dict[str, str], place: int) -> Point:
         raise HistoryError(f"manifest: line {place}: kind {kind!r} is not known")
     if not FILE_NAME.fullmatch(file):
         raise HistoryError(f"manifest: line {place}: {file!r} is no name of a file of a history")
-    digest = number(fields, "digest", place, hexadecimal=True)
+    digest = hexadecimal(fields, "digest", place)
     point = Point(
         id=number(fields, "id", place),
         parent=number(fields, "parent", place),
@@ -159,7 +160,7 @@ def point_of(fields: dict[str, str], place: int) -> Point:
         file=file,
         time_ms=number(fields, "time", place),
         digest=digest,
-        parent_digest=number(fields, "parent-digest", place, hexadecimal=True),
+        parent_digest=hexadecimal(fields, "parent-digest", place),
         nbytes=number(fields, "bytes", place),
         keys=number(fields, "keys", place, 0),
         removed=number(fields, "removed", place, 0),
@@ -167,7 +168,7 @@ def point_of(fields: dict[str, str], place: int) -> Point:
         changes=number(fields, "changes", place, 0),
         fork_us=number(fields, "fork-us", place, 0),
         save_ms=number(fields, "save-ms", place, 0),
-        known_as=number(fields, "known-as", place, digest, hexadecimal=True),
+        known_as=hexadecimal(fields, "known-as", place) if "known-as" in fields else digest,
         others=fields,
     )
     if not 0 < point.id < ID_MAX:
@@ -177,17 +178,22 @@ def point_of(fields: dict[str, str], place: int) -> Point:
     return point
 
 
-def number(
-    fields: dict[str, str], name: str, place: int, default: int | None = None, *, hexadecimal: bool = False
-) -> int:
+def number(fields: dict[str, str], name: str, place: int, default: int | None = None) -> int:
     """Takes the field out."""
     text = fields.pop(name, None)
     if text is None and default is not None:
         return default
-    pattern = f"[0-9a-f]{{{DIGEST_HEX}}}" if hexadecimal else "[0-9]{1,20}"
-    if text is None or not re.fullmatch(pattern, text):
+    if text is None or not (text.isdigit() and text.isascii() and len(text) <= NUMBER_DIGITS):
         raise HistoryError(f"manifest: line {place}: field {name} is missing or no number")
-    return int(text, 16 if hexadecimal else 10)
+    return int(text)
+
+
+def hexadecimal(fields: dict[str, str], name: str, place: int) -> int:
+    """The same for a digest."""
+    text = fields.pop(name, "")
+    if len(text) != DIGEST_HEX or text.strip("0123456789abcdef"):
+        raise HistoryError(f"manifest: line {place}: field {name} is missing or no number")
+    return int(text, 16)
 
 
 # Changes
@@ -255,13 +261,18 @@ def swap(directory: str, manifest: Manifest) -> None:
     """Write the file and rename it into its place; the caller holds the lock."""
     path = os.path.join(directory, MANIFEST)
     temporary = f"{path}{TEMPORARY}"
-    lines = [sealed("history", {"id": manifest.history, "version": VERSION}), *(p.line() for p in manifest.points)]
     with open(temporary, "wb") as file:
-        file.write(b"".join(lines))
+        file.write(encoded(manifest))
         file.flush()
         os.fsync(file.fileno())
     os.rename(temporary, path)
     sync(directory)
+
+
+def encoded(manifest: Manifest) -> bytes:
+    """The bytes of the file."""
+    first = sealed("history", {"id": manifest.history, "version": VERSION})
+    return first + b"".join(point.line() for point in manifest.points)
 
 
 def sync(path: str) -> None:

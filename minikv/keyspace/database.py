@@ -1435,6 +1435,12 @@ class Database:
             return MISSING
         return (cython.cast(uint32_t, self.keyspace.now_ms // 1000) - self.store.tables.get_clock(slot)) & CLOCK_MASK
 
+    def address(self, key: bytes) -> int:
+        """Where the key's record lies until it is moved, 0 if there is no such key."""
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t] = self.find(key, cython.address(hash_))
+        return 0 if slot == cython.NULL else cython.cast(uint64_t, self.store.record(slot))
+
     def frequency(self, key: bytes) -> int:
         """The LFU counter as it is now; -1 if there is no such key."""
         hash_: uint64_t = 0

@@ -31,6 +31,11 @@ cdef class Transcript:
     cdef readonly list items
 
 
+cdef class Draws:
+    cdef readonly Py_ssize_t count
+    cdef readonly object portions
+
+
 cdef class Raw:
     cdef readonly bytes data
 
@@ -42,6 +47,7 @@ cdef class Marker:
 cdef class Sink:
     cdef int flush(self, ReplyBuffer buffer) except -1
     cdef int pass_on(self, ReplyBuffer buffer, bytes value) except -1
+    cdef bint refuses(self, ReplyBuffer buffer) except -1
 
 
 cdef class ReplyBuffer:
@@ -52,6 +58,7 @@ cdef class ReplyBuffer:
     cdef int write_value(self, object value, int resp) except -1
     cdef int write_other(self, object value, int resp) except -1
     cdef int write_items(self, list items, int resp) except -1
+    cdef int write_draws(self, Draws value, int resp) except -1
     cdef int write_long_bulk(self, bytes value) except -1
     cdef int write_long_bytes(self, const char *data, Py_ssize_t length) except -1
     cdef int write_bulk(self, const char *data, Py_ssize_t length) except -1

@@ -22,6 +22,7 @@ The type of a value names its wire form:
     Push                          * array                > push
     Raw                           the bytes as they are
     Transcript                    * array, each item in the version of its time
+    Draws                         * array, made while it is sent
     NO_REPLY                      nothing
 
 A str is a bug in a handler and raises TypeError.
@@ -112,6 +113,15 @@ class Transcript:
 
 
 @cython.cclass
+class Draws:
+    """An array of `count` items, in lists that an iterator makes while the ones before them leave."""
+
+    def __init__(self, count: int, portions: object):
+        self.count = count
+        self.portions = portions
+
+
+@cython.cclass
 class Raw:
     """Bytes that are RESP already."""
 
@@ -153,6 +163,12 @@ class Sink:
     @cython.exceptval(-1, check=False)
     def pass_on(self, buffer: ReplyBuffer, value: bytes) -> cython.int:
         """Take what `flush` would, then the bytes of `value`."""
+        raise NotImplementedError
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def refuses(self, buffer: ReplyBuffer) -> cython.bint:
+        """Whether it takes no more, so that the rest of a long reply need not be made."""
         raise NotImplementedError
 
 
@@ -246,6 +262,8 @@ class ReplyBuffer:
             self.write_header(b"*", cython.cast(Transcript, value).count)
             for item, version in cython.cast(Transcript, value).items:
                 self.write_value(item, version)
+        elif isinstance(value, Draws):
+            self.write_draws(value, resp)
         elif isinstance(value, Raw):
             raw: bytes = cython.cast(Raw, value).data
             self.write_bytes(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
@@ -270,6 +288,17 @@ class ReplyBuffer:
             item = items[i]
             items[i] = None
             self.write_value(item, resp)
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def write_draws(self, value: Draws, resp: cython.int) -> cython.int:
+        self.write_header(b"*", value.count)
+        for items in value.portions:
+            for item in items:
+                self.write_value(item, resp)
+            if self.sink is not None and self.sink.refuses(self):
+                break
         return 0
 
     @cython.cfunc

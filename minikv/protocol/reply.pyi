@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 class SimpleString:
@@ -26,6 +26,11 @@ class Transcript:
     count: int
     items: list[tuple[Any, int]]
     def __init__(self, count: int, items: list[tuple[Any, int]]) -> None: ...
+
+class Draws:
+    count: int
+    portions: Iterable[list[Any]]
+    def __init__(self, count: int, portions: Iterable[list[Any]]) -> None: ...
 
 class Raw:
     data: bytes

@@ -67,6 +67,20 @@ VALKEY_TYPE_NAMES = {type: name for type, name in TYPE_NAMES.items() if type < T
     TYPE_HASH_PATHS: "hash paths",
 }
 
+# What a value's bytes are laid out as, for an error in them: Redis's words where it has some.
+LAYOUT_NAMES = {
+    TYPE_HASH_ZIPMAP: "Zipmap",
+    TYPE_LIST_ZIPLIST: "List ziplist",
+    TYPE_SET_INTSET: "Intset",
+    TYPE_ZSET_ZIPLIST: "Zset ziplist",
+    TYPE_HASH_ZIPLIST: "Hash ziplist",
+    TYPE_LIST_QUICKLIST: "Quicklist ziplist",
+    TYPE_STREAM_1: "Stream listpack",
+    TYPE_STREAM_2: "Stream listpack",
+    TYPE_LIST_QUICKLIST_2: "Quicklist listpack",
+    TYPE_STREAM_3: "Stream listpack",
+}
+
 METADATA_NAME_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 MODULE_NAME_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
@@ -74,6 +88,11 @@ MODULE_NAME_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234
 def type_names(valkey: bool) -> dict[int, str]:
     """The names of all types, by number."""
     return VALKEY_TYPE_NAMES if valkey else TYPE_NAMES
+
+
+def layout_name(type: int, valkey: bool) -> str:
+    """How values of a type are laid out."""
+    return LAYOUT_NAMES.get(type) or type_names(valkey).get(type, "value").capitalize()
 
 
 def is_readable(version: int, valkey: bool) -> bool:

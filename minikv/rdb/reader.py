@@ -54,6 +54,9 @@ from minikv.rdb.input import TRUNCATED
 
 NO_EXPIRY = cython.declare(int64_t, -1)  # in the opcode of milliseconds, as Redis reads it
 
+EMPTY_SHOWN = 10  # keys that are named
+SHOWN_LEN = cython.declare(uint64_t, 128)
+
 IDLE_MAX = cython.declare(uint64_t, 0x7FFFFFFFFFFFFFFF)  # seconds: larger values would be negative
 
 
@@ -82,6 +85,7 @@ class RdbReader:
     keys_loaded = cython.declare(uint64_t, visibility="readonly")
     keys_expired = cython.declare(uint64_t, visibility="readonly")
     keys_empty = cython.declare(uint64_t, visibility="readonly")  # collections without elements
+    empty_keys = cython.declare(list, visibility="readonly")  # the first of them, as bytes
     trailing = cython.declare(uint64_t, visibility="readonly")  # bytes after the end
 
     def __init__(self, fd: cython.int, target: LoadTarget, databases, now_ms, verify=True, on_aux=None):
@@ -90,6 +94,7 @@ class RdbReader:
         self._target = target
         self._databases = databases
         self._on_aux = on_aux
+        self.empty_keys = []
         self.code = -1
 
     @property
@@ -336,6 +341,8 @@ class RdbReader:
             self.keys_expired += 1
         elif values.outcome == EMPTY:
             self.keys_empty += 1
+            if len(self.empty_keys) < EMPTY_SHOWN:
+                self.empty_keys.append(bytes_at(self._source.data(values.key), min(values.key.length, SHOWN_LEN)))
         return 0
 
     @cython.cfunc

@@ -9,6 +9,7 @@ class RdbReader:
     keys_loaded: int
     keys_expired: int
     keys_empty: int
+    empty_keys: list[bytes]
     trailing: int
     def __init__(
         self,

@@ -571,7 +571,8 @@ class ValueReader:
         offset: uint64_t = self.record_at
         if self.value.decoded == cython.NULL:
             offset = self.value.at + min(compact.at, compact.size)
-        raise RdbError(f"The {rdb_format.type_names(self.valkey)[self.type]} of {self.named_key()} is {reason}", offset)
+        layout: str = rdb_format.layout_name(self.type, self.valkey)
+        raise RdbError(f"{layout} integrity check failed: {self.named_key()} has {reason}", offset)
 
     # Hashes with templates
 

@@ -5,9 +5,10 @@
 
 The child is a copy of a running server that lacks the server's heap (fork.py): it has no Python objects, no
 allocator, no thread but this one. What it needs was prepared before the fork (Save), and lies in inherited memory with
-the arena. It keeps no descriptor but the log's: a connection that the parent closes would stay open for its client
-until the child ends, and a restarted server would find its port taken. It walks the frozen arena, writes the file, and
-tells its parent how far it is through the progress page. Whatever happens, it ends here.
+the arena. It keeps no descriptor but the log's and, if it was given one to write to, that: a connection that the parent
+closes would stay open for its client until the child ends, and a restarted server would find its port taken. It walks
+the frozen arena, writes the file, and tells its parent how far it is through the progress page. Whatever happens, it
+ends here.
 
 It sleeps first, for the few milliseconds in which its parent replies: a new process may be given the very processor
 that its parent runs on, for a whole slice of time.
@@ -118,7 +119,8 @@ def run_child(save: SaveP) -> cython.void:
         write_line(save, WARNING, save.message)
         _exit(EXIT_FAILED)
     save.progress[PHASE] = PHASE_RENAMED
-    write_line(save, NOTICE, b"DB saved on disk")
+    if save.file.output < 0:
+        write_line(save, NOTICE, b"DB saved on disk")
     look(save)
     log_figures(save, NOTICE)
     if save.walk.fresh != cython.NULL:
@@ -165,16 +167,23 @@ def end_on_purpose(_number: cython.int) -> cython.void:
 
 
 def close_descriptors(save: SaveP) -> cython.void:
-    """All but the log's. The standard ones lead nowhere: else the dump gets one's number, and a stray line.
+    """All but the log's and the output's. The standard ones lead nowhere: else the dump gets one's number, and a
+    stray line.
 
     Closed first, opened then: the server may have used all that it is allowed.
     """
     fd: cython.int
     null: cython.int
     log: cython.int = save.log.fd if save.log.path[0] == 0 else -1
-    close_range(3, cython.cast(cython.uint, log - 1) if log > 2 else LAST_DESCRIPTOR)
-    if log > 2:
-        close_range(log + 1, LAST_DESCRIPTOR)
+    low: cython.int = min(log, save.file.output)
+    high: cython.int = max(log, save.file.output)
+    if low > 2:
+        close_range(3, low - 1)
+    if high > 2:
+        close_range(max(low, 2) + 1, high - 1)
+    close_range(max(high, 2) + 1, LAST_DESCRIPTOR)
+    if 0 <= save.file.output <= 2:
+        save.file.output = fcntl(save.file.output, F_DUPFD_CLOEXEC, 3)
     if log >= 0:
         save.log.fd = fcntl(log, F_DUPFD_CLOEXEC, 3)
     if log > 2:

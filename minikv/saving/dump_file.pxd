@@ -57,6 +57,8 @@ cdef struct Block:
 
 cdef struct DumpFile:
     const char *directory
+    int output                      # descriptor that the caller has opened, instead of a file that gets a name; -1: none
+    bint is_pipe                    # that it leads into one
     bint incremental                # bypass the page cache or sync as the file grows, not only at the end
     bint checksum
     Fault faults[CALLS]
@@ -92,6 +94,8 @@ cdef void file_discard(DumpFile *file) noexcept nogil
 cdef bint file_failed(DumpFile *file, int step, int error) noexcept nogil
 cdef int fault(Fault *faults, int call) noexcept nogil
 
+cdef bint open_output(DumpFile *file) noexcept nogil
+cdef void begin_queue(DumpFile *file) noexcept nogil
 cdef int make_ours(DumpFile *file) noexcept nogil
 cdef void let_go(DumpFile *file) noexcept nogil
 cdef bint hand_over(DumpFile *file) noexcept nogil
@@ -100,6 +104,7 @@ cdef bint submit(DumpFile *file, Block *block) noexcept nogil
 cdef bint settle(DumpFile *file, Block *block) noexcept nogil
 cdef bint collect(DumpFile *file) noexcept nogil
 cdef bint write_pending(DumpFile *file, Block *block) noexcept nogil
+cdef int64_t write_block(DumpFile *file, Block *block) noexcept nogil
 cdef void take_written(DumpFile *file, Block *block, uint64_t nbytes) noexcept nogil
 cdef bint take_error(DumpFile *file, int error, bint direct) noexcept nogil
 cdef void use_cache(DumpFile *file) noexcept nogil

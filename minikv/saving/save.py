@@ -134,11 +134,13 @@ def save_commit(save: SaveP) -> cython.bint:
     """Replace the dump, unless an orphan would replace what a restarted server has saved meanwhile.
 
     A child whose server has died continues: its snapshot may be the best that is left. But it must not
-    replace a later one.
+    replace a later one. What has no name (file.output) replaces nothing.
     """
     now: Identity
     if save.manifest != cython.NULL:
         return save_publish(save)
+    if save.file.output >= 0:
+        return True
     if save.parent and getppid() != save.parent:
         now = identity(save.target)
         if not is_same(cython.address(now), cython.address(save.before)):
@@ -254,7 +256,10 @@ def format_failure(save: SaveP) -> cython.void:
     elif file.step == STEP_MANIFEST:
         at = put_text(put_text(put_text(at, b"Error adding a line to "), save.manifest), b": ")
     else:
-        at = put_text(put_text(at, b"Write error while saving DB to the disk("), operation(file.step))
+        at = put_text(
+            at, b"Write error while sending the DB(" if file.is_pipe else b"Write error while saving DB to the disk("
+        )
+        at = put_text(at, operation(file.step))
         at = put_text(at, b"): ")
     if file.error == ESTALE and file.step == STEP_RENAME:
         put_text(at, b"the server has ended, and a later dump is there")

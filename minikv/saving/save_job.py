@@ -121,6 +121,8 @@ class SaveJob:
         save.walk.compress = settings.compress
         save.progress = walker.walk.progress
         save.file.directory = self.keep(directory)
+        save.file.output = settings.output
+        save.file.is_pipe = settings.is_pipe
         save.file.checksum = settings.checksum
         save.file.incremental = settings.incremental_fsync
         for number in range(BLOCKS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import minikv
@@ -42,6 +42,8 @@ class SaveSettings:
     has_field_ttls: bool = False  # fields of hashes expire
     fields: bytes = b""  # further AUX fields, encoded
     point: PointSettings | None = None
+    output: int = -1  # descriptor that a child writes to, instead of making a dump
+    is_pipe: bool = False  # that it leads into one
 
     @classmethod
     def of(
@@ -60,6 +62,10 @@ class SaveSettings:
             used_memory=used_memory,
             has_field_ttls=has_field_ttls,
         )
+
+    def into(self, output: int, *, is_pipe: bool) -> SaveSettings:
+        """The same for a child that writes to a descriptor."""
+        return replace(self, output=output, is_pipe=is_pipe, verify=False)
 
     def head(self) -> bytes:
         """The file up to its first database: version, AUX fields, libraries of functions."""

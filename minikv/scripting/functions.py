@@ -116,7 +116,9 @@ class Functions:
     def compile(self, name: bytes, code: bytes) -> Library:
         """A library with its functions, which nobody can call yet."""
         if self.interpreter is None:
-            self.interpreter = Interpreter(self.scripts.table, self.scripts.client, self.log, True)
+            self.interpreter = Interpreter(
+                self.scripts.table, self.scripts.client, self.log, True, self.server.config.script_memory_limit
+            )
         interpreter: Interpreter = self.interpreter
         library = Library(name, code)
 

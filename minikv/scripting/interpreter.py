@@ -3,7 +3,7 @@
 # ruff: noqa: F821
 """One Lua state: its memory, what scripts find in it, and how one is run.
 
-The state is made with the first script. Its memory is limited: above MAX_BYTES a script gets Lua's own error "not
+The state is made with the first script. Its memory is limited: above `limit_bytes` a script gets Lua's own error "not
 enough memory". At the bottom of its stack lies what every run needs:
 
     1 the table behind the globals   2 the handler of errors   3, 4 the names KEYS and ARGV
@@ -80,8 +80,6 @@ from minikv.acl.user import ALLOWED
 from minikv.errors import CommandError, CountedError
 from minikv.saving.settings import REDIS_VERSION
 
-# Memory of one state. Lua collects its garbage when it has doubled, so about half of this can be in use.
-MAX_BYTES = cython.declare(cython.size_t, 1 << 30)
 # After a script that leaves more than this, everything unused is freed at once.
 LARGE_BYTES = cython.declare(cython.size_t, 64 << 20)
 # One step of the collector after this many scripts.
@@ -110,17 +108,25 @@ class Bug(Exception):
 class Interpreter:
     """A Lua state with Redis's functions.
 
-    is_library: for functions, not for EVAL. client: whom the commands see. on_busy: called after each INSTRUCTIONS of a
-    script; True kills it.
+    is_library: for functions, not for EVAL. limit_bytes: script-memory-limit; Lua collects its garbage when it has
+    doubled, so about half of this can be in use. client: whom the commands see. on_busy: called after each INSTRUCTIONS
+    of a script; True kills it.
     """
 
-    def __init__(self, table: CommandTable, client: ScriptClient, log: object, is_library: cython.bint):
+    def __init__(
+        self,
+        table: CommandTable,
+        client: ScriptClient,
+        log: object,
+        is_library: cython.bint,
+        limit_bytes: cython.size_t,
+    ):
         self.table = table
         self.client = client
         self.log = log
         self.is_library = is_library
         self.L = cython.NULL
-        self.memory.limit = MAX_BYTES
+        self.memory.limit = limit_bytes
         self.memory.relaxed = 1
         self.memory.owner = cython.cast(cython.p_void, self)
         self.memory.on_count = count_hook

@@ -87,7 +87,9 @@ class Scripts:
             return found
         flags, code = split_shebang(body)
         if self.interpreter is None:
-            self.interpreter = Interpreter(self.table, self.client, self.log, False)
+            self.interpreter = Interpreter(
+                self.table, self.client, self.log, False, self.server.config.script_memory_limit
+            )
             self.interpreter.on_busy = self.on_count
         try:
             reference = self.interpreter.compile(code, b"@user_script")

@@ -47,7 +47,7 @@ from cython.cimports.minikv.scripting.lua import (
     lua_type,
 )
 
-from minikv.errors import CommandError
+from minikv.errors import CommandError, CountedError
 from minikv.protocol.reply import NULL_ARRAY, Marker, encode, format_double
 
 # A table takes the memory of this many other values.
@@ -358,7 +358,12 @@ def table_at(
     """The table on top; it stays there."""
     value: object
     if push_member(L, b"err", 3, LUA_STRING):
-        value = CommandError(one_line(bytes_at(L, -1)).decode("utf-8", "surrogateescape"))
+        text: str = one_line(bytes_at(L, -1)).decode("utf-8", "surrogateescape")
+        lua_settop(L, -2)
+        # The mark of an error that redis.pcall has returned: the statistics have it already.
+        if not push_member(L, b"ignore_error_stats_update", 25, LUA_BOOLEAN):
+            return CommandError(text)
+        value = CountedError(text) if lua_toboolean(L, -1) else CommandError(text)
     elif push_member(L, b"ok", 2, LUA_STRING):
         value = SimpleString(one_line(bytes_at(L, -1)))
     elif push_member(L, b"double", 6, LUA_NUMBER):

@@ -20,6 +20,7 @@ import threading
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from minikv.engine import progress
@@ -33,9 +34,10 @@ from minikv.saving.settings import ChildSettings, SaveSettings
 from minikv.snapshot import preflight
 from minikv.snapshot.cost import SnapshotCost, format_end, format_failure
 from minikv.snapshot.cost_meter import ReadRollup
-from minikv.snapshot.history import Entry, History
+from minikv.snapshot.history import FULL, Entry, History
 from minikv.snapshot.loader import Loader
-from minikv.snapshot.points import FULL, Plan, Points
+from minikv.snapshot.output import SYNC, Output
+from minikv.snapshot.points import Plan, Points
 from minikv.snapshot.preflight import Estimate, Finding, Room, Verdict
 from minikv.snapshot.process import GENTLE_KILL_S, OOM_SCORE, End
 from minikv.snapshot.running_snapshot import CANCELLED, AtFork, RunningSnapshot
@@ -208,10 +210,11 @@ class SnapshotController:
             return "scheduled"
         return None
 
-    def bgsave(self, cause: str = BY_HAND) -> None:
+    def bgsave(self, cause: str = BY_HAND, output: Output | None = None) -> None:
         """Fork a child that writes the dump; SaveError if there is one already, or it is refused.
 
-        cause: BY_HAND, SCHEDULED, or the save point that is due.
+        cause: BY_HAND, SCHEDULED, or the save point that is due; SYNC if there is an output, to which the child writes
+        instead.
         """
         if self._running:
             raise SaveError(IN_PROGRESS)
@@ -219,13 +222,14 @@ class SnapshotController:
         if (warning := overcommit.warning()) is not None:
             self._log.warning(warning)
         try:
-            plan = self.points.plan() if self.points.on else None
+            plan = self.points.plan() if self.points.on and output is None else None
         except SaveError as error:
             raise self._not_started(cause, str(error), str(error)) from error
-        finding = self.finding = self._preflight(plan)
+        finding = self.finding = self._preflight(plan, needs_disk=output is None or not output.is_pipe)
         if finding is not None and finding.verdict == Verdict.SHORT and self._config.bgsave_preflight == "refuse":
             raise self._not_started(cause, f"Can't save in background: {'; '.join(finding.reasons)}", "refused")
-        self.status.counters.saves += 1
+        if output is None:
+            self.status.counters.saves += 1
         before = AtFork.of(self._keyspace, cause, finding, began, plan.kind if plan else FULL)
         settings = SaveSettings.of(
             self._config,
@@ -233,6 +237,8 @@ class SnapshotController:
             self._keyspace.used_bytes,
             has_field_ttls=self._keyspace.has_field_ttls,
         )
+        if output is not None:
+            settings = settings.into(output.fd, is_pipe=output.is_pipe)
         # Done before the fork: after it, the kernel copies each page that is written to.
         running = RunningSnapshot(
             before,
@@ -242,6 +248,7 @@ class SnapshotController:
             directory=self.points.directory if plan else settings.directory,
             started_at_ms=int(self._clock() * 1000),
             read_rollup=self._read_rollup,
+            output=output,
         )
         try:
             pid, fork_us = self._fork(settings, plan)
@@ -255,13 +262,15 @@ class SnapshotController:
             self._latency.add("fork", fork_us // 1000)
         running.follow(pid, fork_us, self._loop, self._reap)
         self._running = running
+        if output is not None:
+            output.started()
 
-    def _preflight(self, plan: Plan | None) -> Finding | None:
+    def _preflight(self, plan: Plan | None, *, needs_disk: bool = True) -> Finding | None:
         """Whether the snapshot will fit; None if the preflight is off."""
         if self._config.bgsave_preflight == "off":
             return None
-        directory = self._config.dir if plan is None else self.points.directory
-        finding = preflight.judge(self._estimate(plan), self._read_room(directory))
+        room = self._read_room(self._config.dir if plan is None else self.points.directory)
+        finding = preflight.judge(self._estimate(plan), room if needs_disk else replace(room, disk_bytes=None))
         write = self._log.warning if finding.verdict == Verdict.SHORT else self._log.notice
         for reason in finding.reasons:
             write(f"Preflight: {reason}")
@@ -292,7 +301,8 @@ class SnapshotController:
                 estimate=finding.estimate if finding else None,
             )
         )
-        self.status.failed(cause)
+        if cause != SYNC:
+            self.status.failed(cause)
         return SaveError(text)
 
     def _fork(self, settings: SaveSettings, plan: Plan | None) -> tuple[int, int]:
@@ -388,30 +398,36 @@ class SnapshotController:
         published = self._progress.load(progress.PHASE) == progress.PHASE_RENAMED
         self.points.end(self._progress, saved=published, cleared=entry.saved and entry.kind == LAYER)
         self.status.took(entry.cost)
+        what = "saving" if running.output is None else "RDB transfer"
         if entry.saved:
-            self._log.notice("Background saving terminated with success")
-            self._keyspace.dirty = max(0, self._keyspace.dirty - running.before.dirty)
+            self._log.notice(f"Background {what} terminated with success")
         else:
-            self._remove_temp_file(running)
-            self._log_failure(end, entry.outcome)
+            self._log_failure(end, entry.outcome, what if running.output is None else "transfer")
+        if running.output is None:
+            if entry.saved:
+                self._keyspace.dirty = max(0, self._keyspace.dirty - running.before.dirty)
+            else:
+                self._remove_temp_file(running)
         self._log.notice(format_end(entry.cost) if entry.saved else format_failure(entry.cost))
         if self._thread:
             # Hide what heap.py has not seen. In a thread: the kernel takes a millisecond to list all mappings.
             threading.Thread(target=fork.hide, args=(self._thread,), name="hide the heap", daemon=True).start()
         self.history.add(entry)
-        if entry.saved:
+        if running.output is not None:
+            running.output.ended(entry.saved)
+        elif entry.saved:
             self.status.succeeded()
         elif entry.outcome != CANCELLED:
             self.status.failed(entry.cause)
 
-    def _log_failure(self, end: End, outcome: str) -> None:
-        """Log a failure in Redis's words."""
+    def _log_failure(self, end: End, outcome: str, what: str) -> None:
+        """Log a failure in Redis's words. what: "saving" or "transfer"."""
         if outcome == CANCELLED:
-            self._log.warning(f"Background saving terminated by signal {int(signal.SIGUSR1)}")
+            self._log.warning(f"Background {what} terminated by signal {int(signal.SIGUSR1)}")
         elif end.exit_code is not None and end.exit_code < 0:
-            self._log.warning(f"Background saving terminated by signal {-end.exit_code}")
+            self._log.warning(f"Background {what} terminated by signal {-end.exit_code}")
         else:
-            self._log.warning("Background saving error")
+            self._log.warning(f"Background {what} error")
 
     def _remove_temp_file(self, running: RunningSnapshot) -> None:
         with contextlib.suppress(OSError):  # the child has removed it itself, or the directory is gone

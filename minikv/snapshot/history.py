@@ -1,7 +1,7 @@
 """What the last snapshots cost, and estimates for the next one.
 
 The estimates use the worst of the newest RECENT successful saves: the slowest save, the fastest growth,
-the largest file.
+the largest file. Copies over a connection are as slow as their reader, and do not count.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from itertools import islice
 
 from minikv.history.manifest import LAYER
 from minikv.snapshot.cost import SnapshotCost
+from minikv.snapshot.output import SYNC
 from minikv.snapshot.preflight import OWN_BYTES, Estimate
 
 KEPT = 128  # as in the slow log
@@ -96,7 +97,8 @@ class History:
 
     def _recent(self, *, layers: bool = False) -> Iterator[Entry]:
         """Whole dumps, or layers: how fast a layer of a few keys is says nothing."""
-        return islice((entry for entry in self._entries if entry.saved and (entry.kind == LAYER) is layers), RECENT)
+        saved = (entry for entry in self._entries if entry.saved and entry.cause != SYNC)
+        return islice((entry for entry in saved if (entry.kind == LAYER) is layers), RECENT)
 
     @property
     def save_bytes_per_s(self) -> int:

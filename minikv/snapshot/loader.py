@@ -175,6 +175,8 @@ class Loader:
             self._take(reader, functions + tuple(library for library in target.functions if library not in functions))
         except (MinikvError, OSError) as error:
             self._tell_what_is_not_there(target)
+            if isinstance(error, RdbError):
+                self._log.warning(f"Internal error in RDB reading offset {error.offset}: {error.reason}")
             self._log.warning(f"Fatal error loading the DB from {path}: {error}")
             raise
         finally:
@@ -183,6 +185,8 @@ class Loader:
             self._changed()
         if reader.unchecked and self._config.rdbchecksum:
             self._log.notice("RDB file was saved with checksum disabled: no check performed.")
+        for key in reader.empty_keys:
+            self._log.notice(f"RDB: skipping empty key: {key.decode('utf-8', 'backslashreplace')}")
         self._tell_what_was_loaded(reader, target, began)
 
     @contextmanager

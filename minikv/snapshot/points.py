@@ -2,12 +2,12 @@
 
     open     at start, or at the first save: lock the directory, put right what a crash has left
     follow   the keyspace holds this point: from now on the engine notes what changes (engine/changes.py)
-    plan     what comes next: a layer, or a base if none is there, too much was removed, or the layers have grown large
+    plan     what comes next: a layer; or a base if there is none, too much was removed, or the layers are large
     begin    at the fork: what was noted is handed over to the save
     end      published: the next point follows it. Not: what was handed over is noted again
 
-Where a child ends while it changes file and manifest, the manifest says whether the point is there. A file without a line
-leaves that open: then the history is opened again, and the next point is a base.
+Where a child ends while it changes file and manifest, the manifest says whether the point is there. A file without a
+line leaves that open: then the history is opened again, and the next point is a base.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from minikv.history.manifest import BASE, LAYER, MANIFEST, MANIFEST_LOCK, Point,
 from minikv.history.writing import name_of
 from minikv.saving.settings import PointSettings, SaveSettings
 from minikv.snapshot.cost import megabytes
-from minikv.snapshot.history import FULL
 
 if TYPE_CHECKING:
     from minikv.config import Config

@@ -17,6 +17,7 @@ from minikv.snapshot.cost import SnapshotCost, format_progress, megabytes
 from minikv.snapshot.cost_meter import CostMeter, ReadRollup
 from minikv.snapshot.heartbeat import Heartbeat
 from minikv.snapshot.history import FULL, SAVED, Entry
+from minikv.snapshot.output import Output
 from minikv.snapshot.preflight import Finding
 from minikv.snapshot.process import ChildProcess, End
 from minikv.snapshot.watchdog import Watchdog
@@ -74,9 +75,11 @@ class RunningSnapshot:
         directory: str,
         started_at_ms: int,
         read_rollup: ReadRollup,
+        output: Output | None = None,
     ) -> None:
         self.fork_us = 0
         self.before = before
+        self.output = output  # None: the dump
         self.directory = directory  # of the new file
         self._keyspace = keyspace
         self._page = page
@@ -108,7 +111,8 @@ class RunningSnapshot:
             self.process.watch(loop, on_end)
 
     def _announce(self) -> None:
-        self._log.notice(f"Background saving started by pid {self.process.pid}")
+        what = "saving" if self.output is None else "RDB transfer"
+        self._log.notice(f"Background {what} started by pid {self.process.pid}")
         self._log.notice(
             f"Snapshot: fork took {self.fork_us} us; {self.before.keys} keys,"
             f" {megabytes(self._keyspace.arena_used_bytes)} of arena in use"
@@ -119,7 +123,9 @@ class RunningSnapshot:
     def look(self, stall_timeout_s: float) -> None:
         """Called by cron while the child lives: log progress, kill a child that hangs or ignores SIGUSR1."""
         self._log_progress()
-        if not self.process.why and self._watchdog.hangs(time.monotonic(), stall_timeout_s):
+        if self.output is not None and self.output.is_full:
+            self._watchdog.excuse(time.monotonic())
+        elif not self.process.why and self._watchdog.hangs(time.monotonic(), stall_timeout_s):
             self._log.warning(
                 f"Background saving: child {self.process.pid} has made no progress for {self._watchdog.idle_s:.0f} s"
                 f" ({self._phase_name}, {self._page.load(progress.KEYS_DONE)} of {self.before.keys} keys)."

@@ -25,6 +25,7 @@ class Counters:
     forks: int = 0
     fork_us: int = 0
     saves: int = 0
+    syncs: int = 0
 
 
 class SaveStatus:

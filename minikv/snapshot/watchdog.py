@@ -39,6 +39,11 @@ class Watchdog:
             self.idle_s += min(elapsed_s, LONGEST_LOOK_S)
         return timeout_s > 0 and self.idle_s >= timeout_s + self._grace_s()
 
+    def excuse(self, now: float) -> None:
+        """The child waits for others."""
+        self._looked_at = now
+        self.idle_s = 0.0
+
     def _grace_s(self) -> float:
         if self._page.load(progress.PHASE) != progress.PHASE_SYNCING:
             return 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -10,27 +11,34 @@ import sqlite3
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TextIO
 
 from tqdm import tqdm
 
 from minikv import __version__
 from minikv.errors import HistoryError, MinikvError
-from minikv.history import compaction
+from minikv.history import compaction, shipping
 from minikv.history.append_only import write_append_only
 from minikv.history.chain import History, adopt, text_of, total_bytes
 from minikv.history.loading import HistoryReader
-from minikv.history.looking import Operation, changes_between, operations_back, operations_of, type_word, value_at
-from minikv.history.manifest import Point, as_hex
+from minikv.history.looking import (
+    Operation,
+    changes_between,
+    operations_back,
+    operations_of,
+    payload_of,
+    type_word,
+    value_at,
+)
+from minikv.history.manifest import MANIFEST, Point, as_hex
 from minikv.history.operations import OP_DEL, OP_DELTA, OP_RECORD
 from minikv.history.writing import save_keyspace
 from minikv.keyspace.glob import glob_match
 from minikv.rdb import format as rdb_format
-from minikv.rdb.payload import seal
 from minikv.tools import rdb as dumps
 from minikv.tools.filters import Filter
-from minikv.tools.importing import import_dumps
+from minikv.tools.importing import import_dumps, unused
 from minikv.tools.json_lines import JsonLines
 from minikv.tools.reading import BAR_AFTER_S, os_error_text, read_all, reader_of
 from minikv.tools.text import in_a_line, readable
@@ -38,6 +46,7 @@ from minikv.tools.visitor import VisitorTarget
 
 GOOD, FOUND, TROUBLE = 0, 1, 2  # exit codes; FOUND: a difference, damage, or no such key
 STEP_BYTES = 256 << 10
+READING = {"show", "diff", "get", "log", "restore"}  # and write nothing before they have read all
 SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 DESCRIPTION = """\
@@ -99,6 +108,20 @@ Take points away. What is left can be restored as before: layers are merged, and
 IMPORT = """\
 Add a point for each dump, in the order of their times (which the dump says, else the file). Of any release of Redis or
 Valkey, plain or compressed. The history is created if need be; no server may use it meanwhile."""
+
+PUSH = """\
+Bring a copy elsewhere to the state of this history: files that it lacks go over, then the manifest; what the manifest
+does not name any more is removed. A copy that was interrupted goes on where it was. URL is a directory or whatever
+fsspec reaches:
+
+  /backup/history  file:///backup/history      s3://bucket/history      sftp://user@host/history
+
+Needs libraries (pip install minikv[store]). Credentials are looked for in their usual places only: AWS_ACCESS_KEY_ID,
+AWS_ENDPOINT_URL and so on, ~/.aws, the instance's role; ~/.ssh and the agent."""
+
+PULL = """\
+Bring this history, which may not be there yet, to the state of a copy elsewhere (see push). Each file is read
+throughout before the manifest names it. No server may use the history meanwhile."""
 
 VERIFY = """\
 Read all files: digests, contents, and that each point can be reached. With --repair also put right what a crash has
@@ -178,6 +201,8 @@ def parser() -> argparse.ArgumentParser:
     prune.add_argument("--before", metavar="POINT")
     prune.add_argument("--max-bytes", type=size, metavar="SIZE")
     prune.add_argument("--dry-run", action="store_true", help="only say which points would go")
+    add("push", "copy it elsewhere", PUSH).add_argument("url", metavar="URL")
+    add("pull", "copy it from elsewhere", PULL).add_argument("url", metavar="URL")
     add("import", "make a history of dumps", IMPORT).add_argument("dumps", nargs="+", metavar="DUMP")
     return top
 
@@ -193,7 +218,23 @@ def size(text: str) -> int:
 def run(options: argparse.Namespace, out: TextIO) -> int:
     """Run a parsed command line. MinikvError, OSError."""
     command: Callable[[argparse.Namespace, TextIO], int] = COMMANDS[options.command]
-    return command(options, out)
+    if options.command not in READING:
+        return command(options, out)
+    while True:
+        before = manifest_inode(options.history)
+        try:
+            return command(options, out)
+        except HistoryError:
+            if manifest_inode(options.history) == before:
+                raise  # else the history was compacted meanwhile, and a file is gone
+
+
+def manifest_inode(directory: str) -> int:
+    """Another one after the manifest was swapped; 0 without one."""
+    try:
+        return os.stat(os.path.join(directory, MANIFEST)).st_ino
+    except OSError:
+        return 0
 
 
 # Looking
@@ -359,17 +400,11 @@ def get(options: argparse.Namespace, out: TextIO) -> int:
     return GOOD
 
 
-def payload_of(record: bytes, key: bytes) -> bytes:
-    """A record as DUMP has it: without its expiry and key."""
-    start = 9 if record[0] == rdb_format.OP_EXPIRETIME_MS else 0
-    name = len(rdb_format.encode_string(key))
-    return seal(record[start : start + 1] + record[start + 1 + name :])
-
-
 def log(options: argparse.Namespace, out: TextIO) -> int:
     history = History.open(options.history)
     code = FOUND
-    for operations in operations_back(history, history.find("newest"), options.db, options.key):
+    found = list(operations_back(history, history.find("newest"), options.db, options.key))
+    for operations in found:
         code = GOOD
         point, last = operations[-1].point, operations[-1]
         if options.json:
@@ -522,6 +557,42 @@ def import_(options: argparse.Namespace, out: TextIO) -> int:
     return GOOD
 
 
+def push(options: argparse.Namespace, out: TextIO) -> int:
+    store = shipping.Store(options.url)
+    with compaction.alone(options.history), transfer(options) as start:
+        done = shipping.push(History.open(options.history), store, start)
+    out.write(f"{options.url}: {shipped(done)}\n")
+    return GOOD
+
+
+def pull(options: argparse.Namespace, out: TextIO) -> int:
+    store = shipping.Store(options.url)
+    os.makedirs(options.history, exist_ok=True)
+    with unused(options.history), compaction.alone(options.history), transfer(options) as start:
+        done = shipping.pull(store, options.history, start)
+    out.write(f"{options.history}: {shipped(done)}\n")
+    return GOOD
+
+
+def shipped(done: tuple[int, int]) -> str:
+    files, nbytes = done
+    return f"{files} files, {bytes_text(nbytes)}" if files else "nothing was lacking"
+
+
+@contextlib.contextmanager
+def transfer(options: argparse.Namespace) -> Iterator[Callable[[int, int], shipping.Progress]]:
+    """The progress bar of a copy, which begins when its size is known."""
+    with contextlib.ExitStack() as bars:
+
+        def start(files: int, nbytes: int) -> shipping.Progress:
+            progress = bars.enter_context(
+                bar(options, f"{files} files", nbytes, unit="B", unit_scale=True, unit_divisor=1024)
+            )
+            return progress.update
+
+        yield start
+
+
 COMMANDS: dict[str, Callable[[argparse.Namespace, TextIO], int]] = {
     "list": list_,
     "show": show,
@@ -532,6 +603,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace, TextIO], int]] = {
     "verify": verify,
     "compact": compact,
     "prune": prune,
+    "push": push,
+    "pull": pull,
     "import": import_,
 }
 

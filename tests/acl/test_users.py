@@ -180,6 +180,15 @@ def test_a_pattern_matches_what_the_glob_matches(pattern: bytes) -> None:
         assert not selector.allows_key(key, ACCESS_WRITE)
 
 
+def test_the_log_keeps_the_beginning_of_long_names() -> None:
+    log = AclLog(Config(), lambda client: b"name=" + b"c" * 10_000)
+    for end in (b"x", b"y"):
+        log.note(object(), b"key", b"toplevel", b"k" * 5000 + end, b"u" * 5000 + end)
+    (entry,) = log.newest(10)
+    assert entry.count == 2  # what differs is not kept
+    assert (len(entry.object), len(entry.username), len(entry.client)) == (1024, 1024, 4096)
+
+
 def test_the_log_forgets_to_group_after_a_minute() -> None:
     now = [1000.0]
     log = AclLog(Config(), lambda client: b"client\n", lambda: now[0])

@@ -497,6 +497,7 @@ def test_logging_in(acl: ClientPair) -> None:
 
 def test_a_default_user_with_a_password(acl: ClientPair) -> None:
     early = acl.another()
+    early.assert_same("PING")  # both servers have accepted it
     acl.assert_same("ACL SETUSER default resetpass >p")
     late = acl.another(resp=2)
     for request in ("PING", "HELLO", "HELLO 3", "AUTH x", "AUTH default p", "PING", "RESET", "PING", "CLIENT LIST x"):

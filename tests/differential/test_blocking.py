@@ -526,3 +526,35 @@ def test_a_command_that_waited_counts_once(scene: Scene) -> None:
         histogram = server.control.value("LATENCY HISTOGRAM blpop")
         calls.append([histogram[0].payload, histogram[1].payload[1].payload])
     assert calls[0] == calls[1]
+
+
+# WAIT, for replicas that neither server has
+
+
+def test_wait_ends_with_its_time(scene: Scene) -> None:
+    for client in (scene.client("a").subject, scene.client("a").oracle):
+        client.send("WAIT 1 20")
+        client.send("ECHO later")
+    assert scene.await_reply("a") == b":0\r\n"
+    assert scene.await_reply("a") == b"$5\r\nlater\r\n"
+    scene.do("a", "WAIT 0 0", "WAIT -1 0", "MULTI", "WAIT 1 0", "EXEC")
+
+
+@pytest.mark.parametrize("reason", ["", "TIMEOUT", "ERROR"])
+def test_wait_ends_by_unblock(scene: Scene, reason: str) -> None:
+    numbers = [client.value("CLIENT ID") for client in (scene.client("a").subject, scene.client("a").oracle)]
+    scene.do("a", "WAIT 1 0", "ECHO later")
+    scene.figures()
+    scene.do("b", "CLIENT LIST TYPE pubsub")
+    for client, number in zip((scene.client("b").subject, scene.client("b").oracle), numbers, strict=True):
+        client.send(f"CLIENT UNBLOCK {number} {reason}")
+    scene.compare("b: CLIENT UNBLOCK")
+    scene.figures()
+
+
+def test_a_client_that_waits_for_replicas_may_go(scene: Scene) -> None:
+    scene.do("a", "WAIT 1 0")
+    scene.client("a").close()
+    del scene.clients["a"]
+    for server in scene.pair.servers:
+        wait_until(lambda server=server: server.info("clients")["blocked_clients"] == "0", "nobody waits")

@@ -186,3 +186,35 @@ def test_oom_score_adj_values_are_those_of_the_child_too(fresh_pair: Callable[..
     for server in pair.servers:
         children = psutil.Process(server.pid).children()
         wait_until(lambda of=children: [oom_score(child.pid) for child in of] == wanted, "the score")  # type: ignore[misc]
+
+
+# rename-command
+
+
+def test_a_renamed_command(fresh_pair: Callable[..., ClientPair]) -> None:
+    pair = fresh_pair(rename_command=["CONFIG", "Cfg"])
+    pair.assert_same("CONFIG GET hz", "config", "CFG GET hz", "cfg", "cfg get", "cfg foo", "Cfg x y")
+    pair.assert_same("COMMAND INFO config cfg|get", "COMMAND GETKEYS cfg get x")
+    pair.assert_same("COMMAND LIST FILTERBY PATTERN c*g", compare=unordered)
+    pair.assert_same("MULTI", "CFG GET hz", "EXEC", ["EVAL", "return redis.call('config', 'get', 'hz')", 0])
+    pair.assert_same(
+        "ACL SETUSER u on nopass +config -config|set", "AUTH u x", "CFG GET hz", "CFG SET hz 20", "AUTH default"
+    )
+    pair.assert_same("CFG SET slowlog-log-slower-than 0", "CFG SET requirepass secret")
+    assert all(b"secret" not in side.call("SLOWLOG GET 10") for side in (pair.subject, pair.oracle))
+
+
+def test_a_command_that_is_taken_away(fresh_pair: Callable[..., ClientPair]) -> None:
+    pair = fresh_pair(rename_command=["FLUSHALL", ""])
+    pair.assert_same("SET a 1", "FLUSHALL", "FLUSHALL ASYNC", "EXISTS a", "ACL SETUSER u +flushall", "ACL CAT x")
+    pair.assert_same("COMMAND INFO flushall", "COMMAND LIST FILTERBY PATTERN flush*")
+
+
+def test_sort_by_another_name(fresh_pair: Callable[..., ClientPair]) -> None:
+    """Its handler asks for the rights of the user again."""
+    pair = fresh_pair(rename_command=["SORT", "sorted"])
+    pair.assert_same(
+        "RPUSH l 2 1", "MSET w1 5 w2 3", "ACL SETUSER u on nopass ~l +sort", "ACL SETUSER all on nopass ~* +sort"
+    )
+    for user in ("u", "all"):
+        pair.assert_same(f"AUTH {user} x", "SORTED l", "SORTED l BY w*", "SORT l")

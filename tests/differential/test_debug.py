@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -200,3 +201,22 @@ def test_object_of_every_type(pair: ClientPair) -> None:
     pair.assert_same("SET s x", "RPUSH l a", "SADD m a", "HSET h a 1", "ZADD z 1 a", "XADD x 1-1 a b")
     for key in "slmhzx":
         pair.assert_same(f"DEBUG OBJECT {key}", compare=lambda ours, theirs: ours[:10] == theirs[:10] == b"+Value at:")
+
+
+def test_object_shows_a_key_that_has_expired_and_is_still_there(resp2_pair: ClientPair) -> None:
+    pair = resp2_pair
+    pair.assert_same("DEBUG SET-ACTIVE-EXPIRE 0", "SET key value PX 1", "HSET hash a b", "PEXPIRE hash 1")
+    time.sleep(0.01)
+    for key in ("key", "hash"):
+        pair.assert_same(f"DEBUG OBJECT {key}", compare=lambda ours, theirs: ours[:10] == theirs[:10] == b"+Value at:")
+    pair.assert_same("EXISTS key", "EXISTS hash", "DEBUG OBJECT key", "DEBUG SET-ACTIVE-EXPIRE 1")
+
+
+def test_object_shows_where_a_value_lies(resp2_pair: ClientPair) -> None:
+    def place() -> bytes:
+        return resp2_pair.subject.value("DEBUG OBJECT n").split()[1]
+
+    resp2_pair.assert_same("SET n 20000")
+    before = place()
+    resp2_pair.assert_same("INCR n")
+    assert place() == before

@@ -95,6 +95,7 @@ hsetnx: HSETNX a f 1 ; HSETNX a f 1 ; HSETNX a g 1
 incr: INCR a ; INCR a ; LPUSH l 1 ; INCR l
 incrby: INCRBY a 5 ; INCRBY a 0
 incrbyfloat: INCRBYFLOAT a 1.5 ; INCRBYFLOAT a 0 ; SET s v ; INCRBYFLOAT s 1
+lcs: $LISTS ; LCS a none ; LCS none a
 linsert: $LISTS ; LINSERT a BEFORE 2 x ; LINSERT a AFTER none x ; LINSERT none AFTER 1 x
 lmove: $LISTS ; LMOVE b c LEFT RIGHT ; LMOVE a a RIGHT LEFT ; LMOVE none a LEFT LEFT ; LMOVE c c LEFT LEFT ;
     LMOVE a s LEFT LEFT
@@ -150,7 +151,7 @@ xadd: XADD a 1-1 f v ; XADD a 1-1 f v ; XADD a NOMKSTREAM 2-1 f v ; XADD none NO
     5 3-1 f v ; XADD a MAXLEN 2 4-1 f v ; XADD a MAXLEN 0 5-1 f v ; XADD b MAXLEN 0 5-1 f v ; XADD a MINID 7 6-1
     f v ; XADD a MAXLEN ~ 1 8-1 f v
 xautoclaim: $GROUP ; XREADGROUP GROUP g c COUNT 3 STREAMS a > ; XDEL a 2-1 ; XAUTOCLAIM a g d 999999999 0 ;
-    XAUTOCLAIM a g d 0 0 COUNT 1 ; XAUTOCLAIM a g d 0 0 ; XAUTOCLAIM none g d 0 0
+    XAUTOCLAIM a g d 0 0 COUNT 1 ; XAUTOCLAIM a g d 0 0 ; XAUTOCLAIM none g d 0 0 ; XAUTOCLAIM none g d x 0
 xclaim: $GROUP ; XREADGROUP GROUP g c COUNT 3 STREAMS a > ; XCLAIM a g d 0 9-9 ; XCLAIM a g d 999999999 1-1 ;
     XCLAIM a g d 0 1-1 ; XCLAIM a g e 0 4-1 FORCE JUSTID ; XCLAIM none g e 0 4-1
 xdel: $STREAM ; XDEL a 9-9 ; XDEL a 1-1 1-1 ; XDEL a 2-1 3-1 4-1 ; XDEL a x ; XDEL none 1-1

@@ -66,3 +66,43 @@ def test_rank_with_score(newer_pair: ClientPair, arguments: str) -> None:
 )
 def test_waitaof_without_an_append_only_file(newer_pair: ClientPair, arguments: str) -> None:
     newer_pair.assert_same(f"WAITAOF {arguments}", "MULTI", f"WAITAOF {arguments}", "EXEC")
+
+
+def test_waitaof_waits_for_replicas_until_its_time_is_over(newer_pair: ClientPair) -> None:
+    newer_pair.assert_same("WAITAOF 0 1 10", "WAITAOF 0 0 0")
+
+
+def test_the_last_entry_of_a_stream(newer_pair: ClientPair) -> None:
+    newer_pair.assert_same("XADD s 1-1 f a", "XADD s 2-1 f b", "XADD s 3-1 f c", "XADD t 7-0 f d")
+    newer_pair.assert_same(
+        "XREAD COUNT 9 STREAMS s none t + + +", "XREAD STREAMS none +", "XREAD BLOCK 1 STREAMS none +"
+    )
+    newer_pair.assert_same(
+        "XGROUP CREATE s g 0", "XREADGROUP GROUP g c STREAMS s +", "XREADGROUP GROUP g c STREAMS s $"
+    )
+
+
+def test_the_last_entry_is_one_that_is_there(minikv: Server) -> None:
+    with minikv.connect() as client, minikv.connect() as other:
+        for id in ("1-1", "2-1", "3-1"):
+            client.call(f"XADD s {id} f v")
+        client.call("XDEL s 3-1")
+        assert b"$3\r\n2-1\r\n" in client.call("XREAD STREAMS s +")
+        client.call("XTRIM s MAXLEN 0")
+        client.send("XREAD BLOCK 0 STREAMS s +")
+        minikv.barrier()
+        other.call("XADD s 4-1 f x")
+        assert b"$3\r\n4-1\r\n" in client.read()
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["NOVALUES", "COUNT 100 NOVALUES", "NOVALUES MATCH a*", "MATCH NOVALUES", "NOVALUES COUNT", "NOVALUES x y"],
+)
+def test_fields_without_values(newer_pair: ClientPair, options: str) -> None:
+    newer_pair.assert_same("HSET h a 1 ab 2 NOVALUES 3", f"HSCAN h 0 {options}")
+
+
+@pytest.mark.parametrize("filters", ["MAXAGE 0", "MAXAGE -1", "MAXAGE x", "MAXAGE 100000"])
+def test_clients_of_an_age(newer_pair: ClientPair, filters: str) -> None:
+    newer_pair.assert_same(f"CLIENT KILL {filters}", f"CLIENT KILL {filters} SKIPME no")

@@ -76,11 +76,3 @@ def test_redis_benchmark_runs_without_errors(minikv: Server, pipeline: str) -> N
         "INCR",
         "MSET (10 keys)",
     ]
-
-
-def test_redis_cli_takes_a_dump_over_the_wire_only_from_redis(minikv: Server) -> None:
-    """--rdb asks for replication, which minikv does not have: a clear error, no hang."""
-    done = subprocess.run(
-        ["redis-cli", "-s", minikv.socket_path, "--rdb", "/dev/null"], capture_output=True, text=True, timeout=30
-    )
-    assert done.returncode != 0

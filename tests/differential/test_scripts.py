@@ -399,6 +399,8 @@ def test_statistics_count_called_commands(pair: ClientPair) -> None:
         "redis.pcall('lpush', 'text', 1)",
         "redis.call('get')",
         "return {err = 'MY x'}",
+        "return redis.pcall('lpush', 'text', 1)",
+        "return redis.pcall('select', 99)",
     ):
         pair.assert_same(run(body))
     for body in ("error('x')", "redis.call('lpush', 'text', 1)", "redis.call('nosuch')"):

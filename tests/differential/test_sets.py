@@ -146,12 +146,6 @@ def test_spop(pair: ClientPair, members: int, count: int) -> None:
     pair.assert_same("EXISTS s")
 
 
-def test_srandmember_does_not_fill_the_memory(resp2_pair: ClientPair) -> None:
-    client = resp2_pair.subject
-    client.call("SADD s a")
-    assert client.call("SRANDMEMBER s -1000000000") == b"-ERR value is out of range\r\n"
-
-
 def test_smove(pair: ClientPair) -> None:
     pair.assert_same(
         "SADD s a b",

@@ -17,11 +17,13 @@ OWN = {
     "bgsave-preflight",
     "bgsave-stall-timeout",
     "rdb-verify",
+    "script-memory-limit",
     "snapshot-writes",
 }
 
-# redis-server listens on all addresses unless its file says otherwise; minikv on loopback.
-OTHER_DEFAULTS = {"bind"}
+# redis-server listens on all addresses unless its file says otherwise, minikv on loopback. redis-server lets replicas
+# wait for each other.
+OTHER_DEFAULTS = {"bind", "repl-diskless-sync-delay"}
 
 # What the tests' server was started with.
 GIVEN = {"save", "port", "unixsocket", "dir", "enable-debug-command", "enable-protected-configs"}
@@ -148,3 +150,10 @@ def test_a_setting_takes_shows_and_refuses_what_it_does_in_redis(redis: Server, 
         if replies[0] != replies[1] or (replies[0] == "+OK" and texts[0] != texts[1]):
             different.append((value, *replies, *texts))
     assert different == []
+
+
+def test_own_settings_may_be_set_to_what_they_are(minikv: Server) -> None:
+    """A client that sets all that CONFIG GET shows, but what Redis refuses, knows nothing of them."""
+    for name in sorted(OWN):
+        (_, value) = minikv.control.value(f"CONFIG GET {name}")
+        assert minikv.call(("CONFIG", "SET", name, value.payload)) == b"+OK\r\n", name

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from minikv.dispatch.keys import bitfield_flags, find_keys, key_flags, key_places, set_flags
+from minikv.commands.geo import georadius, georadiusbymember
+from minikv.commands.sort import sort
+from minikv.commands.stream_read import xreadgroup
+from minikv.dispatch.keys import bitfield_flags, find_keys, key_flags, key_places, places_checked, set_flags
 from minikv.dispatch.spec import KeySpec, describe
 
 RANGES = [
@@ -79,3 +82,32 @@ def test_each_key_comes_with_what_the_command_does_with_it() -> None:
     )
     write, read = ["OW", "update"], ["RO", "access"]
     assert find_keys(spec, [b"bitop", b"AND", b"d", b"a", b"b"]) == [(b"d", write), (b"a", read), (b"b", read)]
+
+
+@pytest.mark.parametrize(
+    ("handler", "request_", "places"),
+    [
+        (sort, "SORT k STORE a", [1, 3]),
+        (sort, "SORT k STORE a STORE b", [1, 5]),
+        (sort, "SORT k STORE store BY nosort", [1, 4, 3]),
+        (sort, "SORT k GET store STORE b", [1, 5]),
+        (sort, "SORT k STORE", [1]),
+        (georadius, "GEORADIUS k 0 0 1 m STORE a", [1, 7]),
+        (georadius, "GEORADIUS k 0 0 1 m STORE a STORE b", [1, 7, 9]),
+        (georadius, "GEORADIUS k 0 0 1 m STORE a ASC STOREDIST b", [1, 7, 10]),
+        (georadius, "GEORADIUS k 0 0 1 m STORE storedist STOREDIST b", [1, 7, 8, 9]),
+        (georadius, "GEORADIUS k 0 0 1 m COUNT 1 STORE", [1]),
+        (georadiusbymember, "GEORADIUSBYMEMBER k store 1 m STORE b", [1, 6]),
+        (georadiusbymember, "GEORADIUSBYMEMBER k m 1 m COUNT store STORE b", [1, 7, 8]),
+        (xreadgroup, "XREADGROUP GROUP g c STREAMS a b 0 0", [5, 6]),
+        (xreadgroup, "XREADGROUP GROUP streams streams STREAMS b 0", [5]),
+        (xreadgroup, "XREADGROUP COUNT 1 GROUP g streams STREAMS b >", [6, 7]),
+        (xreadgroup, "XREADGROUP GROUP g c", []),
+    ],
+)
+def test_rights_are_needed_for_the_keys_that_the_command_uses(
+    handler: object, request_: str, places: list[int]
+) -> None:
+    """Also where an option comes twice, or a value looks like one."""
+    (spec,) = handler.__command_specs__  # type: ignore[attr-defined]
+    assert [place for place, _ in places_checked(spec, request_.encode().split())] == places

@@ -104,7 +104,7 @@ class SlowLog:
     def __init__(self) -> None:
         self.entries: list[list[bytes]] = []
 
-    def add(self, client: Client, args: list[bytes], duration_us: int) -> None:
+    def add(self, client: Client, args: list[bytes], duration_us: int, full_name: bytes) -> None:
         self.entries.append(args)
 
 

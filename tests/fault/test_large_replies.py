@@ -116,6 +116,50 @@ def test_the_output_limit_is_looked_at_while_a_reply_is_made(start_minikv: Start
     assert "overcoming of output buffer limits" in server.log()
 
 
+@pytest.mark.parametrize("request_", ["HRANDFIELD hash", "SRANDMEMBER set", "ZRANDMEMBER zset"])
+def test_a_reply_without_end_ends_at_the_output_limit(start_minikv: StartServer, request_: str) -> None:
+    """Billions of draws: the limit is for all of them, however fast the client reads."""
+    server = start_minikv(client_output_buffer_limit=["normal", "1mb", "0", "0"])
+    for command in ("HSET hash a b", "SADD set a", "ZADD zset 1 a"):
+        server.call(command)
+    with server.connect() as client:
+        client.send(f"{request_} -{(1 << 63) - 1}")
+        assert client.read_until_closed() == b""
+    assert "overcoming of output buffer limits" in server.log()
+
+
+def test_a_reply_without_end_ends_with_its_reader(start_minikv: StartServer) -> None:
+    server = start_minikv()
+    server.call("HSET hash a b")
+    with server.connect() as client:
+        client.send(f"HRANDFIELD hash -{(1 << 63) - 1}")
+        head = b"*%d\r\n$1\r\na\r\n$1\r\na\r\n" % ((1 << 63) - 1)
+        assert client.socket.recv(len(head), socket.MSG_WAITALL) == head
+    assert server.call("PING") == b"+PONG\r\n"
+
+
+def test_a_reply_without_end_that_nobody_reads_is_given_up(start_minikv: StartServer) -> None:
+    server = start_minikv(tcp=True)
+    server.call(("SADD", "set", b"x" * MB))
+    with deaf_client(server) as client:
+        client.send("SRANDMEMBER set -1000000000")
+        wait_until(lambda: server.info("clients")["connected_clients"] == "1", "the client is closed")
+
+
+def test_no_reply_of_a_pipeline_leaves_if_all_together_exceed_the_limit(start_minikv: StartServer) -> None:
+    """As in Redis, what one read of the socket has asked for counts as a whole."""
+    server = start_minikv(client_output_buffer_limit=["normal", "100000", "0", "0"])
+    server.call(("SET", "key", b"x" * 10_000))
+    with server.connect() as client:
+        assert client.call("PING") == b"+PONG\r\n"
+        client.send_raw(encode("GET key") * 15 + encode("SET last 1"))
+        assert client.read_until_closed() == b""
+    assert server.call("GET last") == b"$-1\r\n"
+    with server.connect() as client:
+        client.send_raw(encode("GET key") * 9 + encode("PING"))
+        assert [len(client.read()) for _ in range(10)] == [10_010] * 9 + [7]
+
+
 def test_monitors_obey_the_output_limit(start_minikv: StartServer) -> None:
     server = start_minikv(tcp=True, client_output_buffer_limit=["normal", "4mb", "0", "0"])
     with deaf_client(server) as monitor, server.connect() as busy:

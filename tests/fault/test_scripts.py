@@ -18,7 +18,7 @@ def server(start_minikv) -> Server:  # type: ignore[no-untyped-def]
 @pytest.fixture(scope="module")
 def shared(module_minikv) -> Server:  # type: ignore[no-untyped-def]
     """A server that no script ends."""
-    return module_minikv(busy_reply_threshold=0)
+    return module_minikv(busy_reply_threshold=0, script_memory_limit=128 << 20)
 
 
 def start(server: Server, command: list[str]) -> WireClient:

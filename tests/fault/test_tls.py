@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import re
 import shutil
 import socket
 import ssl
@@ -190,6 +192,31 @@ def test_junk_in_the_place_of_a_handshake(server: Server, junk: bytes) -> None:
         client.socket.shutdown(socket.SHUT_WR)
     assert b"PONG" not in client.read_until_closed()
     client.close()
+
+
+def test_keys_that_a_peer_asks_for_and_does_not_read_are_bounded(server: Server, peer: Peer) -> None:
+    """OpenSSL answers each request for a new key, whatever waits in front of the answer."""
+    assert server.call(("SET", "big", b"x" * 4_000_000)) == b"+OK\r\n"
+    peer.socket.sendall(peer.encrypted(b"GET big\r\n" * 2))
+    wait_until(lambda: re.search(rb" omem=[1-9]", server.call("CLIENT LIST")) is not None, "replies wait")
+    with contextlib.suppress(OSError):
+        for _ in range(2000):
+            ask_for_new_key(peer.tls)
+            peer.socket.sendall(peer.encrypted(b"\r\n"))
+    wait_until(lambda: connected_clients(server) == 1, "the peer is closed")
+    assert "overcoming of output buffer limits" in server.log()
+
+
+def ask_for_new_key(tls: ssl.SSLObject) -> None:
+    """SSL_key_update, which the module ssl does not have: the next record carries the request."""
+    try:
+        update = ctypes.CDLL("libssl.so.3").SSL_key_update
+    except (OSError, AttributeError):
+        pytest.skip("no libssl to call")
+    update.argtypes = [ctypes.c_void_p, ctypes.c_int]
+    # Of the C object: its head of 16 bytes, the Python object, and what is wanted.
+    connection = ctypes.c_void_p.from_address(id(tls._sslobj) + 24)  # type: ignore[attr-defined]
+    assert update(connection, 1) == 1
 
 
 def test_renegotiation_is_refused(server: Server, certificates: Certificates) -> None:

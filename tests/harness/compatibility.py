@@ -58,7 +58,6 @@ ABSENT = (
     ),
     ("AOF", "`appendonly yes` is refused at start"),
     ("cluster", "answers as a Redis whose cluster mode is off"),
-    ("renamed commands", "`rename-command` is refused at start"),
     ("modules", "`loadmodule` is refused at start; module data in a dump is skipped, and the log says so"),
     ("I/O threads", "one thread serves all clients; `io-threads` has no effect"),
 )
@@ -86,7 +85,7 @@ DIFFERENT = {
     "module|list": "Empty.",
     "module|load": "Refused, like LOADEX: minikv loads no modules.",
     "object|encoding": "A collection that shrinks gets its compact encoding's name back; Redis keeps the large one.",
-    "psync": "As SYNC and REPLCONF: an error. minikv has no replicas yet.",
+    "psync": "As SYNC: a whole dump and no stream after it; the connection is closed then. See snapshots.md.",
     "replicaof": "As SLAVEOF: only NO ONE.",
     "role": "Always a master without replicas.",
     "scan": "Another order and other cursors, the same guarantees.",
@@ -94,7 +93,6 @@ DIFFERENT = {
     "sort": "ALPHA compares bytes; Redis uses the locale of its process unless there is a STORE.",
     "unlink": "The same as DEL: freeing never takes long.",
     "watch": "A watched key that has expired already is removed at once, and its event comes then.",
-    "wait": "Returns 0 at once: there are no replicas.",
     "xtrim": "`~` removes whole nodes, which are shorter if a snapshot was open: it may remove more or less.",
 }
 
@@ -112,18 +110,22 @@ OWN_COMMANDS = {
         "of Redis 7.4: fields of hashes expire",
     ),
     **dict.fromkeys(("hgetdel", "hgetex", "hsetex"), "of Redis 8.0"),
-    "snapshot": "HISTORY, MAP, ADVISE, RESET: what snapshots cost",
+    "snapshot": "HISTORY, MAP, ADVISE, RESET: what snapshots cost; LIST, GET, DIFF, RESTORE, VERIFY: their history",
     "waitaof": "of Redis 7.2; answers as a server without append-only file and replicas",
 }
 
 # Commands that take more arguments than in 7.0, and since when.
 NEWER_ARGUMENTS = {
+    "client|kill": "MAXAGE of Redis 7.4",
+    "hscan": "NOVALUES of Redis 7.4",
+    "xread": "the ID `+` of Redis 7.4: the last entry",
     "zrank": "WITHSCORE of Redis 7.2, like ZREVRANK",
     "zrevrank": "",
 }
 
 DIFFERENT_DEFAULTS = {
     "bind": "without a file redis-server listens on all addresses, minikv on loopback",
+    "repl-diskless-sync-delay": "who asks for a dump gets it at once; replicas that come together are rare here",
 }
 
 HEAD = """\
@@ -301,7 +303,9 @@ def _settings_part(redis: Names) -> Iterable[str]:
     for name, default in different.items():
         yield f"| `{name}` | `{default}` | `{config.text(name)}` | {DIFFERENT_DEFAULTS[name]} |"
     yield ""
-    yield from _wrapped("Only in minikv (see [snapshots.md](snapshots.md#settings))", own, code=True)
+    yield from _wrapped(
+        "Only in minikv (see [snapshots.md](snapshots.md#settings), [memory.md](memory.md#settings))", own, code=True
+    )
     yield ""
     without = {setting.name for setting in SETTINGS if not setting.effect and not setting.refusal}
     yield from _wrapped("Accepted without effect; the log says so if one is not at its default", without, code=True)

@@ -161,8 +161,8 @@ def test_a_history_that_may_only_be_read_needs_no_index_file(tmp_path: Path) -> 
 
 
 def test_an_index_of_nothing() -> None:
-    with open("/dev/null", "rb") as file:
-        assert find(file.fileno(), 1, 2, (3,)) is None
+    assert find("/dev/null", 1, 2, (3,)) is None
+    assert find("/no/such/file", 1, 2, (3,)) is None
     assert Indexer().encoded(1, 2, {}).startswith(b"MKVIDX01")
 
 

@@ -23,7 +23,7 @@ from minikv.keyspace.set import Set, replace_set
 from minikv.keyspace.sorted_set import SortedSet
 from tests.harness.examples import scaled
 from tests.rdb.rdb_files import EOF, read
-from tests.stateful.test_keyspace import Child
+from tests.stateful.snapshots import Child
 
 ARENA_BYTES = 96 << 20
 FOREVER_MS = 2**45

@@ -21,7 +21,7 @@ from minikv.keyspace.set import Set
 from minikv.keyspace.sorted_set import SortedSet
 from minikv.keyspace.stream import Stream
 from tests.rdb.rdb_files import rdb, read
-from tests.stateful.test_keyspace import Child
+from tests.stateful.snapshots import Child
 
 KEY = b"key"
 LATER, LATEST = 4_000_000_000_000, (1 << 46) - 1  # Unix ms

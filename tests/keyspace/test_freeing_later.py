@@ -16,7 +16,7 @@ from minikv.keyspace.list import List
 from minikv.keyspace.set import Set
 from minikv.keyspace.sorted_set import SortedSet
 from tests.keyspace.test_collections import Contents, loaded, stored
-from tests.stateful.test_keyspace import Child
+from tests.stateful.snapshots import Child
 
 ARENA_BYTES = 128 << 20
 SEGMENT_BYTES = 2 << 20

@@ -12,7 +12,7 @@ from minikv.keyspace import Database, Keyspace
 from minikv.keyspace.stream import LARGEST_ID, Stream
 from minikv.keyspace.stream_group import Group, Pending
 from tests.keyspace.test_stream import loaded
-from tests.stateful.test_keyspace import Child
+from tests.stateful.snapshots import Child
 
 WALKED = 128  # groups that are looked through one by one
 NODE_BYTES = 4096

@@ -21,7 +21,7 @@ from minikv.rdb.keyspace_target import EngineTarget
 from minikv.rdb.reader import RdbReader
 from tests.harness.examples import scaled
 from tests.rdb.rdb_files import EOF, open_bytes
-from tests.stateful.test_keyspace import Child
+from tests.stateful.snapshots import Child
 
 ARENA_BYTES = 96 << 20
 NODE_BYTES = 4096

@@ -65,16 +65,21 @@ def installed(packages: Path, install: Callable[[Path], None]) -> Path:
     return directory
 
 
-@pytest.fixture(scope="session")
-def python() -> Path:
-    """The interpreter of an environment with the packages of requirements.txt."""
+def installed_from(requirements: Path) -> Path:
+    """The interpreter of an environment with these packages."""
 
     def install(directory: Path) -> None:
         run([sys.executable, "-m", "venv", directory], INSTALL_TIMEOUT_S)
         pip = [directory / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        run([*pip, "--no-deps", "-r", HERE / "requirements.txt"], INSTALL_TIMEOUT_S, not_installed)
+        run([*pip, "--no-deps", "-r", requirements], INSTALL_TIMEOUT_S, not_installed)
 
-    return installed(HERE / "requirements.txt", install) / "bin" / "python"
+    return installed(requirements, install) / "bin" / "python"
+
+
+@pytest.fixture(scope="session")
+def python() -> Path:
+    """The interpreter of an environment with the packages of requirements.txt."""
+    return installed_from(HERE / "requirements.txt")
 
 
 @pytest.fixture(scope="session")

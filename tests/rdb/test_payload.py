@@ -178,7 +178,9 @@ def test_offsets_lead_into_compact_encodings(database: Database) -> None:
     with pytest.raises(RdbError) as caught:
         restore(database, b"k", sealed(value[:place] + b"\xff" + value[place + 1 :]))
     assert caught.value.offset == place
-    assert caught.value.reason == "The hash listpack of key 'k' is a compact encoding that ends before its last byte"
+    assert caught.value.reason == (
+        "Hash listpack integrity check failed: key 'k' has a compact encoding that ends before its last byte"
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from random import Random
 
@@ -221,6 +223,19 @@ def test_a_client_goes_while_it_sends(limited: Server, client: WireClient) -> No
     with pytest.raises((ConnectionError, OSError)):
         held_by(limited, 20, "large").read()
     assert names(client) == set()
+
+
+def test_a_client_goes_before_a_command_that_comes_after_its_bytes(limited: Server, client: WireClient) -> None:
+    client.call("CONFIG SET maxmemory-clients 150000")
+    with limited.connect() as large:
+        large.call("CLIENT SETNAME large")
+        os.kill(limited.pid, signal.SIGSTOP)
+        try:  # both come in one round
+            large.send_raw(b"*1\r\n$200000\r\n" + b"x" * 160_000)
+            client.send("CLIENT LIST")
+        finally:
+            os.kill(limited.pid, signal.SIGCONT)
+        assert b"name=large" not in client.read()
 
 
 def test_no_evict(limited: Server, client: WireClient) -> None:

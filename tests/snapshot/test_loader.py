@@ -178,7 +178,7 @@ def test_a_broken_dump_is_told_with_offset_and_reason_and_left_alone(bench: Benc
         bench.load(data)
     assert bench.path.read_bytes() == data
     assert not bench.loader.active
-    (message,) = bench.log.messages
+    _, message = bench.log.messages
     assert message.startswith(f"# Fatal error loading the DB from {bench.path}: Wrong RDB checksum expected: (")
     assert message.endswith(f"Aborting now. (at offset {len(data)})")
 
@@ -263,3 +263,20 @@ def test_the_checksum_is_not_looked_at_without_rdbchecksum(bench: Bench) -> None
     bench.config.rdbchecksum = False
     bench.load(rdb(pair(b"a", b"1"), checksum=crc(b"other")))
     assert bench.dataset() == {0: {b"a": (b"1", 0)}}
+
+
+def test_empty_keys_are_named(bench: Bench) -> None:
+    empty = b"".join(b"\x02" + plain(b"set:%d" % number) + b"\x00" for number in range(12))
+    bench.load(rdb(empty + pair(b"key", b"value")))
+    skipped = [line for line in bench.log.messages if "skipping" in line]
+    assert skipped == [f"* RDB: skipping empty key: set:{number}" for number in range(10)]
+    assert "* Done loading RDB, keys loaded: 1, keys expired: 0, empty keys skipped: 12." in bench.log.messages
+
+
+def test_a_damaged_encoding_is_told_as_redis_tells_it(bench: Bench) -> None:
+    with pytest.raises(RdbError):
+        bench.load(rdb(b"\x0d" + plain(b"key") + plain(b"\x0b\x00\x00\x00\x0a\x00\x00\x00\x01\x00\xff")))
+    first, second = bench.log.messages[-2:]
+    assert first.startswith("# Internal error in RDB reading offset ")
+    assert "Hash ziplist integrity check failed: key 'key' in DB 0 has " in first
+    assert second.startswith("# Fatal error loading the DB from ")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import initialize, rule
 
 from minikv.errors import ArenaFull
 from minikv.keyspace import Keyspace
@@ -26,7 +26,8 @@ from minikv.rdb.keyspace_target import EngineTarget
 from minikv.rdb.reader import RdbReader
 from tests.harness.examples import scaled
 from tests.rdb.rdb_files import rdb
-from tests.stateful.test_keyspace import ARENA_BYTES, BUFFER, EVERYTHING, START_MS, Child
+from tests.stateful.snapshots import SnapshotMachine
+from tests.stateful.test_keyspace import ARENA_BYTES, EVERYTHING, START_MS
 
 DATABASES = 2
 
@@ -52,15 +53,15 @@ class Model:
 Contents = dict[tuple[int, bytes], tuple[dict[bytes, tuple[bytes, int]], int]]
 
 
-class HashMachine(RuleBasedStateMachine):
+class HashMachine(SnapshotMachine):
+    may_compress = True
+
     def __init__(self) -> None:
         super().__init__()
         self.now_ms = START_MS
         self.real: Any = Keyspace(DATABASES, ARENA_BYTES, huge_pages=False)
         self.real.set_clock(lambda: self.now_ms)
         self.model: dict[tuple[int, bytes], Model] = {}
-        self.child: Child | None = None
-        self.frozen: Contents = {}
 
     @initialize(segments=st.sampled_from([0, 0, 0, 6, 12]))
     def limit(self, segments: int) -> None:
@@ -251,40 +252,8 @@ class HashMachine(RuleBasedStateMachine):
     def contents(self) -> Contents:
         return {place: (dict(model.fields), model.expire_at_ms) for place, model in self.model.items()}
 
-    @precondition(lambda self: self.child is None)
-    @rule(relocate=st.booleans())
-    def open_snapshot(self, relocate: bool) -> None:
-        self.settle()
-        self.frozen = self.contents()
-        assert self.real.has_field_ttls == has_ttls(self.frozen)
-        self.real.snapshot_open(relocate)
-        self.child = Child(self.real)
-
-    @precondition(lambda self: self.child is not None)
-    @rule(steps=st.integers(1, 5))
-    def walk_on(self, steps: int) -> None:
-        for _ in range(steps):
-            self.child.step()
-
-    @precondition(lambda self: self.child is not None)
-    @rule()
-    def finish_snapshot(self) -> None:
-        while self.child.step():
-            pass
-        assert self.child.end() == 0
-        stream = self.child.stream
-        self.child = None
-        self.real.snapshot_close()
-        assert loaded(stream, self.frozen) == self.frozen
-
-    @precondition(lambda self: self.child is None)
-    @rule(compress=st.booleans())
-    def save_in_the_parent(self, compress: bool) -> None:
-        self.settle()
-        walker, buffer, stream = self.real.walker(), bytearray(BUFFER), b""
-        while filled := walker.fill(buffer, 0, compress):
-            stream += buffer[:filled]
-        assert loaded(stream, self.contents()) == self.contents()
+    def compare_walk(self, stream: bytes, expected: Contents) -> None:
+        assert loaded(stream, expected) == expected
 
     @rule(budget_us=st.sampled_from([0, 10_000]))
     def evacuate(self, budget_us: int) -> None:
@@ -296,6 +265,7 @@ class HashMachine(RuleBasedStateMachine):
     def everything_agrees(self) -> None:
         self.settle()
         self.real.check()
+        assert self.real.has_field_ttls == has_ttls(self.contents())
         assert held(self.real) == self.contents()
         for number, database in enumerate(self.real.databases):
             assert database.hashes_with_ttls == sum(
@@ -307,9 +277,7 @@ class HashMachine(RuleBasedStateMachine):
                 assert len(self.view(number, key)) == len(self.model[number, key].fields)
 
     def teardown(self) -> None:
-        if self.child is not None:
-            self.child.kill()
-            self.real.snapshot_close()
+        super().teardown()
         self.everything_agrees()
 
 

@@ -1,31 +1,23 @@
-"""Random operations on the compiled keyspace and on its model, compared step by step, with snapshots at any moment.
-
-A snapshot is what it is in the server: a forked child that walks the frozen arena, here a piece at a time and whenever
-the machine says so, while the parent goes on writing. What it has seen must be the model's contents at the fork.
-"""
+"""Random operations on the compiled keyspace and on its model, compared step by step, with snapshots at any moment."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import struct
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from minikv.errors import ArenaFull
 from minikv.keyspace import Keyspace, Watch
 from tests.engine import model
 from tests.harness.examples import scaled
+from tests.stateful.snapshots import SnapshotMachine
 
 START_MS = 1_700_000_000_000
 ARENA_BYTES = 96 << 20
 DATABASES = 3
-BUFFER = 100_000
 EVERYTHING = 10**9
 
 Contents = dict[tuple[int, bytes], tuple[bytes, int]]
@@ -56,65 +48,6 @@ encodings = st.sampled_from([model.AUTO, model.AUTO, model.AUTO, model.EMBSTR, m
 values = st.builds(lambda size, byte: bytes([byte]) * size, sizes, st.sampled_from(b"0123xyz\0")) | st.sampled_from(
     [b"12345", b"-7", b"9223372036854775807"]
 )
-
-
-class Child:
-    """A forked process that walks the snapshot when it is told to, and tells what it has written."""
-
-    def __init__(self, keyspace: Keyspace) -> None:
-        orders, self.orders = os.pipe()
-        self.answers, answers = os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            status = 1
-            os.close(self.orders)
-            os.close(self.answers)
-            with contextlib.suppress(BaseException):
-                walk(keyspace, orders, answers)
-                status = 0
-            os._exit(status)
-        os.close(orders)
-        os.close(answers)
-        self.stream = b""
-
-    def step(self) -> bool:
-        """One buffer more; False at the end of the walk."""
-        os.write(self.orders, b".")
-        head = self.read_exactly(8)
-        piece = self.read_exactly(struct.unpack("<Q", head)[0])
-        self.stream += piece
-        return bool(piece)
-
-    def read_exactly(self, size: int) -> bytes:
-        parts = []
-        while size:
-            part = os.read(self.answers, min(size, 1 << 20))
-            assert part, "the child died"
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
-
-    def end(self) -> int:
-        os.close(self.orders)
-        os.close(self.answers)
-        return os.waitpid(self.pid, 0)[1]
-
-    def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-        self.end()
-
-
-def walk(keyspace: Keyspace, orders: int, answers: int) -> None:
-    """The child's whole life: for each order one filled buffer."""
-    walker = keyspace.walker()
-    buffer = bytearray(BUFFER)
-    while os.read(orders, 1):
-        filled = walker.fill(buffer)
-        walker.publish()
-        walker.release()
-        rest = memoryview(struct.pack("<Q", filled) + buffer[:filled])
-        while rest:
-            rest = rest[os.write(answers, rest) :]
 
 
 def read_length(data: bytes, at: int) -> tuple[int, int]:
@@ -162,7 +95,7 @@ def parse_stream(data: bytes) -> tuple[Contents, dict[int, tuple[int, int]]]:
     return found, announced
 
 
-class KeyspaceMachine(RuleBasedStateMachine):
+class KeyspaceMachine(SnapshotMachine):
     """`real` is compiled, `model` made of dictionaries; every rule does the same to both."""
 
     def __init__(self) -> None:
@@ -174,8 +107,6 @@ class KeyspaceMachine(RuleBasedStateMachine):
             each.set_clock(lambda: self.now_ms)
             each.tick()
         self.tokens: list[tuple[Watch, model.Watch]] = []
-        self.child: Child | None = None
-        self.frozen: Contents = {}
 
     @initialize(segments=st.sampled_from([0, 0, 4, 12]), poison=st.booleans())
     def limit(self, segments: int, poison: bool) -> None:
@@ -351,51 +282,15 @@ class KeyspaceMachine(RuleBasedStateMachine):
     def evacuate(self, budget_us: int, thorough: bool) -> None:
         self.real.evacuate(budget_us, thorough)
 
-    @precondition(lambda self: self.child is None)
-    @rule(relocate=st.booleans())
-    def open_snapshot(self, relocate: bool) -> None:
+    def settle(self) -> None:
         self.drop_expired()
-        self.frozen = self.contents()
-        self.real.snapshot_open(relocate)
-        self.child = Child(self.real)
 
-    @precondition(lambda self: self.child is not None)
-    @rule(steps=st.integers(1, 5))
-    def walk_on(self, steps: int) -> None:
-        for _ in range(steps):
-            self.child.step()
-
-    @precondition(lambda self: self.child is not None)
-    @rule()
-    def finish_snapshot(self) -> None:
-        while self.child.step():
-            pass
-        assert self.child.end() == 0
-        found, announced = parse_stream(self.child.stream)
-        self.child = None
-        self.real.snapshot_close()
-        assert found == self.frozen
+    def compare_walk(self, stream: bytes, expected: Contents) -> None:
+        found, announced = parse_stream(stream)
+        assert found == expected
         for number in range(DATABASES):
             times = [at_ms for (db, _), (_, at_ms) in found.items() if db == number]
             assert announced.get(number, (0, 0)) == (len(times), sum(at_ms > 0 for at_ms in times))
-
-    @precondition(lambda self: self.child is not None)
-    @rule()
-    def lose_the_child(self) -> None:
-        self.child.kill()
-        self.child = None
-        self.real.snapshot_close()
-
-    @precondition(lambda self: self.child is None)
-    @rule()
-    def save_in_the_parent(self) -> None:
-        self.drop_expired()
-        walker = self.real.walker()
-        buffer = bytearray(BUFFER)
-        stream = b""
-        while filled := walker.fill(buffer):
-            stream += buffer[:filled]
-        assert parse_stream(stream)[0] == self.contents()
 
     def contents(self) -> Contents:
         return {
@@ -424,8 +319,7 @@ class KeyspaceMachine(RuleBasedStateMachine):
         self.real.check()
 
     def teardown(self) -> None:
-        if self.child is not None:
-            self.lose_the_child()
+        super().teardown()
         self.everything_agrees()
 
 

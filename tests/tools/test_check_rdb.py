@@ -137,7 +137,7 @@ TIMED = EXPIRETIME_MS + struct.pack("<q", 5) + pair(b"a", b"1")
         (
             rdb(LISTPACK + plain(b"k") + string(listpack(b"a"))),
             [
-                "[offset 22] The hash listpack of key 'k' in DB 0 is a field without value",
+                "[offset 22] Hash listpack integrity check failed: key 'k' in DB 0 has a field without value",
                 "While doing: read-object-value",
                 "Reading key 'k'",
                 "Reading type 16 (hash listpack)",

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from minikv.errors import HistoryError, RdbError
-from minikv.history import manifest
+from minikv.history import compaction, manifest
 from minikv.history.chain import History, text_of
 from minikv.history.loading import load_history
+from minikv.history.manifest import Point
 from minikv.keyspace import Keyspace
 from minikv.rdb.payload import is_sound, restore
 from minikv.tools import history as tool
@@ -261,6 +262,23 @@ def test_sizes_as_in_redis_conf() -> None:
     for text in ("", "x", "1x", "-1", "1.5gb"):
         with pytest.raises((ValueError, KeyError)):
             tool.size(text)
+
+
+def test_a_history_that_is_compacted_while_it_is_read_is_read_again(
+    history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = History.check_file
+    calls = []
+
+    def check_file(self: History, point: Point, *, contents: bool = False) -> None:
+        if not calls:
+            calls.append(point)
+            compaction.thin(History.open(str(history)), {4})
+        original(self, point, contents=contents)
+
+    monkeypatch.setattr(History, "check_file", check_file)
+    run(history, "restore", "newest", str(tmp_path / "dump.rdb"))
+    assert state_of_dump(tmp_path / "dump.rdb") == SAMPLE_STATES[4]
 
 
 # import
