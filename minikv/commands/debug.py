@@ -180,6 +180,15 @@ def engine_check(ctx: Client) -> SimpleString:
     return OK
 
 
+def fork_delay(ctx: Client, milliseconds: bytes) -> SimpleString:
+    """Let each fork in a thread take so much longer, which makes what happens meanwhile certain."""
+    thread = ctx.server.snapshots.job.thread
+    if thread is None:
+        raise CommandError("ERR snapshots are not forked in a thread")
+    thread.delay(min(max(integer(milliseconds, NOT_POSITIVE), 0), 60_000) * 1000)
+    return OK
+
+
 def engine_stats(ctx: Client) -> dict[bytes, int]:
     return {name.encode(): value for name, value in ctx.keyspace.stats().items()}
 
@@ -381,6 +390,8 @@ def help_(ctx: Client) -> list[SimpleString]:
             "    Figures of the arena and the index.",
             "ERROR <string>",
             "    Reply with this error.",
+            "FORK-DELAY <milliseconds>",
+            "    How much longer a thread takes to fork.",
             "HTSTATS <dbid>",
             "    Figures of a database and of the index.",
             "HTSTATS-KEY <key>",
@@ -441,6 +452,7 @@ SUBCOMMANDS: dict[bytes, Subcommand] = {
     b"engine-check": Subcommand(engine_check),
     b"engine-stats": Subcommand(engine_stats),
     b"error": Subcommand(error, 1, 1),
+    b"fork-delay": Subcommand(fork_delay, 1, 1),
     b"help": Subcommand(help_),
     b"htstats": Subcommand(htstats, 1, 2),
     b"htstats-key": Subcommand(htstats_key, 1, 2),

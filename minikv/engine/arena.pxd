@@ -1,7 +1,7 @@
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from minikv.engine.memory cimport LinkPool
+from minikv.engine.memory cimport CloneSetup, LinkPool, is_set, wait_while
 
 cdef extern from * nogil:
     int __builtin_ctzll(unsigned long long) noexcept
@@ -67,7 +67,7 @@ cdef struct Heap:                   # parent-only; one for each store
     uint32_t walk_first             # items of the plan
     uint32_t walk_count
 
-cdef struct Spread:                 # inherited: a spread collection, at the number of its store
+cdef struct Spread:                 # parent-only, with a copy that is inherited: a spread collection, at the number of its store
     uint64_t count                  # elements
     uint64_t head                   # list: first node
     uint32_t owner                  # store that the key is in
@@ -90,6 +90,7 @@ cdef class Arena:
     cdef uint64_t *page_maps        # 8 words per segment: pages in use, of PAGES and NODES segments
     cdef Heap *heaps
     cdef Spread *spreads
+    cdef Spread *frozen_spreads     # inherited: what they were when the walk was planned
     cdef LinkPool deaths
     cdef uint64_t *progress         # MAP_SHARED with the child
     cdef WalkItem *walk
@@ -118,8 +119,19 @@ cdef class Arena:
     cdef public bint poison                 # tests: dead records are filled with a pattern
     cdef bint huge_pages
     cdef bint crowded                       # a store has taken a segment although much of what it has is dead
+    cdef CloneSetup clone
+    cdef uint32_t landing_next              # free segments for what is written while a thread clones this process
+    cdef uint32_t landing_end               # 0: there are none
     cdef public uint32_t new_clock          # access clock of a new entry in a table
 
+    cdef inline void await_clone(self) noexcept nogil:
+        """Wait until the snapshot's child is there: before any write to what it may read."""
+        if is_set(&self.clone.busy):
+            wait_while(&self.clone.busy, 1)
+    cdef void make_ready(self, uint8_t *start, uint64_t nbytes) noexcept nogil
+    cdef void _prepare_landing(self) noexcept nogil
+    cdef void _leave_landing(self) noexcept nogil
+    cdef uint32_t _land(self, uint32_t store_number) noexcept nogil
     cdef bint is_frozen(self, uint64_t offset) noexcept nogil
     cdef bint is_jumbo(self, uint64_t offset) noexcept nogil
     cdef bint is_live(self, uint64_t offset) noexcept nogil

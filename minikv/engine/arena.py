@@ -51,9 +51,10 @@ import mmap
 from typing import Any
 
 import cython
-from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import uint8_t, uint32_t, uint64_t, uintptr_t
 from cython.cimports.libc.string import memset
 from cython.cimports.minikv.engine.memory import (
+    CLONE_RANGES,
     HUGE_SIZE,
     Link,
     LinkPool,
@@ -91,6 +92,13 @@ CROWDED_SEGMENTS = cython.declare(uint32_t, 8)
 # A store looks back at what it has filled of a segment each time it has filled so much more.
 LOOK_BACK_BYTES = cython.declare(uint64_t, 128 << 10)
 POISON = cython.declare(cython.int, 0xDB)
+# While a thread clones the process (some milliseconds), so many stores may begin a segment without waiting; memory that
+# is touched before for the first of them, and for each of the next ones; and for deaths.
+LANDING_SEGMENTS = cython.declare(uint32_t, 16)
+LANDINGS_READY = cython.declare(uint32_t, 4)
+FIRST_LANDING_BYTES = cython.declare(uint64_t, 512 << 10)
+LANDING_BYTES = cython.declare(uint64_t, 64 << 10)
+DEATHS_READY = cython.declare(uint64_t, 64 << 10)
 
 
 class Arena:
@@ -106,7 +114,8 @@ class Arena:
         self.segments = cython.cast(cython.pointer[Segment], reserve(segments * cython.sizeof(Segment), False))
         self.page_maps = cython.cast(cython.pointer[uint64_t], reserve(segments * 64, False))
         self.heaps = cython.cast(cython.pointer[Heap], reserve(STORES_MAX * cython.sizeof(Heap), False))
-        self.spreads = cython.cast(cython.pointer[Spread], reserve(STORES_MAX * cython.sizeof(Spread), True))
+        self.spreads = cython.cast(cython.pointer[Spread], reserve(STORES_MAX * cython.sizeof(Spread), False))
+        self.frozen_spreads = cython.cast(cython.pointer[Spread], reserve(STORES_MAX * cython.sizeof(Spread), True))
         self.deaths = LinkPool(nbytes // 8)
         self.huge_pages = huge_pages
         if huge_pages:
@@ -133,6 +142,7 @@ class Arena:
         unmap(cython.cast(Bytes, self.page_maps), segments * 64)
         unmap(cython.cast(Bytes, self.heaps), STORES_MAX * cython.sizeof(Heap))
         unmap(cython.cast(Bytes, self.spreads), STORES_MAX * cython.sizeof(Spread))
+        unmap(cython.cast(Bytes, self.frozen_spreads), STORES_MAX * cython.sizeof(Spread))
 
     # Questions about an offset
 
@@ -325,7 +335,11 @@ class Arena:
 
     def _refill(self, store_number: uint32_t, heap: cython.pointer[Heap]) -> cython.bint:
         """Take a new segment to fill."""
-        number: uint32_t = self._take_segments(1, RECORDS, store_number)
+        number: uint32_t = NO_SEGMENT
+        if self.landing_end:
+            number = self._land(store_number)
+        if number == NO_SEGMENT:
+            number = self._take_segments(1, RECORDS, store_number)
         if number == NO_SEGMENT:
             return False
         old_end: uint64_t = heap.bump_end
@@ -359,6 +373,8 @@ class Arena:
     def _find_free(self, count: uint32_t) -> uint32_t:
         """The first of `count` consecutive free segments that may be taken; NO_SEGMENT if there are none."""
         number: uint32_t
+        if self.landing_end:
+            self._leave_landing()
         if not self._can_take(count):
             return NO_SEGMENT
         number = self._search_free(count)
@@ -396,6 +412,8 @@ class Arena:
     def _can_claim(self, first: uint32_t, count: uint32_t) -> cython.bint:
         """True if these segments are free, and may be taken."""
         number: uint32_t = first
+        if self.landing_end:
+            self._leave_landing()
         if first + count > min(self.segment_limit, self.segment_count) or not self._can_take(count):
             return False
         while number < first + count and self.segments[number].kind == FREE:
@@ -432,6 +450,7 @@ class Arena:
 
     def _free_segment(self, number: uint32_t) -> cython.void:
         """Give one segment without live records back to the system."""
+        self.await_clone()
         segment: cython.pointer[Segment] = cython.address(self.segments[number])
         heap: cython.pointer[Heap] = cython.address(self.heaps[segment.store_number])
         if segment.kind == RECORDS:
@@ -471,6 +490,7 @@ class Arena:
 
     def free_node(self, offset: uint64_t, pages: uint32_t) -> cython.void:
         """Take a node's pages back; a child keeps its own view of them."""
+        self.await_clone()
         if self.poison:
             memset(self.base + offset, POISON, cython.cast(cython.size_t, pages) << PAGE_SHIFT)
         if pages <= RUN_MIN_PAGES:
@@ -621,7 +641,7 @@ class Arena:
     def _make_small(self, number: uint32_t) -> cython.void:
         """Back a segment that will stay mostly empty by 4 KiB pages."""
         segment: cython.pointer[Segment] = cython.address(self.segments[number])
-        if self.huge_pages:
+        if self.huge_pages and not segment.small:
             # A Populator may have put a huge page there already.
             give_back(self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE)
             use_huge_pages(self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE, False)
@@ -735,6 +755,8 @@ class Arena:
         if link == 0:
             # Should the links ever run out, a frozen record is freed at once: the child has its own view of it, and the
             # gap is not filled before the child has passed. It costs a copied page of the bitmap.
+            if segment.rank > self.progress[RANK_PASSED]:
+                self.await_clone()
             self._free_now(offset, nbytes)
             return
         self.deaths.links[link].offset = offset
@@ -851,6 +873,7 @@ class Arena:
 
     def _drop_segment(self, number: uint32_t) -> cython.void:
         """Free a segment with all that is in it."""
+        self.await_clone()
         self._forget_deaths(cython.address(self.segments[number]))
         give_back(
             cython.cast(Bytes, self.live + cython.cast(uint64_t, number) * WORDS_PER_SEGMENT),
@@ -872,12 +895,13 @@ class Arena:
 
     # Snapshot
 
-    def open(self, databases: list[int], relocate: bool) -> list[tuple[int, int, int]]:
+    def open(self, databases: list[int], relocate: bool, threaded: bool = False) -> list[tuple[int, int, int]]:
         """Begin a snapshot; `databases` are their stores in order.
 
         Returns each one's (first item, items of keys, items of chunks) in `walk`.
 
         relocate: freeze all segments; False leaves every write to the kernel's copy-on-write.
+        threaded: another thread will clone the process, clone.busy being 1 until it has; `cloned` follows.
         """
         parts: list[tuple[int, int, int]] = self.plan(databases)
         item: uint32_t
@@ -895,7 +919,89 @@ class Arena:
             for store_number in range(self.stores_used):
                 heap = cython.address(self.heaps[store_number])
                 heap.bump = heap.bump_end = heap.gap = heap.gap_end = heap.sweep_end = 0
+        if threaded:
+            self._prepare_landing()
         return parts
+
+    # While a thread clones the process
+
+    def _prepare_landing(self) -> cython.void:
+        """Choose free segments for what is written until the child is there: only these may be written to."""
+        first: uint32_t
+        count: uint32_t = LANDING_SEGMENTS
+        base: Bytes
+        marks: Bytes
+        number: uint32_t
+        self.clone.hidden_count = self.clone.ready_count = 0
+        while count > 1 and count > self._free_segments():
+            count //= 2
+        first = self._find_free(count)
+        while first == NO_SEGMENT and count > 1:
+            count //= 2
+            first = self._find_free(count)
+        if first != NO_SEGMENT:
+            base = self.base + (cython.cast(uint64_t, first) << SEGMENT_SHIFT)
+            marks = cython.cast(Bytes, self.live + cython.cast(uint64_t, first) * WORDS_PER_SEGMENT)
+            self.landing_next = first
+            self.landing_end = first + count
+            if self.huge_pages:
+                # Small pages: what is not written to takes no memory.
+                use_huge_pages(base, cython.cast(uint64_t, count) << SEGMENT_SHIFT, False)
+            self.clone.hidden[0].start = base
+            self.clone.hidden[0].nbytes = cython.cast(uint64_t, count) << SEGMENT_SHIFT
+            self.clone.hidden[1].start = marks
+            self.clone.hidden[1].nbytes = cython.cast(uint64_t, count) * BITMAP_PER_SEGMENT
+            self.clone.hidden_count = 2
+            self.make_ready(cython.cast(Bytes, self.segments + first), count * cython.sizeof(Segment))
+            self.make_ready(marks, cython.cast(uint64_t, count) * BITMAP_PER_SEGMENT)
+            for number in range(min(count, LANDINGS_READY)):
+                self.make_ready(
+                    base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT),
+                    FIRST_LANDING_BYTES if number == 0 else LANDING_BYTES,
+                )
+        self.make_ready(cython.cast(Bytes, self.deaths.links + self.deaths.next_fresh), DEATHS_READY)
+
+    def make_ready(self, start: Bytes, nbytes: uint64_t) -> cython.void:
+        """Have memory that is likely to be written meanwhile touched before: a first touch waits for the clone."""
+        first: uint64_t = cython.cast(uintptr_t, start) & ~cython.cast(uint64_t, 4095)
+        if self.clone.ready_count < CLONE_RANGES:
+            self.clone.ready[self.clone.ready_count].start = cython.cast(Bytes, first)
+            self.clone.ready[self.clone.ready_count].nbytes = (
+                cython.cast(uintptr_t, start) + nbytes - first + 4095
+            ) & ~cython.cast(uint64_t, 4095)
+            self.clone.ready_count += 1
+
+    def _land(self, store_number: uint32_t) -> uint32_t:
+        """A segment for records that are written meanwhile; NO_SEGMENT if there is none left."""
+        number: uint32_t = self.landing_next
+        if (
+            number == self.landing_end
+            or self._free_segments() == 0
+            or self.segments_used >= min(self.segment_limit, self.segment_count)
+        ):
+            return NO_SEGMENT
+        self.landing_next += 1
+        self._claim(number, 1, RECORDS, store_number)
+        self.resident_pages -= resident_of(cython.address(self.segments[number]))
+        self.segments[number].small = True
+        self.resident_pages += resident_of(cython.address(self.segments[number]))
+        return number
+
+    def _leave_landing(self) -> cython.void:
+        """The child is there, or waited for: what is left of these segments is as free as others."""
+        base: Bytes = self.base + (cython.cast(uint64_t, self.landing_next) << SEGMENT_SHIFT)
+        nbytes: uint64_t = cython.cast(uint64_t, self.landing_end - self.landing_next) << SEGMENT_SHIFT
+        self.await_clone()
+        self.landing_end = 0
+        if nbytes:
+            give_back(base, nbytes)
+            if self.huge_pages:
+                use_huge_pages(base, nbytes, True)
+
+    def cloned(self) -> None:
+        """The child is there, or there will be none."""
+        if self.landing_end:
+            self._leave_landing()
 
     def plan(self, databases: list[int]) -> list[tuple[int, int, int]]:
         """Lay down the order in which segments are walked, without a snapshot. Not while one is open.
@@ -923,6 +1029,7 @@ class Arena:
                 self._plan_store(store_number)
                 self.spreads[store_number].walk_first = self.heaps[store_number].walk_first
                 self.spreads[store_number].walk_count = self.heaps[store_number].walk_count
+            self.frozen_spreads[store_number] = self.spreads[store_number]
         for store_number in range(3 * count, self.stores_used):
             if self.spreads[store_number].kind == TYPE_PART:
                 self._plan_store(store_number)
@@ -959,6 +1066,7 @@ class Arena:
 
     def close(self) -> None:
         """The child is gone: thaw everything. Queued deaths are left to `drain`."""
+        self.cloned()
         self.snapshot_is_open = False
         self.relocating = False
         self.progress[RANK_PASSED] = self.walk_len

@@ -15,7 +15,8 @@ fill a node to the brim: those at the left end from its last byte backwards, tho
 that does not fit into its node splits it in halves; what is left of two neighbours after removals becomes one node.
 
 A node is written where it is, also while a snapshot is open: the kernel copies the page that changes, and the child
-keeps its own view of it and of nodes that are freed.
+keeps its own view of it and of nodes that are freed. While the child is being made (saving/fork.py) a change
+waits.
 
 The last element of a node can't be found from its end, so the places of the last few are remembered for some nodes
 (Tail): popping at the right end walks through a node once for every TAIL_PLACES elements.
@@ -165,6 +166,7 @@ class Chains:
 
     def insert(self, chain: cython.pointer[Chain], position: uint64_t, size: uint64_t) -> Bytes:
         """Room for a new element before the one at `position`, behind the last if there is none."""
+        self.arena.await_clone()
         self.reserve()
         if position >= chain.nodes.elements:
             return self._push_right(chain, size)
@@ -174,11 +176,13 @@ class Chains:
 
     def replace(self, chain: cython.pointer[Chain], position: uint64_t, size: uint64_t) -> Bytes:
         """Room for an element in place of the one at `position`, whose bytes are lost if the size is another."""
+        self.arena.await_clone()
         self.reserve()
         return self._put(chain, position, True, size)
 
     def remove(self, chain: cython.pointer[Chain], position: uint64_t, count: uint64_t) -> cython.void:
         """Take out elements from `position` on, no more than there are."""
+        self.arena.await_clone()
         cursor: SequenceCursor
         state: cython.pointer[SequenceState] = cython.address(chain.nodes)
         index: uint32_t = 0
@@ -221,6 +225,7 @@ class Chains:
         from_end: cython.bint,
     ) -> uint64_t:
         """Remove at most `limit` elements (RDB strings) with this text; returns how many were removed."""
+        self.arena.await_clone()
         cursor: SequenceCursor
         state: cython.pointer[SequenceState] = cython.address(chain.nodes)
         position: uint64_t = state.elements if from_end else 0  # of the node's first element
@@ -323,6 +328,7 @@ class Chains:
 
     def copy(self, source: cython.pointer[Chain], target: cython.pointer[Chain]) -> cython.int:
         """Fill an empty chain, which knows its stores, with the elements of another one."""
+        self.arena.await_clone()
         cursor: SequenceCursor
         offset: uint64_t
         new: uint64_t
@@ -347,6 +353,7 @@ class Chains:
 
     def share_with(self, chain: cython.pointer[Chain], shared: uint32_t) -> cython.int:
         """Move the nodes that lie in a shared store to another one."""
+        self.arena.await_clone()
         cursor: SequenceCursor
         state: cython.pointer[SequenceState] = cython.address(chain.nodes)
         taken: uint64_t[SHARED_PAGES]
@@ -395,6 +402,7 @@ class Chains:
 
     def clear(self, chain: cython.pointer[Chain]) -> cython.void:
         """Remove all elements, node by node."""
+        self.arena.await_clone()
         cursor: SequenceCursor
         there: cython.bint = self.sequences.first(cython.address(chain.nodes), cython.address(cursor))
         while there:
@@ -404,6 +412,8 @@ class Chains:
 
     def forget(self, chain: cython.pointer[Chain]) -> cython.void:
         """The same for a chain whose store the caller drops: only its nodes elsewhere are freed."""
+        if chain.shared_pages:
+            self.arena.await_clone()
         cursor: SequenceCursor
         offset: uint64_t
         there: cython.bint = chain.shared_pages > 0 and self.sequences.first(

@@ -38,6 +38,7 @@ MADV_REMOVE = cython.declare(cython.int, 9)  # madvise(2) advice, Linux
 LOG_MIN = cython.declare(uint64_t, 1 << 20)
 LOG_SHARE = cython.declare(uint64_t, 50)
 LOG_ROOM_MIN = cython.declare(uint64_t, 16 << 20)
+LANDINGS_READY = cython.declare(uint64_t, 4)  # segments
 
 
 class Changes:
@@ -168,6 +169,15 @@ class Changes:
         self.interval += 1
         self._settle_homes(homes)
         self._fill(1 - self.filling)
+        self._make_ready()
+
+    def _make_ready(self) -> None:
+        """Where a thread is about to fork: marks of what is written meanwhile must not wait for memory."""
+        first: uint64_t = self.arena.landing_next
+        count: uint64_t = min(self.arena.landing_end - first, LANDINGS_READY) if self.arena.landing_end else 0
+        if count:
+            self.arena.make_ready(self.maps[self.filling] + first * BITMAP_PER_SEGMENT, count * BITMAP_PER_SEGMENT)
+            self.arena.make_ready(self.arena.touched + first, count)
 
     def settle(self, saved: bool, cleared: bool = False) -> None:
         """The save is over. cleared: its child has cleared the map that it was handed."""

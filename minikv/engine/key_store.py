@@ -372,6 +372,7 @@ class KeyStore:
         new_data: Bytes
         self.stores.reserve()
         if self.arena.is_jumbo(offset):
+            self.arena.await_clone()
             size = old_size + new_len - old_len
             if new_len == old_len or self.arena.grow_in_place(offset, old_size, size):
                 mark(self.arena, offset)
@@ -427,6 +428,8 @@ class KeyStore:
         self.stores.reserve_again()
         if self.arena.is_jumbo(offset) or (body != record and at_ms and not self.arena.is_frozen(offset)):
             mark(self.arena, offset)
+            if self.arena.is_jumbo(offset):
+                self.arena.await_clone()
             memcpy(record + 1, cython.address(at_ms), 8)
             return self._move_expiry(hash_, old_ms, at_ms)
         size = body_size + (EXPIRY_SIZE if at_ms else 0)

@@ -8,12 +8,29 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_mutex_lock(pthread_mutex_t *mutex)
     int pthread_mutex_unlock(pthread_mutex_t *mutex)
 
+cdef extern from * nogil:
+    uint32_t __atomic_load_n(const uint32_t *word, int order) noexcept
+    void __atomic_store_n(uint32_t *word, uint32_t value, int order) noexcept
+    int __ATOMIC_ACQUIRE
+    int __ATOMIC_RELEASE
+
+cdef extern from "<sys/syscall.h>" nogil:
+    long SYS_futex
+
+cdef extern from "<linux/futex.h>" nogil:
+    int FUTEX_WAIT_PRIVATE
+    int FUTEX_WAKE_PRIVATE
+
+cdef extern from "<unistd.h>" nogil:
+    long syscall(long number, ...) noexcept
+
 cdef enum:
     BLOCK_SHIFT = 12
     BLOCK_SIZE = 4096
     HUGE_SIZE = 2097152
     BLOCKS_PER_HUGE_PAGE = 512
     RESERVATIONS = 4096
+    CLONE_RANGES = 12
 
 cdef struct Reservation:
     uintptr_t start
@@ -22,6 +39,26 @@ cdef struct Reservation:
 cdef struct Mapping:                # memory of a process that has no other: grows on demand; zeroed: none
     uint8_t *start
     uint64_t nbytes
+
+cdef struct Range:
+    uint8_t *start
+    uint64_t nbytes
+
+cdef struct CloneSetup:             # of a clone of this process that a thread makes while others go on writing (saving/fork.py)
+    uint32_t busy                   # 1 from the moment whose state the child shall see until it is there; see wait_while
+    uint32_t hidden_count
+    uint32_t ready_count
+    Range hidden[CLONE_RANGES]      # memory that is written meanwhile: this child does not inherit it
+    Range ready[CLONE_RANGES]       # memory that is likely to be written meanwhile: touched before
+
+
+cdef inline bint is_set(const uint32_t *word) noexcept nogil:
+    return __atomic_load_n(word, __ATOMIC_ACQUIRE) != 0
+
+
+cdef void wait_while(uint32_t *word, uint32_t value) noexcept nogil
+cdef void wake(uint32_t *word, uint32_t value) noexcept nogil
+cdef void keep_from_children(uint8_t *start, uint64_t nbytes, bint kept) noexcept nogil
 
 cdef uint8_t *reserve(size_t nbytes, bint inherited) except NULL
 cdef uint8_t *try_reserve(size_t nbytes, bint inherited) noexcept nogil

@@ -35,6 +35,7 @@ from minikv.errors import ArenaFull
 # madvise(2) advice, Linux
 MADV_DONTNEED = cython.declare(cython.int, 4)
 MADV_DONTFORK = cython.declare(cython.int, 10)
+MADV_DOFORK = cython.declare(cython.int, 11)
 MADV_HUGEPAGE = cython.declare(cython.int, 14)
 MADV_NOHUGEPAGE = cython.declare(cython.int, 15)
 MADV_COLLAPSE = cython.declare(cython.int, 25)
@@ -108,6 +109,23 @@ def give_back(start: cython.pointer[uint8_t], nbytes: cython.size_t) -> cython.v
 def populate(start: cython.pointer[uint8_t], nbytes: cython.size_t) -> cython.bint:
     """Put memory behind whole pages, as writing to them would; False if the kernel can't or won't."""
     return madvise(start, nbytes, MADV_POPULATE_WRITE) == 0
+
+
+def keep_from_children(start: cython.pointer[uint8_t], nbytes: uint64_t, kept: cython.bint) -> cython.void:
+    """Let children that come from now on not inherit these pages, or inherit them again."""
+    madvise(start, nbytes, MADV_DONTFORK if kept else MADV_DOFORK)
+
+
+def wait_while(word: cython.pointer[uint32_t], value: uint32_t) -> cython.void:
+    """Sleep until another thread has given the word another value with `wake`."""
+    while __atomic_load_n(word, __ATOMIC_ACQUIRE) == value:
+        syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, cython.NULL, cython.NULL, 0)
+
+
+def wake(word: cython.pointer[uint32_t], value: uint32_t) -> cython.void:
+    """Give the word a value, and wake who waits for that."""
+    __atomic_store_n(word, value, __ATOMIC_RELEASE)
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 0x7FFFFFFF, cython.NULL, cython.NULL, 0)
 
 
 def unmap(start: cython.pointer[uint8_t], nbytes: cython.size_t) -> cython.void:

@@ -860,7 +860,7 @@ class Walker:
         self.arena = arena
         self.walk.base = arena.base
         self.walk.live = arena.live
-        self.walk.spreads = arena.spreads
+        self.walk.spreads = arena.frozen_spreads
         self.walk.items = arena.walk
         self.walk.progress = arena.progress
         self.walk.item_count = arena.walk_len
@@ -956,6 +956,7 @@ def elements_bytes(stores: Stores, kind: uint8_t, payload: Bytes, compress: cyth
     parts: list = []
     walk.compress = compress
     walk.kind = kind
+    walk.spreads = stores.arena.spreads
     walk.spread = walk.spread_end
     if spread:
         if kind == TYPE_HASH_TTL:

@@ -65,7 +65,7 @@ cdef class Keyspace:
     cdef int tell(self, int event_class, bytes event, int number, bytes key) except -1
     cdef uint64_t claimed(self) noexcept
     cdef void measure_slack(self) noexcept
-    cdef list walk_parts(self, bint relocate, bint opening)
+    cdef list walk_parts(self, bint relocate, bint opening, bint threaded)
     cdef uint64_t random(self) noexcept nogil
     cdef uint32_t aged_frequency(self, uint32_t clock) noexcept nogil
 

@@ -26,7 +26,7 @@ from cython.cimports.minikv.engine.arena import GRANULE, SEGMENT_SHIFT, Arena, m
 from cython.cimports.minikv.engine.chunks import root_of
 from cython.cimports.minikv.engine.int64 import INT64_DIGITS, format_int64, parse_int64
 from cython.cimports.minikv.engine.key_store import KeyStore
-from cython.cimports.minikv.engine.memory import BlockPool
+from cython.cimports.minikv.engine.memory import BLOCK_SHIFT, BlockPool, is_set
 from cython.cimports.minikv.engine.ordered import OrderedState
 from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, packed_count
 from cython.cimports.minikv.engine.populate import Populator
@@ -84,6 +84,8 @@ CLOCK_MASK = cython.declare(uint32_t, 0xFFFFFF)
 LFU_NEW_KEY = cython.declare(uint32_t, 5)
 # Deaths carried out by one call of `evacuate`: well under a millisecond.
 DEATHS_PER_CALL = cython.declare(uint64_t, 10_000)
+# Blocks of tables and trees that writes may begin while a thread clones the process, in bytes.
+BLOCKS_READY = cython.declare(uint64_t, 256 << 10)
 BLOCKS_PER_CALL = cython.declare(uint32_t, 256)
 # What a record takes beside key and value, rounded to granules, and what indexes may take beside a block per key.
 RECORD_OVERHEAD = cython.declare(uint64_t, 48)
@@ -294,6 +296,8 @@ class Keyspace:
         """
         time: timespec
         until_ns: int64_t
+        if is_set(cython.address(self.arena.clone.busy)):
+            return 1  # giving memory back would wait for the clone
         clock_gettime(CLOCK_MONOTONIC, cython.address(time))
         until_ns = cython.cast(int64_t, time.tv_sec) * 1000000000 + time.tv_nsec + budget_us * 1000
         self.used_bytes  # noqa: B018  keeps the peak
@@ -465,10 +469,21 @@ class Keyspace:
         """Whether a field of any hash expires."""
         return sum([database.hashes_with_ttls for database in self.databases]) > 0
 
-    def snapshot_open(self, relocate: bool) -> None:
-        """Freeze what is there, right before the fork. relocate: writes go elsewhere; else the kernel copies pages."""
+    def snapshot_open(self, relocate: bool, threaded: bool = False) -> None:
+        """Freeze what is there, right before the fork. relocate: writes go elsewhere; else the kernel copies pages.
+
+        threaded: writes that come before the child is there go where it does not look; call `snapshot_cloned` then.
+        """
         assert not self.arena.snapshot_is_open, "a snapshot is open"
-        self.parts = self.walk_parts(relocate, True)
+        self.parts = self.walk_parts(relocate, True, threaded)
+        if threaded:
+            self.arena.make_ready(
+                self.pool.base + (cython.cast(uint64_t, self.pool.next_fresh) << BLOCK_SHIFT), BLOCKS_READY
+            )
+
+    def snapshot_cloned(self) -> None:
+        """The child is there: nothing is left of what `threaded` has prepared."""
+        self.arena.cloned()
 
     def snapshot_close(self) -> None:
         """The child is gone, or there was none."""
@@ -476,10 +491,10 @@ class Keyspace:
         self.arena.close()
         self.parts = None
 
-    def walk_parts(self, relocate: cython.bint, opening: cython.bint) -> list:
+    def walk_parts(self, relocate: cython.bint, opening: cython.bint, threaded: cython.bint) -> list:
         database: Database
         stores = [database.store.number for database in self.databases]
-        items = self.arena.open(stores, relocate) if opening else self.arena.plan(stores)
+        items = self.arena.open(stores, relocate, threaded) if opening else self.arena.plan(stores)
         return [
             (
                 database.number,
@@ -498,7 +513,7 @@ class Keyspace:
         """
         return Walker(
             self.arena,
-            self.parts if self.parts is not None else self.walk_parts(False, False),
+            self.parts if self.parts is not None else self.walk_parts(False, False, False),
             self.stores.changes if layer else None,
         )
 

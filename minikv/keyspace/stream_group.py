@@ -790,6 +790,7 @@ class LargeGroup(Group):
                 self.remove_owned(owned)
                 found = self.table.at(place)
             self.table.stores.touch(self.table.number)
+            self.table.stores.arena.await_clone()
             memcpy(found, row, PENDING_ROW)
             return 0
         self.insert_owned(owned)

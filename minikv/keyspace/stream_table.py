@@ -186,6 +186,7 @@ class ConsumerTable(StreamTable):
         """Change when a consumer was last seen, as pages allow."""
         place: uint64_t = 0
         self.stores.touch(self.number)
+        self.stores.arena.await_clone()
         memcpy(seen_at(self.start(number, cython.address(place))), cython.address(seen_ms), CONSUMER_TIME)
 
     def all_seen_ms(self) -> list:

@@ -1,6 +1,8 @@
 cimport cython
 from libc.stdint cimport uint8_t, uint64_t
 
+from minikv.rdb.read_ahead cimport ReadAhead
+
 
 @cython.final
 cdef class Text:                    # a string that was read; RdbInput.data() tells where its bytes are
@@ -16,13 +18,15 @@ cdef class Text:                    # a string that was read; RdbInput.data() te
 @cython.final
 cdef class RdbInput:
     cdef int fd                     # -1: the buffer holds all there is
+    cdef ReadAhead ahead            # reads a large file, or None
     cdef object owner               # of a buffer that is not ours
     cdef readonly uint64_t size     # bytes of the whole
     cdef bint verify
     cdef uint64_t checksum          # of the bytes before `summed`
 
-    cdef uint8_t *buffer
-    cdef uint64_t capacity
+    cdef uint8_t *buffer            # `own`, or what `ahead` lends
+    cdef uint8_t *own               # NULL: the buffer is `owner`'s
+    cdef uint64_t capacity          # of `own`
     cdef uint64_t base              # offset in the file of the buffer's first byte
     cdef uint64_t at                # in the buffer: next byte to be understood
     cdef uint64_t tail              # in the buffer: end of what was read
@@ -60,6 +64,8 @@ cdef class RdbInput:
 
     cdef void sum_up(self) noexcept
     cdef int _refill(self, uint64_t nbytes) except -1
+    cdef int _borrow(self, uint64_t keep) except -1
+    cdef void _rebase(self, uint64_t keep) noexcept
     cdef int _grow(self, uint64_t nbytes) except -1
     cdef Py_ssize_t _read_into(self, uint8_t *start, uint64_t nbytes) except -1
     cdef void _sum(self, uint8_t *start, uint64_t nbytes) noexcept

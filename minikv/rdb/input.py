@@ -2,8 +2,8 @@
 # distutils: extra_compile_args = -O3
 """The bytes of an RDB file or of a DUMP payload: numbers, lengths and strings, one after another.
 
-File bytes are read into one buffer, checksummed and parsed there. Only a large string is read straight to
-its destination. A payload in memory is its own buffer.
+File bytes are read into one buffer (of a large file ahead, see read_ahead), checksummed and parsed there. Only a large
+string is read straight to its destination. A payload in memory is its own buffer.
 
     base                                    offset in the file of the buffer's first byte
       |---- checksummed ----|---- read ----|---- ahead ----|
@@ -40,6 +40,7 @@ from cython.cimports.minikv.rdb.format import (
     SPECIAL_LZF,
 )
 from cython.cimports.minikv.rdb.pointers import Bytes, ConstBytes
+from cython.cimports.minikv.rdb.read_ahead import HEADROOM, ReadAhead, read_ahead
 from cython.cimports.posix.unistd import read
 
 from minikv.errors import RdbError
@@ -84,8 +85,7 @@ class RdbInput:
     """One pass over the bytes; see the module's head. file_input() and memory_input() make one."""
 
     def __dealloc__(self):
-        if self.fd >= 0:  # `owner` may be gone already
-            free(self.buffer)
+        free(self.own)
 
     def offset(self) -> uint64_t:
         """Bytes parsed so far."""
@@ -136,16 +136,27 @@ class RdbInput:
         keep: uint64_t = min(self.held, self.at)
         self.need_no_more(nbytes)
         self.sum_up()
-        if keep:
+        if (
+            self.ahead is not None
+            and self.tail - keep <= HEADROOM
+            and self.at + nbytes <= self.tail + self.ahead.next_len()
+        ):
+            self._borrow(keep)
+            if self.tail - self.at >= nbytes:
+                return 0
+            keep = 0
+        if self.buffer != self.own:
+            if self.tail - keep > self.capacity:
+                self._grow(self.tail - keep)
+            memcpy(self.own, self.buffer + keep, self.tail - keep)
+            self.buffer = self.own
+            self._rebase(keep)
+        elif keep:
             memmove(self.buffer, self.buffer + keep, self.tail - keep)
-            self.base += keep
-            self.at -= keep
-            self.tail -= keep
-            self.summed -= keep
-            if self.held != NOT_HELD:
-                self.held = 0
+            self._rebase(keep)
         if self.at + nbytes > self.capacity:
             self._grow(self.at + nbytes)
+            self.buffer = self.own
         while self.tail - self.at < nbytes:
             room = min(self.capacity - self.tail, self.size - (self.base + self.tail))
             got = self._read_into(self.buffer + self.tail, min(room, READ_LEN))
@@ -156,17 +167,49 @@ class RdbInput:
 
     def _grow(self, nbytes: uint64_t) -> cython.int:
         """Grow the buffer for a long string; the file is known to have as many bytes."""
-        larger: Bytes = cython.cast(Bytes, realloc(self.buffer, nbytes))
+        larger: Bytes = cython.cast(Bytes, realloc(self.own, nbytes))
         if larger == cython.NULL:
             raise MemoryError
-        self.buffer = larger
+        self.own = larger
         self.capacity = nbytes
         return 0
+
+    def _borrow(self, keep: uint64_t) -> cython.int:
+        """Go on in the next block of the file, with what is kept before it."""
+        got: cython.Py_ssize_t
+        start: Bytes = cython.NULL
+        rest: uint64_t = self.tail - keep
+        with cython.nogil:
+            got = self.ahead.lend(self.buffer + keep, rest, cython.address(start))
+        if got < 0:
+            raise OSError(-got, os.strerror(-got))
+        self.buffer = start
+        self._rebase(keep)
+        self.tail = rest + got
+        if got == 0:  # the file was truncated meanwhile
+            self.fail(TRUNCATED)
+        return 0
+
+    def _rebase(self, keep: uint64_t) -> cython.void:
+        """The buffer begins `keep` bytes later."""
+        self.base += keep
+        self.at -= keep
+        self.tail -= keep
+        self.summed -= keep
+        if self.held != NOT_HELD:
+            self.held = 0
 
     def _read_into(self, start: Bytes, nbytes: uint64_t) -> cython.Py_ssize_t:
         """Bytes read; 0 at the end of the file."""
         got: cython.Py_ssize_t = -1
         error: cython.int = EINTR
+        ahead: ReadAhead = self.ahead
+        if ahead is not None:
+            with cython.nogil:
+                got = ahead.take(start, nbytes)
+            if got < 0:
+                raise OSError(-got, os.strerror(-got))
+            return got
         while got < 0 and error == EINTR:
             with cython.nogil:
                 got = read(self.fd, start, nbytes)
@@ -353,12 +396,13 @@ def file_input(fd: cython.int, verify: cython.bint) -> RdbInput:
     """An input for a file from its beginning; verify: compute the checksum."""
     source: RdbInput = RdbInput.__new__(RdbInput)
     source.capacity = BUFFER_LEN
-    source.buffer = cython.cast(Bytes, malloc(source.capacity))
-    if source.buffer == cython.NULL:
+    source.own = source.buffer = cython.cast(Bytes, malloc(source.capacity))
+    if source.own == cython.NULL:
         raise MemoryError
     source.fd = fd
     source.verify = verify
     source.size = os.fstat(fd).st_size
+    source.ahead = read_ahead(fd, source.size)
     source.held = NOT_HELD
     return source
 

@@ -108,6 +108,11 @@ class RdbReader:
         return self._source.offset()
 
     @property
+    def direct_bytes(self) -> int:
+        """Those of them that came from the disk, past the page cache."""
+        return 0 if self._source.ahead is None else self._source.ahead.direct_bytes
+
+    @property
     def key(self) -> bytes | None:
         """The key of the current record; None outside records or if it was not read yet."""
         values: ValueReader = self._values

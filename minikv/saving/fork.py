@@ -9,11 +9,14 @@ none of it. So `hide` marks, once and for good, every mapping MADV_DONTFORK but
 
     the arena and all else that engine.memory has reserved (which says of itself what is inherited)
     the modules that the child's code lies in, the C library, and the loader (Python has it bind all names at once)
-    the stack, the thread's own storage around errno, and what the kernel maps
+    the stack and the own storage of the thread that forks, and what the kernel maps
     memory that is shared
 
 What comes later is hidden as it comes (heap.py), or when `hide` is called again. A process that has called it can start
 programs (vfork, posix_spawn), but an ordinary fork would get a child that cannot even return.
+
+Where a thread forks while others go on (fork_thread.py), the main thread's stack and the C library's variables are
+hidden, too, and the child gets a copy of the latter.
 
 The C library's fork is not asked: it would lock the allocator and run handlers for a child that has neither. The child
 is a batch process, whose waking takes the processor from nobody; an ordinary one where the kernel forbids that, or if
@@ -23,10 +26,16 @@ this process has a policy of its own already.
 import cython
 from cython.cimports.libc.errno import errno
 from cython.cimports.libc.signal import SIGCHLD
-from cython.cimports.libc.stdint import int64_t, uint64_t, uintptr_t
+from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t, uintptr_t
+from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.changes import clear_map
 from cython.cimports.minikv.engine.lzf import lzf_compress
-from cython.cimports.minikv.engine.memory import give_back, hide_unless_reserved
+from cython.cimports.minikv.engine.memory import (
+    give_back,
+    hide_unless_reserved,
+    try_reserve,
+    use_huge_pages,
+)
 from cython.cimports.minikv.engine.stream_tail import tail_fill
 from cython.cimports.minikv.engine.walker import walk_fill
 from cython.cimports.minikv.rdb.crc64 import crc64
@@ -42,6 +51,8 @@ from cython.cimports.minikv.saving.linux import (
     SCHED_OTHER,
     Segment,
     SYS_clone,
+    SYS_mremap,
+    SYS_sched_setaffinity,
     dl_iterate_phdr,
     dl_phdr_info,
     getauxval,
@@ -72,17 +83,27 @@ THREAD_LEN = cython.declare(uint64_t, 128 << 10)  # of a thread's own storage, a
 LINE_FEED = cython.declare(cython.char, 10)
 SPACE = cython.declare(cython.char, 32)
 ZERO = cython.declare(cython.char, 48)
+MREMAP_MAYMOVE = cython.declare(cython.ulong, 1)  # mremap(2) flags, Linux
+MREMAP_FIXED = cython.declare(cython.ulong, 2)
 BRACKET = cython.declare(cython.char, 91)
 LETTER_A = cython.declare(cython.char, 97)
 LETTER_H = cython.declare(cython.char, 104)
 LETTER_P = cython.declare(cython.char, 112)
+LETTER_S = cython.declare(cython.char, 115)
+LETTER_W = cython.declare(cython.char, 119)
+CLOSING_BRACKET = cython.declare(cython.char, 93)
 
 RegionsP = cython.typedef(cython.pointer[cython.const[Regions]])
 RegionP = cython.typedef(cython.pointer[cython.const[Region]])
 
 
-def fork_for(save: cython.pointer[Save], ns: cython.pointer[cython.ulonglong]) -> cython.int:
-    """The pid of a child that carries out the save, or minus errno; `ns`: how long the fork took."""
+def fork_for(
+    save: cython.pointer[Save], ns: cython.pointer[cython.ulonglong], data: cython.pointer[cython.const[CopiedData]]
+) -> cython.int:
+    """The pid of a child that carries out the save, or minus errno; `ns`: how long the fork took.
+
+    data: what the child gets as a copy; NULL: nothing.
+    """
     every = cython.declare(sigset_t)
     before = cython.declare(sigset_t)
     param = cython.declare(sched_param)
@@ -109,6 +130,10 @@ def fork_for(save: cython.pointer[Save], ns: cython.pointer[cython.ulonglong]) -
         cython.cast(cython.ulong, 0),
     )
     if pid == 0:
+        if data != cython.NULL:
+            restore_data(data)
+            if data.cpus_len:
+                syscall(SYS_sched_setaffinity, 0, data.cpus_len, data.cpus)
         run_child(save)
     error = errno
     ns[0] = monotonic_ns() - began
@@ -116,6 +141,35 @@ def fork_for(save: cython.pointer[Save], ns: cython.pointer[cython.ulonglong]) -
         sched_setscheduler(0, SCHED_OTHER, cython.address(param))
     sigprocmask(SIG_SETMASK, cython.address(before), cython.NULL)
     return -error if pid < 0 else cython.cast(cython.int, pid)
+
+
+def copy_data(data: cython.pointer[cython.const[CopiedData]]) -> cython.void:
+    """Copy what the next child shall have in place of what is hidden."""
+    number: cython.int
+    to: cython.pointer[uint8_t] = data.copy
+    nbytes: uint64_t
+    for number in range(data.count):
+        nbytes = data.regions[number].end - data.regions[number].start
+        memcpy(to, cython.cast(cython.p_void, cython.cast(uintptr_t, data.regions[number].start)), nbytes)
+        to += nbytes
+
+
+def restore_data(data: cython.pointer[cython.const[CopiedData]]) -> cython.void:
+    """Move it to where it belongs. The C library has no variables before: nothing but `syscall` may be called."""
+    number: cython.int
+    at: cython.pointer[uint8_t] = data.copy
+    nbytes: uint64_t
+    for number in range(data.count):
+        nbytes = data.regions[number].end - data.regions[number].start
+        syscall(
+            SYS_mremap,
+            at,
+            cython.cast(cython.ulong, nbytes),
+            cython.cast(cython.ulong, nbytes),
+            cython.cast(cython.ulong, MREMAP_MAYMOVE | MREMAP_FIXED),
+            cython.cast(cython.ulong, data.regions[number].start),
+        )
+        at += nbytes
 
 
 # -- what a child does not get
@@ -131,35 +185,59 @@ def hide(thread: int) -> int:
     count: cython.int
     address: uint64_t = thread
     with cython.nogil:
-        count = hide_mappings(address)
+        count = hide_mappings(address, cython.NULL)
     return count
 
 
-def hide_mappings(thread: uint64_t) -> cython.int:
+def hide_mappings(thread: uint64_t, data: cython.pointer[CopiedData]) -> cython.int:
+    """data: for a thread that forks while others go on. It fills with what is hidden and copied, at the first call."""
     modules: Regions
+    found: CopiedData
+    number: cython.int
     count: cython.int = 0
     text: cython.p_void
+    memset(cython.address(found), 0, cython.sizeof(CopiedData))
     if MINIKV_SANITIZED or not find_modules(cython.address(modules)):
         return 0
     text = mmap(cython.NULL, TEXT_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     if text == MAP_FAILED:
         return 0
     if read_maps(cython.cast(cython.p_char, text)):
-        count = hide_listed(cython.cast(cython.p_char, text), cython.address(modules), thread)
+        count = hide_listed(
+            cython.cast(cython.p_char, text),
+            cython.address(modules),
+            thread,
+            cython.address(found) if data != cython.NULL else cython.NULL,
+        )
     munmap(text, TEXT_LEN)
+    if data != cython.NULL and data.count == 0 and found.count:
+        found.copy = try_reserve(found.nbytes, True)
+        if found.copy != cython.NULL:
+            use_huge_pages(found.copy, found.nbytes, False)
+            data[0] = found
+            for number in range(found.count):
+                count += hide_unless_reserved(
+                    found.regions[number].start, found.regions[number].end - found.regions[number].start
+                )
     return count
 
 
-def hide_listed(at: cython.p_char, modules: RegionsP, thread: uint64_t) -> cython.int:
-    """What the text of /proc/self/maps tells of."""
+def hide_listed(
+    at: cython.p_char, modules: RegionsP, thread: uint64_t, found: cython.pointer[CopiedData]
+) -> cython.int:
+    """What the text of /proc/self/maps tells of. found: NULL, or filled with what is to be hidden and copied."""
     region: Region
     end: uint64_t
-    is_special: cython.bint = False
+    flags: cython.int = 0
     count: cython.int = 0
     while at[0]:
-        at = parse_region(at, cython.address(region), cython.address(is_special))
-        if is_special:
+        at = parse_region(at, cython.address(region), cython.address(flags))
+        if flags & STACK and found != cython.NULL:
+            count += hide_unless_reserved(region.start, region.end - region.start)
+        if flags & (SHARED | KERNELS):
             continue
+        if flags & WRITABLE and found != cython.NULL:
+            note_copied(cython.address(region), modules, found)
         if has(cython.address(region), thread):
             # The kernel makes one of what lies side by side: there may be heap on both sides of it.
             end = region.end
@@ -180,6 +258,27 @@ def note_heap(region: RegionP, kept: RegionsP) -> cython.void:
         if kept.regions[number].start < region.end and start < kept.regions[number].end:
             start = kept.regions[number].end
     heap_starts_at(start)
+
+
+def note_copied(region: RegionP, modules: RegionsP, found: cython.pointer[CopiedData]) -> cython.void:
+    """Note the part of a mapping that has variables of the C library."""
+    number: cython.int
+    start: uint64_t
+    end: uint64_t
+    for number in range(modules.count):
+        start = max(region.start, modules.regions[number].start)
+        end = min(region.end, modules.regions[number].end)
+        if (
+            start < end
+            and has(
+                cython.address(modules.regions[number]), cython.cast(uintptr_t, cython.cast(cython.p_void, syscall))
+            )
+            and found.count < COPIED_REGIONS
+        ):
+            found.regions[found.count].start = start
+            found.regions[found.count].end = end
+            found.count += 1
+            found.nbytes += end - start
 
 
 def hide_but(start: uint64_t, end: uint64_t, kept: RegionsP) -> cython.int:
@@ -263,22 +362,19 @@ def read_maps(text: cython.p_char) -> cython.bint:
     return taken == 0
 
 
-def parse_region(
-    at: cython.p_char, found: cython.pointer[Region], is_special: cython.pointer[cython.bint]
-) -> cython.p_char:
-    """A line:  start-end perms offset device inode [path]. The place behind it; whether it is shared, the stack, or the
-    kernel's.
-    """
+def parse_region(at: cython.p_char, found: cython.pointer[Region], flags: cython.pointer[cython.int]) -> cython.p_char:
+    """A line:  start-end perms offset device inode [path]. The place behind it."""
     field: cython.int
     at = parse_hexadecimal(at, cython.address(found.start)) + 1
     at = parse_hexadecimal(at, cython.address(found.end)) + 1
-    is_special[0] = at[3] != LETTER_P
+    flags[0] = (SHARED if at[3] != LETTER_P else 0) | (WRITABLE if at[1] == LETTER_W else 0)
     for field in range(4):  # perms, offset, device, inode
         while at[0] != SPACE and at[0] != LINE_FEED:
             at += 1
         while at[0] == SPACE:
             at += 1
-    is_special[0] = is_special[0] or (at[0] == BRACKET and at[1] != LETTER_H)  # not [heap]
+    if at[0] == BRACKET and at[1] != LETTER_H:  # not [heap]
+        flags[0] |= KERNELS | (STACK if at[1] == LETTER_S and at[6] == CLOSING_BRACKET else 0)
     while at[0] != LINE_FEED:
         at += 1
     return at + 1

@@ -11,6 +11,7 @@ cdef extern from "<sched.h>" nogil:
     struct sched_param:
         int sched_priority
 
+    int sched_getcpu()
     int sched_getscheduler(int pid)
     int sched_setscheduler(int pid, int policy, const sched_param *param)
 
@@ -32,6 +33,10 @@ cdef extern from "<linux/aio_abi.h>" nogil:
 
 cdef extern from "<sys/syscall.h>" nogil:
     long SYS_clone
+    long SYS_mremap
+    long SYS_gettid
+    long SYS_sched_getaffinity
+    long SYS_sched_setaffinity
     long SYS_close_range
     long SYS_io_setup
     long SYS_io_destroy

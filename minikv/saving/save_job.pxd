@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint64_t
 
 from minikv.engine.walker cimport Walker
+from minikv.saving.fork_thread cimport ForkThread
 from minikv.saving.save cimport Save
 
 
@@ -13,6 +14,7 @@ cdef class SaveJob:
     cdef uint64_t strings_len
     cdef uint64_t strings_used
     cdef Walker walker              # owns the walk
+    cdef readonly ForkThread thread # None: who asks for a fork makes it
 
     cdef char *keep(self, bytes data) except NULL
     cdef char **keep_list(self, list items) except NULL

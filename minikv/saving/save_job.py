@@ -3,7 +3,7 @@
 
     prepare                 what to save, and where; for a child, what it needs besides
     write, commit, abort    the steps of save.py in this process, without the interpreter's lock
-    fork                    all of them in a child
+    fork                    all of them in a child; or begin_fork, and forked when it is there
     release                 give the memory back
 
 One SaveJob serves one save after the other. What a child needs is copied into memory that it inherits.
@@ -36,6 +36,7 @@ from cython.cimports.minikv.saving.dump_file import (
     CALLS,
 )
 from cython.cimports.minikv.saving.fork import fork_for
+from cython.cimports.minikv.saving.fork_thread import ForkThread
 from cython.cimports.minikv.saving.save import (
     ERROR_ROOM,
     ERRORS,
@@ -68,6 +69,13 @@ CALLS_BY_NAME = {
     "fork": CALL_FORK,
     "append": CALL_APPEND,
 }
+
+
+@cython.cfunc
+def pid_or_error(pid: cython.int) -> object:
+    if pid < 0:
+        raise OSError(-pid, os.strerror(-pid))
+    return pid
 
 
 class SaveJob:
@@ -242,14 +250,38 @@ class SaveJob:
 
     # -- in a child
 
+    def start_thread(self) -> bool:
+        """Let a thread make all forks from now on, if there can be one."""
+        thread: ForkThread = ForkThread()
+        if self.thread is None and thread.start():
+            self.thread = thread
+        return self.thread is not None
+
     def fork(self) -> tuple:
         """The pid of a child that carries it out, and the nanoseconds that the fork took; OSError."""
         ns: cython.ulonglong = 0
+        if self.thread is not None:
+            self.begin_fork()
+            self.await_fork()
+            return self.forked()
         self.save.fork_began_ns = monotonic_ns()
-        pid: cython.int = fork_for(self.save, cython.address(ns))
-        if pid < 0:
-            raise OSError(-pid, os.strerror(-pid))
-        return pid, ns
+        pid: cython.int = fork_for(self.save, cython.address(ns), cython.NULL)
+        return pid_or_error(pid), ns
+
+    def begin_fork(self) -> None:
+        """Let the thread fork; until it has, the arena is written to as Arena.open says."""
+        self.save.fork_began_ns = monotonic_ns()
+        self.thread.begin(self.save, cython.address(self.walker.arena.clone))
+
+    def await_fork(self) -> None:
+        """Wait until it has."""
+        self.thread.wait()
+
+    def forked(self) -> object:
+        """The same as `fork` returns or raises; None: not yet."""
+        if not self.thread.done():
+            return None
+        return pid_or_error(self.thread.state.pid), self.thread.state.ns
 
     # -- how it went
 

@@ -1,9 +1,12 @@
 """BGSAVE: fork a child that writes the dump, follow it, and report what it costs.
 
-    idle --bgsave()--> running --the child's end--> idle
-                         |  kill_child(), cancel(): SIGUSR1, then SIGKILL
-                         |  every second: progress and growth into the log and INFO
-                         |  no progress: the watchdog kills it
+    idle --bgsave()--> forking --the child is there--> running --the child's end--> idle
+                         |                               |  kill_child(), cancel(): SIGUSR1, then SIGKILL
+                         |  it failed: idle              |  every second: progress and growth into the log and INFO
+                                                         |  no progress: the watchdog kills it
+
+A thread forks while the loop serves (saving/fork_thread.py); where there is none, or writes do not relocate, bgsave()
+itself forks.
 
 Opening a snapshot freezes the arena: until it is closed, the engine writes new versions elsewhere. So the
 controller closes it on every path: a refused fork, the child's success, failure or death. There is one
@@ -12,15 +15,16 @@ snapshot at a time.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import gc
 import os
 import signal
-import threading
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from minikv.engine import progress
@@ -92,7 +96,12 @@ class SnapshotController:
         self._loop: AbstractEventLoop | None = None
         self._running: RunningSnapshot | None = None
         self._progress = Progress(keyspace.snapshot_progress)
-        self._thread = 0  # the only thread that may fork once the heap is hidden; 0: not hidden
+        self._forking = False  # the thread has not said yet that the child of `_running` is there
+        self._counts_forks = overcommit.read_mode() == overcommit.STRICT  # the kernel promises each child its memory
+        self._listening = False  # the loop notices when it says so
+        self._hide: Callable[[], int] | None = (
+            None  # from children, what has come since the last time; None: nothing is
+        )
         self.finding: Finding | None = None  # of the last preflight
         self.history = History()
         self.status = SaveStatus(log, clock, monotonic)
@@ -110,7 +119,8 @@ class SnapshotController:
 
     @property
     def child_pid(self) -> int:
-        """0: none."""
+        """0: none. Waits for one that is being made."""
+        self._await_fork()
         return self._running.process.pid if self._running else 0
 
     @property
@@ -148,8 +158,9 @@ class SnapshotController:
     # -- start
 
     def attach(self, loop: AbstractEventLoop) -> None:
-        """Notice a child's end through this loop at once; without it cron() notices."""
+        """Notice a child's beginning and end through this loop at once; without it cron() notices."""
         self._loop = loop
+        self._listen()
 
     def remove_stale_files(self) -> None:
         """Remove temporary files of saves that were killed together with their server."""
@@ -190,8 +201,32 @@ class SnapshotController:
                 )
             return
         heap.watch()
-        self._thread = fork.thread_address()
-        fork.hide(self._thread)
+        if self.fork_in_thread():
+            self._hide = self.job.thread.hide  # type: ignore[union-attr]
+        else:
+            self._hide = partial(fork.hide, fork.thread_address())
+        self._hide()
+
+    def fork_in_thread(self) -> bool:
+        """Let a thread fork from now on; False if there can be none."""
+        started = self.job.start_thread()
+        self._listen()
+        return started
+
+    def _listen(self) -> None:
+        if self._loop is not None and self.job.thread is not None and not self._listening:
+            self._loop.add_reader(self.job.thread.event_fd, self._hear)
+            self._listening = True
+
+    def _hear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.job.thread.event_fd)  # type: ignore[union-attr]
+        self._end_fork()
+
+    @property
+    def fork_mode(self) -> str:
+        """How the next snapshot is forked: in a "thread", or by the event "loop", which stops meanwhile."""
+        return "thread" if self.job.thread is not None and self._config.snapshot_writes == "relocate" else "loop"
 
     # -- background saving
 
@@ -202,6 +237,7 @@ class SnapshotController:
 
     def cancel(self) -> str | None:
         """BGSAVE CANCEL: what was cancelled, "running" or "scheduled"."""
+        self._await_fork()
         if self._running:
             self._running.process.ask_to_end(CANCELLED)
             return "running"
@@ -214,18 +250,31 @@ class SnapshotController:
         """Fork a child that writes the dump; SaveError if there is one already, or it is refused.
 
         cause: BY_HAND, SCHEDULED, or the save point that is due; SYNC if there is an output, to which the child writes
-        instead.
+        instead. Returns before the child is there if a thread makes it; what is saved is the state of this moment
+        nevertheless. A failure is then logged and counted only; an output hears of it.
         """
         if self._running:
             raise SaveError(IN_PROGRESS)
         began = time.perf_counter()
-        if (warning := overcommit.warning()) is not None:
-            self._log.warning(warning)
         try:
             plan = self.points.plan() if self.points.on and output is None else None
         except SaveError as error:
             raise self._not_started(cause, str(error), str(error)) from error
-        finding = self.finding = self._preflight(plan, needs_disk=output is None or not output.is_pipe)
+        in_thread = self.fork_mode == "thread"
+        preflight_ = partial(
+            self._preflight,
+            self._needs(plan) if self._config.bgsave_preflight != "off" else None,
+            directory=self._config.dir if plan is None else self.points.directory,
+            needs_disk=output is None or not output.is_pipe,
+        )
+        # It takes a while to ask the kernel: after the fork, in a thread, if nothing depends on the answer.
+        later = (
+            in_thread
+            and self._loop is not None
+            and self._config.bgsave_preflight != "refuse"
+            and not self._counts_forks
+        )
+        finding = None if later else preflight_()
         if finding is not None and finding.verdict == Verdict.SHORT and self._config.bgsave_preflight == "refuse":
             raise self._not_started(cause, f"Can't save in background: {'; '.join(finding.reasons)}", "refused")
         if output is None:
@@ -248,44 +297,106 @@ class SnapshotController:
             directory=self.points.directory if plan else settings.directory,
             started_at_ms=int(self._clock() * 1000),
             read_rollup=self._read_rollup,
+            preflight=preflight_ if later else None,
             output=output,
         )
         try:
-            pid, fork_us = self._fork(settings, plan)
+            self._fork(settings, plan, in_thread)
+            self._running = running
+            self._forking = in_thread
+            if not in_thread:
+                self._follow(*self.job.fork())
         except (OSError, MinikvError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            text = f"Can't save in background: fork: {reason}"
-            raise self._not_started(cause, text, f"fork refused: {reason}") from error
+            raise self._fork_failed(cause, error) from error
+        running.beat(self._loop)
+
+    def _follow(self, pid: int, fork_ns: int) -> None:
+        """The child is there."""
+        fork_us = fork_ns // 1000
         self.status.counters.forks += 1
         self.status.counters.fork_us = fork_us
-        if self._latency is not None:
+        if self._latency is not None and not self._forking:  # else nobody has waited
             self._latency.add("fork", fork_us // 1000)
+        self._forking = False
+        running = self._running
+        assert running is not None
         running.follow(pid, fork_us, self._loop, self._reap)
-        self._running = running
-        if output is not None:
-            output.started()
+        if running.output is not None:
+            running.output.started()
 
-    def _preflight(self, plan: Plan | None, *, needs_disk: bool = True) -> Finding | None:
-        """Whether the snapshot will fit; None if the preflight is off."""
-        if self._config.bgsave_preflight == "off":
+    def _end_fork(self) -> bool:
+        """Follow the child that the thread has made; False: not yet."""
+        running = self._running
+        if running is None or not self._forking:
+            return True
+        try:
+            forked = self.job.forked()
+        except OSError as error:
+            running.give_up()
+            self.scheduled |= running.before.cause == SCHEDULED
+            self._fork_failed(running.before.cause, error)
+            if running.output is not None:
+                running.output.ended(False)
+            return True
+        if forked is None:
+            return False
+        self._keyspace.snapshot_cloned()
+        self._follow(*forked)
+        return True
+
+    def _await_fork(self) -> None:
+        if self._forking:
+            self.job.await_fork()
+            self._end_fork()
+
+    def _fork_failed(self, cause: str, error: OSError | MinikvError) -> SaveError:
+        """Record a fork that has failed, or was not tried; returns the error to raise."""
+        self._running = None
+        self._forking = False
+        self._keyspace.snapshot_close()
+        self.points.end(self._progress, saved=False)
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return self._not_started(cause, f"Can't save in background: fork: {reason}", f"fork refused: {reason}")
+
+    def _preflight(
+        self, needs: Callable[[], Estimate] | None, *, directory: str, needs_disk: bool = True
+    ) -> Finding | None:
+        """Whether the snapshot will fit; None if the preflight is off. Any thread may ask."""
+        self._counts_forks = overcommit.read_mode() == overcommit.STRICT
+        if (warning := overcommit.warning()) is not None:
+            self._log.warning(warning)
+        if needs is None:
+            self.finding = None
             return None
-        room = self._read_room(self._config.dir if plan is None else self.points.directory)
-        finding = preflight.judge(self._estimate(plan), room if needs_disk else replace(room, disk_bytes=None))
+        room = self._read_room(directory)
+        finding = self.finding = preflight.judge(needs(), room if needs_disk else replace(room, disk_bytes=None))
         write = self._log.warning if finding.verdict == Verdict.SHORT else self._log.notice
         for reason in finding.reasons:
             write(f"Preflight: {reason}")
         return finding
 
-    def _estimate(self, plan: Plan | None) -> Estimate:
-        keyspace, history = self._keyspace, self.history
+    def _needs(self, plan: Plan | None) -> Callable[[], Estimate]:
+        """What the snapshot will need, by the figures of this moment."""
+        keyspace = self._keyspace
+        live_bytes = keyspace.live_bytes
         relocates = self._config.snapshot_writes == "relocate"
+        return partial(
+            self._estimate,
+            live_bytes if relocates else keyspace.arena_resident_bytes,
+            live_bytes,
+            self._input_bytes_per_s(),
+            is_layer=plan is not None and plan.is_layer,
+        )
+
+    def _estimate(self, frozen_bytes: int, live_bytes: int, network_bytes_per_s: int, *, is_layer: bool) -> Estimate:
+        history = self.history
         return preflight.estimate(
-            frozen_bytes=keyspace.live_bytes if relocates else keyspace.arena_resident_bytes,
-            live_bytes=keyspace.live_bytes,
-            network_bytes_per_s=self._input_bytes_per_s(),
+            frozen_bytes=frozen_bytes,
+            live_bytes=live_bytes,
+            network_bytes_per_s=network_bytes_per_s,
             growth_bytes_per_s=history.growth_bytes_per_s,
             save_bytes_per_s=history.save_bytes_per_s,
-            file_share=history.layer_share if plan is not None and plan.is_layer else history.file_share,
+            file_share=history.layer_share if is_layer else history.file_share,
         )
 
     def _not_started(self, cause: str, text: str, outcome: str) -> SaveError:
@@ -305,8 +416,8 @@ class SnapshotController:
             self.status.failed(cause)
         return SaveError(text)
 
-    def _fork(self, settings: SaveSettings, plan: Plan | None) -> tuple[int, int]:
-        """The child's pid and the microseconds that the fork took; SaveError, OSError."""
+    def _fork(self, settings: SaveSettings, plan: Plan | None, in_thread: bool) -> None:
+        """Open the snapshot, prepare the save and, in a thread, begin the fork; MinikvError, OSError."""
         log, oom_score = self._log, self._child_oom_score()
         child = ChildSettings(
             log_path=os.fsencode(log.path),
@@ -316,18 +427,13 @@ class SnapshotController:
             oom_score=OOM_SCORE if oom_score is None else oom_score,
             verifier=settings.verifier(),
         )
-        self._keyspace.snapshot_open(self._config.snapshot_writes == "relocate")
-        try:
-            if plan is not None:
-                settings = self.points.begin(plan, settings)
-            layer = plan is not None and plan.is_layer
-            self.job.prepare(self._keyspace.walker(True) if layer else self._keyspace.walker(), settings, child)
-            pid, fork_ns = self.job.fork()
-        except BaseException:
-            self._keyspace.snapshot_close()
-            self.points.end(self._progress, saved=False)
-            raise
-        return pid, fork_ns // 1000
+        self._keyspace.snapshot_open(self._config.snapshot_writes == "relocate", in_thread)
+        if plan is not None:
+            settings = self.points.begin(plan, settings)
+        layer = plan is not None and plan.is_layer
+        self.job.prepare(self._keyspace.walker(True) if layer else self._keyspace.walker(), settings, child)
+        if in_thread:
+            self.job.begin_fork()
 
     # -- the child's life
 
@@ -336,7 +442,7 @@ class SnapshotController:
         running = self._running
         if running is None:
             self._start_what_is_due(now)
-        elif not self._reap():
+        elif self._end_fork() and not self._reap():
             running.look(self._config.bgsave_stall_timeout)
 
     def _start_what_is_due(self, now: float) -> None:
@@ -359,6 +465,7 @@ class SnapshotController:
 
     def kill_child(self) -> bool:
         """Kill the child and wait for its end; False if it does not exit (stuck in a disk driver)."""
+        self._await_fork()
         running = self._running
         if running is None:
             return True
@@ -409,9 +516,9 @@ class SnapshotController:
             else:
                 self._remove_temp_file(running)
         self._log.notice(format_end(entry.cost) if entry.saved else format_failure(entry.cost))
-        if self._thread:
+        if self._hide is not None:
             # Hide what heap.py has not seen. In a thread: the kernel takes a millisecond to list all mappings.
-            threading.Thread(target=fork.hide, args=(self._thread,), name="hide the heap", daemon=True).start()
+            _thread.start_new_thread(self._hide, ())
         self.history.add(entry)
         if running.output is not None:
             running.output.ended(entry.saved)

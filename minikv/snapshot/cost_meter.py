@@ -17,6 +17,7 @@ one core.
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 from collections.abc import Callable
@@ -100,21 +101,25 @@ class CostMeter:
         self._parent_pid = parent_pid
         self._child_pid = 0
         self._read = read
-        self._stop = threading.Event()
+        self._first: Callable[[], None] | None = None
+        self._stop: threading.Event | None = None  # until `start`
         self.baseline_bytes = 0  # the parent's resident size at the fork; 0 until known
         self.baseline_pss = 0  # of both at the fork, and so of the parent before it
         self.growth = Statistic()
         self.private_dirty = Statistic()  # of the child
         self.sample: Sample | None = None
 
-    def start(self, child_pid: int) -> None:
-        """Start sampling, in a thread."""
+    def start(self, child_pid: int, first: Callable[[], None] | None = None) -> None:
+        """Start sampling, in a thread. first: called there before."""
         self._child_pid = child_pid
-        threading.Thread(target=self._run, name="snapshot cost", daemon=True).start()
+        self._first = first
+        self._stop = threading.Event()
+        _thread.start_new_thread(self._run, ())  # threading.Thread would wait for it to run
 
     def stop(self) -> None:
         """Stop sampling; does not wait for a sample in progress."""
-        self._stop.set()
+        if self._stop is not None:
+            self._stop.set()
 
     def finish(self, private_dirty_bytes: int) -> None:
         """Use the child's own last figure, for a child that was too short-lived to be sampled."""
@@ -122,6 +127,10 @@ class CostMeter:
             self.growth.add(private_dirty_bytes)
 
     def _run(self) -> None:
+        assert self._stop is not None
+        first, self._first = self._first, None
+        if first is not None:
+            first()
         parent = rollup_or_none(self._read, self._parent_pid)
         if parent is None:
             return
@@ -136,6 +145,7 @@ class CostMeter:
             wait_s = pace.end()
 
     def _look(self) -> None:
+        assert self._stop is not None
         parent = rollup_or_none(self._read, self._parent_pid)
         child = rollup_or_none(self._read, self._child_pid)
         if parent is None or child is None or not child.rss or self._stop.is_set():

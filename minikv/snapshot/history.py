@@ -28,7 +28,7 @@ class Entry:
     """One snapshot, from its cause to its end.
 
     outcome: "saved", or the failure in words. live_bytes: of the data set at the fork. stall_us: the
-    longest stall of the event loop, the fork included; accurate to a millisecond. Faults are minor page
+    longest stall of the event loop, with what the fork takes of it. Faults are minor page
     faults.
     """
 

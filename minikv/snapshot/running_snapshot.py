@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import threading
 import time
 from asyncio import AbstractEventLoop, Handle
 from collections.abc import Callable
@@ -38,7 +39,7 @@ class AtFork:
     """The state right before the fork."""
 
     cause: str
-    finding: Finding | None  # of the preflight
+    finding: Finding | None  # of the preflight; None if there was none before the fork
     keys: int
     live_bytes: int
     dirty: int
@@ -75,10 +76,15 @@ class RunningSnapshot:
         directory: str,
         started_at_ms: int,
         read_rollup: ReadRollup,
+        preflight: Callable[[], Finding | None] | None = None,
         output: Output | None = None,
     ) -> None:
+        """preflight: called in the background, for what `before` does not have."""
         self.fork_us = 0
         self.before = before
+        self.finding = before.finding
+        self._preflight = preflight
+        self._announced: threading.Event | None = None  # where a thread announces
         self.output = output  # None: the dump
         self.directory = directory  # of the new file
         self._keyspace = keyspace
@@ -93,32 +99,44 @@ class RunningSnapshot:
         self._logged_bytes = 0
         self._beginning: Handle | None = None  # the loop will call _begin
 
+    def beat(self, loop: AbstractEventLoop | None) -> None:
+        """Start measuring the loop's stalls."""
+        if loop is not None:
+            self._heartbeat.start(loop)
+
+    def give_up(self) -> None:
+        """There will be no child."""
+        self._heartbeat.stop()
+
     def follow(self, pid: int, fork_us: int, loop: AbstractEventLoop | None, on_end: Callable[[], object]) -> None:
         """Start measuring and watching for the child's end; with a loop only after the reply to BGSAVE."""
         self.process = ChildProcess(pid)
         self.fork_us = fork_us
         if loop is None:
-            self._begin(None, on_end)
+            self._announce()
+            self._meter.start(pid)
         else:
-            self._heartbeat.start(loop)
             self._beginning = loop.call_later(BEGIN_AFTER_S, self._begin, loop, on_end)
 
-    def _begin(self, loop: AbstractEventLoop | None, on_end: Callable[[], object]) -> None:
+    def _begin(self, loop: AbstractEventLoop, on_end: Callable[[], object]) -> None:
         self._beginning = None
-        self._announce()
-        self._meter.start(self.process.pid)
-        if loop is not None:
-            self.process.watch(loop, on_end)
+        self._announced = threading.Event()
+        self._meter.start(self.process.pid, self._announce)  # in its thread: the log and the kernel may take a while
+        self.process.watch(loop, on_end)
 
     def _announce(self) -> None:
+        if self._preflight is not None:
+            self.finding = self._preflight()
         what = "saving" if self.output is None else "RDB transfer"
         self._log.notice(f"Background {what} started by pid {self.process.pid}")
         self._log.notice(
             f"Snapshot: fork took {self.fork_us} us; {self.before.keys} keys,"
             f" {megabytes(self._keyspace.arena_used_bytes)} of arena in use"
         )
-        if self.before.finding is not None:
-            self._log.notice(str(self.before.finding))
+        if self.finding is not None:
+            self._log.notice(str(self.finding))
+        if self._announced is not None:
+            self._announced.set()
 
     def look(self, stall_timeout_s: float) -> None:
         """Called by cron while the child lives: log progress, kill a child that hangs or ignores SIGUSR1."""
@@ -179,6 +197,8 @@ class RunningSnapshot:
         if self._beginning is not None:
             self._beginning.cancel()
             self._announce()
+        if self._announced is not None:
+            self._announced.wait(LOG_INTERVAL_S)
         self._heartbeat.stop()
         self._meter.stop()
         self._meter.finish(self._page.load(progress.PRIVATE_DIRTY))
@@ -191,7 +211,7 @@ class RunningSnapshot:
             kind=before.kind,
             live_bytes=before.live_bytes,
             cost=self.cost(),
-            estimate=before.finding.estimate if before.finding else None,
+            estimate=self.finding.estimate if self.finding else None,
             child_faults=end.minor_faults,
             parent_faults=_own_faults() - before.parent_faults,
             child_cpu_us=end.cpu_us,

@@ -241,12 +241,12 @@ class PipeTransfer(Transfer):
         return not self._is_reading and not self._is_read
 
     def started(self) -> None:
-        os.close(self.fd)
-        self.fd = -1
+        self._close_output()
         self.go_on()
 
     def ended(self, complete: bool) -> None:
         self._complete = complete
+        self._close_output()
         if complete:
             self._finish()
         elif not self.is_over:
@@ -256,9 +256,11 @@ class PipeTransfer(Transfer):
     def discard(self) -> None:
         """There is no child."""
         self.is_over = True
+        self._close_output()
         self._close()
 
     def abandon(self) -> None:
+        """The output stays open until the child has it: the number must not be that of another file by then."""
         self.is_over = True
         if self._complete is None:
             self._log.warning("Diskless rdb transfer, last replica dropped, killing fork child.")
@@ -300,10 +302,14 @@ class PipeTransfer(Transfer):
         if self._is_reading:
             self._loop.remove_reader(self._source)
             self._is_reading = False
-        for fd in (self._source, self.fd):
-            if fd >= 0:
-                os.close(fd)
-        self._source = self.fd = -1
+        if self._source >= 0:
+            os.close(self._source)
+            self._source = -1
+
+    def _close_output(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
 
 class FileTransfer(Transfer):

@@ -85,7 +85,6 @@ def test_the_history_is_a_map_for_each_snapshot(server: Server, resp: int) -> No
         "worst-stall-us",
     ):
         assert entry[name] > 0, name
-    assert entry["worst-stall-us"] >= entry["fork-us"]
 
 
 def test_the_newest_come_first_and_can_be_forgotten(server: Server) -> None:

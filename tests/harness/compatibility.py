@@ -100,6 +100,7 @@ DIFFERENT = {
 OWN_DEBUG = {
     "ENGINE-CHECK": "prove the engine's invariants",
     "ENGINE-STATS": "figures of the engine",
+    "FORK-DELAY": "how much longer a thread takes to fork",
 }
 
 OWN_COMMANDS = {

@@ -6,6 +6,7 @@ import calendar
 import contextlib
 import ctypes
 import errno
+import gc
 import mmap
 import os
 import random
@@ -440,6 +441,16 @@ def exit_code(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def process_of_its_own() -> int:
+    """As os.fork. Engines that are garbage by now must not be freed there: where they lay may be others by then."""
+    gc.collect()
+    gc.freeze()
+    try:
+        return os.fork()
+    finally:
+        gc.unfreeze()
+
+
 def log(settings: SaveSettings) -> str:
     return Path(settings.directory + ".log").read_text()
 
@@ -463,7 +474,7 @@ def test_a_child_writes_what_was_there_at_the_fork(settings: SaveSettings) -> No
 @pytest.mark.skipif("ASAN_OPTIONS" in os.environ, reason="a sanitizer's record of the heap is needed in every process")
 def test_a_child_has_no_heap(settings: SaveSettings) -> None:
     """None of the places at which the interpreter keeps its objects exists there."""
-    middle = os.fork()
+    middle = process_of_its_own()
     if middle == 0:  # a process that needs no other children
         objects = [b"%d" % index * 100 for index in range(20_000)]
         hidden = hide(thread_address())
@@ -481,7 +492,7 @@ def test_a_child_has_no_heap(settings: SaveSettings) -> None:
 
 def test_what_is_reserved_while_another_thread_hides_the_heap_is_inherited(settings: SaveSettings) -> None:
     """The thread has seen heap where a reservation is by now."""
-    middle = os.fork()
+    middle = process_of_its_own()
     if middle == 0:  # a process that needs no other children
         done, data, codes = threading.Event(), keyspace(10), set()
 
@@ -502,7 +513,7 @@ def test_what_is_reserved_while_another_thread_hides_the_heap_is_inherited(setti
 
 
 def test_a_child_without_a_heap_saves_as_well(settings: SaveSettings) -> None:
-    middle = os.fork()
+    middle = process_of_its_own()
     if middle == 0:
         data = keyspace(10_000)
         data.databases[0].set(b"text", b"words, words, words, " * 10_000)
@@ -537,7 +548,7 @@ def test_a_child_that_fails_leaves_the_old_dump(
 @pytest.mark.parametrize("low", [True, False])
 def test_a_server_without_a_free_descriptor_has_a_child_that_logs(settings: SaveSettings, low: bool) -> None:
     """To a descriptor, standard output for one."""
-    middle = os.fork()
+    middle = process_of_its_own()
     if middle == 0:
         path = settings.directory + ".log"
         number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -557,7 +568,7 @@ def test_a_server_without_a_free_descriptor_has_a_child_that_logs(settings: Save
 
 @pytest.mark.parametrize(("own", "of_child"), [(os.SCHED_OTHER, os.SCHED_BATCH), (os.SCHED_IDLE, os.SCHED_IDLE)])
 def test_a_child_is_a_batch_process_its_parent_is_not(settings: SaveSettings, own: int, of_child: int) -> None:
-    middle = os.fork()
+    middle = process_of_its_own()
     if middle == 0:  # a process whose policy nobody else minds
         os.sched_setscheduler(0, own, os.sched_param(0))
         pid = fork(replace(settings, key_delay_us=10_000_000), keyspace(5))
@@ -582,7 +593,7 @@ def test_a_fork_keeps_the_parents_signals(settings: SaveSettings) -> None:
 
 
 def test_a_refused_fork_is_an_error_and_changes_nothing(settings: SaveSettings) -> None:
-    middle = os.fork()
+    middle = process_of_its_own()
     if middle == 0:  # a process that may lose its right to fork
         code = 1
         try:
@@ -617,7 +628,7 @@ def test_a_server_that_ignores_its_children_has_its_dump_verified(settings: Save
 
 
 def test_a_child_that_is_told_to_end_leaves_no_verifier(settings: SaveSettings) -> None:
-    middle = os.fork()
+    middle = process_of_its_own()
     if middle == 0:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # as init in a container: orphans are its children
         pid = fork(settings, keyspace(5), verifier=[b"/bin/sh", b"-c", b"kill -USR1 $PPID; exec sleep 100"])

@@ -233,3 +233,26 @@ def test_the_child_is_killed_when_the_last_reader_has_gone(tmp_path: Path) -> No
             killed.clear()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("how", ["started", "ended", "discard"])
+def test_the_childs_end_of_the_pipe_stays_open_until_there_is_a_child_or_none(how: str) -> None:
+    """The last reader may go before: who gets the number then must not get the dump."""
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        scene = Scene(ALL, make=lambda readers, log: PipeTransfer(readers, log, loop))
+        transfer = scene.transfer
+        assert isinstance(transfer, PipeTransfer)
+        fd = transfer.fd
+        scene.peers[0].close()
+        assert transfer.is_over
+        os.fstat(fd)
+        if how == "ended":
+            transfer.ended(False)
+        else:
+            getattr(transfer, how)()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
+
+    asyncio.run(run())

@@ -1,0 +1,3 @@
+class ReadAhead:
+    @property
+    def direct_bytes(self) -> int: ...
