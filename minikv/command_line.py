@@ -39,6 +39,7 @@ Every setting of redis-server 7.0 is an option; the few that mean nothing here a
 minikv's own:
   --arena-size BYTES                     address space reserved for data; 0 (default) takes it from the machine
   --arena-huge-pages auto|yes|no         2 MiB pages make forks short; auto (default) tries what this kernel does
+  --snapshot-mode full|layers            layers: a save writes only what has changed, into a history to go back in
   --snapshot-writes relocate|in-place    what a write does to a record that a snapshot still needs: write it anew
                                          elsewhere (default), or change it and let the kernel copy the page
   --bgsave-preflight warn|refuse|off     what to do before a fork if memory or disk will not do for the snapshot

@@ -58,6 +58,8 @@ class Config:
     enable_protected_configs: str
     hash_max_listpack_entries: int
     hash_max_listpack_value: int
+    history_base_percentage: int
+    history_damaged: str
     zset_max_listpack_entries: int
     zset_max_listpack_value: int
     stream_node_max_bytes: int
@@ -110,6 +112,8 @@ class Config:
     shutdown_on_sigterm: tuple[str, ...]
     slowlog_log_slower_than: int
     slowlog_max_len: int
+    snapshot_history: str
+    snapshot_mode: str
     snapshot_writes: str
     stop_writes_on_bgsave_error: bool
     supervised: str

@@ -221,6 +221,15 @@ class FileName(Text):
         return super().read_word(word)
 
 
+class HistoryDirectory(Text):
+    """A directory, which need not be there, relative to `dir`."""
+
+    def read_word(self, word: str) -> str:
+        if not word:
+            raise ValueError("argument must not be empty")
+        return super().read_word(word)
+
+
 class Directory(Text):
     """An existing directory, kept as an absolute path."""
 
@@ -595,6 +604,10 @@ SETTINGS = (
     Setting("bgsave-preflight", Choice("warn", "refuse", "off"), "warn"),
     Setting("bgsave-stall-timeout", NUMBER, 60),
     Setting("rdb-verify", YES_NO, False),
+    Setting("snapshot-mode", Choice("full", "layers"), "full"),
+    Setting("snapshot-history", HistoryDirectory(), "history", mutable=False),
+    Setting("history-base-percentage", NUMBER, 100),
+    Setting("history-damaged", Choice("refuse", "previous"), "refuse"),
     # snapshots
     Setting("save", SavePoints(), (SavePoint(3600, 1), SavePoint(300, 100), SavePoint(60, 10000))),
     Setting("dir", Directory(), "", protected=True),

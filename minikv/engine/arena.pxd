@@ -84,6 +84,8 @@ cdef struct WalkItem:               # inherited: the child reads it
 cdef class Arena:
     cdef uint8_t *base
     cdef uint64_t *live             # bitmap, inherited: a bit at each granule where a live record starts
+    cdef uint64_t *fresh            # bitmap of what has changed since the last point of the history, see changes.py; NULL: off
+    cdef uint8_t *touched           # by segment: whether it has a bit there
     cdef Segment *segments
     cdef uint64_t *page_maps        # 8 words per segment: pages in use, of PAGES and NODES segments
     cdef Heap *heaps
@@ -190,6 +192,7 @@ cdef class Arena:
     cdef void _forget_deaths(self, Segment *segment) noexcept nogil
     cdef bint _is_walked(self, uint32_t number) noexcept nogil
     cdef void _plan_store(self, uint32_t store_number) noexcept nogil
+    cdef void copy_marks(self, uint64_t old, uint64_t new, uint64_t nbytes) noexcept nogil
     cdef uint32_t segments_checked(self) noexcept nogil
     cdef object check_empty(self, uint32_t number)
     cdef tuple check_records(self, uint32_t number, uint64_t reach, uint32_t reaching, list live)
@@ -208,6 +211,23 @@ cdef inline uint64_t segment_start(uint64_t number) noexcept nogil:
 
 cdef inline uint64_t segment_end(uint64_t number) noexcept nogil:
     return (number + 1) << SEGMENT_SHIFT
+
+
+cdef inline void mark(Arena arena, uint64_t offset) noexcept nogil:
+    """Note that what begins at `offset` has changed."""
+    if arena.fresh != NULL:
+        arena.fresh[offset >> WORD_SHIFT] |= <uint64_t>1 << ((offset >> GRANULE_SHIFT) & 63)
+        arena.touched[offset >> SEGMENT_SHIFT] = 1
+
+
+cdef inline bint is_marked(Arena arena, uint64_t offset) noexcept nogil:
+    """Not while nothing is marked at all."""
+    return (arena.fresh[offset >> WORD_SHIFT] >> ((offset >> GRANULE_SHIFT) & 63)) & 1
+
+
+cdef inline void set_mark(Arena arena, uint64_t offset, uint64_t bit) noexcept nogil:
+    cdef uint64_t *word = arena.fresh + (offset >> WORD_SHIFT)
+    word[0] = (word[0] & ~(<uint64_t>1 << ((offset >> GRANULE_SHIFT) & 63))) | bit << ((offset >> GRANULE_SHIFT) & 63)
 
 
 cdef inline uint64_t next_live(const uint64_t *live, uint64_t offset, uint64_t end) noexcept nogil:

@@ -160,6 +160,7 @@ class Arena:
 
     def _set_live(self, offset: uint64_t) -> cython.void:
         self.live[offset >> WORD_SHIFT] |= cython.cast(uint64_t, 1) << ((offset >> GRANULE_SHIFT) & 63)
+        mark(self, offset)
 
     def _clear_live(self, offset: uint64_t) -> cython.void:
         self.live[offset >> WORD_SHIFT] &= ~(cython.cast(uint64_t, 1) << ((offset >> GRANULE_SHIFT) & 63))
@@ -689,15 +690,23 @@ class Arena:
                 self.resident_pages += resident_of(cython.address(self.segments[number]))
 
     def fits(self, offset: uint64_t, old_size: uint64_t, new_size: uint64_t) -> cython.bint:
-        """True if a record of `new_size` may be written over the one of `old_size`, no more and no less room taken."""
+        """True if a record of `new_size` may be written over the one of `old_size`, no more and no less room taken.
+
+        The caller then does so: it counts as changed.
+        """
+        fits: cython.bint
         if self.is_frozen(offset):
             return False
         if not self.is_jumbo(offset):
-            return (
+            fits = (
                 new_size <= RECORD_MAX
                 and (old_size + GRANULE - 1) >> GRANULE_SHIFT == (new_size + GRANULE - 1) >> GRANULE_SHIFT
             )
-        return new_size > RECORD_MAX and (old_size + 4095) >> PAGE_SHIFT == (new_size + 4095) >> PAGE_SHIFT
+        else:
+            fits = new_size > RECORD_MAX and (old_size + 4095) >> PAGE_SHIFT == (new_size + 4095) >> PAGE_SHIFT
+        if fits:
+            mark(self, offset)
+        return fits
 
     def grow_in_place(self, offset: uint64_t, old_size: uint64_t, new_size: uint64_t) -> cython.bint:
         """Make room for a jumbo record to grow in place; False if it has to move."""
@@ -1099,6 +1108,13 @@ class Arena:
         return done
 
     # Evacuation
+
+    def copy_marks(self, old: uint64_t, new: uint64_t, nbytes: uint64_t) -> cython.void:
+        """What has moved has changed where it had before, and nowhere else."""
+        at: uint64_t = 0
+        while at < nbytes:
+            set_mark(self, new + at, is_marked(self, old + at))
+            at += GRANULE
 
     def pick_sparse(self, store_number: uint32_t, share: uint32_t) -> uint32_t:
         """The sparsest segment worth moving, when over 1/share of the store's segments is dead; NO_SEGMENT if none.

@@ -21,8 +21,10 @@ import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcpy, memmove
+from cython.cimports.minikv.engine.arena import GRANULE, Arena, is_marked, mark, set_mark
 from cython.cimports.minikv.engine.chunks import Chunks, chunk_bytes, root_of
 from cython.cimports.minikv.engine.key_store import KeyStore
+from cython.cimports.minikv.engine.marks import has_deltas
 from cython.cimports.minikv.engine.record import (
     CHUNK_ENTRY,
     CHUNK_HEADER,
@@ -45,9 +47,10 @@ from cython.cimports.minikv.engine.record import (
     make_entry,
     record_expire_at,
     record_payload,
+    skip_expiry,
     write_chunk_header,
 )
-from cython.cimports.minikv.engine.table import PREFIX_BITS, Key, hash_key
+from cython.cimports.minikv.engine.table import PREFIX_BITS, Key, hash_key, slot_offset
 
 from minikv.errors import SEGMENTS_FULL, ArenaFull
 
@@ -109,6 +112,7 @@ def edit_chunk(
     used: uint64_t = chunk_used(base + old) if old else 0
     size: uint64_t = used - removed + inserted
     if old and inserted == removed and change == 0 and not store.arena.is_frozen(old):
+        mark_edit(store, slot, old, at, removed)
         return base + old + CHUNK_HEADER + at
     if size == 0:
         place = 0
@@ -122,11 +126,12 @@ def edit_chunk(
                 raise ArenaFull(SEGMENTS_FULL)
             place = old
     try:
-        store.rewrite(slot, 0, 0, 0)
+        store.rewrite_part(slot, 0, 0, 0)
     except BaseException:
         if place != old:
             chunks.discard(place)
         raise
+    mark_shift(store, slot, old, place, at, used, inserted)
     if place == old:
         memmove(
             base + old + CHUNK_HEADER + at + inserted, base + old + CHUNK_HEADER + at + removed, used - at - removed
@@ -150,6 +155,69 @@ def edit_chunk(
         cython.cast(cython.int, cython.cast(int64_t, inserted) - cython.cast(int64_t, removed)),
     )
     return base + place + CHUNK_HEADER + at
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def mark_edit(
+    store: KeyStore, slot: cython.pointer[uint64_t], chunk: uint64_t, at: uint64_t, length: uint64_t
+) -> cython.void:
+    """Note that `length` bytes of an element change in place; 0: elements change places."""
+    root: uint64_t = slot_offset(slot)
+    if store.arena.fresh == cython.NULL or is_marked(store.arena, root):
+        return
+    if not has_deltas(skip_expiry(store.arena.base + root)[0]):
+        mark(store.arena, root)
+        return
+    mark(store.arena, root + GRANULE)
+    mark(store.arena, granule_of(chunk, at) if length else chunk)
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def mark_shift(
+    store: KeyStore,
+    slot: cython.pointer[uint64_t],
+    old: uint64_t,
+    place: uint64_t,
+    at: uint64_t,
+    used: uint64_t,
+    inserted: uint64_t,
+) -> cython.void:
+    """Note that the elements behind a change of a chunk shift, perhaps to a new place: none of them may be marked.
+
+    Those before it stay where they are in the chunk, with their marks. Otherwise the whole chunk is marked.
+    """
+    arena: Arena = store.arena
+    granule: uint64_t
+    end: uint64_t = old + CHUNK_HEADER + used
+    if arena.fresh == cython.NULL or old == 0 or place == 0 or is_marked(arena, slot_offset(slot)):
+        return
+    if store.stores.changes.handed or is_marked(arena, old):
+        mark(arena, place)
+        return
+    granule = granule_of(old, at)
+    while granule < end:
+        if is_marked(arena, granule):
+            mark(arena, place)
+            return
+        granule += GRANULE
+    if place != old:
+        arena.copy_marks(old, place, granule_of(0, at))
+        granule = granule_of(place, at)
+        while granule < place + chunk_size(arena.base + place):
+            set_mark(arena, granule, 0)
+            granule += GRANULE
+    if inserted:
+        mark(arena, granule_of(place, at))
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def granule_of(chunk: uint64_t, at: uint64_t) -> uint64_t:
+    """Where the granule begins that holds a byte of a chunk's elements."""
+    return (chunk + CHUNK_HEADER + at) & ~cython.cast(uint64_t, GRANULE - 1)
 
 
 @cython.cfunc
@@ -213,7 +281,7 @@ def insert_chunk(
     place: uint64_t = chunks.allocate(root_of(record_payload(store.record(slot))).number, size, spare)
     at: uint64_t = CHUNKED_ROOT + CHUNK_ENTRY * cython.cast(uint64_t, number)
     try:
-        count_root(store.rewrite(slot, at, 0, CHUNK_ENTRY) - at, 0, 0, 1)
+        count_root(store.rewrite_part(slot, at, 0, CHUNK_ENTRY) - at, 0, 0, 1)
     except BaseException:
         chunks.discard(place)
         raise
@@ -277,7 +345,7 @@ def remove_chunks(store: KeyStore, slot: cython.pointer[uint64_t], number: uint3
         elements += cython.cast(cython.int, entry_elements(entries[index]))
         nbytes += cython.cast(cython.int, chunk_used(store.arena.base + entry_place(entries[index])))
     try:
-        payload = store.rewrite(slot, at, CHUNK_ENTRY * cython.cast(uint64_t, count), 0) - at
+        payload = store.rewrite_part(slot, at, CHUNK_ENTRY * cython.cast(uint64_t, count), 0) - at
         count_root(payload, -elements, -nbytes, -cython.cast(cython.int, count))
         for index in range(count):
             store.stores.chunks.discard(entry_place(entries[index]))
@@ -319,7 +387,7 @@ def split_chunk(
     second: uint64_t = 0
     try:
         second = chunks.allocate(owner, used - at, 0)
-        count_root(store.rewrite(slot, entry_at, 0, CHUNK_ENTRY) - entry_at, 0, 0, 1)
+        count_root(store.rewrite_part(slot, entry_at, 0, CHUNK_ENTRY) - entry_at, 0, 0, 1)
     except BaseException:
         chunks.discard(first)
         chunks.discard(second)
@@ -344,7 +412,7 @@ def join_chunks(store: KeyStore, slot: cython.pointer[uint64_t], number: uint32_
     at: uint64_t = CHUNKED_ROOT + CHUNK_ENTRY * cython.cast(uint64_t, number)
     place: uint64_t = chunks.allocate(root_of(payload).number, used + more, 0)
     try:
-        count_root(store.rewrite(slot, at, CHUNK_ENTRY, 0) - at, 0, 0, -1)
+        count_root(store.rewrite_part(slot, at, CHUNK_ENTRY, 0) - at, 0, 0, -1)
     except BaseException:
         chunks.discard(place)
         raise
@@ -513,7 +581,7 @@ def split_bucket(store: KeyStore, slot: cython.pointer[uint64_t], kind: uint32_t
         if moved and kept:
             first = chunks.allocate(root.number, kept, 0)
             second = chunks.allocate(root.number, moved, 0)
-        count_root(store.rewrite(slot, entry_at, 0, CHUNK_ENTRY) - entry_at, 0, 0, 1)
+        count_root(store.rewrite_part(slot, entry_at, 0, CHUNK_ENTRY) - entry_at, 0, 0, 1)
     except BaseException:
         chunks.discard(first)
         chunks.discard(second)
@@ -570,7 +638,7 @@ def join_bucket(store: KeyStore, slot: cython.pointer[uint64_t]) -> cython.int:
         place = chunks.allocate(root.number, used + more, 0)
         joined = make_entry(place, entry_elements(one) + entry_elements(other))
     try:
-        count_root(store.rewrite(slot, at, CHUNK_ENTRY, 0) - at, 0, 0, -1)
+        count_root(store.rewrite_part(slot, at, CHUNK_ENTRY, 0) - at, 0, 0, -1)
     except BaseException:
         chunks.discard(place)
         raise

@@ -22,7 +22,9 @@ Invariants (proved by KeyStore.check):
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memmove, memset
+from cython.cimports.minikv.engine.arena import GRANULE, is_marked, mark, set_mark
 from cython.cimports.minikv.engine.chunks import root_of
+from cython.cimports.minikv.engine.marks import has_deltas, may_be_delta
 from cython.cimports.minikv.engine.ordered import Cursor, Entry, OrderedIndex
 from cython.cimports.minikv.engine.record import (
     EXPIRY_OPCODE,
@@ -152,6 +154,7 @@ class KeyStore:
             if spread:
                 memcpy(data + SPREAD_PAYLOAD - 4, cython.address(spread), 4)
                 self.arena.spreads[spread].owner = self.number
+                self.stores.indexes[spread].key_hash = key.hash
         return 0
 
     def splice(self, slot: cython.pointer[uint64_t], at: uint64_t, removed: uint64_t, inserted: uint64_t) -> Bytes:
@@ -195,6 +198,38 @@ class KeyStore:
         self.stores.replace(slot, old, size, offset, prefix + new_size)
         return payload + start
 
+    def rewrite_part(
+        self, slot: cython.pointer[uint64_t], at: uint64_t, removed: uint64_t, inserted: uint64_t
+    ) -> Bytes:
+        """The same for the root of a chunked collection whose elements are marked one by one."""
+        old: uint64_t = slot_offset(slot)
+        whole: cython.bint = (
+            self.arena.fresh == cython.NULL
+            or is_marked(self.arena, old)
+            or not has_deltas(skip_expiry(self.record(slot))[0])
+        )
+        place: Bytes = self.rewrite(slot, at, removed, inserted)
+        new: uint64_t = slot_offset(slot)
+        if not whole and (new == old or not self.stores.changes.had_mark(old)):
+            set_mark(self.arena, new, 0)
+            mark(self.arena, new + GRANULE)
+        return place
+
+    def forget_element(
+        self, slot: cython.pointer[cython.const[uint64_t]], name: ConstBytes, name_len: uint64_t
+    ) -> cython.void:
+        """An element of the slot's collection is gone."""
+        key_len: uint64_t = 0
+        key: Bytes
+        if self.arena.fresh == cython.NULL or is_marked(self.arena, slot_offset(slot)):
+            return
+        if not may_be_delta(self.record(slot)) or self.stores.changes.is_crowded():
+            mark(self.arena, slot_offset(slot))
+        else:
+            mark(self.arena, slot_offset(slot) + GRANULE)
+            key = record_key(self.record(slot), cython.address(key_len))
+            self.stores.changes.removed_element(self.number, key, key_len, name, name_len)
+
     def put_root(
         self,
         key: Key,
@@ -210,6 +245,7 @@ class KeyStore:
         words[1] = spread
         memcpy(payload, words, SPREAD_PAYLOAD)
         self.arena.spreads[spread].owner = self.number
+        self.stores.indexes[spread].key_hash = key.hash
         return 0
 
     def put_chunked(
@@ -295,6 +331,11 @@ class KeyStore:
         offset: uint64_t = slot_offset(slot)
         record: Bytes = self.arena.base + offset
         expire_at_ms: int64_t = record_expire_at(record)
+        key_len: uint64_t = 0
+        key: Bytes
+        if self.arena.fresh != cython.NULL:
+            key = record_key(record, cython.address(key_len))
+            self.stores.changes.removed(self.number, key, key_len)
         if expire_at_ms:
             self.expiry.remove(expire_at_ms, hash_)
         self.tables.remove(self.table, slot)
@@ -303,6 +344,7 @@ class KeyStore:
     def clear(self, lazily: cython.bint) -> cython.void:
         """Drop everything: whole segments at a time. lazily: they are freed later."""
         self.field_expiry.clear()
+        self.stores.changes.emptied(self.number)
         self.stores.drop_database(self.number, cython.address(self.expiry.state), lazily)
 
     # Parts of records
@@ -333,6 +375,7 @@ class KeyStore:
             self.arena.await_clone()
             size = old_size + new_len - old_len
             if new_len == old_len or self.arena.grow_in_place(offset, old_size, size):
+                mark(self.arena, offset)
                 if new_len != old_len:
                     write_length(payload, new_len, JUMBO_LENGTH_SIZE)
                 if at > old_len:
@@ -384,6 +427,7 @@ class KeyStore:
             return 0
         self.stores.reserve_again()
         if self.arena.is_jumbo(offset) or (body != record and at_ms and not self.arena.is_frozen(offset)):
+            mark(self.arena, offset)
             if self.arena.is_jumbo(offset):
                 self.arena.await_clone()
             memcpy(record + 1, cython.address(at_ms), 8)

@@ -30,7 +30,7 @@ cdef enum:
     HUGE_SIZE = 2097152
     BLOCKS_PER_HUGE_PAGE = 512
     RESERVATIONS = 4096
-    CLONE_RANGES = 8
+    CLONE_RANGES = 12
 
 cdef struct Reservation:
     uintptr_t start
@@ -62,6 +62,8 @@ cdef void keep_from_children(uint8_t *start, uint64_t nbytes, bint kept) noexcep
 
 cdef uint8_t *reserve(size_t nbytes, bint inherited) except NULL
 cdef uint8_t *try_reserve(size_t nbytes, bint inherited) noexcept nogil
+cdef uint8_t *share(size_t nbytes) noexcept nogil
+cdef void unshare(uint8_t *start, size_t nbytes) noexcept nogil
 cdef void give_back(uint8_t *start, size_t nbytes) noexcept nogil
 cdef bint populate(uint8_t *start, size_t nbytes) noexcept nogil
 cdef void unmap(uint8_t *start, size_t nbytes) noexcept nogil

@@ -21,6 +21,7 @@ from cython.cimports.posix.mman import (
     MAP_FAILED,
     MAP_NORESERVE,
     MAP_PRIVATE,
+    MAP_SHARED,
     PROT_READ,
     PROT_WRITE,
     madvise,
@@ -84,6 +85,20 @@ def try_reserve(nbytes: cython.size_t, inherited: cython.bint) -> cython.pointer
         remember(cython.cast(uintptr_t, start), length)
     pthread_mutex_unlock(cython.address(_lock))
     return start
+
+
+def share(nbytes: cython.size_t) -> cython.pointer[uint8_t]:
+    """Address space that children share: neither copied nor write-protected by a fork. NULL if it can't be had."""
+    mapped: cython.p_void = mmap(
+        cython.NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0
+    )
+    return cython.NULL if mapped == MAP_FAILED else cython.cast(cython.pointer[uint8_t], mapped)
+
+
+def unshare(start: cython.pointer[uint8_t], nbytes: cython.size_t) -> cython.void:
+    """End it."""
+    if start != cython.NULL:
+        munmap(start, nbytes)
 
 
 def give_back(start: cython.pointer[uint8_t], nbytes: cython.size_t) -> cython.void:

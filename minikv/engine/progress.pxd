@@ -14,6 +14,7 @@ cpdef enum:                         # indexes of words
     PRIVATE_DIRTY_PEAK = 7
     PRIVATE_DIRTY_AVERAGE = 8
     BYTES_VERIFIED = 9              # read again
+    DIGEST = 10                     # of the file: its checksum
 
 cpdef enum:                         # what the child is doing
     PHASE_START = 0
@@ -21,6 +22,7 @@ cpdef enum:                         # what the child is doing
     PHASE_SYNCING = 2
     PHASE_RENAMED = 3
     PHASE_VERIFYING = 4             # between the two before it
+    PHASE_PUBLISHING = 5            # after it, with a history: file and manifest may already name the point
 
 cpdef enum:                         # exit codes of the child
     EXIT_SAVED = 0

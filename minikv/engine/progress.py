@@ -13,7 +13,7 @@ The words, the phases and the child's exit codes are one set of numbers for C an
 
 import cython
 
-PHASE_NAMES = ("start", "walking", "syncing", "renamed", "verifying")
+PHASE_NAMES = ("start", "walking", "syncing", "renamed", "verifying", "publishing")
 
 
 class Progress:

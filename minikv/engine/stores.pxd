@@ -4,6 +4,7 @@ from libc.string cimport memcpy
 
 from minikv.engine.arena cimport Arena
 from minikv.engine.chain cimport Chain, Chains
+from minikv.engine.changes cimport Changes
 from minikv.engine.chunks cimport Chunks
 from minikv.engine.memory cimport BlockPool
 from minikv.engine.ordered cimport OrderedState, OrderedTrees, Probe
@@ -13,6 +14,9 @@ cdef struct Index:                  # parent-only: what leads to the entries of 
     TableState table
     OrderedState order              # sorted set: by (score, member); stream: by ID; hash: by (expiry, hash of the field)
     Chain chain                     # list: its elements
+    uint64_t key_hash               # of a spread collection's key
+    uint32_t marked                 # interval of Changes in which its root was marked
+    uint32_t part_of                # part: the stream's store
     uint64_t serial                 # no other store ever has it: for what is remembered beside a collection
     uint32_t next_part              # stream: its first part; part: the next one; 0: none
     uint32_t next_free              # number of the next store that is free or waits, as this one
@@ -29,6 +33,7 @@ cdef class Stores:
     cdef Chains chains
     cdef Chunks chunks
     cdef Index *indexes
+    cdef readonly Changes changes
     cdef readonly uint32_t databases    # stores 0 to databases - 1
     cdef uint32_t next_fresh            # lowest store never used
     cdef uint32_t free_head
@@ -71,6 +76,8 @@ cdef class Stores:
     cdef uint32_t _twin(self, uint32_t source, uint32_t store_number, uint32_t part) noexcept nogil
     cdef int rehome(self, uint32_t store_number, uint32_t owner) except -1
     cdef int _rehome_all(self, uint32_t store_number, uint32_t owner) except -1
+    cdef void touch(self, uint32_t store_number) noexcept nogil
+    cdef void _mark_root(self, uint32_t store_number) noexcept nogil
     cdef void publish_chain(self, uint32_t store_number) noexcept nogil
     cdef uint64_t memory_of(self, uint32_t store_number) noexcept nogil
     cdef uint64_t resident_bytes(self) noexcept nogil

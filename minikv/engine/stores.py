@@ -41,12 +41,15 @@ from cython.cimports.minikv.engine.arena import (
     Heap,
     Segment,
     Spread,
+    mark,
     next_live,
     segment_end,
     segment_start,
 )
 from cython.cimports.minikv.engine.chain import Chain, Chains
+from cython.cimports.minikv.engine.changes import Changes
 from cython.cimports.minikv.engine.chunks import Chunks
+from cython.cimports.minikv.engine.marks import has_deltas
 from cython.cimports.minikv.engine.memory import BLOCK_SIZE, BlockPool, reserve, unmap
 from cython.cimports.minikv.engine.ordered import (
     Cursor,
@@ -62,6 +65,7 @@ from cython.cimports.minikv.engine.packed import packed_end, packed_first
 from cython.cimports.minikv.engine.record import (
     RECORD_MAX,
     SCORE_SIZE,
+    TYPE_CHUNK,
     TYPE_HASH_TTL,
     TYPE_LIST,
     TYPE_PART,
@@ -121,6 +125,7 @@ class Stores:
         self.remembered = {}
         self.indexes = cython.cast(cython.pointer[Index], reserve(STORES_MAX * cython.sizeof(Index), False))
         self.chunks = Chunks(arena, self.tables, pool, databases)
+        self.changes = Changes(arena, databases)
 
     def __dealloc__(self):
         unmap(cython.cast(Bytes, self.indexes), STORES_MAX * cython.sizeof(Index))
@@ -167,6 +172,7 @@ class Stores:
         offset: uint64_t
         old: uint64_t
         old_size: uint64_t
+        self.touch(store_number)
         if slot != cython.NULL:
             self.reserve_again()
             old = slot_offset(slot)
@@ -293,6 +299,7 @@ class Stores:
     def forget_order(self, store_number: uint32_t, offset: uint64_t) -> cython.int:
         """Tell the tree of an element that is about to go; nothing if there is no tree."""
         probe: Probe
+        self.touch(store_number)
         kind: uint32_t = self.indexes[store_number].table.kind
         if is_ordered(kind):
             probe = self._at_entry(kind, offset)
@@ -304,6 +311,7 @@ class Stores:
 
         The tree has to read the element to find it, so a copy is complete before the old one dies.
         """
+        self.touch(store_number)
         old: uint64_t = slot_offset(slot)
         size: uint64_t = entry_size(TYPE_ZSET, self.arena.base + old)
         offset: uint64_t = old
@@ -400,8 +408,26 @@ class Stores:
             + self.chunks.resident_bytes()
         )
 
+    def touch(self, store_number: uint32_t) -> cython.void:
+        """Note that the elements of a spread collection change: its root is marked, once in an interval."""
+        if self.arena.fresh != cython.NULL and self.indexes[store_number].marked != self.changes.interval:
+            self._mark_root(store_number)
+
+    def _mark_root(self, store_number: uint32_t) -> cython.void:
+        root: cython.pointer[uint64_t]
+        stream: uint32_t = self.indexes[store_number].part_of or store_number
+        owner: uint32_t = self.arena.spreads[stream].owner
+        self.indexes[store_number].marked = self.changes.interval
+        if stream < 3 * self.databases:
+            return
+        # None leads here yet while a collection is being built; its root will be new.
+        root = self.tables.find_spread(cython.address(self.indexes[owner].table), self.indexes[stream].key_hash, stream)
+        if root != cython.NULL:
+            mark(self.arena, slot_offset(root) + (GRANULE if has_deltas(self.indexes[stream].table.kind) else 0))
+
     def publish_chain(self, store_number: uint32_t) -> cython.void:
         """Tell the child's table what a change of the store's chain may have changed."""
+        self.touch(store_number)
         self.arena.spreads[store_number].count = self.indexes[store_number].chain.nodes.elements
         self.arena.spreads[store_number].head = self.indexes[store_number].chain.first
 
@@ -432,6 +458,7 @@ class Stores:
         """An empty chain, the last part of a spread stream. width: of its elements; 0: they are strings."""
         part: uint32_t = self.create(TYPE_PART, self.arena.spreads[store_number].owner)
         self.indexes[part].chain.width = width
+        self.indexes[part].part_of = store_number
         while self.indexes[store_number].next_part:
             store_number = self.indexes[store_number].next_part
         self.indexes[store_number].next_part = part
@@ -822,6 +849,10 @@ class Stores:
         if new == 0:
             return False
         memcpy(self.arena.base + new, self.arena.base + old, size)
+        if self.arena.fresh != cython.NULL:
+            self.arena.copy_marks(
+                old, new, size if self.arena.heaps[self.evacuated].kind == TYPE_CHUNK else min(size, 2 * GRANULE)
+            )
         if 2 * self.databases <= self.evacuated < 3 * self.databases:
             self.chunks.moved(cython.address(self.indexes[self.evacuated - 2 * self.databases].table), old, new)
         else:

@@ -94,6 +94,8 @@ cdef class Tables:
     cdef uint64_t *find_expiring(self, TableState *table, uint64_t hash_, int64_t expire_at_ms) noexcept nogil
     cdef uint64_t *find_hash_ttl(self, TableState *table, uint64_t hash_) noexcept nogil
     cdef uint64_t *find_chunked(self, TableState *table, uint64_t hash_, uint32_t number) noexcept nogil
+    cdef uint64_t *find_spread(self, TableState *table, uint64_t hash_, uint32_t number) noexcept nogil
+    cdef uint64_t *_find_root(self, TableState *table, uint64_t hash_, uint32_t mark, uint32_t number) noexcept nogil
     # Before the find of a key: the first brings its bucket into the cache, the second, some time later, its record
     cdef void prefetch_bucket(self, const TableState *table, uint64_t hash_) noexcept nogil
     cdef void prefetch_record(self, const TableState *table, uint64_t hash_) noexcept nogil

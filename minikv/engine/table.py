@@ -37,14 +37,15 @@ from cython.cimports.libc.string import memcmp, memcpy, memset
 from cython.cimports.minikv.engine.arena import GRANULE_SHIFT, Arena
 from cython.cimports.minikv.engine.memory import BLOCK_SHIFT, BLOCK_SIZE, BlockPool, try_reserve, unmap
 from cython.cimports.minikv.engine.record import (
+    CHUNKED_MARK,
     KEYS,
+    SPREAD_MARK,
     TYPE_HASH_TTL,
+    TYPE_STRING,
     Bytes,
     ConstBytes,
-    chunk_owner,
     entry_key,
     field_expire_at,
-    is_chunked,
     record_expire_at,
     record_payload,
     skip_expiry,
@@ -277,6 +278,17 @@ class Tables:
         self, table: cython.pointer[TableState], hash_: uint64_t, number: uint32_t
     ) -> cython.pointer[uint64_t]:
         """The entry of the key, of this hash, whose value is the chunked collection of a number."""
+        return self._find_root(table, hash_, CHUNKED_MARK, number)
+
+    def find_spread(
+        self, table: cython.pointer[TableState], hash_: uint64_t, number: uint32_t
+    ) -> cython.pointer[uint64_t]:
+        """The same of the spread collection in a store."""
+        return cython.NULL if table.used == 0 else self._find_root(table, hash_, SPREAD_MARK, number)
+
+    def _find_root(
+        self, table: cython.pointer[TableState], hash_: uint64_t, mark: uint32_t, number: uint32_t
+    ) -> cython.pointer[uint64_t]:
         block: Bytes = self._block(table.directory[(tag_of(hash_) & PREFIX_MASK) >> (PREFIX_BITS - table.depth)])
         bucket: cython.pointer[uint64_t]
         tag: uint64_t = tag_of(hash_)
@@ -284,16 +296,16 @@ class Tables:
         _step: cython.int
         slot: cython.int
         record: Bytes
+        words: uint32_t[2]
         for _step in range(BUCKETS):
             bucket = bucket_of(block, home)
             for slot in range(1, ENTRIES + 1):
                 if (bucket[slot] & TAG_MASK) == tag and bucket[slot] > TAG_MASK:
                     record = self.arena.base + slot_offset(bucket + slot)
-                    if (
-                        is_chunked(skip_expiry(record)[0], record_payload(record))
-                        and chunk_owner(record_payload(record) + 4) == number
-                    ):
-                        return bucket + slot
+                    if skip_expiry(record)[0] != TYPE_STRING:
+                        memcpy(words, record_payload(record), 8)
+                        if words[0] == mark and words[1] == number:
+                            return bucket + slot
             home = 0 if home + 1 == BUCKETS else home + 1
         return cython.NULL
 

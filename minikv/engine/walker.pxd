@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from minikv.engine.arena cimport Arena, Spread, WalkItem
+from minikv.engine.changes cimport Changes
 from minikv.engine.lzf cimport Lzf
 from minikv.engine.memory cimport Mapping
 from minikv.engine.stores cimport Stores
@@ -15,12 +16,15 @@ cdef struct WalkPart:               # a database
     uint64_t keys
     uint64_t timed                  # keys with a time
     uint32_t database
+    uint32_t store_number
+    uint64_t removals               # layer: where those that matter begin in the log
     uint32_t first                  # items of the plan
     uint32_t items                  # of keys
     uint32_t chunk_items            # of chunks, behind them
 
 cdef struct Kept:                   # root of a spread collection; the bytes follow
     uint64_t header                 # bytes: time, type, key and number of elements, as the file has them
+    bint delta
     uint64_t tail                   # bytes: stream: what lies behind them in the record
 
 cdef struct Piece:
@@ -40,8 +44,16 @@ cdef struct Walk:                   # inherited, as is all that it points to
     uint32_t part_count
     uint32_t spread_end             # no spread collection has this number or a higher one
     bint compress                   # strings into LZF form
+    # A layer: only what is marked here, and what has been removed; see changes.py
+    const uint64_t *fresh           # NULL: everything is walked
+    const uint8_t *touched
+    const uint8_t *log
+    uint64_t log_end
+    uint64_t segments               # that the two maps may have something of
     # How far it is
     uint64_t keys                   # handed out
+    uint64_t expected               # layer: so many should be when the walk is over
+    uint64_t removed                # layer: removals handed out
     uint32_t passed                 # items that lie behind
     uint32_t released
     int error                       # errno; 0: none
@@ -55,6 +67,10 @@ cdef struct Walk:                   # inherited, as is all that it points to
     uint32_t part_end               # first item behind this part
     uint32_t chunk_items            # items behind that which this part leads to
     uint32_t in_vain                # strings since the last one that compression made shorter
+    uint64_t log_at                 # layer: next removal in the log
+    bint delta                      # only the marked elements of the collection at hand
+    uint64_t changed                # how many those of a chunked one are
+    bint whole_chunk                # all of the chunk at hand
     uint64_t at                     # next entry; 0: the part is done
     uint64_t end                    # of the item's segment; of the elements in a list's node
     uint64_t node                   # list: the next node, 0: there is none
@@ -82,15 +98,28 @@ cdef uint64_t walk_fill(Walk *walk, uint8_t *buffer, uint64_t size, uint64_t max
 cdef void walk_publish(Walk *walk) noexcept nogil
 cdef void walk_release(Walk *walk) noexcept nogil
 cdef void walk_end(Walk *walk) noexcept nogil
+cdef void walk_forget(Walk *walk) noexcept nogil
 
 cdef bint begin_part(Walk *walk) noexcept nogil
 cdef void begin_database(Walk *walk, const WalkPart *part) noexcept nogil
 cdef void begin_spread(Walk *walk, uint32_t number) noexcept nogil
 cdef void select(Walk *walk, uint32_t database) noexcept nogil
 cdef void seek(Walk *walk) noexcept nogil
+cdef void begin_layer(Walk *walk, const WalkPart *part) noexcept nogil
+cdef uint64_t count_marked(const Walk *walk, uint32_t first, uint32_t end) noexcept nogil
+cdef bint is_marked_at(const Walk *walk, uint64_t at) noexcept nogil
+cdef void put_delta_mark(Walk *walk, uint64_t count) noexcept nogil
+cdef void put_delta(Walk *walk, uint8_t *record, uint64_t header) noexcept nogil
+cdef uint64_t count_changed(const Walk *walk, uint8_t kind, uint8_t *payload) noexcept nogil
+cdef bint is_changed(const Walk *walk, const uint8_t *start, const uint8_t *end) noexcept nogil
+cdef void put_changed_chunk(Walk *walk) noexcept nogil
+cdef void put_removals(Walk *walk) noexcept nogil
+cdef void put_aux(Walk *walk, const char *name) noexcept nogil
+cdef uint64_t next_removal(const Walk *walk, uint64_t at) noexcept nogil
+cdef uint64_t next_entry(const Walk *walk, uint64_t at) noexcept nogil
 cdef void enter(Walk *walk, uint64_t node) noexcept nogil
 cdef void advance(Walk *walk) noexcept nogil
-cdef void keep(Walk *walk, uint32_t number, const uint8_t *record, uint64_t header, uint64_t tail) noexcept nogil
+cdef void keep(Walk *walk, uint32_t number, const uint8_t *record, uint64_t header, uint64_t tail, bint delta) noexcept nogil
 cdef Kept *kept_at(const Walk *walk, uint32_t number) noexcept nogil
 cdef void put(Walk *walk, const uint8_t *start, uint64_t nbytes) noexcept nogil
 cdef void drain(Walk *walk) noexcept nogil
@@ -112,6 +141,7 @@ cdef bint put_packed(Walk *walk, const uint8_t *text, uint64_t length) noexcept 
 @cython.final
 cdef class Walker:
     cdef Arena arena                # keeps it alive
+    cdef Changes changes            # the same
     cdef Walk *walk                 # for as long as this object is there
     cdef uint64_t reserved          # bytes
 

@@ -12,6 +12,9 @@ always 0, and a 0 before each field without one. With `compress`, strings are re
 
     SELECTDB 0, RESIZEDB, record, record ...    SELECTDB 1 ...    [SELECTDB n,] key, count, element, element ...   ...
 
+A layer is a walk through what has changed (changes.py): of segments that were touched the records that are marked, and
+spread collections whose roots are. Each database begins with its removals, which are AUX fields.
+
 It runs in a child that has no interpreter and no heap. A Walk and all that it points to are inherited: the arena, the
 bitmap, the items, the table of spread collections, the databases' parts. What else it needs it maps itself: the roots
 of spread collections, met among the keys and kept until their elements' turn comes, for the memory of the keys may have
@@ -28,23 +31,35 @@ import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cython.cimports.libc.errno import EINVAL, ENOMEM
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
-from cython.cimports.libc.string import memcpy, memmove, memset
+from cython.cimports.libc.string import memcpy, memmove, memset, strlen
 from cython.cimports.minikv.engine.arena import (
     BITMAP_PER_SEGMENT,
     GRANULE,
+    GRANULE_SHIFT,
     SEGMENT_SHIFT,
     SEGMENT_SIZE,
+    WORD_SHIFT,
     WORDS_PER_SEGMENT,
     Arena,
     Spread,
+    __builtin_ctzll,
+    __builtin_popcountll,
     next_live,
     segment_end,
     segment_start,
 )
 from cython.cimports.minikv.engine.chain import Node
+from cython.cimports.minikv.engine.changes import (
+    REMOVAL_ELEMENT,
+    REMOVAL_STORE,
+    REMOVAL_WORD,
+    Changes,
+    clear_map,
+)
 from cython.cimports.minikv.engine.chunked import Span, span_of
 from cython.cimports.minikv.engine.chunks import root_of
 from cython.cimports.minikv.engine.lzf import Lzf, lzf_compress
+from cython.cimports.minikv.engine.marks import may_be_delta
 from cython.cimports.minikv.engine.memory import give_back, grow, reserve, unmap, unmap_all, use_huge_pages
 from cython.cimports.minikv.engine.packed import packed_count, packed_end, packed_first
 from cython.cimports.minikv.engine.progress import KEYS_DONE, RANK_PASSED
@@ -94,6 +109,8 @@ from minikv.engine.lzf import compress as compress_string
 OPCODE_SELECTDB = cython.declare(uint8_t, 0xFE)
 OPCODE_RESIZEDB = cython.declare(uint8_t, 0xFB)
 NO_DATABASE = cython.declare(uint32_t, 0xFFFFFFFF)
+OPCODE_AUX = cython.declare(uint8_t, 0xFA)
+LENGTH_DIGITS = cython.declare(uint32_t, 20)
 LZF_STRING = cython.declare(uint8_t, 0xC3)
 # Redis does not try to compress shorter strings; longer ones than the maximum would double the child's memory.
 COMPRESS_MIN = cython.declare(uint64_t, 21)
@@ -127,7 +144,9 @@ def walk_fill(walk: cython.pointer[Walk], buffer: Bytes, size: uint64_t, max_key
     drain(walk)
     while walk.pending.nbytes == 0 and walk.out + BUFFER_MIN <= walk.out_end:
         walk.begun = walk.item
-        if walk.root != cython.NULL:
+        if walk.log_at < walk.log_end:
+            put_removals(walk)
+        elif walk.root != cython.NULL:
             put_chunk(walk)
         elif walk.keys >= keys_end:
             break
@@ -166,6 +185,11 @@ def walk_release(walk: cython.pointer[Walk]) -> cython.void:
         walk.released += 1
 
 
+def walk_forget(walk: cython.pointer[Walk]) -> cython.void:
+    """After a layer is published: what it holds no longer counts as changed."""
+    clear_map(cython.cast(cython.pointer[uint64_t], walk.fresh), cython.cast(Bytes, walk.touched), walk.segments)
+
+
 def walk_end(walk: cython.pointer[Walk]) -> cython.void:
     """Unmap the walk's own memory: it is over."""
     unmap_all(cython.address(walk.places))
@@ -187,11 +211,13 @@ def begin_part(walk: cython.pointer[Walk]) -> cython.bint:
     while walk.part < walk.part_count:
         walk.part += 1
         begin_database(walk, cython.address(walk.parts[walk.part - 1]))
-        if walk.at:
+        if walk.at or walk.log_at < walk.log_end:
             return True
     while walk.spread < walk.spread_end:
         spread = cython.address(walk.spreads[walk.spread])
         walk.spread += 1
+        if walk.fresh != cython.NULL and kept_at(walk, walk.spread - 1) == cython.NULL:
+            continue
         if spread.kind == TYPE_STREAM or (spread.kind and spread.kind != TYPE_PART and spread.count):
             begin_spread(walk, walk.spread - 1)
             return walk.error == 0
@@ -204,12 +230,69 @@ def begin_database(walk: cython.pointer[Walk], part: cython.pointer[cython.const
     walk.item = part.first
     walk.part_end = part.first + part.items
     walk.chunk_items = part.chunk_items
-    if part.keys:
+    if walk.fresh != cython.NULL:
+        begin_layer(walk, part)
+    elif part.keys:
         select(walk, part.database)
         walk.out[0] = OPCODE_RESIZEDB
         walk.out = write_length(walk.out + 1, part.keys, length_size(part.keys))
         walk.out = write_length(walk.out, part.timed, length_size(part.timed))
         seek(walk)
+
+
+def begin_layer(walk: cython.pointer[Walk], part: cython.pointer[cython.const[WalkPart]]) -> cython.void:
+    """The same of a layer: a database of which nothing has changed does not appear."""
+    walk.expected += count_marked(walk, walk.item, walk.part_end)
+    walk.log_at = next_removal(walk, part.removals)
+    seek(walk)
+    if walk.at or walk.log_at < walk.log_end:
+        select(walk, part.database)
+
+
+def count_marked(walk: cython.pointer[cython.const[Walk]], begin: uint32_t, end: uint32_t) -> uint64_t:
+    """The entries in these items that are marked where they begin."""
+    item: uint32_t
+    word: uint64_t
+    first: uint64_t
+    count: uint64_t = 0
+    for item in range(begin, end):
+        if walk.touched[walk.items[item].segment]:
+            first = cython.cast(uint64_t, walk.items[item].segment) * WORDS_PER_SEGMENT
+            for word in range(first, first + WORDS_PER_SEGMENT):
+                count += __builtin_popcountll(walk.live[word] & walk.fresh[word])
+    return count
+
+
+def put_removals(walk: cython.pointer[Walk]) -> cython.void:
+    """What there is room for of a database's removals."""
+    word: uint32_t = 0
+    string: Bytes
+    while walk.log_at < walk.log_end and walk.pending.nbytes == 0 and walk.out + BUFFER_MIN <= walk.out_end:
+        memcpy(cython.address(word), walk.log + walk.log_at, REMOVAL_WORD)
+        string = cython.cast(Bytes, walk.log + walk.log_at + REMOVAL_WORD)
+        put_aux(walk, b"minikv-rem" if word & REMOVAL_ELEMENT else b"minikv-del")
+        put(walk, string, string_size(string))
+        walk.removed += 1
+        walk.log_at = next_removal(walk, walk.log_at + REMOVAL_WORD + string_size(string))
+
+
+def put_aux(walk: cython.pointer[Walk], name: cython.p_const_char) -> cython.void:
+    """An AUX field up to its value."""
+    walk.out[0] = OPCODE_AUX
+    walk.out[1] = cython.cast(uint8_t, strlen(name))
+    memcpy(walk.out + 2, name, walk.out[1])
+    walk.out += 2 + walk.out[1]
+
+
+def next_removal(walk: cython.pointer[cython.const[Walk]], at: uint64_t) -> uint64_t:
+    """The next removal from a place in the log on that is from the database at hand."""
+    word: uint32_t = 0
+    while at < walk.log_end:
+        memcpy(cython.address(word), walk.log + at, REMOVAL_WORD)
+        if word & REMOVAL_STORE == walk.parts[walk.part - 1].store_number:
+            return at
+        at += REMOVAL_WORD + string_size(cython.cast(Bytes, walk.log + at + REMOVAL_WORD))
+    return walk.log_end
 
 
 def begin_spread(walk: cython.pointer[Walk], number: uint32_t) -> cython.void:
@@ -220,12 +303,15 @@ def begin_spread(walk: cython.pointer[Walk], number: uint32_t) -> cython.void:
         walk.error = EINVAL  # elements without a key
         return
     walk.kind = spread.kind
+    walk.delta = kept.delta
     walk.node = spread.head
     walk.item = spread.walk_first
     walk.part_end = spread.walk_first + spread.walk_count
     walk.chunk_items = 0
     walk.keys += 1
     select(walk, walk.databases[spread.owner])
+    if walk.delta:
+        put_delta_mark(walk, spread.count)
     put(walk, start, kept.header)
     if spread.kind == TYPE_STREAM:
         tail_begin(cython.address(walk.tail), walk.base, walk.spreads, start + kept.header, kept.tail)
@@ -247,10 +333,11 @@ def seek(walk: cython.pointer[Walk]) -> cython.void:
         return
     while walk.item < walk.part_end:
         segment = walk.items[walk.item].segment
-        walk.end = segment_end(segment)
-        walk.at = next_live(walk.live, segment_start(segment), walk.end)
-        if walk.at < walk.end:
-            return
+        if walk.fresh == cython.NULL or (walk.kind != KEYS and not walk.delta) or walk.touched[segment]:
+            walk.end = segment_end(segment)
+            walk.at = next_entry(walk, segment_start(segment))
+            if walk.at < walk.end:
+                return
         walk.item += 1
     walk.item += walk.chunk_items
     walk.at = 0
@@ -258,10 +345,27 @@ def seek(walk: cython.pointer[Walk]) -> cython.void:
 
 def advance(walk: cython.pointer[Walk]) -> cython.void:
     """Go to the next live entry."""
-    walk.at = next_live(walk.live, walk.at + GRANULE, walk.end)
+    walk.at = next_entry(walk, walk.at + GRANULE)
     if walk.at >= walk.end:
         walk.item += 1
         seek(walk)
+
+
+def next_entry(walk: cython.pointer[cython.const[Walk]], at: uint64_t) -> uint64_t:
+    """The next entry of the segment from a place on that is to be walked; `end` if there is none."""
+    word: uint64_t = at >> WORD_SHIFT
+    last: uint64_t = (walk.end - 1) >> WORD_SHIFT
+    bits: uint64_t
+    if walk.fresh == cython.NULL or (walk.kind != KEYS and not walk.delta) or at >= walk.end:
+        return next_live(walk.live, at, walk.end)
+    bits = walk.live[word] & marks_of(walk, word)
+    bits = bits >> ((at >> GRANULE_SHIFT) & 63) << ((at >> GRANULE_SHIFT) & 63)
+    while bits == 0:
+        word += 1
+        if word > last:
+            return walk.end
+        bits = walk.live[word] & marks_of(walk, word)
+    return (word << WORD_SHIFT) + (cython.cast(uint64_t, __builtin_ctzll(bits)) << GRANULE_SHIFT)
 
 
 def enter(walk: cython.pointer[Walk], node: uint64_t) -> cython.void:
@@ -276,6 +380,23 @@ def enter(walk: cython.pointer[Walk], node: uint64_t) -> cython.void:
     walk.node = header.next
 
 
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def marks_of(walk: cython.pointer[cython.const[Walk]], word: uint64_t) -> uint64_t:
+    """Where an entry that is to be walked may begin. That of a key also where its second granule is marked.
+
+    What lies behind a segment's last granule is not its own; a root does not end there.
+    """
+    bits: uint64_t = walk.fresh[word]
+    if walk.kind == KEYS:
+        bits |= bits >> 1
+        if (word + 1) & (WORDS_PER_SEGMENT - 1):
+            bits |= walk.fresh[word + 1] << 63
+    return bits
+
+
 # Roots of spread collections
 
 
@@ -285,6 +406,7 @@ def keep(
     record: ConstBytes,
     header: uint64_t,
     tail: uint64_t,
+    delta: cython.bint,
 ) -> cython.void:
     """Copy a root for its elements' turn: `header` bytes before its payload, and a stream's tail of so many."""
     kept: cython.pointer[Kept]
@@ -306,6 +428,11 @@ def keep(
     end = start + header
     if walk.spreads[number].kind == TYPE_HASH_TTL:
         end = put_base(end)
+    kept.delta = delta
+    if delta:
+        count = count_marked(
+            walk, walk.spreads[number].walk_first, walk.spreads[number].walk_first + walk.spreads[number].walk_count
+        )
     end = write_length(end, count, length_size(count))
     memcpy(end, record + header + SPREAD_STREAM, tail)
     kept.header = end - start
@@ -366,13 +493,17 @@ def put_record(walk: cython.pointer[Walk], record: Bytes) -> cython.void:
         record += EXPIRY_SIZE
         nbytes -= EXPIRY_SIZE
     header = cython.cast(uint64_t, payload - record)
+    if walk.fresh != cython.NULL and not is_marked_at(walk, walk.at):
+        if may_be_delta(record):
+            put_delta(walk, record, header)
+        return
     if is_chunked(kind, payload) or (kind == TYPE_HASH_TTL and spread == 0):
         walk.keys += 1
         put(walk, record, header)
         begin_chunks(walk, kind, payload)
         return
     if spread:
-        keep(walk, spread, record, header, nbytes - header - SPREAD_STREAM if kind == TYPE_STREAM else 0)
+        keep(walk, spread, record, header, nbytes - header - SPREAD_STREAM if kind == TYPE_STREAM else 0, False)
         return
     walk.keys += 1
     if kind != TYPE_STRING:
@@ -384,6 +515,119 @@ def put_record(walk: cython.pointer[Walk], record: Bytes) -> cython.void:
     else:
         put(walk, record, header)
         put_string(walk, payload)
+
+
+def is_marked_at(walk: cython.pointer[cython.const[Walk]], at: uint64_t) -> cython.bint:
+    return (walk.fresh[at >> WORD_SHIFT] >> ((at >> GRANULE_SHIFT) & 63)) & 1
+
+
+def put_delta(walk: cython.pointer[Walk], record: Bytes, header: uint64_t) -> cython.void:
+    """A collection of which some elements have changed. Nothing if some have gone and no more: they are removals."""
+    kind: uint8_t = skip_expiry(record)[0]
+    payload: Bytes = record + header
+    spread: uint32_t = spread_of(kind, payload)
+    changed: uint64_t = count_changed(walk, kind, payload)
+    if changed == 0:
+        return
+    walk.expected += 1
+    if spread:
+        keep(walk, spread, record, header, 0, True)
+        return
+    walk.keys += 1
+    put_delta_mark(walk, root_of(payload).elements)
+    put(walk, record, header)
+    begin_chunks(walk, kind, payload)
+    walk.delta = True
+    walk.changed = changed
+
+
+def put_delta_mark(walk: cython.pointer[Walk], count: uint64_t) -> cython.void:
+    """Say that a record has some of a collection's elements, which are `count` in all."""
+    text: uint8_t[20]
+    at: uint32_t = LENGTH_DIGITS
+    while True:
+        at -= 1
+        text[at] = cython.cast(uint8_t, 48 + count % 10)
+        count //= 10
+        if count == 0:
+            break
+    put_aux(walk, b"minikv-delta")
+    walk.out = write_length(walk.out, LENGTH_DIGITS - at, 1)
+    memcpy(walk.out, cython.address(text[at]), LENGTH_DIGITS - at)
+    walk.out += LENGTH_DIGITS - at
+
+
+def count_changed(walk: cython.pointer[cython.const[Walk]], kind: uint8_t, payload: Bytes) -> uint64_t:
+    """The elements of a chunked or spread collection that are marked."""
+    spread: uint32_t = spread_of(kind, payload)
+    count: uint64_t = 0
+    number: uint32_t
+    place: uint64_t
+    size: uint64_t
+    span: Span
+    if spread:
+        return count_marked(
+            walk, walk.spreads[spread].walk_first, walk.spreads[spread].walk_first + walk.spreads[spread].walk_count
+        )
+    for number in range(root_of(payload).chunks):
+        place = entry_place(chunk_entry(payload, number))
+        if place == 0:
+            continue
+        span = span_of(walk.base, payload, number)
+        if is_marked_at(walk, place):
+            count += entry_elements(chunk_entry(payload, number))
+        elif is_changed(walk, span.start, span.end):
+            while span.start < span.end:
+                size = entry_size(kind, span.start)
+                count += is_changed(walk, span.start, span.start + size)
+                span.start += size
+    return count
+
+
+def is_changed(walk: cython.pointer[cython.const[Walk]], start: ConstBytes, end: ConstBytes) -> cython.bint:
+    """Whether any granule of what lies there is marked."""
+    at: uint64_t = cython.cast(uint64_t, start - walk.base) & ~cython.cast(uint64_t, GRANULE - 1)
+    last: uint64_t = end - walk.base
+    if (
+        not walk.touched[at >> SEGMENT_SHIFT]
+        and not walk.touched[(last - 1) >> SEGMENT_SHIFT]
+        and (last - at < SEGMENT_SIZE)
+    ):
+        return False
+    while at < last:
+        if is_marked_at(walk, at):
+            return True
+        at += GRANULE
+    return False
+
+
+def put_changed_chunk(walk: cython.pointer[Walk]) -> cython.void:
+    """put_chunk for a delta: the marked elements."""
+    root: Root = root_of(walk.root)
+    span: Span
+    start: Bytes
+    if walk.chunk == 0:
+        if walk.chunk_kind == TYPE_HASH_TTL:
+            walk.out = put_base(walk.out)
+        walk.out = write_length(walk.out, walk.changed, length_size(walk.changed))
+    while walk.element == walk.chunk_end:
+        if walk.chunk == root.chunks:
+            walk.delta = False
+            end_chunks(walk)
+            return
+        span = span_of(walk.base, walk.root, walk.chunk)
+        walk.whole_chunk = span.start != cython.NULL and is_marked_at(
+            walk, entry_place(chunk_entry(walk.root, walk.chunk))
+        )
+        if walk.whole_chunk or (span.start != cython.NULL and is_changed(walk, span.start, span.end)):
+            walk.element = span.start
+            walk.chunk_end = span.end
+        walk.chunk += 1
+    while walk.element < walk.chunk_end and walk.pending.nbytes == 0 and walk.out + BUFFER_MIN <= walk.out_end:
+        start = walk.element
+        walk.element += entry_size(walk.chunk_kind, start)
+        if walk.whole_chunk or is_changed(walk, start, walk.element):
+            put_element(walk, walk.chunk_kind, start)
 
 
 def begin_chunks(walk: cython.pointer[Walk], kind: uint8_t, payload: Bytes) -> cython.void:
@@ -400,6 +644,9 @@ def put_chunk(walk: cython.pointer[Walk]) -> cython.void:
     """The number of elements; then what there is room for of the next chunk; behind the last what a stream has."""
     root: Root
     span: Span
+    if walk.delta:
+        put_changed_chunk(walk)
+        return
     if not is_chunked(cython.cast(uint8_t, walk.chunk_kind), walk.root):
         put_packed_hash(walk)
         return
@@ -576,10 +823,12 @@ def put_packed(walk: cython.pointer[Walk], text: ConstBytes, length: uint64_t) -
 class Walker:
     """One walk through `arena` by parts: in order.
 
+    changes: of these what was handed over, as a layer.
+
     A part: (database, its store, keys, keys with a time, first item, items of keys, items of chunks).
     """
 
-    def __cinit__(self, arena: Arena, parts: list):
+    def __cinit__(self, arena: Arena, parts: list, changes: Changes = None):
         count: cython.size_t = len(parts)
         index: cython.size_t
         store: uint32_t
@@ -604,6 +853,9 @@ class Walker:
                 part[index].items,
                 part[index].chunk_items,
             ) = parts[index]
+            part[index].store_number = store
+            if changes is not None:
+                part[index].removals = changes.before[store].since
             databases[store] = part[index].database
         self.arena = arena
         self.walk.base = arena.base
@@ -616,6 +868,13 @@ class Walker:
         self.walk.spread = 3 * self.walk.part_count
         self.walk.spread_end = arena.stores_used
         self.walk.selected = NO_DATABASE
+        self.changes = changes
+        if changes is not None:
+            self.walk.fresh = changes.bits_before()
+            self.walk.touched = changes.touched_before()
+            self.walk.log = changes.log
+            self.walk.log_at = self.walk.log_end = changes.handed_end
+            self.walk.segments = arena.high_water
 
     def __dealloc__(self):
         if self.walk != cython.NULL:

@@ -44,6 +44,7 @@ cdef class Collection:
     cdef uint8_t *place_spread(self, uint64_t hash_, uint64_t *slot, uint64_t size) except NULL
     cdef int take_out(self, bytes name, uint8_t *entry) except -1
     cdef int shrink(self, bytes name, uint8_t *entry) except -1
+    cdef void forget_element(self, bytes name) noexcept
     cdef void vanish(self) noexcept
     cdef void vanish_if_empty(self) noexcept
     cdef bint must_grow(self, uint64_t more) noexcept

@@ -395,6 +395,7 @@ class Collection:
         elif self.chunked:
             self.find_chunked(name, cython.address(number))
             self.shrink_chunked(number, entry, size, 1)
+            self.forget_element(name)
             self.make_smaller()
         elif self.spread:
             slot = self.find_spread(name, cython.address(hash_))
@@ -402,12 +403,19 @@ class Collection:
             store.tables.remove(cython.address(store.stores.indexes[self.spread].table), slot)
             store.arena.kill(cython.cast(uint64_t, entry - store.arena.base), size)
             store.arena.spreads[self.spread].count -= 1
+            self.forget_element(name)
             self.make_smaller()
         else:
             count = packed_count(self.payload()) - 1
             place = cython.cast(uint64_t, entry - self.payload())
             set_packed_count(store.splice(self.slot, place, size, 0) - place, count)
         return 0
+
+    def forget_element(self, name: bytes) -> cython.void:
+        """Tell the history that an element is gone."""
+        self.database.store.forget_element(
+            self.at_slot(), cython.cast(Bytes, PyBytes_AS_STRING(name)), PyBytes_GET_SIZE(name)
+        )
 
     def vanish(self) -> cython.void:
         """Delete the key."""

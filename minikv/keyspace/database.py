@@ -22,7 +22,7 @@ from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free
 from cython.cimports.libc.string import memcpy
-from cython.cimports.minikv.engine.arena import GRANULE, SEGMENT_SHIFT, Arena
+from cython.cimports.minikv.engine.arena import GRANULE, SEGMENT_SHIFT, Arena, mark
 from cython.cimports.minikv.engine.chunks import root_of
 from cython.cimports.minikv.engine.int64 import INT64_DIGITS, format_int64, parse_int64
 from cython.cimports.minikv.engine.key_store import KeyStore
@@ -506,9 +506,57 @@ class Keyspace:
             for database, items_of_part in zip(self.databases, items, strict=True)
         ]
 
-    def walker(self) -> Walker:
-        """A walk through the frozen arena, or, without a snapshot, through all there is until the next change."""
-        return Walker(self.arena, self.parts if self.parts is not None else self.walk_parts(False, False, False))
+    def walker(self, layer: bool = False) -> Walker:
+        """A walk through the frozen arena, or, without a snapshot, through all there is until the next change.
+
+        layer: only what has changed, as it was handed over.
+        """
+        return Walker(
+            self.arena,
+            self.parts if self.parts is not None else self.walk_parts(False, False, False),
+            self.stores.changes if layer else None,
+        )
+
+    # The history: what changes between its points
+
+    @property
+    def tracks_changes(self) -> bool:
+        return self.arena.fresh != cython.NULL
+
+    @property
+    def lost_track(self) -> bool:
+        """So much was removed that the next point has to hold everything."""
+        return self.stores.changes.overflowed
+
+    def track_changes(self, track: bool) -> None:
+        """From now on, note what changes; or stop that. ArenaFull: no address space."""
+        if track:
+            self.stores.changes.start(self.homes())
+        else:
+            self.stores.changes.stop()
+
+    def hand_changes_over(self) -> None:
+        """A point of the history is about to be saved; changes_settled follows."""
+        self.stores.changes.hand_over(self.homes())
+
+    def changes_settled(self, saved: bool, cleared: bool = False) -> None:
+        """The save is over; nothing if there was none. cleared: its child has cleared what marks it had."""
+        self.stores.changes.settle(saved, cleared)
+
+    def origins(self) -> list[tuple[int, int]]:
+        """For what was handed over: (database, which one it had been at the last point; -1: it was empty).
+
+        Without those that were where they are.
+        """
+        return self.stores.changes.origins()
+
+    def homes(self) -> list[int]:
+        """The database that each store of keys is."""
+        database: Database
+        found: list = [0] * len(self.databases)
+        for database in self.databases:
+            found[database.store.number] = database.number
+        return found
 
     @property
     def snapshot_progress(self) -> memoryview:
@@ -1033,6 +1081,8 @@ class Database:
                 ENCODING_AUTO,
                 expire_at_ms,
             )
+        else:
+            mark(self.store.arena, slot_offset(slot))
         memcpy(data, cython.address(text[INT64_DIGITS - length]), length)
         self.changed(key)
         if self.observed:

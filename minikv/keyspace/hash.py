@@ -308,7 +308,7 @@ class Hash:
         if self.at_slot() == cython.NULL:
             return 0
         if self.spread or self.chunked:
-            store.rewrite(self.slot, 0, 0, 0)
+            store.rewrite_part(self.slot, 0, 0, 0)
         if self.kind == TYPE_HASH_TTL:
             store.forget_fields(self.slot, self.hash_)
         return 0

@@ -288,6 +288,7 @@ class SortedSet:
         entry: Bytes = self.find_chunked(member, cython.address(number))
         score: cython.double = score_at(entry)
         self.shrink_chunked(number, entry, element_size(member), 1)
+        self.forget_element(member)
         self.forget_member(member, score)
         self.make_smaller()
         return self.changed()

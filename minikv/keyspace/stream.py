@@ -276,6 +276,7 @@ class Stream:
         words[2] = cython.cast(uint32_t, PyBytes_GET_SIZE(tail))
         memcpy(payload, words, SPREAD_STREAM)
         memcpy(payload + SPREAD_STREAM, PyBytes_AS_STRING(tail), PyBytes_GET_SIZE(tail))
+        self.database.store.stores.indexes[spread].key_hash = self.hash_
         self.spread = spread
         self.chunked = False
         return 0

@@ -789,6 +789,7 @@ class LargeGroup(Group):
                 memcpy(owned, found + PENDING_SIZE, OWNER_SIZE)
                 self.remove_owned(owned)
                 found = self.table.at(place)
+            self.table.stores.touch(self.table.number)
             self.table.stores.arena.await_clone()
             memcpy(found, row, PENDING_ROW)
             return 0

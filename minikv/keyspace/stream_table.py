@@ -185,6 +185,7 @@ class ConsumerTable(StreamTable):
     def see(self, number: uint32_t, seen_ms: int64_t) -> cython.void:
         """Change when a consumer was last seen, as pages allow."""
         place: uint64_t = 0
+        self.stores.touch(self.number)
         self.stores.arena.await_clone()
         memcpy(seen_at(self.start(number, cython.address(place))), cython.address(seen_ms), CONSUMER_TIME)
 

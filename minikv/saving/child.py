@@ -32,7 +32,7 @@ from cython.cimports.minikv.engine.progress import (
     PRIVATE_DIRTY_AVERAGE,
     PRIVATE_DIRTY_PEAK,
 )
-from cython.cimports.minikv.engine.walker import walk_release
+from cython.cimports.minikv.engine.walker import walk_forget, walk_release
 from cython.cimports.minikv.saving.dump_file import STEP_VERIFY, file_failed
 from cython.cimports.minikv.saving.linux import (
     CLOCK_REALTIME,
@@ -105,6 +105,7 @@ _save = cython.declare(SaveP)  # for the signal's handler
 
 def run_child(save: SaveP) -> cython.void:
     """Be the child. Never returns."""
+    save.began_ns = monotonic_ns()
     usleep(HEAD_START_US)
     set_signals(save)
     close_descriptors(save)
@@ -122,6 +123,8 @@ def run_child(save: SaveP) -> cython.void:
         write_line(save, NOTICE, b"DB saved on disk")
     look(save)
     log_figures(save, NOTICE)
+    if save.walk.fresh != cython.NULL:
+        walk_forget(save.walk)
     _exit(EXIT_SAVED)
 
 

@@ -24,6 +24,7 @@ cdef enum:                          # system calls that can fail
     CALL_CLOSE
     CALL_RENAME
     CALL_UNLINK
+    CALL_APPEND                     # to the manifest of a history
     CALL_FORK
     CALLS
 
@@ -38,6 +39,7 @@ cdef enum:                          # what a save was doing when it failed
     STEP_SYNC_DIRECTORY
     STEP_WALK
     STEP_VERIFY
+    STEP_MANIFEST
 
 cdef struct Fault:                  # for tests: what happens instead of the calls number first to last; last 0: none
     uint32_t first

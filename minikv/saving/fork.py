@@ -28,6 +28,7 @@ from cython.cimports.libc.errno import errno
 from cython.cimports.libc.signal import SIGCHLD
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t, uintptr_t
 from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.minikv.engine.changes import clear_map
 from cython.cimports.minikv.engine.lzf import lzf_compress
 from cython.cimports.minikv.engine.memory import (
     give_back,
@@ -332,6 +333,7 @@ def is_for_child(module: RegionP) -> cython.bint:
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, crc64)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, walk_fill)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, tail_fill)))
+        or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, clear_map)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, lzf_compress)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, give_back)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, fork_for)))

@@ -45,6 +45,7 @@ CALLS = (
     "poll",
     "posix_spawn",
     "prctl",
+    "pread",
     "pwrite",
     "read",
     "rename",

@@ -10,6 +10,7 @@ cdef enum:
     ERRORS = 134                    # Linux's errno
     ERROR_ROOM = 64                 # of the words for one
     MESSAGE_ROOM = 16384            # holds two paths
+    LINE_ROOM = 4096                # of a line of a manifest, and of what is known of it before the save
 
 cdef struct Identity:               # of a file: whether there is one, and which
     bint exists
@@ -50,6 +51,12 @@ cdef struct Save:
     int parent                      # of the child that makes this save; 0: the server makes it itself
     int oom_score                   # of the child
     Identity before                 # of the dump, when the save began
+    const char *manifest            # path; NULL: the dump is no point of a history
+    const char *manifest_lock       # path
+    const char *point               # the point's line as far as it is known before the save
+    int64_t fork_began_ns           # 0: no fork
+    int64_t began_ns                # in the child
+    char line[LINE_ROOM]
     Verifier verifier
     ChildLog log
     Statistic private_dirty
@@ -69,6 +76,11 @@ cdef void save_abort(Save *save) noexcept nogil
 cdef Identity identity(const char *path) noexcept nogil
 cdef int64_t monotonic_ns() noexcept nogil
 
+cdef bint save_publish(Save *save) noexcept nogil
+cdef bint publish_locked(Save *save) noexcept nogil
+cdef bint append_line(Save *save, int fd) noexcept nogil
+cdef int64_t whole_lines(int fd) noexcept nogil
+cdef uint64_t format_line(Save *save) noexcept nogil
 cdef uint64_t expected_keys(const Walk *walk) noexcept nogil
 cdef void format_failure(Save *save) noexcept nogil
 cdef const char *operation(int step) noexcept nogil

@@ -4,7 +4,7 @@
 """A save from its first byte to the dump in place, in the server's process or in a snapshot child.
 
     save_begin, save_step ..., save_finish     head, walk, checksum; synced under a temporary name
-    save_commit    replace the old dump
+    save_commit    replace the old dump; or add the file to a history, with a line in its manifest
     save_abort     after a failure: remove the file; `message` has Redis's words for it
 
 The walk gives the database opcodes and the records, already in the file's form. Left to do are the head,
@@ -12,20 +12,25 @@ which the caller has prepared, the checksum, and publishing the progress.
 """
 
 import cython
-from cython.cimports.libc.errno import ESTALE, EUCLEAN
+from cython.cimports.libc.errno import EINTR, ENOSPC, ESTALE, EUCLEAN, errno
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.progress import (
     BYTES_WRITTEN,
+    DIGEST,
     ERRNO,
     PHASE,
+    PHASE_PUBLISHING,
     PHASE_SYNCING,
     PHASE_WALKING,
 )
 from cython.cimports.minikv.engine.walker import Walk, walk_fill, walk_publish
+from cython.cimports.minikv.rdb.crc64 import crc64
 from cython.cimports.minikv.saving.dump_file import (
+    CALL_APPEND,
     STEP_CLOSE,
     STEP_FSYNC,
+    STEP_MANIFEST,
     STEP_NONE,
     STEP_OPEN,
     STEP_RENAME,
@@ -35,6 +40,7 @@ from cython.cimports.minikv.saving.dump_file import (
     STEP_WALK,
     STEP_WRITE,
     DumpFile,
+    fault,
     file_add,
     file_advance,
     file_discard,
@@ -44,18 +50,34 @@ from cython.cimports.minikv.saving.dump_file import (
     file_rename,
     file_room,
     file_space,
+    open_path,
+    sync_descriptor,
 )
-from cython.cimports.minikv.saving.linux import CLOCK_MONOTONIC, clock_gettime, nanosleep, stat, stat_t, timespec
-from cython.cimports.minikv.saving.text import put_number, put_text
-from cython.cimports.posix.unistd import getppid
+from cython.cimports.minikv.saving.linux import (
+    CLOCK_MONOTONIC,
+    LOCK_EX,
+    O_APPEND,
+    clock_gettime,
+    flock,
+    nanosleep,
+    stat,
+    stat_t,
+    timespec,
+)
+from cython.cimports.minikv.saving.text import put_hex, put_number, put_text
+from cython.cimports.posix.fcntl import O_CREAT, O_RDWR
+from cython.cimports.posix.unistd import SEEK_END, close, ftruncate, getppid, lseek, pread, unlink, write
 
 OPCODE_EOF = cython.declare(uint8_t, 0xFF)
 CHECKSUM_LEN = cython.declare(uint64_t, 8)
 BILLION = cython.declare(int64_t, 1_000_000_000)
+LINE_FEED = cython.declare(cython.char, 10)
 
 
 def save_begin(save: SaveP) -> cython.bint:
     save.keys_rested = 0
+    if save.began_ns == 0:
+        save.began_ns = monotonic_ns()
     save.progress[PHASE] = PHASE_WALKING
     return file_open(cython.address(save.file)) and file_add(cython.address(save.file), save.head, save.head_len)
 
@@ -93,6 +115,7 @@ def save_finish(save: SaveP) -> cython.bint:
     if not file_add(file, foot, CHECKSUM_LEN):
         return False
     save.progress[BYTES_WRITTEN] = file.length
+    save.progress[DIGEST] = file.crc
     save.progress[PHASE] = PHASE_SYNCING
     return file_finish(file)
 
@@ -100,6 +123,8 @@ def save_finish(save: SaveP) -> cython.bint:
 def expected_keys(walk: cython.pointer[cython.const[Walk]]) -> uint64_t:
     number: uint32_t
     keys: uint64_t = 0
+    if walk.fresh != cython.NULL:
+        return walk.expected
     for number in range(walk.part_count):
         keys += walk.parts[number].keys
     return keys
@@ -112,6 +137,8 @@ def save_commit(save: SaveP) -> cython.bint:
     replace a later one. What has no name (file.output) replaces nothing.
     """
     now: Identity
+    if save.manifest != cython.NULL:
+        return save_publish(save)
     if save.file.output >= 0:
         return True
     if save.parent and getppid() != save.parent:
@@ -119,6 +146,93 @@ def save_commit(save: SaveP) -> cython.bint:
         if not is_same(cython.address(now), cython.address(save.before)):
             return file_failed(cython.address(save.file), STEP_RENAME, ESTALE)
     return file_rename(cython.address(save.file), save.target)
+
+
+def save_publish(save: SaveP) -> cython.bint:
+    """Add the file to its history, under the lock of the manifest: all of it or nothing."""
+    file: cython.pointer[DumpFile] = cython.address(save.file)
+    done: cython.bint
+    lock: cython.int = open_path(file, save.manifest_lock, O_RDWR | O_CREAT)
+    if lock < 0:
+        return file_failed(file, STEP_MANIFEST, -lock)
+    while flock(lock, LOCK_EX) != 0:
+        if errno != EINTR:
+            file_failed(file, STEP_MANIFEST, errno)
+            close(lock)
+            return False
+    done = publish_locked(save)
+    close(lock)
+    return done
+
+
+def publish_locked(save: SaveP) -> cython.bint:
+    file: cython.pointer[DumpFile] = cython.address(save.file)
+    fd: cython.int
+    done: cython.bint
+    if save.parent and getppid() != save.parent:
+        return file_failed(file, STEP_RENAME, ESTALE)  # another server may have added to the history
+    fd = open_path(file, save.manifest, O_RDWR | O_APPEND)
+    if fd < 0:
+        return file_failed(file, STEP_MANIFEST, -fd)
+    save.progress[PHASE] = PHASE_PUBLISHING
+    done = file_rename(file, save.target)
+    done = done and append_line(save, fd)
+    if not done and file.step != STEP_RENAME:
+        unlink(save.target)
+    close(fd)
+    return done
+
+
+def append_line(save: SaveP, fd: cython.int) -> cython.bint:
+    """The point's line, on the disk; a failure leaves none."""
+    file: cython.pointer[DumpFile] = cython.address(save.file)
+    length: cython.Py_ssize_t = format_line(save)
+    end: int64_t = whole_lines(fd)
+    written: cython.Py_ssize_t
+    error: cython.int = fault(file.faults, CALL_APPEND)
+    if error == 0 and (end < 0 or ftruncate(fd, end) != 0):
+        error = errno
+    if error == 0:
+        written = write(fd, save.line, length)
+        if written != length:
+            error = errno if written < 0 else ENOSPC
+    if error == 0:
+        error = sync_descriptor(file, fd)
+    if error == 0:
+        return True
+    if end >= 0:
+        ftruncate(fd, end)
+    return file_failed(file, STEP_MANIFEST, error)
+
+
+def whole_lines(fd: cython.int) -> int64_t:
+    """Bytes of the manifest without a last line that a crash has cut; negative: errno is set."""
+    text: cython.char[LINE_ROOM]
+    end: int64_t = lseek(fd, 0, SEEK_END)
+    start: int64_t = max(end - LINE_ROOM, 0)
+    length: cython.Py_ssize_t
+    if end <= 0:
+        return end
+    length = pread(fd, text, cython.cast(cython.size_t, end - start), start)
+    if length < 0:
+        return -1
+    while length and text[length - 1] != LINE_FEED:
+        length -= 1
+    return start + length
+
+
+def format_line(save: SaveP) -> uint64_t:
+    at: cython.p_char = put_text(save.line, save.point)
+    now: int64_t = monotonic_ns()
+    at = put_hex(put_text(at, b" digest="), save.file.crc)
+    at = put_number(put_text(at, b" keys="), save.walk.keys)
+    at = put_number(put_text(at, b" removed="), save.walk.removed)
+    at = put_number(put_text(at, b" bytes="), save.file.length)
+    if save.fork_began_ns:
+        at = put_number(put_text(at, b" fork-us="), (save.began_ns - save.fork_began_ns) // 1000)
+    at = put_number(put_text(at, b" save-ms="), (now - save.began_ns) // 1_000_000)
+    at = put_hex(put_text(at, b" checksum="), crc64(0, cython.cast(cython.pointer[uint8_t], save.line), at - save.line))
+    return put_text(at, b"\n") - save.line
 
 
 def save_abort(save: SaveP) -> cython.void:
@@ -139,6 +253,8 @@ def format_failure(save: SaveP) -> cython.void:
         at = put_text(put_text(at, b"Error moving temp DB file "), file.name)
         at = put_text(put_text(at, b" on the final destination "), save.filename)
         at = put_text(put_text(put_text(at, b" (in server root dir "), file.directory), b"): ")
+    elif file.step == STEP_MANIFEST:
+        at = put_text(put_text(put_text(at, b"Error adding a line to "), save.manifest), b": ")
     else:
         at = put_text(
             at, b"Write error while sending the DB(" if file.is_pipe else b"Write error while saving DB to the disk("

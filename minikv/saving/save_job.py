@@ -22,6 +22,7 @@ from cython.cimports.minikv.engine.walker import Walker, walk_end
 from cython.cimports.minikv.saving.dump_file import (
     BLOCK_ROOM,
     BLOCKS,
+    CALL_APPEND,
     CALL_CLOSE,
     CALL_FORK,
     CALL_FSYNC,
@@ -39,9 +40,11 @@ from cython.cimports.minikv.saving.fork_thread import ForkThread
 from cython.cimports.minikv.saving.save import (
     ERROR_ROOM,
     ERRORS,
+    LINE_ROOM,
     Save,
     Statistic,
     identity,
+    monotonic_ns,
     save_abort,
     save_begin,
     save_commit,
@@ -64,6 +67,7 @@ CALLS_BY_NAME = {
     "rename": CALL_RENAME,
     "unlink": CALL_UNLINK,
     "fork": CALL_FORK,
+    "append": CALL_APPEND,
 }
 
 
@@ -136,6 +140,14 @@ class SaveJob:
         save.head = cython.cast(cython.pointer[uint8_t], self.keep(head))
         save.head_len = len(head)
         self._set_pace(settings.key_delay_us)
+        save.manifest = cython.NULL
+        save.fork_began_ns = save.began_ns = 0
+        if settings.point is not None:
+            if len(settings.point.line) > LINE_ROOM // 2:
+                raise OSError(ENAMETOOLONG, os.strerror(ENAMETOOLONG))
+            save.manifest = self.keep(os.fsencode(settings.point.manifest))
+            save.manifest_lock = self.keep(os.fsencode(settings.point.lock))
+            save.point = self.keep(settings.point.line)
         save.parent = 0
         save.before = identity(save.target)
         save.verifier.arguments = cython.NULL
@@ -252,11 +264,13 @@ class SaveJob:
             self.begin_fork()
             self.await_fork()
             return self.forked()
+        self.save.fork_began_ns = monotonic_ns()
         pid: cython.int = fork_for(self.save, cython.address(ns), cython.NULL)
         return pid_or_error(pid), ns
 
     def begin_fork(self) -> None:
         """Let the thread fork; until it has, the arena is written to as Arena.open says."""
+        self.save.fork_began_ns = monotonic_ns()
         self.thread.begin(self.save, cython.address(self.walker.arena.clone))
 
     def await_fork(self) -> None:
@@ -282,6 +296,11 @@ class SaveJob:
     @property
     def nbytes(self) -> int:
         return self.save.file.length
+
+    @property
+    def digest(self) -> int:
+        """The checksum at the end of the file."""
+        return self.save.file.crc
 
     @property
     def errno(self) -> int:

@@ -18,6 +18,15 @@ VERIFIER = "import sys; sys.path[:] = {path!r}; from minikv.saving.verify import
 
 
 @dataclass(frozen=True, slots=True)
+class PointSettings:
+    """A save that adds a point to a history: paths of its manifest and the lock of that, what of the line is known."""
+
+    manifest: str
+    lock: str
+    line: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SaveSettings:
     """The settings of one save, as they were when it began."""
 
@@ -31,6 +40,8 @@ class SaveSettings:
     functions: tuple[bytes, ...] = ()  # libraries, as strings of the format
     used_memory: int = 0  # bytes, for the AUX field
     has_field_ttls: bool = False  # fields of hashes expire
+    fields: bytes = b""  # further AUX fields, encoded
+    point: PointSettings | None = None
     output: int = -1  # descriptor that a child writes to, instead of making a dump
     is_pipe: bool = False  # that it leads into one
 
@@ -70,6 +81,7 @@ class SaveSettings:
         return b"".join(
             (
                 rdb_format.header(self.has_field_ttls),
+                self.fields,
                 *(rdb_format.encode_aux(name, value) for name, value in fields),
                 *(opcode + library for library in self.functions),
             )

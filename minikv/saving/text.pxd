@@ -20,6 +20,16 @@ cdef inline char *put_digits(char *at, unsigned long long number, int digits) no
     return at + digits
 
 
+cdef inline char *put_hex(char *at, unsigned long long number) noexcept nogil:
+    """All 16 digits."""
+    cdef int i
+    for i in range(15, -1, -1):
+        at[i] = <char>(48 + (number & 15) if (number & 15) < 10 else 87 + (number & 15))
+        number >>= 4
+    at[16] = 0
+    return at + 16
+
+
 cdef inline char *put_number(char *at, unsigned long long number) noexcept nogil:
     cdef unsigned long long rest = number
     cdef int digits = 1

@@ -27,8 +27,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from minikv.engine import progress
 from minikv.engine.progress import Progress
 from minikv.errors import MinikvError, SaveError
+from minikv.history.manifest import LAYER
 from minikv.host import overcommit, smaps
 from minikv.saving import fork, heap, interposed, temp_file
 from minikv.saving.save_job import SaveJob
@@ -36,9 +38,10 @@ from minikv.saving.settings import ChildSettings, SaveSettings
 from minikv.snapshot import preflight
 from minikv.snapshot.cost import SnapshotCost, format_end, format_failure
 from minikv.snapshot.cost_meter import ReadRollup
-from minikv.snapshot.history import Entry, History
+from minikv.snapshot.history import FULL, Entry, History
 from minikv.snapshot.loader import Loader
 from minikv.snapshot.output import SYNC, Output
+from minikv.snapshot.points import Plan, Points
 from minikv.snapshot.preflight import Estimate, Finding, Room, Verdict
 from minikv.snapshot.process import GENTLE_KILL_S, OOM_SCORE, End
 from minikv.snapshot.running_snapshot import CANCELLED, AtFork, RunningSnapshot
@@ -102,7 +105,9 @@ class SnapshotController:
         self.finding: Finding | None = None  # of the last preflight
         self.history = History()
         self.status = SaveStatus(log, clock, monotonic)
-        self.loader = Loader(config, keyspace, log, clock=clock)
+        self.points = Points(config, keyspace, log)
+        self.loader = Loader(config, keyspace, log, self.points, clock=clock)
+        config.on_change("snapshot-mode", self._mode_changed)
         self.scheduled = False
 
     # -- what others ask
@@ -137,6 +142,15 @@ class SnapshotController:
         """The libraries of functions have changed: strings of the RDB format, for the next dump."""
         self.loader.functions = libraries
 
+    @property
+    def page(self) -> Progress:
+        """What the last save has published of itself."""
+        return self._progress
+
+    def _mode_changed(self, mode: object) -> None:
+        if mode == FULL:
+            self.points.close()
+
     def call_on_change(self, function: Callable[[], None]) -> None:
         """Have it called when `writes_denied` or `loading` may have changed."""
         self.status.on_change = self.loader.on_change = function
@@ -150,7 +164,11 @@ class SnapshotController:
 
     def remove_stale_files(self) -> None:
         """Remove temporary files of saves that were killed together with their server."""
-        directory = self._config.dir
+        self._remove_stale_files_of(self._config.dir)
+        if self.points.on:
+            self._remove_stale_files_of(self.points.directory)
+
+    def _remove_stale_files_of(self, directory: str) -> None:
         with contextlib.suppress(OSError):  # a missing directory fails at the first save
             for name in temp_file.stale_files(directory):
                 try:
@@ -240,10 +258,15 @@ class SnapshotController:
         if self._running:
             raise SaveError(IN_PROGRESS)
         began = time.perf_counter()
+        try:
+            plan = self.points.plan() if self.points.on and output is None else None
+        except SaveError as error:
+            raise self._not_started(cause, str(error), str(error)) from error
         in_thread = self.fork_mode == "thread"
         preflight_ = partial(
             self._preflight,
-            self._needs() if self._config.bgsave_preflight != "off" else None,
+            self._needs(plan) if self._config.bgsave_preflight != "off" else None,
+            directory=self._config.dir if plan is None else self.points.directory,
             needs_disk=output is None or not output.is_pipe,
         )
         # It takes a while to ask the kernel: after the fork, in a thread, if nothing depends on the answer.
@@ -253,7 +276,7 @@ class SnapshotController:
             raise self._not_started(cause, f"Can't save in background: {'; '.join(finding.reasons)}", "refused")
         if output is None:
             self.status.counters.saves += 1
-        before = AtFork.of(self._keyspace, cause, finding, began)
+        before = AtFork.of(self._keyspace, cause, finding, began, plan.kind if plan else FULL)
         settings = SaveSettings.of(
             self._config,
             self.loader.functions,
@@ -268,7 +291,7 @@ class SnapshotController:
             keyspace=self._keyspace,
             page=self._progress,
             log=self._log,
-            directory=settings.directory,
+            directory=self.points.directory if plan else settings.directory,
             started_at_ms=int(self._clock() * 1000),
             read_rollup=self._read_rollup,
             preflight=preflight_ if later else None,
@@ -276,7 +299,7 @@ class SnapshotController:
             cpu_share=self._config.bgsave_cpu_share,
         )
         try:
-            self._fork(settings, in_thread)
+            self._fork(settings, plan, in_thread)
             self._running = running
             self._forking = in_thread
             if not in_thread:
@@ -329,10 +352,13 @@ class SnapshotController:
         self._running = None
         self._forking = False
         self._keyspace.snapshot_close()
+        self.points.end(self._progress, saved=False)
         reason = error.strerror if isinstance(error, OSError) else str(error)
         return self._not_started(cause, f"Can't save in background: fork: {reason}", f"fork refused: {reason}")
 
-    def _preflight(self, needs: Callable[[], Estimate] | None, *, needs_disk: bool = True) -> Finding | None:
+    def _preflight(
+        self, needs: Callable[[], Estimate] | None, *, directory: str, needs_disk: bool = True
+    ) -> Finding | None:
         """Whether the snapshot will fit; None if the preflight is off. Any thread may ask."""
         self._counts_forks = overcommit.read_mode() == overcommit.STRICT
         if (warning := overcommit.warning()) is not None:
@@ -340,14 +366,14 @@ class SnapshotController:
         if needs is None:
             self.finding = None
             return None
-        room = self._read_room(self._config.dir)
+        room = self._read_room(directory)
         finding = self.finding = preflight.judge(needs(), room if needs_disk else replace(room, disk_bytes=None))
         write = self._log.warning if finding.verdict == Verdict.SHORT else self._log.notice
         for reason in finding.reasons:
             write(f"Preflight: {reason}")
         return finding
 
-    def _needs(self) -> Callable[[], Estimate]:
+    def _needs(self, plan: Plan | None) -> Callable[[], Estimate]:
         """What the snapshot will need, by the figures of this moment."""
         keyspace = self._keyspace
         live_bytes = keyspace.live_bytes
@@ -357,9 +383,10 @@ class SnapshotController:
             live_bytes if relocates else keyspace.arena_resident_bytes,
             live_bytes,
             self._input_bytes_per_s(),
+            is_layer=plan is not None and plan.is_layer,
         )
 
-    def _estimate(self, frozen_bytes: int, live_bytes: int, network_bytes_per_s: int) -> Estimate:
+    def _estimate(self, frozen_bytes: int, live_bytes: int, network_bytes_per_s: int, *, is_layer: bool) -> Estimate:
         history = self.history
         return preflight.estimate(
             frozen_bytes=frozen_bytes,
@@ -367,7 +394,7 @@ class SnapshotController:
             network_bytes_per_s=network_bytes_per_s,
             growth_bytes_per_s=history.growth_bytes_per_s,
             save_bytes_per_s=history.save_bytes_per_s,
-            file_share=history.file_share,
+            file_share=history.layer_share if is_layer else history.file_share,
         )
 
     def _not_started(self, cause: str, text: str, outcome: str) -> SaveError:
@@ -387,7 +414,7 @@ class SnapshotController:
             self.status.failed(cause)
         return SaveError(text)
 
-    def _fork(self, settings: SaveSettings, in_thread: bool) -> None:
+    def _fork(self, settings: SaveSettings, plan: Plan | None, in_thread: bool) -> None:
         """Open the snapshot, prepare the save and, in a thread, begin the fork; MinikvError, OSError."""
         log, oom_score = self._log, self._child_oom_score()
         child = ChildSettings(
@@ -399,7 +426,10 @@ class SnapshotController:
             verifier=settings.verifier(),
         )
         self._keyspace.snapshot_open(self._config.snapshot_writes == "relocate", in_thread)
-        self.job.prepare(self._keyspace.walker(), settings, child)
+        if plan is not None:
+            settings = self.points.begin(plan, settings)
+        layer = plan is not None and plan.is_layer
+        self.job.prepare(self._keyspace.walker(True) if layer else self._keyspace.walker(), settings, child)
         if in_thread:
             self.job.begin_fork()
 
@@ -470,6 +500,8 @@ class SnapshotController:
         entry = running.finish(end)
         self._running = None
         self._keyspace.snapshot_close()
+        published = self._progress.load(progress.PHASE) == progress.PHASE_RENAMED
+        self.points.end(self._progress, saved=published, cleared=entry.saved and entry.kind == LAYER)
         self.status.took(entry.cost)
         what = "saving" if running.output is None else "RDB transfer"
         if entry.saved:

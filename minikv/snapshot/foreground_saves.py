@@ -64,11 +64,15 @@ class ForegroundSaves:
         if self._snapshots.in_progress:
             raise SaveError(IN_PROGRESS)
         if save:
-            self._write()
-        self._snapshots.loader.reload(flush=flush, merge=merge)
+            self._write(plain=True)
+        try:
+            self._snapshots.loader.reload(flush=flush, merge=merge)
+        finally:
+            self._snapshots.points.lose("the data set was reloaded")
         self._log.warning("DB reloaded by DEBUG RELOAD")
 
-    def _write(self) -> None:
+    def _write(self, *, plain: bool = False) -> None:
+        """plain: the dump, even if saves add points to a history."""
         snapshots, keyspace = self._snapshots, self._keyspace
         if snapshots.in_progress:  # it could not be killed
             raise SaveError(IN_PROGRESS)
@@ -78,13 +82,22 @@ class ForegroundSaves:
             keyspace.used_bytes,
             has_field_ttls=keyspace.has_field_ttls,
         )
+        points = snapshots.points
+        saved = False
         try:
-            foreground.save(snapshots.job, keyspace.walker(), settings)
+            plan = points.plan() if points.on and not plain else None
+            if plan is not None:
+                settings = points.begin(plan, settings)
+            layer = plan is not None and plan.is_layer
+            foreground.save(snapshots.job, keyspace.walker(True) if layer else keyspace.walker(), settings)
+            saved = True
         except MinikvError as error:
             self._log.warning(str(error))
             if isinstance(error, SaveError):
                 raise
             raise SaveError(str(error)) from error
+        finally:
+            points.end(snapshots.page, saved=saved)
         self._log.notice("DB saved on disk")
         keyspace.dirty = 0
         snapshots.status.succeeded()

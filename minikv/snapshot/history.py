@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
+from minikv.history.manifest import LAYER
 from minikv.snapshot.cost import SnapshotCost
 from minikv.snapshot.output import SYNC
 from minikv.snapshot.preflight import OWN_BYTES, Estimate
@@ -19,6 +20,7 @@ KEPT = 128  # as in the slow log
 RECENT = 3
 
 SAVED = "saved"
+FULL = "full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Entry:
     started_at_ms: int
     cause: str
     outcome: str
+    kind: str = FULL  # of dump: a point of a history is a base or a layer
     live_bytes: int = 0
     cost: SnapshotCost = field(default_factory=SnapshotCost)
     estimate: Estimate | None = None  # of the preflight
@@ -52,6 +55,7 @@ class Entry:
             "started-ms": self.started_at_ms,
             "cause": self.cause,
             "outcome": self.outcome,
+            "kind": self.kind,
             "fork-us": cost.fork_us,
             "duration-ms": int(cost.duration_s * 1000),
             "keys": cost.keys_done,
@@ -91,8 +95,10 @@ class History:
     def clear(self) -> None:
         self._entries.clear()
 
-    def _recent(self) -> Iterator[Entry]:
-        return islice((entry for entry in self._entries if entry.saved and entry.cause != SYNC), RECENT)
+    def _recent(self, *, layers: bool = False) -> Iterator[Entry]:
+        """Whole dumps, or layers: how fast a layer of a few keys is says nothing."""
+        saved = (entry for entry in self._entries if entry.saved and entry.cause != SYNC)
+        return islice((entry for entry in saved if (entry.kind == LAYER) is layers), RECENT)
 
     @property
     def save_bytes_per_s(self) -> int:
@@ -114,7 +120,13 @@ class History:
     @property
     def file_share(self) -> float:
         """The most bytes of file per live byte; before the first save 1, as without compression."""
-        return max(
-            (entry.cost.bytes_written / entry.live_bytes for entry in self._recent() if entry.live_bytes),
-            default=1.0,
-        )
+        return self._share(layers=False)
+
+    @property
+    def layer_share(self) -> float:
+        """The same of layers."""
+        return self._share(layers=True)
+
+    def _share(self, *, layers: bool) -> float:
+        entries = [entry for entry in self._recent(layers=layers) if entry.live_bytes]
+        return max((entry.cost.bytes_written / entry.live_bytes for entry in entries), default=1.0)

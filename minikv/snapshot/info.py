@@ -51,6 +51,7 @@ def persistence_fields(snapshots: SnapshotController, dirty: int) -> dict[str, i
         "minikv_fork_mode": snapshots.fork_mode,
         "minikv_bgsave_failures_in_row": status.retry.failures,
         "minikv_bgsave_retry_sec": status.retry_in_s,
+        **snapshots.points.info_fields(),
         **preflight.info_fields(snapshots.finding),
         **(info_fields("minikv_snapshot_current", cost) if running else {}),
         **status.cost_fields,

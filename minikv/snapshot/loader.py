@@ -12,17 +12,21 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from minikv.errors import DataLost, MinikvError, RdbError
+from minikv.errors import DataLost, HistoryError, MinikvError, RdbError
+from minikv.history.loading import HistoryReader
 from minikv.rdb.check import CheckTarget
 from minikv.rdb.keyspace_target import EngineTarget
 from minikv.rdb.reader import RdbReader
+from minikv.snapshot.points import Points
 
 if TYPE_CHECKING:
     from minikv.config import Config
     from minikv.log import Log
+
+Reader = RdbReader | HistoryReader
 
 SLICE_BYTES = 512 << 10  # a few milliseconds, even of small records
 AT_ONCE_BYTES = 64 << 20
@@ -40,14 +44,16 @@ class Loader:
         config: Config,
         keyspace: Any,
         log: Log,
+        points: Points,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
         self._keyspace = keyspace
         self._log = log
+        self._points = points
         self._clock = clock
-        self._reader: RdbReader | None = None
+        self._reader: Reader | None = None
         self._stopped = False
         self._began_at = 0.0  # Unix seconds
         self._used_memory = 0  # of the dump's writer
@@ -64,9 +70,22 @@ class Loader:
 
     async def load(self) -> None:
         """Read the dump in slices; without one the data set is empty. RdbError, OSError, ArenaFull, CancelledError."""
+        point = 0
+        while True:
+            try:
+                await self._load_once(self._reading_history(point) if self._points.on else self._reading())
+                return
+            except HistoryError as error:
+                if self._config.history_damaged != "previous" or not error.previous:
+                    raise
+                point = error.previous
+                self._log.warning(f"History: loading point {point} instead (history-damaged previous)")
+                self._keyspace.flush_all()
+
+    async def _load_once(self, reading: AbstractContextManager[Reader | None]) -> None:
         delay_us = max(self._config.key_load_delay, 0)
         owed_us = 0
-        with self._reading() as reader:
+        with reading as reader:
             while reader is not None and reader.step(SLICE_BYTES, max_keys=1 if delay_us else 0):
                 owed_us += delay_us
                 sleep_us = owed_us if owed_us >= SHORTEST_SLEEP_US else 0
@@ -153,10 +172,7 @@ class Loader:
             reader = self._start(fd, target)
             with self._memory_made_ready(reader.size):
                 yield reader
-            self.keys_loaded, self.keys_expired = reader.keys_loaded, reader.keys_expired
-            self.functions = functions + tuple(library for library in target.functions if library not in functions)
-            if self.on_functions is not None:
-                self.on_functions(self.functions)
+            self._take(reader, functions + tuple(library for library in target.functions if library not in functions))
         except (MinikvError, OSError) as error:
             self._tell_what_is_not_there(target)
             if isinstance(error, RdbError):
@@ -171,6 +187,47 @@ class Loader:
             self._log.notice("RDB file was saved with checksum disabled: no check performed.")
         for key in reader.empty_keys:
             self._log.notice(f"RDB: skipping empty key: {key.decode('utf-8', 'backslashreplace')}")
+        self._tell_what_was_loaded(reader, target, began)
+
+    @contextmanager
+    def _reading_history(self, id: int) -> Iterator[Reader | None]:
+        """The same for a point of the history, 0 for the newest; without points, for the dump."""
+        began = time.monotonic()
+        try:
+            history = self._points.open()
+            point = history.point(id) if id else history.newest
+            reader = HistoryReader(history, point, self._keyspace, self._on_aux) if point else None
+        except (MinikvError, OSError) as error:
+            self._log.warning(f"Fatal error loading the history {self._points.directory}: {error}")
+            raise
+        if reader is None or point is None:
+            with self._reading() as plain:
+                yield plain
+            return
+        self._begin(reader)
+        try:
+            with self._memory_made_ready(reader.size):
+                yield reader
+            self._take(reader, tuple(reader.functions))
+            self._keyspace.dirty = 0
+        except (MinikvError, OSError) as error:
+            self._log.warning(f"Fatal error loading the history {self._points.directory}: {error}")
+            raise
+        finally:
+            reader.close()
+            self._reader = None
+            self._changed()
+        self._points.follow(point)
+        self._log.notice(f"History: point {point.id} of {history.directory}, {reader.files} files")
+        self._tell_what_was_loaded(reader, reader, began)
+
+    def _take(self, reader: Reader, functions: tuple[bytes, ...]) -> None:
+        self.keys_loaded, self.keys_expired = reader.keys_loaded, reader.keys_expired
+        self.functions = functions
+        if self.on_functions is not None:
+            self.on_functions(self.functions)
+
+    def _tell_what_was_loaded(self, reader: Reader, target: EngineTarget | HistoryReader, began: float) -> None:
         for remark in reader.remarks:
             self._log.warning(f"RDB: {remark}")
         self._tell_what_is_not_there(target)
@@ -180,7 +237,7 @@ class Loader:
         self._log.notice(f"Done loading RDB, {counts}.")
         self._log.notice(f"DB loaded from disk: {time.monotonic() - began:.3f} seconds")
 
-    def _tell_what_is_not_there(self, target: EngineTarget) -> None:
+    def _tell_what_is_not_there(self, target: EngineTarget | HistoryReader) -> None:
         """Log what the dump has and no command will find."""
         for name, (keys, others) in target.modules.items():
             self._log.warning(
@@ -206,20 +263,23 @@ class Loader:
             thread.join()
             populator.finish()
 
-    def _start(self, fd: int, target: EngineTarget) -> RdbReader:
+    def _begin(self, reader: Reader) -> None:
         self._began_at = self._clock()
         self._used_memory = 0
+        self._reader = reader
+        self._changed()
+
+    def _start(self, fd: int, target: EngineTarget) -> RdbReader:
         reader = RdbReader(
             fd,
             target,
             self._config.databases,
-            int(self._began_at * 1000),
+            int(self._clock() * 1000),
             self._verifies,
             self._on_aux,
         )
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        self._reader = reader
-        self._changed()
+        self._begin(reader)
         return reader
 
     def _changed(self) -> None:

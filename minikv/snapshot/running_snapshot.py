@@ -18,7 +18,7 @@ from minikv.snapshot.cost import SnapshotCost, format_progress, megabytes
 from minikv.snapshot.cost_meter import CostMeter, ReadRollup
 from minikv.snapshot.cpu_share import ALL, CpuShare
 from minikv.snapshot.heartbeat import Heartbeat
-from minikv.snapshot.history import SAVED, Entry
+from minikv.snapshot.history import FULL, SAVED, Entry
 from minikv.snapshot.output import Output
 from minikv.snapshot.preflight import Finding
 from minikv.snapshot.process import ChildProcess, End
@@ -46,9 +46,10 @@ class AtFork:
     dirty: int
     parent_faults: int  # minor page faults of this process until then
     began: float  # perf_counter, when the save was asked for
+    kind: str = FULL  # of dump: a layer, a base, or an ordinary one
 
     @classmethod
-    def of(cls, keyspace: Any, cause: str, finding: Finding | None, began: float) -> AtFork:
+    def of(cls, keyspace: Any, cause: str, finding: Finding | None, began: float, kind: str = FULL) -> AtFork:
         return cls(
             cause=cause,
             finding=finding,
@@ -57,6 +58,7 @@ class AtFork:
             dirty=keyspace.dirty,
             parent_faults=_own_faults(),
             began=began,
+            kind=kind,
         )
 
 
@@ -213,6 +215,7 @@ class RunningSnapshot:
             started_at_ms=self._started_at_ms,
             cause=before.cause,
             outcome=self._outcome(end),
+            kind=before.kind,
             live_bytes=before.live_bytes,
             cost=self.cost(),
             estimate=self.finding.estimate if self.finding else None,

@@ -19,6 +19,7 @@ from minikv.errors import ArenaFull, DataLost, RdbError
 from minikv.keyspace.database import Keyspace
 from minikv.log import Log
 from minikv.snapshot.loader import Loader
+from minikv.snapshot.points import Points
 from tests.fixtures import make_strings
 from tests.rdb.rdb_files import AUX, EXPIRETIME_MS, STRING, crc, pair, plain, rdb
 
@@ -45,7 +46,7 @@ class Bench:
         self.path = directory / self.config.dbfilename
         self.keyspace = Keyspace(16, arena_bytes)
         self.log = Lines()
-        self.loader = Loader(self.config, self.keyspace, self.log)
+        self.loader = Loader(self.config, self.keyspace, self.log, Points(self.config, self.keyspace, self.log))
 
     def load(self, data: bytes | None = None) -> None:
         if data is not None:
