@@ -17,8 +17,12 @@ OWN = {
     "bgsave-cpu-share",
     "bgsave-preflight",
     "bgsave-stall-timeout",
+    "history-base-percentage",
+    "history-damaged",
     "rdb-verify",
     "script-memory-limit",
+    "snapshot-history",
+    "snapshot-mode",
     "snapshot-writes",
 }
 
