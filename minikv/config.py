@@ -29,7 +29,7 @@ _REFUSED_DIRECTIVES = {
 
 
 # Whoever sets all that CONFIG GET shows, but what Redis refuses, may set these to the value that they have.
-_UNKNOWN_TO_REDIS = {"arena-huge-pages", "arena-size", "script-memory-limit"}
+_UNKNOWN_TO_REDIS = {"arena-huge-pages", "arena-size", "script-memory-limit", "snapshot-history"}
 
 
 class Config:
