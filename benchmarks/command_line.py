@@ -23,6 +23,7 @@ from benchmarks import (
     compare,
     eviction,
     growth,
+    history,
     load,
     mechanisms,
     medium,
@@ -72,6 +73,7 @@ BENCHMARKS = {
     "medium": Benchmark(medium.run, medium.__doc__, medium.add_arguments, ("parts",), rounds=3),
     "churn": Benchmark(churn.run, churn.__doc__, churn.add_arguments, ("seconds",), rounds=1),
     "eviction": Benchmark(eviction.run, eviction.__doc__, rounds=3),
+    "history": Benchmark(history.run, history.__doc__, history.add_arguments, ("parts", "points", "seconds"), rounds=1),
     "startup": Benchmark(startup.run, startup.__doc__),
 }
 
@@ -183,7 +185,8 @@ def default_servers(name: str) -> tuple[ServerSpec, ...]:
     """What a benchmark or an instrument measures if the command line does not say."""
     if name in LAB:
         return LAB[name].default_servers()
-    return throughput.default_servers() if name == "throughput" else (REDIS, MINIKV)
+    own = {"throughput": throughput.default_servers, "history": history.default_servers}
+    return own[name]() if name in own else (REDIS, MINIKV)
 
 
 def show(name: str, report: Report, results: Path) -> Path:

@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import BinaryIO
 
 from minikv.errors import HistoryError
 from minikv.history import manifest
@@ -50,12 +51,18 @@ MOST_DATABASES = (16, 1024, 65536)  # a history does not say how many its server
 
 Key = tuple[int, bytes]
 Steps = Callable[[HistoryReader], None]
+Layers = Callable[[Sequence[Point]], Iterable[Point]]  # goes through layers and may show how far it is
 
 
 def read_through(reader: HistoryReader) -> None:
     """Without telling anybody how far it is."""
     while reader.step(STEP_BYTES):
         pass
+
+
+def go_through(layers: Sequence[Point]) -> Iterable[Point]:
+    """The same for layers that are merged."""
+    return layers
 
 
 @contextlib.contextmanager
@@ -87,14 +94,14 @@ def keyspace_at(history: History, point: Point, steps: Steps = read_through) -> 
 # Merging
 
 
-def merge(history: History, after: Point, to: Point) -> Point:
+def merge(history: History, after: Point, to: Point, through: Layers = go_through) -> Point:
     """Put one layer in the place of those that lead from one point to another. HistoryError, OSError."""
     layers = history.between(after, to)
     if len(layers) < 2:
         return to
     file = name_of(LAYER, to.id, after.id)
     with new_file(os.path.join(history.directory, file)) as out:
-        written, removed = write_merged(history, after, layers, out)
+        written, removed = write_merged(history, after, layers, through, out)
     gone = {point.id for point in layers}
     made = replace(
         rewritten(to, LAYER, file, written),
@@ -109,11 +116,13 @@ def merge(history: History, after: Point, to: Point) -> Point:
     return made
 
 
-def write_merged(history: History, after: Point, layers: Sequence[Point], out: object) -> tuple[Written, int]:
+def write_merged(
+    history: History, after: Point, layers: Sequence[Point], through: Layers, out: BinaryIO
+) -> tuple[Written, int]:
     """The operations of layers in the order of time, without those that a later one makes superfluous."""
-    kept, origins, functions = gather(history, layers)
+    kept, origins, functions = gather(history, through(layers))
     to = layers[-1]
-    writer = RdbWriter(out)  # type: ignore[arg-type]
+    writer = RdbWriter(out)
     version = max(version_of(history.path(point)) for point in layers)
     head = Head(history.id, to.id, after.id, after.known_as, origins)
     writer.write(head_of_layer(head, version, functions))
@@ -141,7 +150,7 @@ def in_file_order(item: tuple[Key, list[Operation]]) -> tuple[int, bool, int, in
 
 
 def gather(
-    history: History, layers: Sequence[Point]
+    history: History, layers: Iterable[Point]
 ) -> tuple[dict[Key, list[Operation]], dict[int, int | None], list[bytes]]:
     """What layers do to each key from its last whole value on, where databases come from, the last libraries."""
     kept: dict[Key, list[Operation]] = {}
@@ -244,7 +253,7 @@ def prune(history: History, first: Point, steps: Steps = read_through) -> list[P
     return older
 
 
-def thin(history: History, keep: Iterable[int], steps: Steps = read_through) -> History:
+def thin(history: History, keep: Iterable[int], steps: Steps = read_through, through: Layers = go_through) -> History:
     """Keep these points only, and those that others add meanwhile. The newest must be among them. HistoryError."""
     wanted = sorted(set(keep))
     if history.newest is None or not wanted:
@@ -265,7 +274,7 @@ def thin(history: History, keep: Iterable[int], steps: Steps = read_through) -> 
             gone = [point for point in history.points if after < point.id < to]
             swap(history, gone, [], {point.id for point in gone})
         else:
-            merge(history, start, end)
+            merge(history, start, end, through)
         history = History.open(history.directory)
     return history
 

@@ -118,7 +118,9 @@ class HistoryReader:
         if point is not self._way[0]:
             apply_origins(self._keyspace, head_of(fd, point.file).origins, point)
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        self._target = LayerTarget(self._keyspace, point is not self._way[0], self._on_aux)
+        is_layer = point is not self._way[0]
+        # A log has the lines of the base; those of a thousand layers would bury it.
+        self._target = LayerTarget(self._keyspace, is_layer, None if is_layer else self._on_aux)
         databases = len(self._keyspace.databases)
         self._reader = RdbReader(fd, self._target, databases, NEVER_MS, True, self._target.on_aux)
 

@@ -226,7 +226,9 @@ class SnapshotController:
     @property
     def fork_mode(self) -> str:
         """How the next snapshot is forked: in a "thread", or by the event "loop", which stops meanwhile."""
-        return "thread" if self.job.thread is not None and self._config.snapshot_writes == "relocate" else "loop"
+        if self.job.thread is None or self._config.snapshot_writes != "relocate" or self._counts_forks:
+            return "loop"
+        return "thread"
 
     # -- background saving
 
@@ -268,12 +270,7 @@ class SnapshotController:
             needs_disk=output is None or not output.is_pipe,
         )
         # It takes a while to ask the kernel: after the fork, in a thread, if nothing depends on the answer.
-        later = (
-            in_thread
-            and self._loop is not None
-            and self._config.bgsave_preflight != "refuse"
-            and not self._counts_forks
-        )
+        later = in_thread and self._loop is not None and self._config.bgsave_preflight != "refuse"
         finding = None if later else preflight_()
         if finding is not None and finding.verdict == Verdict.SHORT and self._config.bgsave_preflight == "refuse":
             raise self._not_started(cause, f"Can't save in background: {'; '.join(finding.reasons)}", "refused")
@@ -299,6 +296,7 @@ class SnapshotController:
             read_rollup=self._read_rollup,
             preflight=preflight_ if later else None,
             output=output,
+            cpu_share=self._config.bgsave_cpu_share,
         )
         try:
             self._fork(settings, plan, in_thread)

@@ -48,7 +48,7 @@ def persistence_fields(snapshots: SnapshotController, dirty: int) -> dict[str, i
         "module_fork_in_progress": 0,
         "module_fork_last_cow_size": 0,
         **loader.info_fields(),
-        "rdb_fork_mode": snapshots.fork_mode,
+        "minikv_fork_mode": snapshots.fork_mode,
         "minikv_bgsave_failures_in_row": status.retry.failures,
         "minikv_bgsave_retry_sec": status.retry_in_s,
         **snapshots.points.info_fields(),

@@ -172,7 +172,7 @@ class Points:
         if self._keyspace.lost_track:
             return "too many keys were removed"
         if share and self._layer_bytes * 100 > self._base_bytes * share:
-            return f"{self.layers} layers have {megabytes(self._layer_bytes)}"
+            return f"the layers since the last base have {megabytes(self._layer_bytes)}"
         return ""
 
     def begin(self, plan: Plan, settings: SaveSettings) -> SaveSettings:

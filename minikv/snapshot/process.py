@@ -67,6 +67,9 @@ class ChildProcess:
     def ask_to_end(self, why: str) -> None:
         """Ask it to exit; `insist` kills it if it does not."""
         self.why = self.why or why
+        with contextlib.suppress(OSError):  # one that runs on idle processors only could not even end
+            if os.sched_getscheduler(self.pid) == os.SCHED_IDLE:
+                os.sched_setscheduler(self.pid, os.SCHED_BATCH, os.sched_param(0))
         self._kill_at = time.monotonic() + GENTLE_KILL_S
         self._send(signal.SIGUSR1)
 

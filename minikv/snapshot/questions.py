@@ -38,7 +38,7 @@ class Questions:
     @property
     def directory(self) -> str:
         """Of the history that is asked."""
-        return os.path.join(self._config.dir, getattr(self._config, "snapshot_history", "history"))
+        return os.path.join(self._config.dir, self._config.snapshot_history)
 
     def ask(self, loop: AbstractEventLoop, words: Sequence[bytes], on_answer: OnAnswer) -> None:
         """Begin; on_answer is called later. HistoryError if too much is asked at once, OSError."""

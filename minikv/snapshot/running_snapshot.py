@@ -16,6 +16,7 @@ from minikv.engine import progress
 from minikv.engine.progress import EXIT_FAILED, EXIT_KILLED_ON_PURPOSE, EXIT_SAVED, Progress
 from minikv.snapshot.cost import SnapshotCost, format_progress, megabytes
 from minikv.snapshot.cost_meter import CostMeter, ReadRollup
+from minikv.snapshot.cpu_share import ALL, CpuShare
 from minikv.snapshot.heartbeat import Heartbeat
 from minikv.snapshot.history import FULL, SAVED, Entry
 from minikv.snapshot.output import Output
@@ -78,6 +79,7 @@ class RunningSnapshot:
         read_rollup: ReadRollup,
         preflight: Callable[[], Finding | None] | None = None,
         output: Output | None = None,
+        cpu_share: int = ALL,
     ) -> None:
         """preflight: called in the background, for what `before` does not have."""
         self.fork_us = 0
@@ -86,6 +88,8 @@ class RunningSnapshot:
         self._preflight = preflight
         self._announced: threading.Event | None = None  # where a thread announces
         self.output = output  # None: the dump
+        self._cpu_percent = cpu_share
+        self._cpu_share: CpuShare | None = None
         self.directory = directory  # of the new file
         self._keyspace = keyspace
         self._page = page
@@ -112,6 +116,7 @@ class RunningSnapshot:
         """Start measuring and watching for the child's end; with a loop only after the reply to BGSAVE."""
         self.process = ChildProcess(pid)
         self.fork_us = fork_us
+        self._cpu_share = CpuShare(pid, self._cpu_percent)
         if loop is None:
             self._announce()
             self._meter.start(pid)
@@ -141,6 +146,8 @@ class RunningSnapshot:
     def look(self, stall_timeout_s: float) -> None:
         """Called by cron while the child lives: log progress, kill a child that hangs or ignores SIGUSR1."""
         self._log_progress()
+        if self._cpu_share is not None:
+            self._cpu_share.look()
         if self.output is not None and self.output.is_full:
             self._watchdog.excuse(time.monotonic())
         elif not self.process.why and self._watchdog.hangs(time.monotonic(), stall_timeout_s):

@@ -471,6 +471,19 @@ def steps_of(options: argparse.Namespace) -> Callable[[HistoryReader], None]:
     return steps
 
 
+def layers_of(options: argparse.Namespace) -> compaction.Layers:
+    """Go through layers with a progress bar."""
+
+    def through(layers: Sequence[Point]) -> Iterator[Point]:
+        label = f"points {layers[0].id} to {layers[-1].id}"
+        with bar(options, label, total_bytes(layers), unit="B", unit_scale=True, unit_divisor=1024) as progress:
+            for point in layers:
+                yield point
+                progress.update(point.nbytes)
+
+    return through
+
+
 # Keeping it sound and small
 
 
@@ -514,7 +527,7 @@ def compact(options: argparse.Namespace, out: TextIO) -> int:
         if options.base:
             made = compaction.rebase(history, point, steps_of(options))
         else:
-            made = compaction.merge(history, point, history.find(options.other))
+            made = compaction.merge(history, point, history.find(options.other), layers_of(options))
     out.write(f"{in_columns(made)}\n")
     return GOOD
 
@@ -535,7 +548,7 @@ def prune(options: argparse.Namespace, out: TextIO) -> int:
             gone: Iterable[Point] = [point for point in before if point.id not in keep]
         else:
             compaction.sweep(options.history)
-            history = compaction.thin(history, keep, steps_of(options))
+            history = compaction.thin(history, keep, steps_of(options), layers_of(options))
             if options.max_bytes is not None:
                 history = compaction.bound(history, options.max_bytes, steps_of(options))
             left = {point.id for point in history.points}

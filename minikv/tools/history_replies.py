@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 from minikv.errors import HistoryError, MinikvError
-from minikv.history.chain import History, text_of
+from minikv.history.chain import ANY_DATABASE, NEVER_MS, STEP_BYTES, History, text_of
 from minikv.history.compaction import keyspace_at
 from minikv.history.exported import Exported, write_keys
 from minikv.history.looking import changes_between, payload_of, type_word, value_at
@@ -28,7 +28,7 @@ from minikv.keyspace.glob import glob_match
 from minikv.protocol.reply import Set, encode
 from minikv.rdb import format as rdb_format
 from minikv.rdb.payload import seal
-from minikv.tools.reading import os_error_text, read_all, reader_of
+from minikv.rdb.reader import RdbReader
 from minikv.tools.visitor import Record, Visitor, VisitorTarget
 
 
@@ -44,7 +44,7 @@ def main() -> int:
             out.write(encode(QUESTIONS[command](history, words), int(resp)))
         out.flush()
     except OSError as error:
-        print(os_error_text(error), end="", file=sys.stderr)
+        print(f"{error.filename or 'history'}: {error.strerror or error}", end="", file=sys.stderr)
         return 1
     except MinikvError as error:
         print(" ".join(str(error).split()), end="", file=sys.stderr)
@@ -87,7 +87,10 @@ def get(history: History, words: list[bytes]) -> object:
     try:
         with open(fd, "wb", closefd=False) as file:
             file.write(rdb_format.header(True) + record + bytes((rdb_format.OP_EOF,)) + bytes(8))
-        read_all(reader_of(fd, VisitorTarget(visitor)), "", bar=False)
+        os.lseek(fd, 0, os.SEEK_SET)
+        reader = RdbReader(fd, VisitorTarget(visitor), ANY_DATABASE, NEVER_MS, False)
+        while reader.step(STEP_BYTES):
+            pass
     finally:
         os.close(fd)
     return visitor.value

@@ -175,7 +175,7 @@ def test_sweep_measures_requests_that_need_preparing(options: Options) -> None:
 @needs_redis
 def test_eviction_measures_hits_of_every_policy(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eviction, "POLICIES", ("allkeys-lru", "volatile-lru"))
-    report = eviction.run(dataclasses.replace(options, scale=0.02))
+    report = eviction.run(dataclasses.replace(options, scale=0.05))
     hits = {figure.name: figure.samples for figure in report.figures if figure.unit == "%"}
     assert len(hits) == len(eviction.POLICIES) + 1
     assert all(20 < sample < 95 for samples in hits.values() for values in samples.values() for sample in values)

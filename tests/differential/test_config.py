@@ -184,8 +184,8 @@ def test_oom_score_adj_values_are_those_of_the_child_too(fresh_pair: Callable[..
     pair.assert_same("SET a 1", "BGSAVE")
     wanted = [min(oom_score("self") + 900, 1000)]
     for server in pair.servers:
-        children = psutil.Process(server.pid).children()
-        wait_until(lambda of=children: [oom_score(child.pid) for child in of] == wanted, "the score")  # type: ignore[misc]
+        parent = psutil.Process(server.pid)
+        wait_until(lambda of=parent: [oom_score(child.pid) for child in of.children()] == wanted, "the score")  # type: ignore[misc]
 
 
 # rename-command

@@ -14,10 +14,15 @@ from tests.harness import Server, parse
 OWN = {
     "arena-huge-pages",
     "arena-size",
+    "bgsave-cpu-share",
     "bgsave-preflight",
     "bgsave-stall-timeout",
+    "history-base-percentage",
+    "history-damaged",
     "rdb-verify",
     "script-memory-limit",
+    "snapshot-history",
+    "snapshot-mode",
     "snapshot-writes",
 }
 

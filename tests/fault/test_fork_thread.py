@@ -29,7 +29,7 @@ MEMBERS = {"small": 5, "medium": 300, "large": 1200}  # a packed, a chunked and 
 @pytest.fixture
 def server(start_minikv: StartServer) -> Server:
     started: Server = start_minikv()
-    assert started.info("persistence")["rdb_fork_mode"] == "thread"
+    assert started.info("persistence")["minikv_fork_mode"] == "thread"
     return started
 
 
@@ -233,7 +233,7 @@ def test_shutdown_waits_for_the_child_and_kills_it(server: Server) -> None:
 
 def test_writes_in_place_stop_the_loop_for_the_fork(server: Server, start_minikv: StartServer) -> None:
     server.call("CONFIG SET snapshot-writes in-place")
-    assert server.info("persistence")["rdb_fork_mode"] == "loop"
+    assert server.info("persistence")["minikv_fork_mode"] == "loop"
     server.call("SET a b")
     begin(server, 50)
     assert server.children(), "the child is there when BGSAVE has its reply"

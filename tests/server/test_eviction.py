@@ -126,6 +126,7 @@ def test_what_is_evicted_during_a_save_is_in_the_file(
     used = counted(client)
     client.call("CONFIG SET rdb-key-save-delay 200 maxmemory-policy allkeys-random")
     assert client.call("BGSAVE").startswith(b"+")
+    wait_until(lambda: bool(limited.children()), "the child is there")
     (child,) = limited.children()
     child.suspend()
     client.call(f"CONFIG SET maxmemory {used // 2}")

@@ -31,6 +31,7 @@ class CachingClient:
         self.wire.call("HELLO 3")
         assert self.wire.call(f"CLIENT TRACKING ON {mode}") == b"+OK\r\n"
         self.cache: dict[str, bytes] = {}
+        self.asked = ""  # the key whose value comes next
 
     def may_keep(self, key: str) -> bool:
         return "PREFIX" not in self.mode or key.startswith(("a", "b"))
@@ -46,6 +47,9 @@ class CachingClient:
                 self.invalidate(parse(item))
             else:
                 replies.append(item)
+                if self.asked and item != b"+OK\r\n":
+                    self.cache[self.asked] = item
+                    self.asked = ""
         return replies
 
     def invalidate(self, message: Value) -> None:
@@ -87,8 +91,9 @@ class Machine(RuleBasedStateMachine):
         """What a client keeps is what it gets; the message that makes it invalid may come in the same moment."""
         client = self.clients[number]
         if client.may_keep(key) and key not in client.cache:
-            reply = self.do(number, client.requests_to_read(key))[-1]
-            client.cache[key] = reply
+            client.asked = key
+            self.do(number, client.requests_to_read(key))
+            assert not client.asked
 
     @rule(number=st.integers(0, len(MODES)), key=keys, other=keys, kind=st.integers(0, 9), how=st.integers(0, 2))
     def write(self, number: int, key: str, other: str, kind: int, how: int) -> None:
