@@ -29,7 +29,7 @@ _REFUSED_DIRECTIVES = {
 
 
 # Whoever sets all that CONFIG GET shows, but what Redis refuses, may set these to the value that they have.
-_UNKNOWN_TO_REDIS = {"arena-huge-pages", "arena-size", "script-memory-limit", "snapshot-history"}
+_UNKNOWN_TO_REDIS = {"arena-huge-pages", "arena-size", "bgsave-fork", "script-memory-limit", "snapshot-history"}
 
 
 class Config:
@@ -43,6 +43,7 @@ class Config:
     arena_size: int
     bgsave_preflight: str
     bgsave_cpu_share: int
+    bgsave_fork: str
     bgsave_stall_timeout: int
     bind: tuple[str, ...]
     busy_reply_threshold: int

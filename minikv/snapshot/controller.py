@@ -201,7 +201,7 @@ class SnapshotController:
                 )
             return
         heap.watch()
-        if self.fork_in_thread():
+        if self._config.bgsave_fork == "thread" and self.fork_in_thread():
             self._hide = self.job.thread.hide  # type: ignore[union-attr]
         else:
             self._hide = partial(fork.hide, fork.thread_address())

@@ -15,6 +15,7 @@ OWN = {
     "arena-huge-pages",
     "arena-size",
     "bgsave-cpu-share",
+    "bgsave-fork",
     "bgsave-preflight",
     "bgsave-stall-timeout",
     "history-base-percentage",
