@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import re
-import sqlite3
 import sys
 import tempfile
 from collections import Counter
@@ -17,7 +16,7 @@ from typing import TextIO
 from tqdm import tqdm
 
 from minikv import __version__
-from minikv.errors import HistoryError, MinikvError
+from minikv.errors import HistoryError
 from minikv.history import compaction, shipping
 from minikv.history.append_only import write_append_only
 from minikv.history.chain import History, adopt, text_of, total_bytes
@@ -37,14 +36,15 @@ from minikv.history.writing import save_keyspace
 from minikv.keyspace.glob import glob_match
 from minikv.rdb import format as rdb_format
 from minikv.tools import rdb as dumps
+from minikv.tools.command_line import GOOD, run_command_line
 from minikv.tools.filters import Filter
 from minikv.tools.importing import import_dumps, unused
 from minikv.tools.json_lines import JsonLines
-from minikv.tools.reading import BAR_AFTER_S, os_error_text, read_all, reader_of
+from minikv.tools.reading import BAR_AFTER_S, read_all, reader_of
 from minikv.tools.text import in_a_line, readable
 from minikv.tools.visitor import VisitorTarget
 
-GOOD, FOUND, TROUBLE = 0, 1, 2  # exit codes; FOUND: a difference, damage, or no such key
+FOUND = 1  # exit code: a difference, damage, or no such key
 STEP_BYTES = 256 << 10
 READING = {"show", "diff", "get", "log", "restore"}  # and write nothing before they have read all
 SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -130,27 +130,7 @@ left: a cut line of the manifest, files without a line."""
 
 def main() -> int:
     """Run the command line of this process; the exit code."""
-    options = parser().parse_args()
-    if sys.stdout is None:
-        print("minikv-history: standard output is closed", file=sys.stderr)
-        return TROUBLE
-    out = open(1, "w", encoding="utf-8", newline="\n", closefd=False)  # noqa: SIM115  (for as long as the process)
-    try:
-        code = run(options, out)
-        out.flush()
-        return code
-    except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return GOOD
-    except OSError as error:
-        print(f"minikv-history: {os_error_text(error)}", file=sys.stderr)
-        return TROUBLE
-    except (MinikvError, sqlite3.Error) as error:
-        out.flush()
-        print(f"minikv-history: {error}", file=sys.stderr)
-        return TROUBLE
-    except KeyboardInterrupt:
-        return 130
+    return run_command_line(parser(), run)
 
 
 def parser() -> argparse.ArgumentParser:

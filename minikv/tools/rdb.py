@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import argparse
 import errno
-import io
 import os
-import sqlite3
 import sys
 from functools import partial
 from typing import TextIO
 
 from minikv import __version__
-from minikv.errors import MinikvError
+from minikv.tools.command_line import GOOD, run_command_line
 from minikv.tools.difference import FUNCTIONS, Comparison, Difference
 from minikv.tools.digest import Digester
 from minikv.tools.filters import Filter
 from minikv.tools.json_lines import JsonLines
 from minikv.tools.opening import STANDARD_INPUT
-from minikv.tools.reading import os_error_text, visit
+from minikv.tools.reading import visit
 from minikv.tools.record_types import TYPES
 from minikv.tools.tables import Keys, Largest, Memory
 from minikv.tools.text import in_a_line
 from minikv.tools.visitor import Visitor
 
-SAME, DIFFERENT, TROUBLE = 0, 1, 2  # exit codes, as those of diff
+DIFFERENT = 1  # exit code
 
 DESCRIPTION = """\
 Look into RDB files: dumps of Redis 1 to 8.10 (versions 1 to 15), Valkey 9 (80 and 81) and minikv, of every type and
@@ -94,27 +92,7 @@ the key for each record, in $SQLITE_TMPDIR, $TMPDIR or /var/tmp."""
 
 def main() -> int:
     """Run the command line of this process; the exit code."""
-    options = parser().parse_args()
-    if sys.stdout is None:
-        print("minikv-rdb: standard output is closed", file=sys.stderr)
-        return TROUBLE
-    out = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="\n", write_through=False)
-    try:
-        code = run(options, out)
-        out.flush()
-        return code
-    except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return SAME
-    except OSError as error:
-        print(f"minikv-rdb: {os_error_text(error)}", file=sys.stderr)
-        return TROUBLE
-    except (MinikvError, sqlite3.Error) as error:
-        out.flush()
-        print(f"minikv-rdb: {error}", file=sys.stderr)
-        return TROUBLE
-    except KeyboardInterrupt:
-        return 130
+    return run_command_line(parser(), run)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -176,10 +154,10 @@ def run(options: argparse.Namespace, out: TextIO) -> int:
         visitor = Largest(options.count)
         visit(options.file, visitor, chosen, bar=bar)
         visitor.report(out)
-        return SAME
+        return GOOD
     visitor = {"json": JsonLines, "keys": Keys, "memory": Memory}[options.command](out)
     visit(options.file, visitor, chosen, bar=bar)
-    return SAME
+    return GOOD
 
 
 def diff(path_a: str, path_b: str, chosen: Filter, out: TextIO, *, bar: bool) -> int:
@@ -191,7 +169,7 @@ def diff(path_a: str, path_b: str, chosen: Filter, out: TextIO, *, bar: bool) ->
     for side, path in enumerate((path_a, path_b)):
         digester = Digester(partial(comparison.add, side), partial(comparison.add_function, side), secret)
         visit(path, digester, chosen, bar=bar)
-    code = SAME
+    code = GOOD
     for found in comparison.differences():
         out.write(describe(found))
         code = DIFFERENT
