@@ -18,19 +18,10 @@ from minikv.history.chain import History
 from minikv.history.loading import load_history
 from minikv.keyspace.database import Keyspace
 from tests.harness import Server, wait_until
-from tests.harness.strategies import (
-    command,
-    geo_command,
-    hash_command,
-    hyperloglog_command,
-    list_command,
-    set_command,
-    stream_command,
-)
+from tests.harness.strategies import command
 from tests.harness.wire import Word, encode
-from tests.stateful.test_server import filling
+from tests.stateful.test_server import COLLECTIONS, filling
 
-COLLECTIONS = [hash_command, set_command, list_command, geo_command, hyperloglog_command, stream_command]
 KEYS = ["a", "b", "c", "large"]
 DATABASES = 16
 ARENA_BYTES = 1 << 30
