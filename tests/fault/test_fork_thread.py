@@ -28,7 +28,7 @@ MEMBERS = {"small": 5, "medium": 300, "large": 1200}  # a packed, a chunked and 
 
 @pytest.fixture
 def server(start_minikv: StartServer) -> Server:
-    started: Server = start_minikv(bgsave_fork="thread")
+    started: Server = start_minikv()
     assert started.info("persistence")["minikv_fork_mode"] == "thread"
     return started
 
