@@ -19,7 +19,6 @@ known; a run under CI never goes without.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import os
 import random
@@ -38,6 +37,7 @@ pytest.register_assert_rewrite("tests.harness")
 
 from tests.harness import MINIKV, ClientPair, Server  # noqa: E402 (after register_assert_rewrite)
 from tests.harness.certificates import Certificates  # noqa: E402
+from tests.harness.turns import Turns  # noqa: E402
 
 ORACLE_VERSION = "7.0."
 # Each server that a test starts would compile its modules anew, which is half of its start.
@@ -168,14 +168,21 @@ sys.addaudithook(GUARD.audit)
 # -- side by side ------------------------------------------------------------------------------------------------------
 
 
+TURNS = Turns(Path(tempfile.gettempdir()) / f"minikv-tests-{os.getuid()}")
+
+
+def is_alone(item: pytest.Item | None) -> bool:
+    return item is not None and item.get_closest_marker("alone") is not None
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """The suite runs in several processes; a test that is `alone` changes the machine, so the others wait for it."""
-    path = Path(tempfile.gettempdir()) / f"minikv-tests-{os.getuid()}.lock"
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
-        GUARD.item = item
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    TURNS.take(is_alone(item))
+    GUARD.item = item
+    try:
         return (yield)
+    finally:
+        TURNS.end(keeps=is_alone(nextitem))
 
 
 # -- logs of the servers at a failure ----------------------------------------------------------------------------------
