@@ -235,6 +235,7 @@ def test_writes_in_place_stop_the_loop_for_the_fork(server: Server, start_minikv
     server.call("CONFIG SET snapshot-writes in-place")
     assert server.info("persistence")["minikv_fork_mode"] == "loop"
     server.call("SET a b")
+    server.call("CONFIG SET rdb-key-save-delay 2000000")  # the child is there for a while
     begin(server, 50)
     assert server.children(), "the child is there when BGSAVE has its reply"
     server.call("SET a c")
