@@ -600,7 +600,7 @@ SETTINGS = (
     Setting("arena-size", MEMORY, 0, mutable=False),
     Setting("arena-huge-pages", Choice("auto", "yes", "no"), "auto", mutable=False),
     Setting("snapshot-writes", Choice("relocate", "in-place"), "relocate"),
-    Setting("bgsave-fork", Choice("loop", "thread"), "loop", mutable=False),
+    Setting("bgsave-fork", Choice("thread", "loop"), "thread", mutable=False),
     Setting("bgsave-cpu-share", Integer(0, 100), 25),
     Setting("bgsave-preflight", Choice("warn", "refuse", "off"), "warn"),
     Setting("bgsave-stall-timeout", NUMBER, 60),
