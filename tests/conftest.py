@@ -19,7 +19,6 @@ known; a run under CI never goes without.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import os
 import random
@@ -38,6 +37,8 @@ pytest.register_assert_rewrite("tests.harness")
 
 from tests.harness import MINIKV, ClientPair, Server  # noqa: E402 (after register_assert_rewrite)
 from tests.harness.certificates import Certificates  # noqa: E402
+from tests.harness.template import Template  # noqa: E402
+from tests.harness.turns import Turns  # noqa: E402
 
 ORACLE_VERSION = "7.0."
 # Each server that a test starts would compile its modules anew, which is half of its start.
@@ -168,14 +169,21 @@ sys.addaudithook(GUARD.audit)
 # -- side by side ------------------------------------------------------------------------------------------------------
 
 
+TURNS = Turns(Path(tempfile.gettempdir()) / f"minikv-tests-{os.getuid()}")
+
+
+def is_alone(item: pytest.Item | None) -> bool:
+    return item is not None and item.get_closest_marker("alone") is not None
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """The suite runs in several processes; a test that is `alone` changes the machine, so the others wait for it."""
-    path = Path(tempfile.gettempdir()) / f"minikv-tests-{os.getuid()}.lock"
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
-        GUARD.item = item
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    TURNS.take(is_alone(item))
+    GUARD.item = item
+    try:
         return (yield)
+    finally:
+        TURNS.end(keeps=is_alone(nextitem))
 
 
 # -- logs of the servers at a failure ----------------------------------------------------------------------------------
@@ -216,10 +224,24 @@ def subject_command(request: pytest.FixtureRequest) -> tuple[str, ...]:
     return tuple(subject.split()) if subject else MINIKV
 
 
+@pytest.fixture(scope="session")
+def _template() -> Iterator[Template]:
+    template = Template()
+    yield template
+    template.close()
+
+
+def _template_of(request: pytest.FixtureRequest, template: Template) -> Template | None:
+    """Who forks the servers of a test or module; None if it asks for programs of their own."""
+    return None if request.node.get_closest_marker("own_interpreter") else template
+
+
 @pytest.fixture
-def start_minikv(request: pytest.FixtureRequest, subject_command: tuple[str, ...]) -> Iterator[StartServer]:
+def start_minikv(
+    request: pytest.FixtureRequest, subject_command: tuple[str, ...], _template: Template
+) -> Iterator[StartServer]:
     """Starts a minikv with settings of its own: `start_minikv(maxclients=5, tcp=True)`; gone when the test ends."""
-    yield from _starter(request.config, subject_command)
+    yield from _starter(request.config, subject_command, _template_of(request, _template))
 
 
 @pytest.fixture
@@ -228,11 +250,13 @@ def start_redis(request: pytest.FixtureRequest, oracle_command: tuple[str, ...])
     yield from _starter(request.config, oracle_command)
 
 
-def _starter(config: pytest.Config, command: tuple[str, ...]) -> Iterator[StartServer]:
+def _starter(
+    config: pytest.Config, command: tuple[str, ...], template: Template | None = None
+) -> Iterator[StartServer]:
     started: list[Server] = []
 
     def start(*, directory=None, tcp=False, environment=None, **settings) -> Server:  # type: ignore[no-untyped-def]
-        server = Server(command, settings, directory=directory, tcp=tcp, environment=environment)
+        server = Server(command, settings, directory=directory, tcp=tcp, environment=environment, template=template)
         started.append(server)
         config.stash[RUNNING].append(server)
         return server.start()
@@ -258,8 +282,10 @@ def fresh_pair(start_minikv: StartServer, start_redis: StartServer) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def _shared_subject(request: pytest.FixtureRequest, subject_command: tuple[str, ...]) -> Iterator[Server]:
-    yield from _shared(request.config, Server(subject_command))
+def _shared_subject(
+    request: pytest.FixtureRequest, subject_command: tuple[str, ...], _template: Template
+) -> Iterator[Server]:
+    yield from _shared(request.config, Server(subject_command, template=_template))
 
 
 @pytest.fixture(scope="session")
@@ -299,7 +325,10 @@ def _emptied(server: Server) -> Server:
 
 @pytest.fixture(scope="module")
 def module_servers(
-    request: pytest.FixtureRequest, subject_command: tuple[str, ...], oracle_command: tuple[str, ...]
+    request: pytest.FixtureRequest,
+    subject_command: tuple[str, ...],
+    oracle_command: tuple[str, ...],
+    _template: Template,
 ) -> Iterator[Callable[..., tuple[Server, Server]]]:
     """Starts both servers with settings that the tests of a module share: `module_servers(requirepass="x")`.
 
@@ -307,16 +336,18 @@ def module_servers(
     """
     with contextlib.ExitStack() as stack:
         starts = [
-            stack.enter_context(contextlib.contextmanager(_starter)(request.config, command))
-            for command in (subject_command, oracle_command)
+            stack.enter_context(contextlib.contextmanager(_starter)(request.config, command, template))
+            for command, template in ((subject_command, _template_of(request, _template)), (oracle_command, None))
         ]
         yield lambda **settings: (starts[0](**settings), starts[1](**settings))
 
 
 @pytest.fixture(scope="module")
-def module_minikv(request: pytest.FixtureRequest, subject_command: tuple[str, ...]) -> Iterator[StartServer]:
+def module_minikv(
+    request: pytest.FixtureRequest, subject_command: tuple[str, ...], _template: Template
+) -> Iterator[StartServer]:
     """Starts a minikv that the tests of a module share."""
-    yield from _starter(request.config, subject_command)
+    yield from _starter(request.config, subject_command, _template_of(request, _template))
 
 
 @pytest.fixture(scope="module")

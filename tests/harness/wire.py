@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 Word = bytes | str | int | float
 Words = str | tuple[Word, ...] | list[Word]
 
-TIMEOUT_S = 20.0  # generous: two busy cores; a server that does not answer at all is a failure, not a slow one
+TIMEOUT_S = (
+    60.0  # generous: a machine that others use too; a server that does not answer at all is a failure, not a slow one
+)
 AGGREGATES = {b"*": 1, b"~": 1, b">": 1, b"%": 2, b"|": 2}  # kind -> values for each counted element
 BLOBS = b"$=!"
 BLOB = -1
