@@ -172,6 +172,7 @@ cdef class Chains:
         else:
             self.shown[number] = self.nodes[number]
     cdef void show_all(self) noexcept nogil
+    cdef void make_ready(self) noexcept nogil
     cdef void _show_later(self, uint32_t number) noexcept nogil
 
     # Nodes

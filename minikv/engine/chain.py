@@ -15,22 +15,22 @@ off one by one; there are a hundred or two of them, or a few if they are large. 
 the left end from its last byte backwards, those at the right end forwards. An element that does not fit into its node
 splits it in halves; what is left of two neighbours after removals becomes one node.
 
-Bodies are records like all others: while a snapshot is open, those that the child may read are frozen. A push begins a
-new node then, and what goes at an end of a node only moves `start` or `end`. An element that is replaced becomes a patch,
-a record of its own that says where in the body the old one lies; so replacing costs about the bytes of the element. Any
-other change, and the PATCHES_MAX-th patch, writes the node anew (`thaw`). Readers of a node with patches are given a copy
-with them in place. When no snapshot is open, `fold` puts them into the bodies, a few nodes at a time; if it has not come
-that far at the next snapshot, the child does what readers do.
+Bodies are records like all others: while a snapshot is open, those that the child may read are frozen. A push then
+begins a new node, and a removal at an end of a node only moves `start` or `end`. An element that is replaced becomes a
+patch, a record of its own that says where in the body the old one lies, so replacing costs about the bytes of the
+element. Any other change writes the node anew (`thaw`), and so does a patch for more than half of its elements, or
+more than PATCHES_MAX. Readers of a node with patches get a copy with them in place. When no snapshot is open, the
+patches are folded into the bodies, a few nodes at a time; a child that comes before that does what readers do.
 
-The numbers of nodes and what stands in struct Node are parent-only. The child has a copy of these structs, `shown`, in
-which it follows `next`. Each change of a node is shown at once: the structs are small and close together, so few
-pages are copied by the kernel for that. Only while the child is being made nothing is shown, but noted in `later`.
+Struct Node is parent-only. The child has a copy of all of them, `shown`, in which it follows `next`. A change of a node
+is shown at once: the structs are small and close together, so the kernel copies few pages for that. Only while the
+child is being made, nothing is shown, but noted in `later`.
 
 The last element of a node can't be found from its end, so the places of the last few are remembered for some nodes
 (Tail): popping at the right end walks through a node once for every TAIL_PLACES elements.
 
-A chain is not an object but a struct, like the sequences (testing/element_chain.py has one as an object). Its records lie
-in segments of a store of its own, which go as a whole, except for the first SHARED_BYTES: these it may have
+A chain is not an object but a struct, like the sequences (testing/element_chain.py has one as an object). Its records
+lie in segments of a store of its own, which go as a whole, except for the first SHARED_BYTES: these it may have
 in a store that many chains share, so that a short chain does not take a segment.
 
 A change either succeeds or raises ArenaFull with nothing changed.
@@ -99,6 +99,7 @@ assert RECORD_MAX < 1 << 16 and PATCHES_MAX < 1 << 8
 SPARE_MAX = cython.declare(uint64_t, 1 << 16)
 # One change takes at most two new entries of a sequence, each a split on every level.
 BLOCKS_PER_CHANGE = cython.declare(uint32_t, 16)
+READY_BYTES = cython.declare(uint64_t, 4096)
 # Copies of nodes that readers may hold at a time, and the bytes of one at the most: a body, and its patches.
 SCRATCHES = cython.declare(uint32_t, 4)
 SCRATCH_BYTES = cython.declare(uint64_t, RECORD_MAX + PATCHES_MAX * PATCH_MAX)
@@ -631,6 +632,11 @@ class Chains:
             self.later_count -= 1
             self.shown[self.later[self.later_count]] = self.nodes[self.later[self.later_count]]
 
+    def make_ready(self) -> cython.void:
+        """A thread is about to make the child: what is likely to be touched meanwhile for the first time."""
+        self.arena.make_ready(cython.cast(Bytes, self.nodes + self.next_fresh), READY_BYTES)
+        self.arena.make_ready(cython.cast(Bytes, self.later), READY_BYTES)
+
     # Room for elements
 
     def reserve(self) -> cython.int:
@@ -1001,7 +1007,7 @@ class Chains:
         return 0 if self.is_open(number) else self._rewrite(chain, number, removing)
 
     def _rewrite(self, chain: cython.pointer[Chain], number: uint32_t, removing: cython.bint) -> cython.int:
-        """Write a node anew, its patches in place."""
+        """Write a node anew, its patches in place; where it is if it may be."""
         node: cython.pointer[Node] = cython.address(self.nodes[number])
         text: Bytes = self.body(number) + node.start
         nbytes: uint64_t = used(node)
@@ -1011,9 +1017,18 @@ class Chains:
         if node.patches:
             text = self._next_scratch()
             nbytes = merge_patches(self.arena.base, node, text) - text
+            self._forget_tail(number)
             if start + nbytes > size:
-                size = max(size, bytes_to_hold(nbytes))
+                if NODE_PREFIX + nbytes > size:
+                    size = bytes_to_hold(nbytes)
                 start = NODE_PREFIX + (size - NODE_PREFIX - nbytes) // 2
+            if size == node.size and not self.arena.is_frozen(node.body):
+                memcpy(self.body(number) + start, text, nbytes)
+                self._drop_patches(chain, number)
+                node.start = cython.cast(uint32_t, start)
+                node.end = cython.cast(uint32_t, start + nbytes)
+                self.show(number)
+                return 0
         self.arena.may_use_reserve = removing
         body = self._take_record(chain, number, size)
         self.arena.may_use_reserve = False
@@ -1021,8 +1036,6 @@ class Chains:
             with cython.gil:
                 raise ArenaFull(SEGMENTS_FULL)
         memcpy(self.arena.base + body + start, text, nbytes)
-        if node.patches or start != node.start:
-            self._forget_tail(number)
         if self.arena.is_frozen(node.body):
             self.arena.relocated_records += 1
             self.arena.relocated_bytes += nbytes
@@ -1124,6 +1137,8 @@ class Chains:
         else:
             self.next_fresh += 1
         self._forget_tail(number)
+        # Touched now, not while the child is being made: a page fault would wait for that.
+        self.neighbours[number].next = 0
         node.body = body
         node.patches = 0
         node.next = 0

@@ -44,7 +44,7 @@ from cython.cimports.minikv.engine.arena import (
     segment_end,
     segment_start,
 )
-from cython.cimports.minikv.engine.chain import Chain, Chains
+from cython.cimports.minikv.engine.chain import Chain, Chains, Neighbours, Node
 from cython.cimports.minikv.engine.changes import Changes
 from cython.cimports.minikv.engine.chunks import Chunks
 from cython.cimports.minikv.engine.marks import has_deltas
@@ -408,6 +408,7 @@ class Stores:
         """What is kept of each store that has ever been used, beside its entries and their indexes."""
         return (
             self.next_fresh * (cython.sizeof(Index) + cython.sizeof(Heap) + cython.sizeof(Spread))
+            + self.chains.next_fresh * (2 * cython.sizeof(Node) + cython.sizeof(Neighbours))
             + self.chunks.resident_bytes()
         )
 

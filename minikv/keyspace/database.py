@@ -482,6 +482,7 @@ class Keyspace:
             self.arena.make_ready(
                 self.pool.base + (cython.cast(uint64_t, self.pool.next_fresh) << BLOCK_SHIFT), BLOCKS_READY
             )
+            self.stores.chains.make_ready()
 
     def snapshot_cloned(self) -> None:
         """The child is there: nothing is left of what `threaded` has prepared."""

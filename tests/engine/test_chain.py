@@ -329,7 +329,7 @@ def test_equal_elements_go_from_frozen_nodes(chain: ElementChain) -> None:
     assert chain.remove_equal(b"b" * 30, 4) == 4
     assert chain.remove_equal(b"b" * 30) == 3300 - 7
     assert chain.items() == [
-        element for number, element in enumerate(model) if number % 3 == 2 or number % 30 and number % 3 == 0
+        element for number, element in enumerate(model) if number % 3 == 2 or (number % 30 and number % 3 == 0)
     ]
     assert chain.seen() == model
     chain.check()

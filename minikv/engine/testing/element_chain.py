@@ -27,8 +27,9 @@ NO_LIMIT = cython.declare(uint64_t, 0xFFFFFFFFFFFFFFFF)
 class ElementChain:
     """One chain in `arena`, its sequence in blocks of `pool`.
 
-    store: number of the store that its nodes lie in. shared: number of the one that the first few lie in, 0 for none.
-    beside: another chain of the arena, for what goes from one to the other. width: bytes of each element; 0: RDB strings of any bytes. Elements are given and returned as their text.
+    store: number of the store that its records lie in. shared: number of the one that the first few lie in, 0 for none.
+    beside: another chain of the arena, for what goes from one to the other.
+    width: bytes of each element; 0: RDB strings of any bytes. Elements are given and returned as their text.
     """
 
     def __cinit__(
