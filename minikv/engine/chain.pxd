@@ -100,7 +100,29 @@ cdef inline void link_patch(uint8_t *base, uint64_t patch, uint64_t following, u
     memcpy(base + patch + NODE_PREFIX, &word, 8)
 
 
-cdef uint32_t sort_patches(const uint8_t *base, const Node *node, Patch *patches) noexcept nogil
+cdef inline uint32_t sort_patches(const uint8_t *base, const Node *node, Patch *patches) noexcept nogil:
+    """The patches of a node that replace elements which it still has, by their places; returns how many.
+
+    Here, because a snapshot child has not the code of chain.py.
+    """
+    cdef uint64_t offset = node.patches >> 8
+    cdef uint32_t place
+    cdef uint32_t at
+    cdef uint32_t count = 0
+    while offset:
+        place = patch_place(base, offset)
+        if node.start <= place < node.end:
+            at = count
+            while at and patches[at - 1].place > place:
+                patches[at] = patches[at - 1]
+                at -= 1
+            patches[at].place = place
+            patches[at].offset = offset
+            count += 1
+        offset = patch_after(base, offset)
+    return count
+
+
 cdef uint8_t *merge_patches(uint8_t *base, const Node *node, uint8_t *out) noexcept nogil
 
 

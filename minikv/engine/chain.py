@@ -74,6 +74,7 @@ from cython.cimports.minikv.engine.chain import (
     node_bytes,
     patch_after,
     patch_place,
+    sort_patches,
 )
 from cython.cimports.minikv.engine.memory import BlockPool, reserve, unmap
 from cython.cimports.minikv.engine.record import (
@@ -140,28 +141,6 @@ def used(node: cython.pointer[Node]) -> uint64_t:
 def with_spare(nbytes: uint64_t, room: uint64_t) -> cython.bint:
     """True if these bytes of elements leave at least a quarter of a node free: worth moving others for."""
     return (NODE_PREFIX + nbytes) * 4 <= room * 3
-
-
-def sort_patches(
-    base: ConstBytes, node: cython.pointer[cython.const[Node]], patches: cython.pointer[Patch]
-) -> uint32_t:
-    """The patches of a node that replace elements which it still has, by their places; returns how many."""
-    offset: uint64_t = node.patches >> 8
-    place: uint32_t
-    at: uint32_t
-    count: uint32_t = 0
-    while offset:
-        place = patch_place(base, offset)
-        if node.start <= place < node.end:
-            at = count
-            while at and patches[at - 1].place > place:
-                patches[at] = patches[at - 1]
-                at -= 1
-            patches[at].place = place
-            patches[at].offset = offset
-            count += 1
-        offset = patch_after(base, offset)
-    return count
 
 
 def merge_patches(base: Bytes, node: cython.pointer[cython.const[Node]], out: Bytes) -> Bytes:

@@ -59,7 +59,7 @@ def test_elements_are_found_by_position(chain: ElementChain) -> None:
 def test_pushes_fill_nodes_to_the_brim(chain: ElementChain, size: int, left: bool) -> None:
     for _ in range(100_000):
         chain.insert(0 if left else len(chain), b"x" * size)
-    taken = chain.bytes + chain.blocks * PAGE
+    taken = chain.used_bytes + chain.blocks * PAGE
     assert taken / 100_000 - size <= 4
 
 
@@ -67,7 +67,7 @@ def test_pushes_fill_nodes_to_the_brim(chain: ElementChain, size: int, left: boo
 def test_large_elements_leave_little_room_unused(chain: ElementChain, size: int) -> None:
     for _ in range(40):
         chain.append(b"x" * size)
-    assert chain.bytes <= 1.15 * 40 * size + 4 * PAGE
+    assert chain.used_bytes <= 1.15 * 40 * size + 4 * PAGE
     assert all(len(element) == size for element in chain.items())
 
 
@@ -87,21 +87,21 @@ def test_a_queue_of_few_elements_stays_in_its_node(chain: ElementChain) -> None:
         chain.append(b"%d" % number)
         chain.remove(0)
         assert chain.get(0) == b"%d" % number
-    assert chain.bytes == NODE
+    assert chain.used_bytes == NODE
     for number in range(10_000):
         chain.insert(0, b"%d" % number)
         chain.remove(len(chain) - 1)
-    assert chain.bytes == NODE
+    assert chain.used_bytes == NODE
 
 
 def test_removals_leave_no_nearly_empty_nodes(chain: ElementChain) -> None:
     for number in range(100_000):
         chain.append(b"%d" % number)
-    full = chain.bytes
+    full = chain.used_bytes
     for position in range(25_000):
         chain.remove(position, 3)
     assert chain.items() == [b"%d" % number for number in range(3, 100_000, 4)]
-    assert chain.bytes <= full // 2
+    assert chain.used_bytes <= full // 2
     chain.remove(100, 24_800)
     assert len(chain) == 200
     assert chain.nodes <= 2
@@ -113,13 +113,13 @@ def test_elements_that_become_small_do_not_keep_large_nodes(chain: ElementChain)
     for position in range(100):
         chain.replace(position, b"y")
     assert chain.items() == [b"y"] * 100
-    assert chain.bytes <= 8 * NODE
+    assert chain.used_bytes <= 8 * NODE
 
 
 def test_inserts_anywhere_leave_nodes_more_than_half_full(chain: ElementChain, rng: random.Random) -> None:
     for _ in range(30_000):
         chain.insert(rng.randrange(len(chain) + 1), b"x" * 20)
-    assert chain.bytes <= 30_000 * 21 * 1.8
+    assert chain.used_bytes <= 30_000 * 21 * 1.8
 
 
 def test_equal_elements_go_from_either_end(chain: ElementChain) -> None:
@@ -133,7 +133,7 @@ def test_equal_elements_go_from_either_end(chain: ElementChain) -> None:
     assert chain.remove_equal(b"b") == 1000
     assert chain.remove_equal(b"b") == 0
     assert chain.remove_equal(b"a") == chain.remove_equal(b"c" * 30) == 2000
-    assert chain.bytes == 0
+    assert chain.used_bytes == 0
 
 
 def test_elements_of_one_width_have_no_length(chain: ElementChain) -> None:
@@ -146,7 +146,7 @@ def test_elements_of_one_width_have_no_length(chain: ElementChain) -> None:
     fixed.check()
     assert fixed.items() == model
     assert fixed.get(4999) == model[4999]
-    assert fixed.bytes <= 5000 * 16 * 1.6
+    assert fixed.used_bytes <= 5000 * 16 * 1.6
     fixed.drop()
 
 
@@ -156,11 +156,11 @@ def test_a_short_chain_shares_segments_with_others() -> None:
     for chain in chains:
         for _ in range(100):
             chain.append(b"x" * 100)
-        assert chain.shared_bytes == chain.bytes == 3 * NODE
+        assert chain.shared_bytes == chain.used_bytes == 3 * NODE
     assert arena.segments_used == 1
     for _ in range(20_000):
         chains[0].append(b"x" * 100)
-    assert chains[0].shared_bytes == SHARED_BYTES < chains[0].bytes
+    assert chains[0].shared_bytes == SHARED_BYTES < chains[0].used_bytes
     assert arena.segments_used > 1
     arena.check()
     for chain in chains:
@@ -224,7 +224,7 @@ def test_a_copy_that_finds_no_room_leaves_nothing() -> None:
     with pytest.raises(ArenaFull):
         copy.fill_from(chain)
     copy.check()
-    assert (len(copy), copy.bytes, copy.blocks) == (0, 0, 0)
+    assert (len(copy), copy.used_bytes, copy.blocks) == (0, 0, 0)
 
 
 def big_chain(chain: ElementChain, count: int = 10_000) -> list[bytes]:
@@ -268,16 +268,16 @@ def test_replacing_in_a_frozen_chain_costs_about_the_new_bytes(chain: ElementCha
     model = [b"x" * 100] * 30_000
     for element in model:
         chain.append(element)
-    before = chain.bytes
+    before = chain.used_bytes
     chain.freeze()
     for position in rng.sample(range(30_000), 10_000):
         model[position] = b"y" * 100
         chain.replace(position, model[position])
-    assert chain.bytes - before <= 10_000 * 102 * 1.25
+    assert chain.used_bytes - before <= 10_000 * 102 * 1.25
     assert chain.items() == model
     chain.thaw()
     chain.fold()
-    assert chain.bytes <= before * 1.01
+    assert chain.used_bytes <= before * 1.01
     assert chain.items() == model
 
 
@@ -287,9 +287,9 @@ def test_an_element_that_is_replaced_again_keeps_its_patch(chain: ElementChain) 
     for number in range(100):
         model[5000] = b"%2d" % number * 20
         chain.replace(5000, model[5000])
-    nbytes = chain.bytes
+    nbytes = chain.used_bytes
     chain.replace(5000, b"z" * 40)
-    assert (chain.bytes, chain.patched_nodes) == (nbytes, 1)
+    assert (chain.used_bytes, chain.patched_nodes) == (nbytes, 1)
     chain.replace(5000, b"of another size" * 9)
     assert chain.patched_nodes == 0  # the node has been written anew
     model[5000] = b"of another size" * 9

@@ -80,8 +80,6 @@ def changes(rng: random.Random, turn: int) -> list[list[Word]]:
     found: list[list[Word]] = []
     for kind in KINDS:
         for size in MEMBERS:
-            if (kind, size) in (("list", "large"), ("stream", "large")):
-                continue
             key = f"{kind}:{size}:{rng.randrange(2)}"
             found += build(kind, key, 3, "new")
             found += {
@@ -95,6 +93,9 @@ def changes(rng: random.Random, turn: int) -> list[list[Word]]:
     found += [["SET", f"new:{number}", "n" * rng.randrange(2000)] for number in range(200)]
     found += [
         ["XREADGROUP", "GROUP", "group", "two", "STREAMS", "stream:small:0", ">"],
+        ["XREADGROUP", "GROUP", "group", "two", "COUNT", "50", "STREAMS", "stream:large:1", ">"],
+        ["XREADGROUP", "GROUP", "group", "one", "COUNT", "50", "STREAMS", "stream:large:1", "0"],
+        ["LREM", "list:large:1", "0", "old7" * 300],
         ["INCR", "counter"],
         ["PFADD", "sketch", *[f"new{number}" for number in range(500)]],
         ["RENAME", f"hash:small:{2 + turn}", "hash:renamed"],

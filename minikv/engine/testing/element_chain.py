@@ -59,7 +59,7 @@ class ElementChain:
         return self.chain.nodes.entries
 
     @property
-    def bytes(self) -> int:
+    def used_bytes(self) -> int:
         return self.chain.bytes
 
     @property

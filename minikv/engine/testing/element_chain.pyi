@@ -4,7 +4,7 @@ from minikv.engine.memory import BlockPool
 class ElementChain:
     arena: Arena
     nodes: int
-    bytes: int
+    used_bytes: int
     shared_bytes: int
     patched_nodes: int
     blocks: int
