@@ -386,8 +386,8 @@ def resp2_pair(minikv: Server, oracle: Server) -> Iterator[ClientPair]:
 
 @pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
 def pair(request: pytest.FixtureRequest, minikv: Server, oracle: Server) -> Iterator[ClientPair]:
-    """A connection to each of the shared servers, over RESP2 and RESP3 in turn."""
-    with_either = ClientPair(minikv, oracle, request.param)
+    """A connection to each of the shared servers: over RESP2 in pipelines, over RESP3 command by command."""
+    with_either = ClientPair(minikv, oracle, request.param, pipelined=request.param == 2)
     yield with_either
     with_either.close()
 
