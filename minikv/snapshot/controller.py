@@ -98,6 +98,7 @@ class SnapshotController:
         self._progress = Progress(keyspace.snapshot_progress)
         self._forking = False  # the thread has not said yet that the child of `_running` is there
         self._counts_forks = overcommit.read_mode() == overcommit.STRICT  # the kernel promises each child its memory
+        self._warned = False  # of the overcommit mode, at the last save
         self._listening = False  # the loop notices when it says so
         self._hide: Callable[[], int] | None = (
             None  # from children, what has come since the last time; None: nothing is
@@ -268,6 +269,7 @@ class SnapshotController:
             self._needs(plan) if self._config.bgsave_preflight != "off" else None,
             directory=self._config.dir if plan is None else self.points.directory,
             needs_disk=output is None or not output.is_pipe,
+            warn=cause == BY_HAND,
         )
         # It takes a while to ask the kernel: after the fork, in a thread, if nothing depends on the answer.
         later = in_thread and self._loop is not None and self._config.bgsave_preflight != "refuse"
@@ -357,12 +359,17 @@ class SnapshotController:
         return self._not_started(cause, f"Can't save in background: fork: {reason}", f"fork refused: {reason}")
 
     def _preflight(
-        self, needs: Callable[[], Estimate] | None, *, directory: str, needs_disk: bool = True
+        self, needs: Callable[[], Estimate] | None, *, directory: str, needs_disk: bool = True, warn: bool = True
     ) -> Finding | None:
-        """Whether the snapshot will fit; None if the preflight is off. Any thread may ask."""
+        """Whether the snapshot will fit; None if the preflight is off. Any thread may ask.
+
+        warn: of the overcommit mode; otherwise only if this is news, for there may be a save each second.
+        """
         self._counts_forks = overcommit.read_mode() == overcommit.STRICT
-        if (warning := overcommit.warning()) is not None:
+        warning = overcommit.warning()
+        if warning is not None and (warn or not self._warned):
             self._log.warning(warning)
+        self._warned = warning is not None
         if needs is None:
             self.finding = None
             return None
