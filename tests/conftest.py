@@ -126,7 +126,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if STARTING & set(getattr(item, "fixturenames", ())):
             item.add_marker("server")
+    items.sort(key=lambda item: not _is_in_slow_file(item))
     _check_oracle(config, items)
+
+
+def _is_in_slow_file(item: pytest.Item) -> bool:
+    """Such a file goes first: one process has all of it, and would be the last to end."""
+    file = item.getparent(pytest.Module)
+    return file is not None and file.get_closest_marker("slow") is not None
 
 
 def _check_oracle(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -271,7 +271,7 @@ class ClientPair:
 
     def another(self, resp: int | None = None) -> ClientPair:
         """Another connection to each of the same servers; closed together with this one."""
-        pair = ClientPair(*self.servers, resp=self.resp if resp is None else resp)
+        pair = ClientPair(*self.servers, resp=self.resp if resp is None else resp, pipelined=self.pipelined)
         self._others.append(pair)
         return pair
 
