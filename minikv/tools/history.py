@@ -100,8 +100,8 @@ PRUNE = """\
 Take points away. What is left can be restored as before: layers are merged, and the oldest point becomes a base.
 
   --keep RULES      pairs of a unit and a number: 'last 10 hourly 24 daily 30 monthly 12' keeps the last ten points,
-                    the newest of each of the last 24 hours that have one, of 30 days, of 12 months. Units: minutely,
-                    hourly, daily, weekly, monthly, yearly
+                    the newest of each of the last 24 hours that have one, of 30 days, of 12 months. Units: secondly,
+                    minutely, hourly, daily, weekly, monthly, yearly
   --before POINT    all that are older
   --max-bytes SIZE  the oldest, until the files take no more than SIZE (such as 10gb)"""
 
@@ -418,7 +418,7 @@ def restore(options: argparse.Namespace, out: TextIO) -> int:
     if os.path.lexists(options.target) and not options.force:
         raise FileExistsError(17, "It is there already; --force replaces it", options.target)
     keyspace, functions = compaction.keyspace_at(history, point, steps_of(options))
-    written = save_keyspace(keyspace, options.target, functions)
+    written = save_keyspace(keyspace, options.target, functions, time_ms=point.time_ms)
     out.write(
         f"{options.target}: point {point.id} of {text_of(point.time_ms)}, {written.keys:,} keys,"
         f" {bytes_text(written.nbytes)}\n"
