@@ -141,7 +141,7 @@ def snapshot_help(ctx: Client) -> list[SimpleString]:
             "    The newest <count> points of the history (10 if not given, -1 for all).",
             "MAP",
             "    The arena by segment, in columns. kind and state have a letter for each segment:",
-            "    . free  r records  p pages  c chains  j first segment of a large value  J the rest of it",
+            "    . free  r records  p pages  j first segment of a large value  J the rest of it",
             "    - no snapshot  f the child still needs it  b behind the child  n new since the fork",
             "    The others have numbers with blanks between: database, store (of a large collection, or",
             "    the database's own), live bytes, bytes copied since the fork (-1: not known).",

@@ -25,8 +25,7 @@ cdef enum:                          # Segment.kind
     FREE = 0
     RECORDS                         # whole records, granule by granule
     PAGES                           # jumbo records in runs of pages
-    NODES                           # nodes of chains in runs of pages, see chain.py
-    RUN                             # first segment of one jumbo record's or node's own run
+    RUN                             # first segment of one jumbo record's own run
     RUN_TAIL                        # its further segments
 
 cdef struct Segment:                # parent-only
@@ -36,9 +35,9 @@ cdef struct Segment:                # parent-only
     uint8_t marked                  # its part of the bitmap has memory
     uint32_t store_number
     uint32_t rank                   # place in the open snapshot's walk, from 1; 0: not part of it
-    uint32_t live                   # RECORDS: granules of live records; PAGES, NODES: pages in use; RUN: number of segments
+    uint32_t live                   # RECORDS: granules of live records; PAGES: pages in use; RUN: number of segments
     uint32_t deferred               # chain of deaths that wait for the child
-    uint32_t touched                # pages from the start that have been used; RUN: pages of its record or node
+    uint32_t touched                # pages from the start that have been used; RUN: pages of its record
     uint32_t next                   # segments of its store: their numbers plus 1, 0: none
     uint32_t previous
 
@@ -52,8 +51,7 @@ cdef struct Heap:                   # parent-only; one for each store
     uint64_t live_granules          # in record segments
     uint32_t record_segments
     uint32_t sweep_next             # where the next search for a segment to sweep begins
-    uint32_t page_segments          # PAGES and NODES
-    uint32_t node_segments          # those that are NODES
+    uint32_t page_segments
     uint32_t page_next              # where the next search for a run of pages begins
     uint32_t page_end               # the segment behind which there may be more for a run
     uint64_t live_pages
@@ -87,7 +85,7 @@ cdef class Arena:
     cdef uint64_t *fresh            # bitmap of what has changed since the last point of the history, see changes.py; NULL: off
     cdef uint8_t *touched           # by segment: whether it has a bit there
     cdef Segment *segments
-    cdef uint64_t *page_maps        # 8 words per segment: pages in use, of PAGES and NODES segments
+    cdef uint64_t *page_maps        # 8 words per segment: pages in use, of PAGES segments
     cdef Heap *heaps
     cdef Spread *spreads
     cdef Spread *frozen_spreads     # inherited: what they were when the walk was planned
@@ -123,6 +121,7 @@ cdef class Arena:
     cdef uint32_t landing_next              # free segments for what is written while a thread clones this process
     cdef uint32_t landing_end               # 0: there are none
     cdef public uint32_t new_clock          # access clock of a new entry in a table
+    cdef void *shown_nodes                  # inherited: see chain.py
 
     cdef inline void await_clone(self) noexcept nogil:
         """Wait until the snapshot's child is there: before any write to what it may read."""
@@ -141,8 +140,6 @@ cdef class Arena:
     cdef bint fits(self, uint64_t offset, uint64_t old_size, uint64_t new_size) noexcept nogil
     cdef bint grow_in_place(self, uint64_t offset, uint64_t old_size, uint64_t new_size) noexcept nogil
     cdef void kill(self, uint64_t offset, uint64_t nbytes) noexcept nogil
-    cdef uint64_t allocate_node(self, uint32_t store_number, uint32_t pages) noexcept nogil
-    cdef void free_node(self, uint64_t offset, uint32_t pages) noexcept nogil
     cdef uint64_t heap_bytes(self, uint32_t store_number) noexcept nogil
     cdef void drop_store(self, uint32_t store_number) noexcept nogil
     cdef void rename_store(self, uint32_t store_number, uint32_t to) noexcept nogil
@@ -202,6 +199,7 @@ cdef class Arena:
     cdef object check_lists(self)
     cdef object check_heaps(self, dict heap_sums)
     cdef uint64_t drain(self, uint64_t limit) noexcept nogil
+    cdef uint64_t bytes_in_use(self, uint32_t store_number) noexcept nogil
 
 
 cdef inline uint64_t segment_start(uint64_t number) noexcept nogil:
@@ -253,8 +251,7 @@ cdef inline uint32_t resident_of(const Segment *segment) noexcept nogil:
         return 0
     if segment.kind == RUN:
         return segment.touched
-    # Free pages among nodes have been given back.
-    return held - (segment.touched - segment.live) if segment.kind == NODES else held
+    return held
 
 
 cdef inline uint64_t last_live(const uint64_t *live, uint64_t start, uint64_t end) noexcept nogil:

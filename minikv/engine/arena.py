@@ -8,8 +8,7 @@ One reservation, cut into segments of 2 MiB. A segment belongs to one store (one
     RECORDS     |record|record|....|record|      records of at most 32 KiB, on 8-byte granules
     PAGES       |run of pages|..|run of pag      jumbo records of at most 8 MiB, on 4 KiB pages
                 es|run of pages|.........|
-    NODES       |run of pages|..|run of pages|   nodes of chains (chain.py), the elements of large lists
-    RUN         |one jumbo record ............|  a larger record or node, in consecutive segments of its own
+    RUN         |one jumbo record ............|  a larger record, in consecutive segments of its own
 
 A run of pages may reach from one segment into the next ones, if they are of the same kind and store: where values are
 about half a MiB, nothing is lost at the border. It begins where its record's bit is, so its first segment answers for
@@ -31,14 +30,12 @@ retired store are freed a few at a time when there is time for it, or when other
 
 While a snapshot is open in relocating mode, every segment that existed at the fork is frozen until the child has
 passed it: nothing in it is written, its gaps are not filled, and a death in it is only queued (with its bit still
-set) and carried out by `drain` once the child is past it or gone. Two things are left to the kernel's copy-on-write
-on purpose: bytes of jumbo records that are edited in place, and nodes, whose segments are never frozen: pages are what
-they are made of anyway.
+set) and carried out by `drain` once the child is past it or gone. One thing is left to the kernel's copy-on-write
+on purpose: bytes of jumbo records that are edited in place.
 
 Invariants (proved by Arena.check):
   1. live records of a segment do not overlap, and lie below its end
-  2. Segment.live equals the granules of its live records (RECORDS), its pages in use (PAGES, NODES), its segments
-     (RUN)
+  2. Segment.live equals the granules of its live records (RECORDS), its pages in use (PAGES), its segments (RUN)
   3. a Heap's sums equal the sums over its segments
   4. a queued death ends in the segment that it waits for, one of the open or just ended snapshot, and its record's bit
      is set
@@ -68,12 +65,10 @@ from cython.cimports.minikv.engine.progress import PROGRESS_WORDS, RANK_PASSED, 
 from cython.cimports.minikv.engine.record import RECORD_MAX, TYPE_PART, Bytes, entry_size
 
 NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
-# A jumbo record or node of more pages than this gets segments of its own: what its last one leaves in small pages is
+# A jumbo record of more pages than this gets segments of its own: what its last one leaves in small pages is
 # then little beside the rest, and what is below can be moved in a few milliseconds.
 RUN_MIN_PAGES = cython.declare(uint32_t, 2048)
 NO_PAGE = cython.declare(uint64_t, 0)  # the arena's first page is not given out
-# A heap's first segments of nodes are in small pages: what is not used of its last one must be small beside the rest.
-SMALL_NODE_SEGMENTS = cython.declare(uint32_t, 4)
 # New segments of pages begin where at least this many more are free behind them.
 STRETCH = cython.declare(uint32_t, 8)
 # While a snapshot is open, a store of fewer segments than this gets new ones in small pages: growth is what is written.
@@ -455,9 +450,8 @@ class Arena:
         heap: cython.pointer[Heap] = cython.address(self.heaps[segment.store_number])
         if segment.kind == RECORDS:
             heap.record_segments -= 1
-        elif segment.kind == PAGES or segment.kind == NODES:
+        elif segment.kind == PAGES:
             heap.page_segments -= 1
-            heap.node_segments -= segment.kind == NODES
             memset(self.page_maps + cython.cast(cython.size_t, number) * 8, 0, 64)
         elif segment.kind == RUN:
             self.live_bytes -= cython.cast(uint64_t, segment.touched) << PAGE_SHIFT
@@ -481,22 +475,6 @@ class Arena:
         give_back(self.base + (cython.cast(uint64_t, number) << SEGMENT_SHIFT), SEGMENT_SIZE)
         self.segments_used -= 1
         self.free_hint = min(self.free_hint, number)
-
-    def allocate_node(self, store_number: uint32_t, pages: uint32_t) -> uint64_t:
-        """Room for a node of a chain, which has no bit in the bitmap; 0 when the arena is full."""
-        if pages <= RUN_MIN_PAGES:
-            return self._allocate_pages(store_number, pages, NODES, False)
-        return self._allocate_run(store_number, cython.cast(uint64_t, pages) << PAGE_SHIFT)
-
-    def free_node(self, offset: uint64_t, pages: uint32_t) -> cython.void:
-        """Take a node's pages back; a child keeps its own view of them."""
-        self.await_clone()
-        if self.poison:
-            memset(self.base + offset, POISON, cython.cast(cython.size_t, pages) << PAGE_SHIFT)
-        if pages <= RUN_MIN_PAGES:
-            self._free_pages(offset, pages)
-        else:
-            self._free_run(cython.cast(uint32_t, offset >> SEGMENT_SHIFT))
 
     def _allocate_pages(self, store_number: uint32_t, pages: uint32_t, kind: uint8_t, fresh: cython.bint) -> uint64_t:
         """A run of at most RUN_MIN_PAGES pages in segments of this kind."""
@@ -523,7 +501,7 @@ class Arena:
         return (
             segment.kind == kind
             and segment.store_number == store_number
-            and (kind == NODES or segment.rank <= self.progress[RANK_PASSED])
+            and segment.rank <= self.progress[RANK_PASSED]
             and not segment.evacuating
         )
 
@@ -586,14 +564,9 @@ class Arena:
         """Count a new segment of pages."""
         segment: cython.pointer[Segment] = cython.address(self.segments[number])
         heap: cython.pointer[Heap] = cython.address(self.heaps[segment.store_number])
-        if (
-            heap.node_segments < SMALL_NODE_SEGMENTS
-            if segment.kind == NODES
-            else heap.page_segments == 0 or (self.relocating and heap.page_segments < SMALL_STORE_SEGMENTS)
-        ):
+        if heap.page_segments == 0 or (self.relocating and heap.page_segments < SMALL_STORE_SEGMENTS):
             self._make_small(number)
         heap.page_segments += 1
-        heap.node_segments += segment.kind == NODES
         if number == 0:
             # Offset 0 means none: the arena's first page is not given out.
             self._mark_pages(0, 1, True)
@@ -804,9 +777,6 @@ class Arena:
         last: uint32_t = cython.cast(uint32_t, ((offset >> PAGE_SHIFT) + pages - 1) // PAGES_PER_SEGMENT)
         number: uint32_t
         heap: cython.pointer[Heap] = cython.address(self.heaps[self.segments[first].store_number])
-        if self.segments[first].kind == NODES and not self.poison:
-            # Nodes are not moved together, so their memory goes back page by page.
-            give_back(self.base + offset, cython.cast(cython.size_t, pages) << PAGE_SHIFT)
         self._mark_pages(offset >> PAGE_SHIFT, pages, False)
         heap.live_pages -= pages
         self.live_bytes -= cython.cast(uint64_t, pages) << PAGE_SHIFT
@@ -1132,9 +1102,7 @@ class Arena:
         free: uint64_t = ((heap.bump_end - heap.bump) + (heap.gap_end - heap.gap)) >> GRANULE_SHIFT
         records: cython.bint = heap.record_segments > 2 and (granules - heap.live_granules - free) * share > granules
         in_pages: cython.bint = (
-            heap.page_segments > heap.node_segments + 1
-            and (pages - heap.live_pages) * share > pages
-            and heap.live_pages != heap.vain_pages
+            heap.page_segments > 1 and (pages - heap.live_pages) * share > pages and heap.live_pages != heap.vain_pages
         )
         if self.snapshot_is_open or self.drained < self.walk_len or heap.retired or not (records or in_pages):
             return NO_SEGMENT
@@ -1204,6 +1172,18 @@ class Arena:
             self.heaps[store_number].live_pages << PAGE_SHIFT
         )
 
+    def bytes_in_use(self, store_number: uint32_t) -> uint64_t:
+        """Bytes of a store's live records, without those that wait for the child."""
+        nbytes: uint64_t = self.heap_bytes(store_number) - self.heaps[store_number].deferred_bytes
+        number: uint32_t = self.heaps[store_number].first_segment
+        while number:
+            if self.segments[number - 1].kind == RUN:
+                nbytes += cython.cast(uint64_t, self.segments[number - 1].touched) << PAGE_SHIFT
+            elif number == 1 and self.segments[0].kind == PAGES:
+                nbytes -= 4096  # the first page is not given out
+            number = self.segments[number - 1].next
+        return nbytes
+
     def progress_view(self) -> memoryview:
         """The page shared with the child, as 512 unsigned 64-bit words."""
         return memoryview(self.progress_page).cast("Q")
@@ -1226,7 +1206,7 @@ class Arena:
                 deaths += self.check_deaths(number, [])
                 continue
             assert number < self.high_water
-            sums = heap_sums.setdefault(segment.store_number, [0, 0, 0, 0, 0])
+            sums = heap_sums.setdefault(segment.store_number, [0, 0, 0, 0])
             live = found.setdefault(segment.store_number, [0, 0])
             granules, pages, end = self.check_records(number, reach, reaching, live)
             if segment.kind == PAGES:
@@ -1301,11 +1281,7 @@ class Arena:
             assert granules == segment.live, f"segment {number}: {granules} granules live, {segment.live} counted"
             sums[0] += 1
             sums[1] += granules
-        elif segment.kind == PAGES or segment.kind == NODES:
-            if segment.kind == NODES:
-                # A node has no bit: Chains.check proves them.
-                pages = segment.live
-                sums[4] += 1
+        elif segment.kind == PAGES:
             assert pages == segment.live, f"segment {number}: {pages} pages live, {segment.live} counted"
             assert pages == count_pages(self.page_maps + cython.cast(cython.size_t, number) * 8)
             sums[2] += 1
@@ -1368,7 +1344,7 @@ class Arena:
     def check_heaps(self, heap_sums: dict) -> object:
         """Prove what stores count of their segments, and the arena of all live bytes.
 
-        heap_sums: [segments of records, their granules, segments of pages, their pages, those of nodes] by store.
+        heap_sums: [segments of records, their granules, segments of pages, their pages] by store.
         """
         number: uint32_t
         heap: cython.pointer[Heap]
@@ -1383,7 +1359,6 @@ class Arena:
                 heap.live_granules,
                 heap.page_segments,
                 heap.live_pages,
-                heap.node_segments,
             ], f"store {store_number}: {sums}"
             live_bytes += self.heap_bytes(cython.cast(uint32_t, store_number))
         assert live_bytes == self.live_bytes, f"{live_bytes} bytes live, {self.live_bytes} counted"

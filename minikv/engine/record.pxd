@@ -66,6 +66,7 @@ cdef enum:
     TYPE_HASH_TTL = 24              # a hash with at least one field that expires
     TYPE_PART = 200                 # private: a table of a spread stream, see stream_tail.pxd
     TYPE_CHUNK = 201                # private: kind of the chunks of a database's collections
+    TYPE_NODE = 202                 # private: kind of the records of chains
     KEYS = 0                        # kind of a database's own entries; those of a collection are of its type
     SCORE_SIZE = 8
     FIELD_EXPIRY_MARK = 0x81
@@ -81,6 +82,7 @@ cdef enum:
     CHUNK_HEADER = 8
     CHUNK_USED_BITS = 22
     CHUNK_SPARE_MAX = 1023          # granules
+    NODE_PREFIX = 8                 # of a chain's record: number of the node, granules
     NODE_NAME = 17                  # a stream node's ID with its length; its capacity follows
     NODE_CAPACITY = 4
     NODE_HEADER = 26                # everything before its listpack
@@ -271,6 +273,28 @@ cdef inline uint64_t chunk_size(const uint8_t *chunk) noexcept nogil:
     return ((CHUNK_HEADER + 7 + (word & ((1 << CHUNK_USED_BITS) - 1))) & ~<uint64_t>7) + (<uint64_t>(word >> CHUNK_USED_BITS) << 3)
 
 
+# Records of a chain's nodes, see chain.py
+
+cdef inline uint32_t node_owner(const uint8_t *record) noexcept nogil:
+    cdef uint32_t number
+    memcpy(&number, record, 4)
+    return number
+
+
+cdef inline uint64_t node_size(const uint8_t *record) noexcept nogil:
+    """Bytes, whole granules."""
+    cdef uint32_t granules
+    memcpy(&granules, record + 4, 4)
+    return <uint64_t>granules << 3
+
+
+cdef inline void write_node_prefix(uint8_t *record, uint32_t number, uint64_t size) noexcept nogil:
+    cdef uint32_t words[2]
+    words[0] = number
+    words[1] = <uint32_t>((size + 7) >> 3)
+    memcpy(record, words, NODE_PREFIX)
+
+
 cdef inline void write_chunk_header(uint8_t *chunk, uint32_t number, uint64_t used, uint64_t size) noexcept nogil:
     cdef uint32_t words[2]
     words[0] = number
@@ -322,6 +346,8 @@ cdef inline uint64_t entry_size(uint32_t kind, uint8_t *entry) noexcept nogil:
     if kind >= TYPE_STREAM:
         if kind == TYPE_CHUNK:
             return chunk_size(entry)
+        if kind == TYPE_NODE:
+            return node_size(entry)
         if kind == TYPE_STREAM:
             memcpy(&capacity, entry + NODE_NAME, 4)
             return capacity

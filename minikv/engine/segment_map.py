@@ -1,7 +1,7 @@
 # cython: boundscheck=False, wraparound=False
 """The arena segment by segment, as columns: where data lie and how far a snapshot is.
 
-    kinds    a letter for each segment:  . free   r records   p pages   c chains   j first of a run   J its rest
+    kinds    a letter for each segment:  . free   r records   p pages   j first of a run   J its rest
     states   a letter for each segment:  - no snapshot has to do with it   f frozen, the child still needs it
                                          b behind the child   n new since the fork
 
@@ -23,7 +23,7 @@ from cython.cimports.minikv.engine.arena import (
 )
 from cython.cimports.minikv.engine.progress import RANK_PASSED
 
-KIND_LETTERS = b".rpcjJ"
+KIND_LETTERS = b".rpjJ"
 
 
 class SegmentMap:

@@ -51,6 +51,7 @@ cdef class Stores:
     cdef uint32_t evacuated_least       # segments of pages that the store had at least since evacuation came to it
     cdef uint32_t evacuated_in_vain     # segments evacuated since there were so few
     cdef uint32_t evacuated_next        # store to look at next
+    cdef uint32_t folded                # store whose chain is folded
 
     cdef int reserve(self) except -1
     cdef int reserve_again(self) except -1
@@ -97,10 +98,11 @@ cdef class Stores:
     cdef bint _move(self, uint64_t old) noexcept nogil
     cdef void _moved(self, uint64_t old, uint64_t new) noexcept nogil
     cdef object check_waiting(self)
-    cdef object check_chain(self, uint32_t store_number, dict pages)
+    cdef object check_chain(self, uint32_t store_number, dict nodes)
     cdef object check_order(self, uint32_t store_number)
     cdef object check_expiries(self, uint32_t store_number)
     cdef Probe _at_entry(self, uint32_t kind, uint64_t offset) noexcept nogil
+    cdef bint fold(self, int64_t until_ns) except -1
 
 
 cdef inline uint32_t spread_of(uint8_t kind, uint8_t *payload) noexcept nogil:

@@ -32,8 +32,6 @@ from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.arena import (
     GRANULE,
-    NODES,
-    PAGE_SHIFT,
     PAGES,
     SEGMENT_SHIFT,
     STORES_MAX,
@@ -46,7 +44,7 @@ from cython.cimports.minikv.engine.arena import (
     segment_end,
     segment_start,
 )
-from cython.cimports.minikv.engine.chain import Chain, Chains
+from cython.cimports.minikv.engine.chain import Chain, Chains, Neighbours, Node
 from cython.cimports.minikv.engine.changes import Changes
 from cython.cimports.minikv.engine.chunks import Chunks
 from cython.cimports.minikv.engine.marks import has_deltas
@@ -68,6 +66,7 @@ from cython.cimports.minikv.engine.record import (
     TYPE_CHUNK,
     TYPE_HASH_TTL,
     TYPE_LIST,
+    TYPE_NODE,
     TYPE_PART,
     TYPE_STREAM,
     TYPE_ZSET,
@@ -100,6 +99,7 @@ BLOCKS_PER_CHANGE = cython.declare(uint32_t, 32)
 NO_SEGMENT = cython.declare(uint32_t, 0xFFFFFFFF)
 # Evacuation looks at the clock after this many entries, and at this many stores in one call.
 ENTRIES_PER_CLOCK = cython.declare(cython.int, 32)
+NODES_PER_CLOCK = cython.declare(uint32_t, 8)
 IN_VAIN = cython.declare(uint32_t, 8)  # segments of pages that are evacuated until it is given up
 STORES_PER_CALL = cython.declare(uint32_t, 4096)
 # One step of freeing: about as long as it takes to free a segment in small pages.
@@ -117,7 +117,7 @@ class Stores:
         self.arena = arena
         self.pool = pool
         self.databases = databases
-        self.next_fresh = 3 * databases
+        self.next_fresh = self.folded = 3 * databases
         self.tables = Tables(arena, pool)
         self.trees = OrderedTrees(pool)
         self.trees.elements = arena.base
@@ -125,6 +125,8 @@ class Stores:
         self.remembered = {}
         self.indexes = cython.cast(cython.pointer[Index], reserve(STORES_MAX * cython.sizeof(Index), False))
         self.chunks = Chunks(arena, self.tables, pool, databases)
+        for number in range(self.databases, 2 * self.databases):
+            arena.heaps[cython.cast(uint32_t, number)].kind = TYPE_NODE
         self.changes = Changes(arena, databases)
 
     def __dealloc__(self):
@@ -350,13 +352,14 @@ class Stores:
         self.indexes[store_number].serial = self.created
         memset(cython.address(self.arena.spreads[store_number]), 0, cython.sizeof(self.arena.spreads[store_number]))
         self.indexes[store_number].table.kind = kind
-        self.arena.heaps[store_number].kind = kind
+        self.arena.heaps[store_number].kind = TYPE_NODE if is_chain(kind) else kind
         self.arena.spreads[store_number].kind = kind
         self.arena.spreads[store_number].owner = owner
         # The walk ends there; a short list never gets a segment of its own.
         self.arena.stores_used = max(self.arena.stores_used, store_number + 1)
         self.indexes[store_number].chain.store_number = store_number
         self.indexes[store_number].chain.shared = self.databases + owner
+        self.indexes[store_number].chain.patchable = kind == TYPE_LIST
         self.spreads += 1
         return store_number
 
@@ -394,7 +397,7 @@ class Stores:
         chain: cython.pointer[Chain] = cython.address(self.indexes[store_number].chain)
         nbytes: uint64_t
         if is_chain(self.indexes[store_number].table.kind):
-            nbytes = (chain.pages << PAGE_SHIFT) + cython.cast(uint64_t, chain.nodes.blocks) * BLOCK_SIZE
+            nbytes = chain.bytes + cython.cast(uint64_t, chain.nodes.blocks) * BLOCK_SIZE
         else:
             nbytes = self.arena.heap_bytes(store_number) + self.indexes[store_number].table.blocks * BLOCK_SIZE
         if self.indexes[store_number].next_part:
@@ -405,6 +408,7 @@ class Stores:
         """What is kept of each store that has ever been used, beside its entries and their indexes."""
         return (
             self.next_fresh * (cython.sizeof(Index) + cython.sizeof(Heap) + cython.sizeof(Spread))
+            + self.chains.next_fresh * (2 * cython.sizeof(Node) + cython.sizeof(Neighbours))
             + self.chunks.resident_bytes()
         )
 
@@ -526,7 +530,7 @@ class Stores:
         for store_number in range(3 * self.databases, self.next_fresh):
             if self.arena.spreads[store_number].kind and self.arena.spreads[store_number].owner == owner:
                 # Its shared nodes go with those of all.
-                self.indexes[store_number].chain.shared_pages = 0
+                self.chains.abandon(cython.address(self.indexes[store_number].chain))
                 self._end(store_number, 0, lazily)
         if objects:
             self.chunks.drop_owned(owner)
@@ -586,12 +590,8 @@ class Stores:
     def _nodes_in_redis(self, store_number: uint32_t) -> uint64_t:
         """About how many allocations a collection has there: its elements, or a list's nodes."""
         count: uint64_t = self.arena.spreads[store_number].count
-        pages: uint64_t = self.indexes[store_number].chain.pages
-        return (
-            min(count, pages << PAGE_SHIFT >> LIST_NODE_SHIFT)
-            if self.arena.spreads[store_number].kind == TYPE_LIST
-            else count
-        )
+        nbytes: uint64_t = self.indexes[store_number].chain.bytes
+        return min(count, nbytes >> LIST_NODE_SHIFT) if self.arena.spreads[store_number].kind == TYPE_LIST else count
 
     def _wait(self, store_number: uint32_t, objects: uint64_t) -> cython.void:
         """Let a store's memory be freed when its turn comes.
@@ -667,13 +667,13 @@ class Stores:
     def check(self) -> None:
         """Prove the tables, trees and chains of all spread collections: they lead to all elements and nothing else."""
         store_number: uint32_t
-        pages: dict = {}
+        nodes: dict = {self.databases + number: 0 for number in range(self.databases)}
         for store_number in range(3 * self.databases, self.next_fresh):
             if not self.arena.spreads[store_number].kind:
                 continue
             assert not self.arena.heaps[store_number].retired
             if is_chain(self.indexes[store_number].table.kind):
-                self.check_chain(store_number, pages)
+                self.check_chain(store_number, nodes)
                 continue
             self.tables.check(cython.address(self.indexes[store_number].table))
             assert self.indexes[store_number].table.used == self.arena.spreads[store_number].count
@@ -683,12 +683,8 @@ class Stores:
                 self.check_expiries(store_number)
 
         self.check_waiting()
-        if self.arena.segments[0].kind == NODES and not self.arena.heaps[self.arena.segments[0].store_number].retired:
-            # The arena's first page is not given out.
-            pages[self.arena.segments[0].store_number] = pages.get(self.arena.segments[0].store_number, 0) + 1
-        for number, wanted in pages.items():
-            store_number = number
-            assert self.arena.heaps[store_number].live_pages == wanted, f"store {number}: nodes have {wanted} pages"
+        for number, wanted in nodes.items():
+            assert self.arena.bytes_in_use(number) == wanted, f"store {number}: nodes have {wanted} bytes"
 
     def check_waiting(self) -> object:
         """Prove that what waits is counted, and has nothing in other stores."""
@@ -696,16 +692,16 @@ class Stores:
         objects: uint64_t = 0
         while store_number:
             assert self.arena.heaps[store_number].retired and not self.arena.spreads[store_number].kind
-            assert self.indexes[store_number].chain.pages == 0
+            assert self.indexes[store_number].chain.bytes == 0
             objects += self.indexes[store_number].objects
             store_number = self.indexes[store_number].next_free
         assert objects == self.waiting_objects
 
-    def check_chain(self, store_number: uint32_t, pages: dict) -> object:
-        """Add the pages of its nodes to those of the stores that they lie in."""
+    def check_chain(self, store_number: uint32_t, nodes: dict) -> object:
+        """Add the bytes of its nodes to those of the stores that they lie in."""
         chain: cython.pointer[Chain] = cython.address(self.indexes[store_number].chain)
         for number, count in self.chains.check(chain).items():
-            pages[number] = pages.get(number, 0) + count
+            nodes[number] = nodes.get(number, 0) + count
         assert (
             chain.store_number == store_number
             and chain.shared == self.databases + self.arena.spreads[store_number].owner
@@ -761,6 +757,31 @@ class Stores:
                 return None
 
     # Evacuation
+
+    def fold(self, until_ns: int64_t) -> cython.bint:
+        """Fold the patches of chains until the monotonic clock reaches `until_ns`; False if there are none left."""
+        time: timespec
+        chain: cython.pointer[Chain]
+        _step: uint32_t
+        if self.arena.snapshot_is_open:
+            return False
+        while self.chains.patched_nodes:
+            chain = cython.address(self.indexes[self.folded].chain)
+            if chain.patched == 0:
+                self.folded += 1
+                if self.folded >= self.next_fresh:
+                    self.folded = 3 * self.databases
+                continue
+            try:
+                for _step in range(NODES_PER_CLOCK):
+                    if chain.patched:
+                        self.chains.thaw(chain, chain.patched, True)
+            except ArenaFull:
+                return False
+            clock_gettime(CLOCK_MONOTONIC, cython.address(time))
+            if cython.cast(int64_t, time.tv_sec) * 1000000000 + time.tv_nsec >= until_ns:
+                return True
+        return False
 
     def evacuate(self, until_ns: int64_t, share: uint32_t) -> uint64_t:
         """Move entries out of sparse segments until the monotonic clock reaches `until_ns`; returns the bytes moved.
@@ -855,6 +876,8 @@ class Stores:
             )
         if 2 * self.databases <= self.evacuated < 3 * self.databases:
             self.chunks.moved(cython.address(self.indexes[self.evacuated - 2 * self.databases].table), old, new)
+        elif self.arena.heaps[self.evacuated].kind == TYPE_NODE:
+            self.chains.moved(old, new)
         else:
             self._moved(old, new)
         self.arena.kill(old, size)

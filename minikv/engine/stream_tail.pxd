@@ -20,6 +20,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from minikv.engine.arena cimport Spread
+from minikv.engine.chain cimport Node
 from minikv.engine.record cimport read_length
 
 cdef enum:
@@ -48,10 +49,11 @@ cdef enum:                          # StreamTail.step: what comes behind the byt
 cdef struct Rows:                   # of a table, from one of them on
     uint64_t at                     # offset in the arena
     uint64_t end                    # of the node
-    uint64_t next                   # node; 0: none
+    uint32_t next                   # node; 0: none
 
 cdef struct StreamTail:             # on its way into a file; zeroed: at its end
     uint8_t *base                   # of the arena
+    const Node *nodes
     const Spread *spreads
     uint8_t *start                  # of the tail
     uint8_t *done                   # the bytes before it are written, or replaced
@@ -98,7 +100,8 @@ cdef inline uint8_t *behind_group(uint8_t *group) noexcept nogil:
     return at
 
 
-cdef void tail_begin(StreamTail *tail, uint8_t *base, const Spread *spreads, uint8_t *start, uint64_t nbytes) noexcept nogil
+cdef void tail_begin(StreamTail *tail, uint8_t *base, const Node *nodes, const Spread *spreads, uint8_t *start,
+                     uint64_t nbytes) noexcept nogil
 cdef uint64_t tail_fill(StreamTail *tail, uint8_t *out, uint64_t room) noexcept nogil
 cdef void tail_next(StreamTail *tail) noexcept nogil
 cdef void tail_groups(StreamTail *tail) noexcept nogil

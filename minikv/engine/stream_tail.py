@@ -25,12 +25,14 @@ from cython.cimports.minikv.engine.record import read_length, write_length
 def tail_begin(
     tail: cython.pointer[StreamTail],
     base: cython.pointer[uint8_t],
+    nodes: cython.pointer[cython.const[Node]],
     spreads: cython.pointer[cython.const[Spread]],
     start: cython.pointer[uint8_t],
     nbytes: uint64_t,
 ) -> cython.void:
     """Take up a tail of `nbytes`, which stay where they are until it is at its end."""
     tail.base = base
+    tail.nodes = nodes
     tail.spreads = spreads
     tail.start = tail.done = start
     tail.end = start + nbytes
@@ -173,19 +175,19 @@ def rows_of(tail: cython.pointer[cython.const[StreamTail]], store: uint32_t) -> 
     """All rows of a table."""
     rows: Rows
     rows.at = rows.end = 0
-    rows.next = tail.spreads[store].head
+    rows.next = cython.cast(uint32_t, tail.spreads[store].head)
     return rows
 
 
 def has_row(tail: cython.pointer[cython.const[StreamTail]], rows: cython.pointer[Rows]) -> cython.bint:
     """Make sure that there is a row at `at`; False behind the last."""
-    node: cython.pointer[Node]
+    node: cython.pointer[cython.const[Node]]
     if rows.at == rows.end:
         if rows.next == 0:
             return False
-        node = cython.cast(cython.pointer[Node], tail.base + rows.next)
-        rows.at = rows.next + node.start
-        rows.end = rows.next + node.end
+        node = cython.address(tail.nodes[rows.next])
+        rows.at = node.body + node.start
+        rows.end = node.body + node.end
         rows.next = node.next
     return True
 

@@ -2,6 +2,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from minikv.engine.arena cimport Arena, Spread, WalkItem
+from minikv.engine.chain cimport PATCHES_MAX, Node, Patch
 from minikv.engine.changes cimport Changes
 from minikv.engine.lzf cimport Lzf
 from minikv.engine.memory cimport Mapping
@@ -36,6 +37,7 @@ cdef struct Walk:                   # inherited, as is all that it points to
     uint8_t *base                   # of the arena
     const uint64_t *live
     const Spread *spreads
+    const Node *nodes               # of chains
     const WalkItem *items
     const WalkPart *parts
     const uint32_t *databases       # number of the database by its store
@@ -73,7 +75,11 @@ cdef struct Walk:                   # inherited, as is all that it points to
     bint whole_chunk                # all of the chunk at hand
     uint64_t at                     # next entry; 0: the part is done
     uint64_t end                    # of the item's segment; of the elements in a list's node
-    uint64_t node                   # list: the next node, 0: there is none
+    uint32_t node                   # list: the next node, 0: there is none
+    uint64_t body                   # of the node at hand
+    Patch patches[PATCHES_MAX]      # of it
+    uint32_t patch                  # the next one of them
+    uint32_t patch_count
     StreamTail tail                 # stream: what the file has behind its nodes
     # In a chunked collection, or a packed hash whose fields expire, whose record `at` is
     uint8_t *root                   # its payload; NULL: in none
@@ -117,7 +123,7 @@ cdef void put_removals(Walk *walk) noexcept nogil
 cdef void put_aux(Walk *walk, const char *name) noexcept nogil
 cdef uint64_t next_removal(const Walk *walk, uint64_t at) noexcept nogil
 cdef uint64_t next_entry(const Walk *walk, uint64_t at) noexcept nogil
-cdef void enter(Walk *walk, uint64_t node) noexcept nogil
+cdef void enter(Walk *walk, uint32_t number) noexcept nogil
 cdef void advance(Walk *walk) noexcept nogil
 cdef void keep(Walk *walk, uint32_t number, const uint8_t *record, uint64_t header, uint64_t tail, bint delta) noexcept nogil
 cdef Kept *kept_at(const Walk *walk, uint32_t number) noexcept nogil
@@ -133,6 +139,7 @@ cdef void end_chunks(Walk *walk) noexcept nogil
 cdef void prefetch_chunks(const Walk *walk) noexcept nogil
 cdef void prefetch_chunk(const Walk *walk, uint32_t number) noexcept nogil
 cdef void put_node(Walk *walk) noexcept nogil
+cdef uint64_t next_patch(const Walk *walk) noexcept nogil
 cdef void put_tail(Walk *walk) noexcept nogil
 cdef void put_string(Walk *walk, uint8_t *string) noexcept nogil
 cdef bint put_packed(Walk *walk, const uint8_t *text, uint64_t length) noexcept nogil

@@ -30,7 +30,7 @@ The value of a single key (value_bytes, for DUMP) is the parent's own work. It f
 import cython
 from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cython.cimports.libc.errno import EINVAL, ENOMEM
-from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
+from cython.cimports.libc.stdint import UINT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memmove, memset, strlen
 from cython.cimports.minikv.engine.arena import (
     BITMAP_PER_SEGMENT,
@@ -48,7 +48,7 @@ from cython.cimports.minikv.engine.arena import (
     segment_end,
     segment_start,
 )
-from cython.cimports.minikv.engine.chain import Node
+from cython.cimports.minikv.engine.chain import PATCH_HEADER, Node, sort_patches
 from cython.cimports.minikv.engine.changes import (
     REMOVAL_ELEMENT,
     REMOVAL_STORE,
@@ -304,7 +304,7 @@ def begin_spread(walk: cython.pointer[Walk], number: uint32_t) -> cython.void:
         return
     walk.kind = spread.kind
     walk.delta = kept.delta
-    walk.node = spread.head
+    walk.node = cython.cast(uint32_t, spread.head)
     walk.item = spread.walk_first
     walk.part_end = spread.walk_first + spread.walk_count
     walk.chunk_items = 0
@@ -314,7 +314,7 @@ def begin_spread(walk: cython.pointer[Walk], number: uint32_t) -> cython.void:
         put_delta_mark(walk, spread.count)
     put(walk, start, kept.header)
     if spread.kind == TYPE_STREAM:
-        tail_begin(cython.address(walk.tail), walk.base, walk.spreads, start + kept.header, kept.tail)
+        tail_begin(cython.address(walk.tail), walk.base, walk.nodes, walk.spreads, start + kept.header, kept.tail)
     seek(walk)
 
 
@@ -368,16 +368,19 @@ def next_entry(walk: cython.pointer[cython.const[Walk]], at: uint64_t) -> uint64
     return (word << WORD_SHIFT) + (cython.cast(uint64_t, __builtin_ctzll(bits)) << GRANULE_SHIFT)
 
 
-def enter(walk: cython.pointer[Walk], node: uint64_t) -> cython.void:
+def enter(walk: cython.pointer[Walk], number: uint32_t) -> cython.void:
     """Go to the elements of a list's node; `at` becomes 0 behind the last, and its items are passed."""
-    header: cython.pointer[Node] = cython.cast(cython.pointer[Node], walk.base + node)
-    if node == 0:
+    node: cython.pointer[cython.const[Node]] = cython.address(walk.nodes[number])
+    if number == 0:
         walk.at = 0
         walk.item = walk.part_end
         return
-    walk.at = node + header.start
-    walk.end = node + header.end
-    walk.node = header.next
+    walk.at = node.body + node.start
+    walk.end = node.body + node.end
+    walk.node = node.next
+    walk.body = node.body
+    walk.patch = 0
+    walk.patch_count = sort_patches(walk.base, node, walk.patches)
 
 
 @cython.cfunc
@@ -763,16 +766,31 @@ def put_element(walk: cython.pointer[Walk], kind: uint32_t, entry: Bytes) -> cyt
 
 def put_node(walk: cython.pointer[Walk]) -> cython.void:
     """Elements of a list, to the end of the node or as many as there is room for."""
-    at: uint64_t = walk.at
-    if not walk.compress:
-        walk.at = walk.end
-        put(walk, walk.base + at, walk.end - at)
+    at: uint64_t
+    patch: uint64_t = next_patch(walk)
     while walk.at < walk.end and walk.pending.nbytes == 0 and walk.out + BUFFER_MIN <= walk.out_end:
         at = walk.at
-        walk.at += string_size(walk.base + at)
+        if at == patch:
+            walk.at += string_size(walk.base + at)
+            at = walk.patches[walk.patch].offset + PATCH_HEADER
+            walk.patch += 1
+            patch = next_patch(walk)
+        elif walk.compress:
+            walk.at += string_size(walk.base + at)
+        else:
+            walk.at = min(patch, walk.end)
+            put(walk, walk.base + at, walk.at - at)
+            continue
         put_string(walk, walk.base + at)
     if walk.at == walk.end:
         enter(walk, walk.node)
+
+
+def next_patch(walk: cython.pointer[cython.const[Walk]]) -> uint64_t:
+    """Where the next element of the node at hand is that has a patch; behind all others if none has."""
+    if walk.patch == walk.patch_count:
+        return UINT64_MAX
+    return walk.body + walk.patches[walk.patch].place
 
 
 def put_tail(walk: cython.pointer[Walk]) -> cython.void:
@@ -861,6 +879,7 @@ class Walker:
         self.walk.base = arena.base
         self.walk.live = arena.live
         self.walk.spreads = arena.frozen_spreads
+        self.walk.nodes = cython.cast(cython.pointer[Node], arena.shown_nodes)
         self.walk.items = arena.walk
         self.walk.progress = arena.progress
         self.walk.item_count = arena.walk_len
@@ -957,6 +976,7 @@ def elements_bytes(stores: Stores, kind: uint8_t, payload: Bytes, compress: cyth
     walk.compress = compress
     walk.kind = kind
     walk.spreads = stores.arena.spreads
+    walk.nodes = stores.chains.nodes
     walk.spread = walk.spread_end
     if spread:
         if kind == TYPE_HASH_TTL:
@@ -965,7 +985,7 @@ def elements_bytes(stores: Stores, kind: uint8_t, payload: Bytes, compress: cyth
     if spread == 0:
         begin_chunks(walk, kind, payload)
     elif kind == TYPE_LIST:
-        enter(walk, stores.arena.spreads[spread].head)
+        enter(walk, cython.cast(uint32_t, stores.arena.spreads[spread].head))
     else:
         walk.out = start
         walk.out_end = start + VALUE_BUFFER
@@ -987,6 +1007,7 @@ def elements_bytes(stores: Stores, kind: uint8_t, payload: Bytes, compress: cyth
         tail_begin(
             cython.address(walk.tail),
             walk.base,
+            walk.nodes,
             walk.spreads,
             payload + SPREAD_STREAM,
             payload_size(kind, payload) - SPREAD_STREAM,

@@ -21,7 +21,6 @@ import cython
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import INT64_MAX, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy
-from cython.cimports.minikv.engine.arena import PAGE_SHIFT
 from cython.cimports.minikv.engine.chunked import (
     ChunkPlace,
     Span,
@@ -466,7 +465,7 @@ class Collection:
         if store.arena.heaps[self.spread].run_segments:
             return CHUNKED_MAX
         if self.kind == TYPE_LIST:
-            return store.stores.indexes[self.spread].chain.pages << PAGE_SHIFT
+            return store.stores.indexes[self.spread].chain.bytes
         return store.arena.heap_bytes(self.spread)
 
     def make_smaller(self) -> cython.int:

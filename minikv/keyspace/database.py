@@ -306,6 +306,8 @@ class Keyspace:
             return 1
         if self.arena.drain(DEATHS_PER_CALL) == DEATHS_PER_CALL:
             return 1
+        if self.stores.fold(until_ns):
+            return 1
         moved: uint64_t = self.stores.evacuate(until_ns, THOROUGH_SHARE if thorough else DEAD_SHARE)
         if thorough and moved == 0 and not self.arena.snapshot_is_open:
             self.arena.give_tails_back(STORES_PER_DATABASE * len(self.databases))
@@ -480,10 +482,12 @@ class Keyspace:
             self.arena.make_ready(
                 self.pool.base + (cython.cast(uint64_t, self.pool.next_fresh) << BLOCK_SHIFT), BLOCKS_READY
             )
+            self.stores.chains.make_ready()
 
     def snapshot_cloned(self) -> None:
         """The child is there: nothing is left of what `threaded` has prepared."""
         self.arena.cloned()
+        self.stores.chains.show_all()
 
     def snapshot_close(self) -> None:
         """The child is gone, or there was none."""
@@ -494,6 +498,7 @@ class Keyspace:
     def walk_parts(self, relocate: cython.bint, opening: cython.bint, threaded: cython.bint) -> list:
         database: Database
         stores = [database.store.number for database in self.databases]
+        self.stores.chains.show_all()
         items = self.arena.open(stores, relocate, threaded) if opening else self.arena.plan(stores)
         return [
             (

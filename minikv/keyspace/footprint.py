@@ -13,8 +13,7 @@ import cython
 from cython.cimports.libc.math import exp
 from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.minikv.engine.arena import GRANULE
-from cython.cimports.minikv.engine.chain import NODE_HEADER as CHAIN_NODE_HEADER
-from cython.cimports.minikv.engine.chain import node_pages
+from cython.cimports.minikv.engine.chain import node_bytes
 from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, SMALL_COLLECTION, bucket_count, chunk_bytes
 from cython.cimports.minikv.engine.packed import PACKED_COUNT, PACKED_MAX, PACKED_START
 from cython.cimports.minikv.engine.record import (
@@ -26,6 +25,7 @@ from cython.cimports.minikv.engine.record import (
     JUMBO_LENGTH_SIZE,
     NODE_CAPACITY,
     NODE_HEADER,
+    NODE_PREFIX,
     PACKED_HEADER,
     RECORD_MAX,
     SCORE_SIZE,
@@ -168,11 +168,9 @@ class Footprint:
 
     def _add_to_chain(self, size: uint64_t) -> cython.void:
         """As a push at the right end does it."""
-        node_bytes: uint64_t
         if self.node_left < size:
-            node_bytes = node_pages(size) * PAGE
-            self.entries += in_pages(node_bytes)
-            self.node_left = node_bytes - CHAIN_NODE_HEADER
+            self.entries += rounded(node_bytes(size))
+            self.node_left = node_bytes(size) - NODE_PREFIX
         self.node_left -= size
 
     def _record(self, payload_len: uint64_t) -> uint64_t:

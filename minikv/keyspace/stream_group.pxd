@@ -92,7 +92,8 @@ cdef class LargeGroup(Group):
     cdef uint64_t owned_from(self, uint32_t consumer) noexcept
     cdef bint read_wide(self, const uint8_t *row, Entry *entry) noexcept
     cdef int insert_owned(self, const uint8_t *row) except -1
-    cdef void remove_owned(self, const uint8_t *row) noexcept
+    cdef int thaw_owned(self, const uint8_t *row) except -1
+    cdef int remove_owned(self, const uint8_t *row) except -1
 
 
 cdef Group group_of(Stream stream, bytes name)

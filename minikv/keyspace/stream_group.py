@@ -674,9 +674,14 @@ class LargeGroup(Group):
         count: uint64_t = self.owned_from(consumer + 1) - start
         place: uint64_t
         row: cython.pointer[uint8_t] = cython.NULL
+        self.consumer_table.thaw_row(consumer)
+        if count:
+            self.owners.thaw(start)
         if count == self.table.count():
             self.table.remove(0, count)
         else:
+            for place in range(start, start + count):
+                self.table.thaw(self.table.seek(self.owners.at(place) + OWNER_SIZE, ID_SIZE, cython.address(row)))
             for place in range(start, start + count):
                 self.table.remove(self.table.seek(self.owners.at(place) + OWNER_SIZE, ID_SIZE, cython.address(row)), 1)
         self.owners.remove(start, count)
@@ -777,6 +782,7 @@ class LargeGroup(Group):
         """Raises ArenaFull with nothing changed."""
         row: uint8_t[PENDING_ROW]
         owned: uint8_t[OWNED_ROW]
+        before: uint8_t[OWNED_ROW]
         found: cython.pointer[uint8_t] = cython.NULL
         place: uint64_t
         write_row(row, entry)
@@ -784,13 +790,15 @@ class LargeGroup(Group):
         memcpy(row + PENDING_SIZE, owned, OWNER_SIZE)
         place = self.table.seek(row, ID_SIZE, cython.address(found))
         if found != cython.NULL and memcmp(found, row, ID_SIZE) == 0:
+            self.table.thaw(place)
+            found = self.table.at(place)
             if memcmp(found + PENDING_SIZE, owned, OWNER_SIZE) != 0:
+                put_owned(before, 0, entry.id)
+                memcpy(before, found + PENDING_SIZE, OWNER_SIZE)
+                self.thaw_owned(before)
                 self.insert_owned(owned)
-                memcpy(owned, found + PENDING_SIZE, OWNER_SIZE)
-                self.remove_owned(owned)
-                found = self.table.at(place)
+                self.remove_owned(before)
             self.table.stores.touch(self.table.number)
-            self.table.stores.arena.await_clone()
             memcpy(found, row, PENDING_ROW)
             return 0
         self.insert_owned(owned)
@@ -808,10 +816,17 @@ class LargeGroup(Group):
         return self.owners.insert(self.owners.seek(row, OWNED_ROW, cython.address(found)), row, OWNED_ROW)
 
     @cython.cfunc
-    @cython.exceptval(check=False)
-    def remove_owned(self, row: cython.pointer[cython.const[uint8_t]]) -> cython.void:
+    @cython.exceptval(-1, check=False)
+    def thaw_owned(self, row: cython.pointer[cython.const[uint8_t]]) -> cython.int:
+        """Make sure that a row can be removed without more room."""
         found: cython.pointer[uint8_t] = cython.NULL
-        self.owners.remove(self.owners.seek(row, OWNED_ROW, cython.address(found)), 1)
+        return self.owners.thaw(self.owners.seek(row, OWNED_ROW, cython.address(found)))
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def remove_owned(self, row: cython.pointer[cython.const[uint8_t]]) -> cython.int:
+        found: cython.pointer[uint8_t] = cython.NULL
+        return self.owners.remove(self.owners.seek(row, OWNED_ROW, cython.address(found)), 1)
 
     def take_out(self, id: StreamId) -> cython.bint:
         raw: uint8_t[ID_SIZE]
@@ -824,6 +839,8 @@ class LargeGroup(Group):
             return False
         put_owned(owned, 0, id)
         memcpy(owned, row + PENDING_SIZE, OWNER_SIZE)
+        self.table.thaw(place)
+        self.thaw_owned(owned)
         self.remove_owned(owned)
         self.table.remove(place, 1)
         return True

