@@ -286,10 +286,21 @@ def append(directory: str, point: Point) -> None:
         try:
             end = os.lseek(fd, 0, os.SEEK_END) - found.cut
             os.truncate(fd, end)
-            os.pwrite(fd, point.line(), end)
+            write_all(fd, point.line(), end)
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def write_all(fd: int, data: bytes, at: int) -> None:
+    """Write at the end of a file, or leave the file as it is. OSError."""
+    done = 0
+    try:
+        while done < len(data):
+            done += os.pwrite(fd, data[done:], at + done)
+    except OSError:
+        os.truncate(fd, at)
+        raise
 
 
 def repair(directory: str) -> int:

@@ -49,14 +49,16 @@ def save_keyspace(
     *,
     aux: bytes = b"",
     operations: bytes = b"",
+    time_ms: int = 0,
 ) -> Written:
-    """A dump of the keyspace, which replaces a file of that name once it is complete. SaveError."""
+    """A dump of the keyspace, which replaces a file of that name once it is complete. time_ms: 0 for now. SaveError."""
     settings = HistorySettings(
         directory=os.path.dirname(os.path.abspath(path)),
         filename=os.path.basename(path),
         functions=tuple(functions),
         used_memory=keyspace.used_bytes,
         has_field_ttls=keyspace.has_field_ttls,
+        time_ms=time_ms,
         aux=aux,
         operations=operations,
     )

@@ -418,7 +418,7 @@ def restore(options: argparse.Namespace, out: TextIO) -> int:
     if os.path.lexists(options.target) and not options.force:
         raise FileExistsError(17, "It is there already; --force replaces it", options.target)
     keyspace, functions = compaction.keyspace_at(history, point, steps_of(options))
-    written = save_keyspace(keyspace, options.target, functions)
+    written = save_keyspace(keyspace, options.target, functions, time_ms=point.time_ms)
     out.write(
         f"{options.target}: point {point.id} of {text_of(point.time_ms)}, {written.keys:,} keys,"
         f" {bytes_text(written.nbytes)}\n"
