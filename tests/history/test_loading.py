@@ -312,7 +312,7 @@ def test_random_origins_move_databases_at_once(tmp_path: Path, rng: random.Rando
     ("operations", "reason"),
     [
         (delta(pair(b"k", b"v")), "A string cannot be a delta"),
-        (delta(b"\x01" + set_record(b"l", [b"a"])[1:]), "Only hashes, sets and sorted sets have deltas"),
+        (delta(b"\x01" + set_record(b"l", [b"a"])[1:]), "Only hashes, sets, sorted sets and streams have deltas"),
         (delta(set_record(b"h", [b"a"])), "of another type"),
         (delta(hash_record(b"h", {b"a": b"2"}), 2), "has 1 elements after its delta, not 2"),
         (delta(hash_record(b"n", {b"a": b"2"}), 2), "has 1 elements after its delta, not 2"),
