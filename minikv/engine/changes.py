@@ -16,10 +16,10 @@ clear the map that it has read. While the history is off they are not there, and
 
 A key that is there and not marked has the value that it had; a key that is not there and not in the log, and whose
 database was not emptied, was not there before. Being marked without need costs bytes in a layer and nothing else.
-Of a key's record the bit of its first granule means that the value changed as a whole. The root of a large hash, set or
-sorted set has a bit in its second granule if some of its elements changed. These are then marked, too: an element of a
-spread collection where it begins; in a chunk of a chunked one any granule of it, or the chunk's first for all. Elements
-that went are in the log.
+Of a key's record the bit of its first granule means that the value changed as a whole. The root of a large hash, set,
+sorted set or stream has a bit in its second granule if some of its elements changed. These are then marked, too: an
+element of a spread collection where it begins; in a chunk of a chunked one any granule of it, or the chunk's first for
+all. Elements that went are in the log. Those of a stream are its nodes; what it has behind them changes with them.
 """
 
 import cython

@@ -24,6 +24,9 @@ cdef class KeyStore:
     cdef uint8_t *splice(self, uint64_t *slot, uint64_t at, uint64_t removed, uint64_t inserted) except NULL
     cdef uint8_t *rewrite(self, uint64_t *slot, uint64_t at, uint64_t removed, uint64_t inserted) except NULL
     cdef uint8_t *rewrite_part(self, uint64_t *slot, uint64_t at, uint64_t removed, uint64_t inserted) except NULL
+    cdef uint8_t *splice_part(self, uint64_t *slot, uint64_t at, uint64_t removed, uint64_t inserted) except NULL
+    cdef bint _is_whole(self, const uint64_t *slot) noexcept nogil
+    cdef void _mark_part(self, const uint64_t *slot, uint64_t old) noexcept nogil
     cdef void forget_element(self, const uint64_t *slot, const uint8_t *name, uint64_t name_len) noexcept nogil
     cdef int put_chunked(self, Key key, uint64_t *slot, uint8_t kind, const uint8_t *payload, int64_t expire_at_ms) except -1
     cdef int put_root(self, Key key, uint64_t *slot, uint8_t kind, uint32_t spread, int64_t expire_at_ms) except -1

@@ -24,7 +24,7 @@ from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memmove, memset
 from cython.cimports.minikv.engine.arena import GRANULE, is_marked, mark, set_mark
 from cython.cimports.minikv.engine.chunks import root_of
-from cython.cimports.minikv.engine.marks import has_deltas, may_be_delta
+from cython.cimports.minikv.engine.marks import may_be_delta
 from cython.cimports.minikv.engine.ordered import Cursor, Entry, OrderedIndex
 from cython.cimports.minikv.engine.record import (
     EXPIRY_OPCODE,
@@ -201,19 +201,37 @@ class KeyStore:
     def rewrite_part(
         self, slot: cython.pointer[uint64_t], at: uint64_t, removed: uint64_t, inserted: uint64_t
     ) -> Bytes:
-        """The same for the root of a chunked collection whose elements are marked one by one."""
+        """The same for the root of a collection whose elements are marked one by one."""
         old: uint64_t = slot_offset(slot)
-        whole: cython.bint = (
-            self.arena.fresh == cython.NULL
-            or is_marked(self.arena, old)
-            or not has_deltas(skip_expiry(self.record(slot))[0])
-        )
+        whole: cython.bint = self._is_whole(slot)
         place: Bytes = self.rewrite(slot, at, removed, inserted)
+        if not whole:
+            self._mark_part(slot, old)
+        return place
+
+    def splice_part(self, slot: cython.pointer[uint64_t], at: uint64_t, removed: uint64_t, inserted: uint64_t) -> Bytes:
+        """`splice` for such a root, of a spread stream."""
+        old: uint64_t = slot_offset(slot)
+        whole: cython.bint = self._is_whole(slot)
+        place: Bytes = self.splice(slot, at, removed, inserted)
+        if not whole:
+            self._mark_part(slot, old)
+        return place
+
+    def _is_whole(self, slot: cython.pointer[cython.const[uint64_t]]) -> cython.bint:
+        """Whether a change of a root counts as one of the whole collection, if anybody wants to know."""
+        return (
+            self.arena.fresh == cython.NULL
+            or is_marked(self.arena, slot_offset(slot))
+            or not may_be_delta(self.record(slot))
+        )
+
+    def _mark_part(self, slot: cython.pointer[cython.const[uint64_t]], old: uint64_t) -> cython.void:
+        """A root has been written that was at `old`: some elements have changed, unless all had before."""
         new: uint64_t = slot_offset(slot)
-        if not whole and (new == old or not self.stores.changes.had_mark(old)):
+        if new == old or not self.stores.changes.had_mark(old):
             set_mark(self.arena, new, 0)
             mark(self.arena, new + GRANULE)
-        return place
 
     def forget_element(
         self, slot: cython.pointer[cython.const[uint64_t]], name: ConstBytes, name_len: uint64_t

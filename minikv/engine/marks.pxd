@@ -4,14 +4,16 @@
 from libc.stdint cimport uint8_t, uint32_t
 
 from minikv.engine.record cimport (
-    CHUNKED_MARK, SPREAD_MARK, TYPE_HASH, TYPE_HASH_TTL, TYPE_SET, TYPE_ZSET, record_payload, skip_expiry
+    CHUNKED_MARK, SPREAD_MARK, TYPE_HASH, TYPE_HASH_TTL, TYPE_SET, TYPE_STREAM, TYPE_ZSET, record_payload, skip_expiry
 )
 from libc.string cimport memcpy
 
 
 cdef inline bint has_deltas(uint32_t kind) noexcept nogil:
     """Whether a layer may have some elements of a collection of this kind; others it has whole."""
-    return kind == TYPE_HASH or kind == TYPE_HASH_TTL or kind == TYPE_SET or kind == TYPE_ZSET
+    return (
+        kind == TYPE_HASH or kind == TYPE_HASH_TTL or kind == TYPE_SET or kind == TYPE_ZSET or kind == TYPE_STREAM
+    )
 
 
 cdef inline bint may_be_delta(uint8_t *record) noexcept nogil:

@@ -113,6 +113,7 @@ cdef void select(Walk *walk, uint32_t database) noexcept nogil
 cdef void seek(Walk *walk) noexcept nogil
 cdef void begin_layer(Walk *walk, const WalkPart *part) noexcept nogil
 cdef uint64_t count_marked(const Walk *walk, uint32_t first, uint32_t end) noexcept nogil
+cdef uint64_t tail_size(uint8_t *record, uint64_t header) noexcept nogil
 cdef bint is_marked_at(const Walk *walk, uint64_t at) noexcept nogil
 cdef void put_delta_mark(Walk *walk, uint64_t count) noexcept nogil
 cdef void put_delta(Walk *walk, uint8_t *record, uint64_t header) noexcept nogil

@@ -506,7 +506,7 @@ def put_record(walk: cython.pointer[Walk], record: Bytes) -> cython.void:
         begin_chunks(walk, kind, payload)
         return
     if spread:
-        keep(walk, spread, record, header, nbytes - header - SPREAD_STREAM if kind == TYPE_STREAM else 0, False)
+        keep(walk, spread, record, payload - record, tail_size(record, payload - record), False)
         return
     walk.keys += 1
     if kind != TYPE_STRING:
@@ -520,6 +520,13 @@ def put_record(walk: cython.pointer[Walk], record: Bytes) -> cython.void:
         put_string(walk, payload)
 
 
+def tail_size(record: Bytes, header: uint64_t) -> uint64_t:
+    """Bytes of what the root of a spread stream has behind the number of its store; 0 of other collections."""
+    if skip_expiry(record)[0] != TYPE_STREAM:
+        return 0
+    return payload_size(TYPE_STREAM, record + header) - SPREAD_STREAM
+
+
 def is_marked_at(walk: cython.pointer[cython.const[Walk]], at: uint64_t) -> cython.bint:
     return (walk.fresh[at >> WORD_SHIFT] >> ((at >> GRANULE_SHIFT) & 63)) & 1
 
@@ -530,11 +537,11 @@ def put_delta(walk: cython.pointer[Walk], record: Bytes, header: uint64_t) -> cy
     payload: Bytes = record + header
     spread: uint32_t = spread_of(kind, payload)
     changed: uint64_t = count_changed(walk, kind, payload)
-    if changed == 0:
+    if changed == 0 and kind != TYPE_STREAM:  # what a stream has behind its nodes has changed then
         return
     walk.expected += 1
     if spread:
-        keep(walk, spread, record, header, 0, True)
+        keep(walk, spread, record, header, tail_size(record, header), True)
         return
     walk.keys += 1
     put_delta_mark(walk, root_of(payload).elements)
@@ -577,7 +584,9 @@ def count_changed(walk: cython.pointer[cython.const[Walk]], kind: uint8_t, paylo
         if place == 0:
             continue
         span = span_of(walk.base, payload, number)
-        if is_marked_at(walk, place):
+        if kind == TYPE_STREAM:
+            count += is_changed(walk, walk.base + place, span.end)
+        elif is_marked_at(walk, place):
             count += entry_elements(chunk_entry(payload, number))
         elif is_changed(walk, span.start, span.end):
             while span.start < span.end:
@@ -622,10 +631,17 @@ def put_changed_chunk(walk: cython.pointer[Walk]) -> cython.void:
         walk.whole_chunk = span.start != cython.NULL and is_marked_at(
             walk, entry_place(chunk_entry(walk.root, walk.chunk))
         )
+        if walk.chunk_kind == TYPE_STREAM and span.start != cython.NULL and is_changed(walk, span.start, span.end):
+            walk.whole_chunk = True
         if walk.whole_chunk or (span.start != cython.NULL and is_changed(walk, span.start, span.end)):
             walk.element = span.start
             walk.chunk_end = span.end
         walk.chunk += 1
+    if walk.chunk_kind == TYPE_STREAM and walk.element < walk.chunk_end:
+        start = walk.element
+        walk.element = walk.chunk_end
+        put(walk, start, NODE_NAME)
+        put_string(walk, start + NODE_NAME)
     while walk.element < walk.chunk_end and walk.pending.nbytes == 0 and walk.out + BUFFER_MIN <= walk.out_end:
         start = walk.element
         walk.element += entry_size(walk.chunk_kind, start)

@@ -5,8 +5,8 @@
     appendonlydir/appendonly.aof.1.incr.aof      a file for each layer: last values, as commands
     appendonlydir/appendonly.aof.2.incr.aof      ...
 
-Whole values are RESTORE with their expiry; deltas HSET, SADD, ZADD and PEXPIREAT or PERSIST; removals DEL, HDEL, SREM,
-ZREM. SWAPDB and FLUSHDB move databases, FUNCTION replaces libraries.
+Whole values are RESTORE with their expiry, changed streams too; deltas HSET, SADD, ZADD and PEXPIREAT or PERSIST;
+removals DEL, HDEL, SREM, ZREM. SWAPDB and FLUSHDB move databases, FUNCTION replaces libraries.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ from minikv.history.chain import ANY_DATABASE, NEVER_MS, History
 from minikv.history.compaction import mapped
 from minikv.history.head import length_at, read_head, string_at
 from minikv.history.layer_target import KEY_LEN_SIZE
-from minikv.history.looking import Operation, opened, operations_back, operations_of, type_word
+from minikv.history.looking import (
+    Operation,
+    opened,
+    operations_back,
+    operations_of,
+    payload_of,
+    type_word,
+    value_at,
+)
 from minikv.history.manifest import Point, sync
 from minikv.history.operations import OP_DEL, OP_DELTA, OP_RECORD, OP_REM
 from minikv.rdb import format as rdb_format
@@ -138,6 +146,11 @@ def commands_of(
         value = value_of(data[each.begin : each.end])
         expire_at_ms = each.expire_at_ms or 0
         yield b"RESTORE", each.key, b"%d" % max(expire_at_ms, 0), seal(value), b"REPLACE", b"ABSTTL"
+    elif type_word(each.rdb_type) == "stream":  # no command puts a node: the whole stream, as it is then
+        record = value_at(history, each.point, each.database, each.key)
+        if record is not None:
+            payload = payload_of(record, each.key)
+            yield b"RESTORE", each.key, b"%d" % max(each.expire_at_ms or 0, 0), payload, b"REPLACE", b"ABSTTL"
     else:
         try:
             yield from delta_of(each, fd)

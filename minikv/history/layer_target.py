@@ -21,6 +21,7 @@ from cython.cimports.minikv.engine.record import (
     TYPE_HASH,
     TYPE_HASH_TTL,
     TYPE_SET,
+    TYPE_STREAM,
     TYPE_ZSET,
     bytes_at,
     record_expire_at,
@@ -32,6 +33,8 @@ from cython.cimports.minikv.keyspace.database import Keyspace
 from cython.cimports.minikv.keyspace.hash import Hash
 from cython.cimports.minikv.keyspace.set import Set
 from cython.cimports.minikv.keyspace.sorted_set import SortedSet
+from cython.cimports.minikv.keyspace.stream import Stream
+from cython.cimports.minikv.keyspace.stream_group import spread_large_groups
 from cython.cimports.minikv.rdb.keyspace_target import EngineTarget
 from cython.cimports.minikv.rdb.pointers import ConstBytes
 
@@ -39,6 +42,7 @@ from minikv.errors import RdbError
 
 KEY_LEN_SIZE = 4  # bytes of a key's length, in minikv-rem
 UNKNOWN = cython.declare(int64_t, -1)
+SMALL_TAIL = 4096  # bytes: no group of a stream in it is large
 COUNT_DIGITS = 18  # at most, of a number of elements
 
 
@@ -61,6 +65,8 @@ class LayerTarget(EngineTarget):
     _hash_view: Hash
     _set_view: Set
     _sorted_set_view: SortedSet
+    _stream_view: Stream
+    _nodes: dict  # of the stream
     _delta_expire_at_ms: int64_t
     removed = cython.declare(uint64_t, visibility="readonly")
 
@@ -117,6 +123,8 @@ class LayerTarget(EngineTarget):
                 Set.to_write(self._database, key).remove(name)
             elif kind == TYPE_ZSET:
                 SortedSet.to_write(self._database, key).remove(name)
+            elif kind == TYPE_STREAM:
+                Stream.to_write(self._database, key).drop_node(name)
         finally:
             self._keyspace.now_ms = now_ms
         return 0
@@ -162,8 +170,8 @@ class LayerTarget(EngineTarget):
         if not self._delta:
             return EngineTarget.collection(self, key, key_len, kind, expire_at_ms)
         self._delta = self.takes_empty = False
-        if kind != TYPE_HASH and kind != TYPE_SET and kind != TYPE_ZSET:
-            self._refuse("Only hashes, sets and sorted sets have deltas")
+        if kind != TYPE_HASH and kind != TYPE_SET and kind != TYPE_ZSET and kind != TYPE_STREAM:
+            self._refuse("Only hashes, sets, sorted sets and streams have deltas")
         slot = self._database.store.find(key, key_len, hash_key(key, key_len))
         if slot == cython.NULL:
             self._created = True
@@ -181,6 +189,9 @@ class LayerTarget(EngineTarget):
         try:
             if kind == TYPE_HASH:
                 self._hash_view = Hash.to_write(self._database, bytes_at(key, key_len))
+            elif kind == TYPE_STREAM:
+                self._stream_view = Stream.to_write(self._database, bytes_at(key, key_len))
+                self._nodes = {}
             elif kind == TYPE_SET:
                 self._set_view = Set.to_write(self._database, bytes_at(key, key_len))
             else:
@@ -221,6 +232,38 @@ class LayerTarget(EngineTarget):
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
+    def node(self, id: bytes, pack: bytes) -> cython.int:
+        if not self._changing:
+            return EngineTarget.node(self, id, pack)
+        self._nodes[id] = pack
+        return 0
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def stream_end(self, tail: bytes) -> cython.int:
+        now_ms: int64_t = self._keyspace.now_ms
+        self._keyspace.now_ms = 0
+        try:
+            if not self._changing:
+                EngineTarget.stream_end(self, tail)
+                if self._created:
+                    view: Stream = Stream.to_write(self._database, bytes_at(self._key, self._key_len))
+                    self._compare(view.nodes())
+                return 0
+            self._changing = False
+            self._stream_view.apply(self._nodes, tail, self._delta_expire_at_ms)
+            self._nodes = None
+            view = Stream.to_write(self._database, self._stream_view.key)
+            if len(tail) > SMALL_TAIL:
+                view.spread_for_groups()
+                spread_large_groups(view)
+            self._stream_view = view
+            return self._delta_end()
+        finally:
+            self._keyspace.now_ms = now_ms
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
     def collection_end(self) -> cython.int:
         if self._changing:
             self._changing = False
@@ -257,25 +300,27 @@ class LayerTarget(EngineTarget):
         now_ms: int64_t = self._keyspace.now_ms
         if view is None:
             view = self._set_view if self._set_view is not None else self._sorted_set_view
+        if view is None:
+            view = self._stream_view
         key: bytes = view.key
         self._keyspace.now_ms = 0
         try:
             slot = self._database.store.find(key, len(key), hash_key(key, len(key)))
             if slot != cython.NULL and record_expire_at(self._database.store.record(slot)) != self._delta_expire_at_ms:
                 self._database.store.set_expire(slot, hash_key(key, len(key)), self._delta_expire_at_ms)
-            if self._count != UNKNOWN:
-                self._compare(len(view))
+            self._compare(len(view) if self._stream_view is None else self._stream_view.nodes())
         finally:
             self._keyspace.now_ms = now_ms
             self._hash_view = None
             self._set_view = None
             self._sorted_set_view = None
+            self._stream_view = None
         return 0
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)
     def _compare(self, elements) -> cython.int:
-        if elements != self._count:
+        if self._count != UNKNOWN and elements != self._count:
             self._refuse(f"A collection has {elements} elements after its delta, not {self._count}")
         return 0
 

@@ -50,6 +50,9 @@ cdef class Stream(Collection):
     cdef uint8_t *grow_node_at(self, uint32_t index, uint8_t *node, uint64_t more) except NULL
     cdef uint8_t *grow_node(self, uint32_t index, uint64_t more) except NULL
     cdef int remove_node(self, uint32_t index) except -1
+    cdef int remove_spread_node(self, uint8_t *node) except -1
+    cdef int apply_spread(self, dict nodes, bytes tail) except -1
+    cdef int64_t exact_node(self, bytes id) except -2
     cdef bint find(self, StreamId id, uint32_t *index, StreamEntry *entry) noexcept
     cdef list between(self, StreamId first, StreamId last, uint64_t count, bint reverse, bytearray ids)
     cdef int collect(self, uint32_t index, StreamId start, StreamId end, uint64_t limit, bint reverse, list found,

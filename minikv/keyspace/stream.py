@@ -30,6 +30,7 @@ from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringA
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcmp, memcpy
+from cython.cimports.minikv.engine.arena import mark
 from cython.cimports.minikv.engine.chunked import edit_chunk, insert_chunk, remove_chunks, span_of, trim_chunk
 from cython.cimports.minikv.engine.chunks import CHUNKED_MAX, root_of
 from cython.cimports.minikv.engine.key_store import KeyStore
@@ -203,8 +204,8 @@ class Stream:
         self.put_number(index + 1, id.sequence)
 
     def writable(self) -> cython.pointer[uint8_t]:
-        """The payload, in a place where it may be changed."""
-        return self.database.store.rewrite(self.at_slot(), 0, 0, 0)
+        """The payload, in a place where it may be changed. Nodes of large streams are marked one by one."""
+        return self.database.store.rewrite_part(self.at_slot(), 0, 0, 0)
 
     @property
     def exists(self) -> bool:
@@ -630,6 +631,8 @@ class Stream:
                 self.spread, self.find_spread(bytes_at(node + 1, ID_SIZE), cython.address(hash_)), size
             )
             set_capacity(node, size)
+        elif store.arena.fresh != cython.NULL:
+            mark(store.arena, node - store.arena.base)
         write_length(node + NODE_NAME + NODE_CAPACITY, pack_size(self.pack_of(node)) + more, 5)
         return self.pack_of(node)
 
@@ -823,11 +826,10 @@ class Stream:
         node: cython.pointer[uint8_t] = self.node_at(index)
         payload: cython.pointer[uint8_t]
         place: uint64_t
-        hash_: uint64_t = 0
-        slot: cython.pointer[uint64_t]
         if self.chunked:
             if self.nodes() == 1:
                 return self.put_packed(b"", 0, self.tail_now(), record_expire_at(store.record(self.slot)))
+            store.forget_element(self.at_slot(), node + 1, ID_SIZE)
             return remove_chunks(store, self.at_slot(), index, 1)
         if not self.spread:
             place = node - self.payload()
@@ -854,6 +856,13 @@ class Stream:
                 bytes_at(payload + SPREAD_STREAM, pack_size(payload + SPREAD_STREAM - PACKED_HEADER)),
                 record_expire_at(store.record(self.slot)),
             )
+        return self.remove_spread_node(node)
+
+    def remove_spread_node(self, node: cython.pointer[uint8_t]) -> cython.int:
+        store: KeyStore = self.database.store
+        hash_: uint64_t = 0
+        slot: cython.pointer[uint64_t]
+        store.forget_element(self.at_slot(), node + 1, ID_SIZE)
         slot = self.find_spread(bytes_at(node + 1, ID_SIZE), cython.address(hash_))
         store.stores.forget_order(self.spread, node - store.arena.base)
         store.tables.remove(cython.address(store.stores.indexes[self.spread].table), slot)
@@ -985,6 +994,71 @@ class Stream:
             read_entry(at, id_at(node + 1), master_fields(pack), cython.address(entry))
             at = entry.next
         return entry.id
+
+    # What a layer of a history does
+
+    def apply(self, nodes: dict, tail: bytes, expire_at_ms: int64_t) -> None:
+        """Put nodes, {ID: listpack} as checked_node gave them, in the place of those with their IDs; then the tail."""
+        loader: StreamLoader
+        index: uint32_t
+        node: cython.pointer[uint8_t]
+        if self.spread:
+            self.apply_spread(nodes, tail)
+            return
+        all_nodes: dict = {}
+        for index in range(self.nodes()):
+            node = self.node_at(index)
+            all_nodes[bytes_at(node + 1, ID_SIZE)] = bytes_at(self.pack_of(node), pack_size(self.pack_of(node)))
+        all_nodes.update(nodes)
+        loader = StreamLoader(self.database, self.key)
+        for id in all_nodes:
+            loader.node(id, all_nodes[id])
+        loader.finish(tail, expire_at_ms)
+
+    def apply_spread(self, nodes: dict, tail: bytes) -> cython.int:
+        id: bytes
+        pack: bytes
+        index: int64_t
+        payload: cython.pointer[uint8_t]
+        store: KeyStore = self.database.store
+        for id, pack in nodes.items():
+            index = self.exact_node(id)
+            if index >= 0:
+                self.remove_spread_node(self.node_at(cython.cast(uint32_t, index)))
+            place_node(
+                store,
+                self.spread,
+                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(id)),
+                cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(pack)),
+            )
+        for name in self.groups():
+            self.put_group(name, None)  # with its tables
+        store.stores.remembered.pop(self.spread, None)
+        payload = self.payload()
+        payload = store.splice(
+            self.at_slot(),
+            SPREAD_STREAM,
+            pack_size(payload + SPREAD_STREAM - PACKED_HEADER),
+            PyBytes_GET_SIZE(tail),
+        )
+        memcpy(payload, PyBytes_AS_STRING(tail), PyBytes_GET_SIZE(tail))
+        return 0
+
+    def exact_node(self, id: bytes) -> int64_t:
+        """The place of the node of this ID; -1: there is none."""
+        raw: cython.pointer[uint8_t] = cython.cast(cython.pointer[uint8_t], PyBytes_AS_STRING(id))
+        index: int64_t = -1
+        if PyBytes_GET_SIZE(id) == ID_SIZE:
+            index = self.node_of(id_at(raw))
+        if index >= 0 and memcmp(self.node_at(cython.cast(uint32_t, index)) + 1, raw, ID_SIZE) != 0:
+            return -1
+        return index
+
+    def drop_node(self, id: bytes) -> None:
+        """Take out the node of this ID, if there is one, without counting its entries."""
+        index: int64_t = self.exact_node(id)
+        if index >= 0:
+            self.remove_node(cython.cast(uint32_t, index))
 
     # Groups, as bytes; stream_group knows what is in them
 
@@ -1133,10 +1207,12 @@ class Stream:
             known = self.group_places(count)
             cython.cast(GroupPlaces, known).reserve(count)
         if self.chunked:
-            place = self.database.store.rewrite(self.at_slot(), start + at, removed, size)
+            place = self.database.store.rewrite_part(self.at_slot(), start + at, removed, size)
             root = root_of(place - at - start)
             root.tail = cython.cast(uint32_t, root.tail - removed + size)
             memcpy(place - at - start, cython.address(root), CHUNKED_ROOT)
+        elif self.spread:
+            place = self.database.store.splice_part(self.at_slot(), start + at, removed, size)
         else:
             place = self.database.store.splice(self.at_slot(), start + at, removed, size)
         if groups:

@@ -382,7 +382,8 @@ class RdbReader:
         first = source.buffer[at]
         if first == SPECIAL_STRING | SPECIAL_LZF:
             length = length_at(source.buffer, cython.address(at), 1)
-            length_at(source.buffer, cython.address(at), 0)
+            if length_at(source.buffer, cython.address(at), 0) == FAR:
+                return 0
         elif first >= SPECIAL_STRING:
             length = cython.cast(uint64_t, 1) << (first & 3)
             at += 1

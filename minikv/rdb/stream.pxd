@@ -7,6 +7,7 @@ from minikv.rdb.input cimport RdbInput
 cdef class StreamReader:
     cdef RdbInput source
     cdef int type
+    cdef bint partial               # it is some nodes of a stream: the length is that of the whole
     cdef uint64_t nodes_left
     cdef uint64_t live              # entries of all nodes that are not deleted
     cdef uint64_t claimed           # the length that the file has

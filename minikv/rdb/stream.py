@@ -90,6 +90,8 @@ class StreamReader:
         """All behind the nodes, as it is kept in the arena."""
         length: uint64_t = self.live
         self.claimed = self.number()
+        if self.partial:
+            length = self.claimed
         last_id = self.id()
         first_id = int.from_bytes(self.first_id, "big") if self.first_id is not None else 0
         max_deleted_id = 0

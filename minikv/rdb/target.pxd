@@ -7,7 +7,7 @@ cdef enum:
 cdef class LoadTarget:
     cdef uint8_t *room      # where the bytes of the last value go; the caller writes them all before the next call
     cdef bint in_pieces     # set by the target: it has no room for strings of DIRECT_LEN, but takes their pieces
-    cdef bint takes_empty   # set by the target: it wants to know of collections without elements
+    cdef bint takes_empty   # set by the target: collections may come without elements, and in parts
     cdef bint looks_ahead   # set by the target: it is told of keys before their turn
     cdef bint chooses       # set by the target: it is asked about each record, and need not want it
 

@@ -715,6 +715,7 @@ class ValueReader:
 
     def begin_stream(self) -> cython.int:
         self.stream.begin(self.type)
+        self.stream.partial = self.into.takes_empty
         self.open()
         self.state = NODES
         return 0
@@ -740,7 +741,7 @@ class ValueReader:
         stream: StreamReader = self.stream
         if self.outcome != LOADED:
             return 0
-        if stream.claimed != stream.live:
+        if stream.claimed != stream.live and not stream.partial:
             self.remark(
                 "streams had a wrong length and were counted anew",
                 f"{self.named_key()}, {stream.live} entries and not {stream.claimed}",

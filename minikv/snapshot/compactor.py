@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from minikv.settings import keep_rules
 from minikv.snapshot.cost import megabytes
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ REST_LEAST_S = 1.0
 RETRY_S = 60.0  # after a failure
 ERROR_LEN = 1000
 READ_LEN = 1 << 16
+
+
+def last_kept(rules: str) -> int:
+    """How many points rules keep whatever their times are."""
+    return max((count for unit, count in keep_rules(rules) if unit == "last"), default=0)
 
 
 class Compactor:
@@ -95,7 +101,7 @@ class Compactor:
             return ""
         if self._asked:
             return "the settings have changed"
-        if not config.history_keep or points.new == 0:
+        if not config.history_keep or points.new == 0 or points.count <= last_kept(config.history_keep):
             return ""
         if points.new >= max(NEW_LEAST, points.count // NEW_SHARE):
             return f"{points.new} points are new"

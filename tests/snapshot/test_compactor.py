@@ -158,6 +158,9 @@ def test_it_starts_when_there_is_something_to_do(tmp_path: Path) -> None:
     stage.save()
     assert not stage.follow()
     stage.now += 3600
+    assert not stage.follow()  # the last two points are kept whatever comes
+    stage.save()
+    stage.save()
     stage.compactor.cron(base_is_written=True)
     assert not stage.compactor.active
     assert stage.follow()
@@ -167,6 +170,9 @@ def test_it_starts_when_there_is_something_to_do(tmp_path: Path) -> None:
     assert not stage.follow()  # nothing is new
     for _ in range(60):
         stage.save()
+    stage.config.history_keep = "hourly 3 last 100"
+    assert not stage.follow()
+    stage.config.history_keep = "last 2"
     assert stage.follow()
     stage.run()
     assert stage.points.count <= 3
