@@ -41,6 +41,7 @@ class SaveSettings:
     used_memory: int = 0  # bytes, for the AUX field
     has_field_ttls: bool = False  # fields of hashes expire
     fields: bytes = b""  # further AUX fields, encoded
+    share_blocks: bool = False  # with the dump before, if the file system can
     point: PointSettings | None = None
     output: int = -1  # descriptor that a child writes to, instead of making a dump
     is_pipe: bool = False  # that it leads into one
@@ -58,6 +59,7 @@ class SaveSettings:
             incremental_fsync=config.rdb_save_incremental_fsync,
             key_delay_us=config.rdb_key_save_delay,
             verify=config.rdb_verify,
+            share_blocks=config.rdb_share_blocks == "auto",
             functions=functions,
             used_memory=used_memory,
             has_field_ttls=has_field_ttls,

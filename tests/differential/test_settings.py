@@ -20,6 +20,7 @@ OWN = {
     "bgsave-stall-timeout",
     "history-base-percentage",
     "history-damaged",
+    "rdb-share-blocks",
     "rdb-verify",
     "script-memory-limit",
     "snapshot-history",
