@@ -237,7 +237,8 @@ def write_base(history: History, point: Point, steps: Steps) -> Point:
     head = Head(history.id, point.id, point.parent, point.parent_digest)
     # Under another name first: a dump that is being saved is no file of the history.
     with tempfile.TemporaryDirectory(suffix=TEMPORARY, dir=history.directory) as directory:
-        written = save_keyspace(keyspace, os.path.join(directory, file), functions, aux=head.encoded())
+        base = history.path(history.path_to(point)[0])
+        written = save_keyspace(keyspace, os.path.join(directory, file), functions, aux=head.encoded(), like=base)
         os.rename(os.path.join(directory, file), os.path.join(history.directory, file))
         manifest.sync(history.directory)
     return rewritten(point, BASE, file, written)

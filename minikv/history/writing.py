@@ -49,8 +49,12 @@ def save_keyspace(
     *,
     aux: bytes = b"",
     operations: bytes = b"",
+    like: str = "",
 ) -> Written:
-    """A dump of the keyspace, which replaces a file of that name once it is complete. SaveError."""
+    """A dump of the keyspace, which replaces a file of that name once it is complete. SaveError.
+
+    like: a dump to share blocks with, if it is one of minikv's that is prepared for it.
+    """
     settings = HistorySettings(
         directory=os.path.dirname(os.path.abspath(path)),
         filename=os.path.basename(path),
@@ -59,6 +63,8 @@ def save_keyspace(
         has_field_ttls=keyspace.has_field_ttls,
         aux=aux,
         operations=operations,
+        share_blocks=bool(like),
+        dump_before=like,
     )
     saved = foreground.save(SaveJob(), keyspace.walker(), settings)
     return Written(saved.keys, saved.nbytes, digest_of(path))

@@ -181,8 +181,8 @@ class SaveJob:
         wanted: cython.bint = (
             settings.share_blocks
             and settings.checksum
-            and settings.point is None
             and settings.output < 0
+            and self.save.walk.fresh == cython.NULL
             and nbytes >= SHARE_MIN
             and directory != self.refused
         )
@@ -190,12 +190,14 @@ class SaveJob:
         if wanted and self.left_to_skip:
             self.left_to_skip -= 1
             wanted = False
-        if settings.output < 0 and settings.point is None and not wanted:
+        if settings.output < 0 and self.save.walk.fresh == cython.NULL and not wanted:
             drop_table(self.known)  # it will not be the dump's any more
             self.known = cython.NULL
         if wanted:
             self.noted = table_of(nbytes + nbytes // PADDING_SHARE + self.save.head_len)
-        self.save.file.origin = self.save.target
+        self.save.file.origin = (
+            self.keep(os.fsencode(settings.dump_before)) if settings.dump_before else self.save.target
+        )
         self.save.file.known = self.known
         self.save.file.noted = self.noted
 

@@ -42,6 +42,7 @@ class SaveSettings:
     has_field_ttls: bool = False  # fields of hashes expire
     fields: bytes = b""  # further AUX fields, encoded
     share_blocks: bool = False  # with the dump before, if the file system can
+    dump_before: str = ""  # its path, if it is not the one that the save replaces
     point: PointSettings | None = None
     output: int = -1  # descriptor that a child writes to, instead of making a dump
     is_pipe: bool = False  # that it leads into one

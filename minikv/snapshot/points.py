@@ -69,7 +69,8 @@ class Points:
         self._last_id = 0  # of the points that are there, and files that look like some
         self._newest: tuple[int, int] = (0, 0)  # ID and digest of the point before the next one
         self._follows = ""  # why the keyspace does not; empty: what has changed since the newest point is known
-        self._base_bytes = 0  # of the newest base
+        self._base = ""  # path of the newest base; empty: there is none
+        self._base_bytes = 0  # of it
         self._layer_bytes = 0  # of the layers since
         self.layers = 0  # their number
         self._saving: Plan | None = None
@@ -115,12 +116,14 @@ class Points:
         for name in os.listdir(history.directory):
             if manifest.FILE_NAME.fullmatch(name):
                 self._last_id = max(self._last_id, int(name.removesuffix(".rdb").rpartition("-")[2]))
+        self._base = ""
         self._base_bytes = self._layer_bytes = self.layers = 0
         for point in history.points:
-            self._count(point.kind, point.nbytes)
+            self._count(point.kind, point.file, point.nbytes)
 
-    def _count(self, kind: str, nbytes: int) -> None:
+    def _count(self, kind: str, file: str, nbytes: int) -> None:
         if kind == BASE:
+            self._base = os.path.join(self._directory, file)
             self._base_bytes, self._layer_bytes, self.layers = nbytes, 0, 0
         else:
             self._layer_bytes += nbytes
@@ -199,6 +202,7 @@ class Points:
             filename=plan.file,
             checksum=True,
             fields=head.encoded(),
+            dump_before=self._base,
             point=PointSettings(
                 os.path.join(self._directory, MANIFEST), os.path.join(self._directory, MANIFEST_LOCK), line.encode()
             ),
@@ -217,7 +221,7 @@ class Points:
             self._newest = (plan.id, page.load(progress.DIGEST))
             self._last_id = plan.id
             nbytes = page.load(progress.BYTES_WRITTEN)
-            self._count(plan.kind, nbytes)
+            self._count(plan.kind, plan.file, nbytes)
             self._follows = "" if self._keyspace.tracks_changes else self._follows
             self._log.notice(
                 f"History: point {plan.id} is a {plan.kind} of {page.load(progress.KEYS_DONE)} keys,"

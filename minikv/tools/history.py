@@ -422,7 +422,7 @@ def restore(options: argparse.Namespace, out: TextIO) -> int:
         keys, nbytes = copy_base(history, point, options)
     else:
         keyspace, functions = compaction.keyspace_at(history, point, steps_of(options))
-        written = save_keyspace(keyspace, options.target, functions)
+        written = save_keyspace(keyspace, options.target, functions, like=history.path(history.path_to(point)[0]))
         keys, nbytes = written.keys, written.nbytes
     out.write(f"{options.target}: point {point.id} of {text_of(point.time_ms)}, {keys:,} keys, {bytes_text(nbytes)}\n")
     return GOOD

@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 
 from minikv.errors import SaveError
+from minikv.history.writing import save_keyspace
 from minikv.keyspace import Keyspace
 from minikv.keyspace.hash import Hash
 from minikv.keyspace.list import List
+from minikv.rdb.keyspace_target import EngineTarget
+from minikv.rdb.reader import RdbReader
 from minikv.saving.foreground import Saved, save
 from minikv.saving.save_job import SaveJob
 from minikv.saving.settings import ChildSettings, SaveSettings
@@ -491,3 +494,20 @@ def test_runs_are_found_by_their_records_and_by_how_strings_are_written(settings
 def records_of(dump: bytes) -> dict[tuple[int, bytes], object]:
     assert dump[-8:] == crc(dump[:-8])
     return {(each.database, each.key): (each.value, each.expire_at_ms) for each in read(dump).records}
+
+
+def test_a_point_that_is_restored_shares_with_its_base(settings: SaveSettings) -> None:
+    data = filled()
+    directory = Path(settings.directory)
+    base, first, second = (str(directory / name) for name in ("base.rdb", "first.rdb", "second.rdb"))
+    write(SaveJob(), data, replace(settings, filename="base.rdb", compress=True, dump_before=str(directory / "none")))
+    used = used_bytes(directory)
+    restored = Keyspace(2, 128 * MB, huge_pages=False)
+    with open(base, "rb") as file:
+        RdbReader(file.fileno(), EngineTarget(restored), 2, 0).step(1 << 30)
+    change(restored, 1000)
+    save_keyspace(restored, first, like=base)
+    assert used_bytes(directory) - used < MB // 2
+    save_keyspace(restored, second)
+    assert records_of(Path(first).read_bytes()) == records_of(Path(second).read_bytes())
+    assert PADDING not in Path(second).read_bytes()
