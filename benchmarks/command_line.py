@@ -10,8 +10,8 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,6 +31,7 @@ from benchmarks import (
     pause,
     picture,
     plan,
+    saved_points,
     snapshot,
     startup,
     throughput,
@@ -39,6 +40,8 @@ from benchmarks.client import ReplyError
 from benchmarks.options import Options, count, positive, whole
 from benchmarks.report import Report
 from benchmarks.servers import MINIKV, REDIS, ROOT, ServerSpec
+
+Draw = Callable[[dict[str, Any]], dict[str, picture.Figure]]
 
 
 def add_nothing(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +57,7 @@ class Benchmark:
     add_arguments: Callable[[argparse.ArgumentParser], None] = add_nothing
     own_arguments: tuple[str, ...] = ()
     rounds: int = 5
+    drawn: Mapping[str, Draw] = field(default_factory=dict)  # pictures, by the name of the report
 
     def reports(self, options: Options, arguments: argparse.Namespace) -> Iterator[Report]:
         own = {name: value for name, value in vars(arguments).items() if name in self.own_arguments}
@@ -65,7 +69,7 @@ BENCHMARKS = {
     "throughput": Benchmark(throughput.run, throughput.__doc__),
     "memory": Benchmark(memory.run, memory.__doc__),
     "bgsave": Benchmark(bgsave.run, bgsave.__doc__),
-    "pause": Benchmark(pause.run, pause.__doc__, pause.add_arguments, ("gb",), rounds=3),
+    "pause": Benchmark(pause.run, pause.__doc__, pause.add_arguments, ("gb",), rounds=3, drawn={"pause": pause.draw}),
     "growth": Benchmark(growth.run, growth.__doc__),
     "load": Benchmark(load.run, load.__doc__),
     "collections": Benchmark(collections.run, collections.__doc__),
@@ -73,9 +77,12 @@ BENCHMARKS = {
     "medium": Benchmark(medium.run, medium.__doc__, medium.add_arguments, ("parts",), rounds=3),
     "churn": Benchmark(churn.run, churn.__doc__, churn.add_arguments, ("seconds",), rounds=1),
     "eviction": Benchmark(eviction.run, eviction.__doc__, rounds=3),
-    "history": Benchmark(history.run, history.__doc__, history.add_arguments, ("parts", "points", "seconds"), rounds=1),
+    "history": Benchmark(
+        history.run, history.__doc__, history.add_arguments, history.OWN_ARGUMENTS,
+        rounds=1, drawn={"history-points": saved_points.draw},
+    ),
     "startup": Benchmark(startup.run, startup.__doc__),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class Instrument:
     """A part of the lab: it has arguments of its own, and pictures (drawn from its saved results)."""
 
     run: Callable[[Options, argparse.Namespace], Report]
-    draw: Callable[[dict[str, Any]], dict[str, picture.Figure]]
+    draw: Draw
     add_arguments: Callable[[argparse.ArgumentParser], None]
     default_servers: Callable[[], tuple[ServerSpec, ...]]
     question: str | None
@@ -112,8 +119,8 @@ LAB = {
 DESCRIPTION = """\
 Benchmarks compare minikv with redis-server on this machine: all servers in turns, several rounds, fixed questions.
 The lab is an instrument for snapshots: any Redis-compatible server, any load, moment by moment.
-Both print a Markdown table (median, and lowest to highest) and write all samples to a JSON file; the lab draws a
-picture beside it. `python -m benchmarks NAME --help` explains each.
+Both print a Markdown table (median, and lowest to highest) and write all samples to a JSON file; the lab, history and
+pause draw a picture beside it. `python -m benchmarks NAME --help` explains each.
 
 """
 
@@ -173,11 +180,13 @@ def run() -> int:
     if instrument is not None:
         report = instrument.run(options, arguments)
         path = show(arguments.name, report, arguments.results)
-        print(*picture.save(instrument.draw(json.loads(path.read_text())), path), sep="\n")
+        redraw(path)
         return 0
     for name in BENCHMARKS if arguments.name == "all" else [arguments.name]:
         for report in BENCHMARKS[name].reports(options, arguments):
-            show(report.benchmark, report, arguments.results)
+            path = show(report.benchmark, report, arguments.results)
+            if report.benchmark in BENCHMARKS[name].drawn:
+                redraw(path)
     return 0
 
 
@@ -185,7 +194,9 @@ def default_servers(name: str) -> tuple[ServerSpec, ...]:
     """What a benchmark or an instrument measures if the command line does not say."""
     if name in LAB:
         return LAB[name].default_servers()
-    own = {"throughput": throughput.default_servers, "history": history.default_servers}
+    own = {
+        "throughput": throughput.default_servers, "history": history.default_servers, "pause": pause.default_servers,
+    }  # fmt: skip
     return own[name]() if name in own else (REDIS, MINIKV)
 
 
@@ -197,15 +208,18 @@ def show(name: str, report: Report, results: Path) -> Path:
 
 
 def redraw(path: Path) -> int:
-    """Draw the pictures of saved results again."""
+    """Draw the pictures of saved results."""
     try:
         result = json.loads(path.read_text())
         name = result["benchmark"]
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"{path} is no result of the lab") from None
-    if name not in LAB:
+    drawn = {name: instrument.draw for name, instrument in LAB.items()}
+    for benchmark in BENCHMARKS.values():
+        drawn |= benchmark.drawn
+    if name not in drawn:
         raise ValueError(f"{path}: {name} draws nothing")
-    print(*picture.save(LAB[name].draw(result), path), sep="\n")
+    print(*picture.save(drawn[name](result), path), sep="\n")
     return 0
 
 

@@ -1,12 +1,15 @@
 """What does a history of snapshots cost, against whole dumps, restic, borg and the append-only file?
 
 Parts; all run unless --part names some:
+  points   10,000 strings of 1 KB, of which 1 % is written before each of 720 saves; what is written is yours to choose.
+           redis-server's dumps are kept whole, in a repository of restic and in one of borg (where they are
+           installed); a second redis-server has an append-only file that is synced each second and never rewritten;
+           minikv keeps layers. Bytes on the disk; CPU time of the server, its children and the archive, the writes
+           included; the time until a point is on the disk, and the slowest ping meanwhile; the time until a point is a
+           plain dump again. What comes back is loaded by redis-server and must be equal to its own dump of that moment.
+           Of the append-only file a point is the part up to it, which a redis-server loads and saves. Drawn.
   layer    1,000,000 strings of 1 KB, then of 100 B, of which 1 % is overwritten at random; 1,000 hashes of 10,000
            fields, of which one field each is. Then a save: its time and its bytes, beside the first save of everything.
-  points   100,000 strings of 1 KB, of which 1 % is overwritten before each of --points saves. redis-server's dumps are
-           kept whole, in a repository of restic and in one of borg (where they are installed): bytes on the disk, CPU
-           time of all that is kept, and the time until a point in the middle is a plain dump again. What the history
-           gives back is loaded by redis-server, and must be equal to redis-server's own dump of that moment.
   second   20,000 writes/s by popularity (zipf) on 1,000,000 strings of 100 B: a layer each second against an
            append-only file that is synced each second: bytes written per second, and the slowest SET of a light client.
 """
@@ -14,38 +17,54 @@ Parts; all run unless --part names some:
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
+from dataclasses import fields as fields_of
+from typing import Any
 
-from benchmarks import processes
-from benchmarks.bgsave import children_cpu_s, wait_until_idle
+from benchmarks import saved_points
+from benchmarks.bgsave import wait_until_idle
 from benchmarks.client import Client, encode
 from benchmarks.datasets import DataSet
-from benchmarks.options import Options, count, positive
+from benchmarks.keys import Distribution
+from benchmarks.options import Options, amount, count, positive
 from benchmarks.probe import Probe
 from benchmarks.report import Report
+from benchmarks.saved_points import HISTORY, Choice, keeps_layers, kept_bytes, size_of, spent_s
 from benchmarks.servers import MINIKV, REDIS, Server, ServerSpec, in_turns, running
+from benchmarks.snapshot import add_key_arguments, value_lens
 from benchmarks.traffic import Load, Traffic, fill
 
-PARTS = ("layer", "points", "second")
+PARTS = ("points", "layer", "second")
 KEYS = 1_000_000
-POINT_KEYS = 100_000
 CHANGED = 0.01
 HASHES, FIELDS = 1000, 10_000
-RATE = 20_000.0
-POINTS = 48
 SECONDS = 30.0
-HISTORY = "history"
-TOOL = (sys.executable, "-m", "minikv.tools.history")
 
 LAYERS = ServerSpec("minikv layers", (*MINIKV.command, "--snapshot-mode", "layers", "--snapshot-history", HISTORY))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the command line may choose. changed: percent of the number of keys."""
+
+    points: int = 720
+    keys: int = 10_000
+    value_len: str = "1024"
+    access: str = "uniform"
+    changed: float = 1.0
+    seconds: float = SECONDS
+    rate: float = 20_000.0
+
+    def choice(self, options: Options) -> Choice:
+        """Of the part points. ValueError."""
+        load = Load(options.scaled(self.keys), value_lens(self.value_len), self.access, seed=options.seed)
+        Distribution.parse(load.keys, load.count)
+        return Choice(load, self.changed, self.points)
+
+
+OWN_ARGUMENTS = ("parts", *(field.name for field in fields_of(Chosen)))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,10 +72,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--part", dest="parts", type=parse_parts, default=list(PARTS), metavar="PART[,PART]",
         help=f"of {', '.join(PARTS)} (default: all)",
     )  # fmt: skip
-    parser.add_argument("--points", type=count, default=POINTS, help="saves of the part points (default: %(default)s)")
-    parser.add_argument(
-        "--seconds", type=positive, default=SECONDS, help="length of the part second (default: %(default)s)"
-    )
+    usual = Chosen()
+    of_points = parser.add_argument_group("the part points")
+    of_points.add_argument("--points", type=count, default=usual.points, help="saves (default: %(default)s)")
+    of_points.add_argument("--keys", type=count, default=usual.keys, help="times --scale (default: %(default)s)")
+    add_key_arguments(of_points)
+    of_points.add_argument(
+        "--changed", type=positive, default=usual.changed, metavar="PERCENT",
+        help="writes before each save, by the number of keys (default: %(default)g)",
+    )  # fmt: skip
+    of_second = parser.add_argument_group("the part second")
+    of_second.add_argument("--seconds", type=positive, default=usual.seconds, help="length (default: %(default)g)")
+    of_second.add_argument("--rate", type=amount, default=usual.rate, help="writes a second (default: %(default)g)")
 
 
 def parse_parts(text: str) -> list[str]:
@@ -71,15 +98,15 @@ def default_servers() -> tuple[ServerSpec, ...]:
     return REDIS, LAYERS
 
 
-def run(
-    options: Options, parts: Sequence[str] = PARTS, points: int = POINTS, seconds: float = SECONDS
-) -> Iterator[Report]:
+def run(options: Options, parts: Sequence[str] = PARTS, **chosen: Any) -> Iterator[Report]:
+    told = Chosen(**chosen)
+    choice = told.choice(options)
+    if "points" in parts:
+        yield saved_points.run(options, __doc__, choice)
     if "layer" in parts:
         yield layer(options)
-    if "points" in parts:
-        yield kept_points(options, points)
     if "second" in parts:
-        yield each_second(options, seconds)
+        yield each_second(options, told.seconds, told.rate)
 
 
 # -- one save
@@ -102,24 +129,11 @@ def save(server: Server, client: Client) -> Saved:
     return Saved(written(server) - (before if keeps_layers(server) else 0), time.monotonic() - began)
 
 
-def keeps_layers(server: Server) -> bool:
-    return (server.directory / HISTORY).is_dir()
-
-
 def written(server: Server) -> int:
     """Bytes of the history, or of the dump."""
     if keeps_layers(server):
         return size_of(server.directory / HISTORY)
     return server.dump.stat().st_size if server.dump.exists() else 0
-
-
-def size_of(directory: Path) -> int:
-    found = 0
-    for path in directory.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # a temporary file that has got its name
-            if path.is_file():
-                found += path.stat().st_size
-    return found
 
 
 def layer(options: Options) -> Report:
@@ -168,144 +182,12 @@ def add_saves(
     )
 
 
-# -- many points
-
-
-@dataclass
-class Archive:
-    """A way to keep dumps: `keep` takes one more, `restore` gives one back."""
-
-    name: str
-    version: str
-    directory: Path
-    cpu_s: float = 0.0
-
-    def run(self, *command: str | Path, cwd: Path | None = None) -> None:
-        environment = {**os.environ, "RESTIC_PASSWORD": "x", "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes"}
-        environment |= {"HOME": str(self.directory.parent), "XDG_CACHE_HOME": str(self.directory.parent / "cache")}
-        before = os.times()
-        subprocess.run(
-            [str(word) for word in command], cwd=cwd, env=environment, check=True, capture_output=True,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        after = os.times()
-        self.cpu_s += after.children_user - before.children_user + after.children_system - before.children_system
-
-    def begin(self) -> None:
-        self.directory.mkdir()
-
-    def keep(self, dump: Path, number: int) -> None:
-        shutil.copyfile(dump, self.directory / f"{number}.rdb")
-
-    def restore(self, number: int, target: Path) -> Path:
-        return Path(shutil.copyfile(self.directory / f"{number}.rdb", target / "dump.rdb"))
-
-
-class Restic(Archive):
-    def begin(self) -> None:
-        self.run("restic", "-r", self.directory, "init")
-
-    def keep(self, dump: Path, number: int) -> None:
-        self.run("restic", "-r", self.directory, "backup", "--tag", f"point-{number}", "dump.rdb", cwd=dump.parent)
-
-    def restore(self, number: int, target: Path) -> Path:
-        self.run("restic", "-r", self.directory, "restore", "latest", "--tag", f"point-{number}", "--target", target)
-        return next(target.rglob("dump.rdb"))
-
-
-class Borg(Archive):
-    def begin(self) -> None:
-        self.run("borg", "init", "-e", "none", self.directory)
-
-    def keep(self, dump: Path, number: int) -> None:
-        self.run("borg", "create", f"{self.directory}::point-{number}", "dump.rdb", cwd=dump.parent)
-
-    def restore(self, number: int, target: Path) -> Path:
-        self.run("borg", "extract", f"{self.directory}::point-{number}", cwd=target)
-        return target / "dump.rdb"
-
-
-def archives(directory: Path) -> list[Archive]:
-    """Whole dumps, and what is installed."""
-    found = [Archive("whole dumps", "", directory / "whole")]
-    for kind, program, argument in ((Restic, "restic", "version"), (Borg, "borg", "--version")):
-        if shutil.which(program):
-            told = subprocess.run([program, argument], capture_output=True, text=True, check=True).stdout.split()
-            found.append(kind(program, told[1], directory / program))
-    return found
-
-
-def kept_points(options: Options, points: int) -> Report:
-    """All archives are fed by the first server's dumps; the last server keeps its own history."""
-    reference, layers = options.servers[0], options.servers[-1]
-    report = options.report("history-points", __doc__)
-    data = DataSet(options.scaled(POINT_KEYS), 1024, options.seed)
-    changed = max(1, int(data.count * CHANGED))
-    middle = (points + 1) // 2
-    with contextlib.ExitStack() as stack:
-        directory = options.new_directory(stack)
-        dumps, history = (
-            stack.enter_context(running(spec, parent_dir=options.directory)) for spec in (reference, layers)
-        )
-        kept = archives(directory)
-        report.servers = {archive.name: archive.version for archive in kept} | {layers.name: history.version()}
-        clients = [dumps.client(), history.client()]
-        for archive in kept:
-            archive.begin()
-        for client in clients:
-            data.load(client)
-        cpu_before = children_cpu_s(clients[1])
-        for number in range(1, points + 1):
-            numbers = data.sample(changed, number)
-            for server, client in zip((dumps, history), clients, strict=True):
-                client.pipeline(data.writes(numbers, version=number))
-                save(server, client)
-            for archive in kept:
-                archive.keep(dumps.dump, number)
-        report.note(f"{points} points of {data.count} keys, {changed} overwritten before each")
-        for archive in kept:
-            report.add("on the disk", "MB", archive.name, size_of(archive.directory) / 1e6)
-            report.add("CPU time of keeping, without redis-server's", "s", archive.name, archive.cpu_s)
-        report.add("on the disk", "MB", layers.name, written(history) / 1e6)
-        report.add(
-            "CPU time of keeping, without redis-server's", "s", layers.name, children_cpu_s(clients[1]) - cpu_before
-        )
-        for archive in kept:
-            target = directory / f"from {archive.name}"
-            target.mkdir()
-            began = time.monotonic()
-            archive.restore(middle, target)
-            report.add("a point in the middle as a plain dump", "s", archive.name, time.monotonic() - began)
-        expected = digest(reference, kept[0].directory / f"{middle}.rdb", options)
-        restored = directory / "restored.rdb"
-        began = time.monotonic()
-        give_back(history.directory / HISTORY, middle, restored)
-        report.add("a point in the middle as a plain dump", "s", layers.name, time.monotonic() - began)
-        if digest(reference, restored, options) != expected:
-            raise RuntimeError(f"point {middle} of the history is not what the dump of that moment holds")
-    return report
-
-
-def give_back(history: Path, point: int, target: Path) -> None:
-    """One point of a history as a plain dump."""
-    subprocess.run(
-        [*TOOL, "--history", str(history), "restore", str(point), str(target)], check=True, stdout=subprocess.DEVNULL
-    )
-
-
-def digest(spec: ServerSpec, dump: Path, options: Options) -> object:
-    """DEBUG DIGEST of a dump, as this server loads it."""
-    spec = replace(spec, command=(*spec.command, "--enable-debug-command", "local"))
-    with running(spec, dump, options.directory) as server:
-        return server.client().command("DEBUG", "DIGEST")
-
-
 # -- a save each second
 
 
-def each_second(options: Options, seconds: float) -> Report:
+def each_second(options: Options, seconds: float, rate: float) -> Report:
     report = options.report("history-second", __doc__)
-    load = Load(options.scaled(KEYS), (100, 100), "zipf", rate=RATE, seed=options.seed)
+    load = Load(options.scaled(KEYS), (100, 100), "zipf", rate=rate, seed=options.seed)
     for turn in range(options.rounds):
         for spec in in_turns(options.servers, turn):
             with running(spec, parent_dir=options.directory) as server:
@@ -313,7 +195,7 @@ def each_second(options: Options, seconds: float) -> Report:
                 fill(client, load)
                 settle(server, client)
                 before = kept_bytes(server)
-                cpu_before = processes.cpu_s(server.pid) + children_cpu_s(client)
+                cpu_before = spent_s(server, client)
                 with (
                     Traffic(server, load) as traffic,
                     Probe(server.port, ("SET",), prefix=load.prefix, keys=load.count, value_len=100) as probe,
@@ -322,7 +204,7 @@ def each_second(options: Options, seconds: float) -> Report:
                     time.sleep(seconds)
                     ended, writes = time.monotonic(), traffic.writes - writes
                     grown = kept_bytes(server) - before
-                    cpu = processes.cpu_s(server.pid) + children_cpu_s(client) - cpu_before
+                    cpu = spent_s(server, client) - cpu_before
                 report.add("written to the disk", "MB/s", server.name, grown / 1e6 / (ended - begun))
                 report.add("slowest SET", "ms", server.name, probe.worst_ms(begun, ended))
                 report.add("writes", "per s", server.name, writes / (ended - begun))
@@ -343,7 +225,3 @@ def settle(server: Server, client: Client) -> None:
         "aof_rewrite_scheduled"
     ] == "1":
         time.sleep(0.05)
-
-
-def kept_bytes(server: Server) -> int:
-    return size_of(server.directory / (HISTORY if keeps_layers(server) else "appendonlydir"))

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 __all__ = [
-    "BAD", "COLORS", "GOOD", "GREY", "Axes", "Figure", "bars", "caption", "dress", "legend", "milliseconds", "panel",
-    "save", "side_by_side", "stacked", "styles", "tall",
+    "BAD", "COLORS", "GOOD", "GREY", "Axes", "Figure", "bars", "caption", "dress", "legend", "logarithmic",
+    "one_above", "panel", "save", "side_by_side", "stacked", "styles", "tall",
 ]  # fmt: skip
 
 COLORS = ["#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]  # Okabe and Ito, without yellow
@@ -39,6 +39,17 @@ def stacked(rows: int, heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
     for each in axes:
         dress(each)
     return figure, list(axes)
+
+
+def one_above(columns: int) -> tuple[Figure, Axes, list[Axes]]:
+    """One wide diagram above several small ones."""
+    figure = Figure((WIDTH_IN, 6.4), layout="constrained")
+    grid = figure.add_gridspec(2, columns, height_ratios=(3.2, 1.8))
+    above = figure.add_subplot(grid[0, :])
+    below = [figure.add_subplot(grid[1, column]) for column in range(columns)]
+    for axes in (above, *below):
+        dress(axes)
+    return figure, above, below
 
 
 def panel(title: str, x: str, y: str) -> tuple[Figure, Axes]:
@@ -90,10 +101,10 @@ def caption(figure: Figure, text: str) -> None:
         figure.supxlabel(textwrap.fill(text, CAPTION_COLUMNS), fontsize=9, x=0.01, ha="left")
 
 
-def milliseconds(axes: Axes) -> None:
-    """A logarithmic y axis of times: 0.1, 1, 10."""
+def logarithmic(axes: Axes) -> None:
+    """A logarithmic y axis: 0.1, 1, 10."""
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 

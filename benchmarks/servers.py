@@ -30,7 +30,7 @@ PR_SET_PDEATHSIG = 1  # prctl(2)
 
 T = TypeVar("T")
 
-# The same for all: no save points, no compression (it would measure LZF), default everything else.
+# The same for all whose command does not say otherwise: no save points, no compression (it would measure LZF).
 SETTINGS = {"bind": "127.0.0.1", "dbfilename": "dump.rdb", "save": "", "appendonly": "no", "rdbcompression": "no"}
 
 
@@ -185,7 +185,8 @@ def running(spec: ServerSpec, dump: Path | None = None, parent_dir: Path | None 
 def start(spec: ServerSpec, directory: Path) -> Server:
     """Start the server; it does not answer yet."""
     port = free_port()
-    options = [text for name, value in SETTINGS.items() for text in (f"--{name}", value)]
+    settings = {name: value for name, value in SETTINGS.items() if f"--{name}" not in spec.command}
+    options = [text for name, value in settings.items() for text in (f"--{name}", value)]
     options += ["--port", str(port), "--dir", str(directory)]
     with (directory / "log").open("wb") as log, signals_held():
         process = subprocess.Popen(

@@ -128,6 +128,14 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
 def add_load_arguments(parser: argparse._ActionsContainer) -> None:
     """The data set and what clients do with it."""
     parser.add_argument("--keys", type=count, default=1_000_000, help="in the data set (default: 1,000,000)")
+    add_key_arguments(parser)
+    parser.add_argument("--rate", type=amount, default=20_000, help="writes a second; 0: all out (default: 20,000)")
+    parser.add_argument("--read-share", type=amount, default=0.0, help="of all requests, below 1 (default: 0)")
+    parser.add_argument("--pipeline", type=count, default=16, help="requests in a batch (default: 16)")
+
+
+def add_key_arguments(parser: argparse._ActionsContainer) -> None:
+    """How long values are, and which keys are touched."""
     parser.add_argument(
         "--value-len", default="1024", metavar="N[-M]", help="bytes, or from N to M, evenly (default: 1024)"
     )
@@ -135,16 +143,19 @@ def add_load_arguments(parser: argparse._ActionsContainer) -> None:
         "--access", default="uniform", metavar="KIND",
         help="which keys are touched: uniform, zipf[:S], sequential, shuffled, hot[:PART[:SHARE]] (default: uniform)",
     )  # fmt: skip
-    parser.add_argument("--rate", type=amount, default=20_000, help="writes a second; 0: all out (default: 20,000)")
-    parser.add_argument("--read-share", type=amount, default=0.0, help="of all requests, below 1 (default: 0)")
-    parser.add_argument("--pipeline", type=count, default=16, help="requests in a batch (default: 16)")
+
+
+def value_lens(text: str) -> tuple[int, int]:
+    """The shortest and longest value: `1024`, or `100-2000`. ValueError."""
+    shortest, _, longest = text.partition("-")
+    if not shortest.isdecimal() or not (longest or shortest).isdecimal() or int(shortest) > int(longest or shortest):
+        raise ValueError(f"--value-len must be N or N-M, not {text!r}")
+    return int(shortest), int(longest or shortest)
 
 
 def load_of(arguments: argparse.Namespace) -> Load:
     """ValueError if the arguments make no load."""
-    shortest, _, longest = arguments.value_len.partition("-")
-    if not shortest.isdecimal() or not (longest or shortest).isdecimal() or int(shortest) > int(longest or shortest):
-        raise ValueError(f"--value-len must be N or N-M, not {arguments.value_len!r}")
+    lens = value_lens(arguments.value_len)
     if arguments.read_share >= 1:
         raise ValueError("--read-share must be below 1")
     if arguments.pipeline > SLOTS:
@@ -152,7 +163,7 @@ def load_of(arguments: argparse.Namespace) -> Load:
     Distribution.parse(arguments.access, arguments.keys)
     return Load(
         count=arguments.keys,
-        value_lens=(int(shortest), int(longest or shortest)),
+        value_lens=lens,
         keys=arguments.access,
         rate=arguments.rate,
         read_share=arguments.read_share,
@@ -380,7 +391,7 @@ def draw_latencies(axes: picture.Axes, result: dict[str, Any]) -> None:
             axes.plot(x, worst, "_", color=color, markersize=12, markeredgewidth=2)
     axes.set_xticks(range(len(PHASES)), [f"{phase} the save" for phase in PHASES])
     axes.set_xlim(-0.5, len(PHASES) - 0.5)
-    picture.milliseconds(axes)
+    picture.logarithmic(axes)
     axes.set_ylabel("SET, ms: p50 hollow,\np99 filled, slowest a dash")
 
 

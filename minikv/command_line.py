@@ -43,8 +43,7 @@ minikv's own:
   --snapshot-writes relocate|in-place    what a write does to a record that a snapshot still needs: write it anew
                                          elsewhere (default), or change it and let the kernel copy the page
   --bgsave-preflight warn|refuse|off     what to do before a fork if memory or disk will not do for the snapshot
-  --bgsave-fork loop|thread              who forks: the event loop (default), which stops meanwhile, or a thread; the
-                                         thread is experimental
+  --bgsave-fork thread|loop              who forks: a thread (default), or the event loop, which stops meanwhile
   --bgsave-cpu-share PERCENT             least CPU of a saving child that others want as well; default 25
   --bgsave-stall-timeout SECONDS         kill a saving child that makes no progress; default 60, 0 never
   --rdb-share-blocks auto|no             let a dump share blocks with the one before, on XFS and btrfs; default auto

@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import NamedTuple
 
 from minikv.config import Config
@@ -42,13 +41,13 @@ class Event:
 
     @property
     def average_ms(self) -> float:
-        return fmean(sample.duration_ms for sample in self.samples)
+        return sum(sample.duration_ms for sample in self.samples) / len(self.samples)
 
     @property
     def mean_deviation_ms(self) -> float:
         """Mean absolute deviation of the samples from their average."""
         average_ms = self.average_ms
-        return fmean(abs(sample.duration_ms - average_ms) for sample in self.samples)
+        return sum(abs(sample.duration_ms - average_ms) for sample in self.samples) / len(self.samples)
 
     def period_s(self, now_s: float) -> float:
         """Mean time between samples, from the oldest until now."""

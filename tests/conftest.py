@@ -19,8 +19,8 @@ known; a run under CI never goes without.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
+import math
 import os
 import random
 import re
@@ -28,8 +28,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -38,14 +40,18 @@ pytest.register_assert_rewrite("tests.harness")
 
 from tests.harness import MINIKV, ClientPair, Server  # noqa: E402 (after register_assert_rewrite)
 from tests.harness.certificates import Certificates  # noqa: E402
+from tests.harness.template import Template  # noqa: E402
+from tests.harness.turns import Turns  # noqa: E402
 
 ORACLE_VERSION = "7.0."
 # Each server that a test starts would compile its modules anew, which is half of its start.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+TOO_LATE = "the time of --seconds is over"
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 LOG_OFFSETS = pytest.StashKey[dict[Server, int]]()
 RUNNING = pytest.StashKey[list[Server]]()
+LAST_BEGIN = pytest.StashKey[float]()  # no test begins later
 
 hypothesis.settings.register_profile("quick", max_examples=10, stateful_step_count=30, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", max_examples=50, deadline=None, print_blob=True)
@@ -61,6 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--oracle", default="redis-server", help="the redis-server to compare with")
     group.addoption("--subject", help="test this server instead of minikv (the oracle itself proves the tests)")
     group.addoption("--seed", type=int, help="seed of all random choices; printed at the start of each run")
+    group.addoption("--seconds", type=int, help="leave out the tests that have not begun after this time, and say so")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -69,11 +76,21 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.seed = random.SystemRandom().randrange(2**32)
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = config.option.seed
+    seconds = config.option.seconds
+    config.stash[LAST_BEGIN] = math.inf if seconds is None else time.monotonic() + seconds
+    if told := getattr(config, "workerinput", None):
+        config.stash[LAST_BEGIN] = told["last_begin"]
     if config.getoption("--hypothesis-profile") is None:
         hypothesis.settings.load_profile("quick" if _is_quick(config) else "ci" if IN_CI else "dev")
     if IN_CI and config.option.no_oracle:
         raise pytest.UsageError("--no-oracle is not allowed where CI is set: the comparison with Redis is the point")
     config.stash[RUNNING] = []
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """A process of xdist's takes the time from here: it starts later."""
+    node.workerinput["last_begin"] = node.config.stash[LAST_BEGIN]
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -109,7 +126,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if STARTING & set(getattr(item, "fixturenames", ())):
             item.add_marker("server")
+    items.sort(key=lambda item: not _is_in_slow_file(item))
     _check_oracle(config, items)
+
+
+def _is_in_slow_file(item: pytest.Item) -> bool:
+    """Such a file goes first: one process has all of it, and would be the last to end."""
+    file = item.getparent(pytest.Module)
+    return file is not None and file.get_closest_marker("slow") is not None
 
 
 def _check_oracle(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -135,6 +159,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         skipped = len(terminalreporter.stats.get("skipped", []))
         terminalreporter.section("NOT COMPARED WITH REDIS", red=True, bold=True)
         terminalreporter.line(f"--no-oracle: {skipped} tests were left out; this run says little about compatibility.")
+    late = [report for report in terminalreporter.stats.get("skipped", []) if TOO_LATE in str(report.longrepr)]
+    if late:
+        terminalreporter.section("NOT ALL TESTS WERE RUN", red=True, bold=True)
+        terminalreporter.line(f"--seconds: {len(late)} tests were left out, the first of them {late[0].nodeid}.")
 
 
 # -- tests without servers ---------------------------------------------------------------------------------------------
@@ -168,14 +196,21 @@ sys.addaudithook(GUARD.audit)
 # -- side by side ------------------------------------------------------------------------------------------------------
 
 
+TURNS = Turns(Path(tempfile.gettempdir()) / f"minikv-tests-{os.getuid()}")
+
+
+def is_alone(item: pytest.Item | None) -> bool:
+    return item is not None and item.get_closest_marker("alone") is not None
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """The suite runs in several processes; a test that is `alone` changes the machine, so the others wait for it."""
-    path = Path(tempfile.gettempdir()) / f"minikv-tests-{os.getuid()}.lock"
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH)
-        GUARD.item = item
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    TURNS.take(is_alone(item))
+    GUARD.item = item
+    try:
         return (yield)
+    finally:
+        TURNS.end(keeps=is_alone(nextitem))
 
 
 # -- logs of the servers at a failure ----------------------------------------------------------------------------------
@@ -183,6 +218,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if time.monotonic() > item.config.stash[LAST_BEGIN]:
+        pytest.skip(TOO_LATE)
     item.stash[LOG_OFFSETS] = {server: server.log_size() for server in item.config.stash[RUNNING]}
 
 
@@ -216,10 +253,24 @@ def subject_command(request: pytest.FixtureRequest) -> tuple[str, ...]:
     return tuple(subject.split()) if subject else MINIKV
 
 
+@pytest.fixture(scope="session")
+def _template() -> Iterator[Template]:
+    template = Template()
+    yield template
+    template.close()
+
+
+def _template_of(request: pytest.FixtureRequest, template: Template) -> Template | None:
+    """Who forks the servers of a test or module; None if it asks for programs of their own."""
+    return None if request.node.get_closest_marker("own_interpreter") else template
+
+
 @pytest.fixture
-def start_minikv(request: pytest.FixtureRequest, subject_command: tuple[str, ...]) -> Iterator[StartServer]:
+def start_minikv(
+    request: pytest.FixtureRequest, subject_command: tuple[str, ...], _template: Template
+) -> Iterator[StartServer]:
     """Starts a minikv with settings of its own: `start_minikv(maxclients=5, tcp=True)`; gone when the test ends."""
-    yield from _starter(request.config, subject_command)
+    yield from _starter(request.config, subject_command, _template_of(request, _template))
 
 
 @pytest.fixture
@@ -228,11 +279,13 @@ def start_redis(request: pytest.FixtureRequest, oracle_command: tuple[str, ...])
     yield from _starter(request.config, oracle_command)
 
 
-def _starter(config: pytest.Config, command: tuple[str, ...]) -> Iterator[StartServer]:
+def _starter(
+    config: pytest.Config, command: tuple[str, ...], template: Template | None = None
+) -> Iterator[StartServer]:
     started: list[Server] = []
 
     def start(*, directory=None, tcp=False, environment=None, **settings) -> Server:  # type: ignore[no-untyped-def]
-        server = Server(command, settings, directory=directory, tcp=tcp, environment=environment)
+        server = Server(command, settings, directory=directory, tcp=tcp, environment=environment, template=template)
         started.append(server)
         config.stash[RUNNING].append(server)
         return server.start()
@@ -258,8 +311,10 @@ def fresh_pair(start_minikv: StartServer, start_redis: StartServer) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def _shared_subject(request: pytest.FixtureRequest, subject_command: tuple[str, ...]) -> Iterator[Server]:
-    yield from _shared(request.config, Server(subject_command))
+def _shared_subject(
+    request: pytest.FixtureRequest, subject_command: tuple[str, ...], _template: Template
+) -> Iterator[Server]:
+    yield from _shared(request.config, Server(subject_command, template=_template))
 
 
 @pytest.fixture(scope="session")
@@ -299,7 +354,10 @@ def _emptied(server: Server) -> Server:
 
 @pytest.fixture(scope="module")
 def module_servers(
-    request: pytest.FixtureRequest, subject_command: tuple[str, ...], oracle_command: tuple[str, ...]
+    request: pytest.FixtureRequest,
+    subject_command: tuple[str, ...],
+    oracle_command: tuple[str, ...],
+    _template: Template,
 ) -> Iterator[Callable[..., tuple[Server, Server]]]:
     """Starts both servers with settings that the tests of a module share: `module_servers(requirepass="x")`.
 
@@ -307,16 +365,18 @@ def module_servers(
     """
     with contextlib.ExitStack() as stack:
         starts = [
-            stack.enter_context(contextlib.contextmanager(_starter)(request.config, command))
-            for command in (subject_command, oracle_command)
+            stack.enter_context(contextlib.contextmanager(_starter)(request.config, command, template))
+            for command, template in ((subject_command, _template_of(request, _template)), (oracle_command, None))
         ]
         yield lambda **settings: (starts[0](**settings), starts[1](**settings))
 
 
 @pytest.fixture(scope="module")
-def module_minikv(request: pytest.FixtureRequest, subject_command: tuple[str, ...]) -> Iterator[StartServer]:
+def module_minikv(
+    request: pytest.FixtureRequest, subject_command: tuple[str, ...], _template: Template
+) -> Iterator[StartServer]:
     """Starts a minikv that the tests of a module share."""
-    yield from _starter(request.config, subject_command)
+    yield from _starter(request.config, subject_command, _template_of(request, _template))
 
 
 @pytest.fixture(scope="module")
@@ -355,8 +415,8 @@ def resp2_pair(minikv: Server, oracle: Server) -> Iterator[ClientPair]:
 
 @pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
 def pair(request: pytest.FixtureRequest, minikv: Server, oracle: Server) -> Iterator[ClientPair]:
-    """A connection to each of the shared servers, over RESP2 and RESP3 in turn."""
-    with_either = ClientPair(minikv, oracle, request.param)
+    """A connection to each of the shared servers: over RESP2 in pipelines, over RESP3 command by command."""
+    with_either = ClientPair(minikv, oracle, request.param, pipelined=request.param == 2)
     yield with_either
     with_either.close()
 

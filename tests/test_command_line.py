@@ -316,7 +316,7 @@ def test_a_pid_file_that_cannot_be_written_is_logged(start_minikv: StartServer) 
 def test_systemd_is_told_when_the_server_is_ready(tmp_path: Path, supervised: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(30)
+        manager.settimeout(60)
         options = ["--supervised", supervised, "--port", "0", "--unixsocket", str(tmp_path / "sock")]
         with running(*options, cwd=tmp_path, NOTIFY_SOCKET=str(tmp_path / "notify")):
             assert b"READY=1\n" in manager.recv(1000)

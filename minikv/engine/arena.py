@@ -907,6 +907,7 @@ class Arena:
         item: uint32_t
         store_number: uint32_t
         heap: cython.pointer[Heap]
+        self.clone.hidden_count = self.clone.ready_count = 0  # the landing of the snapshot before holds records by now
         self.snapshot_is_open = True
         self.relocating = relocate
         memset(self.progress, 0, PROGRESS_WORDS * 8)
@@ -932,7 +933,6 @@ class Arena:
         base: Bytes
         marks: Bytes
         number: uint32_t
-        self.clone.hidden_count = self.clone.ready_count = 0
         while count > 1 and count > self._free_segments():
             count //= 2
         first = self._find_free(count)

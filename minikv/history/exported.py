@@ -1,4 +1,6 @@
-"""Keys on their way from one process to another: for each its name, its expiry and its value as DUMP has it.
+"""What goes from one process to another: a question's words, and keys with their expiry and value as DUMP has it.
+
+Of each word: bytes 8 B LE | word. Of each key:
 
 bytes of the key 8 B LE | expiry, Unix ms, 0 for none 8 B LE | bytes of the payload 8 B LE | key | payload
 """
@@ -10,6 +12,26 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 HEAD = struct.Struct("<QqQ")
+
+
+WORD = struct.Struct("<Q")
+
+
+def write_words(out: BinaryIO, words: Iterable[bytes]) -> None:
+    for word in words:
+        out.write(WORD.pack(len(word)))
+        out.write(word)
+
+
+def read_words(data: bytes) -> list[bytes]:
+    """What was written, whole."""
+    words, at = [], 0
+    while at < len(data):
+        start = at + WORD.size
+        (length,) = WORD.unpack_from(data, at)
+        at = start + length
+        words.append(data[start:at])
+    return words
 
 
 class Exported(NamedTuple):

@@ -7,8 +7,11 @@
              origins: database 8 B, origin 8 B (-1: empty) each
              fences: the first hash of each block
              CRC-64 of all before it
-    blocks   of 4096 B: 255 entries (hash of database and key 8 B; offset of the operation << 2 | what it does 8 B),
-             by hash, then offset; CRC-64 of them 8 B, 0 8 B
+    blocks   of 4096 B: 170 entries (hash of database and key 8 B; offset of the operation << 2 | what it does 8 B;
+             CRC-64 of its bytes 8 B), by hash, then offset; CRC-64 of them 8 B, 0 8 B
+
+The checksum of an operation tells whether the file still has what it had when the index was made: whoever reads single
+operations does not read the file's own checksum.
 
 All numbers are little endian. An index whose digest or size is not that of the file is stale, one whose checksums are
 wrong is damaged; both are made again from the file. Different keys may have one hash: what is found must be compared.
@@ -19,6 +22,7 @@ from __future__ import annotations
 import os
 
 import cython
+from cython.cimports.cpython.buffer import PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.libc.stdlib import free, qsort, realloc
@@ -31,11 +35,12 @@ from cython.cimports.posix.fcntl import O_RDONLY
 from cython.cimports.posix.fcntl import open as open_file
 from cython.cimports.posix.unistd import close, pread
 
-MAGIC = b"MKVIDX01"
+MAGIC = b"MKVIDX02"
 SUFFIX = ".idx"
 BLOCK_LEN = cython.declare(uint64_t, 4096)
-BLOCK_ENTRIES = cython.declare(uint64_t, 255)
-ENTRY_LEN = cython.declare(uint64_t, 16)
+BLOCK_ENTRIES = cython.declare(uint64_t, 170)
+ENTRY_WORDS = cython.declare(uint64_t, 3)
+ENTRY_LEN = cython.declare(uint64_t, 24)
 HEAD_WORDS = cython.declare(uint64_t, 7)
 FIRST_READ = cython.declare(uint64_t, 4096)
 ENTRIES_FIRST = cython.declare(uint64_t, 1024)
@@ -78,11 +83,35 @@ class Indexer(Operations):
             begin = self._delta_at
         self._entries[self._count].hash = place_hash(self._number, key, key_len)
         self._entries[self._count].place = begin << 2 | cython.cast(uint64_t, op)
+        self._entries[self._count].sum = end
         self._count += 1
         return 0
 
-    def encoded(self, digest: uint64_t, nbytes: uint64_t, origins: dict) -> bytes:
-        """The bytes of the index file. origins: as of Head."""
+    def record_end(self, offset: uint64_t) -> cython.int:
+        self._entries[self._count - 1].sum = offset
+        return Operations.record_end(self, offset)
+
+    def _sum_up(self, data: ConstBytes, length: uint64_t) -> cython.int:
+        """Put checksums in the place of ends."""
+        number: uint64_t
+        begin: uint64_t
+        for number in range(self._count):
+            begin = self._entries[number].place >> 2
+            if not begin <= self._entries[number].sum <= length:
+                raise ValueError("an operation lies beyond the end of its file")
+            self._entries[number].sum = crc64(0, data + begin, self._entries[number].sum - begin)
+        return 0
+
+    def encoded(self, digest: uint64_t, file: object, origins: dict) -> bytes:
+        """The bytes of the index of this file, whose bytes are given; once. origins: as of Head."""
+        nbytes: uint64_t
+        view: cython.Py_buffer
+        PyObject_GetBuffer(file, cython.address(view), PyBUF_SIMPLE)
+        try:
+            nbytes = view.len
+            self._sum_up(cython.cast(ConstBytes, view.buf), nbytes)
+        finally:
+            PyBuffer_Release(cython.address(view))
         blocks: uint64_t = (self._count + BLOCK_ENTRIES - 1) // BLOCK_ENTRIES
         pairs: uint64_t = len(origins)
         head_len: uint64_t = 8 * (HEAD_WORDS + 2 * pairs + blocks + 1)
@@ -134,7 +163,7 @@ def compare_entries(one: cython.p_const_void, other: cython.p_const_void) -> cyt
 def find(path: str, digest: uint64_t, nbytes: uint64_t, hashes: tuple) -> tuple | None:
     """(origins, places of the first hash, of the second ...) of an index; None if it is missing, stale or damaged.
 
-    A place is the offset of an operation << 2 | what it does; they come in the file's order.
+    A place is a pair: the offset of an operation << 2 | what it does, its checksum. They come in the file's order.
     """
     name: bytes = os.fsencode(path)
     fd: cython.int = open_file(PyBytes_AS_STRING(name), O_RDONLY | O_CLOEXEC)
@@ -201,6 +230,7 @@ def find_hash(
     high: uint64_t = blocks
     middle: uint64_t
     number: uint64_t
+    at: uint64_t
     places: list = []
     # The first block whose first hash is not below; equal ones may begin at the end of that before it.
     while low < high:
@@ -214,10 +244,13 @@ def find_hash(
     while low < blocks and fences[low] <= hash_:
         if pread(fd, block, BLOCK_LEN, head_len + low * BLOCK_LEN) != cython.cast(cython.Py_ssize_t, BLOCK_LEN):
             return None
-        if block[2 * BLOCK_ENTRIES] != crc64(0, cython.cast(Bytes, cython.address(block[0])), 16 * BLOCK_ENTRIES):
+        if block[ENTRY_WORDS * BLOCK_ENTRIES] != crc64(
+            0, cython.cast(Bytes, cython.address(block[0])), ENTRY_LEN * BLOCK_ENTRIES
+        ):
             return None
         for number in range(BLOCK_ENTRIES):
-            if block[2 * number] == hash_ and block[2 * number + 1] != ~cython.cast(uint64_t, 0):
-                places.append(block[2 * number + 1])
+            at = ENTRY_WORDS * number
+            if block[at] == hash_ and block[at + 1] != ~cython.cast(uint64_t, 0):
+                places.append((block[at + 1], block[at + 2]))
         low += 1
     return places

@@ -7,6 +7,7 @@ count are read, and carried out in a keyspace of their own.
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,12 +23,14 @@ from minikv.history.operations import OP_DEL, OP_RECORD, OperationList
 from minikv.history.writing import encoded_record
 from minikv.keyspace.database import Keyspace
 from minikv.rdb import format as rdb_format
+from minikv.rdb.crc64 import checksum
 from minikv.rdb.payload import seal
 from minikv.rdb.reader import RdbReader
 
 STEP_BYTES = 64 << 10
 
 Origins = Mapping[int, int | None]
+Place = tuple[int, int]  # in a file's index: offset << 2 | what it does, and checksum of an operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def type_word(rdb_type: int) -> str:
     return rdb_format.TYPE_NAMES.get(rdb_type, "none").partition(" ")[0].removesuffix("_2")
 
 
-def find_in(history: History, point: Point, hashes: tuple[int, ...]) -> tuple[Origins, list[list[int]]]:
+def find_in(history: History, point: Point, hashes: tuple[int, ...]) -> tuple[Origins, list[list[Place]]]:
     """The origins of a point's databases, and the places of keys in its file, whose index may be made. HistoryError."""
     path = f"{history.directory}/{point.file}{SUFFIX}"
     found = find(path, point.digest, point.nbytes, hashes)
@@ -69,7 +72,7 @@ def find_in(history: History, point: Point, hashes: tuple[int, ...]) -> tuple[Or
         finally:
             os.close(fd)
     assert found is not None
-    return cast(Origins, found[0]), cast("list[list[int]]", list(found[1:]))
+    return cast(Origins, found[0]), cast("list[list[Place]]", list(found[1:]))
 
 
 def make_index(history: History, point: Point) -> bytes:
@@ -81,7 +84,8 @@ def make_index(history: History, point: Point) -> bytes:
         scan(path, indexer)
     except RdbError as error:
         raise history.damage(point, str(error)) from error
-    return indexer.encoded(point.digest, point.nbytes, read_head(path).origins)
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        return indexer.encoded(point.digest, view, read_head(path).origins)
 
 
 def write_index(path: str, data: bytes) -> None:
@@ -114,11 +118,11 @@ def operations_back(history: History, point: Point, database: int, key: bytes) -
         database = origin
 
 
-def read_operations(history: History, point: Point, database: int, places: Iterable[int]) -> list[Operation]:
-    """The operations at these places of a file. HistoryError."""
+def read_operations(history: History, point: Point, database: int, places: Iterable[Place]) -> list[Operation]:
+    """The operations at these places of a file, which must have their checksums. HistoryError."""
     found: list[Operation] = []
     with opened(history, point) as fd:
-        for place in places:
+        for place, wanted in places:
             at = place >> 2
 
             def receive(
@@ -137,7 +141,18 @@ def read_operations(history: History, point: Point, database: int, places: Itera
                 del found[before + 1 :]
             except RdbError as error:
                 raise history.damage(point, str(error)) from error
+            if len(found) == before or sum_of(fd, at, found[before].end) != wanted:
+                raise history.damage(point, f"the operation at offset {at} is not what it was")
     return found
+
+
+def sum_of(fd: int, begin: int, end: int) -> int:
+    """The checksum of a part of a file."""
+    crc = 0
+    while begin < end and (piece := os.pread(fd, min(STEP_BYTES, end - begin), begin)):
+        crc = checksum(piece, crc)
+        begin += len(piece)
+    return crc
 
 
 @contextlib.contextmanager

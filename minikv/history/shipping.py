@@ -164,7 +164,7 @@ def push(history: History, store: Store, start: Callable[[int, int], Progress]) 
     nbytes = sum(point.nbytes for point in wanted)
     progress = start(len(wanted), nbytes)
     for point in wanted:
-        history.check_file(point)
+        history.check_file(point, contents=True)  # the copy may be all that is left one day
         store.put(history.path(point), point.file, progress)
     if there is None or there.points != history.points:
         with tempfile_of(history) as path:

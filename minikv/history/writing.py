@@ -49,9 +49,10 @@ def save_keyspace(
     *,
     aux: bytes = b"",
     operations: bytes = b"",
+    time_ms: int = 0,
     like: str = "",
 ) -> Written:
-    """A dump of the keyspace, which replaces a file of that name once it is complete. SaveError.
+    """A dump of the keyspace, which replaces a file of that name once it is complete. time_ms: 0 for now. SaveError.
 
     like: a dump to share blocks with, if it is one of minikv's that is prepared for it.
     """
@@ -61,6 +62,7 @@ def save_keyspace(
         functions=tuple(functions),
         used_memory=keyspace.used_bytes,
         has_field_ttls=keyspace.has_field_ttls,
+        time_ms=time_ms,
         aux=aux,
         operations=operations,
         share_blocks=bool(like),

@@ -40,6 +40,7 @@ class SaveSettings:
     functions: tuple[bytes, ...] = ()  # libraries, as strings of the format
     used_memory: int = 0  # bytes, for the AUX field
     has_field_ttls: bool = False  # fields of hashes expire
+    time_ms: int = 0  # of the data, in Unix ms; 0: now
     fields: bytes = b""  # further AUX fields, encoded
     share_blocks: bool = False  # with the dump before, if the file system can
     dump_before: str = ""  # its path, if it is not the one that the save replaces
@@ -75,7 +76,7 @@ class SaveSettings:
         fields = (
             ("redis-ver", REDIS_VERSION),
             ("redis-bits", 64),
-            ("ctime", int(time.time())),
+            ("ctime", self.time_ms // 1000 or int(time.time())),
             ("used-mem", self.used_memory),
             ("aof-base", 0),
             ("minikv-ver", minikv.__version__),

@@ -323,9 +323,9 @@ class Interpreter:
     @cython.cfunc
     @cython.exceptval(check=False)
     def collect(self) -> cython.void:
-        """After a script: free something now and then, all after a large one."""
+        """After a script: free something now and then, all after a large one, or the next would find too little."""
         self.runs += 1
-        if self.memory.used > LARGE_BYTES:
+        if self.memory.used > LARGE_BYTES or self.memory.used > self.memory.limit // 2:
             lua_gc(self.L, LUA_COLLECT, 0)
         elif self.runs >= RUNS_PER_STEP:
             self.runs = 0

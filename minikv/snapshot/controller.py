@@ -36,6 +36,7 @@ from minikv.saving import fork, heap, interposed, temp_file
 from minikv.saving.save_job import SaveJob
 from minikv.saving.settings import ChildSettings, SaveSettings
 from minikv.snapshot import preflight
+from minikv.snapshot.compactor import Compactor
 from minikv.snapshot.cost import SnapshotCost, format_end, format_failure
 from minikv.snapshot.cost_meter import ReadRollup
 from minikv.snapshot.history import FULL, Entry, History
@@ -98,6 +99,7 @@ class SnapshotController:
         self._progress = Progress(keyspace.snapshot_progress)
         self._forking = False  # the thread has not said yet that the child of `_running` is there
         self._counts_forks = overcommit.read_mode() == overcommit.STRICT  # the kernel promises each child its memory
+        self._warned = False  # of the overcommit mode, at the last save
         self._listening = False  # the loop notices when it says so
         self._hide: Callable[[], int] | None = (
             None  # from children, what has come since the last time; None: nothing is
@@ -106,8 +108,11 @@ class SnapshotController:
         self.history = History()
         self.status = SaveStatus(log, clock, monotonic)
         self.points = Points(config, keyspace, log)
+        self.compactor = Compactor(config, log, self.points, monotonic=monotonic)
         self.loader = Loader(config, keyspace, log, self.points, clock=clock)
         config.on_change("snapshot-mode", self._mode_changed)
+        for name in ("history-keep", "history-max-bytes"):
+            config.on_change(name, lambda _: self.compactor.ask())
         self.scheduled = False
 
     # -- what others ask
@@ -149,6 +154,7 @@ class SnapshotController:
 
     def _mode_changed(self, mode: object) -> None:
         if mode == FULL:
+            self.compactor.kill()
             self.points.close()
 
     def call_on_change(self, function: Callable[[], None]) -> None:
@@ -268,6 +274,7 @@ class SnapshotController:
             self._needs(plan) if self._config.bgsave_preflight != "off" else None,
             directory=self._config.dir if plan is None else self.points.directory,
             needs_disk=output is None or not output.is_pipe,
+            warn=cause == BY_HAND,
         )
         # It takes a while to ask the kernel: after the fork, in a thread, if nothing depends on the answer.
         later = in_thread and self._loop is not None and self._config.bgsave_preflight != "refuse"
@@ -357,12 +364,17 @@ class SnapshotController:
         return self._not_started(cause, f"Can't save in background: fork: {reason}", f"fork refused: {reason}")
 
     def _preflight(
-        self, needs: Callable[[], Estimate] | None, *, directory: str, needs_disk: bool = True
+        self, needs: Callable[[], Estimate] | None, *, directory: str, needs_disk: bool = True, warn: bool = True
     ) -> Finding | None:
-        """Whether the snapshot will fit; None if the preflight is off. Any thread may ask."""
+        """Whether the snapshot will fit; None if the preflight is off. Any thread may ask.
+
+        warn: of the overcommit mode; otherwise only if this is news, for there may be a save each second.
+        """
         self._counts_forks = overcommit.read_mode() == overcommit.STRICT
-        if (warning := overcommit.warning()) is not None:
+        warning = overcommit.warning()
+        if warning is not None and (warn or not self._warned):
             self._log.warning(warning)
+        self._warned = warning is not None
         if needs is None:
             self.finding = None
             return None
@@ -438,6 +450,8 @@ class SnapshotController:
     def cron(self, now: float) -> None:
         """Ten times a second: follow the child, or start the save that is due. now: on the monotonic clock."""
         running = self._running
+        if self.points.is_open:
+            self.compactor.cron(base_is_written=running is not None and running.before.kind != LAYER)
         if running is None:
             self._start_what_is_due(now)
         elif self._end_fork() and not self._reap():

@@ -1,7 +1,8 @@
 """Questions about a history, each answered by a process of its own: the event loop does not wait for files.
 
 The process is a new interpreter (spawned by vfork, which copies nothing of the server) that runs
-tools/history_replies.py. What it writes goes to memory that has no name, and is read when it has ended.
+tools/history_replies.py. Its question is its standard input, since keys may be longer than an argument, and have any
+bytes. What it writes goes to memory that has no name, and is read when it has ended.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import os
 import subprocess
 import sys
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from minikv.errors import HistoryError
+from minikv.history.exported import write_words
 
 if TYPE_CHECKING:
     from minikv.config import Config
@@ -45,13 +47,13 @@ class Questions:
         if len(self._running) >= MOST_AT_ONCE:
             raise HistoryError(f"{MOST_AT_ONCE} questions about the history are being answered; ask again later")
         script = ASKER.format(path=[os.path.abspath(path) for path in sys.path])
-        command = [sys.executable, "-c", script, os.path.abspath(self.directory), *map(os.fsdecode, words)]
+        command = [sys.executable, "-c", script, os.path.abspath(self.directory)]
 
         def ended(output: int, error: str) -> None:
             self._running.discard(question)
             on_answer(output, error)
 
-        question = Question(loop, command, ended)
+        question = Question(loop, command, words, ended)
         self._running.add(question)
 
     def close(self) -> None:
@@ -60,19 +62,35 @@ class Questions:
             question.kill()
 
 
+@contextlib.contextmanager
+def memory_of(words: Iterable[bytes]) -> Iterator[int]:
+    """A descriptor from which a process reads words. OSError."""
+    fd = os.memfd_create("question", os.MFD_CLOEXEC)
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            write_words(file, words)
+        os.lseek(fd, 0, os.SEEK_SET)
+        yield fd
+    finally:
+        os.close(fd)
+
+
 class Question:
     """One process."""
 
-    def __init__(self, loop: AbstractEventLoop, command: Sequence[str], on_answer: OnAnswer) -> None:
+    def __init__(
+        self, loop: AbstractEventLoop, command: Sequence[str], words: Iterable[bytes], on_answer: OnAnswer
+    ) -> None:
         self._loop = loop
         self._on_answer = on_answer
         self._output = os.memfd_create("answer", os.MFD_CLOEXEC)
         self._errors = os.memfd_create("errors", os.MFD_CLOEXEC)
         self._pidfd = -1
         try:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=self._output, stderr=self._errors, start_new_session=True
-            )
+            with memory_of(words) as question:
+                self._process = subprocess.Popen(
+                    command, stdin=question, stdout=self._output, stderr=self._errors, start_new_session=True
+                )
         except OSError:
             os.close(self._output)
             os.close(self._errors)

@@ -101,8 +101,8 @@ PRUNE = """\
 Take points away. What is left can be restored as before: layers are merged, and the oldest point becomes a base.
 
   --keep RULES      pairs of a unit and a number: 'last 10 hourly 24 daily 30 monthly 12' keeps the last ten points,
-                    the newest of each of the last 24 hours that have one, of 30 days, of 12 months. Units: minutely,
-                    hourly, daily, weekly, monthly, yearly
+                    the newest of each of the last 24 hours that have one, of 30 days, of 12 months. Units: secondly,
+                    minutely, hourly, daily, weekly, monthly, yearly
   --before POINT    all that are older
   --max-bytes SIZE  the oldest, until the files take no more than SIZE (such as 10gb)"""
 
@@ -422,7 +422,8 @@ def restore(options: argparse.Namespace, out: TextIO) -> int:
         keys, nbytes = copy_base(history, point, options)
     else:
         keyspace, functions = compaction.keyspace_at(history, point, steps_of(options))
-        written = save_keyspace(keyspace, options.target, functions, like=history.path(history.path_to(point)[0]))
+        base = history.path(history.path_to(point)[0])
+        written = save_keyspace(keyspace, options.target, functions, time_ms=point.time_ms, like=base)
         keys, nbytes = written.keys, written.nbytes
     out.write(f"{options.target}: point {point.id} of {text_of(point.time_ms)}, {keys:,} keys, {bytes_text(nbytes)}\n")
     return GOOD

@@ -1,10 +1,14 @@
 """What SNAPSHOT LIST, GET, DIFF, VERIFY and RESTORE need of a history, in a process of its own beside the server.
 
-    python -c "..." DIRECTORY RESP list COUNT
-                                   get DATABASE KEY POINT
-                                   diff COUNT PATTERN A B
-                                   verify
-                                   export DATABASE POINT "match" PATTERN  or  "keys" KEY ...
+    python -c "..." DIRECTORY
+
+The question comes from standard input, as words (history/exported.py):
+
+    RESP list COUNT
+         get DATABASE KEY POINT
+         diff COUNT PATTERN A B
+         verify
+         export DATABASE POINT "match" PATTERN  or  "keys" KEY ...
 
 The reply goes to standard output, ready to be sent; of `export` it is the keys with their values (history/exported.py).
 An error is one line of standard error, and exit code 1.
@@ -21,7 +25,7 @@ from typing import BinaryIO
 from minikv.errors import HistoryError, MinikvError
 from minikv.history.chain import ANY_DATABASE, NEVER_MS, STEP_BYTES, History, text_of
 from minikv.history.compaction import keyspace_at
-from minikv.history.exported import Exported, write_keys
+from minikv.history.exported import Exported, read_words, write_keys
 from minikv.history.looking import changes_between, payload_of, type_word, value_at
 from minikv.history.manifest import Point, as_hex
 from minikv.keyspace.glob import glob_match
@@ -33,11 +37,11 @@ from minikv.tools.visitor import Record, Visitor, VisitorTarget
 
 
 def main() -> int:
-    """Answer the question of this process's command line; the exit code."""
-    directory, resp, command, *words = (os.fsencode(word) for word in sys.argv[1:])
+    """Answer the question; the exit code."""
+    resp, command, *words = read_words(sys.stdin.buffer.read())
     out = open(1, "wb", closefd=False)  # noqa: SIM115  (for as long as the process)
     try:
-        history = History.open(os.fsdecode(directory))
+        history = History.open(sys.argv[1])
         if command == b"export":
             export(history, words, out)
         else:

@@ -16,10 +16,10 @@ from hashlib import blake2b
 from minikv.errors import HistoryError, RdbError
 from minikv.history import manifest
 from minikv.history.chain import History, text_of
-from minikv.history.compaction import keyspace_at
+from minikv.history.compaction import COMPACT_LOCK, keyspace_at
 from minikv.history.head import Head
 from minikv.history.layer_target import LayerTarget
-from minikv.history.manifest import BASE, LAYER, MANIFEST, TEMPORARY, Point
+from minikv.history.manifest import BASE, LAYER, MANIFEST, MANIFEST_LOCK, TEMPORARY, Point
 from minikv.history.writing import name_of, removal, save_keyspace, selected
 from minikv.keyspace.database import Keyspace
 from minikv.rdb import format as rdb_format
@@ -30,6 +30,7 @@ from minikv.tools.visitor import Record, VisitorTarget
 
 FEWEST_DATABASES = 16
 SERVER_LOCK = "lock"
+LEFT_BY_A_CRASH = {MANIFEST_LOCK, MANIFEST + TEMPORARY, SERVER_LOCK, COMPACT_LOCK}  # before there is a manifest
 BASE_SHARE = 2  # a dump of which one key in two has changed becomes a base
 
 Key = tuple[int, bytes]
@@ -48,7 +49,7 @@ def import_dumps(directory: str, paths: Sequence[str], say: Callable[[str], obje
     """Add a point for each dump, in the order of their times. HistoryError, RdbError, SaveError, OSError."""
     dumps = sorted((time_of(path), path) for path in paths)
     if not os.path.lexists(os.path.join(directory, MANIFEST)):
-        if os.path.isdir(directory) and os.listdir(directory):
+        if os.path.isdir(directory) and set(os.listdir(directory)) - LEFT_BY_A_CRASH:
             raise HistoryError(f"{directory}: not empty, and no history")
         manifest.create(directory)
     with unused(directory):
@@ -175,7 +176,7 @@ def add(
     with tempfile.TemporaryDirectory(suffix=TEMPORARY, dir=history.directory) as directory:
         made = os.path.join(directory, file)
         operations = removals(removed) if kind == LAYER else b""
-        written = save_keyspace(keyspace, made, functions, aux=head, operations=operations)
+        written = save_keyspace(keyspace, made, functions, aux=head, operations=operations, time_ms=time_ms)
         os.rename(made, os.path.join(history.directory, file))
         manifest.sync(history.directory)
     return Point(

@@ -94,6 +94,15 @@ def test_get_looks_into_the_clients_database(server: Server) -> None:
         assert ask(client, "GET", "a", "AT", 1) is None
 
 
+def test_keys_may_have_any_bytes_and_any_length(client: redis.Redis) -> None:
+    for key in (b"a\0b", b"\xff\xfe\n", b"k" * 3_000_000):
+        assert ask(client, "GET", key) is None
+    words = [word for number in range(40) for word in ("KEY", f"{number}" * 100_000, "KEY", f"many:{number}")]
+    assert ask(client, "RESTORE", 5, *words) == 40
+    assert ask(client, "RESTORE", 5, "MATCH", b"\0*") == 0
+    assert ask(client, "DIFF", 1, 2, "MATCH", b"\0") == []
+
+
 def test_diff_gives_what_layers_did(client: redis.Redis) -> None:
     assert ask(client, "DIFF", 3, 4) == [
         [b"emptied", 3, None, None],
@@ -189,6 +198,11 @@ def test_restore_wakes_clients_and_tells_observers(client: redis.Redis, server: 
         (("GET", "k", "AT", "1999-01-01"), "the history begins at"),
         (("GET", "k", "AT"), "syntax error"),
         (("GET", "k", "BEFORE", 1), "syntax error"),
+        (("GET", "k", "AT", b"1\0"), "neither an ID nor a time"),
+        (("GET", "k", "AT", b"\xff"), "neither an ID nor a time"),
+        (("GET", "k", "AT", ""), "neither an ID nor a time"),
+        (("GET", "k", "AT", "0"), "no point 0: the history has 1 to 5"),
+        (("GET", "k", "AT", "9" * 20), "neither an ID nor a time"),
         (("DIFF", 2, 1), "point 2 is newer than 1"),
         (("DIFF", 1, 2, "COUNT", 0), "syntax error"),
         (("DIFF", 1, 2, "COUNT"), "syntax error"),

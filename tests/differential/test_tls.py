@@ -224,7 +224,7 @@ def test_ports_are_exchanged_as_in_redis(servers: Servers, ports: list[int], cer
 def test_redis_cli_and_redis_benchmark(ports: list[int], certificates: Certificates) -> None:
     for port in ports:
         common = ["-p", str(port), *certificates.cli_arguments()]
-        got = subprocess.run(["redis-cli", *common, "ECHO", "hello"], capture_output=True, check=True, timeout=20)
+        got = subprocess.run(["redis-cli", *common, "ECHO", "hello"], capture_output=True, check=True, timeout=60)
         assert got.stdout == b"hello\n"
         load = ["-t", "set,get,lpush", "-n", "500", "-c", "20", "-P", "5", "--csv"]
         subprocess.run(["redis-benchmark", *common, *load], capture_output=True, check=True, timeout=60)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.fault.test_clients import MB, connected_clients, open_descriptors, reset
 from tests.harness import Server, WireClient, encode, wait_until
+from tests.harness.wire import TIMEOUT_S
 
 StartServer = Callable[..., Server]
 
@@ -89,7 +90,7 @@ def test_a_client_that_waits_and_sends_without_end_is_not_read_from(start_minikv
         for _ in range(20):
             server.barrier()
         assert server.rss_bytes() - before < 120 * MB
-        client.socket.settimeout(20)
+        client.socket.settimeout(TIMEOUT_S)
         server.call("ZADD k 1 a")
         assert client.read() == b"*3\r\n$1\r\nk\r\n$1\r\na\r\n$1\r\n1\r\n"
         assert client.read() == b"$10000\r\n%b\r\n" % (b"x" * 10_000)

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.harness import ClientPair, Server, WireClient, encode, parse, split, wait_until
+from tests.harness.wire import TIMEOUT_S
 
 MB = 1 << 20
 StartServer = Callable[..., Server]
@@ -111,7 +112,7 @@ def test_a_client_that_does_not_read_is_not_read_from(start_minikv: StartServer)
         for _ in range(20):
             server.barrier()
         assert server.rss_bytes() - before < 100 * MB
-        client.socket.settimeout(20)
+        client.socket.settimeout(TIMEOUT_S)
         if asked < 2000:  # the socket took only a part of the last request: the rest is not sent
             asked -= 1
         for _ in range(min(asked, 300)):
@@ -137,7 +138,7 @@ def test_the_output_limit_closes_a_client_that_does_not_read(start_minikv: Start
     with server.connect() as deaf:
         assert deaf.call("PING") == b"+PONG\r\n"
         deaf.send_raw(encode("GET big") * 10)
-        wait_until(lambda: connected_clients(server) == 1, "the client that does not read is closed", 10)
+        wait_until(lambda: connected_clients(server) == 1, "the client that does not read is closed")
         assert len(deaf.read_until_closed()) < 10 * size
     assert server.call("PING") == b"+PONG\r\n"
 
@@ -229,7 +230,7 @@ def test_an_idle_client_is_closed_after_timeout(start_minikv: StartServer) -> No
             assert busy.call("PING") == b"+PONG\r\n"
             return idle.read_available()[1]
 
-        wait_until(idle_is_closed, "the idle client is closed", 6)
+        wait_until(idle_is_closed, "the idle client is closed")
         assert partial.read_until_closed() == b""
         assert busy.call("PING") == b"+PONG\r\n"
 

@@ -28,7 +28,7 @@ MEMBERS = {"small": 5, "medium": 300, "large": 1200}  # a packed, a chunked and 
 
 @pytest.fixture
 def server(start_minikv: StartServer) -> Server:
-    started: Server = start_minikv(bgsave_fork="thread")
+    started: Server = start_minikv()
     assert started.info("persistence")["minikv_fork_mode"] == "thread"
     return started
 
@@ -235,11 +235,28 @@ def test_writes_in_place_stop_the_loop_for_the_fork(server: Server, start_minikv
     server.call("CONFIG SET snapshot-writes in-place")
     assert server.info("persistence")["minikv_fork_mode"] == "loop"
     server.call("SET a b")
+    server.call("CONFIG SET rdb-key-save-delay 2000000")  # the child is there for a while
     begin(server, 50)
     assert server.children(), "the child is there when BGSAVE has its reply"
     server.call("SET a c")
     wait_for_save(server)
     assert load_dump(start_minikv(), server) == {0: {b"a": (b"b", -1)}}
+
+
+def test_a_fork_of_the_loop_has_what_was_written_while_the_thread_forked(
+    server: Server, start_minikv: StartServer
+) -> None:
+    server.call("SET a b")
+    begin(server)
+    with server.connect() as client:
+        pipeline(client, [["SET", f"key:{n}", f"{n}" * 1000] for n in range(100)])
+    release(server)
+    wait_for_save(server)
+    expected = contents(server)
+    server.call("CONFIG SET snapshot-writes in-place")
+    assert server.call("BGSAVE") == STARTED
+    wait_for_save(server)
+    assert load_dump(start_minikv(), server) == expected
 
 
 def test_save_after_save_under_writes(server: Server, start_minikv: StartServer, rng: random.Random) -> None:

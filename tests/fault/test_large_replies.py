@@ -48,6 +48,7 @@ LARGE = {
 }
 
 
+@pytest.mark.own_interpreter
 @pytest.mark.parametrize("request_", LARGE.values(), ids=LARGE.keys())
 @pytest.mark.parametrize("reads", [True, False], ids=["read", "unread"])
 def test_a_large_reply_costs_its_bytes_once_and_none_afterwards(
@@ -102,6 +103,7 @@ def test_a_transaction_that_turns_replies_off_and_on(fresh_pair: Callable[..., C
     )
 
 
+@pytest.mark.own_interpreter
 def test_the_output_limit_is_looked_at_while_a_reply_is_made(start_minikv: StartServer) -> None:
     """A transaction of 400 MB of replies to a client that may hold 8 MB."""
     server = start_minikv(tcp=True, client_output_buffer_limit=["normal", "8mb", "0", "0"])

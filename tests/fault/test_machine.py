@@ -11,7 +11,14 @@ import pytest
 
 from tests.harness import Server, wait_until
 from tests.harness.dataset import background_save, pipeline
-from tests.harness.machine import MemoryGroup, committed_left, memory_group, overcommit_memory, small_disk
+from tests.harness.machine import (
+    MemoryGroup,
+    committed_left,
+    memory_group,
+    overcommit_memory,
+    small_disk,
+    with_strict_overcommit,
+)
 from tests.harness.saving import STARTED, temp_files, wait_for_end
 
 pytestmark = pytest.mark.alone
@@ -52,10 +59,7 @@ def test_modes_0_and_1_promise_more_than_there_is(start_minikv: StartServer, mod
 
 
 def test_mode_2_gets_an_arena_that_fits_with_its_fork(start_minikv: StartServer) -> None:
-    with overcommit_memory(2):
-        if committed_left() < 3 * GB:
-            pytest.skip("too little memory is left to promise on this machine")
-        server = start_minikv()
+    def scenario(server: Server) -> None:
         fill(server, 5 * MB)
         background_save(server)
         fields = server.info()
@@ -65,13 +69,13 @@ def test_mode_2_gets_an_arena_that_fits_with_its_fork(start_minikv: StartServer)
         assert reserved < int(fields["minikv_preflight_commit_needed"]) < reserved * 1.1 + 200 * MB
         assert int(fields["minikv_preflight_commit_left"]) > int(fields["minikv_preflight_commit_needed"])
 
+    with_strict_overcommit(start_minikv, scenario, least_bytes=3 * GB)
+
 
 def test_mode_2_refuses_the_fork_of_a_larger_one(start_minikv: StartServer) -> None:
     """Refused by the kernel, and foretold by the preflight, which can refuse it before."""
-    with overcommit_memory(2):
-        if (left := committed_left()) < 4 * GB:
-            pytest.skip("too little memory is left to promise on this machine")
-        server = start_minikv(arena_size=left * 11 // 20)
+
+    def scenario(server: Server) -> None:
         server.call("SET a 1")
         reply = server.call("BGSAVE")
         assert reply == b"-ERR Can't save in background: fork: Cannot allocate memory\r\n"
@@ -88,6 +92,8 @@ def test_mode_2_refuses_the_fork_of_a_larger_one(start_minikv: StartServer) -> N
         assert server.call("SET b 2") == b"+OK\r\n"
         assert server.call("SAVE") == b"+OK\r\n"
         assert server.info("persistence")["rdb_last_bgsave_status"] == "ok"
+
+    with_strict_overcommit(lambda: start_minikv(arena_size=committed_left() * 11 // 20), scenario, least_bytes=4 * GB)
 
 
 # -- a control group with little memory

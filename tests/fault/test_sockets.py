@@ -53,7 +53,7 @@ def voluntary_switches(server: Server) -> int:
 def wait_for_sleep(server: Server) -> None:
     """Until the server has slept several times: it does not if the kernel reports again and again what it ignores."""
     before = voluntary_switches(server)
-    wait_until(lambda: voluntary_switches(server) >= before + 3, "the server sleeps", 5)
+    wait_until(lambda: voluntary_switches(server) >= before + 3, "the server sleeps")
 
 
 def half_close(client: WireClient) -> None:
@@ -310,6 +310,7 @@ def test_without_descriptors_newcomers_wait_and_nobody_else_notices(start_minikv
         assert late.call("PING") == b"+PONG\r\n"
 
 
+@pytest.mark.own_interpreter
 def test_thousands_come_and_go_and_nothing_stays(start_minikv: StartServer, rng: random.Random) -> None:
     server = start_minikv(tcp=True)
     server.call(("SET", "big", b"x" * MB))
@@ -337,6 +338,7 @@ def test_thousands_come_and_go_and_nothing_stays(start_minikv: StartServer, rng:
     assert "Traceback" not in server.log()
 
 
+@pytest.mark.own_interpreter
 def test_many_idle_clients_cost_little(start_minikv: StartServer) -> None:
     """redis-server takes about 1.4 KB for each, and an event loop's transport alone 1.2 KB."""
     server = start_minikv()

@@ -225,7 +225,7 @@ def test_renegotiation_is_refused(server: Server, certificates: Certificates) ->
         ["openssl", "s_client", "-connect", f"127.0.0.1:{tls_port(server)}", "-tls1_2", *files],
         input=b"R\n",
         capture_output=True,
-        timeout=20,
+        timeout=60,
     )
     assert b"no renegotiation" in done.stderr
 

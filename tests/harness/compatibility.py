@@ -19,7 +19,8 @@ from typing import NamedTuple
 import minikv
 from minikv.config import Config
 from minikv.settings import SETTINGS
-from tests.harness.process import MINIKV, REPOSITORY, Server
+from tests.harness.process import MINIKV, Server
+from tests.harness.template import REPOSITORY
 from tests.harness.wire import Value, Words, parse
 
 PAGE = REPOSITORY / "docs" / "compatibility.md"

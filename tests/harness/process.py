@@ -2,13 +2,13 @@
 
 A server listens on a unix socket in a directory of its own (no port can be taken by somebody else) and, if asked, on a
 free TCP port. It writes its log to a file, which is shown when a test fails. It leads its own process group and dies
-with the test run: nothing that a test starts outlives it.
+with the test run: nothing that a test starts outlives it. A minikv is forked by a template (template.py) if there is
+one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -23,15 +23,14 @@ from pathlib import Path
 import psutil
 import redis
 
+from tests.harness.template import REPOSITORY, ForkedProcess, Template, die_with_parent
 from tests.harness.wire import WireClient, Words
 
-START_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 20.0
-PR_SET_PDEATHSIG = 1
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 60.0
 POLL_S = 0.005
 
 MINIKV = (sys.executable, "-m", "minikv")
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 # Defaults of both servers in tests: nothing is saved unless a test wants it, and tests may use every DEBUG command.
 DEFAULT_SETTINGS = {"save": "", "port": "0", "enable-debug-command": "yes"}
@@ -41,7 +40,7 @@ class ServerFailed(AssertionError):
     """The server did not start or did not stop; the text holds its log."""
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
     """Returns as soon as the condition holds; fails after timeout_s and says what was waited for."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -58,15 +57,12 @@ def free_port() -> int:
         return port
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 class Server:
     """One server process.
 
     settings: redis.conf names with underscores or dashes; a value None leaves a default of the tests out.
     directory: the server's `dir`; unless given, a fresh one beside the socket and the log, removed at the end.
+    template: forks the process, if this is a minikv without an environment of its own; otherwise it is a new program.
     """
 
     def __init__(
@@ -77,6 +73,7 @@ class Server:
         directory: Path | None = None,
         tcp: bool = False,
         environment: Mapping[str, str] | None = None,
+        template: Template | None = None,
     ) -> None:
         self.argv = argv
         self._home = Path(tempfile.mkdtemp(prefix="minikv-test-"))  # short: a socket's path has room for 107 bytes
@@ -88,7 +85,8 @@ class Server:
         self.settings |= {"dir": self.directory, "unixsocket": self.socket_path}
         self.settings |= {name.replace("_", "-"): value for name, value in (settings or {}).items()}
         self._environment = environment
-        self._process: subprocess.Popen[bytes] | None = None
+        self._template = template if argv == MINIKV and environment is None else None
+        self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
         self._control: WireClient | None = None
 
     def __repr__(self) -> str:
@@ -125,6 +123,9 @@ class Server:
         assert not self.alive
         self._forget_connections()
         with self.log_path.open("ab") as log:
+            if self._template is not None:
+                self._process = self._template.start(self.command_line(), output=log, cwd=REPOSITORY)
+                return
             self._process = subprocess.Popen(
                 self.command_line(),
                 stdin=subprocess.DEVNULL,
@@ -133,7 +134,7 @@ class Server:
                 cwd=REPOSITORY,
                 env={**os.environ, **(self._environment or {})},
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
 
     def start(self) -> Server:

@@ -131,10 +131,16 @@ class Writer:
         return point
 
 
-def sample(directory: Path) -> Writer:
+def sample(directory: Path, points: int = 4) -> Writer:
     """A history with every kind of operation; what its points hold is in SAMPLE_STATES."""
     history = Writer(directory)
-    history.base(
+    for add in SAMPLE[:points]:
+        add(history)
+    return history
+
+
+def sample_base(history: Writer) -> Point:
+    return history.base(
         db(0)
         + pair(b"a", b"1")
         + pair(b"b", b"1")
@@ -146,7 +152,10 @@ def sample(directory: Path) -> Writer:
         db_keys=6,
         functions=[b"#!lua name=one\nredis.register_function('f', function() return 1 end)"],
     )
-    history.layer(
+
+
+def sample_layer_2(history: Writer) -> Point:
+    return history.layer(
         db(0)
         + deleted(b"b")
         + deleted(b"never")
@@ -159,19 +168,26 @@ def sample(directory: Path) -> Writer:
         + delta(sorted_set_record(b"z", {b"n": 3.5, b"o": 4.0})),
         db_keys=6,
     )
-    history.layer(
+
+
+def sample_layer_3(history: Writer) -> Point:
+    return history.layer(
         db(3) + pair(b"a", b"in 3") + db(1) + pair(b"one", b"1"),
         origins={0: 3, 3: 0},
         db_keys=7,
         functions=[b"#!lua name=two\nredis.register_function('g', function() return 2 end)"],
     )
-    history.layer(
+
+
+def sample_layer_4(history: Writer) -> Point:
+    return history.layer(
         db(0) + delta(expiring(FIRST_MS * 2, hash_record(b"new", {b"f": b"1"})), 1) + pair(b"b", b"back"),
         origins={3: None},
         db_keys=4,
     )
-    return history
 
+
+SAMPLE = (sample_base, sample_layer_2, sample_layer_3, sample_layer_4)
 
 TWO = {
     (0, b"a"): b"2",

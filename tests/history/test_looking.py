@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import struct
 from pathlib import Path
 
 import pytest
@@ -111,7 +113,7 @@ def test_an_index_of_many_blocks_finds_each_key_and_no_other(tmp_path: Path, rng
             origins, (here, elsewhere) = find_in(history, point, (hash_of(number, key), hash_of(1 - number, key)))
             assert origins == {}
             assert elsewhere == []
-            (place,) = here
+            ((place, _),) = here
             assert place & 3 == OP_RECORD
             assert data[place >> 2 :].startswith(b"\0" + bytes((len(key),)) + key)
     index = (tmp_path / "h" / (point.file + SUFFIX)).read_bytes()
@@ -153,6 +155,33 @@ def test_a_damaged_or_stale_index_is_made_again(tmp_path: Path) -> None:
     assert writer.points[1] == point
 
 
+def test_what_has_changed_since_the_index_was_made_is_damage(tmp_path: Path) -> None:
+    """Every byte of a layer, one after another: each key is what it was, or the file is named."""
+    sample(tmp_path / "h")
+    history = History.open(str(tmp_path / "h"))
+    point = history.point(2)
+    keys = {key for (number, key) in SAMPLE_STATES[2] if number == 0} | {b"b"}
+    expected = {key: value(history, 2, 0, key) for key in keys}
+    path = Path(history.path(point))
+    data = path.read_bytes()
+    found: dict[bytes, int] = dict.fromkeys(keys, 0)
+    for place in range(len(data)):
+        path.write_bytes(data[:place] + bytes((data[place] ^ 4,)) + data[place + 1 :])
+        for key in keys:
+            try:
+                assert value(history, 2, 0, key) == expected[key], (place, key)
+            except HistoryError as error:
+                assert str(error).startswith("point 2: layer-0000000002.rdb: "), place
+                assert error.previous == 1
+                found[key] += 1
+    assert all(found.values())
+    for length in range(len(data)):
+        path.write_bytes(data[:length])
+        for key in keys:
+            with contextlib.suppress(HistoryError):
+                assert value(history, 2, 0, key) == expected[key]
+
+
 def test_a_history_that_may_only_be_read_needs_no_index_file(tmp_path: Path) -> None:
     sample(tmp_path / "h")
     history = History.open(str(tmp_path / "h"))
@@ -163,7 +192,7 @@ def test_a_history_that_may_only_be_read_needs_no_index_file(tmp_path: Path) -> 
 def test_an_index_of_nothing() -> None:
     assert find("/dev/null", 1, 2, (3,)) is None
     assert find("/no/such/file", 1, 2, (3,)) is None
-    assert Indexer().encoded(1, 2, {}).startswith(b"MKVIDX01")
+    assert Indexer().encoded(1, b"", {}).startswith(b"MKVIDX02")
 
 
 def test_keys_with_equal_hashes_are_told_apart(tmp_path: Path) -> None:
@@ -177,10 +206,10 @@ def test_keys_with_equal_hashes_are_told_apart(tmp_path: Path) -> None:
     start = len(data) - 4096
     words = memoryview(data)[start:].cast("Q")
     for number in range(2):
-        if words[2 * number] == hash_of(0, b"other"):
-            words[2 * number] = hash_of(0, b"wanted")
-    order = sorted((words[2 * number], words[2 * number + 1]) for number in range(2))
-    words[0], words[1], words[2], words[3] = (word for entry in order for word in entry)
+        if words[3 * number] == hash_of(0, b"other"):
+            words[3 * number] = hash_of(0, b"wanted")
+    order = sorted(tuple(words[3 * number : 3 * number + 3]) for number in range(2))
+    words[:6] = memoryview(struct.pack("6Q", *(word for entry in order for word in entry))).cast("Q")
     words[510] = int.from_bytes(crc(bytes(data[start : start + 4080])), "little")
     head = memoryview(data)[:start].cast("Q")
     head[len(head) - 2] = words[0]

@@ -164,6 +164,19 @@ def test_a_damaged_file_does_not_go_over(tmp_path: Path) -> None:
     assert not (tmp_path / "copy/manifest").exists()
 
 
+def test_a_flipped_byte_does_not_go_over(tmp_path: Path) -> None:
+    writer = sample(tmp_path / "h")
+    path = tmp_path / "h" / writer.points[1].file
+    data = path.read_bytes()
+    for place in range(len(data)):
+        path.write_bytes(data[:place] + bytes((data[place] ^ 1,)) + data[place + 1 :])
+        with pytest.raises(HistoryError, match=r"^point 2: layer-0000000002\.rdb: "):
+            pushed(tmp_path / "h", tmp_path / "copy")
+    assert not (tmp_path / "copy/manifest").exists()
+    path.write_bytes(data)
+    assert pushed(tmp_path / "h", tmp_path / "copy") == 3  # the base is there
+
+
 def test_a_copy_that_was_damaged_elsewhere_is_not_taken(tmp_path: Path) -> None:
     writer = sample(tmp_path / "h")
     pushed(tmp_path / "h", tmp_path / "copy")

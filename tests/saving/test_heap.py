@@ -12,6 +12,8 @@ from tests.harness.saving import held_save
 
 StartServer = Callable[..., Server]
 
+pytestmark = pytest.mark.own_interpreter
+
 MB = 1 << 20
 GROWTH = 50 * MB
 

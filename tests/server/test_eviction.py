@@ -136,7 +136,7 @@ def test_what_is_evicted_during_a_save_is_in_the_file(
     assert counted(client) > 0.3 * used  # what waits for the child makes no more keys go
     assert int(info(client, "persistence")["rdb_bgsave_in_progress"]) == 1
     child.resume()
-    wait_until(lambda: info(client, "persistence")["rdb_bgsave_in_progress"] == "0", "the save has ended", 60)
+    wait_until(lambda: info(client, "persistence")["rdb_bgsave_in_progress"] == "0", "the save has ended")
     assert info(client, "persistence")["rdb_last_bgsave_status"] == "ok"
     wait_until(lambda: info(client, "memory")["minikv_deferred_bytes"] == "0", "nothing waits any more")
     directory = tmp_path_factory.mktemp("evicted")

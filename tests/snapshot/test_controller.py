@@ -26,7 +26,7 @@ from minikv.snapshot.controller import SnapshotController
 from minikv.snapshot.foreground_saves import ForegroundSaves
 from minikv.snapshot.info import persistence_fields
 from minikv.snapshot.preflight import Room, read_room
-from minikv.snapshot.status import Counters
+from minikv.snapshot.status import BY_HAND, Counters
 from tests.harness import wait_until
 from tests.rdb.rdb_files import read
 from tests.snapshot.test_loader import Lines
@@ -604,6 +604,16 @@ def test_the_overcommit_setting_is_looked_at_for_each_save(bench: Bench, monkeyp
     monkeypatch.setattr(overcommit, "warning", lambda: None)
     bench.controller.bgsave()
     assert len(bench.messages("# WARNING Memory overcommit")) == 1
+
+
+def test_of_saves_that_nobody_asked_for_the_first_warns_of_the_overcommit_setting(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overcommit, "warning", lambda: "WARNING Memory overcommit must be enabled!")
+    for cause, warned in (("save 1 1", 1), ("save 1 1", 1), (BY_HAND, 2)):
+        bench.controller.bgsave(cause)
+        bench.wait()
+        assert len(bench.messages("# WARNING Memory overcommit")) == warned
 
 
 # -- what it costs

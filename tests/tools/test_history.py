@@ -16,6 +16,7 @@ import pytest
 from minikv.errors import HistoryError, RdbError
 from minikv.history import compaction, manifest
 from minikv.history.chain import History, text_of
+from minikv.history.head import read_head
 from minikv.history.loading import load_history
 from minikv.history.manifest import Point
 from minikv.keyspace import Keyspace
@@ -172,6 +173,12 @@ def test_redis_loads_what_restore_writes(history: Path, tmp_path: Path, start_re
         assert client.hgetall("h") == {b"g": b"2", b"i": b"2"}
         assert client.lrange("l", 0, -1) == [b"e", b"e"]
         assert client.dbsize() == 5
+
+
+def test_a_restored_dump_is_as_old_as_its_point(history: Path, tmp_path: Path) -> None:
+    """So that a history can be made of such dumps."""
+    run(history, "restore", "3", str(tmp_path / "3.rdb"))
+    assert read_head(str(tmp_path / "3.rdb")).ctime == (FIRST_MS + 2 * HOUR_MS) // 1000
 
 
 def test_restore_leaves_a_file_alone_unless_told(history: Path, tmp_path: Path) -> None:
