@@ -20,6 +20,8 @@ OWN = {
     "bgsave-stall-timeout",
     "history-base-percentage",
     "history-damaged",
+    "history-keep",
+    "history-max-bytes",
     "rdb-share-blocks",
     "rdb-verify",
     "script-memory-limit",
