@@ -46,6 +46,7 @@ minikv's own:
   --bgsave-fork thread|loop              who forks: a thread (default), or the event loop, which stops meanwhile
   --bgsave-cpu-share PERCENT             least CPU of a saving child that others want as well; default 25
   --bgsave-stall-timeout SECONDS         kill a saving child that makes no progress; default 60, 0 never
+  --rdb-share-blocks auto|no             let a dump share blocks with the one before, on XFS and btrfs; default auto
   --rdb-verify yes|no                    read each new dump again before it replaces the old one; default no
   --script-memory-limit BYTES            what Lua may take for scripts, and again for functions; default 1gb
 

@@ -99,6 +99,7 @@ class Config:
     proto_max_bulk_len: int
     rdb_key_save_delay: int
     rdb_save_incremental_fsync: bool
+    rdb_share_blocks: str
     rdb_verify: bool
     rdbchecksum: bool
     rdbcompression: bool

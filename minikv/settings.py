@@ -630,6 +630,7 @@ SETTINGS = (
     Setting("bgsave-preflight", Choice("warn", "refuse", "off"), "warn"),
     Setting("bgsave-stall-timeout", NUMBER, 60),
     Setting("rdb-verify", YES_NO, False),
+    Setting("rdb-share-blocks", Choice("auto", "no"), "auto"),
     Setting("snapshot-mode", Choice("full", "layers"), "full"),
     Setting("snapshot-history", HistoryDirectory(), "history", mutable=False),
     Setting("history-base-percentage", NUMBER, 100),

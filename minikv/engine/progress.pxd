@@ -15,6 +15,7 @@ cpdef enum:                         # indexes of words
     PRIVATE_DIRTY_AVERAGE = 8
     BYTES_VERIFIED = 9              # read again
     DIGEST = 10                     # of the file: its checksum
+    BYTES_SHARED = 11               # of the file, with the dump before
 
 cpdef enum:                         # what the child is doing
     PHASE_START = 0

@@ -46,6 +46,7 @@ cdef struct Walk:                   # inherited, as is all that it points to
     uint32_t part_count
     uint32_t spread_end             # no spread collection has this number or a higher one
     bint compress                   # strings into LZF form
+    bint aligned                    # runs of records begin at multiples of 4 KiB in the file
     # A layer: only what is marked here, and what has been removed; see changes.py
     const uint64_t *fresh           # NULL: everything is walked
     const uint8_t *touched
@@ -88,6 +89,12 @@ cdef struct Walk:                   # inherited, as is all that it points to
     uint8_t *element                # next element of the chunk at hand
     uint8_t *chunk_end
     # Where the bytes go
+    uint64_t offset                 # in the file, of the buffer
+    uint64_t run_offset             # in the file: where the run at hand begins; 0: the next record begins one
+    uint64_t run_bytes              # of its records by now
+    uint32_t run_item               # that the last of them is in
+    bint at_run                     # walk_fill has stopped before the first one
+    uint8_t *start
     uint8_t *out
     uint8_t *out_end
     Piece pending                   # what did not fit
@@ -120,6 +127,10 @@ cdef void put_delta(Walk *walk, uint8_t *record, uint64_t header) noexcept nogil
 cdef uint64_t count_changed(const Walk *walk, uint8_t kind, uint8_t *payload) noexcept nogil
 cdef bint is_changed(const Walk *walk, const uint8_t *start, const uint8_t *end) noexcept nogil
 cdef void put_changed_chunk(Walk *walk) noexcept nogil
+cdef bint ends_run(uint8_t *record, uint64_t run_bytes, bint in_next_item, bint compressed) noexcept nogil
+cdef void count_in_run(Walk *walk) noexcept nogil
+cdef bint begins_run(const Walk *walk) noexcept nogil
+cdef void begin_run(Walk *walk) noexcept nogil
 cdef void put_removals(Walk *walk) noexcept nogil
 cdef void put_aux(Walk *walk, const char *name) noexcept nogil
 cdef uint64_t next_removal(const Walk *walk, uint64_t at) noexcept nogil

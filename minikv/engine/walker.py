@@ -21,6 +21,13 @@ of spread collections, met among the keys and kept until their elements' turn co
 been given back by then; and strings in LZF form that find no room in the buffer. What finds no room is pending: the
 next buffer begins with it.
 
+Where a dump may share blocks with the one before (saving/dump_file.py), the walk is aligned: runs of records begin at
+multiples of 4 KiB in the file, after an AUX field that fills the gap. Which record begins a run is a matter of its key,
+so that behind a record that has grown, gone or come the same bytes lie at the same places again soon. Before a run
+walk_fill stops: the caller may know its bytes already (saving/runs.py).
+
+    AUX minikv-pad 0...    record, record ...    AUX minikv-pad 0...    record ...
+
 In a child, `walk_publish` reports to the parent how far the walk is, and `walk_release` returns the memory that it has
 passed: behind the walk the parent's writes cost no copies.
 
@@ -94,6 +101,7 @@ from cython.cimports.minikv.engine.record import (
     payload_size,
     read_length,
     record_expire_at,
+    record_key,
     record_payload,
     record_size,
     skip_expiry,
@@ -127,6 +135,17 @@ PREFETCHED = cython.declare(uint32_t, 8)  # chunks
 PREFETCHED_LINES = cython.declare(cython.int, 6)  # of the cache, of each chunk
 LENGTH_MAX = cython.declare(uint64_t, 9)  # bytes of an RDB length
 BASE_SIZE = cython.declare(uint64_t, 8)  # bytes of the time before a hash whose fields expire
+# Of an aligned walk: a run has at least this many bytes of records, and half a page of padding behind it. More if they
+# become less by compression; a segment's last one may have less.
+RUN_MIN = cython.declare(uint64_t, 64 << 10)
+PACKED_RUN_MIN = cython.declare(uint64_t, 128 << 10)
+LAST_RUN_MIN = cython.declare(uint64_t, 32 << 10)
+CHUNK_BYTES = cython.declare(uint64_t, 512)  # about
+RUN_SHIFT = cython.declare(cython.int, 48)  # 16 bits are left: a record begins a run by its bytes of 64 KiB
+RUN_MULTIPLIER = cython.declare(uint64_t, 0x9E3779B97F4A7C15)
+RUN_ALIGNMENT = cython.declare(uint64_t, 4096)
+LENGTH_14 = cython.declare(uint64_t, 0x40)  # of a string's length in two bytes
+PADDING_MIN = cython.declare(uint64_t, 14)  # bytes of the AUX field with an empty value
 VALUE_BUFFER = cython.declare(uint64_t, 1 << 20)  # bytes of a collection copied at a time for one value
 
 
@@ -139,7 +158,7 @@ def walk_fill(walk: cython.pointer[Walk], buffer: Bytes, size: uint64_t, max_key
     max_keys: where to stop (0: no limit).
     """
     keys_end: uint64_t = walk.keys + max_keys if max_keys else ~cython.cast(uint64_t, 0)
-    walk.out = buffer
+    walk.out = walk.start = buffer
     walk.out_end = buffer + size
     drain(walk)
     while walk.pending.nbytes == 0 and walk.out + BUFFER_MIN <= walk.out_end:
@@ -153,7 +172,13 @@ def walk_fill(walk: cython.pointer[Walk], buffer: Bytes, size: uint64_t, max_key
         elif walk.at == 0:
             if not begin_part(walk):
                 break
+        elif walk.kind == KEYS and walk.aligned and begins_run(walk):
+            begin_run(walk)
+            walk.at_run = True
+            break
         elif walk.kind == KEYS:
+            if walk.aligned:
+                count_in_run(walk)
             put_record(walk, walk.base + walk.at)
             if walk.root == cython.NULL:
                 advance(walk)
@@ -195,6 +220,71 @@ def walk_end(walk: cython.pointer[Walk]) -> cython.void:
     unmap_all(cython.address(walk.places))
     unmap_all(cython.address(walk.kept))
     unmap_all(cython.address(walk.packed))
+
+
+# Runs
+
+
+def begins_run(walk: cython.pointer[cython.const[Walk]]) -> cython.bint:
+    """Whether the record at hand does."""
+    if walk.run_offset == 0:
+        return True
+    return walk.run_bytes != 0 and ends_run(
+        walk.base + walk.at, walk.run_bytes, walk.item != walk.run_item, walk.compress
+    )
+
+
+def ends_run(record: Bytes, run_bytes: uint64_t, in_next_item: cython.bint, compressed: cython.bint) -> cython.bint:
+    """Whether a run of so many bytes ends before a record: by its key, about once in 64 KiB; or with its segment."""
+    key_len: uint64_t = 0
+    key: ConstBytes
+    word: uint64_t
+    mixed: uint64_t = 0
+    if in_next_item and run_bytes >= LAST_RUN_MIN:
+        return True
+    if run_bytes < (PACKED_RUN_MIN if compressed else RUN_MIN):
+        return False
+    if is_chunked(skip_expiry(record)[0], record_payload(record)):
+        return True
+    key = record_key(record, cython.address(key_len))
+    while key_len:
+        word = 0
+        memcpy(cython.address(word), key, min(key_len, 8))
+        mixed = (mixed ^ word) * RUN_MULTIPLIER
+        mixed ^= mixed >> 32
+        key += 8
+        key_len -= min(key_len, 8)
+    return (mixed * RUN_MULTIPLIER) >> RUN_SHIFT < record_size(record)
+
+
+def count_in_run(walk: cython.pointer[Walk]) -> cython.void:
+    """The record at hand is in the run, its chunks about."""
+    record: Bytes = walk.base + walk.at
+    payload: Bytes = record_payload(record)
+    walk.run_bytes += record_size(record)
+    if is_chunked(skip_expiry(record)[0], payload):
+        walk.run_bytes += root_of(payload).chunks * CHUNK_BYTES
+    walk.run_item = walk.item
+
+
+def begin_run(walk: cython.pointer[Walk]) -> cython.void:
+    """Fill the file up to a multiple of 4 KiB."""
+    offset: uint64_t = walk.offset + cython.cast(uint64_t, walk.out - walk.start)
+    gap: uint64_t = -offset & (RUN_ALIGNMENT - 1)
+    if 0 < gap < PADDING_MIN:
+        gap += RUN_ALIGNMENT
+    walk.run_offset = offset + gap
+    walk.run_bytes = 0
+    walk.run_item = walk.item
+    walk.in_vain = 0  # what a run looks like must not depend on the one before
+    if gap == 0:
+        return
+    put_aux(walk, b"minikv-pad")
+    gap -= PADDING_MIN
+    walk.out[0] = cython.cast(uint8_t, LENGTH_14 | gap >> 8)
+    walk.out[1] = cython.cast(uint8_t, gap & 0xFF)
+    memset(walk.out + 2, 0, gap)
+    walk.out += 2 + gap
 
 
 # From part to part
@@ -302,6 +392,8 @@ def begin_spread(walk: cython.pointer[Walk], number: uint32_t) -> cython.void:
     if kept == cython.NULL:
         walk.error = EINVAL  # elements without a key
         return
+    if walk.aligned:
+        begin_run(walk)
     walk.kind = spread.kind
     walk.delta = kept.delta
     walk.node = cython.cast(uint32_t, spread.head)

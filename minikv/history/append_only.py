@@ -21,6 +21,7 @@ from typing import BinaryIO
 from minikv.errors import HistoryError, RdbError
 from minikv.history.chain import ANY_DATABASE, NEVER_MS, History
 from minikv.history.compaction import mapped
+from minikv.history.copying import copy_into
 from minikv.history.head import length_at, read_head, string_at
 from minikv.history.layer_target import KEY_LEN_SIZE
 from minikv.history.looking import (
@@ -73,8 +74,7 @@ def write_files(history: History, way: list[Point], directory: str, told: Callab
     base = f"{NAME}.1.base.rdb"
     lines = [f"file {base} seq 1 type b"]
     with open(os.path.join(directory, base), "wb") as out:
-        with open(history.path(way[0]), "rb") as file:
-            shutil.copyfileobj(file, out, 1 << 20)
+        copy_into(history.path(way[0]), out)
         out.flush()
         os.fsync(out.fileno())
     functions = set(operations_of(history, way[0])[1])

@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,6 +26,12 @@ NEVER_MS = -(2**63)  # at this time no key has expired: all of them are read
 STEP_BYTES = 4 << 20
 SMALLEST_FILE = rdb_format.HEADER_LEN + 1 + rdb_format.CHECKSUM_LEN
 ADOPTABLE = re.compile(r"(base|layer)-([0-9]{10,15})\.rdb")
+
+Told = Callable[[int], object]
+
+
+def ignore(_: int) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True)
@@ -116,13 +122,16 @@ class History:
 
     # Files
 
-    def check_file(self, point: Point, *, contents: bool = False) -> None:
-        """Whether the file is the one of the manifest, and readable throughout if contents. HistoryError names it."""
+    def check_file(self, point: Point, *, contents: bool = False, told: Told = ignore) -> None:
+        """Whether the file is the one of the manifest, and readable throughout if contents. HistoryError names it.
+
+        told: gets the bytes read so far of the contents.
+        """
         fd, _ = self.open_file(point)
         os.close(fd)
         if contents:
             with self.named(point):
-                found = read_operations(self.path(point))
+                found = read_operations(self.path(point), told)
                 if found.records != point.keys:
                     raise self.damage(point, f"it has {found.records} records, not {point.keys}")
 
@@ -188,22 +197,25 @@ def described(head: Head, history: str) -> str:
     return f"point {head.id} after {head.parent} ({as_hex(head.parent_digest)})"
 
 
-def read_operations(path: str) -> Operations:
+def read_operations(path: str, told: Told = ignore) -> Operations:
     """Read and check a whole file. RdbError, HistoryError, OSError."""
     target = Operations()
-    scan(path, target)
+    scan(path, target, told)
     return target
 
 
-def scan(path: str, target: Operations) -> None:
-    """Pass the operations of a file to the target. RdbError, HistoryError if it has no checksum, OSError."""
+def scan(path: str, target: Operations, told: Told = ignore) -> None:
+    """Pass the operations of a file to the target. RdbError, HistoryError if it has no checksum, OSError.
+
+    told: gets the bytes read so far.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         reader = RdbReader(fd, target, ANY_DATABASE, NEVER_MS, True, target.on_aux)
         target.attach(reader)
         while reader.step(STEP_BYTES):
-            pass
+            told(reader.offset)
         if reader.unchecked:
             raise HistoryError(f"{os.path.basename(path)}: it has no checksum")
         if reader.trailing:

@@ -239,8 +239,9 @@ def write_base(history: History, point: Point, steps: Steps) -> Point:
     head = Head(history.id, point.id, point.parent, point.parent_digest)
     # Under another name first: a dump that is being saved is no file of the history.
     with tempfile.TemporaryDirectory(suffix=TEMPORARY, dir=history.directory) as directory:
+        base = history.path(history.path_to(point)[0])
         path = os.path.join(directory, file)
-        written = save_keyspace(keyspace, path, functions, aux=head.encoded(), time_ms=point.time_ms)
+        written = save_keyspace(keyspace, path, functions, aux=head.encoded(), time_ms=point.time_ms, like=base)
         os.rename(path, os.path.join(history.directory, file))
         manifest.sync(history.directory)
     return rewritten(point, BASE, file, written)

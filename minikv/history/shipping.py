@@ -22,6 +22,7 @@ from minikv.errors import HistoryError
 from minikv.history import manifest
 from minikv.history.chain import History
 from minikv.history.compaction import sweep
+from minikv.history.copying import copy_into
 from minikv.history.manifest import MANIFEST, TEMPORARY, Manifest, Point
 from minikv.rdb import format as rdb_format
 
@@ -93,9 +94,12 @@ class Store:
         with self.named():
             if not self._is_whole:
                 self._files.makedirs(self._root, exist_ok=True)
-            self._files.put_file(source, target)
             if self._is_local:
+                with open(target, "wb") as out:
+                    copy_into(source, out)
                 manifest.sync(target)
+            else:
+                self._files.put_file(source, target)
             if not self._is_whole:
                 self._files.mv(target, path)
             if self._is_local:
@@ -104,7 +108,11 @@ class Store:
 
     def get(self, name: str, target: str, progress: Progress) -> None:
         with self.named():
-            self._files.get_file(self._path(name), target)
+            if self._is_local:
+                with open(target, "wb") as out:
+                    copy_into(self._path(name), out)
+            else:
+                self._files.get_file(self._path(name), target)
         progress(os.path.getsize(target))
 
     def remove(self, name: str) -> None:

@@ -50,8 +50,12 @@ def save_keyspace(
     aux: bytes = b"",
     operations: bytes = b"",
     time_ms: int = 0,
+    like: str = "",
 ) -> Written:
-    """A dump of the keyspace, which replaces a file of that name once it is complete. time_ms: 0 for now. SaveError."""
+    """A dump of the keyspace, which replaces a file of that name once it is complete. time_ms: 0 for now. SaveError.
+
+    like: a dump to share blocks with, if it is one of minikv's that is prepared for it.
+    """
     settings = HistorySettings(
         directory=os.path.dirname(os.path.abspath(path)),
         filename=os.path.basename(path),
@@ -61,6 +65,8 @@ def save_keyspace(
         time_ms=time_ms,
         aux=aux,
         operations=operations,
+        share_blocks=bool(like),
+        dump_before=like,
     )
     saved = foreground.save(SaveJob(), keyspace.walker(), settings)
     return Written(saved.keys, saved.nbytes, digest_of(path))

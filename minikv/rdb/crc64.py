@@ -28,12 +28,42 @@ TABLES = cython.declare(uint64_t[256][16])  # Cython reverses the dimensions: in
 BY_128 = cython.declare(uint64_t[2])
 BY_1024 = cython.declare(uint64_t[2])
 BY_4096 = cython.declare(uint64_t[2])
+POWERS = cython.declare(uint64_t[64])  # x^8, x^16, x^32 ...: what 1, 2, 4 ... bytes multiply a checksum by
 BITS = cython.declare(cython.int)  # folded at once: 512, 128 or 0
 
 
 def crc64(crc: uint64_t, data: ConstBytes, length: uint64_t) -> uint64_t:
     """The checksum of some bytes, continuing from that of the bytes before them; 0 to begin with."""
     return fold_or_look_up(BITS, crc, data, length)
+
+
+def crc64_moved(crc: uint64_t, nbytes: uint64_t) -> uint64_t:
+    """The checksum after so many zeros more. Add (^) that of other bytes, from 0, for theirs in the place of zeros."""
+    power: cython.int = 0
+    while nbytes:
+        if nbytes & 1:
+            crc = times(crc, POWERS[power])
+        nbytes >>= 1
+        power += 1
+    return crc
+
+
+def joined(first: uint64_t, then: uint64_t, nbytes: uint64_t) -> uint64_t:
+    """The checksum of some bytes and nbytes more, by those of both."""
+    return crc64_moved(first, nbytes) ^ then
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def times(one: uint64_t, other: uint64_t) -> uint64_t:
+    """The product mod P."""
+    product: uint64_t = 0
+    while other:
+        product ^= one & -(other >> 63)
+        one = one >> 1 ^ (POLYNOMIAL & -(one & 1))
+        other <<= 1
+    return product
 
 
 def checksum(data: object, crc: uint64_t = 0) -> uint64_t:
@@ -129,12 +159,21 @@ def make_tables() -> cython.void:
 
 
 @cython.cfunc
+def make_powers(powers: cython.pointer[uint64_t]) -> cython.void:
+    n: cython.int
+    powers[0] = times_x(ONE, 8)
+    for n in range(1, 64):
+        powers[n] = times(powers[n - 1], powers[n - 1])
+
+
+@cython.cfunc
 def make_multipliers(by: cython.pointer[uint64_t], distance: cython.int) -> cython.void:
     by[0] = times_x(ONE, distance + 63)
     by[1] = times_x(ONE, distance - 1)
 
 
 make_tables()
+make_powers(POWERS)
 make_multipliers(BY_128, 128)
 make_multipliers(BY_1024, 1024)
 make_multipliers(BY_4096, 4096)

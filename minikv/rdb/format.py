@@ -25,6 +25,7 @@ Source: the public RDB format as written by Redis 1 to 8.10 and Valkey 7 to 9.2.
 
 MAGIC = b"REDIS"
 VALKEY_MAGIC = b"VALKEY"
+PADDING = b"minikv-pad"  # AUX field whose value says nothing
 COMPRESSED_MAGICS = (b"VCS", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")  # Valkey 9.2, gzip, zstd, LZ4
 
 TYPE_NAMES = {

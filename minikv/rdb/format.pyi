@@ -1,5 +1,6 @@
 MAGIC: bytes
 VALKEY_MAGIC: bytes
+PADDING: bytes
 COMPRESSED_MAGICS: tuple[bytes, ...]
 
 HEADER_LEN: int

@@ -62,7 +62,9 @@ from cython.cimports.minikv.saving.linux import (
     sched_setscheduler,
     syscall,
 )
+from cython.cimports.minikv.saving.runs import scan_run
 from cython.cimports.minikv.saving.save import monotonic_ns, save_begin
+from cython.cimports.minikv.saving.units import find_unit
 from cython.cimports.posix.fcntl import O_RDONLY
 from cython.cimports.posix.mman import (
     MAP_ANONYMOUS,
@@ -330,6 +332,8 @@ def is_for_child(module: RegionP) -> cython.bint:
         has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, run_child)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, save_begin)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, file_open)))
+        or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, find_unit)))
+        or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, scan_run)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, crc64)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, walk_fill)))
         or has(module, cython.cast(uintptr_t, cython.cast(cython.p_void, tail_fill)))

@@ -30,6 +30,7 @@ CALLS = (
     "geteuid",
     "getpid",
     "getppid",
+    "ioctl",
     "kill",
     "lseek",
     "madvise",

@@ -102,11 +102,14 @@ cdef extern from "<time.h>" nogil:
 
 cdef extern from "<sys/stat.h>" nogil:
     ctypedef struct stat_t "struct stat":
+        unsigned long long st_dev
         unsigned long long st_ino
         unsigned int st_mode
         unsigned int st_uid
         unsigned long long st_nlink
+        long long st_size
         timespec st_mtim
+        timespec st_ctim
 
     bint S_ISREG(unsigned int mode)
 
@@ -141,3 +144,15 @@ cdef extern from "<link.h>" nogil:
 cdef extern from "<sys/auxv.h>" nogil:
     unsigned long AT_BASE
     unsigned long getauxval(unsigned long kind)
+
+cdef extern from "<sys/ioctl.h>" nogil:
+    int ioctl(int fd, unsigned long request, ...)
+
+cdef extern from "<linux/fs.h>" nogil:
+    unsigned long FICLONERANGE
+
+    struct file_clone_range:
+        long long src_fd
+        unsigned long long src_offset
+        unsigned long long src_length
+        unsigned long long dest_offset

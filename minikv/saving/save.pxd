@@ -1,10 +1,12 @@
 # One save: what it is to do, prepared before it begins, and how far it is. It lies in inherited memory, strings and all, so that
 # a child without a heap can carry it out; save.py has the work.
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from minikv.engine.walker cimport Walk
 from minikv.saving.dump_file cimport DumpFile
+from minikv.saving.runs cimport Scan
+from minikv.saving.units cimport Run
 
 cdef enum:
     ERRORS = 134                    # Linux's errno
@@ -50,6 +52,11 @@ cdef struct Save:
     uint64_t keys_rested            # naps have been taken for so many
     int parent                      # of the child that makes this save; 0: the server makes it itself
     int oom_score                   # of the child
+    Scan scan                       # of the run at hand
+    Run run                         # of records that is being written, as far as it is known
+    uint64_t run_crc                # of the file before it
+    uint32_t run_part               # of the walk
+    bint run_open                   # it is one to be noted
     Identity before                 # of the dump, when the save began
     const char *manifest            # path; NULL: the dump is no point of a history
     const char *manifest_lock       # path
@@ -76,6 +83,9 @@ cdef void save_abort(Save *save) noexcept nogil
 cdef Identity identity(const char *path) noexcept nogil
 cdef int64_t monotonic_ns() noexcept nogil
 
+cdef void take_run(Save *save) noexcept nogil
+cdef void note_ended_run(Save *save) noexcept nogil
+cdef void tell_shared(Save *save) noexcept nogil
 cdef bint save_publish(Save *save) noexcept nogil
 cdef bint publish_locked(Save *save) noexcept nogil
 cdef bint append_line(Save *save, int fd) noexcept nogil

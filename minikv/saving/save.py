@@ -16,6 +16,7 @@ from cython.cimports.libc.errno import EINTR, ENOSPC, ESTALE, EUCLEAN, errno
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.progress import (
+    BYTES_SHARED,
     BYTES_WRITTEN,
     DIGEST,
     ERRNO,
@@ -25,7 +26,7 @@ from cython.cimports.minikv.engine.progress import (
     PHASE_WALKING,
 )
 from cython.cimports.minikv.engine.walker import Walk, walk_fill, walk_publish
-from cython.cimports.minikv.rdb.crc64 import crc64
+from cython.cimports.minikv.rdb.crc64 import crc64, crc64_moved
 from cython.cimports.minikv.saving.dump_file import (
     CALL_APPEND,
     STEP_CLOSE,
@@ -34,6 +35,7 @@ from cython.cimports.minikv.saving.dump_file import (
     STEP_NONE,
     STEP_OPEN,
     STEP_RENAME,
+    STEP_SHARE,
     STEP_SYNC_DIRECTORY,
     STEP_SYNC_RANGE,
     STEP_VERIFY,
@@ -49,6 +51,7 @@ from cython.cimports.minikv.saving.dump_file import (
     file_open,
     file_rename,
     file_room,
+    file_share_run,
     file_space,
     open_path,
     sync_descriptor,
@@ -64,7 +67,10 @@ from cython.cimports.minikv.saving.linux import (
     stat_t,
     timespec,
 )
+from cython.cimports.minikv.saving.runs import scan_run, skip_run
 from cython.cimports.minikv.saving.text import put_hex, put_number, put_text
+from cython.cimports.minikv.saving.unit_hash import UNIT_SHIFT
+from cython.cimports.minikv.saving.units import Run, find_run, note_run
 from cython.cimports.posix.fcntl import O_CREAT, O_RDWR
 from cython.cimports.posix.unistd import SEEK_END, close, ftruncate, getppid, lseek, pread, unlink, write
 
@@ -79,7 +85,11 @@ def save_begin(save: SaveP) -> cython.bint:
     if save.began_ns == 0:
         save.began_ns = monotonic_ns()
     save.progress[PHASE] = PHASE_WALKING
-    return file_open(cython.address(save.file)) and file_add(cython.address(save.file), save.head, save.head_len)
+    if not file_open(cython.address(save.file)):
+        return False
+    save.run_open = False
+    save.walk.aligned = save.file.noted != cython.NULL
+    return file_add(cython.address(save.file), save.head, save.head_len)
 
 
 def save_step(save: SaveP) -> cython.bint:
@@ -89,12 +99,54 @@ def save_step(save: SaveP) -> cython.bint:
     if save.max_keys:
         nap(save.nap_ns * (save.walk.keys - save.keys_rested))
         save.keys_rested = save.walk.keys
+    save.walk.offset = file.length
     nbytes = walk_fill(save.walk, file_space(file), file_room(file), save.max_keys)
-    if nbytes == 0 or not file_advance(file, nbytes):
+    if nbytes and not file_advance(file, nbytes):
+        return False
+    if save.walk.at_run:
+        save.walk.at_run = False
+        take_run(save)
+        if file.step != STEP_NONE:
+            return False
+    elif nbytes == 0:
         return False
     walk_publish(save.walk)
     save.progress[BYTES_WRITTEN] = file.length
+    tell_shared(save)
     return True
+
+
+def take_run(save: SaveP) -> cython.void:
+    """The walk is at a run of records. Share it if the dump before has it, else remember what it is until its end."""
+    file: cython.pointer[DumpFile] = cython.address(save.file)
+    known: cython.pointer[cython.const[Run]] = cython.NULL
+    note_ended_run(save)
+    if not scan_run(save.walk, cython.address(save.scan), file.hash_key):
+        return
+    if file.clones:
+        known = find_run(file.known, cython.address(save.scan.hash))
+    save.run.first = cython.cast(uint32_t, file.length >> UNIT_SHIFT)
+    if known != cython.NULL and file_share_run(file, known):
+        save.run.hash = known.hash
+        save.run.crc = known.crc
+        save.run.units = known.units
+        note_run(file.noted, cython.address(save.run))
+        skip_run(save.walk, cython.address(save.scan))
+        return
+    save.run.hash = save.scan.hash
+    save.run_crc = file.crc
+    save.run_part = save.walk.part
+    save.run_open = True
+
+
+def note_ended_run(save: SaveP) -> cython.void:
+    """Unless its database has ended with it: then more than records was written."""
+    file: cython.pointer[DumpFile] = cython.address(save.file)
+    if save.run_open and save.walk.part == save.run_part:
+        save.run.units = cython.cast(uint32_t, (file.length >> UNIT_SHIFT) - save.run.first)
+        save.run.crc = file.crc ^ crc64_moved(save.run_crc, cython.cast(uint64_t, save.run.units) << UNIT_SHIFT)
+        note_run(file.noted, cython.address(save.run))
+    save.run_open = False
 
 
 def save_finish(save: SaveP) -> cython.bint:
@@ -117,7 +169,14 @@ def save_finish(save: SaveP) -> cython.bint:
     save.progress[BYTES_WRITTEN] = file.length
     save.progress[DIGEST] = file.crc
     save.progress[PHASE] = PHASE_SYNCING
-    return file_finish(file)
+    if not file_finish(file):
+        return False
+    tell_shared(save)
+    return True
+
+
+def tell_shared(save: SaveP) -> cython.void:
+    save.progress[BYTES_SHARED] = save.file.noted.shared if save.file.noted != cython.NULL else 0
 
 
 def expected_keys(walk: cython.pointer[cython.const[Walk]]) -> uint64_t:
@@ -263,6 +322,8 @@ def format_failure(save: SaveP) -> cython.void:
         at = put_text(at, b"): ")
     if file.error == ESTALE and file.step == STEP_RENAME:
         put_text(at, b"the server has ended, and a later dump is there")
+    elif file.error == ESTALE and file.step == STEP_SHARE:
+        put_text(at, b"the dump before, whose blocks it shares, has been changed meanwhile")
     elif file.error == EUCLEAN and file.step == STEP_WALK:
         put_text(at, b"some keys were not found")
     elif file.error < ERRORS:
@@ -280,6 +341,8 @@ def operation(step: cython.int) -> cython.p_const_char:
         return b"fsync"
     if step == STEP_CLOSE:
         return b"close"
+    if step == STEP_SHARE:
+        return b"share"
     if step == STEP_SYNC_DIRECTORY:
         return b"fsyncFileDir"
     return b"walk"

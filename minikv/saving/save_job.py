@@ -18,11 +18,13 @@ from cython.cimports.libc.errno import E2BIG, ENAMETOOLONG
 from cython.cimports.libc.stdint import uint8_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 from cython.cimports.minikv.engine.memory import give_back, reserve, unmap
+from cython.cimports.minikv.engine.progress import BYTES_SHARED
 from cython.cimports.minikv.engine.walker import Walker, walk_end
 from cython.cimports.minikv.saving.dump_file import (
     BLOCK_ROOM,
     BLOCKS,
     CALL_APPEND,
+    CALL_CLONE,
     CALL_CLOSE,
     CALL_FORK,
     CALL_FSYNC,
@@ -51,9 +53,18 @@ from cython.cimports.minikv.saving.save import (
     save_finish,
     save_step,
 )
+from cython.cimports.minikv.saving.unit_hash import HASH_KEY_WORDS
+from cython.cimports.minikv.saving.units import drop_table, table_of
 
 STRINGS_LEN = cython.declare(uint64_t, 1 << 20)  # room for what `keep` copies, besides the file's head
 PATH_MAX = cython.declare(uint64_t, 4096)
+# Blocks are shared by saves of at least this many bytes. A dump is hardly larger than its records and their share of
+# padding; what lies beyond is not noted.
+SHARE_MIN = cython.declare(uint64_t, 1 << 20)
+PADDING_SHARE = cython.declare(uint64_t, 16)
+# A save that shares less than this part of the file makes the next one do without, then the next three, and so on.
+LITTLE = cython.declare(uint64_t, 8)
+MOST_SKIPPED = cython.declare(cython.int, 15)
 NAP_US = cython.declare(cython.longlong, 1000)  # with rdb-key-save-delay: sleep about this long at a time
 
 CALLS_BY_NAME = {
@@ -68,6 +79,7 @@ CALLS_BY_NAME = {
     "unlink": CALL_UNLINK,
     "fork": CALL_FORK,
     "append": CALL_APPEND,
+    "clone": CALL_CLONE,
 }
 
 
@@ -83,14 +95,19 @@ class SaveJob:
         self.save = cython.cast(cython.pointer[Save], reserve(cython.sizeof(Save), True))
         self.blocks = reserve(BLOCKS * BLOCK_ROOM, True)
         self._make_room(2 * STRINGS_LEN)  # no head is that long, unless there are functions
+        self.refused = b""
 
     def __dealloc__(self):
         unmap(cython.cast(cython.pointer[uint8_t], self.save), cython.sizeof(Save))
         unmap(self.blocks, BLOCKS * BLOCK_ROOM)
         unmap(self.strings, self.strings_len)
+        drop_table(self.known)
+        drop_table(self.noted)
 
     def __init__(self) -> None:
         number: cython.int
+        key: bytes = os.urandom(HASH_KEY_WORDS * 8)
+        memcpy(cython.address(self.save.file.hash_key[0]), PyBytes_AS_STRING(key), HASH_KEY_WORDS * 8)
         for number in range(ERRORS):
             text: bytes = os.strerror(number).encode()[: ERROR_ROOM - 1]
             memcpy(cython.address(self.save.errors[number][0]), PyBytes_AS_STRING(text), len(text) + 1)
@@ -140,6 +157,7 @@ class SaveJob:
         save.head = cython.cast(cython.pointer[uint8_t], self.keep(head))
         save.head_len = len(head)
         self._set_pace(settings.key_delay_us)
+        self._prepare_sharing(settings, directory)
         save.manifest = cython.NULL
         save.fork_began_ns = save.began_ns = 0
         if settings.point is not None:
@@ -156,6 +174,50 @@ class SaveJob:
         save.message[0] = 0
         if child is not None:
             self._prepare_child(child)
+
+    def _prepare_sharing(self, settings: object, directory: bytes) -> cython.void:
+        """Give the save the table of the dump before and one for its own, if blocks may be shared."""
+        nbytes: uint64_t = self.walker.arena.live_bytes
+        wanted: cython.bint = (
+            settings.share_blocks
+            and settings.checksum
+            and settings.output < 0
+            and self.save.walk.fresh == cython.NULL
+            and nbytes >= SHARE_MIN
+            and directory != self.refused
+        )
+        self.settle_sharing()
+        if wanted and self.left_to_skip:
+            self.left_to_skip -= 1
+            wanted = False
+        if settings.output < 0 and self.save.walk.fresh == cython.NULL and not wanted:
+            drop_table(self.known)  # it will not be the dump's any more
+            self.known = cython.NULL
+        if wanted:
+            self.noted = table_of(nbytes + nbytes // PADDING_SHARE + self.save.head_len)
+        self.save.file.origin = (
+            self.keep(os.fsencode(settings.dump_before)) if settings.dump_before else self.save.target
+        )
+        self.save.file.known = self.known
+        self.save.file.noted = self.noted
+
+    def settle_sharing(self) -> None:
+        """The save is over: keep what it noted of the dump, if that is there now."""
+        if self.noted == cython.NULL:
+            return
+        if self.noted.published:
+            drop_table(self.known)
+            self.known = self.noted
+            if self.noted.compared and self.noted.shared * LITTLE < self.noted.stamp.nbytes:
+                self.skipped = min(2 * self.skipped + 1, MOST_SKIPPED)
+                self.left_to_skip = self.skipped
+            elif self.noted.compared:
+                self.skipped = 0
+        else:
+            if self.noted.refused:
+                self.refused = bytes(self.save.file.directory)
+            drop_table(self.noted)
+        self.noted = cython.NULL
 
     def _set_pace(self, delay_us: cython.longlong) -> None:
         """Naps of about NAP_US, by rdb-key-save-delay: microseconds for each key; -n: one for n keys."""
@@ -245,6 +307,7 @@ class SaveJob:
     def release(self) -> None:
         """Give memory back; the walker is of no more use."""
         walk_end(self.save.walk)
+        self.settle_sharing()
         self.walker = None
         give_back(self.blocks, BLOCKS * BLOCK_ROOM)
 
@@ -301,6 +364,11 @@ class SaveJob:
     def digest(self) -> int:
         """The checksum at the end of the file."""
         return self.save.file.crc
+
+    @property
+    def bytes_shared(self) -> int:
+        """With the dump before."""
+        return self.save.progress[BYTES_SHARED]
 
     @property
     def errno(self) -> int:

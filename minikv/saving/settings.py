@@ -42,6 +42,8 @@ class SaveSettings:
     has_field_ttls: bool = False  # fields of hashes expire
     time_ms: int = 0  # of the data, in Unix ms; 0: now
     fields: bytes = b""  # further AUX fields, encoded
+    share_blocks: bool = False  # with the dump before, if the file system can
+    dump_before: str = ""  # its path, if it is not the one that the save replaces
     point: PointSettings | None = None
     output: int = -1  # descriptor that a child writes to, instead of making a dump
     is_pipe: bool = False  # that it leads into one
@@ -59,6 +61,7 @@ class SaveSettings:
             incremental_fsync=config.rdb_save_incremental_fsync,
             key_delay_us=config.rdb_key_save_delay,
             verify=config.rdb_verify,
+            share_blocks=config.rdb_share_blocks == "auto",
             functions=functions,
             used_memory=used_memory,
             has_field_ttls=has_field_ttls,

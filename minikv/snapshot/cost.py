@@ -18,6 +18,7 @@ class SnapshotCost:
     keys_total: int = 0
     keys_done: int = 0
     bytes_written: int = 0
+    bytes_shared: int = 0  # of these, with the dump before
     private_dirty: int = 0  # of the child, as Redis reports it
     private_dirty_peak: int = 0
     private_dirty_average: int = 0
@@ -55,6 +56,7 @@ def info_fields(prefix: str, cost: SnapshotCost) -> dict[str, int | float | str]
         f"{prefix}_msec": int(cost.duration_s * 1000),
         f"{prefix}_keys": cost.keys_done,
         f"{prefix}_bytes_written": cost.bytes_written,
+        f"{prefix}_bytes_shared": cost.bytes_shared,
         f"{prefix}_bytes_per_sec": cost.bytes_per_sec,
         f"{prefix}_pss_before": cost.baseline_pss,
         f"{prefix}_pss_parent": cost.parent_pss,
@@ -83,9 +85,10 @@ def format_progress(cost: SnapshotCost, rate: float) -> str:
 
 def format_end(cost: SnapshotCost) -> str:
     """The log line of a finished snapshot."""
+    shared = f" ({megabytes(cost.bytes_shared)} of it shared with the dump before)" if cost.bytes_shared else ""
     return (
         f"Snapshot took {cost.duration_s:.3f} s, its fork {cost.fork_us} us: {cost.keys_done} keys,"
-        f" {megabytes(cost.bytes_written)} written, {megabytes(cost.bytes_per_sec)}/s;"
+        f" {megabytes(cost.bytes_written)} written{shared}, {megabytes(cost.bytes_per_sec)}/s;"
         f" memory growth {megabytes(cost.growth)}, peak {megabytes(cost.growth_peak)},"
         f" average {megabytes(cost.growth_average)}; {cost.copied_pages} pages copied,"
         f" {megabytes(cost.relocated_bytes)} relocated in {cost.relocated_records} records"

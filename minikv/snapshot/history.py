@@ -60,6 +60,7 @@ class Entry:
             "duration-ms": int(cost.duration_s * 1000),
             "keys": cost.keys_done,
             "bytes": cost.bytes_written,
+            "bytes-shared": cost.bytes_shared,
             "bytes-per-sec": cost.bytes_per_sec,
             "growth": cost.growth,
             "growth-peak": cost.growth_peak,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from minikv.errors import DataLost, HistoryError, MinikvError, RdbError
 from minikv.history.loading import HistoryReader
+from minikv.rdb import format as rdb_format
 from minikv.rdb.check import CheckTarget
 from minikv.rdb.keyspace_target import EngineTarget
 from minikv.rdb.reader import RdbReader
@@ -301,7 +302,7 @@ class Loader:
             self._log.notice(f"RDB memory usage when created {number / MB:.2f} Mb")
         elif name.startswith(b"%"):  # by Redis's convention, for the log
             self._log.notice(f"RDB '{label}': {text}")
-        else:
+        elif name != rdb_format.PADDING:
             self._log.debug(f"RDB AUX field {label}: {text}")
 
     def info_fields(self) -> dict[str, int | float | str]:

@@ -71,7 +71,8 @@ class Points:
         self._last_id = 0  # of the points that are there, and files that look like some
         self._newest: tuple[int, int] = (0, 0)  # ID and digest of the point before the next one
         self._follows = ""  # why the keyspace does not; empty: what has changed since the newest point is known
-        self._base_bytes = 0  # of the newest base
+        self._base = ""  # path of the newest base that this server knows of; empty: there is none
+        self._base_bytes = 0  # of it
         self._layer_bytes = 0  # of the layers since
         self.layers = 0  # their number
         self.count = 0  # of all points
@@ -129,6 +130,8 @@ class Points:
         self._base_bytes = self._layer_bytes = self.layers = self.count = self.nbytes = 0
         for point in history.points:
             self._count(point.kind, point.nbytes)
+        bases = [history.path(point) for point in history.points if point.kind == BASE]
+        self._base = bases[-1] if bases else ""
         self.new = self.count
         self._inode = inode_of(history.directory)
 
@@ -247,6 +250,7 @@ class Points:
             filename=plan.file,
             checksum=True,
             fields=head.encoded(),
+            dump_before=self._base,
             point=PointSettings(
                 os.path.join(self._directory, MANIFEST), os.path.join(self._directory, MANIFEST_LOCK), line.encode()
             ),
@@ -266,6 +270,8 @@ class Points:
             self._last_id = plan.id
             nbytes = page.load(progress.BYTES_WRITTEN)
             self._count(plan.kind, nbytes)
+            if plan.kind == BASE:
+                self._base = os.path.join(self._directory, plan.file)
             if self._since is not None:
                 self._since.append((plan.id, plan.kind, nbytes))
             self.new += 1

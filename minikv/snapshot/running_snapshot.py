@@ -183,6 +183,7 @@ class RunningSnapshot:
             keys_total=self.before.keys,
             keys_done=load(progress.KEYS_DONE),
             bytes_written=load(progress.BYTES_WRITTEN),
+            bytes_shared=load(progress.BYTES_SHARED),
             private_dirty=seen.current or load(progress.PRIVATE_DIRTY),
             private_dirty_peak=max(seen.peak, load(progress.PRIVATE_DIRTY_PEAK)),
             private_dirty_average=seen.average or load(progress.PRIVATE_DIRTY_AVERAGE),

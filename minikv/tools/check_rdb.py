@@ -96,7 +96,8 @@ def read_with(
     """Read the file up to its end or first error; returns the reader, where it stopped, and the error."""
 
     def on_aux(name: bytes, value: bytes) -> None:
-        say(f"[offset {reader.offset}] AUX FIELD {in_a_line(name)} = '{in_a_line(value)}'")
+        if name != rdb_format.PADDING:
+            say(f"[offset {reader.offset}] AUX FIELD {in_a_line(name)} = '{in_a_line(value)}'")
 
     reader = reader_of(fd, VisitorTarget(checker), on_aux)
     checker.attach(reader, say)

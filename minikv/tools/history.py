@@ -20,6 +20,7 @@ from minikv.errors import HistoryError
 from minikv.history import compaction, shipping
 from minikv.history.append_only import write_append_only
 from minikv.history.chain import History, adopt, text_of, total_bytes
+from minikv.history.copying import copy_into
 from minikv.history.loading import HistoryReader
 from minikv.history.looking import (
     Operation,
@@ -30,9 +31,9 @@ from minikv.history.looking import (
     type_word,
     value_at,
 )
-from minikv.history.manifest import MANIFEST, Point, as_hex
+from minikv.history.manifest import BASE, MANIFEST, Point, as_hex
 from minikv.history.operations import OP_DEL, OP_DELTA, OP_RECORD
-from minikv.history.writing import save_keyspace
+from minikv.history.writing import new_file, save_keyspace
 from minikv.keyspace.glob import glob_match
 from minikv.rdb import format as rdb_format
 from minikv.tools import rdb as dumps
@@ -417,13 +418,25 @@ def restore(options: argparse.Namespace, out: TextIO) -> int:
         return GOOD
     if os.path.lexists(options.target) and not options.force:
         raise FileExistsError(17, "It is there already; --force replaces it", options.target)
-    keyspace, functions = compaction.keyspace_at(history, point, steps_of(options))
-    written = save_keyspace(keyspace, options.target, functions, time_ms=point.time_ms)
-    out.write(
-        f"{options.target}: point {point.id} of {text_of(point.time_ms)}, {written.keys:,} keys,"
-        f" {bytes_text(written.nbytes)}\n"
-    )
+    if point.kind == BASE:
+        keys, nbytes = copy_base(history, point, options)
+    else:
+        keyspace, functions = compaction.keyspace_at(history, point, steps_of(options))
+        base = history.path(history.path_to(point)[0])
+        written = save_keyspace(keyspace, options.target, functions, time_ms=point.time_ms, like=base)
+        keys, nbytes = written.keys, written.nbytes
+    out.write(f"{options.target}: point {point.id} of {text_of(point.time_ms)}, {keys:,} keys, {bytes_text(nbytes)}\n")
     return GOOD
+
+
+def copy_base(history: History, point: Point, options: argparse.Namespace) -> tuple[int, int]:
+    """A base is a plain dump already; returns its keys and bytes."""
+    with bar(options, f"point {point.id}", point.nbytes, unit="B", unit_scale=True, unit_divisor=1024) as progress:
+        history.check_file(point, contents=True, told=lambda nbytes: progress.update(nbytes - progress.n))
+    with new_file(options.target) as file:
+        if copy_into(history.path(point), file) != point.nbytes:
+            raise history.damage(point, "it has changed while it was copied")
+    return point.keys, point.nbytes
 
 
 def bar(options: argparse.Namespace, label: str, total: int, **more: object) -> tqdm:  # type: ignore[type-arg]

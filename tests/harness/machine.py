@@ -7,6 +7,7 @@ have less memory to ask for: such a test must be short and leave a good part of 
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import time
 import uuid
@@ -138,6 +139,42 @@ def small_disk(path: Path, nbytes: int) -> Iterator[Path]:
         yield path
     finally:
         subprocess.run(["umount", "-l", str(path)], check=True)
+
+
+SHARING = ("xfs", "btrfs")  # file systems whose files can share blocks
+
+
+@contextlib.contextmanager
+def loop_disk(path: Path, kind: str, nbytes: int = 320 << 20) -> Iterator[Path]:
+    """An xfs, btrfs or ext4 of its own at the directory `path`; skips where it cannot be made or mounted."""
+    path.mkdir()
+    image = path.with_name(f"{path.name}.{kind}")
+    with image.open("wb") as file:
+        file.truncate(nbytes)
+    quiet = {"ext4": ["-q", "-F"], "xfs": ["-q"], "btrfs": ["-q"]}[kind]
+    for command in ([f"mkfs.{kind}", *quiet, str(image)], ["mount", "-o", "loop", str(image), str(path)]):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            pytest.skip(f"{kind} cannot be tried: no {command[0]} here")
+        if done.returncode:
+            pytest.skip(f"{kind} cannot be tried: {command[0]}: {done.stderr.strip()}")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)
+        image.unlink()
+
+
+def used_bytes(path: Path) -> int:
+    """What is taken of the file system, once all of it is on the disk."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.sync()
+        status = os.fstatvfs(fd)
+    finally:
+        os.close(fd)
+    return (status.f_blocks - status.f_bfree) * status.f_frsize
 
 
 def committed_left() -> int:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minikv.rdb.crc64 import WIDTH, checksum, checksum_by
+from minikv.rdb.crc64 import WIDTH, checksum, checksum_by, joined
 from tests.harness.examples import scaled
 
 ORACLE = anycrc.Model("CRC64-REDIS")
@@ -68,3 +68,9 @@ def test_large_data(width: int) -> None:
 def test_what_is_no_bytes_is_refused() -> None:
     with pytest.raises(TypeError):
         checksum("text")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 4096, 100_003])
+def test_the_checksum_of_two_parts_is_known_from_theirs(length: int) -> None:
+    data = random.Random(length).randbytes(50 + length)
+    assert joined(checksum(data[:50]), checksum(data[50:]), length) == checksum(data)

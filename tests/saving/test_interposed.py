@@ -13,7 +13,7 @@ import minikv
 from minikv.saving import interposed
 
 MODULES = (
-    *("saving/child", "saving/save", "saving/dump_file", "rdb/crc64", "saving/fork"),
+    *("saving/child", "saving/save", "saving/dump_file", "saving/units", "saving/runs", "rdb/crc64", "saving/fork"),
     *("engine/walker", "engine/lzf", "engine/memory", "engine/stream_tail"),
 )
 # What a child does not call: these parts of its modules are the server's alone.

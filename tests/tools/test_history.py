@@ -277,11 +277,11 @@ def test_a_history_that_is_compacted_while_it_is_read_is_read_again(
     original = History.check_file
     calls = []
 
-    def check_file(self: History, point: Point, *, contents: bool = False) -> None:
+    def check_file(self: History, point: Point, **more: Any) -> None:
         if not calls:
             calls.append(point)
             compaction.thin(History.open(str(history)), {4})
-        original(self, point, contents=contents)
+        original(self, point, **more)
 
     monkeypatch.setattr(History, "check_file", check_file)
     run(history, "restore", "newest", str(tmp_path / "dump.rdb"))

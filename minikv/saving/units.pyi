@@ -1,0 +1,1 @@
+"""Which blocks a dump has; all of it is C."""
