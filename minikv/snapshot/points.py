@@ -156,12 +156,32 @@ class Points:
     def plan(self) -> Plan:
         """The next point; SaveError if there can be none."""
         try:
+            if self._directory and (reason := self._displaced()):
+                self._log.warning(f"History: {reason}; it is opened again")
+                self._directory = ""
             if not self._directory:
                 self.open()
         except (HistoryError, OSError) as error:
             raise SaveError(f"Can't save: the history {self.directory}: {error}") from error
         why = self._why_base()
         return Plan(self._last_id + 1, *self._newest, BASE if why else LAYER, why)
+
+    def _displaced(self) -> str:
+        """What somebody has done to the history meanwhile; empty: its place and its end are as the server left them.
+
+        A layer that followed a point of another history, or one that is not listed any more, could not be restored.
+        """
+        try:
+            there = os.path.samestat(os.stat(os.path.join(self._directory, LOCK)), os.fstat(self._lock))
+        except OSError:
+            there = False
+        if not there:
+            os.close(self._lock)
+            self._lock = -1
+            return f"{self._directory} is not the directory that it was, or its lock is gone"
+        if not manifest.ends_with(self._directory, self._id, self.newest):
+            return f"the manifest in {self._directory} does not end with point {self.newest} of history {self._id}"
+        return ""
 
     def _why_base(self) -> str:
         share = self._config.history_base_percentage
