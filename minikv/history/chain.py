@@ -210,7 +210,13 @@ def adopt(directory: str) -> list[str]:
         point = next(orphans(history), None)
         if point is None:
             return told
-        manifest.append(directory, point)
+        try:
+            manifest.append(directory, point)
+        except HistoryError:
+            newest = History.open(directory).newest
+            if newest is None or newest.id < point.id:
+                raise
+            continue  # a server has just added it
         told.append(f"{point.file} was complete but not in the manifest: point {point.id} added")
 
 

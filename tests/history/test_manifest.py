@@ -172,6 +172,24 @@ def test_adopt_leaves_what_is_not_whole_or_does_not_follow(tmp_path: Path) -> No
     assert adopt(str(tmp_path / "h")) == []
 
 
+def test_adopt_leaves_a_point_alone_that_a_server_adds_at_this_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is there a moment before its line; the server holds the lock in between."""
+    history = sample(tmp_path / "h")
+    point = history.layer(listed=False)
+    append = manifest.append
+
+    def server_first(directory: str, found: manifest.Point) -> None:
+        if found.time_ms != point.time_ms:
+            append(directory, point)
+        append(directory, found)
+
+    monkeypatch.setattr(manifest, "append", server_first)
+    assert adopt(str(tmp_path / "h")) == []
+    assert History.open(str(tmp_path / "h")).points == tuple(history.points)
+
+
 def test_the_first_base_is_adopted(tmp_path: Path) -> None:
     Writer(tmp_path / "h").base(listed=False)
     assert adopt(str(tmp_path / "h")) == ["base-0000000001.rdb was complete but not in the manifest: point 1 added"]

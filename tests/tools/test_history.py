@@ -363,6 +363,16 @@ def test_import_wants_the_history_for_itself(tmp_path: Path) -> None:
 # The process
 
 
+def test_import_and_compaction_exclude_each_other(tmp_path: Path) -> None:
+    (tmp_path / "1.rdb").write_bytes(rdb(db(0) + pair(b"k", b"v")))
+    run(tmp_path / "h", "import", str(tmp_path / "1.rdb"))
+    with (
+        compaction.alone(str(tmp_path / "h")),
+        pytest.raises(HistoryError, match="another process compacts this history"),
+    ):
+        run(tmp_path / "h", "import", str(tmp_path / "1.rdb"))
+
+
 def test_errors_are_one_line_and_exit_code_2(history: Path, tmp_path: Path) -> None:
     for words, reason in (
         (("list", "--history", "x"), None),
