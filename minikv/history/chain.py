@@ -67,7 +67,8 @@ class History:
             raise HistoryError(f"no point {id}: the history is empty")
         first, last = self.points[0].id, self.points[-1].id
         between = "; it is in the span of a later one, compacted" if first < id < last else ""
-        raise HistoryError(f"no point {id}: the history has {first} to {last}{between}")
+        there = f"{first} to {last}" if first < last else f"{first} alone"
+        raise HistoryError(f"no point {id}: the history has {there}{between}")
 
     def path_to(self, point: Point) -> list[Point]:
         """The points from its base to it, whose files lead there. HistoryError."""

@@ -26,7 +26,7 @@ from minikv.history.head import Head
 from minikv.history.manifest import BASE, LAYER, MANIFEST, MANIFEST_LOCK, Point, as_hex
 from minikv.history.writing import name_of
 from minikv.saving.settings import PointSettings, SaveSettings
-from minikv.snapshot.cost import megabytes
+from minikv.snapshot.cost import amount
 
 if TYPE_CHECKING:
     from minikv.config import Config
@@ -192,7 +192,7 @@ class Points:
         if self._keyspace.lost_track:
             return "too many keys were removed"
         if share and self._layer_bytes * 100 > self._base_bytes * share:
-            return f"the layers since the last base have {megabytes(self._layer_bytes)}"
+            return f"the layers since the last base have {amount(self._layer_bytes)}"
         return ""
 
     def begin(self, plan: Plan, settings: SaveSettings) -> SaveSettings:
@@ -241,7 +241,7 @@ class Points:
             self._follows = "" if self._keyspace.tracks_changes else self._follows
             self._log.notice(
                 f"History: point {plan.id} is a {plan.kind} of {page.load(progress.KEYS_DONE)} keys,"
-                f" {megabytes(nbytes)}{f' ({plan.why})' if plan.why else ''}"
+                f" {amount(nbytes)}{f' ({plan.why})' if plan.why else ''}"
             )
         elif in_doubt and (last != self.newest or os.path.lexists(os.path.join(self._directory, plan.file))):
             self._directory = ""  # the next plan reads it again

@@ -373,6 +373,37 @@ def test_import_and_compaction_exclude_each_other(tmp_path: Path) -> None:
         run(tmp_path / "h", "import", str(tmp_path / "1.rdb"))
 
 
+def test_every_command_has_a_json_form(history: Path, tmp_path: Path) -> None:
+    assert objects(history, "diff", "1", "2", "--exact", "--match", "[al]", code=1) == [
+        {"change": "changed", "database": 0, "key": "a", "type": "string", "type_before": "string",
+         "value_differs": True, "expire_at_ms_before": None, "expire_at_ms": None},
+        {"change": "added", "database": 0, "key": "l", "type": "list"},
+    ]  # fmt: skip
+    changes = objects(history, "diff", "1", "3", "--exact", code=1)
+    assert {"change": "removed", "function": "one"} in changes
+    assert objects(history, "get", "a", "--at", "2") == [{"database": 0, "key": "a", "type": "string", "value": "2"}]
+    dump, aof, copy, back = (str(tmp_path / name) for name in ("d.rdb", "aof", "copy", "back"))
+    (restored,) = objects(history, "restore", "2", dump)
+    assert (restored["file"], restored["id"], restored["keys"]) == (dump, 2, 6)
+    assert objects(history, "restore", "2", aof, "--aof")[0]["files"] == 2
+    assert [each["id"] for each in objects(tmp_path / "imported", "import", dump)] == [1]
+    assert objects(history, "push", copy) == [{"to": copy, "files": 4, "bytes": objects_bytes(history)}]
+    assert objects(Path(back), "pull", copy)[0]["files"] == 4
+    assert objects(history, "compact", "1", "3")[0]["id"] == 3
+    assert [(each["id"], each["gone"]) for each in objects(history, "prune", "--before", "3", "--dry-run")] == [
+        (1, False)
+    ]
+    assert [(each["id"], each["gone"]) for each in objects(history, "prune", "--before", "3")] == [(1, True)]
+    assert objects(history, "prune", "--before", "3") == []
+    (history / "manifest").write_bytes((history / "manifest").read_bytes() + b"cut")
+    assert objects(history, "verify", code=1)[0]["file"] == "manifest"
+    assert "cut by a crash" in objects(history, "verify", "--repair")[0]["repaired"]
+
+
+def objects_bytes(history: Path) -> int:
+    return sum(point.nbytes for point in History.open(str(history)).points)
+
+
 def test_errors_are_one_line_and_exit_code_2(history: Path, tmp_path: Path) -> None:
     for words, reason in (
         (("list", "--history", "x"), None),
