@@ -61,6 +61,8 @@ class Config:
     hash_max_listpack_value: int
     history_base_percentage: int
     history_damaged: str
+    history_keep: str
+    history_max_bytes: int
     zset_max_listpack_entries: int
     zset_max_listpack_value: int
     stream_node_max_bytes: int

@@ -231,6 +231,7 @@ class Server:
         for timer in self._timers.values():
             timer.cancel()
         self.questions.close()
+        self.snapshots.compactor.kill()
         self._hub.send_unsent()
         self._hub.close()
         if self._unix_path:

@@ -230,6 +230,28 @@ class HistoryDirectory(Text):
         return super().read_word(word)
 
 
+class KeepRules(Text):
+    """Which points of a history to keep: `hourly 24 daily 30`; nothing keeps all."""
+
+    def read_word(self, word: str) -> str:
+        if word.strip():
+            keep_rules(word)
+        return " ".join(word.split())
+
+
+def keep_rules(text: str) -> list[tuple[str, int]]:
+    """Pairs of a unit, or `last`, and a number. ValueError."""
+    words = text.split()
+    rules = list(zip(words[::2], words[1::2], strict=False))
+    if (
+        not words
+        or len(words) % 2
+        or any(unit not in KEEP_UNITS or not re.fullmatch("[0-9]{1,9}", count) for unit, count in rules)
+    ):
+        raise ValueError(f"pairs of one of {', '.join(KEEP_UNITS)}, and a number")
+    return [(unit, int(count)) for unit, count in rules]
+
+
 class Directory(Text):
     """An existing directory, kept as an absolute path."""
 
@@ -486,6 +508,9 @@ MEMORY = Memory()
 SIGNED = Integer(-INT_MAX - 1, INT_MAX)
 DANGEROUS = Choice("no", "yes", "local")
 
+KEEP_UNITS = ("last", "secondly", "minutely", "hourly", "daily", "weekly", "monthly", "yearly")
+DEFAULT_KEEP = "last 10000 minutely 1440 hourly 720 daily 365 yearly 100"
+
 NO_APPEND_ONLY_FILE = "minikv has no append only file, it persists by RDB snapshots"
 NO_CLUSTER = "minikv has no cluster mode"
 NO_REPLICATION = "minikv does not replicate"
@@ -608,6 +633,8 @@ SETTINGS = (
     Setting("snapshot-mode", Choice("full", "layers"), "full"),
     Setting("snapshot-history", HistoryDirectory(), "history", mutable=False),
     Setting("history-base-percentage", NUMBER, 100),
+    Setting("history-keep", KeepRules(), DEFAULT_KEEP),
+    Setting("history-max-bytes", MEMORY, 0),
     Setting("history-damaged", Choice("refuse", "previous"), "refuse"),
     # snapshots
     Setting("save", SavePoints(), (SavePoint(3600, 1), SavePoint(300, 100), SavePoint(60, 10000))),

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import random
 import re
@@ -27,8 +28,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -44,9 +47,11 @@ ORACLE_VERSION = "7.0."
 # Each server that a test starts would compile its modules anew, which is half of its start.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+TOO_LATE = "the time of --seconds is over"
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 LOG_OFFSETS = pytest.StashKey[dict[Server, int]]()
 RUNNING = pytest.StashKey[list[Server]]()
+LAST_BEGIN = pytest.StashKey[float]()  # no test begins later
 
 hypothesis.settings.register_profile("quick", max_examples=10, stateful_step_count=30, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", max_examples=50, deadline=None, print_blob=True)
@@ -62,6 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--oracle", default="redis-server", help="the redis-server to compare with")
     group.addoption("--subject", help="test this server instead of minikv (the oracle itself proves the tests)")
     group.addoption("--seed", type=int, help="seed of all random choices; printed at the start of each run")
+    group.addoption("--seconds", type=int, help="leave out the tests that have not begun after this time, and say so")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -70,11 +76,21 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.seed = random.SystemRandom().randrange(2**32)
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = config.option.seed
+    seconds = config.option.seconds
+    config.stash[LAST_BEGIN] = math.inf if seconds is None else time.monotonic() + seconds
+    if told := getattr(config, "workerinput", None):
+        config.stash[LAST_BEGIN] = told["last_begin"]
     if config.getoption("--hypothesis-profile") is None:
         hypothesis.settings.load_profile("quick" if _is_quick(config) else "ci" if IN_CI else "dev")
     if IN_CI and config.option.no_oracle:
         raise pytest.UsageError("--no-oracle is not allowed where CI is set: the comparison with Redis is the point")
     config.stash[RUNNING] = []
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """A process of xdist's takes the time from here: it starts later."""
+    node.workerinput["last_begin"] = node.config.stash[LAST_BEGIN]
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -110,7 +126,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if STARTING & set(getattr(item, "fixturenames", ())):
             item.add_marker("server")
+    items.sort(key=lambda item: not _is_in_slow_file(item))
     _check_oracle(config, items)
+
+
+def _is_in_slow_file(item: pytest.Item) -> bool:
+    """Such a file goes first: one process has all of it, and would be the last to end."""
+    file = item.getparent(pytest.Module)
+    return file is not None and file.get_closest_marker("slow") is not None
 
 
 def _check_oracle(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -136,6 +159,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         skipped = len(terminalreporter.stats.get("skipped", []))
         terminalreporter.section("NOT COMPARED WITH REDIS", red=True, bold=True)
         terminalreporter.line(f"--no-oracle: {skipped} tests were left out; this run says little about compatibility.")
+    late = [report for report in terminalreporter.stats.get("skipped", []) if TOO_LATE in str(report.longrepr)]
+    if late:
+        terminalreporter.section("NOT ALL TESTS WERE RUN", red=True, bold=True)
+        terminalreporter.line(f"--seconds: {len(late)} tests were left out, the first of them {late[0].nodeid}.")
 
 
 # -- tests without servers ---------------------------------------------------------------------------------------------
@@ -191,6 +218,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if time.monotonic() > item.config.stash[LAST_BEGIN]:
+        pytest.skip(TOO_LATE)
     item.stash[LOG_OFFSETS] = {server: server.log_size() for server in item.config.stash[RUNNING]}
 
 
@@ -386,8 +415,8 @@ def resp2_pair(minikv: Server, oracle: Server) -> Iterator[ClientPair]:
 
 @pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
 def pair(request: pytest.FixtureRequest, minikv: Server, oracle: Server) -> Iterator[ClientPair]:
-    """A connection to each of the shared servers, over RESP2 and RESP3 in turn."""
-    with_either = ClientPair(minikv, oracle, request.param)
+    """A connection to each of the shared servers: over RESP2 in pipelines, over RESP3 command by command."""
+    with_either = ClientPair(minikv, oracle, request.param, pipelined=request.param == 2)
     yield with_either
     with_either.close()
 

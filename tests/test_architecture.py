@@ -6,6 +6,7 @@ The rooms, from the top: each may import the rooms below it, and everybody the f
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,6 +135,7 @@ def own_module(name: str) -> str | None:
     return "minikv"
 
 
+@functools.cache
 def all_imports() -> list[Import]:
     written = [found for module in SOURCES for found in imports_of(module)]
     return written + [found for module in DECLARATIONS for found in declared_imports_of(module)]

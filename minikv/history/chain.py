@@ -15,7 +15,7 @@ from datetime import datetime
 
 from minikv.errors import HistoryError, MinikvError
 from minikv.history import manifest
-from minikv.history.head import Head, read_head
+from minikv.history.head import Head, head_of, read_head
 from minikv.history.manifest import BASE, LAYER, Manifest, Point, as_hex
 from minikv.history.operations import Operations
 from minikv.rdb import format as rdb_format
@@ -119,23 +119,41 @@ class History:
 
     def check_file(self, point: Point, *, contents: bool = False) -> None:
         """Whether the file is the one of the manifest, and readable throughout if contents. HistoryError names it."""
-        path = self.path(point)
-        try:
-            with open(path, "rb") as file:
-                nbytes = os.fstat(file.fileno()).st_size
-                if nbytes != point.nbytes or nbytes < SMALLEST_FILE:
-                    raise self.damage(point, f"it has {nbytes} bytes, not {point.nbytes}")
-                file.seek(-rdb_format.CHECKSUM_LEN, os.SEEK_END)
-                digest = int.from_bytes(file.read(), "little")
-            if digest != point.digest:
-                raise self.damage(point, f"its digest is {as_hex(digest)}, not {as_hex(point.digest)}")
-            head = read_head(path)
-            if not head.is_of(self.id, point):
-                raise self.damage(point, f"it is {described(head, self.id)}")
-            if contents:
-                found = read_operations(path)
+        fd, _ = self.open_file(point)
+        os.close(fd)
+        if contents:
+            with self.named(point):
+                found = read_operations(self.path(point))
                 if found.records != point.keys:
                     raise self.damage(point, f"it has {found.records} records, not {point.keys}")
+
+    def open_file(self, point: Point) -> tuple[int, Head]:
+        """A descriptor of the file, which is the one of the manifest, and its head. HistoryError names it."""
+        fd = -1
+        try:
+            with self.named(point):
+                fd = os.open(self.path(point), os.O_RDONLY | os.O_CLOEXEC)
+                nbytes = os.fstat(fd).st_size
+                if nbytes != point.nbytes or nbytes < SMALLEST_FILE:
+                    raise self.damage(point, f"it has {nbytes} bytes, not {point.nbytes}")
+                tail = os.pread(fd, rdb_format.CHECKSUM_LEN, nbytes - rdb_format.CHECKSUM_LEN)
+                digest = int.from_bytes(tail, "little")
+                if digest != point.digest:
+                    raise self.damage(point, f"its digest is {as_hex(digest)}, not {as_hex(point.digest)}")
+                head = head_of(fd, point.file)
+                if not head.is_of(self.id, point):
+                    raise self.damage(point, f"it is {described(head, self.id)}")
+                return fd, head
+        except BaseException:
+            if fd >= 0:
+                os.close(fd)
+            raise
+
+    @contextlib.contextmanager
+    def named(self, point: Point) -> Iterator[None]:
+        """Whatever goes wrong with a point's file is a HistoryError that names it."""
+        try:
+            yield
         except FileNotFoundError:
             raise self.damage(point, "it is missing") from None
         except OSError as error:

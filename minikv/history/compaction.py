@@ -11,6 +11,7 @@ there when it began, and files named otherwise.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import itertools
 import mmap
@@ -44,6 +45,7 @@ from minikv.history.writing import (
 )
 from minikv.keyspace.database import Keyspace
 from minikv.rdb import format as rdb_format
+from minikv.settings import keep_rules
 
 COMPACT_LOCK = "compact.lock"
 STEP_BYTES = 1 << 20
@@ -263,11 +265,9 @@ def thin(history: History, keep: Iterable[int], steps: Steps = read_through, thr
         raise HistoryError("the newest point cannot be taken away")
     prune(history, history.point(wanted[0]), steps)
     history = History.open(history.directory)
-    for after, to in itertools.pairwise(wanted):
+    for after, to in gaps(history.points, wanted):
         start, end = history.point(after), history.point(to)
         between = [point for point in history.points if after < point.id < to]
-        if not between:
-            continue
         if any(point.kind == BASE for point in between) and end.kind != BASE:
             end = rebase(history, end, steps)
             history = History.open(history.directory)
@@ -278,6 +278,17 @@ def thin(history: History, keep: Iterable[int], steps: Steps = read_through, thr
             merge(history, start, end, through)
         history = History.open(history.directory)
     return history
+
+
+def gaps(points: Iterable[Point], wanted: Iterable[int]) -> list[tuple[int, int]]:
+    """Neighbours of those that are wanted between which there are others."""
+    found = []
+    ids = sorted(wanted)
+    there = [point.id for point in points]
+    for after, to in itertools.pairwise(ids):
+        if bisect.bisect_left(there, to) - bisect.bisect_right(there, after) > 0:
+            found.append((after, to))
+    return found
 
 
 def swap(history: History, before: Sequence[Point], after: Sequence[Point], gone: set[int]) -> None:
@@ -325,6 +336,7 @@ def id_in(name: str) -> int:
 # Which points to keep
 
 UNITS: dict[str, Callable[[datetime], object]] = {
+    "secondly": lambda at: (at.date(), at.hour, at.minute, at.second),
     "minutely": lambda at: (at.date(), at.hour, at.minute),
     "hourly": lambda at: (at.date(), at.hour),
     "daily": lambda at: at.date(),
@@ -336,33 +348,36 @@ UNITS: dict[str, Callable[[datetime], object]] = {
 
 def parse_rules(text: str) -> list[tuple[str, int]]:
     """`hourly 24 daily 30`: pairs of a unit, or `last`, and a number. HistoryError."""
-    words = text.split()
-    rules = list(zip(words[::2], words[1::2], strict=False))
-    if (
-        not words
-        or len(words) % 2
-        or any(unit not in (*UNITS, "last") or not re.fullmatch("[0-9]{1,9}", count) for unit, count in rules)
-    ):
-        units = ", ".join(["last", *UNITS])
-        raise HistoryError(f"{text!r} is no rule for points to keep: pairs of one of {units}, and a number")
-    return [(unit, int(count)) for unit, count in rules]
+    try:
+        return keep_rules(text)
+    except ValueError as error:
+        raise HistoryError(f"{text!r} is no rule for points to keep: {error}") from None
 
 
 def kept_by(points: Sequence[Point], rules: Iterable[tuple[str, int]]) -> set[int]:
     """The IDs of points to keep: in each of the last n units that have points, the newest; the newest of all always."""
     keep = {points[-1].id} if points else set()
     newest_first = sorted(points, key=lambda point: (point.time_ms, point.id), reverse=True)
+    times = [datetime.fromtimestamp(point.time_ms / 1000).astimezone() for point in newest_first]
     for unit, count in rules:
         if unit == "last":
             keep |= {point.id for point in newest_first[:count]}
             continue
         seen: set[object] = set()
-        for point in newest_first:
-            period = UNITS[unit](datetime.fromtimestamp(point.time_ms / 1000).astimezone())
-            if period not in seen and len(seen) < count:
+        for point, at in zip(newest_first, times, strict=True):
+            period = UNITS[unit](at)
+            if period not in seen:
+                if len(seen) == count:
+                    break
                 seen.add(period)
                 keep.add(point.id)
     return keep
+
+
+def anchored(history: History, keep: set[int]) -> set[int]:
+    """These points; and the base of the oldest, if that is larger than the layers from there."""
+    way = history.path_to(history.point(min(keep)))
+    return {way[0].id, *keep} if total_bytes(way[1:]) < way[0].nbytes else keep
 
 
 def first_within(points: Sequence[Point], max_bytes: int, base_bytes: int) -> Point:

@@ -27,6 +27,7 @@ from cython.cimports.minikv.engine.record import (
     skip_expiry,
 )
 from cython.cimports.minikv.engine.table import hash_key
+from cython.cimports.minikv.history.newest_first import Newest
 from cython.cimports.minikv.keyspace.database import Keyspace
 from cython.cimports.minikv.keyspace.hash import Hash
 from cython.cimports.minikv.keyspace.set import Set
@@ -46,10 +47,13 @@ COUNT_DIGITS = 18  # at most, of a number of elements
 class LayerTarget(EngineTarget):
     """Applies the operations of one file. on_aux takes the reader's AUX fields; others go to `other_aux`.
 
+    newest: only changes of elements that it says apply are carried out, in the databases' places of the end.
     removed: keys removed by minikv-del that were there.
     """
 
     _other_aux: object
+    _newest: Newest
+    _place: int64_t  # of the database at hand
     _delta: cython.bint  # the next record is one
     _count: int64_t  # elements that its collection has after it, or UNKNOWN
     _changing: cython.bint  # the record at hand joins a collection that is there
@@ -60,9 +64,11 @@ class LayerTarget(EngineTarget):
     _delta_expire_at_ms: int64_t
     removed = cython.declare(uint64_t, visibility="readonly")
 
-    def __init__(self, keyspace: Keyspace, merge=False, other_aux=None):
+    def __init__(self, keyspace: Keyspace, merge=False, other_aux=None, newest: Newest = None):
         EngineTarget.__init__(self, keyspace, merge)
         self._other_aux = other_aux
+        self._newest = newest
+        self.chooses = newest is not None
 
     def on_aux(self, name: bytes, value: bytes) -> None:
         """An AUX field of the file."""
@@ -73,6 +79,9 @@ class LayerTarget(EngineTarget):
         if self._delta:
             self._refuse("minikv-delta without a record")
         if name == b"minikv-del":
+            if self._newest is not None:
+                self._newest.begins(self._place, value)
+                return
             self.removed += self._database.discard(value)
         elif name == b"minikv-rem":
             self._remove_element(value)
@@ -97,6 +106,8 @@ class LayerTarget(EngineTarget):
             self._refuse("minikv-rem is too short for its key")
         key: bytes = value[KEY_LEN_SIZE : KEY_LEN_SIZE + key_len]
         name: bytes = value[KEY_LEN_SIZE + key_len :]
+        if self._newest is not None and not self._newest.applies(self._place, key):
+            return 0
         self._keyspace.now_ms = 0
         try:
             kind: cython.int = self._database.lookup(key, False, False)
@@ -117,7 +128,23 @@ class LayerTarget(EngineTarget):
     def select(self, number: uint64_t) -> cython.int:
         if self._delta:
             self._refuse("minikv-delta without a record")
+        if self._newest is not None:
+            self._place = self._newest.place(number)
+            return EngineTarget.select(self, cython.cast(uint64_t, self._place)) if self._place >= 0 else 0
         return EngineTarget.select(self, number)
+
+    @cython.cfunc
+    @cython.exceptval(-1, check=False)
+    def passes_over(self, key: ConstBytes, key_len: uint64_t) -> cython.int:
+        """Whole values are there already."""
+        name: bytes = bytes_at(key, key_len)
+        if not self._delta:
+            self._newest.begins(self._place, name)
+            return 1
+        if self._newest.applies(self._place, name):
+            return 0
+        self._delta = self.takes_empty = False
+        return 1
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

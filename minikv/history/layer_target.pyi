@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+from minikv.history.newest_first import Newest
 from minikv.keyspace.database import Keyspace
 from minikv.rdb.keyspace_target import EngineTarget
 
@@ -12,5 +13,6 @@ class LayerTarget(EngineTarget):
         keyspace: Keyspace,
         merge: bool = False,
         other_aux: Callable[[bytes, bytes], None] | None = None,
+        newest: Newest | None = None,
     ) -> None: ...
     def on_aux(self, name: bytes, value: bytes) -> None: ...

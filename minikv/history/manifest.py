@@ -35,6 +35,27 @@ ID_MAX = 10**15  # far beyond what a history reaches, and an exact double for wh
 
 FILE_NAME = re.compile(r"(base|layer)-[0-9]{10,15}(-[0-9]{10,15})?\.rdb")
 
+NUMBER, DIGEST = rb"([0-9]{1,20})", rb"([0-9a-f]{16})"
+START = rb"point id=%b parent=%b kind=(base|layer) file=(%b) time=%b " % (
+    *(NUMBER,) * 2,
+    FILE_NAME.pattern.replace("(", "(?:").encode(),
+    NUMBER,
+)
+SEAL = rb" checksum=(?P<seal>[0-9a-f]{16})"
+LINE_OF_SAVE = re.compile(  # saving/save.py
+    START
+    + rb"parent-digest=%b db-keys=%b changes=%b digest=%b keys=%b removed=%b bytes=%b(?: fork-us=%b)? save-ms=%b"
+    % (DIGEST, *(NUMBER,) * 2, DIGEST, *(NUMBER,) * 5)
+    + SEAL
+)
+LINE_OF_POINT = re.compile(  # Point.line
+    START
+    + rb"digest=%b parent-digest=%b keys=%b removed=%b bytes=%b(?: db-keys=%b)? changes=%b fork-us=%b save-ms=%b"
+    % (*(DIGEST,) * 2, *(NUMBER,) * 7)
+    + rb"(?: known-as=%b)?" % DIGEST
+    + SEAL
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -140,13 +161,47 @@ def parse(data: bytes) -> Manifest:
         raise HistoryError("manifest: line 1: no history ID")
     points: list[Point] = []
     for place, line in enumerate(lines[1:], 2):
-        point = point_of(fields_of(line, place, "point"), place)
+        point = plain_point(line) or point_of(fields_of(line, place, "point"), place)
         if points and point.id <= points[-1].id:
             raise HistoryError(f"manifest: line {place}: point {point.id} follows {points[-1].id}")
         if point.parent >= point.id:
             raise HistoryError(f"manifest: line {place}: point {point.id} has parent {point.parent}")
         points.append(point)
     return Manifest(history, tuple(points), len(data) - whole)
+
+
+def plain_point(line: bytes) -> Point | None:
+    """The point of a sound line whose fields are as they are written here or by a save: most are."""
+    found = LINE_OF_SAVE.fullmatch(line)
+    if found is not None:
+        id, parent, kind, file, time_ms, parent_digest, db_keys, changes, digest, keys, removed = found.groups()[:11]
+        nbytes, fork_us, save_ms, known_as = *found.groups()[11:14], None
+    else:
+        found = LINE_OF_POINT.fullmatch(line)
+        if found is None:
+            return None
+        id, parent, kind, file, time_ms, digest, parent_digest, keys, removed, nbytes = found.groups()[:10]
+        db_keys, changes, fork_us, save_ms, known_as = found.groups()[10:15]
+    if int(found["seal"], 16) != checksum(line[: found.start("seal") - len(b" checksum=")]):
+        return None
+    point = Point(
+        int(id),
+        int(parent),
+        kind.decode(),
+        file.decode(),
+        int(time_ms),
+        int(digest, 16),
+        int(parent_digest, 16),
+        int(nbytes),
+        int(keys),
+        int(removed),
+        None if db_keys is None else int(db_keys),
+        int(changes),
+        int(fork_us or 0),
+        int(save_ms),
+        int(digest if known_as is None else known_as, 16),
+    )
+    return point if 0 < point.id < ID_MAX and (point.parent or point.kind == BASE) else None
 
 
 def fields_of(line: bytes, place: int, word: str) -> dict[str, str]:

@@ -23,4 +23,5 @@ cdef class EngineTarget(LoadTarget):
     cdef readonly list functions
     cdef readonly dict modules
 
+    cdef void _prefetch(self, uint64_t hash_) noexcept nogil
     cdef int _break_watches(self, ConstBytes key, uint64_t key_len) except -1

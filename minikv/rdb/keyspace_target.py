@@ -30,6 +30,13 @@ class EngineTarget(LoadTarget):
         self._builder = Builder(self._database, 0)
         self.functions = []
         self.modules = {}
+        self.looks_ahead = True
+
+    def comes(self, key: ConstBytes, key_len: uint64_t) -> cython.void:
+        self._prefetch(hash_key(key, key_len))
+
+    def _prefetch(self, hash_: uint64_t) -> cython.void:
+        self._database.store.tables.prefetch_bucket(self._database.store.table, hash_)
 
     def select(self, number: uint64_t) -> cython.int:
         self._database = self._keyspace.databases[number]

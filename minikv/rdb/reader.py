@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
-# distutils: extra_compile_args = -O1
+# distutils: extra_compile_args = -O2
 """Read an RDB file, a slice at a time, and pass its records to a target.
 
     reader = RdbReader(fd, target, databases=16, now_ms=..., verify=True)
@@ -23,12 +23,14 @@ import os
 
 import cython
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint64_t
-from cython.cimports.minikv.engine.record import bytes_at
+from cython.cimports.minikv.engine.record import TYPE_STRING, bytes_at
 from cython.cimports.minikv.rdb.format import (
     CHECKSUM_LEN,
     FIRST_OPCODE,
     FIRST_VERSION_WITH_CHECKSUM,
     HEADER_LEN,
+    LENGTH_14_BITS,
+    LENGTH_32_BITS,
     OP_AUX,
     OP_EOF,
     OP_EXPIRETIME,
@@ -44,8 +46,11 @@ from cython.cimports.minikv.rdb.format import (
     OP_SLOT_INFO,
     SLOT_IMPORT_NAME_LEN,
     SLOTS,
+    SPECIAL_LZF,
+    SPECIAL_STRING,
 )
 from cython.cimports.minikv.rdb.input import RdbInput, file_input
+from cython.cimports.minikv.rdb.pointers import ConstBytes
 from cython.cimports.minikv.rdb.target import LoadTarget
 from cython.cimports.minikv.rdb.value import EMPTY, EXPIRED, LOADED, ValueReader
 
@@ -57,7 +62,25 @@ NO_EXPIRY = cython.declare(int64_t, -1)  # in the opcode of milliseconds, as Red
 EMPTY_SHOWN = 10  # keys that are named
 SHOWN_LEN = cython.declare(uint64_t, 128)
 
+NEAR_LEN = cython.declare(uint64_t, 128)  # bytes behind which an opcode, an expiry and a short key are in the buffer
+FAR = cython.declare(uint64_t, 1 << 62)
+
 IDLE_MAX = cython.declare(uint64_t, 0x7FFFFFFFFFFFFFFF)  # seconds: larger values would be negative
+
+
+@cython.cfunc
+@cython.inline
+@cython.nogil
+@cython.exceptval(check=False)
+def length_at(buffer: ConstBytes, at: cython.pointer[uint64_t], skip: uint64_t) -> uint64_t:
+    """A length of one or two bytes behind `skip` bytes, and `at` behind it; a longer one is too long to be near."""
+    start: ConstBytes = buffer + at[0] + skip
+    first: uint64_t = start[0]
+    if first < LENGTH_14_BITS:
+        at[0] += skip + 1
+        return first
+    at[0] += skip + 2
+    return (first & 0x3F) << 8 | start[1] if first < LENGTH_32_BITS else FAR
 
 
 @cython.cclass
@@ -319,6 +342,7 @@ class RdbReader:
     @cython.exceptval(-1, check=False)
     def _record(self, type: cython.int) -> cython.int:
         has_expiry: cython.bint = self._has_expiry and self._expire_at_ms != NO_EXPIRY
+        end: uint64_t = 0
         self._values.record_at = self._source.offset() - 1
         self._values.has_key = False
         self._target.record_type = type
@@ -329,9 +353,53 @@ class RdbReader:
             self._source.fail(f"Unknown RDB type {type}")
         self._values.read_key()
         self._has_expiry = False
+        if self._target.looks_ahead and type == TYPE_STRING:
+            end = self._look_ahead()
+        if self._target.chooses:
+            self._values.unwanted = self._target.passes_over(
+                self._source.data(self._values.key), self._values.key.length
+            )
+            if self._values.unwanted and end and not self._values.metadata:
+                self._source.at = end
+                self._source.release()
+                self._values.idle_s = self._values.frequency = -1
+                return 0
         self._in_record = True
         self._values.begin(type, has_expiry, self._expire_at_ms)
         return self._record_end()
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _look_ahead(self) -> uint64_t:
+        """Tell the target the key behind the string that is about to be read, if it is a short one and in the buffer.
+
+        Returns where the string ends, 0 if that is not in the buffer.
+        """
+        source: RdbInput = self._source
+        at: uint64_t = source.at
+        length: uint64_t
+        first: cython.int
+        if source.tail - at < NEAR_LEN:
+            return 0
+        first = source.buffer[at]
+        if first == SPECIAL_STRING | SPECIAL_LZF:
+            length = length_at(source.buffer, cython.address(at), 1)
+            if length_at(source.buffer, cython.address(at), 0) == FAR:
+                return 0
+        elif first >= SPECIAL_STRING:
+            length = cython.cast(uint64_t, 1) << (first & 3)
+            at += 1
+        else:
+            length = length_at(source.buffer, cython.address(at), 0)
+        if source.tail - at < NEAR_LEN or length > source.tail - at - NEAR_LEN:
+            return 0
+        at += length
+        end: uint64_t = at
+        if source.buffer[at] == OP_EXPIRETIME_MS:
+            at += 9
+        if source.buffer[at] < FIRST_OPCODE and source.buffer[at + 1] < LENGTH_14_BITS:
+            self._target.comes(source.buffer + at + 2, source.buffer[at + 1])
+        return end
 
     @cython.cfunc
     @cython.exceptval(-1, check=False)

@@ -8,6 +8,8 @@ cdef class LoadTarget:
     cdef uint8_t *room      # where the bytes of the last value go; the caller writes them all before the next call
     cdef bint in_pieces     # set by the target: it has no room for strings of DIRECT_LEN, but takes their pieces
     cdef bint takes_empty   # set by the target: it wants to know of collections without elements
+    cdef bint looks_ahead   # set by the target: it is told of keys before their turn
+    cdef bint chooses       # set by the target: it is asked about each record, and need not want it
 
     # Of the record at hand, set by the reader before the first call about it.
     cdef uint64_t record_at     # offset in the file of its first byte, opcodes before the type included
@@ -17,6 +19,8 @@ cdef class LoadTarget:
     cdef int string_encoding    # special encoding of a string's value, -1 for none
 
     cdef int select(self, uint64_t number) except -1
+    cdef void comes(self, const uint8_t *key, uint64_t key_len) noexcept nogil
+    cdef int passes_over(self, const uint8_t *key, uint64_t key_len) except -1
     cdef int string(self, const uint8_t *key, uint64_t key_len, uint64_t value_len, int64_t expire_at_ms) except -1
     cdef int piece(self, const uint8_t *start, uint64_t nbytes) except -1
     cdef int collection(self, const uint8_t *key, uint64_t key_len, int kind, int64_t expire_at_ms) except -1

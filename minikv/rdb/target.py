@@ -22,6 +22,13 @@ class LoadTarget:
         """The next records belong to this database."""
         return 0
 
+    def comes(self, key, key_len):
+        """The next key, perhaps: memory that it needs can be fetched while the record at hand is read."""
+
+    def passes_over(self, key, key_len):
+        """Whether the record that begins is not wanted: it is checked, and nothing else is called for it."""
+        return 0
+
     def string(self, key, key_len, value_len, expire_at_ms):
         """Make room for a string's bytes; 0 if the key exists already."""
         raise NotImplementedError

@@ -20,7 +20,7 @@ cdef enum:                          # ValueReader.outcome: what became of a comp
     LOADED = 0
     EXPIRED
     EMPTY                           # a collection without elements
-    PASSED_OVER                     # a module's, or of a type that minikv does not have
+    PASSED_OVER                     # a module's, of a type that minikv does not have, or not wanted
 
 
 @cython.final
@@ -38,6 +38,7 @@ cdef class ValueReader:
     cdef uint64_t record_at         # offset of the type
     cdef int64_t idle_s             # how the key was used, -1: not known
     cdef int frequency
+    cdef bint unwanted              # the target passes over the next value
 
     # The value at hand
     cdef Text key

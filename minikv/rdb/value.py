@@ -166,6 +166,9 @@ class ValueReader:
         if has_expiry and expire_at_ms < self.now_ms:
             self.outcome = EXPIRED
             self.into = self.nowhere
+        if self.unwanted:
+            self.outcome = PASSED_OVER
+            self.into = self.nowhere
         if type == TYPE_STRING:
             return self.begin_string()
         self.source.keep(self.key)
@@ -446,7 +449,7 @@ class ValueReader:
             if self.outcome == LOADED and (self.idle_s >= 0 or self.frequency >= 0):
                 self.into.used(self.source.data(self.key), self.key.length, self.idle_s, self.frequency)
             self.into.record_end(self.source.offset())
-        else:
+        elif self.outcome != PASSED_OVER:
             self.outcome = EXPIRED if self.fields_expired else EMPTY
         return 0
 

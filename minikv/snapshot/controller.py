@@ -36,6 +36,7 @@ from minikv.saving import fork, heap, interposed, temp_file
 from minikv.saving.save_job import SaveJob
 from minikv.saving.settings import ChildSettings, SaveSettings
 from minikv.snapshot import preflight
+from minikv.snapshot.compactor import Compactor
 from minikv.snapshot.cost import SnapshotCost, format_end, format_failure
 from minikv.snapshot.cost_meter import ReadRollup
 from minikv.snapshot.history import FULL, Entry, History
@@ -107,8 +108,11 @@ class SnapshotController:
         self.history = History()
         self.status = SaveStatus(log, clock, monotonic)
         self.points = Points(config, keyspace, log)
+        self.compactor = Compactor(config, log, self.points, monotonic=monotonic)
         self.loader = Loader(config, keyspace, log, self.points, clock=clock)
         config.on_change("snapshot-mode", self._mode_changed)
+        for name in ("history-keep", "history-max-bytes"):
+            config.on_change(name, lambda _: self.compactor.ask())
         self.scheduled = False
 
     # -- what others ask
@@ -150,6 +154,7 @@ class SnapshotController:
 
     def _mode_changed(self, mode: object) -> None:
         if mode == FULL:
+            self.compactor.kill()
             self.points.close()
 
     def call_on_change(self, function: Callable[[], None]) -> None:
@@ -445,6 +450,8 @@ class SnapshotController:
     def cron(self, now: float) -> None:
         """Ten times a second: follow the child, or start the save that is due. now: on the monotonic clock."""
         running = self._running
+        if self.points.is_open:
+            self.compactor.cron(base_is_written=running is not None and running.before.kind != LAYER)
         if running is None:
             self._start_what_is_due(now)
         elif self._end_fork() and not self._reap():

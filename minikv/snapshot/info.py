@@ -52,6 +52,7 @@ def persistence_fields(snapshots: SnapshotController, dirty: int) -> dict[str, i
         "minikv_bgsave_failures_in_row": status.retry.failures,
         "minikv_bgsave_retry_sec": status.retry_in_s,
         **snapshots.points.info_fields(),
+        **(snapshots.compactor.info_fields() if snapshots.points.on else {}),
         **preflight.info_fields(snapshots.finding),
         **(info_fields("minikv_snapshot_current", cost) if running else {}),
         **status.cost_fields,

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 LOCK = "lock"
 LAYERS = "layers"
+BASE_LEAST_BYTES = 1 << 20  # a smaller base counts as one of this size: a new one each second would be no better
+MOST_LAYERS = 5000  # since the last base: a start opens them all
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class Points:
         self._base_bytes = 0  # of the newest base
         self._layer_bytes = 0  # of the layers since
         self.layers = 0  # their number
+        self.count = 0  # of all points
+        self.nbytes = 0  # of all files
+        self.new = 0  # points since the last compaction began
+        self._since: list[tuple[int, str, int]] | None = None  # ID, kind and bytes of points while a compaction runs
+        self._inode = 0  # of the manifest whose points are counted
         self._saving: Plan | None = None
 
     @property
@@ -81,6 +88,10 @@ class Points:
     @property
     def directory(self) -> str:
         return os.path.join(self._config.dir, self._config.snapshot_history)
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._directory)
 
     @property
     def newest(self) -> int:
@@ -115,16 +126,51 @@ class Points:
         for name in os.listdir(history.directory):
             if manifest.FILE_NAME.fullmatch(name):
                 self._last_id = max(self._last_id, int(name.removesuffix(".rdb").rpartition("-")[2]))
-        self._base_bytes = self._layer_bytes = self.layers = 0
+        self._base_bytes = self._layer_bytes = self.layers = self.count = self.nbytes = 0
         for point in history.points:
             self._count(point.kind, point.nbytes)
+        self.new = self.count
+        self._inode = inode_of(history.directory)
 
     def _count(self, kind: str, nbytes: int) -> None:
+        self.count += 1
+        self.nbytes += nbytes
         if kind == BASE:
             self._base_bytes, self._layer_bytes, self.layers = nbytes, 0, 0
         else:
             self._layer_bytes += nbytes
             self.layers += 1
+
+    # -- compaction, by other processes
+
+    @property
+    def changed_by_others(self) -> bool:
+        """Whether the manifest was swapped by others than the server's own compaction."""
+        return self._inode != 0 and inode_of(self._directory) not in (self._inode, 0)
+
+    def compaction_begins(self) -> None:
+        self._since = []
+
+    def compaction_failed(self) -> None:
+        """What it has done shows by the manifest."""
+        self._since = None
+
+    def compacted(self, state: dict[str, int]) -> tuple[int, int]:
+        """It has left this (tools/history_keep.py); points that were saved after that are added.
+
+        Returns how many points are gone, and how many bytes.
+        """
+        since, self._since = self._since or [], None
+        points, nbytes = self.count, self.nbytes
+        self.count, self.nbytes = state["points"], state["bytes"]
+        self._base_bytes, self._layer_bytes, self.layers = state["base_bytes"], state["layer_bytes"], state["layers"]
+        self._inode = state["inode"]
+        self.new = 0
+        for id, kind, size in since:
+            if id > state["newest"]:
+                self._count(kind, size)
+                self.new += 1
+        return points - self.count, nbytes - self.nbytes
 
     def close(self) -> None:
         """`snapshot-mode` has become full: the history is left to others."""
@@ -191,8 +237,10 @@ class Points:
             return self._follows
         if self._keyspace.lost_track:
             return "too many keys were removed"
-        if share and self._layer_bytes * 100 > self._base_bytes * share:
+        if share and self._layer_bytes * 100 > max(self._base_bytes, BASE_LEAST_BYTES) * share:
             return f"the layers since the last base have {amount(self._layer_bytes)}"
+        if self.layers >= MOST_LAYERS:
+            return f"there are {self.layers} layers since the last base"
         return ""
 
     def begin(self, plan: Plan, settings: SaveSettings) -> SaveSettings:
@@ -238,6 +286,9 @@ class Points:
             self._last_id = plan.id
             nbytes = page.load(progress.BYTES_WRITTEN)
             self._count(plan.kind, nbytes)
+            if self._since is not None:
+                self._since.append((plan.id, plan.kind, nbytes))
+            self.new += 1
             self._follows = "" if self._keyspace.tracks_changes else self._follows
             self._log.notice(
                 f"History: point {plan.id} is a {plan.kind} of {page.load(progress.KEYS_DONE)} keys,"
@@ -262,11 +313,21 @@ class Points:
             return {}
         return {
             "minikv_history_point": self.newest,
+            "minikv_history_points": self.count,
+            "minikv_history_bytes": self.nbytes,
             "minikv_history_layers": self.layers,
             "minikv_history_layer_bytes": self._layer_bytes,
             "minikv_history_base_bytes": self._base_bytes,
             "minikv_history_follows": int(self.newest > 0 and not self._follows and not self._keyspace.lost_track),
         }
+
+
+def inode_of(directory: str) -> int:
+    """Of the manifest; 0: there is none."""
+    try:
+        return os.stat(os.path.join(directory, MANIFEST)).st_ino
+    except OSError:
+        return 0
 
 
 def lock(directory: str) -> int:

@@ -102,8 +102,8 @@ PRUNE = """\
 Take points away. What is left can be restored as before: layers are merged, and the oldest point becomes a base.
 
   --keep RULES      pairs of a unit and a number: 'last 10 hourly 24 daily 30 monthly 12' keeps the last ten points,
-                    the newest of each of the last 24 hours that have one, of 30 days, of 12 months. Units: minutely,
-                    hourly, daily, weekly, monthly, yearly
+                    the newest of each of the last 24 hours that have one, of 30 days, of 12 months. Units: secondly,
+                    minutely, hourly, daily, weekly, monthly, yearly
   --before POINT    all that are older
   --max-bytes SIZE  the oldest, until the files take no more than SIZE (such as 10gb)"""
 

@@ -196,6 +196,6 @@ def test_interrupted_run_stops_its_servers(tmp_path: Path) -> None:
         while not (servers := processes.children(run.pid)):
             assert run.poll() is None
         run.send_signal(signal.SIGTERM)
-        assert run.wait(30) == 143
+        assert run.wait(200) == 143
     wait_until(lambda: all(processes.state(server) in ("", "Z") for server in servers), "the servers end")
     assert list(tmp_path.iterdir()) == []

@@ -52,9 +52,9 @@ def test_every_type_arrives(migrate: Migration, rng: random.Random, target: Serv
         rng.setstate(state)
         keys = populate(client, rng)
     for key in keys:
-        assert migrate(key, "0", "5000", "COPY", show=("DEBUG DIGEST", "DBSIZE")) == b"+OK\r\n"
+        assert migrate(key, "0", "60000", "COPY", show=("DEBUG DIGEST", "DBSIZE")) == b"+OK\r\n"
     digest = migrate.pair.subject.call("DEBUG DIGEST")
-    assert migrate("", "0", "5000", "KEYS", "none", *keys, show=("DEBUG DIGEST", "DBSIZE")) == b"+OK\r\n"
+    assert migrate("", "0", "60000", "KEYS", "none", *keys, show=("DEBUG DIGEST", "DBSIZE")) == b"+OK\r\n"
     assert target.call("DEBUG DIGEST") == digest
     migrate.pair.assert_same("DBSIZE", f"MIGRATE 127.0.0.1 {target.port} {keys[0]} 0 100")
 
@@ -62,10 +62,10 @@ def test_every_type_arrives(migrate: Migration, rng: random.Random, target: Serv
 def test_keys_that_are_there_already(migrate: Migration) -> None:
     migrate.pair.assert_same("MSET a 1 b 2 c 3")
     show = ("MGET a b c",)
-    reply = migrate("", "0", "5000", "KEYS", "a", "b", "c", before=("SET b old",), show=show)
+    reply = migrate("", "0", "60000", "KEYS", "a", "b", "c", before=("SET b old",), show=show)
     assert reply == b"-ERR Target instance replied with error: BUSYKEY Target key name already exists.\r\n"
     migrate.pair.assert_same("MGET a b c", "INFO keyspace")
-    migrate("b", "0", "5000", "REPLACE", before=("SET b old",), show=show)
+    migrate("b", "0", "60000", "REPLACE", before=("SET b old",), show=show)
     migrate.pair.assert_same("MGET a b c")
 
 
@@ -76,16 +76,16 @@ def test_times_and_databases(migrate: Migration, target: Server) -> None:
         assert client.call("SELECT 3") == b"+OK\r\n"
         assert within(2)(client.call("TTL a"), b":1000\r\n")
         assert client.call("TTL b") == b":-1\r\n"
-    assert b"ERR DB index is out of range" in migrate("a", "99", "5000")
+    assert b"ERR DB index is out of range" in migrate("a", "99", "60000")
     migrate.pair.assert_same("DBSIZE", "SELECT 1", "SET c 1")
-    migrate("c", "1", "5000")
+    migrate("c", "1", "60000")
     migrate.pair.assert_same("DBSIZE")
 
 
 def test_passwords(pair: ClientPair, start_redis: StartServer) -> None:
     target = start_redis(tcp=True, requirepass="secret")
     pair.assert_same("SET a 1")
-    start = ["MIGRATE", "127.0.0.1", str(target.port), "a", "0", "5000", "COPY", "REPLACE"]
+    start = ["MIGRATE", "127.0.0.1", str(target.port), "a", "0", "60000", "COPY", "REPLACE"]
     for words in ([], ["AUTH", "wrong"], ["AUTH2", "default", "wrong"], ["AUTH2", "nobody", "secret"]):
         pair.assert_same([*start, *words], "EXISTS a")
     pair.assert_same([*start, "AUTH", "secret"], [*start, "AUTH2", "default", "secret"], "EXISTS a")

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.harness import ClientPair, parse
-from tests.harness.compare import same_shape, unordered, within
+from tests.harness.compare import WINDOW, WINDOW_BYTES, same_shape, unordered, within
 from tests.harness.wire import ReplySplitter, Value
 
 
@@ -77,3 +77,34 @@ def test_comparisons_forgive_only_what_they_say() -> None:
     assert within(10)(b":100\r\n", b":95\r\n")
     assert not within(10)(b":100\r\n", b":80\r\n")
     assert not within(10)(b":-1\r\n", b":-2\r\n")
+
+
+def test_a_likely_reply_is_taken_as_a_whole_or_not_at_all() -> None:
+    splitter = ReplySplitter()
+    splitter.feed(b"+OK\r\n:1")
+    assert not splitter.take(b"+OK!\r\n") and not splitter.take(b":1\r\n")
+    assert splitter.take(b"+OK\r\n")
+    assert not splitter.take(b":1\r\n")
+    assert splitter.next_reply() is None
+    splitter.feed(b"2\r\n$3\r\nab")
+    assert splitter.next_reply() == b":12\r\n"
+    assert splitter.next_reply() is None
+    splitter.feed(b"c\r\n")
+    assert splitter.take(b"$3\r\nabc\r\n") and splitter.is_empty
+
+
+def test_over_resp2_commands_leave_together(pair: ClientPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as fit into a window; over RESP3 each waits for the reply to the one before."""
+    sent: list[bytes] = []
+    send = pair.subject.send_raw
+
+    def counted(data: bytes) -> None:
+        sent.append(data)
+        send(data)
+
+    monkeypatch.setattr(pair.subject, "send_raw", counted)
+    commands = [f"SET key {number}" for number in range(2 * WINDOW + 1)]
+    large = ("SET", "key", "v" * WINDOW_BYTES)
+    replies = pair.assert_same(*commands, large, "GET key")
+    assert len(replies) == len(commands) + 2 and len(replies[-1]) > WINDOW_BYTES
+    assert len(sent) == (5 if pair.resp == 2 else len(replies))

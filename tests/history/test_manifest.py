@@ -54,6 +54,45 @@ def test_unknown_fields_are_kept_and_missing_ones_have_defaults() -> None:
     assert parse(lines() + point.line()).points == (point,)
 
 
+SAVED = {
+    "id": 7,
+    "parent": 6,
+    "kind": "layer",
+    "file": "layer-0000000007.rdb",
+    "time": FIRST_MS,
+    "parent-digest": "0" * 15 + "1",
+    "db-keys": 5,
+    "changes": 4,
+    "digest": "0" * 15 + "2",
+    "keys": 3,
+    "removed": 2,
+    "bytes": 100,
+    "fork-us": 9,
+    "save-ms": 8,
+}
+
+
+@pytest.mark.parametrize("fork", [True, False])
+def test_a_line_of_a_save_is_read_the_short_way(fork: bool) -> None:
+    line = sealed("point", SAVED if fork else {name: value for name, value in SAVED.items() if name != "fork-us"})
+    found = manifest.plain_point(line[:-1])
+    assert found == manifest.point_of(manifest.fields_of(line[:-1], 1, "point"), 1)
+    assert found is not None
+    # The same words in a line of this module.
+    for each in (found, dataclasses.replace(found, db_keys=None), dataclasses.replace(found, known_as=3)):
+        assert manifest.plain_point(each.line()[:-1]) == each
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"id": 0}, {"id": 10**15}, {"parent": 0}, {"kind": "other"}, {"file": "../layer-0000000007.rdb"}, {"keys": "x"}],
+)
+def test_a_line_that_is_wrong_is_left_to_the_long_way(changed: dict[str, object]) -> None:
+    line = sealed("point", SAVED | changed)
+    assert manifest.plain_point(line[:-1]) is None
+    assert manifest.plain_point(line[:-2] + b"x") is None
+
+
 def test_known_as_is_written_where_it_differs() -> None:
     (point,) = parse(lines({"known-as": "00000000000000bb"})).points
     assert point.known_as == 0xBB

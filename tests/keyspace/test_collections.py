@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import initialize, rule
 
 from minikv.errors import ArenaFull, WrongTypeError
 from minikv.keyspace import Keyspace
@@ -23,7 +23,7 @@ from minikv.keyspace.set import Set, replace_set
 from minikv.keyspace.sorted_set import SortedSet
 from tests.harness.examples import scaled
 from tests.rdb.rdb_files import EOF, read
-from tests.stateful.snapshots import Child
+from tests.stateful.snapshots import SnapshotMachine
 
 ARENA_BYTES = 96 << 20
 FOREVER_MS = 2**45
@@ -44,36 +44,34 @@ def names(seed: int, count: int) -> Iterator[bytes]:
     return (b"name:%d" % rng.randrange(3000) for _ in range(count))
 
 
-class Views(RuleBasedStateMachine):
+class Views(SnapshotMachine):
     """The same operations on a keyspace and on dicts."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.keyspace = Keyspace(DATABASES, ARENA_BYTES, huge_pages=False)
-        self.keyspace.set_debug(poison=True)
-        self.contents: Contents = {}
-        self.child: Child | None = None
-        self.frozen: Contents = {}
+        self.real = Keyspace(DATABASES, ARENA_BYTES, huge_pages=False)
+        self.real.set_debug(poison=True)
+        self.model: Contents = {}
 
     @initialize(limit=st.sampled_from([0, 0, 0, 12]), lazily=st.booleans())
     def start(self, limit: int, lazily: bool) -> None:
-        self.keyspace.set_debug(poison=True, segment_limit=limit)
-        self.keyspace.free_lazily(lazily, lazily)
+        self.real.set_debug(poison=True, segment_limit=limit)
+        self.real.free_lazily(lazily, lazily)
 
     def database(self, number: int) -> Database:
-        return self.keyspace.databases[number]
+        return self.real.databases[number]
 
     def value(self, number: int, key: bytes, kind: type) -> Any:
         """What the model has for a key that is to become a `kind`; None if it is something else."""
-        found = self.contents.get((number, key), (kind(), 0))[0]
+        found = self.model.get((number, key), (kind(), 0))[0]
         return found if isinstance(found, kind) else None
 
     def keep(self, number: int, key: bytes, value: Any) -> None:
-        at_ms = self.contents.get((number, key), (None, 0))[1]
+        at_ms = self.model.get((number, key), (None, 0))[1]
         if value:
-            self.contents[number, key] = (value, at_ms)
+            self.model[number, key] = (value, at_ms)
         else:
-            self.contents.pop((number, key), None)
+            self.model.pop((number, key), None)
 
     @rule(number=databases, key=keys, seed=seeds, count=counts, size=sizes)
     def set_fields(self, number: int, key: bytes, seed: int, count: int, size: int) -> None:
@@ -206,7 +204,7 @@ class Views(RuleBasedStateMachine):
             assert replace_set(self.database(number), key, members, b"sunionstore") == len(members)
         except ArenaFull:
             return
-        self.contents[number, key] = (members, 0)
+        self.model[number, key] = (members, 0)
 
     @rule(number=databases, key=keys)
     def make_a_string(self, number: int, key: bytes) -> None:
@@ -214,7 +212,7 @@ class Views(RuleBasedStateMachine):
             self.database(number).set(key, b"text" * 20)
         except ArenaFull:
             return
-        self.contents[number, key] = (b"text" * 20, 0)
+        self.model[number, key] = (b"text" * 20, 0)
 
     @rule(number=databases, key=keys, timed=st.booleans())
     def set_expire(self, number: int, key: bytes, timed: bool) -> None:
@@ -225,16 +223,16 @@ class Views(RuleBasedStateMachine):
                 self.database(number).persist(key)
         except ArenaFull:
             return
-        if (number, key) in self.contents:
-            self.contents[number, key] = (self.contents[number, key][0], FOREVER_MS if timed else 0)
+        if (number, key) in self.model:
+            self.model[number, key] = (self.model[number, key][0], FOREVER_MS if timed else 0)
 
     @rule(number=databases, key=keys)
     def delete(self, number: int, key: bytes) -> None:
-        assert self.database(number).delete(key) == (self.contents.pop((number, key), None) is not None)
+        assert self.database(number).delete(key) == (self.model.pop((number, key), None) is not None)
 
     @rule(number=databases, key=keys)
     def unlink(self, number: int, key: bytes) -> None:
-        assert self.database(number).unlink(key) == (self.contents.pop((number, key), None) is not None)
+        assert self.database(number).unlink(key) == (self.model.pop((number, key), None) is not None)
 
     @rule(number=databases, key=keys, new_key=keys)
     def rename(self, number: int, key: bytes, new_key: bytes) -> None:
@@ -242,8 +240,8 @@ class Views(RuleBasedStateMachine):
             self.database(number).rename(key, new_key)
         except ArenaFull:
             return
-        if key != new_key and (number, key) in self.contents:
-            self.contents[number, new_key] = self.contents.pop((number, key))
+        if key != new_key and (number, key) in self.model:
+            self.model[number, new_key] = self.model.pop((number, key))
 
     @rule(number=databases, key=keys, other=databases, new_key=keys)
     def copy(self, number: int, key: bytes, other: int, new_key: bytes) -> None:
@@ -253,9 +251,9 @@ class Views(RuleBasedStateMachine):
             self.database(number).copy_to(key, self.database(other), new_key, True)
         except ArenaFull:
             return
-        if (number, key) in self.contents:
-            value, at_ms = self.contents[number, key]
-            self.contents[other, new_key] = (value if isinstance(value, bytes) else value.copy(), at_ms)
+        if (number, key) in self.model:
+            value, at_ms = self.model[number, key]
+            self.model[other, new_key] = (value if isinstance(value, bytes) else value.copy(), at_ms)
 
     @rule(number=databases, key=keys)
     def move(self, number: int, key: bytes) -> None:
@@ -264,65 +262,37 @@ class Views(RuleBasedStateMachine):
             moved = self.database(number).move_to(key, self.database(other))
         except ArenaFull:
             return
-        assert moved == ((number, key) in self.contents and (other, key) not in self.contents)
+        assert moved == ((number, key) in self.model and (other, key) not in self.model)
         if moved:
-            self.contents[other, key] = self.contents.pop((number, key))
+            self.model[other, key] = self.model.pop((number, key))
 
     @rule(number=databases, lazily=st.booleans())
     def flush(self, number: int, lazily: bool) -> None:
         self.database(number).flush(lazily)
-        self.contents = {place: value for place, value in self.contents.items() if place[0] != number}
+        self.model = {place: value for place, value in self.model.items() if place[0] != number}
 
     @rule()
     def swap(self) -> None:
-        self.keyspace.swap(0, 1)
-        self.contents = {(1 - number, key): value for (number, key), value in self.contents.items()}
+        self.real.swap(0, 1)
+        self.model = {(1 - number, key): value for (number, key), value in self.model.items()}
 
     @rule(budget_us=st.sampled_from([0, 100, 100_000]), thorough=st.booleans())
     def evacuate(self, budget_us: int, thorough: bool) -> None:
-        self.keyspace.evacuate(budget_us, thorough)
+        self.real.evacuate(budget_us, thorough)
 
-    @precondition(lambda self: self.child is None)
-    @rule(relocate=st.booleans())
-    def open_snapshot(self, relocate: bool) -> None:
-        self.keyspace.snapshot_open(relocate)
-        self.frozen = {
+    def contents(self) -> Contents:
+        return {
             place: (value if isinstance(value, bytes) else value.copy(), at_ms)
-            for place, (value, at_ms) in self.contents.items()
+            for place, (value, at_ms) in self.model.items()
         }
-        self.child = Child(self.keyspace)
 
-    @precondition(lambda self: self.child is not None)
-    @rule(steps=st.integers(1, 5))
-    def walk_on(self, steps: int) -> None:
-        assert self.child is not None
-        for _ in range(steps):
-            self.child.step()
-
-    @precondition(lambda self: self.child is not None)
-    @rule()
-    def finish_snapshot(self) -> None:
-        child, self.child = self.child, None
-        assert child is not None
-        while child.step():
-            pass
-        status = child.end()
-        self.keyspace.snapshot_close()
-        assert status == 0
-        assert loaded(child.stream) == self.frozen
-
-    @precondition(lambda self: self.child is not None)
-    @rule()
-    def lose_the_child(self) -> None:
-        child, self.child = self.child, None
-        assert child is not None
-        child.kill()
-        self.keyspace.snapshot_close()
+    def compare_walk(self, stream: bytes, expected: Contents) -> None:
+        assert loaded(stream) == expected
 
     @rule()
     def compare(self) -> None:
-        assert stored(self.keyspace) == self.contents
-        self.keyspace.check()
+        assert stored(self.real) == self.model
+        self.real.check()
 
     @rule(number=databases, key=keys, count=st.sampled_from([1, 3, 200, 5000]), distinct=st.booleans())
     def look_at_random(self, number: int, key: bytes, count: int, distinct: bool) -> None:
@@ -335,15 +305,14 @@ class Views(RuleBasedStateMachine):
             assert not distinct or len(set(picked)) == len(picked)
 
     def teardown(self) -> None:
-        if self.child is not None:
-            self.lose_the_child()
+        super().teardown()
         self.compare()
-        self.keyspace.flush_all()
-        while self.keyspace.evacuate(1_000_000):
+        self.real.flush_all()
+        while self.real.evacuate(1_000_000):
             pass
-        self.keyspace.check()
-        assert self.keyspace.live_bytes == 0
-        assert self.keyspace.waiting_objects == 0
+        self.real.check()
+        assert self.real.live_bytes == 0
+        assert self.real.waiting_objects == 0
 
 
 def stored(keyspace: Keyspace) -> Contents:

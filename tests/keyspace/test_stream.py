@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, rule
 
 from minikv.errors import ArenaFull
 from minikv.keyspace import Keyspace
@@ -21,7 +21,7 @@ from minikv.rdb.keyspace_target import EngineTarget
 from minikv.rdb.reader import RdbReader
 from tests.harness.examples import scaled
 from tests.rdb.rdb_files import EOF, open_bytes
-from tests.stateful.snapshots import Child
+from tests.stateful.snapshots import SnapshotMachine
 
 ARENA_BYTES = 96 << 20
 NODE_BYTES = 4096
@@ -74,28 +74,26 @@ def assert_equal(keyspace: Keyspace, contents: dict[bytes, Model]) -> None:
             assert entry is not None and (entry.consumer, entry.deliveries) == (consumer, deliveries)
 
 
-class Streams(RuleBasedStateMachine):
+class Streams(SnapshotMachine):
     """The same operations on a keyspace and on models."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.keyspace = Keyspace(1, ARENA_BYTES, huge_pages=False)
-        self.database = self.keyspace.databases[0]
-        self.contents: dict[bytes, Model] = {}
-        self.child: Child | None = None
-        self.frozen: dict[bytes, Model] = {}
+        self.real = Keyspace(1, ARENA_BYTES, huge_pages=False)
+        self.database = self.real.databases[0]
+        self.model: dict[bytes, Model] = {}
 
     @initialize(limit=st.sampled_from([0, 0, 0, 6]))
     def start(self, limit: int) -> None:
-        self.keyspace.set_debug(poison=True, segment_limit=limit)
+        self.real.set_debug(poison=True, segment_limit=limit)
 
     def open(self, key: bytes) -> tuple[Stream, Model]:
         """A stream with its group; it is made if need be."""
         stream = Stream.to_write(self.database, key)
         if not stream.exists:
             stream.create_group(b"group", Group(b"group").encode())
-            self.contents[key] = Model()
-        return stream, self.contents[key]
+            self.model[key] = Model()
+        return stream, self.model[key]
 
     @rule(key=keys, count=counts, size=sizes, gap=st.sampled_from([1, 1, 7, 1 << 64, 5 << 70]))
     def add(self, key: bytes, count: int, size: int, gap: int) -> None:
@@ -114,7 +112,7 @@ class Streams(RuleBasedStateMachine):
 
     @rule(key=keys, place=places, count=st.integers(1, 300), step=st.integers(1, 3))
     def delete(self, key: bytes, place: float, count: int, step: int) -> None:
-        if key not in self.contents:
+        if key not in self.model:
             return
         stream, model = self.open(key)
         start = int(place * len(model.entries))
@@ -135,7 +133,7 @@ class Streams(RuleBasedStateMachine):
 
     @rule(key=keys, place=places, approximate=st.booleans())
     def trim_to_length(self, key: bytes, place: float, approximate: bool) -> None:
-        if key not in self.contents:
+        if key not in self.model:
             return
         stream, model = self.open(key)
         length = int(place * len(model.entries))
@@ -150,7 +148,7 @@ class Streams(RuleBasedStateMachine):
 
     @rule(key=keys, place=places, approximate=st.booleans())
     def trim_below(self, key: bytes, place: float, approximate: bool) -> None:
-        if key not in self.contents or not self.contents[key].entries:
+        if key not in self.model or not self.model[key].entries:
             return
         stream, model = self.open(key)
         least = model.entries[int(place * (len(model.entries) - 1))][0]
@@ -164,7 +162,7 @@ class Streams(RuleBasedStateMachine):
 
     @rule(key=keys, consumer=st.sampled_from([b"alice", b"bob"]), place=places, count=st.integers(1, 200))
     def deliver(self, key: bytes, consumer: bytes, place: float, count: int) -> None:
-        if key not in self.contents:
+        if key not in self.model:
             return
         stream, model = self.open(key)
         group = Group.of(stream, b"group")
@@ -186,7 +184,7 @@ class Streams(RuleBasedStateMachine):
 
     @rule(key=keys, count=st.integers(1, 200))
     def acknowledge(self, key: bytes, count: int) -> None:
-        if key not in self.contents:
+        if key not in self.model:
             return
         stream, model = self.open(key)
         group = Group.of(stream, b"group")
@@ -204,7 +202,7 @@ class Streams(RuleBasedStateMachine):
 
     @rule(key=keys, count=st.integers(1, 40))
     def add_consumers(self, key: bytes, count: int) -> None:
-        if key not in self.contents:
+        if key not in self.model:
             return
         stream, _ = self.open(key)
         group = Group.of(stream, b"group")
@@ -220,7 +218,7 @@ class Streams(RuleBasedStateMachine):
 
     @rule(key=keys, consumer=st.sampled_from([b"alice", b"bob", b"worker 3", b"worker 30"]))
     def remove_consumer(self, key: bytes, consumer: bytes) -> None:
-        if key not in self.contents:
+        if key not in self.model:
             return
         stream, model = self.open(key)
         group = Group.of(stream, b"group")
@@ -242,7 +240,7 @@ class Streams(RuleBasedStateMachine):
 
     @rule(key=keys)
     def replace_group(self, key: bytes) -> None:
-        if key not in self.contents:
+        if key not in self.model:
             return
         stream, model = self.open(key)
         with suppress(ArenaFull):
@@ -254,11 +252,11 @@ class Streams(RuleBasedStateMachine):
                 return
         if stream.group(b"group") is None:
             self.database.delete(key)
-            del self.contents[key]
+            del self.model[key]
 
     @rule(key=keys, place=places, count=st.integers(1, 50))
     def look(self, key: bytes, place: float, count: int) -> None:
-        if key not in self.contents:
+        if key not in self.model:
             return
         stream, model = self.open(key)
         start = int(place * len(model.entries))
@@ -271,21 +269,21 @@ class Streams(RuleBasedStateMachine):
 
     @rule(key=keys, other=keys)
     def copy(self, key: bytes, other: bytes) -> None:
-        if key in self.contents and key != other:
+        if key in self.model and key != other:
             try:
                 self.database.copy_to(key, self.database, other, True)
             except ArenaFull:
                 return
-            self.contents[other] = self.contents[key].copy()
+            self.model[other] = self.model[key].copy()
 
     @rule(key=keys, other=keys)
     def rename(self, key: bytes, other: bytes) -> None:
-        if key in self.contents and key != other:
+        if key in self.model and key != other:
             try:
                 self.database.rename(key, other)
             except ArenaFull:
                 return
-            self.contents[other] = self.contents.pop(key)
+            self.model[other] = self.model.pop(key)
 
     @rule(key=keys, at_ms=st.sampled_from([2**45, 2**46]))
     def expire(self, key: bytes, at_ms: int) -> None:
@@ -294,49 +292,28 @@ class Streams(RuleBasedStateMachine):
 
     @rule(key=keys)
     def remove(self, key: bytes) -> None:
-        assert self.database.delete(key) == (self.contents.pop(key, None) is not None)
+        assert self.database.delete(key) == (self.model.pop(key, None) is not None)
 
     @rule(budget_us=st.sampled_from([100, 100_000]), thorough=st.booleans())
     def evacuate(self, budget_us: int, thorough: bool) -> None:
-        self.keyspace.evacuate(budget_us, thorough)
+        self.real.evacuate(budget_us, thorough)
 
-    @precondition(lambda self: self.child is None)
-    @rule(relocate=st.booleans())
-    def open_snapshot(self, relocate: bool) -> None:
-        self.keyspace.snapshot_open(relocate)
-        self.frozen = {key: model.copy() for key, model in self.contents.items()}
-        self.child = Child(self.keyspace)
+    def contents(self) -> dict[bytes, Model]:
+        return {key: model.copy() for key, model in self.model.items()}
 
-    @precondition(lambda self: self.child is not None)
-    @rule(steps=st.integers(1, 5))
-    def walk_on(self, steps: int) -> None:
-        assert self.child is not None
-        for _ in range(steps):
-            self.child.step()
-
-    @precondition(lambda self: self.child is not None)
-    @rule()
-    def finish_snapshot(self) -> None:
-        assert self.child is not None
-        while self.child.step():
-            pass
-        assert self.child.end() == 0
-        self.keyspace.snapshot_close()
-        written, self.child = self.child.stream, None
-        assert_equal(loaded(written), self.frozen)
+    def compare_walk(self, stream: bytes, expected: dict[bytes, Model]) -> None:
+        assert_equal(loaded(stream), expected)
 
     @invariant()
     def is_sound(self) -> None:
-        self.keyspace.check()
+        self.real.check()
 
     def teardown(self) -> None:
-        if self.child is not None:
-            self.child.kill()
-            self.keyspace.snapshot_close()
-        assert_equal(self.keyspace, self.contents)
-        self.keyspace.evacuate(1_000_000)
-        self.keyspace.check()
-        assert_equal(self.keyspace, self.contents)
+        super().teardown()
+        assert_equal(self.real, self.model)
+        self.real.evacuate(1_000_000)
+        self.real.check()
+        assert_equal(self.real, self.model)
 
 
 def loaded(written: bytes) -> Keyspace:

