@@ -132,7 +132,7 @@ class History:
         fd = -1
         try:
             with self.named(point):
-                fd = os.open(self.path(point), os.O_RDONLY | os.O_CLOEXEC)
+                fd = manifest.open_regular(self.path(point))
                 nbytes = os.fstat(fd).st_size
                 if nbytes != point.nbytes or nbytes < SMALLEST_FILE:
                     raise self.damage(point, f"it has {nbytes} bytes, not {point.nbytes}")
@@ -198,7 +198,7 @@ def read_operations(path: str) -> Operations:
 
 def scan(path: str, target: Operations) -> None:
     """Pass the operations of a file to the target. RdbError, HistoryError if it has no checksum, OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = manifest.open_regular(path)
     try:
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         reader = RdbReader(fd, target, ANY_DATABASE, NEVER_MS, True, target.on_aux)

@@ -12,10 +12,12 @@ Whoever appends or swaps holds an exclusive flock on `manifest.lock`, and opens 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -126,14 +128,23 @@ def sealed(word: str, fields: dict[str, object]) -> bytes:
 
 def read(directory: str) -> Manifest:
     """The manifest of a history. HistoryError, OSError."""
-    with open(os.path.join(directory, MANIFEST), "rb") as file:
+    with open(open_regular(os.path.join(directory, MANIFEST)), "rb") as file:
         return parse(file.read())
+
+
+def open_regular(path: str) -> int:
+    """A descriptor to read from; a pipe in a file's place would keep whoever opens it waiting. OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, "Not a regular file", path)
 
 
 def ends_with(directory: str, history: str, newest: int) -> bool:
     """Whether the manifest there is of this history and its last line this point's, 0 for none; little is read."""
     try:
-        fd = os.open(os.path.join(directory, MANIFEST), os.O_RDONLY | os.O_CLOEXEC)
+        fd = open_regular(os.path.join(directory, MANIFEST))
         try:
             head = os.pread(fd, TAIL_LEN, 0)
             end = os.pread(fd, TAIL_LEN, max(0, os.fstat(fd).st_size - TAIL_LEN))

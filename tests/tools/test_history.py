@@ -373,6 +373,34 @@ def test_import_and_compaction_exclude_each_other(tmp_path: Path) -> None:
         run(tmp_path / "h", "import", str(tmp_path / "1.rdb"))
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_keeps_nobody_waiting(history: Path, tmp_path: Path, make: Callable[[Path], object]) -> None:
+    run(history, "get", "a", "--at", "2")  # the indexes are there
+    path = history / "layer-0000000002.rdb"
+    path.unlink()
+    make(path)
+    expected = r"point 2: layer-0000000002\.rdb: it cannot be read: Not a regular file; point 1 is the newest before it"
+    for words in (
+        ("get", "a", "--at", "2"),
+        ("show", "2"),
+        ("diff", "1", "2"),
+        ("diff", "1", "4", "--exact"),
+        ("restore", "3", str(tmp_path / "d.rdb")),
+        ("restore", "3", str(tmp_path / "aof"), "--aof"),
+        ("compact", "1", "3"),
+        ("compact", "--base", "2"),
+        ("prune", "--before", "3"),
+        ("push", str(tmp_path / "copy")),
+    ):
+        with pytest.raises(HistoryError, match=expected):
+            run(history, *words)
+    assert "Not a regular file" in run(history, "verify", code=1)
+    (history / "manifest").unlink()
+    make(history / "manifest")
+    with pytest.raises(OSError, match="Not a regular file"):
+        run(history, "list")
+
+
 def test_every_command_has_a_json_form(history: Path, tmp_path: Path) -> None:
     assert objects(history, "diff", "1", "2", "--exact", "--match", "[al]", code=1) == [
         {"change": "changed", "database": 0, "key": "a", "type": "string", "type_before": "string",
