@@ -30,8 +30,8 @@ SETTLE_S = 2.0
 SLOWEST, ABOVE = "slowest ping through a BGSAVE", "above the slowest of the second before"
 FORK, STALL = "fork as told (latest_fork_usec)", "longest stall as told (SNAPSHOT HISTORY)"
 
-LOOP = ServerSpec("minikv", (*MINIKV.command, "--bgsave-fork", "loop"))
-THREAD = ServerSpec("minikv, thread forks", (*MINIKV.command, "--bgsave-fork", "thread"))
+LOOP = ServerSpec("minikv, its loop forks", (*MINIKV.command, "--bgsave-fork", "loop"))
+THREAD = ServerSpec("minikv", (*MINIKV.command, "--bgsave-fork", "thread"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

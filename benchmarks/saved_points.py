@@ -368,11 +368,11 @@ def draw(result: dict[str, Any]) -> dict[str, picture.Figure]:
     figure, above, below = picture.one_above(3)
     samples = {figure["name"]: figure["samples"] for figure in result["figures"]}
     looks = dict(zip(result["servers"], picture.styles(), strict=False))
-    for name, version in result["servers"].items():
+    for place, (name, version) in enumerate(result["servers"].items()):
         color, marker = looks[name]
         line = result["series"][name]
         above.plot(
-            line["point"], line["mb"], f"{marker}-", color=color, markersize=4, linewidth=1,
+            line["point"], line["mb"], f"{marker}-", color=color, markersize=max(4, 9 - 2 * place), linewidth=1,
             label=f"{name} {version}".strip(),
         )  # fmt: skip
     picture.logarithmic(above)

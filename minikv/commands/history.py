@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer
 from minikv.dispatch.client import Client, Waiting
 from minikv.dispatch.spec import ADMIN, DENYOOM, NO_MULTI, NOSCRIPT, READONLY, WRITE, command
-from minikv.errors import CommandError, HistoryError, RdbError
+from minikv.errors import ArenaFull, CommandError, HistoryError, RdbError
 from minikv.history.exported import Exported, read_keys
 from minikv.keyspace import Database
 from minikv.protocol.reply import POSTPONED, Raw
@@ -29,6 +29,7 @@ DEFAULT_COUNT = 10  # points
 DEFAULT_CHANGES = 1000
 NEWEST = b"newest"
 SLICE_S = 0.0005  # for which RESTORE stores keys before other clients are served
+OOM = "OOM command not allowed when used memory > 'maxmemory'."
 BUSY = "BUSYKEY Target key name already exists."
 
 Step = Callable[[int], object]  # gets the descriptor of the answer; the reply, or POSTPONED: call again
@@ -79,7 +80,7 @@ class Asked:
         self._ctx.keyspace.tick()
         try:
             return self._serve(self._ctx, b"") is not POSTPONED
-        except CommandError:
+        except (CommandError, ArenaFull):
             return True
 
     def _close(self) -> None:
@@ -159,7 +160,7 @@ def snapshot_restore(ctx: Client, point: bytes, *words: bytes) -> object:
         raise CommandError("ERR DB index is out of range")
     target = databases[options.target] if options.target >= 0 else ctx.db
     how = [b"keys", *options.keys] if options.keys else [b"match", options.pattern]
-    restoring = Restoring(target, replace=options.replace)
+    restoring = Restoring(target, replace=options.replace, is_full=ctx.server.table.out_of_memory)
     question = [b"%d" % ctx.resp, b"export", b"%d" % ctx.db.number, point, *how]
     Asked(ctx, question, restoring.step, to_its_end=True)
     return POSTPONED
@@ -195,11 +196,12 @@ class Restoring:
     """Puts exported keys into a database, a slice at a time; the reply is how many there are now.
 
     Without `replace` all of them are looked up first: one that is there ends it before anything is changed. Keys whose
-    time has passed are left out.
+    time has passed are left out. Beyond maxmemory, when nothing may be evicted, it ends after a slice.
     """
 
-    def __init__(self, target: Database, *, replace: bool) -> None:
+    def __init__(self, target: Database, *, replace: bool, is_full: Callable[[], bool]) -> None:
         self._target = target
+        self._is_full = is_full
         self._replace = replace
         self._map: mmap.mmap | None = None
         self._checked = replace
@@ -211,6 +213,8 @@ class Restoring:
                 return 0
             self._map = mmap.mmap(output, 0, access=mmap.ACCESS_READ)
             self._begin()
+        if self._checked and self._is_full():
+            raise CommandError(f"{OOM} {self._restored} keys were restored before")
         ends_at = time.monotonic() + SLICE_S
         while time.monotonic() < ends_at:
             each = next(self._keys, None)

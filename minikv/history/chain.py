@@ -73,7 +73,8 @@ class History:
             raise HistoryError(f"no point {id}: the history is empty")
         first, last = self.points[0].id, self.points[-1].id
         between = "; it is in the span of a later one, compacted" if first < id < last else ""
-        raise HistoryError(f"no point {id}: the history has {first} to {last}{between}")
+        there = f"{first} to {last}" if first < last else f"{first} alone"
+        raise HistoryError(f"no point {id}: the history has {there}{between}")
 
     def path_to(self, point: Point) -> list[Point]:
         """The points from its base to it, whose files lead there. HistoryError."""
@@ -140,7 +141,7 @@ class History:
         fd = -1
         try:
             with self.named(point):
-                fd = os.open(self.path(point), os.O_RDONLY | os.O_CLOEXEC)
+                fd = manifest.open_regular(self.path(point))
                 nbytes = os.fstat(fd).st_size
                 if nbytes != point.nbytes or nbytes < SMALLEST_FILE:
                     raise self.damage(point, f"it has {nbytes} bytes, not {point.nbytes}")
@@ -209,7 +210,7 @@ def scan(path: str, target: Operations, told: Told = ignore) -> None:
 
     told: gets the bytes read so far.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = manifest.open_regular(path)
     try:
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         reader = RdbReader(fd, target, ANY_DATABASE, NEVER_MS, True, target.on_aux)
@@ -240,7 +241,13 @@ def adopt(directory: str) -> list[str]:
         point = next(orphans(history), None)
         if point is None:
             return told
-        manifest.append(directory, point)
+        try:
+            manifest.append(directory, point)
+        except HistoryError:
+            newest = History.open(directory).newest
+            if newest is None or newest.id < point.id:
+                raise
+            continue  # a server has just added it
         told.append(f"{point.file} was complete but not in the manifest: point {point.id} added")
 
 

@@ -355,11 +355,19 @@ def parse_rules(text: str) -> list[tuple[str, int]]:
         raise HistoryError(f"{text!r} is no rule for points to keep: {error}") from None
 
 
+def moment_of(point: Point) -> datetime:
+    """Its local time; of a clock that had jumped too far, the last one that there is."""
+    try:
+        return datetime.fromtimestamp(point.time_ms / 1000).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return datetime(9999, 12, 30)
+
+
 def kept_by(points: Sequence[Point], rules: Iterable[tuple[str, int]]) -> set[int]:
     """The IDs of points to keep: in each of the last n units that have points, the newest; the newest of all always."""
     keep = {points[-1].id} if points else set()
     newest_first = sorted(points, key=lambda point: (point.time_ms, point.id), reverse=True)
-    times = [datetime.fromtimestamp(point.time_ms / 1000).astimezone() for point in newest_first]
+    times = [moment_of(point) for point in newest_first]
     for unit, count in rules:
         if unit == "last":
             keep |= {point.id for point in newest_first[:count]}

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from minikv.errors import HistoryError
-from minikv.history.manifest import Point, as_hex
+from minikv.history.manifest import Point, as_hex, open_regular
 from minikv.rdb import format as rdb_format
 
 FIRST_READ = 4096  # bytes, which most heads fit into
@@ -58,7 +58,7 @@ class Head:
 
 def read_head(path: str) -> Head:
     """The head of a file; HistoryError names the file, also if it is no RDB file. OSError."""
-    with open(path, "rb", buffering=0) as file:
+    with open(open_regular(path), "rb", buffering=0) as file:
         return head_of(file.fileno(), os.path.basename(path))
 
 

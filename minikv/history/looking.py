@@ -18,7 +18,7 @@ from minikv.history.chain import ANY_DATABASE, NEVER_MS, History, scan
 from minikv.history.head import read_head
 from minikv.history.index import SUFFIX, Indexer, find, hash_of
 from minikv.history.layer_target import LayerTarget
-from minikv.history.manifest import TEMPORARY, Point
+from minikv.history.manifest import TEMPORARY, Point, open_regular
 from minikv.history.operations import OP_DEL, OP_RECORD, OperationList
 from minikv.history.writing import encoded_record
 from minikv.keyspace.database import Keyspace
@@ -158,10 +158,8 @@ def sum_of(fd: int, begin: int, end: int) -> int:
 @contextlib.contextmanager
 def opened(history: History, point: Point) -> Iterator[int]:
     """The descriptor of a point's file. HistoryError."""
-    try:
-        fd = os.open(history.path(point), os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise history.damage(point, "it is missing") from None
+    with history.named(point):
+        fd = open_regular(history.path(point))
     try:
         yield fd
     finally:

@@ -12,10 +12,12 @@ Whoever appends or swaps holds an exclusive flock on `manifest.lock`, and opens 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -28,6 +30,7 @@ TEMPORARY = ".tmp"  # behind the names of files that are not whole yet
 VERSION = 1
 ID_HEX = 32
 DIGEST_HEX = 16
+TAIL_LEN = 4096  # more than any line
 NUMBER_DIGITS = 20
 BASE, LAYER = "base", "layer"
 ID_MAX = 10**15  # far beyond what a history reaches, and an exact double for whoever reads the JSON
@@ -125,8 +128,33 @@ def sealed(word: str, fields: dict[str, object]) -> bytes:
 
 def read(directory: str) -> Manifest:
     """The manifest of a history. HistoryError, OSError."""
-    with open(os.path.join(directory, MANIFEST), "rb") as file:
+    with open(open_regular(os.path.join(directory, MANIFEST)), "rb") as file:
         return parse(file.read())
+
+
+def open_regular(path: str) -> int:
+    """A descriptor to read from; a pipe in a file's place would keep whoever opens it waiting. OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise OSError(errno.EINVAL, "Not a regular file", path)
+
+
+def ends_with(directory: str, history: str, newest: int) -> bool:
+    """Whether the manifest there is of this history and its last line this point's, 0 for none; little is read."""
+    try:
+        fd = open_regular(os.path.join(directory, MANIFEST))
+        try:
+            head = os.pread(fd, TAIL_LEN, 0)
+            end = os.pread(fd, TAIL_LEN, max(0, os.fstat(fd).st_size - TAIL_LEN))
+        finally:
+            os.close(fd)
+    except OSError:
+        return False
+    last = end.removesuffix(b"\n").rpartition(b"\n")[2]
+    expected = b"point id=%d " % newest if newest else b"history "
+    return head.startswith(b"history id=%b " % history.encode()) and end.endswith(b"\n") and last.startswith(expected)
 
 
 def parse(data: bytes) -> Manifest:

@@ -176,6 +176,8 @@ class RdbReader:
         Not for the end of the file: its checksum is not known any more.
         """
         source: RdbInput = self._source
+        source.buffer = source.own
+        source.ahead = None  # it reads from the beginning, and all of it
         os.lseek(source.fd, offset, os.SEEK_SET)
         source.base = offset
         source.at = source.tail = source.summed = 0

@@ -106,3 +106,8 @@ def format_failure(cost: SnapshotCost) -> str:
 
 def megabytes(nbytes: float) -> str:
     return f"{nbytes / MB:.1f} MB"
+
+
+def amount(nbytes: int) -> str:
+    """The same for what may be a few bytes only."""
+    return megabytes(nbytes) if nbytes >= MB else f"{nbytes} bytes"

@@ -26,7 +26,7 @@ from minikv.history.head import Head
 from minikv.history.manifest import BASE, LAYER, MANIFEST, MANIFEST_LOCK, Point, as_hex
 from minikv.history.writing import name_of
 from minikv.saving.settings import PointSettings, SaveSettings
-from minikv.snapshot.cost import megabytes
+from minikv.snapshot.cost import amount
 
 if TYPE_CHECKING:
     from minikv.config import Config
@@ -205,12 +205,32 @@ class Points:
     def plan(self) -> Plan:
         """The next point; SaveError if there can be none."""
         try:
+            if self._directory and (reason := self._displaced()):
+                self._log.warning(f"History: {reason}; it is opened again")
+                self._directory = ""
             if not self._directory:
                 self.open()
         except (HistoryError, OSError) as error:
             raise SaveError(f"Can't save: the history {self.directory}: {error}") from error
         why = self._why_base()
         return Plan(self._last_id + 1, *self._newest, BASE if why else LAYER, why)
+
+    def _displaced(self) -> str:
+        """What somebody has done to the history meanwhile; empty: its place and its end are as the server left them.
+
+        A layer that followed a point of another history, or one that is not listed any more, could not be restored.
+        """
+        try:
+            there = os.path.samestat(os.stat(os.path.join(self._directory, LOCK)), os.fstat(self._lock))
+        except OSError:
+            there = False
+        if not there:
+            os.close(self._lock)
+            self._lock = -1
+            return f"{self._directory} is not the directory that it was, or its lock is gone"
+        if not manifest.ends_with(self._directory, self._id, self.newest):
+            return f"the manifest in {self._directory} does not end with point {self.newest} of history {self._id}"
+        return ""
 
     def _why_base(self) -> str:
         share = self._config.history_base_percentage
@@ -221,7 +241,7 @@ class Points:
         if self._keyspace.lost_track:
             return "too many keys were removed"
         if share and self._layer_bytes * 100 > max(self._base_bytes, BASE_LEAST_BYTES) * share:
-            return f"the layers since the last base have {megabytes(self._layer_bytes)}"
+            return f"the layers since the last base have {amount(self._layer_bytes)}"
         if self.layers >= MOST_LAYERS:
             return f"there are {self.layers} layers since the last base"
         return ""
@@ -278,7 +298,7 @@ class Points:
             self._follows = "" if self._keyspace.tracks_changes else self._follows
             self._log.notice(
                 f"History: point {plan.id} is a {plan.kind} of {page.load(progress.KEYS_DONE)} keys,"
-                f" {megabytes(nbytes)}{f' ({plan.why})' if plan.why else ''}"
+                f" {amount(nbytes)}{f' ({plan.why})' if plan.why else ''}"
             )
         elif in_doubt and (last != self.newest or os.path.lexists(os.path.join(self._directory, plan.file))):
             self._directory = ""  # the next plan reads it again

@@ -10,7 +10,7 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from tqdm import tqdm
@@ -38,6 +38,7 @@ from minikv.keyspace.glob import glob_match
 from minikv.rdb import format as rdb_format
 from minikv.tools import rdb as dumps
 from minikv.tools.command_line import GOOD, run_command_line
+from minikv.tools.difference import FUNCTIONS, Difference
 from minikv.tools.filters import Filter
 from minikv.tools.importing import import_dumps, unused
 from minikv.tools.json_lines import JsonLines
@@ -62,7 +63,7 @@ changed since, and a manifest of the points to which one can go back.
 
 A POINT is an ID as list shows it, a time (the newest point that is not later), or the word newest. Times are local:
 '2026-11-30 12:00:00', 12:00 (today), 2026-11-30T12:00:00Z, @1700000000. A server may use the history meanwhile; only
-import wants it for itself."""
+import and pull want it for themselves."""
 
 EPILOG = """exit code:
   0; 1 if diff finds a difference, verify damage, get or log no such key; 2 if something cannot be done."""
@@ -87,7 +88,8 @@ With --exact, or where a base comes in between, both points are loaded and compa
   ! 0 key: string, now a list  at both, but not the same: type, value, expiry"""
 
 GET = """\
-Write a key as it was at a point, as minikv-rdb json does; with --payload as DUMP does, for RESTORE."""
+Write a key as it was at a point, as minikv-rdb json does, with --json or without; with --payload as DUMP does, for
+RESTORE."""
 
 RESTORE = """\
 Write a point as one plain RDB file, which minikv, redis-server and Valkey load. With --aof write a directory instead,
@@ -160,12 +162,12 @@ def parser() -> argparse.ArgumentParser:
     diff.add_argument("--match", type=os.fsencode, metavar="PATTERN", help="keys that match this glob only (as KEYS)")
     diff.add_argument("--db", type=dumps.natural, action="append", default=[], metavar="N", help="this database only")
     diff.add_argument("--exact", action="store_true", help="load both points and compare them")
-    get = add("get", "a key as it was", GET)
+    get = add("get", "a key as it was", GET, as_json=True)
     add_key(get)
     get.add_argument("--at", default="newest", metavar="POINT", help="default: newest")
     get.add_argument("--payload", action="store_true", help="as DUMP writes it")
     add_key(add("log", "the points at which a key changed, newest first", as_json=True))
-    restore = add("restore", "a point as a dump", RESTORE)
+    restore = add("restore", "a point as a dump", RESTORE, as_json=True)
     restore.add_argument("point", metavar="POINT")
     restore.add_argument("target", metavar="FILE")
     restore.add_argument("--aof", action="store_true", help="FILE is a directory to make, for appendonly yes")
@@ -173,18 +175,18 @@ def parser() -> argparse.ArgumentParser:
     add("verify", "is all of it sound?", VERIFY, as_json=True).add_argument(
         "--repair", action="store_true", help="put right what a crash has left"
     )
-    compact = add("compact", "merge layers, or make a new base", COMPACT)
+    compact = add("compact", "merge layers, or make a new base", COMPACT, as_json=True)
     compact.add_argument("point", metavar="POINT")
     compact.add_argument("other", metavar="TO", nargs="?")
     compact.add_argument("--base", action="store_true", help="put a base in the place of POINT's layer")
-    prune = add("prune", "take points away", PRUNE)
+    prune = add("prune", "take points away", PRUNE, as_json=True)
     prune.add_argument("--keep", metavar="RULES")
     prune.add_argument("--before", metavar="POINT")
     prune.add_argument("--max-bytes", type=size, metavar="SIZE")
     prune.add_argument("--dry-run", action="store_true", help="only say which points would go")
-    add("push", "copy it elsewhere", PUSH).add_argument("url", metavar="URL")
-    add("pull", "copy it from elsewhere", PULL).add_argument("url", metavar="URL")
-    add("import", "make a history of dumps", IMPORT).add_argument("dumps", nargs="+", metavar="DUMP")
+    add("push", "copy it elsewhere", PUSH, as_json=True).add_argument("url", metavar="URL")
+    add("pull", "copy it from elsewhere", PULL, as_json=True).add_argument("url", metavar="URL")
+    add("import", "make a history of dumps", IMPORT, as_json=True).add_argument("dumps", nargs="+", metavar="DUMP")
     return top
 
 
@@ -345,8 +347,6 @@ def difference(
 
 def exact_diff(history: History, first: Point, second: Point, options: argparse.Namespace, out: TextIO) -> int:
     """Of two states, whatever leads from one to the other."""
-    if options.json:
-        raise HistoryError("an exact comparison has no JSON form")
     with tempfile.TemporaryDirectory() as directory:
         paths = []
         for point in (first, second):
@@ -355,7 +355,21 @@ def exact_diff(history: History, first: Point, second: Point, options: argparse.
             save_keyspace(keyspace, paths[-1], functions)
             del keyspace
         chosen = Filter(frozenset(options.db), frozenset(), options.match)
-        return dumps.diff(paths[0], paths[1], chosen, out, bar=not options.quiet)
+        form = exact_as_json if options.json else dumps.describe
+        return dumps.diff(paths[0], paths[1], chosen, out, bar=not options.quiet, form=form)
+
+
+def exact_as_json(found: Difference) -> str:
+    before, now = found.types
+    fields: dict[str, object] = {"change": "added" if before is None else "removed" if now is None else "changed"}
+    if found.database == FUNCTIONS:
+        fields["function"] = readable(found.key)
+    else:
+        fields |= {"database": found.database, "key": readable(found.key), "type": before if now is None else now}
+        if before is not None and now is not None:
+            fields |= {"type_before": before, "value_differs": found.contents_differ}
+            fields |= dict(zip(("expire_at_ms_before", "expire_at_ms"), found.expiries, strict=True))
+    return json.dumps(fields, ensure_ascii=False) + "\n"
 
 
 def get(options: argparse.Namespace, out: TextIO) -> int:
@@ -414,7 +428,11 @@ def restore(options: argparse.Namespace, out: TextIO) -> int:
         way = history.path_to(point)
         with bar(options, "files", len(way)) as progress:
             files = write_append_only(history, point, options.target, lambda _: progress.update())
-        out.write(f"{options.target}: point {point.id} of {text_of(point.time_ms)}, a base and {files - 1} layers\n")
+        layers = counted(files - 1, "layer")
+        text = f"{options.target}: point {point.id} of {text_of(point.time_ms)}, a base and {layers}"
+        tell(
+            options, out, text, {"directory": options.target, "id": point.id, "time_ms": point.time_ms, "files": files}
+        )
         return GOOD
     if os.path.lexists(options.target) and not options.force:
         raise FileExistsError(17, "It is there already; --force replaces it", options.target)
@@ -425,7 +443,9 @@ def restore(options: argparse.Namespace, out: TextIO) -> int:
         base = history.path(history.path_to(point)[0])
         written = save_keyspace(keyspace, options.target, functions, time_ms=point.time_ms, like=base)
         keys, nbytes = written.keys, written.nbytes
-    out.write(f"{options.target}: point {point.id} of {text_of(point.time_ms)}, {keys:,} keys, {bytes_text(nbytes)}\n")
+    text = f"{options.target}: point {point.id} of {text_of(point.time_ms)}, {counted(keys, 'key')}"
+    fields = {"file": options.target, "id": point.id, "time_ms": point.time_ms, "keys": keys, "bytes": nbytes}
+    tell(options, out, f"{text}, {bytes_text(nbytes)}", fields)
     return GOOD
 
 
@@ -437,6 +457,15 @@ def copy_base(history: History, point: Point, options: argparse.Namespace) -> tu
         if copy_into(history.path(point), file) != point.nbytes:
             raise history.damage(point, "it has changed while it was copied")
     return point.keys, point.nbytes
+
+
+def tell(options: argparse.Namespace, out: TextIO, text: str, fields: dict[str, object]) -> None:
+    """What was done, as a line."""
+    out.write(f"{json.dumps(fields) if options.json else text}\n")
+
+
+def counted(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def bar(options: argparse.Namespace, label: str, total: int, **more: object) -> tqdm:  # type: ignore[type-arg]
@@ -483,12 +512,13 @@ def layers_of(options: argparse.Namespace) -> compaction.Layers:
 def verify(options: argparse.Namespace, out: TextIO) -> int:
     if options.repair:
         for sentence in adopt(options.history):
-            out.write(f"{sentence}\n")
+            tell(options, out, sentence, {"repaired": sentence})
     history = History.open(options.history)
     code = GOOD
     if history.manifest.cut:
         code = FOUND
-        out.write(f"manifest: {history.manifest.cut} bytes at its end are no whole line; --repair removes them\n")
+        problem = f"{history.manifest.cut} bytes at its end are no whole line; --repair removes them"
+        tell(options, out, f"manifest: {problem}", {"file": MANIFEST, "sound": False, "problem": problem})
     with bar(options, "files", len(history.points)) as progress:
         for point in history.points:
             problem = ""
@@ -506,7 +536,7 @@ def verify(options: argparse.Namespace, out: TextIO) -> int:
                 out.write(f"{problem}\n")
     if not options.json:
         word = "all sound" if code == GOOD else "NOT SOUND"
-        out.write(f"{len(history.points)} points, {bytes_text(total_bytes(history.points))}: {word}\n")
+        out.write(f"{counted(len(history.points), 'point')}, {bytes_text(total_bytes(history.points))}: {word}\n")
     return code
 
 
@@ -521,7 +551,7 @@ def compact(options: argparse.Namespace, out: TextIO) -> int:
             made = compaction.rebase(history, point, steps_of(options))
         else:
             made = compaction.merge(history, point, history.find(options.other), layers_of(options))
-    out.write(f"{in_columns(made)}\n")
+    tell(options, out, in_columns(made), fields_of(made))
     return GOOD
 
 
@@ -538,7 +568,7 @@ def prune(options: argparse.Namespace, out: TextIO) -> int:
         younger = [point for point in before if point.id >= first.id]
         keep = {point.id for point in younger} if rules is None else compaction.kept_by(younger, rules)
         if options.dry_run:
-            gone: Iterable[Point] = [point for point in before if point.id not in keep]
+            gone = [point for point in before if point.id not in keep]
         else:
             compaction.sweep(options.history)
             history = compaction.thin(history, keep, steps_of(options), layers_of(options))
@@ -547,7 +577,10 @@ def prune(options: argparse.Namespace, out: TextIO) -> int:
             left = {point.id for point in history.points}
             gone = [point for point in before if point.id not in left]
     for point in gone:
-        out.write(f"{'would go' if options.dry_run else 'gone'} {in_columns(point)}\n")
+        text = f"{'would go' if options.dry_run else 'gone'} {in_columns(point)}"
+        tell(options, out, text, fields_of(point) | {"gone": not options.dry_run})
+    if not gone and not options.json:
+        out.write("no point goes\n")
     if options.max_bytes is not None and not options.dry_run and total_bytes(history.points) > options.max_bytes:
         raise HistoryError(f"the newest point alone takes {bytes_text(total_bytes(history.points))}")
     return GOOD
@@ -559,7 +592,7 @@ def import_(options: argparse.Namespace, out: TextIO) -> int:
 
     made: Sequence[Point] = import_dumps(options.history, options.dumps, say, bar=not options.quiet)
     for point in made:
-        out.write(f"{in_columns(point)}\n")
+        tell(options, out, in_columns(point), fields_of(point))
     return GOOD
 
 
@@ -567,7 +600,7 @@ def push(options: argparse.Namespace, out: TextIO) -> int:
     store = shipping.Store(options.url)
     with compaction.alone(options.history), transfer(options) as start:
         done = shipping.push(History.open(options.history), store, start)
-    out.write(f"{options.url}: {shipped(done)}\n")
+    tell_shipped(options, out, options.url, done)
     return GOOD
 
 
@@ -576,13 +609,14 @@ def pull(options: argparse.Namespace, out: TextIO) -> int:
     os.makedirs(options.history, exist_ok=True)
     with unused(options.history), compaction.alone(options.history), transfer(options) as start:
         done = shipping.pull(store, options.history, start)
-    out.write(f"{options.history}: {shipped(done)}\n")
+    tell_shipped(options, out, options.history, done)
     return GOOD
 
 
-def shipped(done: tuple[int, int]) -> str:
+def tell_shipped(options: argparse.Namespace, out: TextIO, place: str, done: tuple[int, int]) -> None:
     files, nbytes = done
-    return f"{files} files, {bytes_text(nbytes)}" if files else "nothing was lacking"
+    text = f"{counted(files, 'file')}, {bytes_text(nbytes)}" if files else "nothing was lacking"
+    tell(options, out, f"{place}: {text}", {"to": place, "files": files, "bytes": nbytes})
 
 
 @contextlib.contextmanager
@@ -592,7 +626,7 @@ def transfer(options: argparse.Namespace) -> Iterator[Callable[[int, int], shipp
 
         def start(files: int, nbytes: int) -> shipping.Progress:
             progress = bars.enter_context(
-                bar(options, f"{files} files", nbytes, unit="B", unit_scale=True, unit_divisor=1024)
+                bar(options, counted(files, "file"), nbytes, unit="B", unit_scale=True, unit_divisor=1024)
             )
             return progress.update
 

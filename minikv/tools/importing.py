@@ -16,7 +16,7 @@ from hashlib import blake2b
 from minikv.errors import HistoryError, RdbError
 from minikv.history import manifest
 from minikv.history.chain import History, text_of
-from minikv.history.compaction import COMPACT_LOCK, keyspace_at
+from minikv.history.compaction import COMPACT_LOCK, alone, keyspace_at
 from minikv.history.head import Head
 from minikv.history.layer_target import LayerTarget
 from minikv.history.manifest import BASE, LAYER, MANIFEST, MANIFEST_LOCK, TEMPORARY, Point
@@ -52,7 +52,7 @@ def import_dumps(directory: str, paths: Sequence[str], say: Callable[[str], obje
         if os.path.isdir(directory) and set(os.listdir(directory)) - LEFT_BY_A_CRASH:
             raise HistoryError(f"{directory}: not empty, and no history")
         manifest.create(directory)
-    with unused(directory):
+    with unused(directory), alone(directory):
         history = History.open(directory)
         newest = history.newest
         if newest is not None and dumps[0][0] <= newest.time_ms:

@@ -6,6 +6,7 @@ import argparse
 import errno
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from typing import TextIO
 
@@ -160,8 +161,17 @@ def run(options: argparse.Namespace, out: TextIO) -> int:
     return GOOD
 
 
-def diff(path_a: str, path_b: str, chosen: Filter, out: TextIO, *, bar: bool) -> int:
-    """Write the differences; returns the exit code."""
+def diff(
+    path_a: str,
+    path_b: str,
+    chosen: Filter,
+    out: TextIO,
+    *,
+    bar: bool,
+    form: Callable[[Difference], str] | None = None,
+) -> int:
+    """Write the differences, each in a form of one's own if given; returns the exit code."""
+    form = form or describe
     if path_a == path_b == STANDARD_INPUT:
         raise OSError(errno.EINVAL, "Standard input can be one of the files only")
     comparison = Comparison()
@@ -171,7 +181,7 @@ def diff(path_a: str, path_b: str, chosen: Filter, out: TextIO, *, bar: bool) ->
         visit(path, digester, chosen, bar=bar)
     code = GOOD
     for found in comparison.differences():
-        out.write(describe(found))
+        out.write(form(found))
         code = DIFFERENT
     return code
 

@@ -14,6 +14,7 @@ from tests.harness import Server
 from tests.harness.process import wait_until
 from tests.history.history_files import (
     FIRST_MS,
+    Writer,
     db,
     expiring,
     hash_record,
@@ -186,6 +187,19 @@ def test_restore_wakes_clients_and_tells_observers(client: redis.Redis, server: 
             assert message is not None
     assert found == [(b"list", b"x")]
     client.config_set("notify-keyspace-events", "")
+
+
+def test_restore_ends_at_maxmemory_or_evicts(start_minikv: StartServer, tmp_path: Path) -> None:
+    keys = 2_000
+    Writer(tmp_path / "history").base(db(0) + b"".join(pair(b"%d" % n, b"v" * 15_000) for n in range(keys)))
+    with start_minikv(directory=tmp_path).redis() as client:
+        client.config_set("maxmemory", client.info("memory")["used_memory"] + 8_000_000)
+        with pytest.raises(redis.OutOfMemoryError, match=r"[1-9][0-9]* keys were restored before"):
+            ask(client, "RESTORE", 1)
+        assert 20 < client.dbsize() < keys
+        client.config_set("maxmemory-policy", "allkeys-random")
+        assert ask(client, "RESTORE", 1, "REPLACE") == keys
+        assert client.dbsize() < keys
 
 
 # What is refused

@@ -98,6 +98,20 @@ def test_changes_between_points(tmp_path: Path) -> None:
         changes_between(history, history.point(4), history.point(2))
 
 
+def test_keys_of_a_file_that_is_large_enough_to_be_read_ahead(tmp_path: Path) -> None:
+    """From 8 MiB on; in the page cache or not."""
+    writer = Writer(tmp_path / "h")
+    body = b"".join(pair(b"%d" % number, b"%d" % number * 1000) for number in range(3000))
+    writer.base(db(0) + body + set_record(b"s", [b"1"]))
+    writer.layer(db(0) + body + delta(set_record(b"s", [b"2"])) + delta(set_record(b"s", [b"3"])))
+    history = History.open(str(tmp_path / "h"))
+    for id in (1, 2):
+        assert history.point(id).nbytes > 8 << 20
+        assert value(history, id, 0, b"2999") == b"2999" * 1000
+        assert value(history, id, 0, b"0") == b"0" * 1000
+    assert value(history, 2, 0, b"s") == {b"1", b"2", b"3"}
+
+
 # The index
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from minikv.errors import HistoryError
-from minikv.history import manifest
-from minikv.history.chain import History, adopt
+from minikv.history import compaction, manifest
+from minikv.history.chain import History, adopt, text_of
 from minikv.history.manifest import parse, sealed
 from tests.history.history_files import FIRST_MS, HOUR_MS, Writer, sample
 from tests.rdb.rdb_files import crc
@@ -211,6 +211,24 @@ def test_adopt_leaves_what_is_not_whole_or_does_not_follow(tmp_path: Path) -> No
     assert adopt(str(tmp_path / "h")) == []
 
 
+def test_adopt_leaves_a_point_alone_that_a_server_adds_at_this_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is there a moment before its line; the server holds the lock in between."""
+    history = sample(tmp_path / "h")
+    point = history.layer(listed=False)
+    append = manifest.append
+
+    def server_first(directory: str, found: manifest.Point) -> None:
+        if found.time_ms != point.time_ms:
+            append(directory, point)
+        append(directory, found)
+
+    monkeypatch.setattr(manifest, "append", server_first)
+    assert adopt(str(tmp_path / "h")) == []
+    assert History.open(str(tmp_path / "h")).points == tuple(history.points)
+
+
 def test_the_first_base_is_adopted(tmp_path: Path) -> None:
     Writer(tmp_path / "h").base(listed=False)
     assert adopt(str(tmp_path / "h")) == ["base-0000000001.rdb was complete but not in the manifest: point 1 added"]
@@ -239,6 +257,35 @@ def test_points_by_id_and_time(tmp_path: Path) -> None:
     ):
         with pytest.raises(HistoryError, match=reason):
             history.find(text)
+
+
+def test_points_of_a_clock_that_jumped(tmp_path: Path) -> None:
+    """The third was saved a day before the second, the fourth far in the future, the fifth before 1971."""
+    sample(tmp_path / "h")
+    day_ms = 24 * HOUR_MS
+    far_ms, early_ms = 9_000 * 365 * day_ms, 1
+    times = [FIRST_MS, FIRST_MS + HOUR_MS, FIRST_MS + HOUR_MS - day_ms, far_ms]
+    manifest.update(
+        str(tmp_path / "h"),
+        lambda found: [dataclasses.replace(point, time_ms=ms) for point, ms in zip(found.points, times, strict=True)],
+    )
+    history = History.open(str(tmp_path / "h"))
+    manifest.append(
+        str(tmp_path / "h"),
+        dataclasses.replace(history.points[-1], id=5, parent=4, time_ms=early_ms, file="layer-0000000005.rdb"),
+    )
+    history = History.open(str(tmp_path / "h"))
+    assert history.at(FIRST_MS + 2 * HOUR_MS).id == 2
+    assert history.at(FIRST_MS).id == 1
+    assert history.at(FIRST_MS - HOUR_MS).id == 3
+    assert history.at(2).id == 5
+    assert history.at(far_ms).id == 4
+    assert history.find("newest").id == 5
+    assert [text_of(point.time_ms)[:4] for point in history.points] == ["2023", "2023", "2023", "@283", "1970"]
+    for rule in ("last", "hourly", "daily", "weekly", "monthly", "yearly"):
+        kept = compaction.kept_by(history.points, [(rule, 1)])
+        assert kept == {4, 5}, rule
+        assert compaction.kept_by(history.points, [(rule, 100)]) >= {2, 4, 5}
 
 
 def test_an_empty_history_has_no_points(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import errno
 import itertools
 import os
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from minikv.commands.digest import value_digest
 from minikv.errors import HistoryError, SaveError
+from minikv.history import compaction
 from minikv.history.chain import History
 from minikv.history.loading import load_history
 from minikv.history.manifest import BASE, LAYER, Point
@@ -477,3 +479,77 @@ def test_a_child_that_is_killed_after_it_has_published_counts(bench: Historian) 
     bench.change(1)
     point = bench.save()
     assert (point.id, point.kind, point.keys) == (3, LAYER, 1)
+
+
+# What others do to the directory of a running server
+
+
+def saved_three(bench: Historian) -> Path:
+    bench.config.set_many([("history-base-percentage", "0")])
+    for number in range(3):
+        bench.database.set(b"key:%d" % number, b"value" * 100)
+        bench.save()
+    assert [point.kind for point in bench.points] == [BASE, LAYER, LAYER]
+    return Path(bench.directory)
+
+
+def check_next(bench: Historian, *kinds: str) -> None:
+    """What is saved now can be restored, also by another server."""
+    bench.database.set(b"later", b"value")
+    expected = state(bench.keyspace)
+    assert bench.save(background=True).kind == BASE
+    assert [point.kind for point in bench.points] == [*kinds, BASE]
+    bench.restart()
+    assert state(bench.keyspace) == expected
+
+
+def test_a_history_that_was_removed_begins_anew(bench: Historian) -> None:
+    shutil.rmtree(saved_three(bench))
+    bench.states.clear()
+    check_next(bench)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_another_history_in_its_place_gets_a_base(bench: Historian, tmp_path: Path, whole: bool) -> None:
+    directory = saved_three(bench)
+    other = Historian(tmp_path / "other")
+    theirs = saved_three(other)
+    other.controller.points.close()
+    if whole:
+        directory.rename(tmp_path / "away")
+        theirs.rename(directory)
+    else:
+        shutil.copy(theirs / "manifest", directory / "manifest")
+    bench.states.clear()
+    check_next(bench, BASE, LAYER, LAYER)
+    if whole:
+        assert [point.id for point in History.open(str(tmp_path / "away")).points] == [1, 2, 3]
+
+
+def test_a_point_whose_line_was_taken_away_comes_back(bench: Historian) -> None:
+    path = saved_three(bench) / "manifest"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+    check_next(bench, BASE, LAYER, LAYER)
+
+
+@pytest.mark.parametrize("length", [0, 40])
+def test_a_manifest_that_was_cut_refuses_saves(bench: Historian, length: int) -> None:
+    path = saved_three(bench) / "manifest"
+    data = path.read_bytes()
+    path.write_bytes(data[:length])
+    for _ in range(2):
+        with pytest.raises(SaveError, match=r"Can't save: the history .*: manifest: "):
+            bench.controller.bgsave()
+    assert path.read_bytes() == data[:length]
+    path.write_bytes(data)
+    check_next(bench, BASE, LAYER, LAYER)
+
+
+def test_compaction_by_others_is_no_reason_for_a_base(bench: Historian) -> None:
+    saved_three(bench)
+    history = History.open(bench.directory)
+    compaction.merge(history, history.point(1), history.point(3))
+    del bench.states[2]
+    assert bench.save().kind == LAYER
+    compaction.rebase(History.open(bench.directory), bench.points[-1])
+    assert bench.save().kind == LAYER

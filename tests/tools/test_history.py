@@ -363,6 +363,75 @@ def test_import_wants_the_history_for_itself(tmp_path: Path) -> None:
 # The process
 
 
+def test_import_and_compaction_exclude_each_other(tmp_path: Path) -> None:
+    (tmp_path / "1.rdb").write_bytes(rdb(db(0) + pair(b"k", b"v")))
+    run(tmp_path / "h", "import", str(tmp_path / "1.rdb"))
+    with (
+        compaction.alone(str(tmp_path / "h")),
+        pytest.raises(HistoryError, match="another process compacts this history"),
+    ):
+        run(tmp_path / "h", "import", str(tmp_path / "1.rdb"))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_keeps_nobody_waiting(history: Path, tmp_path: Path, make: Callable[[Path], object]) -> None:
+    run(history, "get", "a", "--at", "2")  # the indexes are there
+    path = history / "layer-0000000002.rdb"
+    path.unlink()
+    make(path)
+    expected = r"point 2: layer-0000000002\.rdb: it cannot be read: Not a regular file; point 1 is the newest before it"
+    for words in (
+        ("get", "a", "--at", "2"),
+        ("show", "2"),
+        ("diff", "1", "2"),
+        ("diff", "1", "4", "--exact"),
+        ("restore", "3", str(tmp_path / "d.rdb")),
+        ("restore", "3", str(tmp_path / "aof"), "--aof"),
+        ("compact", "1", "3"),
+        ("compact", "--base", "2"),
+        ("prune", "--before", "3"),
+        ("push", str(tmp_path / "copy")),
+    ):
+        with pytest.raises(HistoryError, match=expected):
+            run(history, *words)
+    assert "Not a regular file" in run(history, "verify", code=1)
+    (history / "manifest").unlink()
+    make(history / "manifest")
+    with pytest.raises(OSError, match="Not a regular file"):
+        run(history, "list")
+
+
+def test_every_command_has_a_json_form(history: Path, tmp_path: Path) -> None:
+    assert objects(history, "diff", "1", "2", "--exact", "--match", "[al]", code=1) == [
+        {"change": "changed", "database": 0, "key": "a", "type": "string", "type_before": "string",
+         "value_differs": True, "expire_at_ms_before": None, "expire_at_ms": None},
+        {"change": "added", "database": 0, "key": "l", "type": "list"},
+    ]  # fmt: skip
+    changes = objects(history, "diff", "1", "3", "--exact", code=1)
+    assert {"change": "removed", "function": "one"} in changes
+    assert objects(history, "get", "a", "--at", "2") == [{"database": 0, "key": "a", "type": "string", "value": "2"}]
+    dump, aof, copy, back = (str(tmp_path / name) for name in ("d.rdb", "aof", "copy", "back"))
+    (restored,) = objects(history, "restore", "2", dump)
+    assert (restored["file"], restored["id"], restored["keys"]) == (dump, 2, 6)
+    assert objects(history, "restore", "2", aof, "--aof")[0]["files"] == 2
+    assert [each["id"] for each in objects(tmp_path / "imported", "import", dump)] == [1]
+    assert objects(history, "push", copy) == [{"to": copy, "files": 4, "bytes": objects_bytes(history)}]
+    assert objects(Path(back), "pull", copy)[0]["files"] == 4
+    assert objects(history, "compact", "1", "3")[0]["id"] == 3
+    assert [(each["id"], each["gone"]) for each in objects(history, "prune", "--before", "3", "--dry-run")] == [
+        (1, False)
+    ]
+    assert [(each["id"], each["gone"]) for each in objects(history, "prune", "--before", "3")] == [(1, True)]
+    assert objects(history, "prune", "--before", "3") == []
+    (history / "manifest").write_bytes((history / "manifest").read_bytes() + b"cut")
+    assert objects(history, "verify", code=1)[0]["file"] == "manifest"
+    assert "cut by a crash" in objects(history, "verify", "--repair")[0]["repaired"]
+
+
+def objects_bytes(history: Path) -> int:
+    return sum(point.nbytes for point in History.open(str(history)).points)
+
+
 def test_errors_are_one_line_and_exit_code_2(history: Path, tmp_path: Path) -> None:
     for words, reason in (
         (("list", "--history", "x"), None),
