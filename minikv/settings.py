@@ -633,7 +633,7 @@ SETTINGS = (
     Setting("rdb-share-blocks", Choice("auto", "no"), "auto"),
     Setting("snapshot-mode", Choice("full", "layers"), "full"),
     Setting("snapshot-history", HistoryDirectory(), "history", mutable=False),
-    Setting("history-base-percentage", NUMBER, 100),
+    Setting("history-base-percentage", NUMBER, 150),
     Setting("history-keep", KeepRules(), DEFAULT_KEEP),
     Setting("history-max-bytes", MEMORY, 0),
     Setting("history-damaged", Choice("refuse", "previous"), "refuse"),
