@@ -8,6 +8,7 @@ looked up as the linker does.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import ctypes
 import os
 import re
@@ -87,16 +88,28 @@ def libraries() -> dict[str, list[str]]:
     mappings = read_mappings()
     found: dict[str, list[str]] = {}
     program = os.path.realpath("/proc/self/exe")
-    for call, address in addresses().items():
+    asked_first = [addresses(ctypes.CDLL(path)) for path in preloaded(mappings)]
+    for call, address in addresses(ctypes.CDLL(None)).items():
         path = path_of(address, mappings)
-        if path and path != program and not C_LIBRARY.fullmatch(os.path.basename(path)):
+        if path == program:
+            # A program at a fixed address stands for functions whose addresses it takes; calls still go to the library.
+            path = next((path_of(known[call], mappings) for known in asked_first if call in known), "")
+        if path and not C_LIBRARY.fullmatch(os.path.basename(path)):
             found.setdefault(path, []).append(call)
     return found
 
 
-def addresses() -> dict[str, int]:
-    """The address of each function, and of its variant for large files."""
-    everything = ctypes.CDLL(None)
+def preloaded(mappings: list[Mapping]) -> list[str]:
+    """The libraries of LD_PRELOAD, and of the whole system, that are there."""
+    named = os.environ.get("LD_PRELOAD", "")
+    with contextlib.suppress(OSError), open("/etc/ld.so.preload", encoding="utf-8", errors="surrogateescape") as file:
+        named += f" {file.read()}"
+    there = {mapping.path for mapping in mappings}
+    return [path for path in map(os.path.realpath, named.replace(":", " ").split()) if path in there]
+
+
+def addresses(everything: ctypes.CDLL) -> dict[str, int]:
+    """The address of each function, and of its variant for large files, as this library and its own have them."""
     found = {}
     for call in CALLS:
         for name in (call, call + "64"):

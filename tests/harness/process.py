@@ -49,6 +49,12 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60.0
         time.sleep(POLL_S)
 
 
+def _runs(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 def free_port() -> int:
     """A TCP port that the system says is free."""
     with socket.socket() as probe:
@@ -178,9 +184,14 @@ class Server:
         """Ends the server and its children by SIGKILL."""
         if self._process is None:
             return
+        group = self._process.pid
+        children: list[psutil.Process] = []
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            children = [child for child in self.children() if os.getpgid(child.pid) == group]
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(group, signal.SIGKILL)
         self._process.wait()
+        wait_until(lambda: not any(map(_runs, children)), "the children of a killed server end")
         self._forget_connections()
 
     def exit_code(self) -> int | None:
