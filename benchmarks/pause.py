@@ -101,7 +101,7 @@ def worst_stall_ms(client: Client) -> float | None:
 def conclusion(report: Report, gb: tuple[float, ...]) -> str:
     """The slowest ping at the largest size."""
     found = report.figure(f"{SLOWEST}, {max(gb):g} GB", "ms").samples
-    told = "; ".join(f"{name} {median(samples):.2g} ms" for name, samples in found.items())
+    told = "; ".join(f"{name} {median(samples):,.1f} ms" for name, samples in found.items())
     return f"{SLOWEST[:1].upper()}{SLOWEST[1:]} of {max(gb):g} GB: {told}."
 
 
