@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from minikv.dispatch.arguments import SYNTAX_ERROR, integer
 from minikv.dispatch.client import Client, Waiting
 from minikv.dispatch.spec import ADMIN, DENYOOM, NO_MULTI, NOSCRIPT, READONLY, WRITE, command
+from minikv.dispatch.table import OOM
 from minikv.errors import ArenaFull, CommandError, HistoryError, RdbError
 from minikv.history.exported import Exported, read_keys
 from minikv.keyspace import Database
@@ -29,7 +30,6 @@ DEFAULT_COUNT = 10  # points
 DEFAULT_CHANGES = 1000
 NEWEST = b"newest"
 SLICE_S = 0.0005  # for which RESTORE stores keys before other clients are served
-OOM = "OOM command not allowed when used memory > 'maxmemory'."
 BUSY = "BUSYKEY Target key name already exists."
 
 Step = Callable[[int], object]  # gets the descriptor of the answer; the reply, or POSTPONED: call again

@@ -10,6 +10,8 @@ from minikv.dispatch.spec import CommandSpec
 from minikv.dispatch.stats import Stats
 from minikv.dispatch.tracking import Tracking
 
+OOM: str
+
 class Command:
     spec: CommandSpec
     handler: Callable[..., object] | None

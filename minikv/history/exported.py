@@ -17,6 +17,13 @@ HEAD = struct.Struct("<QqQ")
 WORD = struct.Struct("<Q")
 
 
+def error_line(error: Exception) -> str:
+    """What went wrong, as the one line that such a process writes to its standard error."""
+    if isinstance(error, OSError):
+        return f"{error.filename or 'history'}: {error.strerror or error}"
+    return " ".join(str(error).split())
+
+
 def write_words(out: BinaryIO, words: Iterable[bytes]) -> None:
     for word in words:
         out.write(WORD.pack(len(word)))

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from minikv.errors import HistoryError, MinikvError
 from minikv.history import compaction
 from minikv.history.chain import History, total_bytes
+from minikv.history.exported import error_line
 from minikv.history.loading import HistoryReader
 from minikv.history.manifest import BASE, MANIFEST, Point
 from minikv.host.memory import read_memory
@@ -81,13 +82,10 @@ def main() -> int:
                 keep(directory, rules, int(max_bytes))
             write(state_of(directory))
     except HistoryError as error:
-        print(" ".join(str(error).split()), end="", file=sys.stderr)
+        print(error_line(error), end="", file=sys.stderr)
         return BUSY if isinstance(error.__cause__ or error.__context__, BlockingIOError) else 1
-    except OSError as error:
-        print(f"{error.filename or 'history'}: {error.strerror or error}", end="", file=sys.stderr)
-        return 1
-    except MinikvError as error:
-        print(" ".join(str(error).split()), end="", file=sys.stderr)
+    except (OSError, MinikvError) as error:
+        print(error_line(error), end="", file=sys.stderr)
         return 1
     return 0
 

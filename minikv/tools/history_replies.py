@@ -25,7 +25,7 @@ from typing import BinaryIO
 from minikv.errors import HistoryError, MinikvError
 from minikv.history.chain import ANY_DATABASE, NEVER_MS, STEP_BYTES, History, text_of
 from minikv.history.compaction import keyspace_at
-from minikv.history.exported import Exported, read_words, write_keys
+from minikv.history.exported import Exported, error_line, read_words, write_keys
 from minikv.history.looking import changes_between, payload_of, type_word, value_at
 from minikv.history.manifest import Point, as_hex
 from minikv.keyspace.glob import glob_match
@@ -47,11 +47,8 @@ def main() -> int:
         else:
             out.write(encode(QUESTIONS[command](history, words), int(resp)))
         out.flush()
-    except OSError as error:
-        print(f"{error.filename or 'history'}: {error.strerror or error}", end="", file=sys.stderr)
-        return 1
-    except MinikvError as error:
-        print(" ".join(str(error).split()), end="", file=sys.stderr)
+    except (OSError, MinikvError) as error:
+        print(error_line(error), end="", file=sys.stderr)
         return 1
     return 0
 

@@ -20,12 +20,10 @@ pytest.importorskip("fsspec")
 
 from minikv.history import compaction, manifest
 from minikv.history.chain import History, adopt
-from minikv.history.loading import load_history
 from minikv.history.manifest import MANIFEST
-from minikv.keyspace import Keyspace
 from tests.fault.history_works import DONE, OF_DUMPS, REFUSED, WORKS, Work
 from tests.history.history_files import SAMPLE_STATES, db, sample
-from tests.history.states import State, state_of
+from tests.history.states import State, states_of_history
 from tests.rdb.rdb_files import pair
 
 NOT_OF_THE_HISTORY = {MANIFEST, "manifest.lock", "compact.lock", "lock"}
@@ -62,16 +60,7 @@ def worker() -> Iterator[Worker]:
 
 def states(directory: Path) -> dict[int, State]:
     """What each point that is listed holds, all files checked; nothing if there is no manifest yet."""
-    if not (directory / MANIFEST).exists():
-        return {}
-    history = History.open(str(directory))
-    found = {}
-    for point in history.points:
-        history.check_file(point, contents=True)
-        keyspace = Keyspace(16, 1 << 30)
-        load_history(str(directory), keyspace, point.id)
-        found[point.id] = state_of(keyspace)
-    return found
+    return states_of_history(directory) if (directory / MANIFEST).exists() else {}
 
 
 def rest(directory: Path) -> set[str]:

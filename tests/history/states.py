@@ -6,6 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from minikv.history.chain import History
+from minikv.history.loading import load_history
 from minikv.history.writing import save_keyspace
 from minikv.keyspace import Keyspace
 from tests.rdb.rdb_files import read_fd
@@ -13,6 +15,18 @@ from tests.rdb.rdb_files import read_fd
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None  # nothing there has to be synced
 
 State = dict[tuple[int, bytes], object]
+
+
+def states_of_history(directory: Path) -> dict[int, State]:
+    """What each point that is listed holds, all files checked."""
+    history = History.open(str(directory))
+    found = {}
+    for point in history.points:
+        history.check_file(point, contents=True)
+        keyspace = Keyspace(16, 1 << 30)
+        load_history(str(directory), keyspace, point.id)
+        found[point.id] = state_of(keyspace)
+    return found
 
 
 def state_of_dump(path: str | Path) -> State:

@@ -28,19 +28,8 @@ from tests.history.history_files import (
     sample,
 )
 from tests.history.states import State, state_of
+from tests.history.states import states_of_history as states
 from tests.rdb.rdb_files import pair
-
-
-def states(directory: Path) -> dict[int, State]:
-    """What each point of a history holds, all files checked."""
-    history = History.open(str(directory))
-    found = {}
-    for point in history.points:
-        history.check_file(point, contents=True)
-        keyspace = Keyspace(16, 1 << 30)
-        load_history(str(directory), keyspace, point.id)
-        found[point.id] = state_of(keyspace)
-    return found
 
 
 def opened(directory: Path) -> History:
